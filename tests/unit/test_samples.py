@@ -1,0 +1,127 @@
+"""The sample events `triage demo` streams: what they promise about shapes, languages, bad lines and repeats."""
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from schemas.errors import InvalidEvent
+from schemas.event import KIND_OF_DOMAIN, Domain, Event, Origin
+from schemas.formats import read_event
+
+SAMPLES = Path(__file__).parents[2] / "streams" / "samples"
+# Bad on purpose: cut off, an array, nothing to read, an unknown kind, an empty text, a body that is a list.
+MALFORMED: dict[Domain, int] = {"alerts": 5, "tickets": 5}
+# Sent twice on purpose, as a redelivery would.
+REPEATED: dict[Domain, int] = {"alerts": 2, "tickets": 1}
+MIN_EVENTS = 300
+MIN_SHAPES = 5
+MIN_LANGUAGES = 5
+
+both = pytest.mark.parametrize("domain", ["alerts", "tickets"])
+
+
+def read_lines(domain: Domain) -> list[bytes]:
+    """One sample file, a line each."""
+    return (SAMPLES / f"{domain}.ndjson").read_bytes().splitlines()
+
+
+def read_events(domain: Domain) -> Iterator[Event | InvalidEvent]:
+    """What the pipeline reads from each line, good or bad."""
+    for offset, line in enumerate(read_lines(domain)):
+        try:
+            yield read_event(line, origin=Origin(topic=domain, partition=0, offset=offset), kind=KIND_OF_DOMAIN[domain])
+        except InvalidEvent as error:
+            yield error
+
+
+def good_events(domain: Domain) -> list[Event]:
+    """The lines that can be read."""
+    return [event for event in read_events(domain) if isinstance(event, Event)]
+
+
+def name_shape(document: dict[str, Any]) -> str:
+    """The format of one alert, told by a field only that format has."""
+    markers = {
+        "class_uid": "OCSF",
+        "@timestamp": "ECS",
+        "specversion": "CloudEvents",
+        "eventSource": "CloudTrail",
+        "EventID": "Windows",
+        "displayMessage": "Okta",
+        "flow_id": "Suricata",
+        "protoPayload": "Google Cloud",
+        "schemaVersion": "GuardDuty",
+    }
+    vendor = document.get("event") or {}
+    return next((shape for field, shape in markers.items() if field in document or field in vendor), "native")
+
+
+@both
+def test_exactly_the_promised_lines_are_malformed(domain: Domain) -> None:
+    """The demo's table would report a count of dead letters that nobody can explain."""
+    outcomes = list(read_events(domain))
+    assert sum(isinstance(outcome, InvalidEvent) for outcome in outcomes) == MALFORMED[domain]
+
+
+@both
+def test_ids_are_unique_but_for_the_promised_repeats(domain: Domain) -> None:
+    """Two different samples under one id would look like one event that changed its mind."""
+    lines = Counter(line for line in read_lines(domain))
+    ids = Counter(event.id for event in good_events(domain))
+    assert sum(count == 2 for count in ids.values()) == REPEATED[domain]
+    assert sum(count == 2 for count in lines.values()) == REPEATED[domain]
+    assert max(ids.values()) == 2
+
+
+@both
+def test_every_good_event_has_its_own_id_and_kind(domain: Domain) -> None:
+    """A sample whose id is derived from its offset would change when a line is added above it."""
+    for event in good_events(domain):
+        assert re.fullmatch(rf"{KIND_OF_DOMAIN[domain]}-\d{{4}}", event.id)
+        assert event.kind == KIND_OF_DOMAIN[domain]
+
+
+def test_there_are_enough_events_for_a_demo() -> None:
+    """The demo promises at least 300 events."""
+    assert len(read_lines("alerts")) + len(read_lines("tickets")) >= MIN_EVENTS
+
+
+def test_alerts_come_in_many_shapes() -> None:
+    """The demo would show one vendor's format only, and the adapters would go unseen."""
+    documents = [orjson.loads(line) for line in read_lines("alerts") if not is_cut_off(line)]
+    shapes = Counter(name_shape(document) for document in documents if isinstance(document, dict))
+    assert len([shape for shape, count in shapes.items() if count >= 2]) >= MIN_SHAPES, shapes
+
+
+def test_tickets_come_in_many_languages() -> None:
+    """The demo would show English only."""
+    locales = [event.attributes.get("locale", "") for event in good_events("tickets")]
+    languages = Counter(locale.split("-")[0] for locale in locales if locale)
+    assert len(languages) >= MIN_LANGUAGES, languages
+    assert sum(languages.values()) - languages["en"] >= len(locales) // 5, languages
+
+
+@both
+def test_nobody_real_is_in_the_samples(domain: Domain) -> None:
+    """A routable address or a real mailbox in a sample could belong to somebody."""
+    text = (SAMPLES / f"{domain}.ndjson").read_text(encoding="utf-8")
+    for address in {ipaddress.ip_address(match) for match in re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", text)}:
+        assert address.is_private, address  # the documentation networks count as private too
+    mailboxes = re.findall(r"[\w.+-]+@([\w-]+(?:\.[\w-]+)+)", text)
+    reserved = re.compile(r"(?:.*\.)?example\.(?:com|org|net)|example-[a-z]+\.iam\.gserviceaccount\.com")
+    assert [host for host in mailboxes if not reserved.fullmatch(host)] == []
+
+
+def is_cut_off(line: bytes) -> bool:
+    """Whether the line is no JSON at all."""
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return True
+    return False

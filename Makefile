@@ -1,0 +1,43 @@
+# Each target makes .venv and installs what it needs, the first time and whenever the pins change.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+BROKERS ?= 1
+DEMO_ARGS ?=
+TEST_ARGS ?=
+
+.PHONY: install demo test check bench image kafka clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml docker/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c docker/constraints.txt -e '.[broker,train,dev]'
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/triage demo $(DEMO_ARGS)
+
+check: $(STAMP)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest tests/unit tests/property $(TEST_ARGS)
+
+test: $(STAMP)
+	@$(BIN)/pytest $(TEST_ARGS)
+
+bench: $(STAMP)
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+image:
+	@docker/build
+
+kafka: $(STAMP)
+	@$(BIN)/triage broker --engine kafka --brokers $(BROKERS)
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

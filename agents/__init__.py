@@ -1,0 +1,1 @@
+"""What happens to one batch of events. Plain async functions; knows nothing of Faust or topics."""

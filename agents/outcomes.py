@@ -1,0 +1,60 @@
+"""What can become of one event. The union is closed: every event ends in exactly one of these."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas.event import Origin
+from schemas.triaged import Case, TriagedEvent
+
+Disposition = Literal["retryable", "poison"]
+"""`poison`: no retry can help, the bytes themselves are at fault. `retryable`: a replay may succeed later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One record as it was read, before anyone has understood it.
+
+    `received_at_s` is when it entered the topic, in seconds since the epoch.
+    """
+
+    value: bytes | None
+    key: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    origin: Origin
+    received_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Triaged:
+    """Decided: goes to the triaged topic of its domain."""
+
+    triaged: TriagedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Escalated:
+    """The small model is not sure: its provisional answer is published at once, the case goes to enrichment."""
+
+    case: Case
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """A person must decide: published as `needs_review`, and the case goes to the review topic."""
+
+    case: Case
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLettered:
+    """Could not be processed; `stage` names the step, `error` its exception class, `message` says what to do."""
+
+    stage: str
+    error: str
+    message: str
+    disposition: Disposition = "poison"
+
+
+Outcome = Triaged | Escalated | Reviewed | DeadLettered

@@ -1,0 +1,1 @@
+"""Text in, calibrated labels out. Knows nothing of Kafka."""

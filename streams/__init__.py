@@ -1,0 +1,1 @@
+"""The Faust app: topics, offset discipline, delivery, metrics, configuration, command line."""

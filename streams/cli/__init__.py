@@ -1,0 +1,80 @@
+"""The command line, `triage`: every command in a module of its own, loaded when it is asked for."""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from inference.errors import InferenceError
+from schemas.errors import SchemaError
+from streams.errors import ConfigError, StreamError
+
+COMMANDS = {
+    "broker": ("broker:broker", "Run a Kafka-protocol broker on this machine."),
+    "classify": ("classify:classify", "Triage NDJSON events from a file, with no broker."),
+    "config": ("config:config", "Show or validate the configuration."),
+    "deadletters": ("deadletters:deadletters", "List or replay what could not be processed."),
+    "demo": ("demo:demo", "See the whole pipeline work on sample events."),
+    "doctor": ("doctor:doctor", "Check broker, topics, model and LLM."),
+    "models": ("models:models", "Say what the model is and what it promises."),
+    "schemas": ("schemas:schemas", "Export the JSON Schemas of the topics."),
+    "send": ("send:send", "Produce NDJSON events to an input topic."),
+    "topics": ("topics:topics", "Create or check the topics."),
+    "train": ("train:train", "Train a model directory from labelled NDJSON."),
+    "watch": ("watch:watch", "Print triaged events as they come."),
+    "worker": ("worker:worker", "Run the Faust worker."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module only to run it, so that `--help` does not wait for Faust and CTranslate2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Every command's name."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        """Load one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(f"streams.cli.{module}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """List the commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_) for name, (_, help_) in sorted(COMMANDS.items())])
+
+
+@click.group(cls=LazyGroup, epilog="Example: triage demo", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="triage-stream", prog_name="triage")
+def triage() -> None:
+    """Triage alerts and tickets on a Kafka stream."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line. Whatever goes wrong is one sentence on stderr: exit code 1 failed work, 2 bad usage."""
+    try:
+        code = triage.main(args=arguments, prog_name="triage", standalone_mode=False)
+    except ConfigError as error:
+        sys.exit(_complain(str(error), 2))
+    except (StreamError, InferenceError, SchemaError) as error:
+        sys.exit(_complain(str(error), 1))
+    except click.UsageError as error:
+        hint = f"; see `{error.ctx.command_path} --help`" if error.ctx else ""
+        sys.exit(_complain(f"{error.format_message().rstrip('.')}{hint}", 2))
+    except click.ClickException as error:
+        sys.exit(_complain(error.format_message(), error.exit_code))
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(_complain("stopped", 130))
+    except BrokenPipeError:  # whoever read our output has gone, `head` for one
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(sentence: str, code: int) -> int:
+    click.echo(f"triage: {' '.join(sentence.split())}", err=True)
+    return code

@@ -1,0 +1,111 @@
+"""`triage classify`: NDJSON in, triaged NDJSON out, with no broker."""
+
+import asyncio
+import itertools
+import sys
+from collections import deque
+from collections.abc import Iterator
+from typing import cast
+
+import click
+import orjson
+
+from agents.classify import classify as classify_batch
+from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
+from inference.classifier import Classifier
+from schemas.codec import encode
+from schemas.errors import InvalidEvent
+from schemas.event import KIND_OF_DOMAIN, Domain, Kind
+from streams.cli.options import configured, domain
+from streams.config import Settings
+from streams.source import incoming, kind_of, read_lines
+from streams.worker import open_classifier
+
+BATCH_LINES = 128
+BATCHES_AHEAD = 4
+
+
+@click.command(epilog='Example: echo \'{"kind":"ticket","text":"my card was stolen"}\' | triage classify -')
+@click.argument("file")
+@domain
+@configured
+def classify(settings: Settings, file: str, domain: str | None) -> None:
+    """Triage the lines of FILE (- for standard input) and print triaged events in input order.
+
+    A line that cannot be read becomes a dead-letter object on stderr, and the rest goes on.
+    """
+    asyncio.run(_run(settings, file, cast("Domain | None", domain)))
+
+
+async def _run(settings: Settings, file: str, domain: Domain | None) -> None:
+    classifier = open_classifier(settings)
+    ahead: deque[tuple[list[Incoming], asyncio.Task[list[Outcome]]]] = deque()
+    try:
+        for batch in _batches(file):
+            ahead.append((batch, asyncio.create_task(_triage(batch, domain, classifier, settings))))
+            await asyncio.sleep(0)
+            if len(ahead) == BATCHES_AHEAD:
+                _print(ahead[0][0], await ahead[0][1])
+                ahead.popleft()
+        for waiting, outcomes in ahead:
+            _print(waiting, await outcomes)
+    finally:
+        for _, task in ahead:
+            task.cancel()
+        await classifier.close()
+
+
+def _batches(file: str) -> Iterator[list[Incoming]]:
+    numbered = (incoming(file, number, line) for number, line in enumerate(read_lines(file)))
+    while batch := list(itertools.islice(numbered, BATCH_LINES)):
+        yield batch
+
+
+async def _triage(
+    batch: list[Incoming], domain: Domain | None, classifier: Classifier, settings: Settings
+) -> list[Outcome]:
+    kinds = [_kind(line, domain) for line in batch]
+    outcomes = {row: kind for row, kind in enumerate(kinds) if isinstance(kind, DeadLettered)}
+    ended: dict[int, Outcome] = dict(outcomes)
+    for kind in KIND_OF_DOMAIN.values():
+        rows = [row for row, each in enumerate(kinds) if each == kind]
+        decided = await classify_batch(
+            [batch[row] for row in rows], kind=kind, classifier=classifier, mappings=settings.mappings
+        )
+        ended |= dict(zip(rows, decided, strict=True))
+    return [ended[row] for row in range(len(batch))]
+
+
+def _kind(line: Incoming, domain: Domain | None) -> Kind | DeadLettered:
+    try:
+        return kind_of(line.value or b"", domain)
+    except InvalidEvent as error:
+        return DeadLettered(stage=error.stage, error=type(error).__name__, message=str(error))
+
+
+def _print(batch: list[Incoming], outcomes: list[Outcome]) -> None:
+    for line, outcome in zip(batch, outcomes, strict=True):
+        match outcome:
+            case Triaged(triaged):
+                sys.stdout.buffer.write(encode(triaged) + b"\n")
+            case Escalated(case):
+                sys.stdout.buffer.write(encode(case.triaged) + b"\n")
+            case DeadLettered():
+                sys.stderr.buffer.write(_dead_letter(line, outcome) + b"\n")
+    sys.stdout.buffer.flush()
+    sys.stderr.buffer.flush()
+
+
+def _dead_letter(line: Incoming, letter: DeadLettered) -> bytes:
+    return orjson.dumps(
+        {
+            "dead_letter": True,
+            "file": line.origin.topic,
+            "line": line.origin.offset + 1,
+            "stage": letter.stage,
+            "error": letter.error,
+            "message": letter.message,
+            "disposition": letter.disposition,
+            "original": (line.value or b"").decode("utf-8", "replace"),
+        }
+    )

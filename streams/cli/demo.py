@@ -1,0 +1,90 @@
+"""`triage demo`: the main job on this machine, in one command."""
+
+import asyncio
+import os
+import platform
+from importlib.metadata import version
+
+import click
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from streams.cli.options import as_json, configured
+from streams.config import Settings
+from streams.demo import Tally, all_llm_cost_usd, run
+
+
+@click.command(epilog="Example: triage demo --rate 40")
+@click.option("--rate", type=click.FloatRange(min=1), default=40.0, show_default=True, help="Events sent per second.")
+@click.option("--port", type=click.IntRange(1, 65_535), help="The broker's port; default: a free one.")
+@click.option("--no-console", is_flag=True, help="Headless: no live progress, only the lines and the table.")
+@as_json
+@configured
+def demo(settings: Settings, rate: float, port: int | None, no_console: bool, json_: bool) -> None:
+    """Start an embedded broker and a worker, stream the sample events through, and show what came of them."""
+    console = Console(stderr=json_)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=no_console or json_,
+    ) as progress:
+        task = progress.add_task("triaged", total=None)
+
+        def show(tally: Tally) -> None:
+            progress.update(
+                task,
+                total=tally.sent,
+                completed=len(tally.first) + tally.dead_letters,
+                description=f"{tally.accepted} accepted, {tally.escalated} escalated, {tally.dead_letters} dead",
+            )
+
+        tally = asyncio.run(run(settings, rate=rate, port=port, say=progress.console.print, show=show))
+    rows = _rows(settings, tally, rate)
+    if json_:
+        click.echo(orjson.dumps(rows))
+    else:
+        console.print(_table(rows))
+
+
+def _rows(settings: Settings, tally: Tally, rate: float) -> dict[str, str]:
+    decided = max(1, len(tally.first))
+    cost = settings.cost
+    return {
+        "events in": str(tally.sent),
+        "events out": f"{len(tally.first)} triaged + {tally.dead_letters} dead letters",
+        "decided by the small model": f"{tally.accepted} ({tally.accepted / decided:.0%})",
+        "escalated, ended for review": f"{tally.escalated} ({tally.escalated / decided:.0%})",
+        "dead letters": str(tally.dead_letters),
+        "latency p50 / p99": f"{tally.latency_s(0.5) * 1000:.0f} ms / {tally.latency_s(0.99) * 1000:.0f} ms",
+        "events per second": f"{tally.events_per_second():.0f} (sent at {rate:g})",
+        "LLM cost here": "$0.00 (none is configured)",
+        "all-LLM run of the same events": (
+            f"${all_llm_cost_usd(cost, tally):.4f} (estimate: ${cost.llm_input_usd_per_million:g} / "
+            f"${cost.llm_output_usd_per_million:g} per million tokens in / out)"
+        ),
+        "measured on": f"{os.cpu_count()} x {_processor()}, Python {platform.python_version()}, {_versions()}",
+    }
+
+
+def _table(rows: dict[str, str]) -> Table:
+    table = Table(title="what came of them", show_header=False, title_justify="left")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as info:  # noqa: PTH123 - a kernel file, not a path of ours
+            return next(line.split(":", 1)[1].strip() for line in info if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
+
+
+def _versions() -> str:
+    return ", ".join(f"{name} {version(name)}" for name in ("faust-streaming", "aiokafka", "ctranslate2"))

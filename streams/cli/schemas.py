@@ -1,0 +1,23 @@
+"""`triage schemas export`."""
+
+from pathlib import Path
+
+import click
+
+from schemas.export import export as write_schemas
+
+
+@click.group(epilog="Example: triage schemas export ./schemas-out")
+def schemas() -> None:
+    """Export the JSON Schemas of the topics."""
+
+
+@schemas.command(epilog="Example: triage schemas export ./schemas-out")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+def export(directory: Path) -> None:
+    """Write the JSON Schemas and an AsyncAPI document into DIRECTORY."""
+    try:
+        for path in write_schemas(directory):
+            click.echo(path)
+    except OSError as error:
+        raise click.ClickException(f"cannot write into {directory} ({error.strerror}); choose another") from None

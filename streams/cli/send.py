@@ -1,0 +1,39 @@
+"""`triage send`: NDJSON events to an input topic."""
+
+import asyncio
+from typing import cast
+
+import click
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from schemas.event import Domain
+from streams.cli.options import as_json, configured, domain
+from streams.config import Settings
+from streams.source import produce, read_lines
+
+
+@click.command(epilog="Example: triage send alerts.ndjson --domain alerts --rate 100")
+@click.argument("file")
+@domain
+@click.option("--rate", type=click.FloatRange(min=0.1), help="Events per second; default: as fast as they are taken.")
+@as_json
+@configured
+def send(settings: Settings, file: str, domain: str | None, rate: float | None, json_: bool) -> None:
+    """Produce the lines of FILE (- for standard input) to the input topic, keyed by event id.
+
+    Lines are sent as they are, malformed ones too: what becomes of them is the pipeline's to say.
+    """
+    lines = list(read_lines(file))
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, disable=json_
+    ) as progress:
+        task = progress.add_task("sending", total=len(lines))
+        chosen = cast("Domain | None", domain)
+        asyncio.run(produce(settings, lines, chosen, rate=rate, advance=lambda: progress.advance(task)))
+    if json_:
+        click.echo(orjson.dumps({"sent": len(lines)}))
+    else:
+        console.print(f"{len(lines)} events sent and acknowledged")

@@ -1,0 +1,234 @@
+"""One TOML file, every key overridable by environment: `TRIAGE_SECTION__KEY`, lists and tables as JSON."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import orjson
+from msgspec import Meta, field
+
+from schemas.event import DOMAINS, Domain
+from schemas.formats import Mapping as FormatMapping
+from streams.errors import ConfigError
+
+DEFAULT_PATH = Path("triage.toml")
+ENV_PREFIX = "TRIAGE_"
+# Not settings: where the file is, and knobs of the test suite.
+ENV_RESERVED = frozenset({"TRIAGE_CONFIG"})
+
+Share = Annotated[float, Meta(gt=0, lt=1)]
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+AgentName = Literal["classify", "enrich", "feedback"]
+ALL_AGENTS: tuple[AgentName, ...] = ("classify", "enrich", "feedback")
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every table: a mistyped key is an error, not a silent default."""
+
+
+class KafkaSection(Section, frozen=True):
+    """How to reach the cluster, and how patient to be with it."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    group_id: str = "triage"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str | None = None
+    sasl_password_env: str | None = None
+    ssl_cafile: str | None = None
+    idempotence: Literal["auto", "on", "off"] = "auto"
+    linger_ms: Annotated[int, Meta(ge=0)] = 5
+    compression: Literal["none", "gzip", "lz4", "zstd", "snappy"] = "none"
+    delivery_timeout_s: Seconds = 120.0
+    session_timeout_s: Seconds = 10.0
+    heartbeat_interval_s: Seconds = 3.0
+    commit_interval_s: Seconds = 1.0
+
+
+class TopicsSection(Section, frozen=True):
+    """Names start with `prefix`; partitions and replication are used by `triage topics create`."""
+
+    prefix: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,200}$")] = "triage"
+    partitions: Positive = 4
+    replication: Positive = 1
+
+
+class HttpSection(Section, frozen=True):
+    """Where `/metrics`, `/live` and `/ready` are served; port 0 picks a free one, which the log names."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 9464
+    progress_timeout_s: Seconds = 60.0
+
+
+class ModelSection(Section, frozen=True):
+    """The model directory (default: the shipped one) and how the processor is used; 0 lets a self-test choose."""
+
+    path: str | None = None
+    replicas: Annotated[int, Meta(ge=0)] = 0
+    threads_per_replica: Annotated[int, Meta(ge=0)] = 0
+    max_batch_tokens: Positive = 512
+    max_waiting: Positive = 1024
+
+
+class PipelineSection(Section, frozen=True):
+    """How much one agent has in hand: batches of up to `max_batch_events`, at most `batches_in_flight` of them."""
+
+    max_batch_events: Positive = 128
+    max_batch_wait_ms: Annotated[int, Meta(ge=0)] = 5
+    batches_in_flight: Positive = 4
+    drain_timeout_s: Seconds = 8.0
+
+
+class DomainSection(Section, frozen=True):
+    """Which axes must be right for the small model to decide alone, and the promise about them."""
+
+    deciding: Annotated[list[str], Meta(min_length=1)] = field(default_factory=lambda: ["queue"])
+    alpha: Share = 0.02
+    delta: Share = 0.10
+
+
+class DomainsSection(Section, frozen=True):
+    """One table a domain."""
+
+    alerts: DomainSection = field(default_factory=DomainSection)
+    tickets: DomainSection = field(default_factory=DomainSection)
+
+
+class EndpointSection(Section, frozen=True):
+    """One OpenAI-compatible endpoint."""
+
+    base_url: Annotated[str, Meta(pattern=r"^https?://")]
+    model: str
+    api_key_env: str | None = None
+    response_mode: Literal["json_schema", "json_object", "none"] = "json_schema"
+    timeout_s: Seconds = 30.0
+
+
+class LlmSection(Section, frozen=True):
+    """Tiers in the order they are asked; empty switches the LLM off."""
+
+    tiers: list[str] = field(default_factory=list)
+    endpoints: dict[str, EndpointSection] = field(default_factory=dict)
+
+
+class CostSection(Section, frozen=True):
+    """What an average call to the LLM would cost, for comparisons; no call is ever billed from these."""
+
+    llm_input_usd_per_million: float = 0.15
+    llm_output_usd_per_million: float = 0.60
+    llm_prompt_overhead_tokens: Positive = 600
+    llm_answer_tokens: Positive = 120
+
+
+class EgressSection(Section, frozen=True):
+    """What may leave the house, where nothing more specific is said."""
+
+    default: Literal["never", "redacted", "full"] = "redacted"
+
+
+class LogSection(Section, frozen=True):
+    """Structured JSON on stderr, or plain lines for a terminal."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "plain"] = "json"
+
+
+class Settings(Section, frozen=True):
+    """The whole configuration."""
+
+    kafka: KafkaSection = field(default_factory=KafkaSection)
+    topics: TopicsSection = field(default_factory=TopicsSection)
+    http: HttpSection = field(default_factory=HttpSection)
+    model: ModelSection = field(default_factory=ModelSection)
+    pipeline: PipelineSection = field(default_factory=PipelineSection)
+    domains: DomainsSection = field(default_factory=DomainsSection)
+    llm: LlmSection = field(default_factory=LlmSection)
+    cost: CostSection = field(default_factory=CostSection)
+    egress: EgressSection = field(default_factory=EgressSection)
+    log: LogSection = field(default_factory=LogSection)
+    mappings: list[FormatMapping] = field(default_factory=list)
+
+    def domain(self, domain: Domain) -> DomainSection:
+        """The table of one domain."""
+        return {"alerts": self.domains.alerts, "tickets": self.domains.tickets}[domain]
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the file, lay the environment over it, check everything.
+
+    Without `path`, `TRIAGE_CONFIG` names the file, else `triage.toml` is read where it exists.
+
+    Raises:
+        ConfigError: says which key is wrong and what it takes.
+    """
+    named = path or (Path(environ["TRIAGE_CONFIG"]) if environ.get("TRIAGE_CONFIG") else None)
+    document = _read(named or DEFAULT_PATH, required=named is not None)
+    _overlay(document, environ)
+    try:
+        settings = msgspec.convert(document, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"configuration: {error}; see `triage config show` for every key") from None
+    _check(settings)
+    return settings
+
+
+def _read(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(f"{path} does not exist; create it or leave out --config") from None
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+
+
+def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
+    for name in sorted(environ):
+        if not name.startswith(ENV_PREFIX) or name in ENV_RESERVED or "__" not in name:
+            continue
+        *tables, key = _path(name, document)
+        place = document
+        for table in tables:
+            place = place.setdefault(table, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"{name} overrides a key inside {table!r}, which is not a table; rename one of them")
+        place[key] = _value(environ[name])
+
+
+def _path(name: str, document: dict[str, Any]) -> list[str]:
+    parts = [part.lower() for part in name.removeprefix(ENV_PREFIX).split("__")]
+    # The names of endpoints are the user's own: keep the spelling the file uses.
+    known = document.get("llm", {}).get("endpoints", {}) if parts[:2] == ["llm", "endpoints"] else {}
+    spelling = {str(key).lower(): str(key) for key in known}
+    return [spelling.get(part, part) if index == 2 else part for index, part in enumerate(parts)]  # noqa: PLR2004
+
+
+def _value(text: str) -> Any:
+    if text[:1] in ("[", "{"):
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return text
+    return text
+
+
+def _check(settings: Settings) -> None:
+    for tier in settings.llm.tiers:
+        if tier not in settings.llm.endpoints:
+            raise ConfigError(f"llm.tiers names {tier!r}; describe it under [llm.endpoints.{tier}] or leave it out")
+    kafka = settings.kafka
+    if kafka.heartbeat_interval_s * 3 > kafka.session_timeout_s:
+        raise ConfigError("kafka.heartbeat_interval_s must be at most a third of kafka.session_timeout_s")
+    if kafka.sasl_password_env and kafka.sasl_password_env not in os.environ:
+        raise ConfigError(f"kafka.sasl_password_env names {kafka.sasl_password_env}, which is not set; export it")
+    for domain in DOMAINS:
+        if len(set(settings.domain(domain).deciding)) != len(settings.domain(domain).deciding):
+            raise ConfigError(f"domains.{domain}.deciding names an axis twice; list each once")

@@ -1,0 +1,48 @@
+"""How aiokafka and Faust are told to reach the cluster: one place for addresses and credentials."""
+
+import os
+import ssl
+from typing import Any
+
+import faust
+
+from streams.config import KafkaSection
+
+
+def connection(kafka: KafkaSection) -> dict[str, Any]:
+    """Keyword arguments any aiokafka client takes."""
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": kafka.bootstrap_servers,
+        "security_protocol": kafka.security_protocol,
+    }
+    if "SSL" in kafka.security_protocol:
+        arguments["ssl_context"] = ssl.create_default_context(cafile=kafka.ssl_cafile)
+    if "SASL" in kafka.security_protocol:
+        arguments |= {
+            "sasl_mechanism": kafka.sasl_mechanism,
+            "sasl_plain_username": kafka.sasl_username,
+            "sasl_plain_password": _password(kafka),
+        }
+    return arguments
+
+
+def faust_broker(kafka: KafkaSection) -> list[str]:
+    """The bootstrap servers as Faust writes them."""
+    return [f"kafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")]
+
+
+def faust_credentials(kafka: KafkaSection) -> Any:
+    """Faust's form of the same credentials; None for plain text."""
+    context = ssl.create_default_context(cafile=kafka.ssl_cafile) if "SSL" in kafka.security_protocol else None
+    if "SASL" in kafka.security_protocol:
+        return faust.SASLCredentials(
+            username=kafka.sasl_username,
+            password=_password(kafka),
+            mechanism=kafka.sasl_mechanism,
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None
+
+
+def _password(kafka: KafkaSection) -> str | None:
+    return os.environ.get(kafka.sasl_password_env) if kafka.sasl_password_env else None

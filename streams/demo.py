@@ -1,0 +1,205 @@
+"""The main job in miniature: an embedded broker, a worker, the sample events, and what came of them."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from agents.outcomes import Incoming
+from schemas.codec import decode
+from schemas.event import DOMAINS, Domain
+from schemas.triaged import TriagedEvent
+from streams import topics
+from streams.brokers.embedded import EmbeddedBroker
+from streams.brokers.loopback import HOST, free_ports
+from streams.config import CostSection, Settings
+from streams.errors import StreamError
+from streams.reader import from_record, reading
+from streams.source import produce, read_lines
+from streams.topics import Topics
+
+SAMPLES = Path(__file__).parent / "samples"
+CHARS_PER_TOKEN = 4
+WORKER_START_TIMEOUT_S = 60.0
+WORKER_STOP_TIMEOUT_S = 15.0
+SETTLE_TIMEOUT_S = 60.0
+
+
+@dataclass
+class Tally:
+    """What has been seen on the output topics so far."""
+
+    sent: int = 0
+    sent_chars: int = 0
+    first: dict[tuple[str, int, int], TriagedEvent] = field(default_factory=dict)
+    """Revision 0 by where its input came from: a redelivered duplicate id is an input of its own."""
+    ended: set[str] = field(default_factory=set)
+    dead_letters: int = 0
+    started_s: float = field(default_factory=time.monotonic)
+    finished_s: float = 0.0
+
+    def note(self, topics_: Topics, record: Incoming) -> None:
+        """Count one output record."""
+        self.finished_s = time.monotonic()
+        if record.origin.topic == topics_.deadletter:
+            self.dead_letters += 1
+            return
+        triaged = decode(record.value or b"", TriagedEvent)
+        if triaged.revision == 0:
+            origin = triaged.origin
+            self.first[origin.topic, origin.partition, origin.offset] = triaged
+        else:
+            self.ended.add(triaged.id)
+
+    @property
+    def accepted(self) -> int:
+        """Events the small model decided alone."""
+        return sum(triaged.status == "final" for triaged in self.first.values())
+
+    @property
+    def escalated(self) -> int:
+        """Events it was not sure of."""
+        return len(self.first) - self.accepted
+
+    @property
+    def complete(self) -> bool:
+        """Whether every event sent has come out, and every escalated one has ended."""
+        escalated = {triaged.id for triaged in self.first.values() if triaged.status == "provisional"}
+        return len(self.first) + self.dead_letters >= self.sent and escalated <= self.ended
+
+    def latency_s(self, share: float) -> float:
+        """A percentile of the time from entering the topic to revision 0."""
+        times = sorted(triaged.timing.total_s for triaged in self.first.values())
+        return times[min(len(times) - 1, int(share * len(times)))] if times else 0.0
+
+    def events_per_second(self) -> float:
+        """Events in over the time from the first sent to the last output."""
+        return self.sent / max(1e-9, self.finished_s - self.started_s)
+
+
+def all_llm_cost_usd(cost: CostSection, tally: Tally) -> float:
+    """What sending every event to an LLM would have cost: an estimate from list prices and four characters a token."""
+    prompt_tokens = tally.sent_chars / CHARS_PER_TOKEN + tally.sent * cost.llm_prompt_overhead_tokens
+    answer_tokens = tally.sent * cost.llm_answer_tokens
+    return (
+        prompt_tokens * cost.llm_input_usd_per_million + answer_tokens * cost.llm_output_usd_per_million
+    ) / 1_000_000
+
+
+async def run(
+    settings: Settings, *, rate: float, port: int | None, say: Callable[[str], None], show: Callable[[Tally], None]
+) -> Tally:
+    """Run the demo; every process it started is gone when it returns.
+
+    `say` gets a line about each step, `show` the counts as they change.
+
+    Raises:
+        StreamError: a step failed, or events were missing at the end.
+    """
+    broker = EmbeddedBroker(port)
+    say("starting the embedded broker")
+    with broker:
+        settings = at(settings, broker.bootstrap_servers)
+        await topics.create(settings)
+        say(f"broker at {broker.bootstrap_servers}; starting the worker")
+        async with worker(settings):
+            say(f"worker ready; streaming the samples at {rate:g} events a second")
+            return await _stream(settings, rate, show)
+
+
+def at(settings: Settings, bootstrap_servers: str) -> Settings:
+    """The settings with another broker, and a free port for HTTP."""
+    return msgspec.structs.replace(
+        settings,
+        kafka=msgspec.structs.replace(settings.kafka, bootstrap_servers=bootstrap_servers),
+        http=msgspec.structs.replace(settings.http, host=HOST, port=free_ports(1)[0]),
+    )
+
+
+async def _stream(settings: Settings, rate: float, show: Callable[[Tally], None]) -> Tally:
+    topics_ = Topics(settings.topics.prefix)
+    lines: dict[Domain, list[bytes]] = {
+        domain: list(read_lines(str(SAMPLES / f"{domain}.ndjson"))) for domain in DOMAINS
+    }
+    outputs = [*(topics_.triaged(domain) for domain in DOMAINS), topics_.deadletter]
+    async with reading(settings.kafka, outputs, from_beginning=True) as consumer:
+        tally = Tally(
+            sent=sum(map(len, lines.values())), sent_chars=sum(len(x) for group in lines.values() for x in group)
+        )
+        sending = asyncio.gather(
+            *(
+                produce(settings, lines[domain], domain, rate=rate * len(lines[domain]) / tally.sent)
+                for domain in DOMAINS
+            )
+        )
+        deadline_s = time.monotonic() + tally.sent / rate + SETTLE_TIMEOUT_S
+        while not tally.complete and time.monotonic() < deadline_s:
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                for record in records:
+                    tally.note(topics_, from_record(record))
+            show(tally)
+        await sending
+    if not tally.complete:
+        missing = tally.sent - len(tally.first) - tally.dead_letters
+        raise StreamError(f"{missing} of {tally.sent} events did not come out in time; run `triage doctor`")
+    return tally
+
+
+@asynccontextmanager
+async def worker(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A worker process with these settings, ready when the block begins and drained when it ends.
+
+    Raises:
+        StreamError: it did not start.
+    """
+    environment = os.environ | {
+        "TRIAGE_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+        "TRIAGE_HTTP__HOST": settings.http.host,
+        "TRIAGE_HTTP__PORT": str(settings.http.port),
+        "TRIAGE_LOG__LEVEL": "warning",
+        "TRIAGE_LOG__FORMAT": "plain",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "streams.cli", "worker", env=environment, stdin=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await _wait_until_ready(settings, process)
+        yield process
+    finally:
+        await _end(process)
+
+
+async def _wait_until_ready(settings: Settings, process: asyncio.subprocess.Process) -> None:
+    deadline_s = time.monotonic() + WORKER_START_TIMEOUT_S
+    async with aiohttp.ClientSession() as session:
+        while time.monotonic() < deadline_s and process.returncode is None:
+            try:
+                async with session.get(f"http://{settings.http.host}:{settings.http.port}/ready") as answer:
+                    if answer.status == HTTPStatus.OK:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.1)
+    if process.returncode is None:
+        raise StreamError(f"the worker was not ready within {WORKER_START_TIMEOUT_S:.0f} s; run `triage doctor`")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), WORKER_STOP_TIMEOUT_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+    if process.returncode:
+        raise StreamError(f"the worker ended with exit code {process.returncode}; its reason is above")

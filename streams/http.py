@@ -1,0 +1,59 @@
+"""`/metrics` for Prometheus, `/live` and `/ready` for whoever runs the process."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from streams.config import HttpSection
+from streams.errors import ConfigError
+from streams.metrics import Metrics
+
+WhyNotReady = Callable[[], str | None]
+
+
+class HttpServer:
+    """Serves on the worker's own event loop, so that `/live` answers only while the loop turns.
+
+    `why_not_ready` returns one sentence while the worker is not fit for work, None when it is.
+    """
+
+    def __init__(self, section: HttpSection, metrics: Metrics, why_not_ready: WhyNotReady) -> None:
+        self._section = section
+        self._metrics = metrics
+        self._why_not_ready = why_not_ready
+        app = web.Application()
+        app.router.add_get("/metrics", self._render_metrics)
+        app.router.add_get("/live", self._live)
+        app.router.add_get("/ready", self._ready)
+        self._runner = web.AppRunner(app, access_log=None)
+        self.port = section.port
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            ConfigError: the address is taken or not ours.
+        """
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._section.host, self._section.port).start()
+        except OSError as error:
+            await self.stop()
+            address = f"{self._section.host}:{self._section.port}"
+            raise ConfigError(f"cannot listen on {address} ({error.strerror}); set http.port to a free one") from None
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Close the port."""
+        await self._runner.cleanup()
+
+    async def _render_metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return web.json_response({"live": True})
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        why_not = self._why_not_ready()
+        return web.json_response({"ready": why_not is None, "reason": why_not}, status=503 if why_not else 200)

@@ -1,0 +1,216 @@
+"""One agent's way from a record to its ack: collect, process, deliver in order, settle.
+
+    accept ─▶ queue ─▶ collect ─▶ process (several batches at once) ─▶ deliver (in order) ─▶ settle
+
+Every stage is bounded, so a slow model or broker is felt by the consumer as backpressure. Whatever goes wrong,
+a ticket is settled only after the broker has acknowledged every output of its event; anything else fails the
+lane, which stops the worker with its inputs unacked.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from agents.outcomes import DeadLettered, Incoming, Outcome
+from streams.config import PipelineSection
+from streams.delivery import Delivery, Receipt, RecordTooLarge
+from streams.ledger import Ledger, Ticket
+from streams.metrics import Metrics
+from streams.outputs import Record, dead_letter, records
+from streams.topics import Topics
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Process = Callable[[Sequence[Incoming]], Awaitable[list[Outcome]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A record in our hands: what it says and its place in line."""
+
+    incoming: Incoming
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An event whose outputs are on their way."""
+
+    held: Held
+    outcome: Outcome
+    receipts: list[Receipt]
+
+
+class Lane:
+    """Runs `process` over the records it accepts.
+
+    `process` gets a batch and returns one outcome a record, in order. `fail` is called once with the first error
+    that cannot be pinned on a single event.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        process: Process,
+        *,
+        pipeline: PipelineSection,
+        topics: Topics,
+        delivery: Delivery,
+        ledger: Ledger,
+        metrics: Metrics,
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self.name = name
+        self._process = process
+        self._pipeline = pipeline
+        self._topics = topics
+        self._delivery = delivery
+        self._ledger = ledger
+        self._metrics = metrics
+        self._fail = fail
+        self._queue: asyncio.Queue[Held] = asyncio.Queue(pipeline.max_batch_events)
+        self._in_order: asyncio.Queue[tuple[list[Held], asyncio.Task[list[Outcome]]]] = asyncio.Queue()
+        self._slots = asyncio.Semaphore(pipeline.batches_in_flight)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._taking = True
+        self._batches = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def start(self) -> None:
+        """Start the stages; needs a running event loop."""
+        self._spawn(self._collect())
+        self._spawn(self._deliver())
+
+    async def accept(self, held: Held) -> None:
+        """Take one record, waiting while the lane is full; after `drain` it waits for ever."""
+        if not self._taking:
+            await asyncio.Event().wait()
+        await self._queue.put(held)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Take nothing more and wait for the batches in flight; whether they all ended in time."""
+        self._taking = False
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def quiet(self, timeout_s: float) -> None:
+        """Wait for the batches in flight without refusing new ones; used when partitions are taken away."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
+        except TimeoutError:
+            log.warning("batches of %s were still in flight when their partitions went; they will be redone", self.name)
+
+    def discard(self) -> None:
+        """Let go of what has not begun; its partitions are no longer ours."""
+        while not self._queue.empty():
+            self._queue.get_nowait()
+
+    async def stop(self) -> None:
+        """Cancel whatever still runs. Nothing is settled by it."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _collect(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            await self._slots.acquire()
+            if self._queue.empty():
+                await asyncio.sleep(self._pipeline.max_batch_wait_ms / 1000)
+            while len(batch) < self._pipeline.max_batch_events and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            if not self._taking:  # draining: what has not begun is left to whoever gets the partition next
+                self._slots.release()
+                continue
+            self._batches += 1
+            self._idle.clear()
+            self._metrics.batch_events.labels(lane=self.name).observe(len(batch))
+            self._in_order.put_nowait((batch, self._spawn(self._outcomes(batch))))
+
+    async def _deliver(self) -> None:
+        while True:
+            batch, outcomes = await self._in_order.get()
+            sent = [
+                Sent(held, outcome, [await self._delivery.send(r) for r in self._records(outcome, held)])
+                for held, outcome in zip(batch, await outcomes, strict=True)
+            ]
+            self._spawn(self._settle(sent))
+
+    async def _settle(self, sent: list[Sent]) -> None:
+        for one in sent:
+            try:
+                await self._delivery.confirm(one.receipts)
+                self._metrics.count(one.outcome, one.held.incoming)
+            except RecordTooLarge as error:
+                await self._replace(one.held, str(error))
+        self._ledger.settle(one.held.ticket for one in sent)
+        self._slots.release()
+        self._batches -= 1
+        if not self._batches:
+            self._idle.set()
+
+    async def _outcomes(self, batch: list[Held]) -> list[Outcome]:
+        incoming = [held.incoming for held in batch]
+        try:
+            outcomes = await self._process(incoming)
+        except Exception:
+            if len(batch) == 1:
+                raise
+            log.exception("a batch of %d events failed in %s; trying each alone", len(batch), self.name)
+            return await self._one_by_one(incoming)
+        if len(outcomes) != len(batch):
+            raise AssertionError(f"{self.name} returned {len(outcomes)} outcomes for {len(batch)} events")
+        return outcomes
+
+    async def _one_by_one(self, batch: Sequence[Incoming]) -> list[Outcome]:
+        """Tell one poisonous event from a broken model: if every event fails alone, the fault is not theirs."""
+        outcomes: list[Outcome] = []
+        errors: list[Exception] = []
+        for incoming in batch:
+            try:
+                outcomes += await self._process([incoming])
+            except Exception as error:  # noqa: BLE001 - becomes that event's dead letter
+                errors.append(error)
+                outcomes.append(DeadLettered(self.name, type(error).__name__, str(error), "retryable"))
+        if len(errors) == len(batch):
+            raise errors[0]
+        return outcomes
+
+    def _records(self, outcome: Outcome, held: Held) -> list[Record]:
+        return records(outcome, held.incoming, self._topics)
+
+    async def _replace(self, held: Held, why: str) -> None:
+        """An output does not fit its topic: the event becomes a dead letter, and if even that is too large, one
+        without its bytes, which remain where the headers point.
+        """  # noqa: D205 - one thought
+        message = f"an output is larger than its topic takes ({why}); raise max.message.bytes there and replay"
+        letter = DeadLettered("deliver", "RecordTooLarge", message, "retryable")
+        whole = dead_letter(letter, held.incoming, self._topics)
+        size = str(len(whole.value or b"")).encode()
+        without = Record(whole.topic, whole.key, None, [*whole.headers, ("triage.value.bytes", size)])
+        for record in (whole, without):
+            try:
+                await self._delivery.confirm([await self._delivery.send(record)])
+            except RecordTooLarge:
+                continue
+            self._metrics.count(letter, held.incoming)
+            return
+        raise RecordTooLarge("not even an empty dead letter fits its topic")
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._fail(error)

@@ -1,0 +1,29 @@
+"""Structured logs: one JSON object a line on stderr, or plain lines for a person at a terminal."""
+
+import logging
+import sys
+
+from pythonjsonlogger.orjson import OrjsonFormatter
+
+from streams.config import LogSection
+
+NOISY = ("aiokafka", "faust", "mode", "kafka")
+
+
+def configure(section: LogSection) -> None:
+    """Route every logger of the process through one handler."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        OrjsonFormatter(
+            "%(asctime)s %(levelname)s %(name)s %(message)s",
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+        )
+        if section.format == "json"
+        else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(section.level.upper())
+    if section.level != "debug":
+        for name in NOISY:
+            logging.getLogger(name).setLevel(logging.WARNING)

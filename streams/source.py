@@ -1,0 +1,117 @@
+"""NDJSON from a file or standard input: as the records its lines would be, and onto the input topics."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from agents.outcomes import Incoming
+from schemas.codec import decode_json
+from schemas.errors import InvalidEvent
+from schemas.event import DOMAIN_OF_KIND, KIND_OF_DOMAIN, Domain, Kind, Origin
+from streams.config import Settings
+from streams.delivery import Delivery, Receipt
+from streams.errors import StreamError
+from streams.outputs import Record
+from streams.topics import Topics
+
+STDIN = "-"
+IN_FLIGHT = 500
+
+
+def read_lines(file: str) -> Iterator[bytes]:
+    """The lines that hold something, without their ends.
+
+    Raises:
+        StreamError: the file cannot be read.
+    """
+    try:
+        if file == STDIN:
+            yield from _filled(sys.stdin.buffer)
+        else:
+            with Path(file).open("rb") as stream:
+                yield from _filled(stream)
+    except OSError as error:
+        raise StreamError(
+            f"cannot read {file} ({error.strerror}); name an NDJSON file, or - for standard input"
+        ) from None
+
+
+def incoming(file: str, number: int, line: bytes) -> Incoming:
+    """One line as a record: its origin is the file's name and the line's number, from 0."""
+    name = "stdin" if file == STDIN else Path(file).stem
+    origin = Origin(topic=name, partition=0, offset=number)
+    return Incoming(value=line, key=None, headers=(), origin=origin, received_at_s=time.time())
+
+
+def kind_of(line: bytes, domain: Domain | None) -> Kind:
+    """What to take a line for where it does not say: the domain asked for, else its own `kind`.
+
+    Raises:
+        InvalidEvent: neither says.
+    """
+    if domain is not None:
+        return KIND_OF_DOMAIN[domain]
+    document = decode_json(line)
+    kind = document.get("kind") if isinstance(document, dict) else None
+    if not isinstance(kind, str) or kind not in DOMAIN_OF_KIND:
+        raise InvalidEvent("the event names no kind; add --domain alerts or --domain tickets", stage="recognise")
+    return kind
+
+
+def key_of(line: bytes) -> bytes | None:
+    """The id a line carries, as a record key; None where it has none or cannot be read."""
+    try:
+        document = decode_json(line)
+    except InvalidEvent:
+        return None
+    id_ = document.get("id") if isinstance(document, dict) else None
+    return str(id_).encode() if isinstance(id_, str | int) and id_ != "" else None
+
+
+def _filled(stream: Iterator[bytes]) -> Iterator[bytes]:
+    for line in stream:
+        if stripped := line.rstrip(b"\r\n"):
+            yield stripped
+
+
+async def produce(
+    settings: Settings,
+    lines: Iterable[bytes],
+    domain: Domain | None,
+    *,
+    rate: float | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> None:
+    """Send lines to their input topics, `rate` a second, and wait until the broker has all of them.
+
+    Raises:
+        StreamError: the broker is away or does not take one.
+        InvalidEvent: without a `domain`, a line does not name its kind.
+    """
+    topics = Topics(settings.topics.prefix)
+    delivery = Delivery(settings.kafka)
+    loop = asyncio.get_running_loop()
+    await delivery.start()
+    try:
+        receipts: list[Receipt] = []
+        started_s = loop.time()
+        for number, line in enumerate(lines):
+            if rate:
+                await asyncio.sleep(max(0.0, started_s + number / rate - loop.time()))
+            receipts.append(await delivery.send(Record(_topic(topics, line, domain, number), key_of(line), line)))
+            advance()
+            if len(receipts) >= IN_FLIGHT:
+                await delivery.confirm(receipts)
+                receipts.clear()
+        await delivery.confirm(receipts)
+    finally:
+        await delivery.stop()
+
+
+def _topic(topics: Topics, line: bytes, domain: Domain | None, number: int) -> str:
+    try:
+        return topics.input(domain or DOMAIN_OF_KIND[kind_of(line, None)])
+    except InvalidEvent as error:
+        raise InvalidEvent(f"line {number + 1}: {error}", stage=error.stage) from None

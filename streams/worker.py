@@ -1,0 +1,146 @@
+"""The worker process: start, work, and an end that loses nothing."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Collection
+from pathlib import Path
+
+from inference.classifier import Classifier, Terms
+from inference.threads import Threads
+from schemas.event import DOMAINS
+from streams import topics
+from streams.app import build
+from streams.config import AgentName, Settings
+from streams.consumption import Consumption
+from streams.delivery import Delivery
+from streams.errors import BrokerUnreachable, TopicsMissing
+from streams.http import HttpServer
+from streams.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+STARTUP_PATIENCE_S = 60.0
+STOP_TIMEOUT_S = 6.0
+
+
+def open_classifier(settings: Settings) -> Classifier:
+    """The configured model under the configured terms.
+
+    Raises:
+        ModelError: the model cannot be served.
+    """
+    model = settings.model
+    threads = Threads(model.replicas, model.threads_per_replica or 1) if model.replicas else None
+    return Classifier.open(
+        Path(model.path) if model.path else None,
+        terms={
+            domain: Terms(tuple(section.deciding), section.alpha, section.delta)
+            for domain in DOMAINS
+            for section in (settings.domain(domain),)
+        },
+        threads=threads,
+        max_batch_tokens=model.max_batch_tokens,
+        max_waiting=model.max_waiting,
+    )
+
+
+async def wait_for_topics(settings: Settings, patience_s: float = STARTUP_PATIENCE_S) -> None:
+    """Return once the broker answers and has every topic; a broker that is still starting is given time.
+
+    Raises:
+        BrokerUnreachable: nothing answered in time.
+        TopicsMissing: it answered, and something is wrong with the topics.
+    """
+    deadline_s = asyncio.get_running_loop().time() + patience_s
+    while True:
+        try:
+            problems = await topics.check(settings)
+        except BrokerUnreachable as error:
+            if asyncio.get_running_loop().time() > deadline_s:
+                raise
+            log.warning("%s; waiting", error)
+            await asyncio.sleep(1.0)
+            continue
+        if problems:
+            raise TopicsMissing(problems[0])
+        return
+
+
+class Worker:
+    """Runs the pipeline until it is told to stop or something fails that must not be worked around."""
+
+    def __init__(self, settings: Settings, agents: Collection[AgentName]) -> None:
+        self._settings = settings
+        self._agents = agents
+        self._ended = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT, then drain.
+
+        Raises:
+            StreamError, InferenceError: why the worker could not start or go on.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._ended.set)
+        await wait_for_topics(self._settings)
+        classifier = open_classifier(self._settings)
+        delivery = Delivery(self._settings.kafka)
+        try:
+            await delivery.start()
+            await self._work(classifier, delivery)
+        finally:
+            await delivery.stop()
+            await classifier.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def fail(self, error: BaseException) -> None:
+        """Stop the worker because of `error`; only the first one counts."""
+        if self._failure is None:
+            self._failure = error
+            log.error("stopping, nothing undelivered is acked: %s", error)
+        self._ended.set()
+
+    async def _work(self, classifier: Classifier, delivery: Delivery) -> None:
+        metrics = Metrics(classifier.usual_queues())
+        consumption = build(
+            self._settings,
+            agents=self._agents,
+            classifier=classifier,
+            delivery=delivery,
+            metrics=metrics,
+            fail=self.fail,
+        )
+        http = HttpServer(self._settings.http, metrics, lambda: self._why_not_ready(consumption))
+        await http.start()
+        await consumption.start()
+        log.info("working: agents %s, metrics on port %d", ", ".join(self._agents), http.port)
+        crash = asyncio.create_task(self._watch(consumption))
+        await self._ended.wait()
+        crash.cancel()
+        await self._end(consumption)
+        await http.stop()
+
+    async def _end(self, consumption: Consumption) -> None:
+        if self._failure is None:
+            drained = await consumption.drain()
+            log.info("drained" if drained else "drained in part; the rest will be read again")
+        try:
+            await asyncio.wait_for(consumption.stop(), STOP_TIMEOUT_S)
+        except TimeoutError:
+            log.warning("the consumer did not stop in %.0f s; leaving it", STOP_TIMEOUT_S)
+
+    async def _watch(self, consumption: Consumption) -> None:
+        self.fail(await consumption.crashed())
+
+    def _why_not_ready(self, consumption: Consumption) -> str | None:
+        if self._ended.is_set():
+            return "the worker is stopping"
+        if not consumption.assigned:
+            return "no partitions are assigned yet"
+        oldest_s = max(consumption.ledger.progress_age_s().values(), default=0.0)
+        if oldest_s > self._settings.http.progress_timeout_s:
+            return f"an event has been in hand for {oldest_s:.0f} s; offsets are not progressing"
+        return None

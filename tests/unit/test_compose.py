@@ -1,0 +1,151 @@
+"""What docker/ promises to whoever starts it: the compose file, Prometheus and the alerts."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from streams.metrics import Metrics
+
+DOCKER = Path(__file__).parents[2] / "docker"
+DRAIN_S = 10
+SERVICES = ("kafka", "topics", "worker", "prometheus")
+OURS = ("topics", "worker")
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    """The services of the compose file by name."""
+    return dict(yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"])
+
+
+def missing(tool: str) -> None:
+    """Skip on a laptop, fail in CI: there the tool is installed."""
+    message = f"{tool} is not installed"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+def run(*command: str) -> None:
+    """Run a checker and show what it says when it objects."""
+    done = subprocess.run(command, cwd=DOCKER.parent, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_services_are_the_known_ones(services: dict[str, Any]) -> None:
+    """A new service would escape the checks below."""
+    assert set(services) == set(SERVICES)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_ports_are_published_on_loopback_only(services: dict[str, Any], name: str) -> None:
+    """Kafka without authentication would be open to the network."""
+    assert all(port.startswith("127.0.0.1:") for port in services[name].get("ports", []))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_services_have_no_privileges(services: dict[str, Any], name: str) -> None:
+    """A break-out of a service would find capabilities to use."""
+    service = services[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not {"privileged", "cap_add", "devices", "network_mode", "pid", "user"} & set(service)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_own_services_write_to_tmp_only(services: dict[str, Any], name: str) -> None:
+    """Something written into the image's file system would survive unseen, or the worker would come to need it."""
+    assert services[name]["read_only"] is True
+    assert services[name]["tmpfs"] == ["/tmp"]  # noqa: S108  a mount point in the container
+    assert "volumes" not in services[name]
+
+
+@pytest.mark.parametrize("name", ["kafka", "worker", "prometheus"])
+def test_services_come_back(services: dict[str, Any], name: str) -> None:
+    """A worker that stops because the broker refuses its outputs would stay stopped."""
+    assert services[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", ["kafka", "prometheus"])
+def test_foreign_images_are_pinned_and_watched(services: dict[str, Any], name: str) -> None:
+    """The stack would change under the user, or be called up while it does not answer."""
+    assert re.search(r":v?\d+\.\d+\.\d+$", services[name]["image"])
+    assert services[name]["healthcheck"]["test"]
+
+
+def test_worker_waits_for_topics_and_topics_for_kafka(services: dict[str, Any]) -> None:
+    """The worker would start against topics that do not exist."""
+    assert services["topics"]["depends_on"]["kafka"]["condition"] == "service_healthy"
+    assert services["worker"]["depends_on"]["topics"]["condition"] == "service_completed_successfully"
+    assert services["topics"]["restart"] == "no"
+
+
+def test_worker_has_time_to_drain(services: dict[str, Any]) -> None:
+    """The worker would be killed in the middle of its drain."""
+    assert int(services["worker"]["stop_grace_period"].removesuffix("s")) > DRAIN_S
+
+
+def test_no_topic_is_made_by_a_typing_error(services: dict[str, Any]) -> None:
+    """A mistyped prefix would silently create a topic nobody reads."""
+    assert services["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+
+
+def test_one_metrics_port_everywhere(services: dict[str, Any]) -> None:
+    """Prometheus would scrape a port on which no worker listens."""
+    dockerfile = (DOCKER / "Dockerfile").read_text()
+    scrape = yaml.safe_load((DOCKER / "prometheus.yml").read_text())["scrape_configs"][0]["dns_sd_configs"][0]
+    port = str(scrape["port"])
+    assert scrape["names"] == ["worker"]
+    assert f"EXPOSE {port}\n" in dockerfile
+    assert f"TRIAGE_HTTP__PORT={port}\n" in dockerfile
+    assert [p.rpartition(":")[2] for p in services["worker"]["ports"]] == [port]
+
+
+def test_own_services_run_the_image_that_is_built(services: dict[str, Any]) -> None:
+    """`make image` would build a name that compose does not start."""
+    built = re.search(r"IMAGE:-([^}]+)}", (DOCKER / "build").read_text())
+    assert built is not None
+    assert {services[name]["image"] for name in OURS} == {f"${{TRIAGE_IMAGE:-{built[1]}}}"}
+
+
+def test_compose_accepts_the_file() -> None:
+    """The file would be refused by the tool it is written for."""
+    with_plugin = shutil.which("docker") and not subprocess.call(
+        ["docker", "compose", "version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    if with_plugin:
+        run("docker", "compose", "-f", "docker/compose.yaml", "config", "--quiet")
+    elif shutil.which("docker-compose"):
+        run("docker-compose", "-f", "docker/compose.yaml", "config", "--quiet")
+    else:
+        missing("docker compose")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("check", "config", "docker/prometheus.yml"), ("test", "rules", "docker/alerts.test.yml")]
+)
+def test_prometheus_accepts_its_files(arguments: tuple[str, ...]) -> None:
+    """Prometheus would not start, or an alert would fire for nothing or stay silent."""
+    if not shutil.which("promtool"):
+        missing("promtool")
+    run("promtool", *arguments)
+
+
+def test_alerts_watch_metrics_that_exist() -> None:
+    """An alert on a renamed metric would stay silent for ever."""
+    known = {
+        name
+        for family in Metrics().registry.collect()
+        for name in (family.name, f"{family.name}_total", f"{family.name}_bucket", f"{family.name}_count")
+    }
+    groups = yaml.safe_load((DOCKER / "alerts.rules.yml").read_text())["groups"]
+    expressions = [rule["expr"] for group in groups for rule in group["rules"]]
+    watched = {name for expression in expressions for name in re.findall(r"\btriage_\w+", expression)}
+    assert watched
+    assert watched <= known

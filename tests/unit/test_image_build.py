@@ -1,0 +1,73 @@
+"""docker/build: which builder it takes, what it hands over, and what it says when there is none."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+BUILD = Path(__file__).parents[2] / "docker" / "build"
+NEEDED = ("sh", "dirname", "sed", "git", "printenv", "cat")
+WORKS = '#!/bin/sh\nif [ "$1" != info ]; then printf "%s\\n" "$0" "$@"; fi\n'
+NO_ENGINE = '#!/bin/sh\n[ "$1" != info ]\n'
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Path:
+    """A PATH with what the script needs and no builder."""
+    for name in NEEDED:
+        found = shutil.which(name)
+        assert found is not None
+        (tmp_path / name).symlink_to(found)
+    return tmp_path
+
+
+def add(commands: Path, name: str, script: str) -> None:
+    """Put a builder that only tells how it was called there."""
+    (commands / name).write_text(script)
+    (commands / name).chmod(0o755)
+
+
+def build(commands: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the script with that PATH and nothing else of the caller's environment."""
+    variables = {"PATH": str(commands), "HOME": os.environ.get("HOME", "/"), **environment}
+    return subprocess.run([BUILD], env=variables, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_no_builder_is_one_sentence(commands: Path) -> None:
+    """A person without a builder would read a shell error."""
+    done = build(commands)
+    assert done.returncode == 1
+    assert done.stderr.startswith("No image builder works here: install docker")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_docker_without_engine_gives_way_to_buildah(commands: Path) -> None:
+    """A docker command alone would win and fail, although buildah is there."""
+    add(commands, "docker", NO_ENGINE)
+    add(commands, "buildah", WORKS)
+    done = build(commands)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1:5] == [str(commands / "buildah"), "bud", "--format", "docker"]
+
+
+@pytest.mark.parametrize("builder", ["docker", "podman", "buildah"])
+def test_builder_name_and_arguments_can_be_chosen(commands: Path, builder: str) -> None:
+    """IMAGE, BUILDER or BUILD_ARGS would be ignored."""
+    for name in ("docker", "podman", "buildah"):
+        add(commands, name, WORKS)
+    done = build(commands, BUILDER=builder, IMAGE="a/b:1", BUILD_ARGS="--build-arg BASE=other")
+    lines = done.stdout.splitlines()
+    assert lines[1] == str(commands / builder)
+    assert lines[lines.index("--tag") + 1] == "a/b:1"
+    assert lines[-3:] == ["--build-arg", "BASE=other", str(BUILD.parents[1])]
+
+
+def test_pip_settings_go_by_name(commands: Path) -> None:
+    """An index credential would stand in the process list, or the build would use another index than the host."""
+    add(commands, "buildah", WORKS)
+    done = build(commands, PIP_INDEX_URL="https://user:secret@index.invalid/simple")
+    assert "PIP_INDEX_URL" in done.stdout.splitlines()
+    assert "secret" not in done.stdout
+    assert "PIP_EXTRA_INDEX_URL" not in done.stdout

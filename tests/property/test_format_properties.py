@@ -1,0 +1,102 @@
+"""Whatever the bytes are: an event or an InvalidEvent, never anything else."""
+
+import orjson
+from hostile_records import BINARY_HEADERS, SAMPLES, Headers, Record, dump
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import documents, fuzz, headers, json_values
+
+from schemas.codec import decode, encode
+from schemas.errors import InvalidEvent
+from schemas.event import MAX_ID_CHARS, Event, Kind, Origin
+from schemas.formats import Mapping, read_event
+
+ORIGIN = Origin(topic="t", partition=0, offset=1)
+MAPPING = Mapping(
+    name="any-title",
+    when={"title.a": True},
+    fields={"id": "id.a", "title": "title.a", "tenant": "tenant", "occurred_at": "occurred_at.0"},
+)
+kinds: st.SearchStrategy[Kind] = st.sampled_from(["alert", "ticket"])
+# Shared machines pause for longer than any deadline that would mean something.
+relaxed = settings(deadline=None, max_examples=150)
+
+
+def read_or_refuse(record: Record, kind: Kind = "alert") -> Event | None:
+    """The event, checked for what every consumer relies on; None for a refusal in one sentence."""
+    try:
+        event = read_event(
+            record.value, key=record.key, headers=record.headers, origin=ORIGIN, kind=kind, mappings=(MAPPING,)
+        )
+    except InvalidEvent as refused:
+        check_refusal(refused)
+        return None
+    assert 0 < len(event.id) <= MAX_ID_CHARS
+    assert event.text or event.title or event.body or event.event
+    assert decode(encode(event), Event) == event
+    return event
+
+
+def check_refusal(refused: InvalidEvent) -> None:
+    """One sentence a dead letter's header can hold, and a stage the dashboards know."""
+    assert refused.stage in {"decode", "recognise", "validate"}
+    assert "\n" not in str(refused)
+    assert len(str(refused)) < 300
+
+
+@relaxed
+@given(st.binary(max_size=200), headers, kinds)
+def test_any_bytes(value: bytes, record_headers: Headers, kind: Kind) -> None:
+    """Some bytes would crash a worker, and again after every restart."""
+    read_or_refuse(Record(value, None, record_headers), kind)
+
+
+@relaxed
+@given(json_values | documents, headers)
+def test_any_json(value: object, record_headers: Headers) -> None:
+    """Some shape of JSON would crash an adapter."""
+    read_or_refuse(Record(orjson.dumps(value), None, record_headers))
+
+
+@relaxed
+@given(st.sampled_from(SAMPLES), documents, st.booleans())
+def test_damaged_samples(sample: dict[str, object], damage: dict[str, object], binary: bool) -> None:
+    """A well-known format with one odd field would crash its adapter."""
+    read_or_refuse(Record(orjson.dumps({**sample, **damage}), None, BINARY_HEADERS if binary else []))
+
+
+@relaxed
+@given(documents)
+def test_nothing_of_a_document_is_dropped(document: dict[str, object]) -> None:
+    """A field of a vendor's document would be missing when a person looks for it."""
+    event = read_or_refuse(Record(orjson.dumps(document), None, []))
+    if event is None or event.event == document:
+        return
+    kept = {**event.attributes, **{f: getattr(event, f) for f in Event.__struct_fields__}}
+    assert all(_is_kept(name, value, kept) for name, value in document.items() if "specversion" not in document)
+
+
+def _is_kept(name: str, value: object, kept: dict[str, object]) -> bool:
+    blank = value is None or value == {} or (isinstance(value, str) and not kept.get(name))
+    normalised = name in Event.__struct_fields__ and bool(kept[name])
+    return blank or normalised or kept.get(name) == value or kept.get(f"document.{name}") == value
+
+
+@relaxed
+@given(st.sampled_from(SAMPLES))
+def test_the_same_record_is_the_same_event(sample: dict[str, object]) -> None:
+    """A redelivered record would come out under another id."""
+    record = Record(dump(sample), None, [])
+    assert read_or_refuse(record) == read_or_refuse(record) is not None
+
+
+def test_fuzz() -> None:
+    """One of the classic bad inputs would crash, or would not be accounted for."""
+    events = [read_or_refuse(record) for record in fuzz(seed=3, count=3_000)]
+    read = sum(event is not None for event in events)
+    assert 0.2 < read / len(events) < 0.8
+
+
+def test_fuzz_repeats_itself() -> None:
+    """A failing seed could not be run again."""
+    assert list(fuzz(seed=7, count=700)) == list(fuzz(seed=7, count=700))

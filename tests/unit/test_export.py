@@ -1,0 +1,107 @@
+"""The exported contract: JSON Schemas and the AsyncAPI document."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+
+from schemas.event import Event, Origin
+from schemas.export import export
+from schemas.triaged import CalibrationInfo, Case, Label, ModelInfo, Timing, TriagedEvent, Verdict
+
+EVENT = Event(id="a-1", kind="alert", text="x", event={"a": 1})
+TRIAGED = TriagedEvent(
+    id="a-1",
+    domain="alerts",
+    tenant="default",
+    source=None,
+    revision=0,
+    status="final",
+    decided_by="slm",
+    labels={"queue": Label(value="endpoint", confidence=0.99)},
+    queue="endpoint",
+    reasons=["accepted"],
+    model=ModelInfo(name="m", digest="d", compute_type="int8"),
+    calibration=CalibrationInfo(alpha=0.02, delta=0.1, n=1000, threshold=0.1, digest="d"),
+    enrichment=None,
+    cost_usd=0.0,
+    timing=Timing(received_at="2026-01-02T03:04:05Z", triaged_at="2026-01-02T03:04:05Z", inference_s=0.0, total_s=0.0),
+    origin=Origin(topic="triage.alerts.v1", partition=0, offset=0),
+)
+SAMPLES: dict[str, msgspec.Struct] = {
+    "event": EVENT,
+    "triaged_event": TRIAGED,
+    "case": Case(event=EVENT, triaged=TRIAGED),
+    "verdict": Verdict(triaged=TRIAGED, labels={"queue": "cloud"}, by="kim"),
+}
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The JSON object in a file."""
+    document: dict[str, Any] = orjson.loads(path.read_bytes())
+    return document
+
+
+def references(node: Any) -> set[str]:
+    """Every $ref below a node."""
+    if isinstance(node, dict):
+        own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
+        return own.union(*(references(child) for child in node.values()))
+    return set().union(*(references(child) for child in node)) if isinstance(node, list) else set()
+
+
+def resolve(document: Any, reference: str) -> Any:
+    """What a local $ref points at; KeyError where it dangles."""
+    for part in reference.removeprefix("#/").split("/"):
+        document = document[part]
+    return document
+
+
+def test_files_are_the_same_every_time(tmp_path: Path) -> None:
+    """A schema kept in a repository would change with every export."""
+    first = {path.name: path.read_bytes() for path in export(tmp_path / "one")}
+    second = {path.name: path.read_bytes() for path in export(tmp_path / "deep" / "two")}
+    assert first == second
+    assert list(first) == sorted([*(f"{name}.schema.json" for name in SAMPLES), "asyncapi.json"])
+
+
+def test_every_reference_resolves(tmp_path: Path) -> None:
+    """A code generator would stop at a dangling $ref."""
+    for path in export(tmp_path):
+        document = load(path)
+        assert all(resolve(document, reference) for reference in references(document)), path.name
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_samples_have_the_fields_of_their_schema(name: str, tmp_path: Path) -> None:
+    """The exported schema would describe something other than what is on the topics."""
+    export(tmp_path)
+    schema = load(tmp_path / f"{name}.schema.json")
+    definition = resolve(schema, schema["$ref"])
+    sample = msgspec.to_builtins(SAMPLES[name])
+    assert msgspec.convert(sample, type(SAMPLES[name])) == SAMPLES[name]
+    assert set(definition["required"]) <= set(sample) <= set(definition["properties"])
+    # Strict on what we emit: only input events may carry fields we do not know.
+    assert definition.get("additionalProperties", True) is (name == "event")
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def test_asyncapi_has_the_topics_under_their_prefix(tmp_path: Path) -> None:
+    """The document would name topics that do not exist."""
+    export(tmp_path, prefix="soc")
+    document = load(tmp_path / "asyncapi.json")
+    assert {channel["address"] for channel in document["channels"].values()} == {
+        "soc.alerts.v1",
+        "soc.tickets.v1",
+        "soc.alerts.triaged.v1",
+        "soc.tickets.triaged.v1",
+        "soc.enrichment.v1",
+        "soc.review.v1",
+        "soc.feedback.v1",
+        "soc.audit.v1",
+        "soc.deadletter.v1",
+    }
+    payload = document["components"]["messages"]["alerts.triaged.v1"]["payload"]
+    assert resolve(document, payload["$ref"])["title"] == "TriagedEvent"

@@ -1,0 +1,217 @@
+"""A real model directory, only tiny: for tests of the plumbing, where the shipped model's milliseconds only cost time.
+
+It goes through the real converter, manifest, tokenizer and encoder. Its judgement is worthless, its confidences vary:
+about two thirds of the shipped sample events are accepted in either domain, the others are escalated.
+"""
+
+import io
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import sentencepiece
+from safetensors.numpy import save_file
+
+from inference.artifact import CARD, AxisSpec, DomainSpec, EncoderSpec, load_artifact, write_manifest
+from inference.calibration import Floats, softmax
+from inference.encoder import Encoder, open_encoder
+from inference.heads import CALIBRATION_FILE, HALVES, HEADS_FILE, unit
+from inference.tokenizer import Tokenizer
+from inference.training.convert import convert
+from inference.view import VIEW, read
+from schemas.errors import InvalidEvent
+from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Origin
+from schemas.formats import read_event
+
+SAMPLES = Path(__file__).parents[1] / "streams" / "samples"
+LAYERS, WIDTH, ATTENTION_HEADS, HIDDEN = 2, 32, 2, 64
+MAX_TOKENS, POSITIONS = 64, 512
+PIECES = 400
+PAD_ID, UNKNOWN_ID, BEGIN_ID, END_ID = range(4)
+COVERAGE = 0.67
+REPEATS = 5
+"""The sample texts' confidences stand this often in each half of the calibration rows: a promise needs many rows."""
+
+Arrays = dict[str, npt.NDArray[np.float32]]
+
+LABELS: dict[Domain, dict[str, tuple[str, ...]]] = {
+    "alerts": {
+        "queue": ("endpoint", "cloud", "identity", "network", "email", "saas", "posture", "application"),
+        "tactic": ("initial-access", "execution", "persistence", "exfiltration", "impact"),
+        "severity": ("informational", "low", "medium", "high", "critical"),
+    },
+    "tickets": {
+        "queue": (
+            "access_identity", "card_orders", "card_problems", "cash_atm", "fees_fx", "fraud_lost", "refunds_disputes",
+            "top_up", "transfers", "out_of_scope",
+        ),
+        "intent": ("activate_my_card", "card_arrival", "exchange_rate", "lost_or_stolen_card", "top_up_failed"),
+        "priority": ("urgent", "high", "normal", "low"),
+    },
+}  # fmt: skip
+
+
+def sample_texts(domain: Domain) -> list[str]:
+    """What the model reads of the shipped sample events of a domain; the malformed ones are left out."""
+    lines = (SAMPLES / f"{domain}.ndjson").read_bytes().splitlines()
+    texts = []
+    for offset, line in enumerate(lines):
+        try:
+            event = read_event(line, origin=Origin(topic="samples", offset=offset), kind=KIND_OF_DOMAIN[domain])
+        except InvalidEvent:
+            continue
+        texts.append(read(event))
+    return texts
+
+
+def build_tiny_model(directory: Path, *, seed: int = 0) -> Path:
+    """Write a model of two layers of width 32 into `directory`, the same for the same seed; about a second."""
+    generator = np.random.default_rng(seed)
+    texts = {domain: sample_texts(domain) for domain in DOMAINS}
+    source = directory / "source"
+    source.mkdir(parents=True)
+    vocabulary = _train_pieces([text for domain in DOMAINS for text in texts[domain]], source)
+    _write_bert(source, vocabulary, generator)
+    convert(source, directory)
+    for file in source.iterdir():
+        file.unlink()
+    source.rmdir()
+    spec = EncoderSpec(
+        width=WIDTH,
+        pooling="mean",
+        max_tokens=MAX_TOKENS,
+        prefix_ids=[BEGIN_ID],
+        suffix_ids=[END_ID],
+        pad_id=PAD_ID,
+        vocab_size=len(vocabulary),
+        compute_type="int8",
+    )
+    tokenizer, encoder = _open(directory, spec)
+    vectors = {domain: encoder.embed(tokenizer.encode(texts[domain])) for domain in DOMAINS}
+    domains = _write_heads(directory, vectors, generator)
+    (directory / CARD).write_text("# tiny\n\nRandom weights, for tests only.\n", "utf-8")
+    write_manifest(directory, name=f"tiny-{seed}", encoder=spec, domains=domains, training={"seed": seed})
+    return directory
+
+
+def open_tiny_encoder(directory: Path, *, replicas: int = 2) -> Encoder:
+    """The encoder of a tiny model, with one thread a replica."""
+    return open_encoder(load_artifact(directory), replicas=replicas, threads_per_replica=1)
+
+
+def _train_pieces(texts: list[str], out: Path) -> list[str]:
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([line for text in texts for line in text.splitlines()]),
+        model_writer=model,
+        vocab_size=PIECES,
+        model_type="bpe",
+        hard_vocab_limit=False,
+        num_threads=1,
+        minloglevel=2,
+        pad_id=PAD_ID,
+        unk_id=UNKNOWN_ID,
+        bos_id=BEGIN_ID,
+        eos_id=END_ID,
+        pad_piece="[PAD]",
+        unk_piece="[UNK]",
+        bos_piece="[CLS]",
+        eos_piece="[SEP]",
+    )
+    (out / "sentencepiece.model").write_bytes(model.getvalue())
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    return [pieces.id_to_piece(i) for i in range(len(pieces))]
+
+
+def _write_bert(out: Path, vocabulary: list[str], generator: np.random.Generator) -> None:
+    """A Hugging Face BERT directory of random weights."""
+    config = {
+        "model_type": "bert",
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": ATTENTION_HEADS,
+        "hidden_size": WIDTH,
+        "vocab_size": len(vocabulary),
+        "pad_token_id": PAD_ID,
+    }
+    (out / "config.json").write_bytes(msgspec.json.encode(config))
+    (out / "vocabulary.json").write_bytes(msgspec.json.encode(vocabulary))
+    weights: Arrays = {}
+    for name, rows in (("word", len(vocabulary)), ("position", POSITIONS), ("token_type", 2)):
+        # Words weigh most: a vector that mostly said how long its text is would make every confidence alike.
+        scale = 1.0 if name == "word" else 0.1
+        weights[f"embeddings.{name}_embeddings.weight"] = _random(generator, rows, WIDTH) * np.float32(scale)
+    weights |= _norm("embeddings.LayerNorm")
+    for layer in range(LAYERS):
+        prefix = f"encoder.layer.{layer}"
+        for name in ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"):
+            weights |= _linear(generator, f"{prefix}.{name}", WIDTH, WIDTH)
+        weights |= _norm(f"{prefix}.attention.output.LayerNorm")
+        weights |= _linear(generator, f"{prefix}.intermediate.dense", HIDDEN, WIDTH)
+        weights |= _linear(generator, f"{prefix}.output.dense", WIDTH, HIDDEN)
+        weights |= _norm(f"{prefix}.output.LayerNorm")
+    save_file(weights, out / "model.safetensors")
+
+
+def _random(generator: np.random.Generator, *shape: int) -> npt.NDArray[np.float32]:
+    return generator.standard_normal(shape, dtype=np.float32)
+
+
+def _linear(generator: np.random.Generator, name: str, out: int, into: int) -> Arrays:
+    weight = _random(generator, out, into) / np.float32(np.sqrt(into))
+    return {f"{name}.weight": weight, f"{name}.bias": np.zeros(out, np.float32)}
+
+
+def _norm(name: str) -> Arrays:
+    return {f"{name}.weight": np.ones(WIDTH, np.float32), f"{name}.bias": np.zeros(WIDTH, np.float32)}
+
+
+def _open(directory: Path, spec: EncoderSpec) -> tuple[Tokenizer, Encoder]:
+    tokenizer = Tokenizer(
+        directory / "sentencepiece.model",
+        max_tokens=spec.max_tokens,
+        vocab_size=spec.vocab_size,
+        prefix_ids=spec.prefix_ids,
+        suffix_ids=spec.suffix_ids,
+    )
+    encoder = Encoder(
+        directory, width=spec.width, vocab_size=spec.vocab_size, pad_id=spec.pad_id, pooling=spec.pooling
+    )  # fmt: skip
+    return tokenizer, encoder
+
+
+def _write_heads(
+    out: Path, vectors: dict[Domain, npt.NDArray[np.float32]], generator: np.random.Generator
+) -> dict[str, DomainSpec]:
+    heads: Arrays = {}
+    rows: dict[str, npt.NDArray[np.float32] | npt.NDArray[np.int8]] = {}
+    domains = {}
+    for domain, axes in LABELS.items():
+        units = np.array([unit(vector) for vector in vectors[domain]])
+        confidences, specs = [], {}
+        for axis, names in axes.items():
+            weight, bias = _head(units, len(names), generator)
+            heads |= {f"{domain}.{axis}.weight": weight, f"{domain}.{axis}.bias": bias}
+            probabilities = softmax(units @ weight.T.astype(np.float64) + bias)
+            confidences.append(probabilities.max(axis=1))
+            shares = np.bincount(probabilities.argmax(axis=1), minlength=len(names)) / len(units)
+            specs[axis] = AxisSpec(labels=list(names), shares=shares.round(6).tolist(), temperature=1.0)
+        domains[domain] = DomainSpec(view=VIEW, axes=specs)
+        confidence = np.tile(np.stack(confidences, axis=1), (REPEATS, 1)).astype(np.float32)
+        # The least confident third is wrong, all others are right: every axis then supports a threshold between.
+        correct = (confidence >= np.quantile(confidence, 1 - COVERAGE, axis=0)).astype(np.int8)
+        for half in HALVES:
+            rows |= {f"{domain}.{half}.confidence": confidence, f"{domain}.{half}.correct": correct}
+    save_file(heads, out / HEADS_FILE)
+    save_file(rows, out / CALIBRATION_FILE)
+    return domains
+
+
+def _head(
+    units: Floats, labels: int, generator: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Random directions, centred on the sample texts so that no label wins always, scaled so that some win clearly."""
+    weight = generator.standard_normal((labels, units.shape[1]))
+    logits = units @ weight.T
+    scale = 4.0 / logits.std(axis=0).mean()
+    return (weight * scale).astype(np.float32), (-logits.mean(axis=0) * scale).astype(np.float32)

@@ -33,7 +33,7 @@ from inference.artifact import DEFAULT_MODEL
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the model goes.")
 @click.option("--name", help="The model's name on every event it decides (default: the directory's).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, rows and machine: same heads.")
-@click.option("--pooling", type=click.Choice(["mean", "cls"]), default="mean", show_default=True)
+@click.option("--pooling", type=click.Choice(["mean", "cls"]), default="cls", show_default=True)
 @click.option("--max-tokens", type=click.IntRange(16, 512), default=128, show_default=True, help="Read of one event.")
 def train(
     quick: bool, encoder: Path, files: tuple[Path, ...], out: Path, name: str | None, seed: int, pooling: str,

@@ -1,0 +1,193 @@
+"""Probabilities that mean what they say, and a threshold with a promise.
+
+Two steps. *Temperature scaling* (Guo et al., 2017, "On Calibration of Modern Neural Networks") makes an axis'
+confidence the frequency with which its value is right. *Learn then Test* (Angelopoulos, Bates et al., 2021) turns
+that into a promise: with probability at least 1 - delta over the calibration sample, accepted events are wrong at
+most alpha of the time, for events drawn like the sample's.
+
+The sample has two halves. Everything that is tuned (temperature, where the sequence of tests starts) sees only the
+first; the promise is tested on the second. Its rows ship with the model, because the deciding axes, alpha and delta
+are configuration and the threshold follows from them when the model is loaded.
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.int8]
+
+UNLABELLED = -1
+DECIMALS = 6
+TEMPERATURE_RANGE = (0.05, 20.0)
+# Fixed before any data were seen, as the tests need; spaced so that small risks, where most events are, are told apart.
+GRID: tuple[float, ...] = tuple(float(value) for value in np.round(np.geomspace(0.0005, 1.0, 240), DECIMALS))
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """Rows of one half: `confidence` (n, axes) in [0, 1], `correct` (n, axes) as 1, 0 or -1 where there is no label."""
+
+    confidence: Floats
+    correct: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A domain's calibration rows, the columns of both halves in the order of `axes`."""
+
+    axes: tuple[str, ...]
+    tuning: Half
+    testing: Half
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """Events whose risk is below `threshold` are wrong at most `alpha` of the time, with confidence 1 - `delta`.
+
+    `n` counts the rows it was tested on, `coverage` the share of them accepted, `accepted_errors` how many of those
+    were wrong. A threshold of 0.0 accepts nothing; `reason` then says why in one sentence, otherwise it is empty.
+    """
+
+    alpha: float
+    delta: float
+    n: int
+    threshold: float
+    coverage: float
+    accepted_errors: int
+    digest: str
+    reason: str
+
+
+def risk(confidences: Sequence[float]) -> float:
+    """An upper bound on the probability that any of these axes is wrong: the union bound over their doubts.
+
+    Rounded to the decimals confidences have, so that comparing with a threshold never hangs on the last bit.
+    """
+    return round(min(1.0, sum(1.0 - confidence for confidence in confidences)), DECIMALS)
+
+
+def calibrate(sample: Sample, deciding: Sequence[str], alpha: float, delta: float) -> Promise:
+    """The largest risk that may be accepted while keeping the promise on all `deciding` axes at once.
+
+    Fixed-sequence testing: the tuning half says at which threshold the evidence should be strongest; from there
+    the testing half is asked about ever larger thresholds until the first that it cannot support. The p-value of a
+    threshold is the exact binomial tail (Clopper-Pearson) of the errors seen among the rows it accepts.
+
+    Raises:
+        ValueError: no deciding axis, an axis the sample lacks, or alpha or delta outside (0, 1).
+    """
+    columns = _columns(sample, deciding, alpha, delta)
+    digest = _digest(sample, deciding, alpha, delta)
+    risks, wrong = _decisions(sample.testing, columns)
+    sequence = GRID[_start(*_decisions(sample.tuning, columns), alpha) :]
+    threshold = 0.0
+    for candidate in sequence:
+        if p_value(risks, wrong, candidate, alpha) > delta:
+            break
+        threshold = candidate
+    accepted = risks < threshold
+    return Promise(
+        alpha=alpha,
+        delta=delta,
+        n=len(risks),
+        threshold=threshold,
+        coverage=float(accepted.mean()) if len(risks) else 0.0,
+        accepted_errors=int(wrong[accepted].sum()),
+        digest=digest,
+        reason="" if threshold else _why_not(risks, wrong, sequence[0], alpha, delta),
+    )
+
+
+def p_value(risks: Floats, wrong: npt.NDArray[np.bool_], threshold: float, alpha: float) -> float:
+    """How likely so few errors among the accepted rows would be if their true rate were above `alpha`."""
+    accepted = risks < threshold
+    return binomial_tail(int(wrong[accepted].sum()), int(accepted.sum()), alpha)
+
+
+def binomial_tail(successes: int, trials: int, probability: float) -> float:
+    """P(X <= successes) for X ~ Binomial(trials, probability), summed in logarithms; 1.0 for no trials."""
+    log_p, log_q = math.log(probability), math.log1p(-probability)
+    terms = (
+        math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1) + k * log_p + (trials - k) * log_q
+        for k in range(successes + 1)
+    )
+    return min(1.0, math.fsum(math.exp(term) for term in terms))
+
+
+def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
+    """Probabilities over the last axis, in float64."""
+    scaled = (logits - logits.max(axis=-1, keepdims=True)) / temperature
+    raised = np.exp(scaled)
+    return np.asarray(raised / raised.sum(axis=-1, keepdims=True), dtype=np.float64)
+
+
+def fit_temperature(logits: Floats, gold: npt.NDArray[np.bool_]) -> float:
+    """The temperature under which the top value's probability best predicts whether that value is right.
+
+    `logits` and `gold` have shape (n, labels); a row may have several gold labels, and its value is right if it is
+    one of them. The loss is the log loss of that yes or no, because that is what `confidence` claims.
+    """
+    right = gold[np.arange(len(gold)), logits.argmax(axis=1)]
+
+    def loss(log_temperature: float) -> float:
+        confidence = np.clip(softmax(logits, math.exp(log_temperature)).max(axis=1), 1e-9, 1 - 1e-9)
+        return -float(np.where(right, np.log(confidence), np.log1p(-confidence)).mean())
+
+    low, high = (math.log(bound) for bound in TEMPERATURE_RANGE)
+    ratio = (math.sqrt(5) - 1) / 2
+    for _ in range(60):  # golden-section search: the loss has one valley in log T
+        left, right_ = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, right_) if loss(left) < loss(right_) else (left, high)
+    return round(math.exp((low + high) / 2), 6)
+
+
+def expected_calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_], bins: int = 15) -> float:
+    """Mean gap between confidence and accuracy over equal-width bins, weighted by their rows (Guo et al., 2017)."""
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = (abs(float((confidence[index == b] - correct[index == b]).sum())) for b in range(bins))
+    return sum(gaps) / max(1, len(confidence))
+
+
+def _columns(sample: Sample, deciding: Sequence[str], alpha: float, delta: float) -> list[int]:
+    unknown = [axis for axis in deciding if axis not in sample.axes]
+    if unknown or not deciding:
+        raise ValueError(
+            f"deciding must name axes of {', '.join(sample.axes)}; it names {', '.join(deciding) or 'none'}"
+        )
+    if not (0 < alpha < 1 and 0 < delta < 1):
+        raise ValueError(f"alpha and delta must lie between 0 and 1; they are {alpha} and {delta}")
+    return [sample.axes.index(axis) for axis in deciding]
+
+
+def _decisions(half: Half, columns: list[int]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Risk and wrongness of the rows that have a label on every deciding axis."""
+    correct = half.correct[:, columns]
+    labelled = (correct != UNLABELLED).all(axis=1)
+    risks = np.asarray([risk(row) for row in half.confidence[labelled][:, columns].tolist()], dtype=np.float64)
+    return risks, (correct[labelled] == 0).any(axis=1)
+
+
+def _start(risks: Floats, wrong: npt.NDArray[np.bool_], alpha: float) -> int:
+    return int(np.argmin([p_value(risks, wrong, candidate, alpha) for candidate in GRID]))
+
+
+def _why_not(risks: Floats, wrong: npt.NDArray[np.bool_], threshold: float, alpha: float, delta: float) -> str:
+    accepted = risks < threshold
+    return (
+        f"no threshold can promise at most {alpha:.3g} errors with confidence {1 - delta:.3g}: of {len(risks)} "
+        f"calibration rows {int(accepted.sum())} could be accepted and {int(wrong[accepted].sum())} of them are wrong, "
+        "so nothing is accepted; allow a larger alpha or delta, or calibrate on more rows"
+    )
+
+
+def _digest(sample: Sample, deciding: Sequence[str], alpha: float, delta: float) -> str:
+    digest = hashlib.sha256(repr((sample.axes, tuple(deciding), alpha, delta, GRID)).encode())
+    for half in (sample.tuning, sample.testing):
+        digest.update(np.ascontiguousarray(half.confidence).tobytes())
+        digest.update(np.ascontiguousarray(half.correct).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,91 @@
+"""`triage models`: what the model is, what it promises, and where it comes from."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from inference.artifact import CARD, DEFAULT_MODEL, Artifact, load_artifact
+from inference.calibration import Promise, calibrate
+from inference.errors import ModelError
+from inference.heads import Heads, load_samples
+from streams.cli.options import as_json, configured
+from streams.config import DomainSection, Settings
+
+LICENCES = "encoder MIT; data Apache-2.0, CC-BY-4.0, DRL-1.1 and MIT, with attributions in {card}"
+
+
+@click.command(epilog="Example: triage models --json")
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="A model directory (default: [model] path, or the shipped one)."
+)
+@as_json
+@configured
+def models(settings: Settings, model: Path | None, json_: bool) -> None:
+    """Say what the model is, what it labels and what it promises; exit code 1 if it is damaged."""
+    configured_path = Path(settings.model.path) if settings.model.path else DEFAULT_MODEL
+    artifact = load_artifact(model or configured_path)
+    Heads.load(artifact)
+    sections = {"alerts": settings.domains.alerts, "tickets": settings.domains.tickets}
+    promises = {domain: promise(artifact, domain, sections[domain]) for domain in artifact.manifest.domains}
+    facts = describe(artifact, promises)
+    if json_:
+        click.echo(orjson.dumps(facts, option=orjson.OPT_INDENT_2))
+    else:
+        show(facts)
+
+
+def promise(artifact: Artifact, domain: str, section: DomainSection) -> Promise:
+    """The promise in force for a domain.
+
+    Raises:
+        ModelError: the configuration asks for an axis the model does not have.
+    """
+    try:
+        return calibrate(load_samples(artifact)[domain], section.deciding, section.alpha, section.delta)
+    except ValueError as error:
+        raise ModelError(f"domains.{domain}: {error}") from None
+
+
+def describe(artifact: Artifact, promises: dict[str, Promise]) -> dict[str, Any]:
+    """Everything printed, as plain objects."""
+    manifest = artifact.manifest
+    return {
+        "name": manifest.name,
+        "digest": artifact.digest,
+        "path": str(artifact.directory),
+        "size_bytes": artifact.size_bytes,
+        "compute_type": manifest.encoder.compute_type,
+        "domains": {
+            domain: {
+                "axes": {axis: spec.labels for axis, spec in one.axes.items()},
+                "calibration": {
+                    name: getattr(promises[domain], name)
+                    for name in ("alpha", "delta", "n", "threshold", "coverage", "accepted_errors", "digest", "reason")
+                },
+            }
+            for domain, one in manifest.domains.items()
+        },
+        "licences": LICENCES.format(card=artifact.file(CARD)),
+    }
+
+
+def show(facts: dict[str, Any]) -> None:
+    """The same for a person."""
+    console = Console(soft_wrap=True)
+    console.print(f"{facts['name']}  {facts['size_bytes'] / 1e6:.1f} MB  {facts['compute_type']}", highlight=False)
+    console.print(f"digest {facts['digest']}\npath {facts['path']}\nlicences: {facts['licences']}", highlight=False)
+    table = Table("domain", "axes (labels)", "alpha", "delta", "rows", "risk below", "coverage")
+    for domain, one in facts["domains"].items():
+        terms = one["calibration"]
+        axes = ", ".join(f"{axis} ({len(labels)})" for axis, labels in one["axes"].items())
+        threshold = f"{terms['threshold']:.4f}" if terms["threshold"] else "accepts nothing"
+        row = (terms["alpha"], terms["delta"], terms["n"], threshold, f"{terms['coverage']:.1%}")
+        table.add_row(domain, axes, *map(str, row))
+    console.print(table)
+    for domain, one in facts["domains"].items():
+        if one["calibration"]["reason"]:
+            console.print(f"{domain}: {one['calibration']['reason']}", highlight=False)

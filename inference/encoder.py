@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from inference.artifact import Artifact
 from inference.batching import DEFAULT_MAX_BATCH_TOKENS, plan
-from inference.errors import InvalidTokens, ModelError
+from inference.errors import InferenceError, InvalidTokens, ModelError
 
 Pooling = Literal["mean", "cls"]
 Vectors = npt.NDArray[np.float32]
@@ -71,14 +71,22 @@ class Encoder:
 
         Returns:
             float32 of shape (len(ids), width).
+
+        Raises:
+            InferenceError: CTranslate2 could not run the pass.
         """
         tokens = np.full((len(ids), padded), self._pad_id, dtype=np.int32)
         for row, text in enumerate(ids):
             tokens[row, : len(text)] = text
         lengths = np.asarray([len(text) for text in ids], dtype=np.int32)
-        output = self._model.forward_batch(
-            ctranslate2.StorageView.from_array(tokens), ctranslate2.StorageView.from_array(lengths)
-        )
+        try:
+            output = self._model.forward_batch(
+                ctranslate2.StorageView.from_array(tokens), ctranslate2.StorageView.from_array(lengths)
+            )
+        except (RuntimeError, MemoryError) as error:
+            raise InferenceError(
+                f"the encoder failed on {len(ids)} texts ({error}); restart with more memory"
+            ) from None
         hidden = np.asarray(output.last_hidden_state)
         if self._pooling == "cls":
             return np.array(hidden[:, 0], dtype=np.float32)

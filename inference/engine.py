@@ -124,16 +124,13 @@ class Engine:
         if not ids:
             return vectors
         call = _Call(vectors, asyncio.get_running_loop().create_future(), len(ids))
-        for row, text in enumerate(ids):
-            await self._room.acquire()
-            if self._closed:
-                self._room.release()
-                raise EngineClosed("the inference engine is closed; start a new one")
-            if call.answer.done():  # an earlier row of this call has failed: the rest need not run
-                self._room.release()
-                break
-            self._waiting.add(_Row(next(self._turns), call, row, text))
-            self._schedule()
+        try:
+            await self._line_up(call, ids)
+        except asyncio.CancelledError:
+            # Rows already in line must not run for a caller who has gone.
+            if not call.answer.cancel():
+                call.answer.exception()  # looked at, or asyncio would complain that nobody did
+            raise
         return await call.answer
 
     async def close(self) -> None:
@@ -144,6 +141,17 @@ class Engine:
             self._room.release()
         await asyncio.gather(*self._passes, return_exceptions=True)
         self._executor.shutdown(wait=False)
+
+    async def _line_up(self, call: _Call, ids: Sequence[Sequence[int]]) -> None:
+        for row, text in enumerate(ids):
+            await self._room.acquire()
+            if self._closed:
+                call.fail(EngineClosed("the inference engine is closed; start a new one"))
+            if call.answer.done():  # closed, or an earlier row of this call has failed: the rest need not run
+                self._room.release()
+                return
+            self._waiting.add(_Row(next(self._turns), call, row, text))
+            self._schedule()
 
     def _schedule(self) -> None:
         # Not at once: the rows of this call, and of every caller ready now, should share passes.
@@ -169,12 +177,11 @@ class Engine:
             ids = [row.ids for row in rows]
             loop = asyncio.get_running_loop()
             vectors = await loop.run_in_executor(self._executor, self._encoder.forward, ids, padded)
+            for row, vector in zip(rows, vectors, strict=True):
+                row.call.fill(row.row, vector)
         except Exception as error:  # noqa: BLE001 - whatever the pass raised belongs to its callers
             for row in rows:
                 row.call.fail(error)
-        else:
-            for row, vector in zip(rows, vectors, strict=True):
-                row.call.fill(row.row, vector)
         finally:
             self._idle += 1
             for _ in rows:

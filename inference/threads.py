@@ -36,9 +36,15 @@ def candidates(cores: int) -> list[Threads]:
     return [Threads(cores // deep, deep) for deep in range(1, cores + 1) if cores % deep == 0 and deep <= 4]  # noqa: PLR2004
 
 
+def usable_cores() -> int:
+    """Cores this process may run on; all of the machine's where the system cannot say."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def choose_threads(artifact: Artifact) -> Threads:
     """Time each candidate on made-up texts for a fraction of a second and return the quickest."""
-    options = candidates(len(os.sched_getaffinity(0)))
+    options = candidates(usable_cores())
     if len(options) == 1:
         return options[0]
     rates = {option: _texts_per_second(artifact, option) for option in options}

@@ -100,8 +100,11 @@ class Consumption:
 
     async def _take(self, message: Any, lane: Lane) -> None:
         partition = Partition(message.topic, message.partition)
-        if gap := self.ledger.gap(partition, message.offset):
+        verified = None
+        # Again when a rebalance in the meantime has moved where the gap begins: what it now spans is unproven.
+        while (gap := self.ledger.gap(partition, message.offset)) != verified and gap is not None:
             await self._gaps.verify(gap)
+            verified = gap
         held = Held(_incoming(message), self.ledger.take(partition, message.offset))
         await lane.accept(held)
 

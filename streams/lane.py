@@ -18,7 +18,7 @@ from streams.config import PipelineSection
 from streams.delivery import Delivery, Receipt, RecordTooLarge
 from streams.ledger import Ledger, Ticket
 from streams.metrics import Metrics
-from streams.outputs import Record, dead_letter, records
+from streams.outputs import VALUE_BYTES_HEADER, Record, dead_letter, records
 from streams.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class Lane:
         self._slots = asyncio.Semaphore(pipeline.batches_in_flight)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._taking = True
+        self._stopped = False
         self._batches = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -114,6 +115,7 @@ class Lane:
 
     async def stop(self) -> None:
         """Cancel whatever still runs. Nothing is settled by it."""
+        self._stopped = True
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -144,17 +146,32 @@ class Lane:
             self._spawn(self._settle(sent))
 
     async def _settle(self, sent: list[Sent]) -> None:
-        for one in sent:
-            try:
-                await self._delivery.confirm(one.receipts)
+        for one, refusal in zip(sent, await self._refusals(sent), strict=True):
+            if refusal is None:
                 self._metrics.count(one.outcome, one.held.incoming)
-            except RecordTooLarge as error:
-                await self._replace(one.held, str(error))
+            else:
+                await self._replace(one.held, refusal)
         self._ledger.settle(one.held.ticket for one in sent)
         self._slots.release()
         self._batches -= 1
         if not self._batches:
             self._idle.set()
+
+    async def _refusals(self, sent: list[Sent]) -> list[str | None]:
+        """Wait until every output of a batch is acknowledged; for each event why one does not fit, else None."""
+        try:
+            # All at once: one time limit a batch, and a failure leaves no other receipt unobserved.
+            await self._delivery.confirm([receipt for one in sent for receipt in one.receipts])
+        except RecordTooLarge:
+            return [await self._refusal(one) for one in sent]
+        return [None] * len(sent)
+
+    async def _refusal(self, one: Sent) -> str | None:
+        try:
+            await self._delivery.confirm(one.receipts)
+        except RecordTooLarge as error:
+            return str(error)
+        return None
 
     async def _outcomes(self, batch: list[Held]) -> list[Outcome]:
         incoming = [held.incoming for held in batch]
@@ -194,7 +211,7 @@ class Lane:
         letter = DeadLettered("deliver", "RecordTooLarge", message, "retryable")
         whole = dead_letter(letter, held.incoming, self._topics)
         size = str(len(whole.value or b"")).encode()
-        without = Record(whole.topic, whole.key, None, [*whole.headers, ("triage.value.bytes", size)])
+        without = Record(whole.topic, whole.key, None, [*whole.headers, (VALUE_BYTES_HEADER, size)])
         for record in (whole, without):
             try:
                 await self._delivery.confirm([await self._delivery.send(record)])
@@ -212,5 +229,10 @@ class Lane:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
+        if self._stopped:
+            return
+        # Nobody but `stop` cancels a stage: one that was cancelled from within would leave the lane waiting for ever.
+        error = RuntimeError(f"a stage of {self.name} was cancelled") if task.cancelled() else task.exception()
+        if error is not None:
+            self._stopped = True
             self._fail(error)

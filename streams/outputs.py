@@ -11,8 +11,11 @@ Headers = list[tuple[str, bytes | None]]
 
 ATTEMPT_HEADER = "triage.attempt"
 DISPOSITION_HEADER = "triage.disposition"
+VALUE_BYTES_HEADER = "triage.value.bytes"
+"""On a dead letter that had to go without its value: how many bytes that has where the headers point."""
 ERROR_PREFIX = "__connect.errors."
 MAX_MESSAGE_CHARS = 1000
+MAX_ATTEMPT_DIGITS = 9
 SCHEMA_HEADER = ("triage.schema", SCHEMA_NAME.encode())
 
 
@@ -68,10 +71,11 @@ def dead_letter(letter: DeadLettered, incoming: Incoming, topics: Topics) -> Rec
 def attempt(incoming: Incoming) -> int:
     """How often this record has been dead-lettered before; a replayed one carries the count."""
     for name, value in incoming.headers:
-        if name == ATTEMPT_HEADER and value and value.isdigit():
+        # A header is anybody's to write: Python refuses to read a number of some thousand digits.
+        if name == ATTEMPT_HEADER and value and value.isdigit() and len(value) <= MAX_ATTEMPT_DIGITS:
             return int(value)
     return 0
 
 
 def _is_ours(name: str) -> bool:
-    return name.startswith(ERROR_PREFIX) or name in (ATTEMPT_HEADER, DISPOSITION_HEADER)
+    return name.startswith(ERROR_PREFIX) or name in (ATTEMPT_HEADER, DISPOSITION_HEADER, VALUE_BYTES_HEADER)

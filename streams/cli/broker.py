@@ -1,0 +1,76 @@
+"""`triage broker`: a Kafka-protocol broker on this machine, in the foreground."""
+
+import signal
+import time
+from pathlib import Path
+from typing import Literal, cast
+
+import click
+
+from streams.brokers import Broker, BrokerError
+from streams.brokers.embedded import EmbeddedBroker
+from streams.brokers.java import default_cache_dir, is_cached
+from streams.brokers.kafka import KafkaCluster
+
+POLL_S = 0.5
+
+
+@click.command(
+    epilog="Example: triage broker --engine kafka --brokers 3 --port 9092",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["embedded", "kafka"]),
+    default="embedded",
+    show_default=True,
+    help="embedded: one small process, in memory. kafka: a real Apache Kafka; needs Java 17 and, once, Maven.",
+)
+@click.option("--brokers", type=click.Choice(["1", "3"]), default="1", show_default=True, help="Nodes (kafka only).")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65_533),
+    default=9092,
+    show_default=True,
+    help="Port on 127.0.0.1 of the first node; further nodes take the next ones.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the data here (kafka only); without it the data go when the broker ends.",
+)
+@click.option(
+    "--cache-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where Kafka's jars are kept between runs (default: triage in the user's cache directory).",
+)
+def broker(engine: str, brokers: str, port: int, data_dir: Path | None, cache_dir: Path | None) -> None:
+    """Run a broker on 127.0.0.1 until Ctrl-C or SIGTERM."""
+    if engine == "embedded" and (brokers != "1" or data_dir is not None):
+        raise click.UsageError(
+            "the embedded broker is one node in memory; for --brokers 3 or --data-dir add --engine kafka"
+        )
+    # One way out for both signals: an interrupt, also in the middle of starting or fetching.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _run(_chosen(engine, brokers, port, data_dir, cache_dir))
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+    except BrokerError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _chosen(engine: str, brokers: str, port: int, data_dir: Path | None, cache_dir: Path | None) -> Broker:
+    if engine == "embedded":
+        return EmbeddedBroker(port)
+    if not is_cached(cache_dir or default_cache_dir()):
+        click.echo("fetching Apache Kafka with Maven, this once (54 MB) ...", err=True)
+    return KafkaCluster(cast("Literal[1, 3]", int(brokers)), port, cache_dir, data_dir)
+
+
+def _run(running: Broker) -> None:
+    with running:
+        click.echo(f"{running.title} on {running.bootstrap_servers}; Ctrl-C ends it")
+        click.echo(f"TRIAGE_KAFKA__BOOTSTRAP_SERVERS={running.bootstrap_servers}")
+        while True:
+            time.sleep(POLL_S)
+            running.require_running()

@@ -1,0 +1,96 @@
+"""Worker processes for tests: started, killed, ended, and never left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import orjson
+
+from streams.brokers.loopback import free_ports
+from streams.config import Settings
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Settings as the environment variables that make them."""
+    tables = msgspec.to_builtins(settings)
+    return {
+        f"TRIAGE_{section}__{key}".upper(): value if isinstance(value, str) else orjson.dumps(value).decode()
+        for section in ("kafka", "topics", "model", "pipeline", "http", "log", "domains")
+        for key, value in tables[section].items()
+        if value is not None
+    }
+
+
+@dataclass
+class WorkerProcess:
+    """One worker, run as a user would run it: `module` is the program, by default the command line itself."""
+
+    settings: Settings
+    log_file: Path
+    module: str = "streams.cli"
+    environ: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    port: int = 0
+
+    def start(self) -> None:
+        """Start it; it joins the group in its own time."""
+        self.port = free_ports(1)[0]
+        environ = os.environ | environment(self.settings) | {"TRIAGE_HTTP__PORT": str(self.port)} | self.environ
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", self.module, "worker"], env=environ, stdout=log, stderr=log
+            )
+
+    def wait_until_ready(self) -> None:
+        """Block until `/ready` says so; the test fails with the log if it never does."""
+        deadline_s = time.monotonic() + READY_TIMEOUT_S
+        while time.monotonic() < deadline_s and self.alive:
+            if self.get("/ready")[0] == 200:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"the worker never became ready:\n{self.log()}")
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of an HTTP request to the worker; status 0 when nothing answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is running."""
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self.end(signal.SIGKILL)
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait for the exit code."""
+        assert self.process is not None
+        if self.alive:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"the worker did not end within {STOP_TIMEOUT_S} s:\n{self.log()}") from None
+
+    def log(self) -> str:
+        """What it has logged."""
+        return self.log_file.read_text(errors="replace")[-5000:]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from agents.clock import timing_after
 from agents.outcomes import DeadLettered, Incoming, Outcome, Reviewed
+from agents.revision import successor
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
 from schemas.triaged import Case, Enrichment, TriagedEvent
@@ -25,17 +25,15 @@ async def enrich(batch: Sequence[Incoming]) -> list[Outcome]:
 def _end(incoming: Incoming) -> Outcome:
     try:
         case = decode(incoming.value or b"", Case)
+        return Reviewed(msgspec.structs.replace(case, triaged=_needs_review(case.triaged, incoming)))
     except InvalidEvent as error:
         return DeadLettered(stage=error.stage, error=type(error).__name__, message=str(error))
-    return Reviewed(msgspec.structs.replace(case, triaged=_needs_review(case.triaged, incoming)))
 
 
 def _needs_review(triaged: TriagedEvent, incoming: Incoming) -> TriagedEvent:
     return msgspec.structs.replace(
-        triaged,
-        revision=triaged.revision + 1,
+        successor(triaged, incoming),
         status="needs_review",
         reasons=[*triaged.reasons, "no LLM is configured: a person decides"],
         enrichment=Enrichment(status=LLM_OFF),
-        timing=timing_after(triaged.timing, incoming.received_at_s),
     )

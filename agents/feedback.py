@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from agents.clock import timing_after
 from agents.outcomes import DeadLettered, Incoming, Outcome, Triaged
+from agents.revision import successor
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
 from schemas.triaged import Label, TriagedEvent, Verdict
@@ -38,12 +38,10 @@ def _revised(verdict: Verdict, incoming: Incoming) -> TriagedEvent:
     labels = triaged.labels | decided
     comment = f": {verdict.comment}" if verdict.comment else ""
     return msgspec.structs.replace(
-        triaged,
-        revision=triaged.revision + 1,
+        successor(triaged, incoming),
         status="final",
         decided_by="human",
         labels=labels,
         queue=labels["queue"].value if "queue" in labels else triaged.queue,
         reasons=[*triaged.reasons, f"decided by {verdict.by}{comment}"],
-        timing=timing_after(triaged.timing, incoming.received_at_s),
     )

@@ -179,6 +179,9 @@ class Engine:
             vectors = await loop.run_in_executor(self._executor, self._encoder.forward, ids, padded)
             for row, vector in zip(rows, vectors, strict=True):
                 row.call.fill(row.row, vector)
+        except asyncio.CancelledError:
+            self._closed = True  # the event loop is ending and takes the callers with it: begin nothing more
+            raise
         except Exception as error:  # noqa: BLE001 - whatever the pass raised belongs to its callers
             for row in rows:
                 row.call.fail(error)

@@ -185,10 +185,10 @@ def _write_heads(
 ) -> dict[str, DomainSpec]:
     heads: Arrays = {}
     rows: dict[str, npt.NDArray[np.float32] | npt.NDArray[np.int8]] = {}
-    domains = {}
+    domains: dict[str, DomainSpec] = {}
     for domain, axes in LABELS.items():
         units = np.array([unit(vector) for vector in vectors[domain]])
-        confidences, specs = [], {}
+        confidences, specs = list[Floats](), dict[str, AxisSpec]()
         for axis, names in axes.items():
             weight, bias = _head(units, len(names), generator)
             heads |= {f"{domain}.{axis}.weight": weight, f"{domain}.{axis}.bias": bias}

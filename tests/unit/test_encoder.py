@@ -1,0 +1,109 @@
+"""The encoder: what must never reach the C++ engine, and that a text's vector is its own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.artifact import load_artifact
+from inference.encoder import MAX_POSITIONS, Encoder
+from inference.errors import InferenceError, InvalidTokens, ModelError
+from tests.tiny_model import BEGIN_ID, END_ID, PAD_ID, PIECES, WIDTH, open_tiny_encoder
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_model: Path) -> Encoder:
+    """The tiny model's encoder."""
+    return open_tiny_encoder(tiny_model)
+
+
+REFUSED: dict[str, list[int]] = {
+    "no tokens (SIGFPE)": [],
+    "an id past the vocabulary (SIGSEGV)": [BEGIN_ID, PIECES, END_ID],
+    "a negative id (SIGSEGV)": [BEGIN_ID, -1, END_ID],
+    "an id far past the vocabulary": [2**31 - 1],
+    "an id that no int32 holds": [2**40],
+    "more tokens than positions": [5] * (MAX_POSITIONS + 1),
+}
+
+
+@pytest.mark.parametrize("ids", REFUSED.values(), ids=REFUSED.keys())
+def test_refused_before_the_engine(encoder: Encoder, ids: list[int]) -> None:
+    """CTranslate2 answers these with a signal: one such event would kill the worker, and again on every redelivery."""
+    with pytest.raises(InvalidTokens):
+        encoder.check(ids)
+    with pytest.raises(InvalidTokens):
+        encoder.embed([[BEGIN_ID, END_ID], ids])
+
+
+def test_no_texts_are_no_vectors(encoder: Encoder) -> None:
+    """`forward_batch([])` dies with SIGFPE: it must not be called for an empty batch."""
+    assert encoder.embed([]).shape == (0, WIDTH)
+
+
+@pytest.mark.parametrize("ids", [[PAD_ID], [PIECES - 1], [7] * MAX_POSITIONS], ids=["lowest", "highest", "longest"])
+def test_the_last_allowed_values_run(encoder: Encoder, ids: list[int]) -> None:
+    """A bound that is off by one would either crash the process or turn good events away."""
+    vectors = encoder.embed([ids])
+    assert vectors.shape == (1, WIDTH)
+    assert vectors.dtype == np.float32
+    assert np.isfinite(vectors).all()
+
+
+@pytest.mark.parametrize("budget", [1, 64, 512, 100_000])
+def test_vectors_come_in_the_order_given(encoder: Encoder, budget: int) -> None:
+    """Passes run sorted by length and in parallel: a slip would hand an event its neighbour's labels."""
+    texts = [[BEGIN_ID, *range(4, 4 + n), END_ID] for n in (40, 1, 17, 100, 2, 33, 1)]
+    alone = [encoder.embed([text])[0] for text in texts]
+    together = encoder.embed(texts, max_batch_tokens=budget)
+    assert [vector.tobytes() for vector in together] == [vector.tobytes() for vector in alone]
+
+
+def test_replicas_do_not_change_a_vector(tiny_model: Path, encoder: Encoder) -> None:
+    """Two workers with different thread counts must agree about a redelivered event."""
+    texts = [[BEGIN_ID, *range(4, 4 + n), END_ID] for n in range(1, 40)]
+    single = open_tiny_encoder(tiny_model, replicas=1)
+    assert single.embed(texts).tobytes() == encoder.embed(texts).tobytes()
+
+
+def test_padding_is_not_part_of_the_mean(encoder: Encoder) -> None:
+    """Pad positions are not zero in the output: averaged in, they would make every short text alike."""
+    short, full = encoder.embed([[BEGIN_ID, 9, END_ID], [BEGIN_ID, 9, END_ID, *[PAD_ID] * 13]])
+    assert not np.array_equal(short, full)
+
+
+def test_cls_pooling_reads_the_first_position(tiny_model: Path) -> None:
+    """A model trained on its first vector and served on the mean would answer nonsense without any error."""
+    spec = load_artifact(tiny_model).manifest.encoder
+    kinds = [
+        Encoder(tiny_model, width=spec.width, vocab_size=spec.vocab_size, pad_id=spec.pad_id, pooling=pooling)
+        for pooling in ("cls", "mean")
+    ]
+    one_token, many = [[BEGIN_ID], [BEGIN_ID, 8, 9, END_ID]]
+    cls, mean = (kind.embed([one_token, many]) for kind in kinds)
+    assert np.allclose(cls[0], mean[0])
+    assert not np.allclose(cls[1], mean[1])
+
+
+def test_no_encoder_is_one_sentence(tmp_path: Path) -> None:
+    """A wrong [model] path must say what to do, not print CTranslate2's exception."""
+    with pytest.raises(ModelError, match=r"holds no encoder .*convert it again"):
+        Encoder(tmp_path, width=WIDTH, vocab_size=PIECES, pad_id=PAD_ID, pooling="mean")
+
+
+class Broken:
+    """A CTranslate2 model that fails."""
+
+    def forward_batch(self, *_: object) -> object:
+        """Fail as CTranslate2 does."""
+        raise RuntimeError("failed to allocate memory")
+
+
+def test_a_failure_of_ctranslate2_is_ours(tiny_model: Path) -> None:
+    """A caller that handles `InferenceError` would otherwise miss the engine's own failures and print a traceback."""
+    encoder = open_tiny_encoder(tiny_model)
+    encoder._model = Broken()
+    texts: Sequence[Sequence[int]] = [[BEGIN_ID, END_ID]]
+    with pytest.raises(InferenceError, match="failed to allocate memory"):
+        encoder.embed(texts)

@@ -15,10 +15,12 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+
+from streams.brokers import Broker
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]
 
@@ -30,12 +32,6 @@ READY_TIMEOUT_S = 90
 DRAIN_TIMEOUT_S = 15
 # chroot isolation shares the host's network, so that 127.0.0.1 is the broker's; docker and podman are told to.
 ENVIRON = {"BUILDAH_ISOLATION": "chroot", **os.environ}
-
-
-class Broker(Protocol):
-    """What the session's broker offers."""
-
-    bootstrap_servers: str
 
 
 def sh(*command: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -211,7 +207,7 @@ async def test_worker_inside_triages_and_drains(image: Image, broker: Broker, sa
     created = image.run("triage", "topics", "create", **environ)
     assert created.returncode == 0, created.stderr
     with (tmp_path / "worker.log").open("w+") as log:
-        worker = subprocess.Popen(  # noqa: ASYNC220  the test waits for it anyway
+        worker = subprocess.Popen(
             image.argv("triage", "worker", name=name, **environ), env=ENVIRON, stdout=log, stderr=log, text=True
         )
         try:

@@ -1,10 +1,13 @@
 """One TOML file, every key overridable by environment: `TRIAGE_SECTION__KEY`, lists and tables as JSON."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 import orjson
@@ -19,9 +22,12 @@ ENV_PREFIX = "TRIAGE_"
 # Not settings: where the file is, and knobs of the test suite.
 ENV_RESERVED = frozenset({"TRIAGE_CONFIG"})
 
+SERVER = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:\[\]/]+)(:\d{1,5})?")
+
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Usd = Annotated[float, Meta(ge=0, le=1_000_000)]
 AgentName = Literal["classify", "enrich", "feedback"]
 ALL_AGENTS: tuple[AgentName, ...] = ("classify", "enrich", "feedback")
 
@@ -119,8 +125,8 @@ class LlmSection(Section, frozen=True):
 class CostSection(Section, frozen=True):
     """What an average call to the LLM would cost, for comparisons; no call is ever billed from these."""
 
-    llm_input_usd_per_million: float = 0.15
-    llm_output_usd_per_million: float = 0.60
+    llm_input_usd_per_million: Usd = 0.15
+    llm_output_usd_per_million: Usd = 0.60
     llm_prompt_overhead_tokens: Positive = 600
     llm_answer_tokens: Positive = 120
 
@@ -172,7 +178,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     try:
         settings = msgspec.convert(document, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"configuration: {error}; see `triage config show` for every key") from None
+        raise ConfigError(f"configuration: {error}; correct it or leave it out") from None
     _check(settings)
     return settings
 
@@ -192,7 +198,7 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
 
 def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
     for name in sorted(environ):
-        if not name.startswith(ENV_PREFIX) or name in ENV_RESERVED or "__" not in name:
+        if not _is_setting(name):
             continue
         *tables, key = _path(name, document)
         place = document
@@ -203,11 +209,18 @@ def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
         place[key] = _value(environ[name])
 
 
+def _is_setting(name: str) -> bool:
+    if not name.startswith(ENV_PREFIX) or name in ENV_RESERVED:
+        return False
+    return "__" in name or name.removeprefix(ENV_PREFIX).lower() in Settings.__struct_fields__
+
+
 def _path(name: str, document: dict[str, Any]) -> list[str]:
     parts = [part.lower() for part in name.removeprefix(ENV_PREFIX).split("__")]
     # The names of endpoints are the user's own: keep the spelling the file uses.
-    known = document.get("llm", {}).get("endpoints", {}) if parts[:2] == ["llm", "endpoints"] else {}
-    spelling = {str(key).lower(): str(key) for key in known}
+    llm = document.get("llm") if parts[:2] == ["llm", "endpoints"] else None
+    known = llm.get("endpoints") if isinstance(llm, dict) else None
+    spelling = {key.lower(): key for key in known} if isinstance(known, dict) else {}
     return [spelling.get(part, part) if index == 2 else part for index, part in enumerate(parts)]  # noqa: PLR2004
 
 
@@ -224,11 +237,23 @@ def _check(settings: Settings) -> None:
     for tier in settings.llm.tiers:
         if tier not in settings.llm.endpoints:
             raise ConfigError(f"llm.tiers names {tier!r}; describe it under [llm.endpoints.{tier}] or leave it out")
-    kafka = settings.kafka
+    for name, endpoint in settings.llm.endpoints.items():
+        if "@" in urlsplit(endpoint.base_url).netloc:
+            raise ConfigError(f"llm.endpoints.{name}.base_url holds a password; name its variable in api_key_env")
+    _check_kafka(settings.kafka)
+    for domain in DOMAINS:
+        if len(set(settings.domain(domain).deciding)) != len(settings.domain(domain).deciding):
+            raise ConfigError(f"domains.{domain}.deciding names an axis twice; list each once")
+
+
+def _check_kafka(kafka: KafkaSection) -> None:
+    if not all(SERVER.fullmatch(server.strip()) for server in kafka.bootstrap_servers.split(",")):
+        raise ConfigError("kafka.bootstrap_servers takes HOST:PORT, and commas between several")
     if kafka.heartbeat_interval_s * 3 > kafka.session_timeout_s:
         raise ConfigError("kafka.heartbeat_interval_s must be at most a third of kafka.session_timeout_s")
     if kafka.sasl_password_env and kafka.sasl_password_env not in os.environ:
         raise ConfigError(f"kafka.sasl_password_env names {kafka.sasl_password_env}, which is not set; export it")
-    for domain in DOMAINS:
-        if len(set(settings.domain(domain).deciding)) != len(settings.domain(domain).deciding):
-            raise ConfigError(f"domains.{domain}.deciding names an axis twice; list each once")
+    if "SASL" in kafka.security_protocol and not (kafka.sasl_username and kafka.sasl_password_env):
+        raise ConfigError("kafka.security_protocol with SASL needs kafka.sasl_username and kafka.sasl_password_env")
+    if kafka.compression not in ("none", "gzip") and find_spec("cramjam") is None:
+        raise ConfigError(f"kafka.compression {kafka.compression!r} needs the package cramjam; install it or use gzip")

@@ -7,16 +7,21 @@ from typing import Any
 import faust
 
 from streams.config import KafkaSection
+from streams.errors import ConfigError
 
 
 def connection(kafka: KafkaSection) -> dict[str, Any]:
-    """Keyword arguments any aiokafka client takes."""
+    """Keyword arguments any aiokafka client takes.
+
+    Raises:
+        ConfigError: the certificate authorities cannot be read.
+    """
     arguments: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap_servers,
         "security_protocol": kafka.security_protocol,
     }
     if "SSL" in kafka.security_protocol:
-        arguments["ssl_context"] = ssl.create_default_context(cafile=kafka.ssl_cafile)
+        arguments["ssl_context"] = _ssl_context(kafka)
     if "SASL" in kafka.security_protocol:
         arguments |= {
             "sasl_mechanism": kafka.sasl_mechanism,
@@ -33,7 +38,7 @@ def faust_broker(kafka: KafkaSection) -> list[str]:
 
 def faust_credentials(kafka: KafkaSection) -> Any:
     """Faust's form of the same credentials; None for plain text."""
-    context = ssl.create_default_context(cafile=kafka.ssl_cafile) if "SSL" in kafka.security_protocol else None
+    context = _ssl_context(kafka) if "SSL" in kafka.security_protocol else None
     if "SASL" in kafka.security_protocol:
         return faust.SASLCredentials(
             username=kafka.sasl_username,
@@ -42,6 +47,13 @@ def faust_credentials(kafka: KafkaSection) -> Any:
             ssl_context=context,
         )
     return faust.SSLCredentials(context) if context else None
+
+
+def _ssl_context(kafka: KafkaSection) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=kafka.ssl_cafile)
+    except OSError as error:  # a file that holds no certificates too
+        raise ConfigError(f"kafka.ssl_cafile {kafka.ssl_cafile} cannot be used ({error}); name a PEM file") from None
 
 
 def _password(kafka: KafkaSection) -> str | None:

@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka import TopicPartition
+
 from agents.outcomes import Incoming
 from streams.config import Settings
 from streams.delivery import Delivery
-from streams.outputs import ATTEMPT_HEADER, DISPOSITION_HEADER, ERROR_PREFIX, Record
+from streams.outputs import ATTEMPT_HEADER, DISPOSITION_HEADER, ERROR_PREFIX, VALUE_BYTES_HEADER, Record
 from streams.reader import reading, until_quiet
 from streams.topics import Topics
 
@@ -34,6 +36,11 @@ class Letter:
     def poison(self) -> bool:
         """Whether no retry can help."""
         return self.header(DISPOSITION_HEADER) == "poison"
+
+    @property
+    def whole(self) -> bool:
+        """Whether it holds its original value; one that was too large for the topic does not."""
+        return not self.header(VALUE_BYTES_HEADER)
 
     def line(self) -> str:
         """One line for a person."""
@@ -97,20 +104,26 @@ async def replay(settings: Settings, *, stage: str | None, poison: bool, limit: 
     group_id = f"{settings.kafka.group_id}-deadletter-replay"
     delivery = Delivery(settings.kafka)
     replayed = left = 0
+    looked_at: dict[TopicPartition, int] = {}
     await delivery.start()
     try:
         async with reading(settings.kafka, [topics.deadletter], from_beginning=True, group_id=group_id) as consumer:
             async for record in until_quiet(consumer):
                 letter = Letter(record)
                 wanted = stage in (None, letter.stage) and (poison or not letter.poison)
-                if not wanted or letter.header(f"{ERROR_PREFIX}topic") not in set(topics):
+                seen = {TopicPartition(record.origin.topic, record.origin.partition): record.origin.offset + 1}
+                looked_at |= seen
+                if not wanted or not letter.whole or letter.header(f"{ERROR_PREFIX}topic") not in set(topics):
                     left += 1
                     continue
                 await delivery.confirm([await delivery.send(letter.original())])
+                # At once, and only what was looked at: the consumer has fetched further, and the next send may fail.
+                await consumer.commit(seen)
                 replayed += 1
                 if replayed == limit:
                     break
-            await consumer.commit()
+            if looked_at:
+                await consumer.commit(looked_at)
     finally:
         await delivery.stop()
     return Replay(replayed, left)

@@ -229,10 +229,8 @@ class Lane:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if self._stopped:
-            return
         # Nobody but `stop` cancels a stage: one that was cancelled from within would leave the lane waiting for ever.
         error = RuntimeError(f"a stage of {self.name} was cancelled") if task.cancelled() else task.exception()
-        if error is not None:
+        if error is not None and not self._stopped:
             self._stopped = True
             self._fail(error)

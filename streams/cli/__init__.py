@@ -1,6 +1,8 @@
 """The command line, `triage`: every command in a module of its own, loaded when it is asked for."""
 
 import importlib
+import logging
+import os
 import sys
 from typing import Any
 
@@ -56,12 +58,17 @@ def triage() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line. Whatever goes wrong is one sentence on stderr: exit code 1 failed work, 2 bad usage."""
+    # What aiokafka has to say comes back as our own sentence; only the worker, which configures logging, prints it.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
         code = triage.main(args=arguments, prog_name="triage", standalone_mode=False)
     except ConfigError as error:
         sys.exit(_complain(str(error), 2))
     except (StreamError, InferenceError, SchemaError) as error:
         sys.exit(_complain(str(error), 1))
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
     except click.UsageError as error:
         hint = f"; see `{error.ctx.command_path} --help`" if error.ctx else ""
         sys.exit(_complain(f"{error.format_message().rstrip('.')}{hint}", 2))
@@ -72,6 +79,11 @@ def main(arguments: list[str] | None = None) -> Any:
     except BrokenPipeError:  # whoever read our output has gone, `head` for one
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:
+        if os.environ.get("TRIAGE_TRACEBACK"):
+            raise
+        what = f"unexpected {type(error).__name__}: {error}"
+        sys.exit(_complain(f"{what}; run it again with TRIAGE_TRACEBACK=1 and report what that prints", 1))
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -1,5 +1,6 @@
 """`triage config show` and `triage config validate`."""
 
+import re
 from typing import Any
 
 import click
@@ -8,6 +9,8 @@ import orjson
 
 from streams.cli.options import as_json, configured
 from streams.config import Settings
+
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @click.group(epilog="Example: triage config show")
@@ -42,10 +45,23 @@ def _toml(name: str, table: dict[str, Any]) -> list[str]:
     lines = [f"[{name}]"] if name and values else []
     for key, value in values.items():
         # TOML has no null: a key that is unset is shown as the comment it would be in a file.
-        lines.append(f"# {key} is not set" if value is None else f"{key} = {orjson.dumps(value).decode()}")
+        lines.append(f"# {key} is not set" if value is None else f"{_key(key)} = {_value(value)}")
     if lines:
         lines.append("")
     for key, value in table.items():
         if isinstance(value, dict):
-            lines += _toml(f"{name}.{key}" if name else key, value)
+            lines += _toml(f"{name}.{_key(key)}" if name else _key(key), value)
     return lines
+
+
+def _key(key: str) -> str:
+    return key if BARE_KEY.fullmatch(key) else _value(key)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_key(key)} = {_value(each)}" for key, each in value.items() if each is not None) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(each) for each in value) + "]"
+    # JSON's strings, numbers and booleans are TOML's, but for one character that TOML wants escaped.
+    return orjson.dumps(value).decode().replace("\x7f", "\\u007f")

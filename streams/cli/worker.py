@@ -19,7 +19,7 @@ from streams.worker import Worker
 @configured
 def worker(settings: Settings, agents: str) -> None:
     """Run the agents until SIGTERM, which drains and exits 0."""
-    names = [name.strip() for name in agents.split(",") if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in agents.split(",") if name.strip()))
     unknown = [name for name in names if name not in get_args(AgentName)]
     if unknown or not names:
         raise click.UsageError(f"--agents takes {', '.join(ALL_AGENTS)}; {', '.join(unknown) or 'nothing'} is not one")

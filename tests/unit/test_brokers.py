@@ -1,0 +1,212 @@
+"""The local brokers without running one: what Kafka is told, what the cache trusts, what a leash does."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from streams.brokers import BrokerError, java
+from streams.brokers.embedded import EmbeddedBroker
+from streams.brokers.kafka import KafkaCluster
+from streams.brokers.loopback import HOST, free_ports, require_free
+from streams.brokers.process import Server
+from streams.brokers.properties import Node, server_properties
+from streams.cli.broker import broker
+
+MVN = """#!/bin/sh
+echo run >> "{calls}"
+for argument; do case "$argument" in -DoutputDirectory=*) out="${{argument#*=}}";; esac; done
+mkdir -p "$out" && touch "$out/kafka_2.13-4.1.0.jar"
+{last}
+"""
+
+
+@pytest.fixture
+def fake_mvn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Puts a Maven on the PATH that leaves one jar and ends with the given line; returns the record of its calls."""
+
+    def put(last: str = "exit 0") -> Path:
+        calls, bin_dir = tmp_path / "calls", tmp_path / "bin"
+        bin_dir.mkdir(exist_ok=True)
+        (bin_dir / "mvn").write_text(MVN.format(calls=calls, last=last))
+        (bin_dir / "mvn").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{bin_dir}:{os.environ['PATH']}")
+        return calls
+
+    return put
+
+
+@contextmanager
+def _listening() -> Iterator[int]:
+    with socket.create_server((HOST, 0)) as server:
+        yield int(server.getsockname()[1])
+
+
+def _gone(group: int) -> bool:
+    """Whether no live process of that group is left; one that nobody has reaped yet is dead, too."""
+    listed = subprocess.run(["ps", "-eo", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
+    return not any(int(line.split()[0]) == group and "Z" not in line for line in listed.splitlines())
+
+
+def _until(condition: Callable[[], object], timeout_s: float = 10) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def nodes(count: int, root: Path = Path("/data")) -> list[Node]:
+    """`count` nodes as a cluster lays them out."""
+    return [Node(n, 20_000 + n, 21_000 + n, root / f"node-{n}") for n in range(1, count + 1)]
+
+
+def parsed(text: str) -> dict[str, str]:
+    """A properties file as a mapping."""
+    return dict(line.split("=", 1) for line in text.splitlines())
+
+
+@pytest.mark.parametrize(("count", "copies", "in_sync"), [(1, "1", "1"), (3, "3", "2")])
+def test_replication_follows_the_nodes(count: int, copies: str, in_sync: str) -> None:
+    """Three nodes would keep one copy (and lose events with a node), or one node would wait for copies for ever."""
+    settings = parsed(server_properties(nodes(count)[0], nodes(count)))
+    assert settings["default.replication.factor"] == settings["offsets.topic.replication.factor"] == copies
+    assert settings["min.insync.replicas"] == settings["transaction.state.log.min.isr"] == in_sync
+    assert settings["controller.quorum.voters"].count(HOST) == count
+    assert settings["auto.create.topics.enable"] == "false"
+
+
+def test_every_address_is_loopback() -> None:
+    """A broker without authentication would be open to the network."""
+    settings = parsed(server_properties(nodes(3)[1], nodes(3)))
+    for key in ("listeners", "advertised.listeners"):
+        assert all(f"//{HOST}:" in listener for listener in settings[key].split(","))
+
+
+def test_a_path_survives_the_properties_file() -> None:
+    """Kafka would write to another directory than the one named with letters outside ASCII."""
+    node = nodes(1, Path("/d\u00e4ta\\x y"))[0]
+    assert parsed(server_properties(node, [node]))["log.dirs"] == r"/d\u00e4ta\\x y/node-1/data"
+
+
+def test_jars_are_fetched_once(tmp_path: Path, fake_mvn: Callable[[str], Path]) -> None:
+    """Every start would download 54 MB."""
+    calls = fake_mvn("exit 0")
+    assert java.fetch_jars(tmp_path / "cache") == java.fetch_jars(tmp_path / "cache")
+    assert (java.home_of(tmp_path / "cache") / "libs" / "kafka_2.13-4.1.0.jar").exists()
+    assert calls.read_text() == "run\n"
+
+
+def test_a_failed_fetch_leaves_no_cache(tmp_path: Path, fake_mvn: Callable[[str], Path]) -> None:
+    """A half-filled cache would be trusted from then on."""
+    fake_mvn("echo '[ERROR] no route to the repository'; exit 1")
+    with pytest.raises(BrokerError, match="no route to the repository"):
+        java.fetch_jars(tmp_path / "cache")
+    assert not java.is_cached(tmp_path / "cache")
+    assert list((tmp_path / "cache").glob("*partial*")) == []
+
+
+def test_an_abandoned_fetch_is_swept_and_repeated(tmp_path: Path, fake_mvn: Callable[[str], Path]) -> None:
+    """What a killed process left behind would be used, or fill the disk."""
+    fake_mvn("exit 0")
+    abandoned = tmp_path / "cache" / "kafka-4.1.0.partial-x" / "libs"
+    abandoned.mkdir(parents=True)
+    java.fetch_jars(tmp_path / "cache")
+    assert not abandoned.exists()
+
+
+def test_another_pom_makes_the_cache_stale(tmp_path: Path, fake_mvn: Callable[[str], Path]) -> None:
+    """A changed dependency would never reach a machine that has the old jars."""
+    calls = fake_mvn("exit 0")
+    java.fetch_jars(tmp_path / "cache")
+    (java.home_of(tmp_path / "cache") / java.POM.name).write_text("<project/>")
+    assert not java.is_cached(tmp_path / "cache")
+    java.fetch_jars(tmp_path / "cache")
+    assert calls.read_text() == "run\nrun\n"
+
+
+@pytest.mark.parametrize(
+    ("printed", "said"), [('openjdk version "11.0.2"', "Java 11 is too old"), ("what?", "there is no Java")]
+)
+def test_an_unfit_java_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str, said: str) -> None:
+    """The user would meet a JVM's stack trace instead of what to install."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "java").write_text(f"#!/bin/sh\necho '{printed}' >&2\n")
+    (tmp_path / "bin" / "java").chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert said in str(java.kafka_available(tmp_path))
+
+
+def test_a_port_in_use_is_named() -> None:
+    """Two brokers on one port would end in a riddle."""
+    with pytest.raises(BrokerError, match="in use"), _listening() as port:
+        require_free([port])
+
+
+def test_ports_are_fixed_before_the_start() -> None:
+    """A worker configured before the broker starts would have no address."""
+    ports = free_ports(2)
+    assert len(set(ports)) == 2
+    assert KafkaCluster(3, ports[0]).bootstrap_servers.split(",")[2] == f"{HOST}:{ports[0] + 2}"
+    assert EmbeddedBroker(ports[0]).bootstrap_servers == f"{HOST}:{ports[0]}"
+
+
+def test_a_server_that_dies_says_why(tmp_path: Path) -> None:
+    """A broker dead at start would be waited for until the timeout, and its reason lost."""
+    server = Server("the thing", ["/bin/sh", "-c", "echo no such luck; exit 3"], log=tmp_path / "log")
+    server.start()
+    with pytest.raises(BrokerError, match=r"the thing ended with status 3.*no such luck"):
+        _until(server.require_running)
+    server.stop(1)
+    server.require_running()
+
+
+def test_a_server_deaf_to_sigterm_is_killed(tmp_path: Path) -> None:
+    """`stop` would never return."""
+    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    server = Server("deaf", [sys.executable, "-c", code], log=tmp_path / "log")
+    server.start()
+    group = server.process_group
+    _until(lambda: "up" in server.last_words())
+    server.stop(0.2)
+    assert not server.running
+    assert group is not None
+    _until(lambda: _gone(group))
+
+
+def test_a_killed_starter_takes_its_server_along(tmp_path: Path) -> None:
+    """A test run or a demo ended with SIGKILL would leave brokers and their files behind."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    code = (
+        "import sys, time; from pathlib import Path; from streams.brokers.process import Server; d = Path(sys.argv[1]);"
+        "s = Server('s', ['/bin/sleep', '60'], log=d / 'log', scratch=d); s.start();"
+        "print(s.process_group, flush=True); time.sleep(60)"
+    )
+    starter = subprocess.Popen([sys.executable, "-c", code, str(scratch)], stdout=subprocess.PIPE, text=True)
+    assert starter.stdout is not None
+    group = int(starter.stdout.readline())
+    starter.send_signal(signal.SIGKILL)
+    starter.communicate()
+    _until(lambda: _gone(group) and not scratch.exists())
+
+
+def test_options_that_do_not_go_together_are_refused() -> None:
+    """`--data-dir` on the embedded broker would be believed to keep something."""
+    result = CliRunner().invoke(broker, ["--data-dir", "/anywhere"])
+    assert (result.exit_code, "--engine kafka" in result.output) == (2, True)
+
+
+def test_the_command_says_what_is_wrong_in_one_line() -> None:
+    """A taken port would end in a traceback."""
+    with _listening() as port:
+        result = CliRunner().invoke(broker, ["--port", str(port)])
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert f"port {port}" in result.output

@@ -49,8 +49,10 @@ def broker(engine: str, brokers: str, port: int, data_dir: Path | None, cache_di
         raise click.UsageError(
             "the embedded broker is one node in memory; for --brokers 3 or --data-dir add --engine kafka"
         )
-    # One way out for both signals: an interrupt, also in the middle of starting or fetching.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # One way out for both signals: an interrupt, also in the middle of starting or fetching. SIGINT is named because
+    # a shell script starts its background jobs deaf to it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     try:
         _run(_chosen(engine, brokers, port, data_dir, cache_dir))
     except KeyboardInterrupt:

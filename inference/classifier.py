@@ -59,6 +59,10 @@ class _Judge:
     def __init__(self, artifact: Artifact, domain: Domain, terms: Terms) -> None:
         if domain not in artifact.manifest.domains:
             raise ModelError(f"the model in {artifact.directory} has no heads for {domain}; train it on such events")
+        if "queue" not in artifact.manifest.domains[domain].axes:
+            raise ModelError(
+                f"the model in {artifact.directory} names no queue for {domain}; train it on rows with one"
+            )
         sample = load_samples(artifact)[domain]
         try:
             self.promise = calibrate(sample, terms.deciding, terms.alpha, terms.delta)

@@ -1,0 +1,167 @@
+"""The classify agent: every record one outcome, in order, the same whenever it comes again."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agents.classify import classify
+from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
+from inference.classifier import Classifier
+from inference.errors import InferenceError
+from inference.threads import Threads
+from schemas.event import KIND_OF_DOMAIN, Domain
+from schemas.triaged import Timing, TriagedEvent
+from tests.records import RECEIVED_AT, decision, record
+from tests.tiny_model import LABELS, SAMPLES
+
+POISON: dict[str, tuple[object, str]] = {
+    "nothing": (None, "decode"),
+    "no bytes": (b"", "decode"),
+    "no UTF-8": (b"\xff\xfe\x00", "decode"),
+    "half a document": (b'{"id": "a", "text": "cut', "decode"),
+    "an array": (b"[1, 2]", "recognise"),
+    "nothing to read": ({"id": "a", "kind": "alert"}, "validate"),
+    "a body that is a list": ({"id": "a", "kind": "alert", "body": ["x"]}, "validate"),
+}
+
+
+@pytest.fixture
+async def classifier(tiny_model: Path) -> AsyncIterator[Classifier]:
+    """The tiny model."""
+    opened = Classifier.open(tiny_model, threads=Threads(1, 1))
+    yield opened
+    await opened.close()
+
+
+def samples(domain: Domain, count: int = 60) -> list[Incoming]:
+    """The first shipped sample events of a domain, as records."""
+    lines = (SAMPLES / f"{domain}.ndjson").read_bytes().splitlines()[:count]
+    return [record(line, offset=offset, topic=f"triage.{domain}.v1") for offset, line in enumerate(lines)]
+
+
+def timeless(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes without the time they took."""
+    return [_timeless(outcome) for outcome in outcomes]
+
+
+def _timeless(outcome: Outcome) -> Outcome:
+    match outcome:
+        case Triaged(triaged):
+            return Triaged(_without_timing(triaged))
+        case Escalated(case, reason):
+            return Escalated(msgspec.structs.replace(case, triaged=_without_timing(case.triaged)), reason)
+        case _:
+            return outcome
+
+
+def _without_timing(triaged: TriagedEvent) -> TriagedEvent:
+    timing = Timing(received_at=triaged.timing.received_at, triaged_at="", inference_s=0.0, total_s=0.0)
+    return msgspec.structs.replace(triaged, timing=timing)
+
+
+@pytest.mark.parametrize("domain", ["alerts", "tickets"])
+async def test_one_outcome_a_record_in_order(classifier: Classifier, domain: Domain) -> None:
+    """An outcome left out or swapped would ack an event with another one's answer."""
+    batch = samples(domain)
+    outcomes = await classify(batch, kind=KIND_OF_DOMAIN[domain], classifier=classifier)
+    assert len(outcomes) == len(batch)
+    for incoming, outcome in zip(batch, outcomes, strict=True):
+        if not isinstance(outcome, DeadLettered):
+            triaged = decision(outcome)
+            assert triaged.origin == incoming.origin
+            assert triaged.timing.received_at == RECEIVED_AT
+            assert triaged.queue == triaged.labels["queue"].value in LABELS[triaged.domain]["queue"]
+    assert {type(outcome) for outcome in outcomes} >= {Triaged, Escalated}
+
+
+async def test_accepted_is_final_and_the_rest_provisional(classifier: Classifier) -> None:
+    """Status is what a consumer acts on: `final` on a doubtful answer would break the promise."""
+    for outcome in await classify(samples("tickets"), kind="ticket", classifier=classifier):
+        match outcome:
+            case Triaged(triaged):
+                assert triaged.status == "final"
+            case Escalated(case, reason):
+                triaged = case.triaged
+                assert (triaged.status, reason) == ("provisional", "risk")
+                assert case.event.id == triaged.id
+            case _:
+                continue
+        assert (triaged.revision, triaged.decided_by, triaged.cost_usd) == (0, "slm", 0.0)
+        assert triaged.enrichment is None
+        assert triaged.reasons
+        assert triaged.model == classifier.model
+        assert triaged.calibration == classifier.calibration("tickets")
+
+
+@pytest.mark.parametrize(("value", "stage"), POISON.values(), ids=POISON.keys())
+async def test_poison_is_a_dead_letter_and_the_rest_goes_on(classifier: Classifier, value: object, stage: str) -> None:
+    """One bad record that raised would come back with its whole batch for ever."""
+    good = {"kind": "alert", "text": "admin login from a new country"}
+    batch = [record(good, offset=0), record(value, offset=1), record(good, offset=2)]
+    first, poison, last = await classify(batch, kind="alert", classifier=classifier)
+    assert isinstance(poison, DeadLettered)
+    assert (poison.stage, poison.error, poison.disposition) == (stage, "InvalidEvent", "poison")
+    assert "\n" not in poison.message
+    assert [decision(one).origin.offset for one in (first, last)] == [0, 2]
+
+
+async def test_only_poison(classifier: Classifier) -> None:
+    """A batch without a single text must not reach the model, which crashes on nothing."""
+    batch = [record(b"not json", offset=n) for n in range(3)]
+    outcomes = await classify(batch, kind="alert", classifier=classifier)
+    assert [type(outcome) for outcome in outcomes] == [DeadLettered] * 3
+
+
+async def test_nothing_in_nothing_out(classifier: Classifier) -> None:
+    """An empty batch is no reason to fail."""
+    assert await classify([], kind="alert", classifier=classifier) == []
+
+
+async def test_mixed_kinds_on_one_topic(classifier: Classifier) -> None:
+    """An event's own kind wins over the topic's: a ticket judged by the alerts' heads gets a queue that is not its."""
+    text = "my card was swallowed by the machine"
+    kinds = ["ticket", None, "alert", "ticket", None]
+    batch = [
+        record({"id": str(n), "text": text} | ({"kind": kind} if kind else {}), offset=n)
+        for n, kind in enumerate(kinds)
+    ]
+    outcomes = [decision(one) for one in await classify(batch, kind="alert", classifier=classifier)]
+    assert [triaged.domain for triaged in outcomes] == ["tickets", "alerts", "alerts", "tickets", "alerts"]
+    assert [triaged.id for triaged in outcomes] == ["0", "1", "2", "3", "4"]
+    for triaged in outcomes:
+        assert set(triaged.labels) == set(LABELS[triaged.domain])
+
+
+async def test_a_redelivered_event_is_decided_the_same(classifier: Classifier, tiny_model: Path) -> None:
+    """All copies of an id must agree, also from another worker and in another batch; consumers deduplicate by id."""
+    batch = [*samples("alerts", 40), *samples("tickets", 40)]
+    first = timeless(await classify(batch, kind="alert", classifier=classifier))
+    other = Classifier.open(tiny_model, threads=Threads(2, 1))
+    again = timeless(await classify(batch[::-1], kind="alert", classifier=other))[::-1]
+    alone = timeless([(await classify([one], kind="alert", classifier=other))[0] for one in batch])
+    await other.close()
+    assert first == again == alone
+
+
+async def test_an_event_without_id_gets_one_from_its_origin(classifier: Classifier) -> None:
+    """A random id would make every redelivery a new event."""
+    anonymous = {"text": "login from two places at once"}
+    batch = [record(anonymous, offset=5), record(anonymous, offset=5), record(anonymous, offset=6)]
+    first, again, other = (decision(one).id for one in await classify(batch, kind="alert", classifier=classifier))
+    assert first == again != other
+
+
+class Failing:
+    """A classifier whose model fails."""
+
+    async def classify(self, *_: object) -> list[object]:
+        """Fail as a model does."""
+        raise InferenceError("the encoder failed on 1 texts; restart with more memory")
+
+
+async def test_a_failing_model_is_no_dead_letter() -> None:
+    """The event is not to blame: dead-lettered, thousands would go with one broken model."""
+    with pytest.raises(InferenceError):
+        await classify([record({"text": "fine"})], kind="alert", classifier=Failing())  # type: ignore[arg-type]

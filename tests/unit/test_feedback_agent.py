@@ -1,0 +1,92 @@
+"""The feedback agent: what a person says becomes the next revision, and nothing a person sends stops the worker."""
+
+import pytest
+
+from agents.feedback import apply_feedback
+from agents.outcomes import DeadLettered, Triaged
+from schemas.codec import encode
+from schemas.triaged import Label, Timing, TriagedEvent, Verdict
+from tests.records import provisional, record
+
+
+def verdict(labels: dict[str, str], *, triaged: TriagedEvent | None = None, comment: str | None = None) -> Verdict:
+    """A person's answer to `triaged`."""
+    return Verdict(triaged=triaged or provisional(), labels=labels, by="r.okafor", comment=comment)
+
+
+async def revised(given: Verdict) -> TriagedEvent:
+    """What the agent makes of it."""
+    (outcome,) = await apply_feedback([record(given, topic="triage.feedback.v1")])
+    assert isinstance(outcome, Triaged)
+    return outcome.triaged
+
+
+async def test_a_verdict_is_the_next_revision() -> None:
+    """A verdict with an old revision would not supersede the model's answer at any consumer."""
+    triaged = await revised(verdict({"queue": "refunds_disputes"}, triaged=provisional(revision=1)))
+    assert (triaged.revision, triaged.status, triaged.decided_by) == (2, "final", "human")
+    assert triaged.queue == "refunds_disputes"
+    assert triaged.labels["queue"] == Label(value="refunds_disputes", confidence=1.0)
+    assert triaged.labels["priority"] == provisional().labels["priority"], "the axes not named stay"
+    assert triaged.reasons[-1] == "decided by r.okafor"
+    assert (triaged.id, triaged.origin, triaged.model) == (
+        provisional().id,
+        provisional().origin,
+        provisional().model,
+    )
+
+
+async def test_confirming_is_a_verdict_too() -> None:
+    """A person who agrees must end the case as well."""
+    triaged = await revised(verdict({}, comment="looked at it"))
+    assert (triaged.revision, triaged.status, triaged.queue) == (1, "final", "top_up")
+    assert triaged.labels == provisional().labels
+    assert triaged.reasons[-1] == "decided by r.okafor: looked at it"
+
+
+async def test_another_axis_leaves_the_queue_alone() -> None:
+    """Correcting a priority must not move the ticket."""
+    triaged = await revised(verdict({"priority": "urgent"}))
+    assert triaged.queue == triaged.labels["queue"].value == "top_up"
+    assert triaged.labels["priority"].value == "urgent"
+
+
+async def test_time_counts_from_the_event() -> None:
+    """How long an event took to its end is what service levels are about."""
+    triaged = await revised(verdict({}))
+    assert triaged.timing.received_at == provisional().timing.received_at
+
+
+async def test_a_redelivered_verdict_says_the_same() -> None:
+    """A verdict read twice must not count as two."""
+    outcomes = await apply_feedback([record(verdict({"queue": "fees_fx"})), record(verdict({"queue": "fees_fx"}))])
+    assert [outcome.triaged.revision for outcome in outcomes if isinstance(outcome, Triaged)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("value", "stage", "message"),
+    [
+        (None, "decode", "not JSON"),
+        (b"\xff", "decode", "not JSON"),
+        (b"{}", "validate", "not a Verdict"),
+        (encode(verdict({})).replace(b'"by"', b'"who"'), "validate", "not a Verdict"),
+        (verdict({"colour": "red"}), "validate", "'colour', which is no axis of tickets"),
+        (verdict({"queue": "fees_fx", "colour": "red"}), "validate", "'colour', which is no axis of tickets"),
+        (verdict({}, triaged=provisional(revision=2**64 - 1)), "validate", "has no successor"),
+        (
+            verdict(
+                {}, triaged=provisional(timing=Timing(received_at="", triaged_at="", inference_s=0.0, total_s=0.0))
+            ),
+            "validate",
+            "timing.received_at",
+        ),
+    ],
+)
+async def test_what_is_no_verdict_is_a_dead_letter(value: object, stage: str, message: str) -> None:
+    """People mistype: a verdict that raised would stop the worker at the same record again and again."""
+    bad, good = await apply_feedback([record(value), record(verdict({}), offset=1)])
+    assert isinstance(bad, DeadLettered)
+    assert (bad.stage, bad.error, bad.disposition) == (stage, "InvalidEvent", "poison")
+    assert message in bad.message
+    assert "\n" not in bad.message
+    assert isinstance(good, Triaged)

@@ -73,9 +73,11 @@ class Delivery:
         """  # noqa: D205 - one thought
         if self._producer is None:
             raise DeliveryFailed("the producer is not running; the worker is stopping")
+        # Kafka takes a record of neither key nor value, aiokafka refuses to send it: an empty value is the nearest.
+        value = b"" if record.key is None and record.value is None else record.value
         try:
             receipt: Receipt = await self._producer.send(
-                record.topic, value=record.value, key=record.key, headers=record.headers
+                record.topic, value=value, key=record.key, headers=record.headers
             )
         except MessageSizeTooLargeError:
             receipt = asyncio.get_running_loop().create_future()

@@ -1,5 +1,6 @@
 """`/metrics` for Prometheus, `/live` and `/ready` for whoever runs the process."""
 
+import logging
 from collections.abc import Callable
 
 from aiohttp import web
@@ -8,6 +9,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from streams.config import HttpSection
 from streams.errors import ConfigError
 from streams.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 WhyNotReady = Callable[[], str | None]
 
@@ -43,6 +46,7 @@ class HttpServer:
             address = f"{self._section.host}:{self._section.port}"
             raise ConfigError(f"cannot listen on {address} ({error.strerror}); set http.port to a free one") from None
         self.port = self._runner.addresses[0][1]
+        log.info("metrics and health on http://%s:%d", self._section.host, self.port)
 
     async def stop(self) -> None:
         """Close the port."""

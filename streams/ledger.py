@@ -70,10 +70,11 @@ class Ledger:
         return Gap(partition, progress.expected, offset) if offset > progress.expected else None
 
     def take(self, partition: Partition, offset: int) -> Ticket:
-        """Put an event in line. An offset seen before means the consumer went back: the line starts anew there."""
+        """Put an event in line. An offset seen before means the consumer went back: from there the line is anew."""
         progress = self._progress(partition)
-        if offset < progress.expected and progress.done is not None:
-            progress = self._partitions[partition] = _Progress(expected=offset, moved_at_s=self._clock())
+        if offset < progress.expected:
+            progress.pending = deque(ticket for ticket in progress.pending if ticket.offset < offset)
+            progress.done = None if progress.done is None else min(progress.done, offset)
         if progress.done is None:
             progress.done = offset
         progress.expected = offset + 1

@@ -6,7 +6,15 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from schemas.event import Domain
@@ -20,7 +28,7 @@ RECENT_EVENTS = 1000
 
 Shares = Mapping[str, float]
 
-disable_created_metrics()  # a second series for every counter, which nothing here reads
+disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for every counter, which nothing here reads
 
 
 @dataclass(slots=True)
@@ -49,6 +57,7 @@ class Metrics:
 
     def __init__(self, usual_queues: Mapping[Domain, Shares] | None = None) -> None:
         self.registry = r = CollectorRegistry()
+        ProcessCollector(registry=r)
         self._recent: dict[Domain, _Recent] = {
             domain: _Recent(shares) for domain, shares in (usual_queues or {}).items()
         }

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
 from pathlib import Path
+from typing import Any
 
 from inference.classifier import Classifier, Terms
 from inference.threads import Threads
@@ -75,6 +76,7 @@ class Worker:
         self._agents = agents
         self._ended = asyncio.Event()
         self._failure: BaseException | None = None
+        self._consumption: Consumption | None = None
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT, then drain.
@@ -84,14 +86,19 @@ class Worker:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._ended.set)
-        await wait_for_topics(self._settings)
         classifier = open_classifier(self._settings)
+        metrics = Metrics(classifier.usual_queues())
+        http = HttpServer(self._settings.http, metrics, self._why_not_ready)
         delivery = Delivery(self._settings.kafka)
         try:
+            await http.start()
+            if await self._told_to_stop_before(wait_for_topics(self._settings)):
+                return
             await delivery.start()
-            await self._work(classifier, delivery)
+            await self._work(classifier, delivery, metrics)
         finally:
             await delivery.stop()
+            await http.stop()
             await classifier.close()
         if self._failure is not None:
             raise self._failure
@@ -103,9 +110,19 @@ class Worker:
             log.error("stopping, nothing undelivered is acked: %s", error)
         self._ended.set()
 
-    async def _work(self, classifier: Classifier, delivery: Delivery) -> None:
-        metrics = Metrics(classifier.usual_queues())
-        consumption = build(
+    async def _told_to_stop_before(self, waiting: Coroutine[Any, Any, None]) -> bool:
+        """Wait for something unless told to stop first; whether that came first."""
+        stop, wait = asyncio.create_task(self._ended.wait()), asyncio.create_task(waiting)
+        await asyncio.wait((stop, wait), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not wait.done():
+            wait.cancel()
+            return True
+        wait.result()
+        return False
+
+    async def _work(self, classifier: Classifier, delivery: Delivery, metrics: Metrics) -> None:
+        self._consumption = consumption = build(
             self._settings,
             agents=self._agents,
             classifier=classifier,
@@ -113,15 +130,12 @@ class Worker:
             metrics=metrics,
             fail=self.fail,
         )
-        http = HttpServer(self._settings.http, metrics, lambda: self._why_not_ready(consumption))
-        await http.start()
         await consumption.start()
-        log.info("working: agents %s, metrics on port %d", ", ".join(self._agents), http.port)
+        log.info("working: agents %s", ", ".join(self._agents))
         crash = asyncio.create_task(self._watch(consumption))
         await self._ended.wait()
         crash.cancel()
         await self._end(consumption)
-        await http.stop()
 
     async def _end(self, consumption: Consumption) -> None:
         if self._failure is None:
@@ -135,12 +149,14 @@ class Worker:
     async def _watch(self, consumption: Consumption) -> None:
         self.fail(await consumption.crashed())
 
-    def _why_not_ready(self, consumption: Consumption) -> str | None:
+    def _why_not_ready(self) -> str | None:
         if self._ended.is_set():
             return "the worker is stopping"
-        if not consumption.assigned:
+        if self._consumption is None:
+            return "waiting for the broker and its topics"
+        if not self._consumption.assigned:
             return "no partitions are assigned yet"
-        oldest_s = max(consumption.ledger.progress_age_s().values(), default=0.0)
+        oldest_s = max(self._consumption.ledger.progress_age_s().values(), default=0.0)
         if oldest_s > self._settings.http.progress_timeout_s:
             return f"an event has been in hand for {oldest_s:.0f} s; offsets are not progressing"
         return None

@@ -11,6 +11,8 @@ from streams.brokers import Broker, BrokerError
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.java import default_cache_dir, is_cached
 from streams.brokers.kafka import KafkaCluster
+from streams.cli.options import configured
+from streams.config import Settings
 
 POLL_S = 0.5
 
@@ -43,7 +45,15 @@ POLL_S = 0.5
     type=click.Path(file_okay=False, path_type=Path),
     help="Where Kafka's jars are kept between runs (default: triage in the user's cache directory).",
 )
-def broker(engine: str, brokers: str, port: int, data_dir: Path | None, cache_dir: Path | None) -> None:
+@configured
+def broker(
+    settings: Settings,  # noqa: ARG001 - every command takes --config and says when the file is wrong
+    engine: str,
+    brokers: str,
+    port: int,
+    data_dir: Path | None,
+    cache_dir: Path | None,
+) -> None:
     """Run a broker on 127.0.0.1 until Ctrl-C or SIGTERM."""
     if engine == "embedded" and (brokers != "1" or data_dir is not None):
         raise click.UsageError(

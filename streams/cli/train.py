@@ -32,11 +32,12 @@ from inference.artifact import DEFAULT_MODEL
 )
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the model goes.")
 @click.option("--name", help="The model's name on every event it decides (default: the directory's).")
+@click.option("--note", "notes", multiple=True, help="A paragraph for the model card: where the encoder comes from.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, rows and machine: same heads.")
 @click.option("--pooling", type=click.Choice(["mean", "cls"]), default="cls", show_default=True)
 @click.option("--max-tokens", type=click.IntRange(16, 512), default=128, show_default=True, help="Read of one event.")
 def train(
-    quick: bool, encoder: Path, files: tuple[Path, ...], out: Path, name: str | None, seed: int, pooling: str,
+    quick: bool, encoder: Path, files: tuple[Path, ...], out: Path, name: str | None, notes: tuple[str, ...], seed: int, pooling: str,
     max_tokens: int,
 ) -> None:  # fmt: skip
     """Train a model directory; its figures and licences are in the MODEL_CARD.md written beside it."""

@@ -3,8 +3,9 @@
 import random
 from collections.abc import Iterator
 
-from hostile_records import BINARY_HEADERS, FIELDS, LARGE, SAMPLES, SMALL, Record
 from hypothesis import strategies as st
+
+from tests.property.hostile_records import BINARY_HEADERS, FIELDS, LARGE, SAMPLES, SMALL, Record
 
 # Keys the adapters look at, so that random documents come close to the formats.
 field_names = st.sampled_from(
@@ -40,7 +41,7 @@ def fuzz(seed: int, count: int) -> Iterator[Record]:
 
     Mostly below 1 kB; about one in three hundred has up to 1 MB. Some are perfectly good events, some share an id.
     """
-    rng = random.Random(seed)  # noqa: S311 - repeatable on purpose, nothing is kept secret with it
+    rng = random.Random(seed)
     for number in range(count):
         make = rng.choice(LARGE) if number % 300 == 299 else rng.choice(SMALL)
         value, record_headers = make(rng)

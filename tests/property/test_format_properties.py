@@ -1,15 +1,15 @@
 """Whatever the bytes are: an event or an InvalidEvent, never anything else."""
 
 import orjson
-from hostile_records import BINARY_HEADERS, SAMPLES, Headers, Record, dump
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import documents, fuzz, headers, json_values
 
 from schemas.codec import decode, encode
 from schemas.errors import InvalidEvent
 from schemas.event import MAX_ID_CHARS, Event, Kind, Origin
 from schemas.formats import Mapping, read_event
+from tests.property.hostile_records import BINARY_HEADERS, SAMPLES, Headers, Record, dump
+from tests.property.strategies import documents, fuzz, headers, json_values
 
 ORIGIN = Origin(topic="t", partition=0, offset=1)
 MAPPING = Mapping(

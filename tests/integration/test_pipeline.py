@@ -1,0 +1,205 @@
+"""The whole path, as a process of its own, on a real broker."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import orjson
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from schemas.codec import decode
+from schemas.event import DOMAINS
+from schemas.triaged import Case, Verdict
+from streams import topics
+from streams.config import Settings
+from streams.connection import connection
+from streams.delivery import Delivery
+from streams.demo import SAMPLES
+from streams.outputs import Record
+from streams.source import produce, read_lines
+from streams.topics import Topics, admin
+from tests.outputs import Outputs
+from tests.processes import WorkerProcess
+from tests.property.strategies import fuzz
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
+
+FUZZ_INPUTS = 20_000
+
+
+@contextmanager
+def working(settings: Settings, tmp_path: Path) -> Iterator[WorkerProcess]:
+    """A ready worker, drained at the end of the block."""
+    worker = WorkerProcess(settings, tmp_path / "worker.log")
+    worker.start()
+    try:
+        worker.wait_until_ready()
+        yield worker
+        assert worker.end() == 0, worker.log()
+    finally:
+        if worker.alive:
+            worker.kill()
+
+
+async def send(settings: Settings, records: "list[Record]") -> None:
+    """Produce records and wait for their acknowledgement."""
+    delivery = Delivery(settings.kafka)
+    await delivery.start()
+    for start in range(0, len(records), 500):
+        await delivery.confirm([await delivery.send(record) for record in records[start : start + 500]])
+    await delivery.stop()
+
+
+@pytest.fixture
+async def prepared(settings: Settings) -> Settings:
+    """Settings whose topics exist."""
+    await topics.create(settings)
+    return settings
+
+
+async def test_every_sample_ends_once(prepared: Settings, tmp_path: Path) -> None:
+    """If it failed: an event is lost, ends twice in different ways, or an escalated one never ends."""
+    lines = {domain: list(read_lines(str(SAMPLES / f"{domain}.ndjson"))) for domain in DOMAINS}
+    sent = sum(map(len, lines.values()))
+    outputs = Outputs(prepared)
+    with working(prepared, tmp_path) as worker:
+        for domain, some in lines.items():
+            await produce(prepared, some, domain)
+        await outputs.read_until(lambda: len(outputs.origins()) == sent and not _unended(outputs))
+        page = worker.get("/metrics")[1]
+
+    names = Topics(prepared.topics.prefix)
+    by_revision = Counter((event.revision, event.status) for event in outputs.triaged)
+    provisional = by_revision[0, "provisional"]
+    assert by_revision[0, "final"] + provisional + len(outputs.dead_letters) == sent
+    assert by_revision[1, "needs_review"] == provisional == len(outputs.on(names.review))
+    assert len(outputs.on(names.enrichment)) == provisional > 0
+    assert by_revision[0, "final"] > provisional, "the tiny model should accept most samples"
+    assert all(decode(r.value or b"", Case).triaged.enrichment.status == "llm_off" for r in outputs.on(names.review))  # type: ignore[union-attr]
+    assert 'triage_events_total{domain="tickets",outcome="accepted"}' in page
+
+
+async def test_hostile_input_is_accounted_for(prepared: Settings, tmp_path: Path) -> None:
+    """If it failed: some bytes crash the worker, stop it, or vanish."""
+    names = Topics(prepared.topics.prefix)
+    hostile = [
+        Record(names.input("alerts" if number % 2 else "tickets"), each.key, each.value, list(each.headers))
+        for number, each in enumerate(fuzz(20_261, FUZZ_INPUTS))
+    ]
+    outputs = Outputs(prepared)
+    with working(prepared, tmp_path):
+        await send(prepared, hostile)
+        await outputs.read_until(
+            lambda: len(outputs.records) >= len(hostile) and len(outputs.origins()) >= len(hostile)
+        )
+    origins = outputs.origins()
+    dead = len(outputs.dead_letters)
+    print(f"\n{FUZZ_INPUTS} hostile inputs: {len(origins) - dead} triaged, {dead} dead letters, 0 missing")
+    assert len(origins) == len(hostile)
+
+
+async def test_dead_letters_keep_the_original(prepared: Settings, tmp_path: Path) -> None:
+    """If it failed: a dead letter could not be looked into, or replayed as it was."""
+    topic = Topics(prepared.topics.prefix).input("alerts")
+    original = Record(topic, b"\xff\x00key", b'{"id": "broken', [("trace", b"\x80\x81"), ("none", None)])
+    outputs = Outputs(prepared)
+    with working(prepared, tmp_path):
+        await send(prepared, [original])
+        await outputs.read_until(lambda: bool(outputs.dead_letters))
+    letter = outputs.dead_letters[0]
+    headers = dict(letter.headers)
+    assert (letter.key, letter.value) == (original.key, original.value)
+    assert headers["trace"] == b"\x80\x81"
+    assert headers["__connect.errors.topic"] == topic.encode()
+    assert headers["__connect.errors.offset"] == b"0"
+    assert headers["__connect.errors.stage"] == b"decode"
+    assert headers["__connect.errors.exception.class.name"] == b"InvalidEvent"
+    assert headers["triage.disposition"] == b"poison"
+    assert headers["triage.attempt"] == b"1"
+
+
+async def test_a_verdict_is_the_next_revision(prepared: Settings, tmp_path: Path) -> None:
+    """If it failed: what a person decides does not reach whoever subscribes."""
+    names = Topics(prepared.topics.prefix)
+    event = orjson.dumps({"id": "v1", "kind": "ticket", "text": "my card was swallowed by the machine"})
+    outputs = Outputs(prepared)
+    with working(prepared, tmp_path):
+        await send(prepared, [Record(names.input("tickets"), b"v1", event)])
+        await outputs.read_until(lambda: bool(outputs.triaged))
+        seen = outputs.triaged[-1]
+        verdict = Verdict(triaged=seen, labels={"queue": "cash_atm"}, by="ana")
+        await send(prepared, [Record(names.feedback, b"v1", orjson.dumps(msgspec.to_builtins(verdict)))])
+        await outputs.read_until(lambda: any(t.decided_by == "human" for t in outputs.triaged))
+    final = next(t for t in outputs.triaged if t.decided_by == "human")
+    assert (final.revision, final.status, final.queue) == (seen.revision + 1, "final", "cash_atm")
+
+
+@pytest.mark.kafka
+async def test_an_output_too_large_becomes_a_dead_letter(prepared: Settings, tmp_path: Path) -> None:
+    """If it failed: one event that its topic does not take stops the pipeline, or is lost."""
+    names = Topics(prepared.topics.prefix)
+    # Words no model has seen: escalated, so that a case larger than the topic takes must go to enrichment.
+    events = [{"id": f"big-{n}", "text": "zzqx " * n, "event": {"pad": "x" * 5000}} for n in range(20)]
+    outputs = Outputs(prepared)
+    with working(prepared, tmp_path):
+        async with admin(prepared) as client:
+            small = {"max.message.bytes": "3000"}
+            await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, names.enrichment, small)])
+        await send(prepared, [Record(names.input("tickets"), None, orjson.dumps(event)) for event in events])
+        await outputs.read_until(
+            lambda: len(outputs.origins()) == len(events) and len(outputs.dead_letters) >= len(_unended(outputs)) > 0
+        )
+    provisional = {t.id for t in outputs.triaged if t.status == "provisional"}
+    stages = Counter(dict(letter.headers)["__connect.errors.stage"] for letter in outputs.dead_letters)
+    assert provisional
+    assert stages == {b"deliver": len(provisional)}
+
+
+@pytest.mark.kafka
+async def test_transactions_leave_gaps_that_are_no_loss(prepared: Settings, tmp_path: Path) -> None:
+    """If it failed: a topic written in transactions, whose offsets have holes, stops the worker or its commits."""
+    topic = Topics(prepared.topics.prefix).input("tickets")
+    producer = AIOKafkaProducer(**connection(prepared.kafka), transactional_id=f"{prepared.topics.prefix}-tx")
+    await producer.start()
+    for number in range(20):
+        async with producer.transaction():
+            await producer.send_and_wait(topic, orjson.dumps({"id": f"tx-{number}", "text": "a refund"}), partition=0)
+    await producer.stop()
+    outputs = Outputs(prepared)
+    with working(prepared, tmp_path) as worker:
+        await outputs.read_until(lambda: len({t.id for t in outputs.triaged}) == 20)
+        assert worker.alive
+
+
+async def test_sigterm_under_load_drains_in_ten_seconds(prepared: Settings, tmp_path: Path) -> None:
+    """If it failed: a deployment that stops workers loses patience with them, or they lose events."""
+    topic = Topics(prepared.topics.prefix).input("tickets")
+    events = [orjson.dumps({"id": f"e{n}", "text": f"my card {n}"}) for n in range(3000)]
+    worker = WorkerProcess(prepared, tmp_path / "worker.log")
+    worker.start()
+    try:
+        worker.wait_until_ready()
+        sending = asyncio.create_task(send(prepared, [Record(topic, None, event) for event in events]))
+        await asyncio.sleep(1.0)
+        started_s = time.monotonic()
+        code = await asyncio.to_thread(worker.end)
+        took_s = time.monotonic() - started_s
+        await sending
+    finally:
+        if worker.alive:
+            worker.kill()
+    assert (code, took_s < 10) == (0, True), f"exit {code} after {took_s:.1f} s\n{worker.log()}"
+    outputs = Outputs(prepared)
+    with working(prepared, tmp_path):
+        await outputs.read_until(lambda: len({t.id for t in outputs.triaged}) == len(events))
+
+
+def _unended(outputs: Outputs) -> set[str]:
+    ended = {t.id for t in outputs.triaged if t.revision > 0}
+    return {t.id for t in outputs.triaged if t.status == "provisional"} - ended

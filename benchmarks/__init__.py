@@ -1,0 +1,1 @@
+"""Measurements of the pipeline against the bare model and against how people would write it."""

@@ -1,0 +1,80 @@
+"""`make bench`: everything in one run, so that the ratios hold on a noisy machine."""
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import bare, command, pipeline
+from benchmarks.load import mixed, samples, short
+from benchmarks.pipeline import Arrival
+from benchmarks.rows import Row, show, write
+from inference.classifier import Classifier
+from streams.brokers.kafka import KafkaCluster
+
+RESULTS = Path(__file__).parent / "results.ndjson"
+LATENCY_SECONDS = 30
+
+
+def main() -> None:
+    """Run the benchmarks, print their rows and write them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    parser.add_argument("--events", type=int, default=3000, help="events of mixed length for the throughput rows")
+    parser.add_argument("--soak", type=int, default=100_000, help="events for the memory rows; 0 leaves them out")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    rows = asyncio.run(_run(arguments.events, arguments.soak))
+    show(rows)
+    write(rows, arguments.out)
+
+
+async def _run(count: int, soak: int) -> list[Row]:
+    events, decoded = list(mixed(count)), [samples()[i % len(samples())] for i in range(count)]
+    classifier = Classifier.open()
+    with tempfile.TemporaryDirectory() as directory, KafkaCluster() as broker:
+        before = await bare.batched_rate(decoded, classifier)
+        naive = bare.naive_rate(decoded)
+        by_command, start_s = command.classify_rate(events, Path(directory))
+        between = await bare.batched_rate(decoded, classifier)
+        settings = await pipeline.prepare(broker.bootstrap_servers, "throughput")
+        whole = await pipeline.throughput(settings, events)
+        after = await bare.batched_rate(decoded, classifier)
+        await classifier.close()
+        rate = statistics.mean((before, between, after))
+        rows = [
+            Row("bare model", rate, "events/s", note=f"{before:.0f}, {between:.0f}, {after:.0f} around the others"),
+            Row("same encoder, arrival order, batches of 32", naive, "events/s", "bare model", naive / rate),
+            Row("triage classify", by_command, "events/s", "bare model", by_command / rate, f"start {start_s:.1f} s"),
+            Row("pipeline on real Kafka", whole, "events/s", "bare model", whole / rate, "one node, backlog"),
+        ]
+        settings = await pipeline.prepare(broker.bootstrap_servers, "latency")
+        half = events[: int(whole / 2 * LATENCY_SECONDS)]
+        rows += _latency_rows(await pipeline.latency(settings, half, whole / 2), whole / 2)
+        if soak:
+            settings = await pipeline.prepare(broker.bootstrap_servers, "memory")
+            marks = (soak // 10, soak // 2, soak)
+            resident = await pipeline.memory(settings, list(short(soak)), marks)
+            first = resident[marks[0]]
+            rows += [
+                Row(f"resident memory after {mark:,} events", mb, "MB", f"after {marks[0]:,}", mb / first)
+                for mark, mb in resident.items()
+            ]
+    return rows
+
+
+def _latency_rows(arrivals: Sequence[Arrival], rate: float) -> list[Row]:
+    added = statistics.quantiles([arrival.added_s * 1000 for arrival in arrivals], n=100)
+    model = statistics.quantiles([arrival.triaged.timing.inference_s * 1000 for arrival in arrivals], n=100)
+    note = f"{len(arrivals)} events at {rate:.0f}/s, half the pipeline's rate"
+    return [
+        Row("model call, p50", model[49], "ms", note=note),
+        Row("model call, p99", model[98], "ms", note=note),
+        Row("added by the pipeline, p50", added[49], "ms", "model call, p50", added[49] / model[49], note),
+        Row("added by the pipeline, p99", added[98], "ms", "model call, p99", added[98] / model[98], note),
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The events a benchmark sends: the shipped samples, of mixed shapes and lengths, repeated under fresh ids."""
+
+import itertools
+from collections.abc import Iterator
+
+import orjson
+
+from schemas.errors import InvalidEvent
+from schemas.event import DOMAINS, Domain, Event, Origin
+from schemas.formats import read_event
+from streams.demo import SAMPLES
+from streams.source import read_lines
+
+ORIGIN = Origin(topic="samples", partition=0, offset=0)
+SHORT_TEXTS = ("My card was stolen last night", "Why was I charged a fee?", "The transfer has not arrived yet")
+
+
+def samples() -> list[tuple[Domain, Event]]:
+    """The shipped samples that can be read, alternating between domains."""
+    by_domain = {domain: list(_readable(domain)) for domain in DOMAINS}
+    pairs = itertools.zip_longest(*by_domain.values())
+    return [(event.domain, event) for pair in pairs for event in pair if event is not None]
+
+
+def mixed(count: int) -> Iterator[tuple[Domain, bytes]]:
+    """`count` native events of mixed length, each with an id of its own."""
+    for number, (domain, event) in zip(range(count), itertools.cycle(samples()), strict=False):
+        yield domain, orjson.dumps(_plain(event) | {"id": f"bench-{number}"})
+
+
+def short(count: int) -> Iterator[tuple[Domain, bytes]]:
+    """`count` one-line tickets, for runs where their number matters and not their text."""
+    for number, text in zip(range(count), itertools.cycle(SHORT_TEXTS), strict=False):
+        yield "tickets", orjson.dumps({"id": f"soak-{number}", "kind": "ticket", "text": text})
+
+
+def _readable(domain: Domain) -> Iterator[Event]:
+    for line in read_lines(str(SAMPLES / f"{domain}.ndjson")):
+        try:
+            yield read_event(line, origin=ORIGIN, kind="alert" if domain == "alerts" else "ticket")
+        except InvalidEvent:
+            continue
+
+
+def _plain(event: Event) -> dict[str, object]:
+    fields = ("kind", "text", "title", "body", "event", "source", "tenant")
+    return {name: value for name in fields if (value := getattr(event, name)) is not None}

@@ -1,0 +1,70 @@
+"""Benchmark rows: what was measured, on what, beside which baseline."""
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+PACKAGES = ("faust-streaming", "aiokafka", "ctranslate2", "sentencepiece", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure; `ratio` is to `baseline`, measured in the same run."""
+
+    name: str
+    value: float
+    unit: str
+    baseline: str = ""
+    ratio: float | None = None
+    note: str = ""
+    machine: dict[str, Any] = field(default_factory=dict)
+
+
+def machine() -> dict[str, Any]:
+    """Hardware and versions."""
+    return {
+        "cpu": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "at": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def processor() -> str:
+    """The processor's name."""
+    with Path("/proc/cpuinfo").open(encoding="utf-8") as info:
+        return next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), "unknown")
+
+
+def write(rows: Sequence[Row], file: Path) -> None:
+    """One JSON object a row."""
+    here = machine()
+    file.write_bytes(b"".join(orjson.dumps(asdict(row) | {"machine": here}) + b"\n" for row in rows))
+
+
+def show(rows: Sequence[Row]) -> None:
+    """The same for a person."""
+    console = Console()
+    console.print(", ".join(f"{key} {value}" for key, value in machine().items()))
+    table = Table("what", "figure", "unit", "ratio", "to", "note")
+    for row in rows:
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        table.add_row(
+            row.name,
+            f"{row.value:,.3g}" if row.value < 100 else f"{row.value:,.0f}",
+            row.unit,
+            ratio,
+            row.baseline,
+            row.note,
+        )
+    console.print(table)

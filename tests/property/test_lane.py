@@ -66,6 +66,7 @@ class Run:
         )
 
     async def process(self, batch: Sequence[Incoming]) -> list[Outcome]:
+        """Decide, after a while of its own."""
         for _ in range(self.rng.randrange(6)):
             await asyncio.sleep(0)
         # A batch of nothing but poison is told from a broken model by nobody: not part of this property.
@@ -75,6 +76,7 @@ class Run:
         return [self.outcome(offset) for offset in offsets]
 
     def outcome(self, offset: int) -> Outcome:
+        """Every kind takes its turn."""
         match offset % 3:
             case 0:
                 return Triaged(triaged(str(offset)))
@@ -84,6 +86,7 @@ class Run:
                 return DeadLettered("decode", "InvalidEvent", "bad")
 
     async def go(self) -> None:
+        """Read, answer and look until everything is settled or the lane has failed."""
         self.lane.start()
         reader = asyncio.create_task(self.read())
         for _ in range(3000):
@@ -100,12 +103,14 @@ class Run:
         self.conclude()
 
     async def read(self) -> None:
+        """Hand over as fast as the lane takes."""
         for offset in range(self.plan.events):
             ticket = self.ledger.take(P, offset)
             self.tickets.append(ticket)
             await self.lane.accept(Held(incoming(offset, key=str(offset).encode()), ticket))
 
     def answer_one(self) -> None:
+        """The broker acknowledges one record, any one."""
         open_ = [index for index, receipt in enumerate(self.delivery.receipts) if not receipt.done()]
         if not open_ or self.rng.random() < 0.3:
             return
@@ -116,6 +121,7 @@ class Run:
             self.delivery.receipts[index].set_result(acknowledged(self.delivery.sent[index].topic))
 
     def check(self) -> None:
+        """What must hold at every moment."""
         delivered: dict[int, bool] = {}
         for record, receipt in zip(self.delivery.sent, self.delivery.receipts, strict=True):
             offset = int(record.key or b"-1")
@@ -129,6 +135,7 @@ class Run:
         assert len(self.failures) <= 1
 
     def conclude(self) -> None:
+        """What must hold at the end."""
         failing = self.plan.failing_receipt
         refused = failing is not None and failing < len(self.delivery.receipts)
         if self.failures:

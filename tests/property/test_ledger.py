@@ -30,10 +30,13 @@ class Log:
     """The largest committable offset seen in the present line."""
 
     def next_offset(self) -> int | None:
+        """What the consumer reads next."""
         return next((offset for offset in self.existing if offset >= self.position), None)
 
     def new_line(self, position: int) -> None:
-        self.position, self.line, self.seen_done = position, [], -1
+        """Reading goes on at an earlier place: what was read from there on belongs to the past."""
+        self.position, self.seen_done = position, -1
+        self.line = [ticket for ticket in self.line if ticket.offset < position]
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -41,6 +44,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
+        """Empty partitions, nothing committed."""
         self.logs = {partition: Log() for partition in PARTITIONS}
         self.ledger = Ledger(lambda partition: self.logs[partition].committed)
         self.past: list[tuple[Partition, Ticket]] = []
@@ -55,6 +59,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(partition=partitions)
     def read(self, partition: Partition) -> None:
+        """One record is handed out; holes before it are reported, and only holes."""
         log = self.logs[partition]
         offset = log.next_offset()
         if offset is None:
@@ -74,6 +79,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(partition=partitions)
     def settle_all(self, partition: Partition) -> None:
+        """A partition is worked off: all of it may be committed."""
         log = self.logs[partition]
         self._settle((partition, ticket) for ticket in log.line)
         if log.line:
@@ -89,6 +95,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(accepted=st.booleans())
     def commit(self, accepted: bool) -> None:
+        """The broker takes the commit, or refuses it and is asked again."""
         offsets = self.ledger.committable()
         if accepted:
             for partition, offset in offsets.items():
@@ -100,9 +107,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def rebalance(self) -> None:
+        """Everything is taken away and comes back where the group has committed."""
         self.ledger.forget()
         for partition, log in self.logs.items():
             self.past += [(partition, ticket) for ticket in log.line]
+            log.line = []
             log.new_line(log.committed)
             log.handed_out = False
         assert not self.ledger.committable()
@@ -115,7 +124,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if not log.line:
             return
         target = data.draw(st.sampled_from(log.line)).offset
-        self.past += [(partition, ticket) for ticket in log.line]
+        self.past += [(partition, ticket) for ticket in log.line if ticket.offset >= target]
         log.new_line(target)
         # The ledger learns of it with the record itself.
         log.line.append(self.ledger.take(partition, target))
@@ -123,6 +132,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_unsettled_is_passed(self) -> None:
+        """A commit never passes an unsettled event, and never goes back by itself."""
         for partition, offset in self.ledger.committable().items():
             log = self.logs[partition]
             unsettled = [ticket.offset for ticket in log.line if not ticket.settled]
@@ -132,11 +142,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_is_committed_was_delivered(self) -> None:
+        """The point of it all: what a crash now would skip is out."""
         for log in self.logs.values():
             assert set(filter(lambda offset: offset < log.committed, log.existing)) <= log.ever_settled
 
     @invariant()
     def in_flight_is_what_is_behind_an_unsettled_event(self) -> None:
+        """The count the metrics show."""
         expected = 0
         for log in self.logs.values():
             first = next((i for i, ticket in enumerate(log.line) if not ticket.settled), len(log.line))
@@ -151,4 +163,4 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestLedger.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)

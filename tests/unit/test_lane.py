@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -45,7 +45,7 @@ class Bench:
             fail=self.failures.append,
         )
 
-    async def __aenter__(self) -> "Bench":
+    async def __aenter__(self) -> Self:
         self.lane.start()
         return self
 

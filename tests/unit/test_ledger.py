@@ -62,6 +62,18 @@ def test_the_age_is_the_oldest_unsettled_events() -> None:
     assert book.progress_age_s() == {P: 0.0}
 
 
+def test_going_back_keeps_what_is_unfinished_before() -> None:
+    """The event before the place the consumer went back to would be committed although it is not done."""
+    book = ledger()
+    first, second, third = (book.take(P, offset) for offset in range(3))
+    book.settle([third])
+    again = book.take(P, 1)
+    book.settle([again, second])
+    assert book.committable() == {P: 0}
+    book.settle([first])
+    assert book.committable() == {P: 2}
+
+
 def test_a_partition_is_the_clients_own() -> None:
     """Offsets keyed by another type would be committed for no partition at all."""
     assert {TopicPartition("t", 0): 1}[P] == 1

@@ -1,0 +1,139 @@
+"""Dead letters, and what is sent back of them."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from agents.outcomes import DeadLettered, Incoming
+from schemas.event import Origin
+from streams import deadletters
+from streams.config import Settings
+from streams.deadletters import Letter, replay
+from streams.errors import DeliveryFailed
+from streams.outputs import Record, dead_letter
+from streams.topics import Topics
+from tests.doubles import FakeDelivery, incoming, text
+
+TOPICS = Topics("triage")
+HEADERS = [("traceparent", b"00-1"), ("empty", None)]
+
+
+def letter(
+    offset: int = 0, disposition: Any = "retryable", value: bytes | None = b"{", headers: Sequence[Any] = HEADERS
+) -> Letter:
+    """A dead letter as it lies on its topic, at the offset it came from."""
+    why = DeadLettered("decode", "InvalidEvent", "not JSON", disposition)
+    record = dead_letter(why, incoming(offset, value, b"\xff", headers), TOPICS)
+    return Letter(
+        Incoming(record.value, record.key, record.headers, Origin(topic=record.topic, partition=0, offset=offset), 0.0)
+    )
+
+
+def test_the_original_comes_back() -> None:
+    """A replay would change key, value or headers, and the second try would not be of the same event."""
+    back = letter().original()
+    assert (back.topic, back.key, back.value) == (TOPICS.input("alerts"), b"\xff", b"{")
+    assert back.headers == [*HEADERS, ("triage.attempt", b"1")]
+
+
+def test_it_can_be_told_to_a_person_and_to_a_program() -> None:
+    """`triage deadletters list` would fail on exactly the bytes it is there to show."""
+    line = letter(value=b"\xc3(").line()
+    assert "triage.alerts.v1[0]@0" in line
+    assert "not JSON" in line
+    assert letter(value=None).describe()["value"] is None
+    assert letter().describe()["key"] == "\ufffd"
+
+
+class FakeConsumer:
+    """Remembers commits; like aiokafka's, it has fetched everything before the first record is looked at."""
+
+    def __init__(self) -> None:
+        self.offset = 0
+
+    async def commit(self, offsets: dict[Any, int]) -> None:
+        """Where the next replay begins."""
+        (self.offset,) = offsets.values()
+
+
+@pytest.fixture
+def topic(monkeypatch: pytest.MonkeyPatch) -> "ReplayBench":
+    """The dead-letter topic, without a broker."""
+    return ReplayBench(monkeypatch)
+
+
+class ReplayBench:
+    """A topic of dead letters, a group that reads it, and where the replayed ones go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.letters: list[Letter] = []
+        self.consumer = FakeConsumer()
+        self.delivery = FakeDelivery(prompt=True)
+        monkeypatch.setattr(self.delivery, "start", self._nothing)
+        monkeypatch.setattr(deadletters, "Delivery", lambda _: self.delivery)
+        monkeypatch.setattr(deadletters, "reading", self._reading)
+        monkeypatch.setattr(deadletters, "until_quiet", self._records)
+
+    async def _nothing(self) -> None:
+        pass
+
+    @asynccontextmanager
+    async def _reading(self, *_: Any, **__: Any) -> AsyncIterator[FakeConsumer]:
+        yield self.consumer
+
+    async def _records(self, consumer: FakeConsumer) -> AsyncIterator[Incoming]:
+        for each in self.letters[consumer.offset :]:
+            yield each.record
+
+
+async def test_each_letter_is_replayed_once_also_with_a_limit(topic: ReplayBench) -> None:
+    """`--limit 1` would forget every letter that was fetched with the first, or send the first again."""
+    topic.letters = [letter(n) for n in range(3)]
+    for _ in range(4):
+        await replay(Settings(), stage=None, poison=False, limit=1)
+    assert [record.topic for record in topic.delivery.sent] == [TOPICS.input("alerts")] * 3
+
+
+async def test_a_failing_replay_remembers_what_it_has_sent(topic: ReplayBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The letters before the failure would be sent twice."""
+    topic.letters = [letter(n) for n in range(3)]
+    send, sent = topic.delivery.send, topic.delivery.sent
+
+    async def fail_second(record: Record) -> Any:
+        if len(sent) == 1:
+            raise DeliveryFailed("gone")
+        return await send(record)
+
+    monkeypatch.setattr(topic.delivery, "send", fail_second)
+    with pytest.raises(DeliveryFailed):
+        await replay(Settings(), stage=None, poison=False, limit=None)
+    assert topic.consumer.offset == 1
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        letter(disposition="poison"),
+        letter(value=None, headers=()),
+        Letter(incoming(0, b"{}", headers=[("__connect.errors.topic", b"somebody.elses")])),
+    ],
+    ids=["poison", "without its value", "not from our topics"],
+)
+async def test_what_cannot_be_replayed_is_left(topic: ReplayBench, left: Letter) -> None:
+    """An empty record or a hopeless one would go through the pipeline, or to a topic that is not ours."""
+    if left.record.value is None:
+        left = Letter(
+            Incoming(None, None, [*left.record.headers, ("triage.value.bytes", b"9000000")], left.record.origin, 0.0)
+        )
+    topic.letters = [left]
+    assert await replay(Settings(), stage=None, poison=False, limit=None) == deadletters.Replay(replayed=0, left=1)
+    assert topic.delivery.sent == []
+
+
+async def test_poison_is_replayed_when_asked_for(topic: ReplayBench) -> None:
+    """After a parser is mended nothing could bring its victims back."""
+    topic.letters = [letter(disposition="poison")]
+    assert (await replay(Settings(), stage="decode", poison=True, limit=None)).replayed == 1
+    assert text(topic.delivery.sent[0].headers)["triage.attempt"] == "1"

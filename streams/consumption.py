@@ -42,6 +42,7 @@ class Consumption:
         self.lanes: list[Lane] = []
         self.ledger = Ledger(self._start_offset)
         self.assigned = False
+        self._datadir = tempfile.TemporaryDirectory(prefix="triage-")
         self.app = self._new_app()
         self.app.on_partitions_revoked.connect(self._on_revoked)
         self.app.on_partitions_assigned.connect(self._on_assigned)
@@ -84,6 +85,7 @@ class Consumption:
             await lane.stop()
         await self._gaps.stop()
         await self.app.stop()
+        self._datadir.cleanup()
 
     async def crashed(self) -> BaseException:
         """Wait until Faust itself gives up; returns why."""
@@ -154,7 +156,7 @@ class Consumption:
             kafka.group_id,
             broker=faust_broker(kafka),
             broker_credentials=faust_credentials(kafka),
-            datadir=tempfile.mkdtemp(prefix="triage-"),  # Faust insists on one; nothing of ours is in it
+            datadir=self._datadir.name,  # Faust insists on one; nothing of ours is in it
             store="memory://",
             web_enabled=False,
             topic_disable_leader=True,

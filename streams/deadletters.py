@@ -96,12 +96,14 @@ async def find(settings: Settings, *, stage: str | None = None) -> AsyncIterator
 async def replay(settings: Settings, *, stage: str | None, poison: bool, limit: int | None) -> Replay:
     """Send dead letters back. A consumer group of its own remembers how far it has looked, so none goes twice.
 
+    One group for each way of asking: what one filter leaves must still be there for the next.
+
     Raises:
         BrokerUnreachable: nothing answers there.
         DeliveryFailed: the broker did not take one; those before it are replayed and remembered.
     """
     topics = Topics(settings.topics.prefix)
-    group_id = f"{settings.kafka.group_id}-deadletter-replay"
+    group_id = f"{settings.kafka.group_id}-replay-{stage or 'every-stage'}-{'all' if poison else 'retryable'}"
     delivery = Delivery(settings.kafka)
     replayed = left = 0
     looked_at: dict[TopicPartition, int] = {}

@@ -23,6 +23,8 @@ from streams.topics import Topics
 
 log = logging.getLogger(__name__)
 
+MAX_BLAMED_IN_A_ROW = 3
+
 T = TypeVar("T")
 Process = Callable[[Sequence[Incoming]], Awaitable[list[Outcome]]]
 
@@ -78,6 +80,7 @@ class Lane:
         self._taking = True
         self._stopped = False
         self._batches = 0
+        self._blamed = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -177,11 +180,12 @@ class Lane:
         incoming = [held.incoming for held in batch]
         try:
             outcomes = await self._process(incoming)
-        except Exception:
+        except Exception as error:
             if len(batch) == 1:
-                raise
+                return [self._blame(error)]
             log.exception("a batch of %d events failed in %s; trying each alone", len(batch), self.name)
             return await self._one_by_one(incoming)
+        self._blamed = 0
         if len(outcomes) != len(batch):
             raise AssertionError(f"{self.name} returned {len(outcomes)} outcomes for {len(batch)} events")
         return outcomes
@@ -195,10 +199,23 @@ class Lane:
                 outcomes += await self._process([incoming])
             except Exception as error:  # noqa: BLE001 - becomes that event's dead letter
                 errors.append(error)
-                outcomes.append(DeadLettered(self.name, type(error).__name__, str(error), "retryable"))
+                outcomes.append(self._fault(error))
         if len(errors) == len(batch):
             raise errors[0]
         return outcomes
+
+    def _blame(self, error: Exception) -> DeadLettered:
+        """A lone event that fails is taken to be at fault, or a quiet topic would stop every worker that reads it;
+        a few in a row are not.
+        """  # noqa: D205 - one thought
+        self._blamed += 1
+        if self._blamed > MAX_BLAMED_IN_A_ROW:
+            raise error
+        log.error("an event failed in %s and becomes a dead letter", self.name, exc_info=error)
+        return self._fault(error)
+
+    def _fault(self, error: Exception) -> DeadLettered:
+        return DeadLettered(self.name, type(error).__name__, str(error), "retryable")
 
     def _records(self, outcome: Outcome, held: Held) -> list[Record]:
         return records(outcome, held.incoming, self._topics)

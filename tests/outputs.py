@@ -42,11 +42,13 @@ class Outputs:
         decided = {(t.origin.topic, t.origin.partition, t.origin.offset) for t in self.triaged}
         return decided | {dead_letter_origin(letter) for letter in self.dead_letters}
 
-    async def read_until(self, enough: Callable[[], bool], topics: Sequence[str] = ()) -> None:
+    async def read_until(
+        self, enough: Callable[[], bool], topics: Sequence[str] = (), *, timeout_s: float = TIMEOUT_S
+    ) -> None:
         """Read from the beginning until `enough` says so; fails after a bounded time."""
         names = topics or [t for t in self._topics if t not in {self._topics.input(domain) for domain in DOMAINS}]
         self.records.clear()
-        deadline_s = asyncio.get_running_loop().time() + TIMEOUT_S
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
         async with reading(self._settings.kafka, names, from_beginning=True) as consumer:
             while not enough():
                 assert asyncio.get_running_loop().time() < deadline_s, f"only {len(self.records)} records came"

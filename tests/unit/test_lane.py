@@ -9,7 +9,7 @@ import pytest
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
 from streams.config import PipelineSection
 from streams.errors import DeliveryFailed
-from streams.lane import Held, Lane
+from streams.lane import MAX_BLAMED_IN_A_ROW, Held, Lane
 from streams.ledger import Ledger, Partition
 from streams.metrics import Metrics
 from streams.topics import Topics
@@ -164,7 +164,25 @@ async def test_one_poisonous_event_becomes_the_only_dead_letter() -> None:
         assert not bench.failures
 
 
-@pytest.mark.parametrize("count", [1, 3])
+async def test_a_lone_event_that_fails_becomes_a_dead_letter_a_few_in_a_row_do_not() -> None:
+    """One event on a quiet topic would stop every worker that reads it, or a broken model would empty the topic."""
+
+    async def trip(batch: Sequence[Incoming]) -> list[Outcome]:
+        if any(each.origin.offset != 1 for each in batch):
+            raise ZeroDivisionError("by all but event 1")
+        return await accept_all(batch)
+
+    async with Bench(trip, FakeDelivery(prompt=True), batches_in_flight=1) as bench:
+        for offset in range(6):
+            await bench.accept(offset)
+            await calm()
+        letters = [record for record in bench.delivery.sent if record.topic == TOPICS.deadletter]
+        assert len(letters) == 1 + MAX_BLAMED_IN_A_ROW
+        assert [type(error) for error in bench.failures] == [ZeroDivisionError]
+        assert bench.done == 5
+
+
+@pytest.mark.parametrize("count", [2, 3])
 async def test_a_broken_model_makes_no_dead_letters(count: int) -> None:
     """Every event of the topic would be dead-lettered because one file of the model is gone."""
 

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import ctranslate2
 import numpy as np
 import pytest
 
 from inference.artifact import load_artifact
+from inference.batching import PAD_MULTIPLE
 from inference.encoder import MAX_POSITIONS, Encoder
 from inference.errors import InferenceError, InvalidTokens, ModelError
 from tests.tiny_model import BEGIN_ID, END_ID, PAD_ID, PIECES, WIDTH, open_tiny_encoder
@@ -69,8 +71,15 @@ def test_replicas_do_not_change_a_vector(tiny_model: Path, encoder: Encoder) -> 
 
 def test_padding_is_not_part_of_the_mean(encoder: Encoder) -> None:
     """Pad positions are not zero in the output: averaged in, they would make every short text alike."""
-    short, full = encoder.embed([[BEGIN_ID, 9, END_ID], [BEGIN_ID, 9, END_ID, *[PAD_ID] * 13]])
-    assert not np.array_equal(short, full)
+    text = [BEGIN_ID, 9, END_ID]
+    padded = np.array([text + [PAD_ID] * (PAD_MULTIPLE - len(text))], dtype=np.int32)
+    lengths = np.array([len(text)], dtype=np.int32)
+    hidden = encoder._model.forward_batch(
+        ctranslate2.StorageView.from_array(padded), ctranslate2.StorageView.from_array(lengths)
+    ).last_hidden_state
+    (positions,) = np.array(hidden)
+    assert np.any(positions[len(text) :])
+    assert np.allclose(encoder.embed([text])[0], positions[: len(text)].mean(axis=0), atol=1e-6)
 
 
 def test_cls_pooling_reads_the_first_position(tiny_model: Path) -> None:

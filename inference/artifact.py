@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from inference.errors import ModelError
+from inference.view import VIEW
 
 FORMAT: Literal[1] = 1
 MANIFEST = "manifest.json"
@@ -158,6 +159,8 @@ def _read_manifest(path: Path) -> Manifest:
         manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.DecodeError as error:
         raise ModelError(f"the manifest of the model in {path} is damaged ({error}); {REMEDY}") from None
+    if unread := sorted({one.view for one in manifest.domains.values()} - {VIEW}):
+        raise ModelError(f"the model in {path} was trained on {unread[0]}, this version reads {VIEW}; train it again")
     if missing := [name for name in FILES if name not in manifest.files]:
         raise ModelError(f"the manifest of the model in {path} does not list {', '.join(missing)}; {REMEDY}")
     return manifest

@@ -11,8 +11,9 @@ are configuration and the threshold follows from them when the model is loaded.
 """
 
 import hashlib
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,8 +75,8 @@ def risk(confidences: Sequence[float]) -> float:
 def calibrate(sample: Sample, deciding: Sequence[str], alpha: float, delta: float) -> Promise:
     """The largest risk that may be accepted while keeping the promise on all `deciding` axes at once.
 
-    Fixed-sequence testing: the tuning half says at which threshold the evidence should be strongest; from there
-    the testing half is asked about ever larger thresholds until the first that it cannot support. The p-value of a
+    Fixed-sequence testing: the tuning half says at which threshold the test is most likely to pass; from there the
+    testing half is asked about ever larger thresholds until the first that it cannot support. The p-value of a
     threshold is the exact binomial tail (Clopper-Pearson) of the errors seen among the rows it accepts.
 
     Raises:
@@ -84,7 +85,7 @@ def calibrate(sample: Sample, deciding: Sequence[str], alpha: float, delta: floa
     columns = _columns(sample, deciding, alpha, delta)
     digest = _digest(sample, deciding, alpha, delta)
     risks, wrong = _decisions(sample.testing, columns)
-    sequence = GRID[_start(*_decisions(sample.tuning, columns), alpha) :]
+    sequence = GRID[_start(*_decisions(sample.tuning, columns), alpha, delta) :]
     threshold = 0.0
     for candidate in sequence:
         if p_value(risks, wrong, candidate, alpha) > delta:
@@ -111,12 +112,7 @@ def p_value(risks: Floats, wrong: npt.NDArray[np.bool_], threshold: float, alpha
 
 def binomial_tail(successes: int, trials: int, probability: float) -> float:
     """P(X <= successes) for X ~ Binomial(trials, probability), summed in logarithms; 1.0 for no trials."""
-    log_p, log_q = math.log(probability), math.log1p(-probability)
-    terms = (
-        math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1) + k * log_p + (trials - k) * log_q
-        for k in range(successes + 1)
-    )
-    return min(1.0, math.fsum(math.exp(term) for term in terms))
+    return min(1.0, math.fsum(_binomial(trials, probability, successes)))
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
@@ -172,8 +168,35 @@ def _decisions(half: Half, columns: list[int]) -> tuple[Floats, npt.NDArray[np.b
     return risks, (correct[labelled] == 0).any(axis=1)
 
 
-def _start(risks: Floats, wrong: npt.NDArray[np.bool_], alpha: float) -> int:
-    return int(np.argmin([p_value(risks, wrong, candidate, alpha) for candidate in GRID]))
+def _start(risks: Floats, wrong: npt.NDArray[np.bool_], alpha: float, delta: float) -> int:
+    """Where the test has most power: few rows prove little, many rows hold more errors than can be allowed."""
+    powers = {}
+    for index, candidate in enumerate(GRID):
+        accepted = risks < candidate
+        counts = int(wrong[accepted].sum()), int(accepted.sum())
+        if counts not in powers:  # neighbours that accept the same rows have the same power; the strictest stands
+            powers[counts] = (_power(*counts, alpha, delta), -index)
+    return -max(powers.values())[1]
+
+
+def _power(errors: int, rows: int, alpha: float, delta: float) -> float:
+    """How likely as many fresh rows pass, taking their error rate for one error worse than it was seen."""
+    allowed = max_errors(rows, alpha, delta)
+    return binomial_tail(allowed, rows, (errors + 1) / (rows + 2)) if allowed >= 0 else 0.0
+
+
+def max_errors(rows: int, alpha: float, delta: float) -> int:
+    """The most errors among that many accepted rows that still support the promise; -1 if not even none does."""
+    tails = itertools.accumulate(_binomial(rows, alpha, rows))
+    return sum(1 for _ in itertools.takewhile(lambda tail: tail <= delta, tails)) - 1
+
+
+def _binomial(trials: int, probability: float, last: int) -> Iterator[float]:
+    """P(X = k) for k from 0 to `last`."""
+    log_p, log_q, log_all = math.log(probability), math.log1p(-probability), math.lgamma(trials + 1)
+    for k in range(last + 1):
+        ways = log_all - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
+        yield math.exp(ways + k * log_p + (trials - k) * log_q)
 
 
 def _why_not(risks: Floats, wrong: npt.NDArray[np.bool_], threshold: float, alpha: float, delta: float) -> str:

@@ -49,6 +49,8 @@ def convert(source: Path, out: Path, *, compute_type: str = "int8") -> None:
     """
     config = read_config(source)
     weights = _read_weights(source)
+    if not (source / "sentencepiece.model").is_file():
+        raise ModelError(f"{source} has no sentencepiece.model; put the encoder's tokenizer there")
     spec = _build(config, weights)
     spec.register_vocabulary(read_vocabulary(source))
     spec.config.unk_token = "[UNK]"  # noqa: S105 - the name of a token in a vocabulary

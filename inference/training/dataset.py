@@ -100,4 +100,4 @@ def _gold(value: Any) -> tuple[str, ...]:
 
 def _half(cluster: str) -> Part:
     """Which half of the validation rows: by cluster, so that near-duplicates never straddle the two."""
-    return "tuning" if hashlib.sha256(cluster.encode()).digest()[0] % 2 else "testing"
+    return "tuning" if hashlib.sha256(f"halves-2 {cluster}".encode()).digest()[0] % 2 else "testing"

@@ -15,7 +15,7 @@ from inference.calibration import Floats, fit_temperature, softmax
 from inference.encoder import Encoder, Vectors
 from inference.heads import Head, unit
 from inference.tokenizer import Tokenizer
-from inference.training.dataset import Row
+from inference.training.dataset import DataError, Row
 from inference.view import read
 
 REGULARISATION = (0.003, 0.01, 0.03, 0.1, 0.3)
@@ -61,8 +61,15 @@ def fit_axes(
 
 
 def fit_axis(rows: Sequence[Row], units: Floats, axis: str, *, seed: int) -> FittedAxis:
-    """One axis. A row without a label is left out; one with k gold labels teaches each with weight 1/k."""
+    """One axis. A row without a label is left out; one with k gold labels teaches each with weight 1/k.
+
+    Raises:
+        DataError: fewer than two labels to tell apart, or no validation row to choose with.
+    """
     labels = tuple(sorted({label for row in rows if row.part == "train" for label in row.gold.get(axis, ())}))
+    tuning = [i for i, row in enumerate(rows) if row.part == "tuning" and axis in row.gold]
+    if len(labels) < 2 or not tuning:  # noqa: PLR2004 - one label is nothing to choose between
+        raise DataError(f"{axis} needs two labels among the training rows and some validation rows; add such rows")
     taught = [
         (index, labels.index(label), 1 / len(row.gold[axis]))
         for index, row in enumerate(rows)
@@ -70,7 +77,6 @@ def fit_axis(rows: Sequence[Row], units: Floats, axis: str, *, seed: int) -> Fit
         for label in row.gold.get(axis, ())
     ]
     index, target, weight = (np.asarray(column) for column in zip(*taught, strict=True))
-    tuning = [i for i, row in enumerate(rows) if row.part == "tuning" and axis in row.gold]
     gold = gold_matrix([rows[i] for i in tuning], axis, labels)
     candidates = []
     for strength in REGULARISATION:
@@ -88,9 +94,12 @@ def gold_matrix(rows: Sequence[Row], axis: str, labels: Sequence[str]) -> Gold:
 
 
 def tensors(fitted: Mapping[str, Mapping[str, FittedAxis]]) -> dict[str, npt.NDArray[np.float32]]:
-    """The heads as `heads.safetensors` holds them."""
+    """The heads as `heads.safetensors` holds them.
+
+    In C order: safetensors writes an array's bytes as they lie in memory, and scikit-learn's lie column by column.
+    """
     return {
-        f"{domain}.{axis}.{name}": getattr(one.head, name).astype(np.float32)
+        f"{domain}.{axis}.{name}": np.ascontiguousarray(getattr(one.head, name), dtype=np.float32)
         for domain, axes in fitted.items()
         for axis, one in axes.items()
         for name in ("weight", "bias")

@@ -51,6 +51,7 @@ class Settings:
     pooling: Literal["mean", "cls"] = "cls"
     max_tokens: int = 128
     compute_type: str = "int8"
+    notes: tuple[str, ...] = ()
 
 
 class DomainFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,7 +213,9 @@ def _seal(
     save_file(tensors({domain: one.fitted for domain, one in domains.items()}), out / HEADS_FILE)
     save_file(_calibration_tensors(domains), out / CALIBRATION_FILE)
     figures = {domain: one.figures for domain, one in domains.items()}
-    (out / CARD).write_text(write_card(settings.name, spec, figures, rows), "utf-8")
+    for name in (HEADS_FILE, CALIBRATION_FILE):
+        (out / name).chmod(0o644)  # safetensors writes for its owner only; a service reads as somebody else
+    (out / CARD).write_text(write_card(settings.name, spec, figures, rows, settings.notes), "utf-8")
     return write_manifest(
         out,
         name=settings.name,
@@ -234,6 +237,6 @@ def _calibration_tensors(domains: Mapping[str, TrainedDomain]) -> dict[str, npt.
     for domain, one in domains.items():
         for name in HALVES:
             half: Half = getattr(one.sample, name)
-            found[f"{domain}.{name}.confidence"] = half.confidence.astype(np.float32)
-            found[f"{domain}.{name}.correct"] = half.correct
+            found[f"{domain}.{name}.confidence"] = np.ascontiguousarray(half.confidence, dtype=np.float32)
+            found[f"{domain}.{name}.correct"] = np.ascontiguousarray(half.correct)
     return found

@@ -37,8 +37,8 @@ from inference.artifact import DEFAULT_MODEL
 @click.option("--pooling", type=click.Choice(["mean", "cls"]), default="cls", show_default=True)
 @click.option("--max-tokens", type=click.IntRange(16, 512), default=128, show_default=True, help="Read of one event.")
 def train(
-    quick: bool, encoder: Path, files: tuple[Path, ...], out: Path, name: str | None, notes: tuple[str, ...], seed: int, pooling: str,
-    max_tokens: int,
+    quick: bool, encoder: Path, files: tuple[Path, ...], out: Path, name: str | None, notes: tuple[str, ...],
+    seed: int, pooling: str, max_tokens: int,
 ) -> None:  # fmt: skip
     """Train a model directory; its figures and licences are in the MODEL_CARD.md written beside it."""
     if not quick:
@@ -48,7 +48,11 @@ def train(
     except ModuleNotFoundError as error:
         raise click.ClickException(f"training needs {error.name}; pip install 'triage-stream[train]'") from None
     settings = Settings(
-        name=name or out.resolve().name, seed=seed, pooling="cls" if pooling == "cls" else "mean", max_tokens=max_tokens
+        name=name or out.resolve().name,
+        seed=seed,
+        pooling="cls" if pooling == "cls" else "mean",
+        max_tokens=max_tokens,
+        notes=notes,
     )
     started_s = time.monotonic()
     with Progress(

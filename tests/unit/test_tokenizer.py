@@ -1,0 +1,84 @@
+"""The tokenizer: any string in, ids the encoder survives out."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from inference.artifact import load_artifact
+from inference.errors import ModelError
+from inference.tokenizer import Tokenizer, legible
+
+
+def open_tokenizer(model: Path, *, vocab_size: int | None = None) -> Tokenizer:
+    """The tiny model's tokenizer."""
+    spec = load_artifact(model).manifest.encoder
+    return Tokenizer(
+        model / "sentencepiece.model",
+        max_tokens=spec.max_tokens,
+        vocab_size=vocab_size or spec.vocab_size,
+        prefix_ids=spec.prefix_ids,
+        suffix_ids=spec.suffix_ids,
+    )
+
+
+HOSTILE = [
+    "",
+    " ",
+    "\x00",
+    "a\x00b",
+    "\ud800",
+    "x\udfffy",
+    "\u202e\ufeff",
+    "🙂" * 9,
+    "\n\t\r\x0b",
+    "é" * 500,
+    "[PAD]",
+    "中文",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_any_string_becomes_ids_in_range(tiny_model: Path, text: str) -> None:
+    """An id out of range kills the process; an exception would kill the batch."""
+    spec = load_artifact(tiny_model).manifest.encoder
+    (ids,) = open_tokenizer(tiny_model).encode([text])
+    assert ids[: len(spec.prefix_ids)] == spec.prefix_ids
+    assert ids[-len(spec.suffix_ids) :] == spec.suffix_ids
+    assert len(ids) <= spec.max_tokens
+    assert all(0 <= i < spec.vocab_size for i in ids)
+
+
+def test_long_text_is_cut_before_it_costs_anything(tiny_model: Path) -> None:
+    """One 100k-character text would hold up its whole batch."""
+    tokenizer = open_tokenizer(tiny_model)
+    long = "powershell -enc " * 7_000
+    started_s = time.perf_counter()
+    assert tokenizer.encode([long]) == tokenizer.encode([long[: tokenizer.max_chars]])
+    assert time.perf_counter() - started_s < 1
+
+
+def test_order_is_kept_and_batches_do_not_mix(tiny_model: Path) -> None:
+    """Events would get each other's labels."""
+    tokenizer = open_tokenizer(tiny_model)
+    texts = ["card declined", "", "ssh brute force"]
+    assert tokenizer.encode(texts) == [tokenizer.encode([text])[0] for text in texts]
+    assert tokenizer.encode([]) == []
+
+
+def test_larger_vocabulary_than_the_encoder_is_refused(tiny_model: Path) -> None:
+    """Its highest ids would be read beyond the end of the encoder's table."""
+    with pytest.raises(ModelError, match="do not match"):
+        open_tokenizer(tiny_model, vocab_size=10)
+
+
+def test_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    """A damaged tokenizer would end in a traceback of the library."""
+    (tmp_path / "sentencepiece.model").write_bytes(b"not a model")
+    with pytest.raises(ModelError, match="SentencePiece"):
+        Tokenizer(tmp_path / "sentencepiece.model", max_tokens=16, vocab_size=10, prefix_ids=[], suffix_ids=[])
+
+
+def test_legible_text_can_always_be_encoded() -> None:
+    """A lone surrogate would raise deep inside the library."""
+    assert legible("a\x00b\ud800c\u2028d") == "a b?c d"

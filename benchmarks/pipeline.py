@@ -15,11 +15,13 @@ from streams import topics
 from streams.config import Settings, TopicsSection
 from streams.delivery import Delivery
 from streams.demo import at, worker
+from streams.errors import StreamError
 from streams.outputs import Record
 from streams.reader import reading
 from streams.topics import Topics
 
 WINDOW = 1000
+PATIENCE_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,10 @@ async def collect(settings: Settings, count: int) -> list[Arrival]:
     names = [Topics(settings.topics.prefix).triaged(domain) for domain in DOMAINS]
     arrivals: list[Arrival] = []
     async with reading(settings.kafka, names, from_beginning=True) as consumer:
+        deadline_s = time.monotonic() + PATIENCE_S
         while len(arrivals) < count:
+            if time.monotonic() > deadline_s:
+                raise StreamError(f"only {len(arrivals)} of {count} events came out; look at the worker's log")
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 seen_at_s = time.time()
                 decoded = [decode(record.value, TriagedEvent) for record in records]

@@ -183,6 +183,18 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     return settings
 
 
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The variables that make another process load the same settings, whatever file it finds."""
+    tables = msgspec.to_builtins(settings)
+    flat = {f"{ENV_PREFIX}{s}__{k}": v for s, t in tables.items() if isinstance(t, dict) for k, v in t.items()}
+    flat[f"{ENV_PREFIX}MAPPINGS"] = tables["mappings"]
+    return {
+        name.upper(): value if isinstance(value, str) else orjson.dumps(value).decode()
+        for name, value in flat.items()
+        if value is not None
+    }
+
+
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ from schemas.triaged import TriagedEvent
 from streams import topics
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.loopback import HOST, free_ports
-from streams.config import CostSection, Settings
+from streams.config import CostSection, Settings, as_environment
 from streams.errors import StreamError
 from streams.reader import from_record, reading
 from streams.source import produce, read_lines
@@ -105,15 +105,24 @@ async def run(
     Raises:
         StreamError: a step failed, or events were missing at the end.
     """
-    broker = EmbeddedBroker(port)
     say("starting the embedded broker")
-    with broker:
-        settings = at(settings, broker.bootstrap_servers)
+    async with _embedded_broker(port) as bootstrap_servers:
+        settings = at(settings, bootstrap_servers)
         await topics.create(settings)
-        say(f"broker at {broker.bootstrap_servers}; starting the worker")
+        say(f"broker at {bootstrap_servers}; starting the worker")
         async with worker(settings):
             say(f"worker ready; streaming the samples at {rate:g} events a second")
             return await _stream(settings, rate, show)
+
+
+@asynccontextmanager
+async def _embedded_broker(port: int | None) -> AsyncIterator[str]:
+    broker = EmbeddedBroker(port)
+    try:
+        await asyncio.to_thread(broker.start)
+        yield broker.bootstrap_servers
+    finally:
+        await asyncio.to_thread(broker.stop)
 
 
 def at(settings: Settings, bootstrap_servers: str) -> Settings:
@@ -161,13 +170,8 @@ async def worker(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process
     Raises:
         StreamError: it did not start.
     """
-    environment = os.environ | {
-        "TRIAGE_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
-        "TRIAGE_HTTP__HOST": settings.http.host,
-        "TRIAGE_HTTP__PORT": str(settings.http.port),
-        "TRIAGE_LOG__LEVEL": "warning",
-        "TRIAGE_LOG__FORMAT": "plain",
-    }
+    quiet = msgspec.structs.replace(settings.log, level="warning", format="plain")
+    environment = os.environ | as_environment(msgspec.structs.replace(settings, log=quiet))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "streams.cli", "worker", env=environment, stdin=asyncio.subprocess.DEVNULL
     )
@@ -189,8 +193,9 @@ async def _wait_until_ready(settings: Settings, process: asyncio.subprocess.Proc
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(0.1)
-    if process.returncode is None:
-        raise StreamError(f"the worker was not ready within {WORKER_START_TIMEOUT_S:.0f} s; run `triage doctor`")
+    ended = f"ended with exit code {process.returncode}; its reason is above"
+    late = f"was not ready within {WORKER_START_TIMEOUT_S:.0f} s; run `triage doctor`"
+    raise StreamError(f"the worker {late if process.returncode is None else ended}")
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

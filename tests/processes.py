@@ -10,25 +10,11 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-import orjson
-
 from streams.brokers.loopback import free_ports
-from streams.config import Settings
+from streams.config import Settings, as_environment
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """Settings as the environment variables that make them."""
-    tables = msgspec.to_builtins(settings)
-    return {
-        f"TRIAGE_{section}__{key}".upper(): value if isinstance(value, str) else orjson.dumps(value).decode()
-        for section in ("kafka", "topics", "model", "pipeline", "http", "log", "domains")
-        for key, value in tables[section].items()
-        if value is not None
-    }
 
 
 @dataclass
@@ -45,7 +31,7 @@ class WorkerProcess:
     def start(self) -> None:
         """Start it; it joins the group in its own time."""
         self.port = free_ports(1)[0]
-        environ = os.environ | environment(self.settings) | {"TRIAGE_HTTP__PORT": str(self.port)} | self.environ
+        environ = os.environ | as_environment(self.settings) | {"TRIAGE_HTTP__PORT": str(self.port)} | self.environ
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", self.module, "worker"], env=environ, stdout=log, stderr=log

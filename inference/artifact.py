@@ -59,9 +59,14 @@ class AxisSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class DomainSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which view of an event the heads were trained on, and the axes they label."""
+    """Which view of an event the heads were trained on, and the axes they label.
+
+    A text of more pieces per word than `max_pieces_per_word` is unlike anything they were trained on, another language
+    above all, and is never accepted.
+    """
 
     view: str
+    max_pieces_per_word: Annotated[float, msgspec.Meta(gt=0)]
     axes: dict[str, AxisSpec]
 
 

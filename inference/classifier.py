@@ -41,7 +41,7 @@ class Decision:
     """The small model's answer for one text.
 
     `risk` bounds the probability that any deciding axis is wrong; the text is accepted when it is below the
-    domain's calibrated threshold. `escalation` is the metric label of why it was not (``risk`` or
+    domain's calibrated threshold. `escalation` is the metric label of why it was not (``risk``, ``unfamiliar`` or
     ``uncalibrated``), empty when it was. `inference_s` is the wall time of the call that carried it.
     """
 
@@ -69,34 +69,39 @@ class _Judge:
         except ValueError as error:
             raise ModelError(f"domains.{domain}: {error}") from None
         self.deciding = tuple(terms.deciding)
+        self._max_pieces_per_word = artifact.manifest.domains[domain].max_pieces_per_word
         self.axis_promises: dict[str, Promise] = {
             axis: calibrate(sample, [axis], terms.alpha, terms.delta) for axis in sample.axes
         }
         if self.promise.reason:
             log.warning("%s: %s", domain, self.promise.reason)
 
-    def decide(self, labels: dict[str, Label], inference_s: float) -> Decision:
+    def decide(self, labels: dict[str, Label], pieces_per_word: float, inference_s: float) -> Decision:
+        what, threshold = " and ".join(self.deciding), self.promise.threshold
         doubt = round(risk([labels[axis].confidence for axis in self.deciding]), 6)
-        threshold = self.promise.threshold
-        accepted = doubt < threshold
-        what = " and ".join(self.deciding)
-        if accepted:
+        if self.unfamiliar(pieces_per_word):
+            reason, escalation = "the text reads unlike the training rows, perhaps another language", "unfamiliar"
+            doubt = 1.0
+        elif not threshold:
+            reason, escalation = f"the calibration sample supports no threshold for {what}", "uncalibrated"
+        elif doubt < threshold:
             reason, escalation = f"estimated risk {doubt:.4f} on {what} is below the threshold {threshold:.4f}", ""
-        elif threshold:
+        else:
             reason = f"estimated risk {doubt:.4f} on {what} is not below the threshold {threshold:.4f}"
             escalation = "risk"
-        else:
-            reason, escalation = f"the calibration sample supports no threshold for {what}", "uncalibrated"
-        return Decision(labels, doubt, accepted, reason, escalation, inference_s)
+        return Decision(labels, doubt, not escalation, reason, escalation, inference_s)
 
-    def label(self, axis: str, names: Sequence[str], probabilities: Floats) -> Label:
+    def unfamiliar(self, pieces_per_word: float) -> bool:
+        return pieces_per_word > self._max_pieces_per_word
+
+    def label(self, axis: str, names: Sequence[str], probabilities: Floats, *, unfamiliar: bool) -> Label:
         order = np.argsort(-probabilities, kind="stable")[: ALTERNATIVES + 1]
         best, *others = ((names[i], float(probabilities[i])) for i in order)
         return Label(
             value=best[0],
             confidence=best[1],
             alternatives=[Alternative(value=value, confidence=confidence) for value, confidence in others],
-            abstained=not risk([best[1]]) < self.axis_promises[axis].threshold,
+            abstained=unfamiliar or not risk([best[1]]) < self.axis_promises[axis].threshold,
         )
 
 
@@ -171,17 +176,24 @@ class Classifier:
         if not texts:
             return []
         started_s = time.perf_counter()
-        ids = await asyncio.to_thread(self._tokenizer.encode, texts)
+        ids, pieces_per_word = await asyncio.to_thread(self._tokenizer.encode_counted, texts)
         probabilities = self._heads.predict(domain, await self._engine.embed(ids))
         elapsed_s = time.perf_counter() - started_s
-        return [self._decide(domain, row, probabilities, elapsed_s) for row in range(len(texts))]
+        return [
+            self._decide(domain, {axis: rows[row] for axis, rows in probabilities.items()}, density, elapsed_s)
+            for row, density in enumerate(pieces_per_word)
+        ]
 
     async def close(self) -> None:
         """Fail waiting callers and release the threads."""
         await self._engine.close()
 
-    def _decide(self, domain: Domain, row: int, probabilities: Mapping[str, Floats], inference_s: float) -> Decision:
-        judge = self._judges[domain]
-        names = self._heads.labels(domain)
-        labels = {axis: judge.label(axis, names[axis], rows[row]) for axis, rows in probabilities.items()}
-        return judge.decide(labels, inference_s)
+    def _decide(
+        self, domain: Domain, probabilities: Mapping[str, Floats], pieces_per_word: float, inference_s: float
+    ) -> Decision:
+        judge, names = self._judges[domain], self._heads.labels(domain)
+        unfamiliar = judge.unfamiliar(pieces_per_word)
+        labels = {
+            axis: judge.label(axis, names[axis], each, unfamiliar=unfamiliar) for axis, each in probabilities.items()
+        }
+        return judge.decide(labels, pieces_per_word, inference_s)

@@ -1,5 +1,6 @@
 """Text to the token ids of one encoder, through SentencePiece. Safe for any Python string."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,6 +50,16 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """One list of ids a text, in the order given; an empty text is its prefix and suffix."""
+        return self.encode_counted(texts)[0]
+
+    def encode_counted(self, texts: Sequence[str]) -> tuple[list[list[int]], list[float]]:
+        """The ids of each text, and its pieces per word.
+
+        The second is how foreign a text is to the vocabulary: English has a little over one, another language two or
+        more, and a text of no words at all is infinitely foreign.
+        """
         readable = [legible(text[: self.max_chars]) for text in texts]
         pieces: list[list[int]] = self._pieces.encode(readable)
-        return [[*self._prefix, *ids[: self._room], *self._suffix] for ids in pieces]
+        ids = [[*self._prefix, *one[: self._room], *self._suffix] for one in pieces]
+        words = [len(text.split()) for text in readable]
+        return ids, [len(one) / count if count else math.inf for one, count in zip(pieces, words, strict=True)]

@@ -9,6 +9,9 @@ from schemas.errors import InvalidEvent
 
 T = TypeVar("T")
 
+WRITABLE_DEPTH = 254
+"""orjson reads 1024 levels and writes this many: what could be read and not written again would stop an agent."""
+
 
 def encode(value: msgspec.Struct) -> bytes:
     """One struct as UTF-8 JSON."""
@@ -33,7 +36,19 @@ def decode(data: bytes, type_: type[T]) -> T:
     Raises:
         InvalidEvent: the bytes are not JSON or do not have that type's shape.
     """
+    document = decode_json(data)
+    if data.count(b"{") + data.count(b"[") > WRITABLE_DEPTH:  # depth cannot exceed the number of opening brackets
+        _refuse_unwritable(document)
     try:
-        return msgspec.convert(decode_json(data), type_)
+        return msgspec.convert(document, type_)
     except msgspec.ValidationError as error:
         raise InvalidEvent(f"not a {type_.__name__}: {error}", stage="validate") from None
+
+
+def _refuse_unwritable(document: Any) -> None:
+    try:
+        orjson.dumps(document)
+    except orjson.JSONEncodeError:
+        raise InvalidEvent(
+            f"nested deeper than {WRITABLE_DEPTH} levels; flatten the document", stage="decode"
+        ) from None

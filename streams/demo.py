@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
 import msgspec
@@ -76,9 +77,9 @@ class Tally:
         escalated = {triaged.id for triaged in self.first.values() if triaged.status == "provisional"}
         return len(self.first) + self.dead_letters >= self.sent and escalated <= self.ended
 
-    def latency_s(self, share: float) -> float:
-        """A percentile of the time from entering the topic to revision 0."""
-        times = sorted(triaged.timing.total_s for triaged in self.first.values())
+    def percentile_s(self, duration: Literal["inference_s", "total_s"], share: float) -> float:
+        """A percentile of a duration of revision 0: the model call's, or from entering the topic to the decision."""
+        times = sorted(getattr(triaged.timing, duration) for triaged in self.first.values())
         return times[min(len(times) - 1, int(share * len(times)))] if times else 0.0
 
     def events_per_second(self) -> float:

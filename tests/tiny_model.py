@@ -196,7 +196,7 @@ def _write_heads(
             confidences.append(probabilities.max(axis=1))
             shares = np.bincount(probabilities.argmax(axis=1), minlength=len(names)) / len(units)
             specs[axis] = AxisSpec(labels=list(names), shares=shares.round(6).tolist(), temperature=1.0)
-        domains[domain] = DomainSpec(view=VIEW, axes=specs)
+        domains[domain] = DomainSpec(view=VIEW, max_pieces_per_word=1000.0, axes=specs)
         confidence = np.tile(np.stack(confidences, axis=1), (REPEATS, 1)).astype(np.float32)
         # The least confident third is wrong, all others are right: every axis then supports a threshold between.
         correct = (confidence >= np.quantile(confidence, 1 - COVERAGE, axis=0)).astype(np.int8)

@@ -34,9 +34,9 @@ LICENCES = {
 }
 
 LIMITS = """\
-- English only, and the heads do not know it: a ticket in another language, or one with nothing to read, mostly
-  becomes `out_of_scope` with a high confidence (a German report of a stolen card does). No calibration row is like
-  that, so the promise does not cover it. Keep such events from being accepted by other means.
+- English only. A text in another language, of random characters or of nothing at all falls into many more pieces per
+  word than the training rows did; beyond the 99th percentile of theirs it is never accepted, whatever the confidence
+  says (a German report of a stolen card has 0.99 for `out_of_scope`). A foreign text of common short words can pass.
 - Most alert rows are the texts and patterns of detection rules rather than raw events, and a model can tell a
   vendor by its style: read the figures by source. A vendor that is not among them should be expected to do worse,
   and the promise below does not cover it.

@@ -32,12 +32,15 @@ from inference.training.convert import convert, read_config, read_vocabulary
 from inference.training.dataset import AXES, Part, Row, read_rows
 from inference.training.figures import AxisFigures, PromiseFigures, describe_axes, describe_promise, judge
 from inference.training.quick import FittedAxis, Progress, embed_rows, fit_axes, tensors
-from inference.view import VIEW
+from inference.view import VIEW, read
 from schemas.event import DOMAINS, Domain
 
 DECIDING = ("queue",)
 ALPHA, DELTA = 0.02, 0.10
 """The promise the figures are given for; serving takes its own from configuration."""
+
+FAMILIAR = 0.99
+"""The share of training rows whose pieces per word count as familiar: a percent of the usual is the guard's price."""
 
 Probabilities = dict[str, Floats]
 
@@ -102,7 +105,8 @@ def train_quick(
     for domain in DOMAINS:
         if own := [row for row in rows if row.domain == domain]:
             vectors = embed_rows(own, tokenizer, encoder, progress, f"embedding {domain}")
-            domains[domain] = train_domain(domain, own, vectors, settings.seed, progress)
+            density = np.asarray(tokenizer.encode_counted([read(row.event) for row in own])[1])
+            domains[domain] = train_domain(domain, own, vectors, density, settings.seed, progress)
     return _seal(out, spec, domains, settings, rows)
 
 
@@ -140,8 +144,14 @@ def _take_encoder(model: Artifact, out: Path, settings: Settings) -> EncoderSpec
     return msgspec.structs.replace(model.manifest.encoder, pooling=settings.pooling, max_tokens=settings.max_tokens)
 
 
-def train_domain(domain: Domain, rows: list[Row], vectors: Vectors, seed: int, progress: Progress) -> TrainedDomain:
-    """Fit the domain's heads, judge its validation halves, and measure it on them and on the test rows."""
+def train_domain(
+    domain: Domain, rows: list[Row], vectors: Vectors, density: Floats, seed: int, progress: Progress
+) -> TrainedDomain:
+    """Fit the domain's heads, judge its validation halves, and measure it on them and on the test rows.
+
+    `density` is each row's pieces per word.
+    """
+    max_pieces_per_word = round(float(np.quantile(density[_rows_of(rows, "train")], FAMILIAR)), 4)
     fitted = fit_axes(rows, vectors, AXES[domain], progress, seed=seed)
     heads = Heads({domain: {axis: one.head for axis, one in fitted.items()}})
     labels = heads.labels(domain)
@@ -150,6 +160,9 @@ def train_domain(domain: Domain, rows: list[Row], vectors: Vectors, seed: int, p
         chosen = _rows_of(rows, part)
         parts[part] = ([rows[i] for i in chosen], heads.predict(domain, vectors[chosen]))
     halves = {part: judge(own, probabilities, labels) for part, (own, probabilities) in parts.items()}
+    for part, half in halves.items():
+        # What is never accepted must not count as accepted where the promise is tested.
+        half.confidence[density[_rows_of(rows, part)] > max_pieces_per_word] = 0.0
     sample = Sample(tuple(labels), *(halves[half] for half in HALVES))
     promise = calibrate(sample, DECIDING, ALPHA, DELTA)
     columns = [sample.axes.index(axis) for axis in DECIDING]
@@ -162,16 +175,20 @@ def train_domain(domain: Domain, rows: list[Row], vectors: Vectors, seed: int, p
         accepted={part: describe_promise(half, columns, promise) for part, half in halves.items()}
         | _accepted_by_source(parts["test"][0], halves["test"], columns, promise),
     )
-    return TrainedDomain(_domain_spec(fitted, [parts[half][1] for half in HALVES]), fitted, sample, figures)
+    spec = _domain_spec(fitted, [parts[half][1] for half in HALVES], max_pieces_per_word)
+    return TrainedDomain(spec, fitted, sample, figures)
 
 
 def _rows_of(rows: Sequence[Row], part: Part | str) -> list[int]:
     return [index for index, row in enumerate(rows) if row.part == part]
 
 
-def _domain_spec(fitted: Mapping[str, FittedAxis], calibration: Sequence[Probabilities]) -> DomainSpec:
+def _domain_spec(
+    fitted: Mapping[str, FittedAxis], calibration: Sequence[Probabilities], max_pieces_per_word: float
+) -> DomainSpec:
     return DomainSpec(
         view=VIEW,
+        max_pieces_per_word=max_pieces_per_word,
         axes={
             axis: AxisSpec(
                 labels=list(one.head.labels),

@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from schemas.codec import decode_json
+from schemas.codec import WRITABLE_DEPTH, decode_json
 from schemas.errors import InvalidEvent
 
 Document = dict[str, Any]
@@ -12,7 +12,6 @@ Document = dict[str, Any]
 # orjson reads 1024 levels and writes only 254, and msgspec recurses on Python's stack: a document that could be
 # read and not written would stop the worker at the enrichment topic, after it had been triaged.
 MAX_DEPTH = 128
-_WRITABLE_DEPTH = 254
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -40,7 +39,7 @@ def json_type(value: object) -> str:
 
 def _refuse_deep(document: object) -> None:
     """Lets the encoder find the depth, at its speed: padded so that its limit becomes ours."""
-    for _ in range(_WRITABLE_DEPTH - MAX_DEPTH):
+    for _ in range(WRITABLE_DEPTH - MAX_DEPTH):
         document = [document]
     try:
         orjson.dumps(document)

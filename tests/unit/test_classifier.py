@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from inference.artifact import Artifact, DomainSpec, load_artifact, write_manifest
+from inference.artifact import DEFAULT_MODEL, Artifact, DomainSpec, load_artifact, write_manifest
 from inference.calibration import risk
 from inference.classifier import ALTERNATIVES, Classifier, Decision, Terms
 from inference.errors import EngineClosed, ModelError
@@ -210,3 +210,14 @@ def _reseal(model: Path, out: Path, change: Callable[[dict[str, DomainSpec]], di
         domains=change(manifest.domains),
         training=manifest.training,
     )
+
+
+@pytest.mark.skipif(not (DEFAULT_MODEL / "manifest.json").is_file(), reason="the shipped model is not in this checkout")
+@pytest.mark.parametrize("text", ["Meine Karte ist gestohlen worden", "", "\x00\x01", "asdkjh qwlekjh zxcmnb"])
+async def test_what_the_model_cannot_read_is_never_accepted(text: str) -> None:
+    """Another language, gibberish or nothing would be filed as out of scope with full confidence, and nobody told."""
+    opened = Classifier.open(threads=THREADS)
+    (decision,) = await opened.classify("tickets", [text])
+    await opened.close()
+    assert (decision.accepted, decision.escalation) == (False, "unfamiliar")
+    assert all(label.abstained for label in decision.labels.values())

@@ -5,6 +5,7 @@ import pytest
 from schemas.codec import decode, decode_json, encode
 from schemas.errors import InvalidEvent, SchemaError
 from schemas.event import Event, Origin
+from schemas.triaged import Case
 
 EVENT = Event(id="é-1", kind="alert", event={"a": [1, 2.5, None, {"b": "\x00"}]}, attributes={"n": 2**64 - 1})
 
@@ -36,3 +37,10 @@ def test_our_own_types_are_strict(data: bytes) -> None:
     with pytest.raises(InvalidEvent) as caught:
         decode(data, Origin)
     assert caught.value.stage == "validate"
+
+
+def test_a_case_too_deep_to_be_written_again_is_refused() -> None:
+    """One such record on the enrichment topic would stop its agent, and again after every restart."""
+    deep = b'{"event":{"id":"x","kind":"alert","event":' + b'{"a":' * 300 + b"1" + b"}" * 300 + b"}}"
+    with pytest.raises(InvalidEvent, match="nested deeper"):
+        decode(deep, Case)

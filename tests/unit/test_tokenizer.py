@@ -1,5 +1,6 @@
 """The tokenizer: any string in, ids the encoder survives out."""
 
+import math
 import time
 from pathlib import Path
 
@@ -82,3 +83,10 @@ def test_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
 def test_legible_text_can_always_be_encoded() -> None:
     """A lone surrogate would raise deep inside the library."""
     assert legible("a\x00b\ud800c\u2028d") == "a b?c d"
+
+
+def test_foreign_text_has_more_pieces_a_word(tiny_model: Path) -> None:
+    """The guard against other languages and gibberish would have nothing to go by, and accept an empty text."""
+    _, (familiar, foreign, empty) = open_tokenizer(tiny_model).encode_counted(["the card", "xqzw kvbjh", " \x00 "])
+    assert familiar < foreign
+    assert empty == math.inf

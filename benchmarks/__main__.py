@@ -25,43 +25,48 @@ def main() -> None:
     parser.add_argument("--soak", type=int, default=100_000, help="events for the memory rows; 0 leaves them out")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    rows = asyncio.run(_run(arguments.events, arguments.soak))
+    with tempfile.TemporaryDirectory() as directory, KafkaCluster() as broker:
+        rows = asyncio.run(_run(arguments.events, arguments.soak, Path(directory), broker.bootstrap_servers))
     show(rows)
     write(rows, arguments.out)
 
 
-async def _run(count: int, soak: int) -> list[Row]:
+async def _run(count: int, soak: int, directory: Path, servers: str) -> list[Row]:
     events, decoded = list(mixed(count)), [samples()[i % len(samples())] for i in range(count)]
     classifier = Classifier.open()
-    with tempfile.TemporaryDirectory() as directory, KafkaCluster() as broker:
-        before = await bare.batched_rate(decoded, classifier)
-        naive = bare.naive_rate(decoded)
-        by_command, start_s = command.classify_rate(events, Path(directory))
-        between = await bare.batched_rate(decoded, classifier)
-        settings = await pipeline.prepare(broker.bootstrap_servers, "throughput")
-        whole = await pipeline.throughput(settings, events)
-        after = await bare.batched_rate(decoded, classifier)
-        await classifier.close()
-        rate = statistics.mean((before, between, after))
-        rows = [
-            Row("bare model", rate, "events/s", note=f"{before:.0f}, {between:.0f}, {after:.0f} around the others"),
-            Row("same encoder, arrival order, batches of 32", naive, "events/s", "bare model", naive / rate),
-            Row("triage classify", by_command, "events/s", "bare model", by_command / rate, f"start {start_s:.1f} s"),
-            Row("pipeline on real Kafka", whole, "events/s", "bare model", whole / rate, "one node, backlog"),
-        ]
-        settings = await pipeline.prepare(broker.bootstrap_servers, "latency")
-        half = events[: int(whole / 2 * LATENCY_SECONDS)]
-        rows += _latency_rows(await pipeline.latency(settings, half, whole / 2), whole / 2)
-        if soak:
-            settings = await pipeline.prepare(broker.bootstrap_servers, "memory")
-            marks = (soak // 10, soak // 2, soak)
-            resident = await pipeline.memory(settings, list(short(soak)), marks)
-            first = resident[marks[0]]
-            rows += [
-                Row(f"resident memory after {mark:,} events", mb, "MB", f"after {marks[0]:,}", mb / first)
-                for mark, mb in resident.items()
-            ]
-    return rows
+    before = await bare.batched_rate(decoded, classifier)
+    naive = bare.naive_rate(decoded)
+    by_command, start_s = command.classify_rate(events, directory)
+    between = await bare.batched_rate(decoded, classifier)
+    whole = await pipeline.throughput(await pipeline.prepare(servers, "throughput"), events)
+    after = await bare.batched_rate(decoded, classifier)
+    await classifier.close()
+    rate = statistics.mean((before, between, after))
+    half = events[: int(whole / 2 * LATENCY_SECONDS)]
+    arrivals = await pipeline.latency(await pipeline.prepare(servers, "latency"), half, whole / 2)
+    return [
+        Row("bare model", rate, "events/s", note=f"{before:.0f}, {between:.0f}, {after:.0f} around the others"),
+        Row("same encoder, arrival order, batches of 32", naive, "events/s", "bare model", naive / rate),
+        Row("triage classify", by_command, "events/s", "bare model", by_command / rate, f"start {start_s:.1f} s"),
+        Row("pipeline on real Kafka", whole, "events/s", "bare model", whole / rate, "one node, backlog"),
+        *_latency_rows(arrivals, whole / 2),
+        *(await _memory_rows(servers, soak) if soak else []),
+    ]
+
+
+async def _memory_rows(servers: str, soak: int) -> list[Row]:
+    marks = (soak // 10, soak // 2, soak)
+    resident = await pipeline.memory(await pipeline.prepare(servers, "memory"), list(short(soak)), marks)
+    return [
+        Row(
+            f"resident memory after {mark:,} events",
+            megabytes,
+            "MB",
+            f"after {marks[0]:,}",
+            megabytes / resident[marks[0]],
+        )
+        for mark, megabytes in resident.items()
+    ]
 
 
 def _latency_rows(arrivals: Sequence[Arrival], rate: float) -> list[Row]:

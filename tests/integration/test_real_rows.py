@@ -54,8 +54,8 @@ async def test_every_row_of_the_test_split_comes_out(broker: Broker, tmp_path: P
         _tell(domain, {id_: row for id_, (d, row) in rows.items() if d == domain}, first)
     inference = statistics.quantiles([t.timing.inference_s for t in first], n=100)
     print(
-        f"{len(rows)} rows in {took_s:.0f} s ({len(rows) / took_s:.0f}/s from a backlog), {len(first)} first revisions, "
-        f"model call p50 {inference[49] * 1000:.0f} ms p99 {inference[98] * 1000:.0f} ms"
+        f"{len(rows)} rows in {took_s:.0f} s ({len(rows) / took_s:.0f}/s from a backlog), "
+        f"{len(first)} first revisions, model call p50 {inference[49] * 1000:.0f} ms p99 {inference[98] * 1000:.0f} ms"
     )
     assert {t.id for t in first} == set(rows)
     assert not outputs.dead_letters

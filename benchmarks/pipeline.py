@@ -1,6 +1,7 @@
 """The whole pipeline on a real broker: throughput from a backlog, latency at a steady rate, memory over a long run."""
 
 import asyncio
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from schemas.codec import decode
 from schemas.event import DOMAINS, Domain
 from schemas.triaged import TriagedEvent
 from streams import topics
-from streams.config import Settings, TopicsSection
+from streams.config import Settings, TopicsSection, load
 from streams.delivery import Delivery
 from streams.demo import at, worker
 from streams.errors import StreamError
@@ -40,7 +41,7 @@ class Arrival:
 
 async def prepare(bootstrap_servers: str, name: str) -> Settings:
     """Settings with topics of their own on a broker."""
-    settings = at(Settings(), bootstrap_servers)
+    settings = at(load(environ=os.environ), bootstrap_servers)
     kafka = msgspec.structs.replace(settings.kafka, group_id=name)
     settings = msgspec.structs.replace(settings, kafka=kafka, topics=TopicsSection(prefix=name))
     await topics.create(settings)

@@ -2,7 +2,7 @@
 
 Two findings shape this module. Small batches of similar length stay in the processor's cache: a budget of about
 512 padded tokens is several times quicker than one large batch. And the engine's output for a text depends on how
-far that text is padded (by up to 0.05 a component in int8) but not on its neighbours: so a text is always padded
+far that text is padded (by up to 0.09 a component in int8) but not on its neighbours: so a text is always padded
 to a length that follows from the text alone, and its result is bit-identical alone and in any batch.
 """
 

@@ -18,7 +18,7 @@ from prometheus_client import (
 
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from schemas.event import Domain
-from schemas.triaged import TriagedEvent
+from schemas.triaged import Enrichment, TriagedEvent
 from streams.ledger import Partition
 
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -106,6 +106,9 @@ class Metrics:
             ["topic", "partition"],
             registry=r,
         )
+        self.llm_calls = Counter("triage_llm_calls", "Answers by an LLM, by how they ended.", ["status"], registry=r)
+        self.llm_tokens = Counter("triage_llm_tokens", "Tokens the LLM was paid for.", ["direction"], registry=r)
+        self.llm_cost = Counter("triage_llm_cost_usd", "What the LLM has cost, in US dollars.", registry=r)
         self.commits = Counter("triage_commits", "Offset commits, by result.", ["result"], registry=r)
         self.rebalances = Counter("triage_rebalances", "Times partitions were taken away.", registry=r)
 
@@ -119,6 +122,7 @@ class Metrics:
                 self.escalations.labels(domain=case.triaged.domain, reason=reason).inc()
             case Reviewed(case):
                 self.events.labels(domain=case.triaged.domain, outcome="needs_review").inc()
+                self._enriched(case.triaged.enrichment)
             case DeadLettered(stage=stage):
                 self.events.labels(domain="unknown", outcome="dead_letter").inc()
                 self.dead_letters.labels(stage=stage).inc()
@@ -127,6 +131,7 @@ class Metrics:
         domain = triaged.domain
         self.events.labels(domain=domain, outcome=outcome).inc()
         if triaged.decided_by != "slm":
+            self._enriched(triaged.enrichment if triaged.decided_by == "llm" else None)
             return
         self.end_to_end.labels(domain=domain).observe(max(0.0, time.time() - incoming.received_at_s))
         self.inference.labels(domain=domain).observe(triaged.timing.inference_s)
@@ -135,6 +140,14 @@ class Metrics:
         recent = self._recent.setdefault(domain, _Recent({}))
         recent.accepted.append(outcome == "accepted")
         recent.queues.append(triaged.queue)
+
+    def _enriched(self, enrichment: Enrichment | None) -> None:
+        if enrichment is None or enrichment.model is None:  # no LLM was asked
+            return
+        self.llm_calls.labels(status=enrichment.status).inc()
+        self.llm_tokens.labels(direction="prompt").inc(enrichment.prompt_tokens)
+        self.llm_tokens.labels(direction="completion").inc(enrichment.completion_tokens)
+        self.llm_cost.inc(enrichment.cost_usd)
 
     def observe_partitions(self, lag: Mapping[Partition, int], age_s: Mapping[Partition, float]) -> None:
         """Set the gauges of assigned partitions; those of partitions no longer ours disappear."""

@@ -44,7 +44,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where on the stream an event was read; `partition` and `offset` are -1 for events read from a file."""
+    """Where on the stream an event was read; for a file its name, partition 0 and the line's number from 0."""
 
     topic: str
     partition: int = -1

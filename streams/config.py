@@ -87,7 +87,7 @@ class PipelineSection(Section, frozen=True):
     max_batch_events: Positive = 128
     max_batch_wait_ms: Annotated[int, Meta(ge=0)] = 5
     batches_in_flight: Positive = 4
-    drain_timeout_s: Seconds = 8.0
+    drain_timeout_s: Seconds = 4.5
 
 
 class DomainSection(Section, frozen=True):

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import faust
@@ -13,16 +13,17 @@ from agents.outcomes import Incoming
 from schemas.event import Origin
 from streams.config import Settings
 from streams.connection import faust_broker, faust_credentials
+from streams.errors import OffsetGap
 from streams.gaps import GapCheck
 from streams.lane import Held, Lane
-from streams.ledger import Ledger, Partition
+from streams.ledger import Gap, Ledger, Partition
 from streams.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 STREAM_BUFFER_EVENTS = 256
 REVOKE_TIMEOUT_S = 3.0
-FINAL_COMMIT_TIMEOUT_S = 2.0
+FINAL_COMMIT_TIMEOUT_S = 1.0
 OLDEST_PLAUSIBLE_S = 946_684_800.0  # the year 2000
 
 
@@ -38,7 +39,7 @@ class Consumption:
         self._fail = fail
         self._gaps = GapCheck(settings.kafka)
         self._commit_lock = asyncio.Lock()
-        self._committer: asyncio.Task[None] | None = None
+        self._regular: list[asyncio.Task[None]] = []
         self.lanes: list[Lane] = []
         self.ledger = Ledger(self._start_offset)
         self.assigned = False
@@ -69,7 +70,10 @@ class Consumption:
             lane.start()
         self.app.finalize()
         await self.app.start()
-        self._committer = asyncio.create_task(self._commit_regularly())
+        for act in (self._commit, self._observe):
+            task = asyncio.create_task(self._regularly(act))
+            task.add_done_callback(self._ended)
+            self._regular.append(task)
 
     async def drain(self) -> bool:
         """Take nothing more, let batches in flight end, commit; whether all ended in time."""
@@ -79,8 +83,8 @@ class Consumption:
 
     async def stop(self) -> None:
         """Leave the group. Whatever is not committed by now will be read again."""
-        if self._committer is not None:
-            self._committer.cancel()
+        for task in self._regular:
+            task.cancel()
         for lane in self.lanes:
             await lane.stop()
         await self._gaps.stop()
@@ -95,35 +99,54 @@ class Consumption:
 
     def lag(self) -> dict[Partition, int]:
         """Records of each partition in hand or behind it that are not settled."""
+        ours = self.app.consumer.assignment()
         return {
             partition: max(0, (self.app.consumer.highwater(partition) or 0) - done)
             for partition, done in self.ledger.positions().items()
+            if partition in ours
         }
 
     async def _take(self, message: Any, lane: Lane) -> None:
         partition = Partition(message.topic, message.partition)
-        verified = None
-        # Again when a rebalance in the meantime has moved where the gap begins: what it now spans is unproven.
-        while (gap := self.ledger.gap(partition, message.offset)) != verified and gap is not None:
-            await self._gaps.verify(gap)
-            verified = gap
+        if (gap := self.ledger.gap(partition, message.offset)) and not await self._passable(gap, message):
+            return  # the partition was taken away meanwhile: whoever has it now reads this record
         held = Held(_incoming(message), self.ledger.take(partition, message.offset))
         await lane.accept(held)
+
+    async def _passable(self, gap: Gap, message: Any) -> bool:
+        """Look into a gap; false when a rebalance has overtaken the record, so that nothing can be said of it."""
+        try:
+            await self._gaps.verify(gap)
+        except OffsetGap:
+            if self._current(message):
+                raise
+        return self._current(message)
+
+    def _current(self, message: Any) -> bool:
+        return bool(message.generation_id == self.app.consumer_generation_id and self.app.flow_control.is_active())
 
     def _start_offset(self, partition: Partition) -> int:
         # Where Faust's last seek put this partition; it keeps None for "nothing committed" and for 0 alike.
         committed: Mapping[Any, int | None] = self.app.consumer._committed_offset  # noqa: SLF001 - no public way
         return committed.get(partition) or 0
 
-    async def _commit_regularly(self) -> None:
+    async def _regularly(self, act: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(self._settings.kafka.commit_interval_s)
-            self._metrics.observe_partitions(self.lag(), self.ledger.progress_age_s())
-            await self._commit()
+            await act()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        # Without commits everything would be read again some day; without its gauges nobody would know.
+        if not task.cancelled() and (error := task.exception()):
+            self._fail(error)
+
+    async def _observe(self) -> None:
+        self._metrics.observe_partitions(self.lag(), self.ledger.progress_age_s())
 
     async def _commit(self) -> None:
         async with self._commit_lock:
-            offsets = self.ledger.committable()
+            ours = self.app.consumer.assignment()
+            offsets = {partition: done for partition, done in self.ledger.committable().items() if partition in ours}
             if not offsets:
                 return
             taken = await self.app.consumer._commit(offsets)  # noqa: SLF001 - `commit` would ask Faust's own ack list

@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 
 from agents.outcomes import Incoming
 from streams.config import Settings
-from streams.delivery import Delivery
+from streams.delivery import Delivery, RecordTooLarge
 from streams.outputs import ATTEMPT_HEADER, DISPOSITION_HEADER, ERROR_PREFIX, VALUE_BYTES_HEADER, Record
 from streams.reader import reading, until_quiet
 from streams.topics import Topics
@@ -118,7 +118,11 @@ async def replay(settings: Settings, *, stage: str | None, poison: bool, limit: 
                 if not wanted or not letter.whole or letter.header(f"{ERROR_PREFIX}topic") not in set(topics):
                     left += 1
                     continue
-                await delivery.confirm([await delivery.send(letter.original())])
+                try:
+                    await delivery.confirm([await delivery.send(letter.original())])
+                except RecordTooLarge:  # it stays where it is, and must not keep those behind it
+                    left += 1
+                    continue
                 # At once, and only what was looked at: the consumer has fetched further, and the next send may fail.
                 await consumer.commit(seen)
                 replayed += 1

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 Receipt = asyncio.Future[RecordMetadata]
 MAX_BATCH_BYTES = 128 * 1024
+STOP_TIMEOUT_S = 1.0
 
 
 class RecordTooLarge(Exception):  # noqa: N818 - told apart from a failing broker, never shown to a person
@@ -56,11 +57,11 @@ class Delivery:
                 raise self._unreachable(error) from None
 
     async def stop(self) -> None:
-        """Flush and disconnect, within a few seconds even when the broker is gone."""
+        """Flush and disconnect, within a second even when the broker is gone."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
             try:
-                await asyncio.wait_for(producer.stop(), timeout=3.0)
+                await asyncio.wait_for(producer.stop(), timeout=STOP_TIMEOUT_S)
             except (TimeoutError, KafkaError) as error:
                 log.warning("the producer did not close cleanly: %s", type(error).__name__)
 

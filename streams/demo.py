@@ -22,7 +22,7 @@ from schemas.triaged import TriagedEvent
 from streams import topics
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.loopback import HOST, free_ports
-from streams.config import CostSection, Settings, as_environment
+from streams.config import CostSection, KafkaSection, LlmSection, Settings, as_environment
 from streams.errors import StreamError
 from streams.reader import from_record, reading
 from streams.source import produce, read_lines
@@ -127,11 +127,13 @@ async def _embedded_broker(port: int | None) -> AsyncIterator[str]:
 
 
 def at(settings: Settings, bootstrap_servers: str) -> Settings:
-    """The settings with another broker, and a free port for HTTP."""
+    """The settings on a broker of our own: none of how another cluster, or an LLM, is reached; a free port for HTTP."""
     return msgspec.structs.replace(
         settings,
-        kafka=msgspec.structs.replace(settings.kafka, bootstrap_servers=bootstrap_servers),
+        kafka=KafkaSection(bootstrap_servers=bootstrap_servers),
+        topics=msgspec.structs.replace(settings.topics, replication=1),
         http=msgspec.structs.replace(settings.http, host=HOST, port=free_ports(1)[0]),
+        llm=LlmSection(),
     )
 
 
@@ -152,7 +154,7 @@ async def _stream(settings: Settings, rate: float, show: Callable[[Tally], None]
             )
         )
         deadline_s = time.monotonic() + tally.sent / rate + SETTLE_TIMEOUT_S
-        while not tally.complete and time.monotonic() < deadline_s:
+        while not tally.complete and time.monotonic() < deadline_s and not _failed(sending):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 for record in records:
                     tally.note(topics_, from_record(record))
@@ -162,6 +164,10 @@ async def _stream(settings: Settings, rate: float, show: Callable[[Tally], None]
         missing = tally.sent - len(tally.first) - tally.dead_letters
         raise StreamError(f"{missing} of {tally.sent} events did not come out in time; run `triage doctor`")
     return tally
+
+
+def _failed(sending: "asyncio.Future[list[None]]") -> bool:
+    return sending.done() and sending.exception() is not None
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ one record from where the hole begins: if it is the one we were handed, the hole
 """
 
 import asyncio
+import logging
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -15,7 +16,11 @@ from streams.connection import connection
 from streams.errors import OffsetGap
 from streams.ledger import Gap
 
+log = logging.getLogger(__name__)
+
 TIMEOUT_S = 15.0
+WORTH_A_WARNING = 10
+"""Transactions leave gaps of a record or two all the time; larger ones are somebody's retention."""
 
 
 class GapCheck:
@@ -39,6 +44,8 @@ class GapCheck:
             raise OffsetGap(f"{_name(gap)} could not be looked into ({type(error).__name__}); restart") from error
         if first < gap.found:
             raise OffsetGap(f"{_name(gap)} were skipped by the consumer; restart to read them")
+        if gap.expected and gap.found - gap.expected >= WORTH_A_WARNING:
+            log.warning("%s no longer exist: retention or compaction took them before they were read", _name(gap))
 
     async def stop(self) -> None:
         """Disconnect."""

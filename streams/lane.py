@@ -10,7 +10,7 @@ lane, which stops the worker with its inputs unacked.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from agents.outcomes import DeadLettered, Incoming, Outcome
@@ -182,7 +182,7 @@ class Lane:
             outcomes = await self._process(incoming)
         except Exception as error:
             if len(batch) == 1:
-                return [self._blame(error)]
+                return self._blame([error])
             log.exception("a batch of %d events failed in %s; trying each alone", len(batch), self.name)
             return await self._one_by_one(incoming)
         self._blamed = 0
@@ -200,19 +200,17 @@ class Lane:
             except Exception as error:  # noqa: BLE001 - becomes that event's dead letter
                 errors.append(error)
                 outcomes.append(self._fault(error))
-        if len(errors) == len(batch):
-            raise errors[0]
-        return outcomes
+        return self._blame(errors) if len(errors) == len(batch) else outcomes
 
-    def _blame(self, error: Exception) -> DeadLettered:
-        """A lone event that fails is taken to be at fault, or a quiet topic would stop every worker that reads it;
-        a few in a row are not.
+    def _blame(self, errors: Sequence[Exception]) -> list[Outcome]:
+        """Events that fail with none beside them that did not: a few are taken to be at fault, or a quiet topic would
+        stop every worker that reads it; more in a row are not.
         """  # noqa: D205 - one thought
-        self._blamed += 1
+        self._blamed += len(errors)
         if self._blamed > MAX_BLAMED_IN_A_ROW:
-            raise error
-        log.error("an event failed in %s and becomes a dead letter", self.name, exc_info=error)
-        return self._fault(error)
+            raise errors[0]
+        log.error("%d events failed in %s and become dead letters", len(errors), self.name, exc_info=errors[0])
+        return [self._fault(error) for error in errors]
 
     def _fault(self, error: Exception) -> DeadLettered:
         return DeadLettered(self.name, type(error).__name__, str(error), "retryable")
@@ -222,14 +220,15 @@ class Lane:
 
     async def _replace(self, held: Held, why: str) -> None:
         """An output does not fit its topic: the event becomes a dead letter, and if even that is too large, one
-        without its bytes, which remain where the headers point.
+        without its bytes, then one without its key and headers too; they remain where the error headers point.
         """  # noqa: D205 - one thought
-        message = f"an output is larger than its topic takes ({why}); raise max.message.bytes there and replay"
+        message = f"an output is larger than its topic takes ({why}); shrink the event or raise max.message.bytes"
         letter = DeadLettered("deliver", "RecordTooLarge", message, "retryable")
         whole = dead_letter(letter, held.incoming, self._topics)
         size = str(len(whole.value or b"")).encode()
         without = Record(whole.topic, whole.key, None, [*whole.headers, (VALUE_BYTES_HEADER, size)])
-        for record in (whole, without):
+        bare = dead_letter(letter, replace(held.incoming, value=None, key=None, headers=()), self._topics)
+        for record in (whole, without, Record(bare.topic, None, None, [*bare.headers, (VALUE_BYTES_HEADER, size)])):
             try:
                 await self._delivery.confirm([await self._delivery.send(record)])
             except RecordTooLarge:

@@ -11,7 +11,7 @@ from schemas.codec import decode_json
 from schemas.errors import InvalidEvent
 from schemas.event import DOMAIN_OF_KIND, KIND_OF_DOMAIN, Domain, Kind, Origin
 from streams.config import Settings
-from streams.delivery import Delivery, Receipt
+from streams.delivery import Delivery, Receipt, RecordTooLarge
 from streams.errors import StreamError
 from streams.outputs import Record
 from streams.topics import Topics
@@ -22,6 +22,15 @@ IN_FLIGHT = 500
 
 def read_lines(file: str) -> Iterator[bytes]:
     """The lines that hold something, without their ends.
+
+    Raises:
+        StreamError: the file cannot be read.
+    """
+    return (line for _, line in read_numbered(file))
+
+
+def read_numbered(file: str) -> Iterator[tuple[int, bytes]]:
+    """The same with each line's number in the file, from 0.
 
     Raises:
         StreamError: the file cannot be read.
@@ -70,10 +79,10 @@ def key_of(line: bytes) -> bytes | None:
     return str(id_).encode() if isinstance(id_, str | int) and id_ != "" else None
 
 
-def _filled(stream: Iterator[bytes]) -> Iterator[bytes]:
-    for line in stream:
+def _filled(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    for number, line in enumerate(stream):
         if stripped := line.rstrip(b"\r\n"):
-            yield stripped
+            yield number, stripped
 
 
 async def produce(
@@ -106,6 +115,8 @@ async def produce(
                 await delivery.confirm(receipts)
                 receipts.clear()
         await delivery.confirm(receipts)
+    except RecordTooLarge as error:
+        raise StreamError(f"an event is larger than {error} takes; leave it out or raise max.message.bytes") from None
     finally:
         await delivery.stop()
 

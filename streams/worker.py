@@ -22,7 +22,7 @@ from streams.metrics import Metrics
 log = logging.getLogger(__name__)
 
 STARTUP_PATIENCE_S = 60.0
-STOP_TIMEOUT_S = 6.0
+STOP_TIMEOUT_S = 3.0  # with the drain, the last commit and the producer, under ten seconds in all
 
 
 def open_classifier(settings: Settings) -> Classifier:
@@ -130,12 +130,14 @@ class Worker:
             metrics=metrics,
             fail=self.fail,
         )
-        await consumption.start()
-        log.info("working: agents %s", ", ".join(self._agents))
         crash = asyncio.create_task(self._watch(consumption))
-        await self._ended.wait()
-        crash.cancel()
-        await self._end(consumption)
+        try:
+            if not await self._told_to_stop_before(consumption.start()):
+                log.info("working: agents %s", ", ".join(self._agents))
+                await self._ended.wait()
+        finally:
+            crash.cancel()
+            await self._end(consumption)
 
     async def _end(self, consumption: Consumption) -> None:
         if self._failure is None:

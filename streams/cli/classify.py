@@ -18,7 +18,7 @@ from schemas.errors import InvalidEvent
 from schemas.event import KIND_OF_DOMAIN, Domain, Kind
 from streams.cli.options import configured, domain
 from streams.config import Settings
-from streams.source import incoming, kind_of, read_lines
+from streams.source import incoming, kind_of, read_numbered
 from streams.worker import open_classifier
 
 BATCH_LINES = 128
@@ -56,7 +56,7 @@ async def _run(settings: Settings, file: str, domain: Domain | None) -> None:
 
 
 def _batches(file: str) -> Iterator[list[Incoming]]:
-    numbered = (incoming(file, number, line) for number, line in enumerate(read_lines(file)))
+    numbered = (incoming(file, number, line) for number, line in read_numbered(file))
     while batch := list(itertools.islice(numbered, BATCH_LINES)):
         yield batch
 

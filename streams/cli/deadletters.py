@@ -46,7 +46,7 @@ def list_(settings: Settings, stage: str | None, limit: int, json_: bool) -> Non
 @as_json
 @configured
 def replay(settings: Settings, stage: str | None, poison: bool, limit: int | None, json_: bool) -> None:
-    """Send dead letters back to the topics they came from; each is replayed once."""
+    """Send dead letters back to the topics they came from, each once for a choice of --stage and --poison."""
     done = asyncio.run(letters.replay(settings, stage=stage, poison=poison, limit=limit))
     if json_:
         click.echo(orjson.dumps({"replayed": done.replayed, "left": done.left}))

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from inference.artifact import DEFAULT_MODEL
+from streams.cli.options import configured
+from streams.config import Settings as StreamSettings
 
 
 @click.command(
@@ -36,7 +38,9 @@ from inference.artifact import DEFAULT_MODEL
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, rows and machine: same heads.")
 @click.option("--pooling", type=click.Choice(["mean", "cls"]), default="cls", show_default=True)
 @click.option("--max-tokens", type=click.IntRange(16, 512), default=128, show_default=True, help="Read of one event.")
+@configured
 def train(
+    settings: StreamSettings,
     quick: bool, encoder: Path, files: tuple[Path, ...], out: Path, name: str | None, notes: tuple[str, ...],
     seed: int, pooling: str, max_tokens: int,
 ) -> None:  # fmt: skip
@@ -47,7 +51,7 @@ def train(
         from inference.training.recipe import Settings, train_quick  # noqa: PLC0415 - needs the train extra
     except ModuleNotFoundError as error:
         raise click.ClickException(f"training needs {error.name}; pip install 'triage-stream[train]'") from None
-    settings = Settings(
+    wanted = Settings(
         name=name or out.resolve().name,
         seed=seed,
         pooling="cls" if pooling == "cls" else "mean",
@@ -59,7 +63,7 @@ def train(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         console=Console(stderr=True),
     ) as bars:  # fmt: skip
-        artifact = train_quick(encoder, files, out, settings, _Stages(bars))
+        artifact = train_quick(encoder, files, out, wanted, _Stages(bars))
     click.echo(f"{artifact.manifest.name} is in {out}, made in {time.monotonic() - started_s:.0f} s: {artifact.digest}")
 
 

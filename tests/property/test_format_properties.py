@@ -72,7 +72,7 @@ def test_nothing_of_a_document_is_dropped(document: dict[str, object]) -> None:
     event = read_or_refuse(Record(orjson.dumps(document), None, []))
     if event is None or event.event == document:
         return
-    kept = {**event.attributes, **{f: getattr(event, f) for f in Event.__struct_fields__}}
+    kept = {f: getattr(event, f) for f in Event.__struct_fields__} | event.attributes
     assert all(_is_kept(name, value, kept) for name, value in document.items() if "specversion" not in document)
 
 

@@ -25,10 +25,15 @@ class FakeConsumer:
         self._committed_offset: dict[Any, int | None] = {P: None}
         self.commits: list[dict[Any, int]] = []
         self.takes = True
+        self.ours: set[Any] = {P}
 
     async def _commit(self, offsets: dict[Any, int]) -> bool:
         self.commits.append(offsets)
         return self.takes
+
+    def assignment(self) -> set[Any]:
+        """The partitions that are ours."""
+        return self.ours
 
     def highwater(self, _: Any) -> int:
         """The end of the partition."""
@@ -73,7 +78,9 @@ class Bench:
         self.metrics = Metrics()
         self.all = Consumption(Settings(kafka=KafkaSection()), metrics=self.metrics, fail=self.failures.append)
         self.consumer = FakeConsumer()
-        self.all.app = SimpleNamespace(consumer=self.consumer)
+        self.flowing = True
+        flow_control = SimpleNamespace(is_active=lambda: self.flowing)
+        self.all.app = SimpleNamespace(consumer=self.consumer, consumer_generation_id=1, flow_control=flow_control)
         self.lane: Any = FakeLane()
         self.all.lanes.append(self.lane)
 
@@ -89,7 +96,14 @@ class Bench:
 
 def message(offset: int, **changes: Any) -> Any:
     """A record as Faust has it."""
-    fields = {"topic": INPUT, "partition": 0, "offset": offset, "timestamp": time.time(), "headers": [("h", b"1")]}
+    fields = {
+        "generation_id": 1,
+        "topic": INPUT,
+        "partition": 0,
+        "offset": offset,
+        "timestamp": time.time(),
+        "headers": [("h", b"1")],
+    }
     return SimpleNamespace(value=b"v", key=b"k", **(fields | changes))
 
 
@@ -161,18 +175,46 @@ async def test_a_gap_is_looked_into_before_the_record_is_taken(bench: Bench, mon
     assert len(bench.lane.held) == 1
 
 
-async def test_a_gap_is_looked_into_again_after_a_rebalance(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hole proven empty would, after a rebalance, stand for a larger one that holds unfinished events."""
-    seen: list[Gap] = []
+@pytest.mark.parametrize("found", [None, OffsetGap("of an assignment that is no more")])
+@pytest.mark.parametrize("change", [{"consumer_generation_id": 2}, {"flow_control": SimpleNamespace(is_active=bool)}])
+async def test_a_record_that_a_rebalance_has_overtaken_is_left_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], found: OffsetGap | None
+) -> None:
+    """A partition that is no longer ours would get a line, or an ordinary rebalance would stop the worker."""
 
-    async def rebalance(gap: Gap) -> None:
-        seen.append(gap)
+    async def rebalance(_: Gap) -> None:
         bench.all.ledger.forget()
+        vars(bench.all.app).update(change)
+        if found:
+            raise found
 
     monkeypatch.setattr(bench.all._gaps, "verify", rebalance)
-    await bench.take(0, 1)
-    await bench.take(5)
-    assert seen == [Gap(P, 2, 5), Gap(P, 0, 5)]
+    await bench.take(0, 1, 5)
+    assert [held.incoming.origin.offset for held in bench.lane.held] == [0, 1]
+    assert bench.all.ledger.positions() == {}
+
+
+async def test_a_partition_taken_away_is_neither_committed_nor_watched(bench: Bench) -> None:
+    """Aiokafka raises for a partition that is not assigned, and commits and gauges would end with it."""
+    await bench.take(0)
+    bench.settle(0)
+    bench.consumer.ours = set()
+    await bench.all._commit()
+    assert bench.consumer.commits == []
+    assert bench.all.lag() == {}
+
+
+async def test_commits_that_end_stop_the_worker(bench: Bench) -> None:
+    """Nothing would be committed any more, and nobody would know."""
+
+    async def end() -> None:
+        raise AssertionError("not assigned")
+
+    object.__setattr__(bench.all, "_settings", Settings(kafka=KafkaSection(commit_interval_s=0.001)))
+    task = asyncio.create_task(bench.all._regularly(end))
+    task.add_done_callback(bench.all._ended)
+    await asyncio.sleep(0.05)
+    assert [str(error) for error in bench.failures] == ["not assigned"]
 
 
 async def test_lag_and_its_start(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import aiohttp
-import msgspec
+from msgspec.structs import replace
 
 from agents.outcomes import Incoming
 from schemas.codec import decode
@@ -109,6 +109,8 @@ async def run(
     say("starting the embedded broker")
     async with _embedded_broker(port) as bootstrap_servers:
         settings = at(settings, bootstrap_servers)
+        # This broker has no idempotent producers, which "auto" would find out with an error in the log.
+        settings = replace(settings, kafka=replace(settings.kafka, idempotence="off"))
         await topics.create(settings)
         say(f"broker at {bootstrap_servers}; starting the worker")
         async with worker(settings):
@@ -128,11 +130,11 @@ async def _embedded_broker(port: int | None) -> AsyncIterator[str]:
 
 def at(settings: Settings, bootstrap_servers: str) -> Settings:
     """The settings on a broker of our own: none of how another cluster, or an LLM, is reached; a free port for HTTP."""
-    return msgspec.structs.replace(
+    return replace(
         settings,
         kafka=KafkaSection(bootstrap_servers=bootstrap_servers),
-        topics=msgspec.structs.replace(settings.topics, replication=1),
-        http=msgspec.structs.replace(settings.http, host=HOST, port=free_ports(1)[0]),
+        topics=replace(settings.topics, replication=1),
+        http=replace(settings.http, host=HOST, port=free_ports(1)[0]),
         llm=LlmSection(),
     )
 
@@ -177,8 +179,8 @@ async def worker(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process
     Raises:
         StreamError: it did not start.
     """
-    quiet = msgspec.structs.replace(settings.log, level="warning", format="plain")
-    environment = os.environ | as_environment(msgspec.structs.replace(settings, log=quiet))
+    quiet = replace(settings.log, level="warning", format="plain")
+    environment = os.environ | as_environment(replace(settings, log=quiet))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "streams.cli", "worker", env=environment, stdin=asyncio.subprocess.DEVNULL
     )

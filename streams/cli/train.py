@@ -40,7 +40,7 @@ from streams.config import Settings as StreamSettings
 @click.option("--max-tokens", type=click.IntRange(16, 512), default=128, show_default=True, help="Read of one event.")
 @configured
 def train(
-    settings: StreamSettings,
+    settings: StreamSettings,  # noqa: ARG001 - every command takes --config and says when the file is wrong
     quick: bool, encoder: Path, files: tuple[Path, ...], out: Path, name: str | None, notes: tuple[str, ...],
     seed: int, pooling: str, max_tokens: int,
 ) -> None:  # fmt: skip

@@ -84,9 +84,9 @@ class ModelSection(Section, frozen=True):
 class PipelineSection(Section, frozen=True):
     """How much one agent has in hand: batches of up to `max_batch_events`, at most `batches_in_flight` of them."""
 
-    max_batch_events: Positive = 128
+    max_batch_events: Positive = 64
     max_batch_wait_ms: Annotated[int, Meta(ge=0)] = 5
-    batches_in_flight: Positive = 4
+    batches_in_flight: Positive = 3
     drain_timeout_s: Seconds = 4.5
 
 

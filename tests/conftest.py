@@ -13,6 +13,7 @@ from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.java import kafka_available
 from streams.brokers.kafka import KafkaCluster
 from streams.config import KafkaSection, ModelSection, Settings, TopicsSection
+from tests.figures import FIGURES
 from tests.tiny_model import build_tiny_model
 
 CI = os.environ.get("CI") == "true"
@@ -24,6 +25,14 @@ def pytest_report_header() -> str:
     if WITHOUT_KAFKA is None:
         return "broker: real Apache Kafka"
     return f"broker: embedded, no real Kafka here ({WITHOUT_KAFKA})"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what was counted."""
+    if FIGURES:
+        terminalreporter.section("figures")
+        for line in FIGURES:
+            terminalreporter.write_line(line)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,6 +14,7 @@ from streams.outputs import Record
 from streams.topics import Topics
 from tests.conftest import settings_for
 from tests.faults.account import Account
+from tests.figures import tell
 from tests.processes import WorkerProcess
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(240)]
@@ -81,8 +82,8 @@ async def _send(prefix: str, delivery: Delivery) -> list[str]:
 
 
 def _tell(what: str, account: Account, ids: list[str]) -> None:
-    print(
-        f"\n{what}, {KILLS} kill -9 with a second of events in hand: {len(ids)} in, "
+    tell(
+        f"{what}, {KILLS} kill -9 with a second of events in hand: {len(ids)} in, "
         f"{len(ids) - len(account.missing(ids))} out, {len(account.missing(ids))} lost; "
         f"{len(account.overruns)} commits ahead of their outputs in {account.audits} audits"
     )

@@ -19,6 +19,7 @@ from streams.outputs import Record
 from streams.topics import Topics
 from tests.conftest import settings_for
 from tests.faults.account import Account
+from tests.figures import tell
 from tests.processes import WorkerProcess
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(420)]
@@ -139,8 +140,8 @@ async def _send_steadily(settings: Settings) -> list[str]:
 
 def _check(account: Account, ids: list[str], what: str) -> None:
     revisions = sum(len(copies) for copies in account.copies.values())
-    print(
-        f"\n{what}: {len(ids)} events in, {len(account.copies)} ids out in {revisions} records, "
+    tell(
+        f"{what}: {len(ids)} events in, {len(account.copies)} ids out in {revisions} records, "
         f"{len(account.missing(ids))} missing, {account.duplicates()} duplicates, "
         f"{len(account.disagreeing())} disagreeing, {len(account.unended())} escalated without an end, "
         f"{len(account.dead_letters)} dead letters; {account.audits} audits of commits (up to "

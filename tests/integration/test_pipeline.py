@@ -24,6 +24,7 @@ from streams.demo import SAMPLES
 from streams.outputs import Record
 from streams.source import produce, read_lines
 from streams.topics import Topics, admin
+from tests.figures import tell
 from tests.outputs import Outputs
 from tests.processes import WorkerProcess
 from tests.property.strategies import fuzz
@@ -100,7 +101,7 @@ async def test_hostile_input_is_accounted_for(prepared: Settings, tmp_path: Path
         )
     origins = outputs.origins()
     dead = len(outputs.dead_letters)
-    print(f"\n{FUZZ_INPUTS} hostile inputs: {len(origins) - dead} triaged, {dead} dead letters, 0 missing")
+    tell(f"{FUZZ_INPUTS} hostile inputs: {len(origins) - dead} triaged, {dead} dead letters, 0 missing")
     assert len(origins) == len(hostile)
 
 

@@ -20,6 +20,7 @@ from streams.brokers import Broker
 from streams.outputs import Record
 from streams.topics import Topics
 from tests.conftest import settings_for
+from tests.figures import tell
 from tests.integration.test_pipeline import send, working
 from tests.outputs import Outputs
 
@@ -40,21 +41,24 @@ async def test_every_row_of_the_test_split_comes_out(broker: Broker, tmp_path: P
     settings = msgspec.structs.replace(settings, model=msgspec.structs.replace(settings.model, replicas=0))
     await topics.create(settings)
     names = Topics(settings.topics.prefix)
-    rows = {row["id"]: (domain, row) for domain in FILES for row in _test_rows(domain)}
-    records = [Record(names.input(domain), id_.encode(), _event(row)) for id_, (domain, row) in rows.items()]
+    every = [(domain, row) for domain in FILES for row in _test_rows(domain)]
+    rows = {row["id"]: (domain, row) for domain, row in every}
+    records = [Record(names.input(domain), row["id"].encode(), _event(row)) for domain, row in every]
     outputs = Outputs(settings)
     with working(settings, tmp_path):
         started_s = time.monotonic()
         sending = asyncio.create_task(send(settings, records))
-        await outputs.read_until(lambda: _all_ended(outputs, set(rows)), timeout_s=600)
+        await outputs.read_until(
+            lambda: _all_ended(outputs, set(rows)) and len(outputs.origins()) == len(every), timeout_s=600
+        )
         took_s = time.monotonic() - started_s
         await sending
     first = [t for t in outputs.triaged if t.revision == 0]
     for domain in FILES:
         _tell(domain, {id_: row for id_, (d, row) in rows.items() if d == domain}, first)
     inference = statistics.quantiles([t.timing.inference_s for t in first], n=100)
-    print(
-        f"{len(rows)} rows in {took_s:.0f} s ({len(rows) / took_s:.0f}/s from a backlog), "
+    tell(
+        f"{len(every)} rows in {took_s:.0f} s ({len(every) / took_s:.0f}/s from a backlog), "
         f"{len(first)} first revisions, model call p50 {inference[49] * 1000:.0f} ms p99 {inference[98] * 1000:.0f} ms"
     )
     assert {t.id for t in first} == set(rows)
@@ -75,8 +79,8 @@ def _tell(domain: Domain, rows: dict[str, dict[str, Any]], first: list[Any]) -> 
     accepted = [t for t in mine.values() if t.status == "final"]
     wrong = sum(t.queue != rows[t.id]["labels"]["queue"] for t in accepted)
     share = len(accepted) / max(1, len(mine))
-    print(
-        f"\n{domain}: {len(rows)} in, {len(mine)} out; decided by the small model {len(accepted)} ({share:.1%}), "
+    tell(
+        f"{domain}: {len(rows)} in, {len(mine)} out; decided by the small model {len(accepted)} ({share:.1%}), "
         f"of those {wrong} in the wrong queue ({wrong / max(1, len(accepted)):.2%}); {Counter(t.status for t in mine.values())}"  # noqa: E501
     )
     assert wrong <= 0.03 * max(1, len(accepted))

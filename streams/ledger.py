@@ -47,7 +47,6 @@ class _Progress:
     done: int | None = None
     """Every offset taken before this one is settled; what a commit may say."""
     committed: int | None = None
-    moved_at_s: float = 0.0
     pending: deque[Ticket] = field(default_factory=deque)
 
 
@@ -89,7 +88,6 @@ class Ledger:
             progress = ticket.progress
             while progress.pending and progress.pending[0].settled:
                 progress.done = progress.pending.popleft().offset + 1
-                progress.moved_at_s = self._clock()
 
     def committable(self) -> dict[Partition, int]:
         """The next offset to read of every partition that has moved since its last commit."""
@@ -129,5 +127,5 @@ class Ledger:
         progress = self._partitions.get(partition)
         if progress is None:
             start = self._start_offset(partition)
-            progress = self._partitions[partition] = _Progress(expected=start, moved_at_s=self._clock())
+            progress = self._partitions[partition] = _Progress(expected=start)
         return progress

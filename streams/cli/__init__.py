@@ -16,6 +16,7 @@ COMMANDS = {
     "broker": ("broker:broker", "Run a Kafka-protocol broker on this machine."),
     "classify": ("classify:classify", "Triage NDJSON events from a file, with no broker."),
     "config": ("config:config", "Show or validate the configuration."),
+    "convert": ("convert:convert", "Turn a Hugging Face encoder into an int8 one, checked on real text."),
     "deadletters": ("deadletters:deadletters", "List or replay what could not be processed."),
     "demo": ("demo:demo", "See the whole pipeline work on sample events."),
     "doctor": ("doctor:doctor", "Check broker, topics, model and LLM."),

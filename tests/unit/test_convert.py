@@ -1,117 +1,166 @@
 """The converter against the arithmetic it claims to carry over."""
 
-import math
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from inference.encoder import Encoder
 from inference.errors import ModelError
-from inference.training.convert import convert
+from inference.training.convert import convert, describe, read_config, read_vocabulary
+from inference.training.convert.checkpoint import read_weights
+from inference.training.convert.stored import restore
+from tests.tiny_encoder import (
+    POSITIONS,
+    SPECIALS,
+    WIDTH,
+    Arrays,
+    forward,
+    weights_file,
+    wordpiece_vocabulary,
+    write_encoder,
+    write_json,
+    write_wordpiece,
+)
 
-LAYERS, WIDTH, HEADS, HIDDEN, VOCABULARY = 2, 32, 4, 64, 50
-IDS = [1, 7, 9, 23, 42, 2]
-
-Array = npt.NDArray[np.float64]
-Arrays = dict[str, npt.NDArray[np.float32]]
-
-
-def write_bert(directory: Path) -> Arrays:
-    """A Hugging Face BERT directory of random weights, every array of it different from zero and one."""
-    generator = np.random.default_rng(7)
-    shapes = {
-        "embeddings.word_embeddings.weight": (VOCABULARY, WIDTH),
-        "embeddings.position_embeddings.weight": (64, WIDTH),
-        "embeddings.token_type_embeddings.weight": (2, WIDTH),
-        **norm("embeddings.LayerNorm"),
-    }
-    for layer in range(LAYERS):
-        prefix = f"encoder.layer.{layer}."
-        for name in ("query", "key", "value"):
-            shapes |= linear(f"{prefix}attention.self.{name}", WIDTH, WIDTH)
-        shapes |= linear(f"{prefix}attention.output.dense", WIDTH, WIDTH) | norm(f"{prefix}attention.output.LayerNorm")
-        shapes |= linear(f"{prefix}intermediate.dense", HIDDEN, WIDTH) | linear(f"{prefix}output.dense", WIDTH, HIDDEN)
-        shapes |= norm(f"{prefix}output.LayerNorm")
-    weights = {name: (generator.normal(size=shape) * 0.2).astype(np.float32) for name, shape in shapes.items()}
-    config = {
-        "model_type": "bert",
-        "num_hidden_layers": LAYERS,
-        "num_attention_heads": HEADS,
-        "hidden_size": WIDTH,
-        "vocab_size": VOCABULARY,
-        "layer_norm_eps": 1e-12,
-    }
-    (directory / "config.json").write_bytes(msgspec.json.encode(config))
-    (directory / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", *map(str, range(VOCABULARY - 2))]) + "\n")
-    (directory / "sentencepiece.model").write_bytes(b"copied as it is")
-    save_file(weights, directory / "model.safetensors")
-    return weights
+TOKENS = wordpiece_vocabulary(["an account was locked"])
+IDS = [3, 7, 9, 23, 12, 4]
+TYPES = ("bert", "distilbert", "roberta", "camembert", "xlm-roberta")
 
 
-def linear(name: str, out: int, into: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of one linear layer."""
-    return {f"{name}.weight": (out, into), f"{name}.bias": (out,)}
+def write_bert(directory: Path, *, model_type: str = "bert", prefix: str = "") -> Arrays:
+    """A whole Hugging Face directory with a WordPiece vocabulary, and its weights."""
+    write_wordpiece(directory, TOKENS)
+    return write_encoder(directory, len(TOKENS), model_type=model_type, prefix=prefix)
 
 
-def norm(name: str) -> dict[str, tuple[int, ...]]:
-    """The shapes of one layer norm."""
-    return {f"{name}.weight": (WIDTH,), f"{name}.bias": (WIDTH,)}
-
-
-def forward(weights: Arrays, ids: list[int]) -> Array:
-    """BERT as in the paper (Devlin et al., 2019), in float64: hidden states of shape (ids, width)."""
-    wide = {name: value.astype(np.float64) for name, value in weights.items()}
-
-    def apply(name: str, x: Array) -> Array:
-        return x @ wide[f"{name}.weight"].T + wide[f"{name}.bias"]
-
-    def normalise(name: str, x: Array) -> Array:
-        centred = x - x.mean(-1, keepdims=True)
-        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
-        return scaled * wide[f"{name}.weight"] + wide[f"{name}.bias"]
-
-    def split(x: Array) -> Array:
-        return x.reshape(len(ids), HEADS, -1).transpose(1, 0, 2)
-
-    x = wide["embeddings.word_embeddings.weight"][ids] + wide["embeddings.token_type_embeddings.weight"][0]
-    x = normalise("embeddings.LayerNorm", x + wide["embeddings.position_embeddings.weight"][: len(ids)])
-    for layer in range(LAYERS):
-        prefix = f"encoder.layer.{layer}."
-        query, key, value = (split(apply(f"{prefix}attention.self.{name}", x)) for name in ("query", "key", "value"))
-        scores = np.exp(query @ key.transpose(0, 2, 1) / math.sqrt(WIDTH / HEADS))
-        mixed = (scores / scores.sum(-1, keepdims=True)) @ value
-        attended = apply(f"{prefix}attention.output.dense", mixed.transpose(1, 0, 2).reshape(len(ids), WIDTH))
-        x = normalise(f"{prefix}attention.output.LayerNorm", x + attended)
-        hidden = apply(f"{prefix}intermediate.dense", x)
-        active = hidden * 0.5 * (1 + np.vectorize(math.erf)(hidden / math.sqrt(2)))
-        x = normalise(f"{prefix}output.LayerNorm", x + apply(f"{prefix}output.dense", active))
-    return np.asarray(x)
-
-
-@pytest.mark.parametrize(("compute_type", "tolerance"), [("float32", 1e-5), ("int8", 0.05)])
-def test_converted_model_computes_what_its_weights_say(tmp_path: Path, compute_type: str, tolerance: float) -> None:
-    """A weight renamed to the wrong place would make every embedding, and every head on it, meaningless."""
-    weights = write_bert(tmp_path)
-    convert(tmp_path, tmp_path / "out", compute_type=compute_type)
+def embed(directory: Path, compute_type: str) -> Any:
+    """The first vector of the ids, as served."""
     encoder = Encoder(
-        tmp_path / "out", width=WIDTH, vocab_size=VOCABULARY, pad_id=0, pooling="cls", compute_type=compute_type
+        directory, width=WIDTH, vocab_size=len(TOKENS), pad_id=0, pooling="cls", compute_type=compute_type
     )
-    expected = forward(weights, IDS)[0]
-    assert np.abs(encoder.embed([IDS])[0] - expected).max() < tolerance * np.abs(expected).max()
+    return encoder.embed([IDS])[0]
 
 
-def test_tokenizer_travels_with_the_encoder(tmp_path: Path) -> None:
-    """A converted directory without its tokenizer cannot be served."""
+@pytest.mark.parametrize("model_type", TYPES)
+@pytest.mark.parametrize(("compute_type", "tolerance"), [("float32", 1e-5), ("int8", 0.05)])
+def test_converted_model_computes_what_its_weights_say(
+    tmp_path: Path, model_type: str, compute_type: str, tolerance: float
+) -> None:
+    """A weight renamed to the wrong place, or positions off by one, would make every embedding meaningless."""
+    weights = write_bert(tmp_path, model_type=model_type)
+    convert(tmp_path, tmp_path / "out", compute_type=compute_type)
+    expected = forward(weights, IDS, model_type)[0]
+    assert np.abs(embed(tmp_path / "out", compute_type) - expected).max() < tolerance * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("prefix", ["bert.", "roberta.", "model.distilbert.", "0.auto_model."])
+def test_weights_are_found_under_any_prefix(tmp_path: Path, prefix: str) -> None:
+    """A checkpoint saved with its task head could not be used."""
+    plain = write_bert(tmp_path / "plain")
+    write_bert(tmp_path / "prefixed", prefix=prefix)
+    assert read_weights(tmp_path / "prefixed").keys() == plain.keys()
+
+
+def test_task_heads_are_left_out(tmp_path: Path) -> None:
+    """A head's weights would be taken for the encoder's."""
+    weights = write_bert(tmp_path)
+    stored = {f"bert.{name}": value for name, value in weights.items()}
+    save_file(stored | {"classifier.weight": np.ones((2, WIDTH), np.float32)}, weights_file(tmp_path))
+    assert read_weights(tmp_path).keys() == weights.keys()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("F16", 1e-3), ("BF16", 1e-2)])
+def test_half_precision_weights_are_read(tmp_path: Path, dtype: str, tolerance: float) -> None:
+    """Most checkpoints of today would be refused, or read as noise."""
+    weights = write_bert(tmp_path)
+    write_half(weights_file(tmp_path), weights, dtype)
+    for name, value in read_weights(tmp_path).items():
+        assert value.dtype == np.float32
+        np.testing.assert_allclose(value, weights[name], rtol=tolerance, atol=tolerance)
+
+
+def write_half(file: Path, weights: Arrays, dtype: str) -> None:
+    """A safetensors file in 16 bits, by hand: NumPy has no bfloat16, which is the upper half of a float32."""
+    header: dict[str, Any] = {}
+    data = b""
+    for name, value in weights.items():
+        narrow = value.view(np.uint32) >> 16 if dtype == "BF16" else value.astype(np.float16).view(np.uint16)
+        own = narrow.astype(np.uint16).tobytes()
+        header[name] = {"dtype": dtype, "shape": value.shape, "data_offsets": [len(data), len(data) + len(own)]}
+        data += own
+    written = msgspec.json.encode(header)
+    file.write_bytes(len(written).to_bytes(8, "little") + written + data)
+
+
+def test_sharded_weights_are_put_together(tmp_path: Path) -> None:
+    """A large encoder is stored in several files; only a part of it would be read."""
+    weights = write_bert(tmp_path)
+    names = sorted(weights)
+    shards = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    for file, own in shards.items():
+        save_file({name: weights[name] for name in own}, tmp_path / file)
+    weights_file(tmp_path).unlink()
+    index = {name: file for file, own in shards.items() for name in own}
+    write_json(tmp_path / "model.safetensors.index.json", {"weight_map": index})
+    assert read_weights(tmp_path).keys() == weights.keys()
+
+
+def test_old_names_of_layer_norms_are_known(tmp_path: Path) -> None:
+    """The original BERT checkpoints would lack every layer norm."""
+    weights = write_bert(tmp_path)
+    old = {name.replace("LayerNorm.weight", "LayerNorm.gamma"): value for name, value in weights.items()}
+    save_file(
+        {name.replace("LayerNorm.bias", "LayerNorm.beta"): value for name, value in old.items()}, weights_file(tmp_path)
+    )
+    assert read_weights(tmp_path).keys() == weights.keys()
+
+
+def test_pickled_weights_want_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old checkpoint would end in a traceback about a module nobody was told of."""
     write_bert(tmp_path)
-    convert(tmp_path, tmp_path / "out")
-    assert (tmp_path / "out" / "sentencepiece.model").read_bytes() == b"copied as it is"
+    weights_file(tmp_path).rename(tmp_path / "pytorch_model.bin")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ModelError, match="torch"):
+        convert(tmp_path, tmp_path / "out")
 
 
-@pytest.mark.parametrize("missing", ["config.json", "vocab.txt", "model.safetensors", "sentencepiece.model"])
+def test_pickled_weights_are_read_as_data_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint from the hub could run code on this machine."""
+    weights = write_bert(tmp_path)
+    weights_file(tmp_path).rename(tmp_path / "pytorch_model.bin")
+    torch = ModuleType("torch")
+    asked: list[Any] = []
+
+    class Tensor:
+        def __init__(self, value: Any) -> None:
+            self.value = value
+
+        def is_floating_point(self) -> bool:
+            return bool(self.value.dtype.kind == "f")
+
+        def float(self) -> "Tensor":
+            return self
+
+        def numpy(self) -> Any:
+            return self.value
+
+    def load(_: Path, **options: Any) -> dict[str, Tensor]:
+        asked.append(options["weights_only"])
+        return {name: Tensor(value) for name, value in weights.items()} | {"position_ids": Tensor(np.arange(9))}
+
+    monkeypatch.setattr(torch, "load", load, raising=False)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    assert read_weights(tmp_path).keys() == weights.keys()
+    assert asked == [True]
+
+
+@pytest.mark.parametrize("missing", ["config.json", "vocab.txt", "model.safetensors"])
 def test_missing_file_is_one_sentence(tmp_path: Path, missing: str) -> None:
     """A person who points at the wrong directory would see a traceback instead of what to do."""
     write_bert(tmp_path)
@@ -119,22 +168,118 @@ def test_missing_file_is_one_sentence(tmp_path: Path, missing: str) -> None:
     with pytest.raises(ModelError) as caught:
         convert(tmp_path, tmp_path / "out")
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
 
 
-def test_other_architectures_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model_type": "deberta"},
+        {"position_embedding_type": "relative_key"},
+        {"hidden_act": "mish"},
+        {"num_hidden_layers": None},
+        {"vocab_size": 4096},
+        {"max_position_embeddings": 512},
+    ],
+)
+def test_what_cannot_be_converted_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
     """An encoder of another kind would be converted into noise."""
     write_bert(tmp_path)
     config = msgspec.json.decode((tmp_path / "config.json").read_bytes())
-    (tmp_path / "config.json").write_bytes(msgspec.json.encode(config | {"model_type": "roberta"}))
-    with pytest.raises(ModelError, match="roberta"):
+    write_json(tmp_path / "config.json", config | changed)
+    with pytest.raises(ModelError):
         convert(tmp_path, tmp_path / "out")
 
 
-def test_incomplete_weights_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", ["encoder.layer.1.output.dense.weight", "embeddings.token_type_embeddings.weight"])
+def test_incomplete_weights_are_refused(tmp_path: Path, lost: str) -> None:
     """A checkpoint that lacks a layer would fail deep in the library instead of by name."""
     write_bert(tmp_path)
-    weights = load_file(tmp_path / "model.safetensors")
-    weights.pop("encoder.layer.1.output.dense.weight")
-    save_file(weights, tmp_path / "model.safetensors")
-    with pytest.raises(ModelError, match=r"encoder\.layer\.1\.output\.dense\.weight"):
+    weights = load_file(weights_file(tmp_path))
+    weights.pop(lost)
+    save_file(weights, weights_file(tmp_path))
+    with pytest.raises(ModelError, match=lost):
         convert(tmp_path, tmp_path / "out")
+
+
+def test_the_source_is_never_overwritten(tmp_path: Path) -> None:
+    """CTranslate2's config.json would replace Hugging Face's, and the encoder be lost."""
+    write_bert(tmp_path)
+    with pytest.raises(ModelError, match="another directory"):
+        convert(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "positions"), [("bert", POSITIONS), ("distilbert", POSITIONS), ("roberta", POSITIONS - 2)]
+)
+def test_facts_say_how_an_encoder_is_fed(tmp_path: Path, model_type: str, positions: int) -> None:
+    """Training would put the wrong ids around every text, or feed it more tokens than it has positions."""
+    write_bert(tmp_path, model_type=model_type)
+    facts = describe(tmp_path)
+    assert (facts.prefix_ids, facts.suffix_ids, facts.pad_id) == ([3], [4], 0)
+    assert (facts.width, facts.vocab_size, facts.max_positions) == (WIDTH, len(TOKENS), positions)
+
+
+def test_facts_travel_with_a_converted_encoder(tmp_path: Path) -> None:
+    """A converted directory could not be trained on: nothing in CTranslate2's files says what starts a text."""
+    write_bert(tmp_path)
+    expected = msgspec.structs.replace(describe(tmp_path), compute_type="int8")
+    assert convert(tmp_path, tmp_path / "out") == describe(tmp_path / "out") == expected
+
+
+def test_a_converted_encoder_is_taken_as_it_is(tmp_path: Path) -> None:
+    """Training on a converted directory would try to convert it a second time."""
+    write_bert(tmp_path)
+    convert(tmp_path, tmp_path / "out")
+    facts = convert(tmp_path / "out", tmp_path / "again")
+    assert facts.compute_type == "int8"
+    for file in (tmp_path / "out").iterdir():
+        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
+    with pytest.raises(ModelError, match="already converted"):
+        convert(tmp_path / "out", tmp_path / "wide", compute_type="float32")
+
+
+def test_a_stored_encoder_is_requantized_bit_for_bit(tmp_path: Path) -> None:
+    """Going through a stored float32 encoder would give another model than converting its source."""
+    write_bert(tmp_path)
+    convert(tmp_path, tmp_path / "wide", compute_type="float32")
+    convert(tmp_path, tmp_path / "narrow", compute_type="int8")
+    spec = restore(tmp_path / "wide")
+    spec.optimize(quantization="int8")
+    (tmp_path / "again").mkdir()
+    spec.save(str(tmp_path / "again"))
+    for name in ("model.bin", "config.json", "vocabulary.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "narrow" / name).read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x06\x00\x00\x00", b"no model" * 9])
+def test_a_damaged_stored_encoder_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    """A cut-off model.bin would end in a traceback."""
+    write_bert(tmp_path)
+    convert(tmp_path, tmp_path / "out", compute_type="float32")
+    (tmp_path / "out" / "model.bin").write_bytes(content)
+    with pytest.raises(ModelError, match="cannot be read"):
+        restore(tmp_path / "out")
+
+
+def test_spare_embeddings_are_kept(tmp_path: Path) -> None:
+    """Vocabularies are padded to a round number of rows; such an encoder would be refused."""
+    write_wordpiece(tmp_path, TOKENS)
+    write_encoder(tmp_path, len(TOKENS) + 5)
+    assert convert(tmp_path, tmp_path / "out").vocab_size == len(TOKENS) + 5
+    assert len(msgspec.json.decode((tmp_path / "out" / "vocabulary.json").read_bytes())) == len(TOKENS) + 5
+
+
+def test_too_large_a_vocabulary_is_refused(tmp_path: Path) -> None:
+    """An id outside the embeddings ends the process with a signal."""
+    write_wordpiece(tmp_path, [*TOKENS, "more"])
+    write_encoder(tmp_path, len(TOKENS))
+    with pytest.raises(ModelError, match=r"vocab\.txt"):
+        convert(tmp_path, tmp_path / "out")
+
+
+def test_configuration_and_vocabulary_can_be_read_alone(tmp_path: Path) -> None:
+    """Training asks for both before it loads any weight."""
+    write_bert(tmp_path)
+    assert read_config(tmp_path).hidden_size == WIDTH
+    assert read_vocabulary(tmp_path)[: len(SPECIALS)] == list(SPECIALS)

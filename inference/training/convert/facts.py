@@ -1,0 +1,87 @@
+"""What whoever feeds an encoder has to know of it, from a directory in any of the forms it may have."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from inference.artifact import MANIFEST, load_artifact
+from inference.encoder import MAX_POSITIONS
+from inference.errors import ModelError
+from inference.training.convert.checkpoint import BertConfig, read_config
+from inference.training.convert.vocabulary import SourceTokenizer, find_tokenizers
+
+FACTS = "encoder.json"
+"""Written beside a converted encoder; what makes a directory one."""
+
+
+class EncoderFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """How an encoder is fed: ids around a text, its `width`, and how many tokens it takes and knows.
+
+    `compute_type` is how its weights are stored once converted; `parity` says what converting has changed.
+    """
+
+    model_type: str
+    width: Annotated[int, msgspec.Meta(gt=0)]
+    vocab_size: Annotated[int, msgspec.Meta(gt=0)]
+    max_positions: Annotated[int, msgspec.Meta(gt=0)]
+    prefix_ids: list[int]
+    suffix_ids: list[int]
+    pad_id: int
+    compute_type: str | None = None
+    parity: dict[str, Any] | None = None
+
+
+def describe(source: Path) -> EncoderFacts:
+    """The facts of a Hugging Face directory, of a converted encoder, or of a whole model directory.
+
+    Raises:
+        ModelError: `source` is none of these.
+    """
+    if (source / MANIFEST).is_file():
+        spec = load_artifact(source).manifest.encoder
+        return EncoderFacts(
+            model_type="triage",
+            width=spec.width,
+            vocab_size=spec.vocab_size,
+            max_positions=MAX_POSITIONS,
+            prefix_ids=spec.prefix_ids,
+            suffix_ids=spec.suffix_ids,
+            pad_id=spec.pad_id,
+            compute_type=spec.compute_type,
+        )
+    if is_converted(source):
+        return _read_facts(source / FACTS)
+    config = read_config(source)
+    return facts_of(config, find_tokenizers(source, config)[0])
+
+
+def is_converted(source: Path) -> bool:
+    """Whether the directory holds an encoder that was already converted."""
+    return (source / FACTS).is_file()
+
+
+def facts_of(config: BertConfig, tokenizer: SourceTokenizer) -> EncoderFacts:
+    """The facts of a Hugging Face encoder with one of its tokenizers."""
+    tokens, specials = tokenizer.tokens, tokenizer.specials
+    return EncoderFacts(
+        model_type=config.model_type,
+        width=config.hidden_size,
+        vocab_size=config.vocab_size,
+        max_positions=min(config.max_positions, MAX_POSITIONS),
+        prefix_ids=[tokens.index(specials.begin)],
+        suffix_ids=[tokens.index(specials.end)],
+        pad_id=config.pad_token_id if specials.pad is None else tokens.index(specials.pad),
+    )
+
+
+def write_facts(facts: EncoderFacts, directory: Path) -> None:
+    """Put `encoder.json` beside a converted encoder."""
+    (directory / FACTS).write_bytes(msgspec.json.format(msgspec.json.encode(facts), indent=1) + b"\n")
+
+
+def _read_facts(file: Path) -> EncoderFacts:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=EncoderFacts)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ModelError(f"{file} cannot be read: {error}; convert the encoder again") from None

@@ -1,15 +1,13 @@
-"""Stand-ins for what needs a broker, and events to put through them."""
+"""Stand-ins for what needs a broker, and records to put through them."""
 
 import asyncio
 from typing import Any
 
-import msgspec
 from aiokafka import TopicPartition
 from aiokafka.structs import RecordMetadata
 
 from agents.outcomes import Incoming
-from schemas.event import Event, Origin
-from schemas.triaged import CalibrationInfo, Case, Label, ModelInfo, Timing, TriagedEvent
+from schemas.event import Origin
 from streams.config import KafkaSection
 from streams.delivery import Delivery, Receipt, RecordTooLarge
 from streams.outputs import Headers, Record
@@ -20,36 +18,6 @@ INPUT = "triage.alerts.v1"
 def incoming(offset: int = 0, value: bytes | None = b"{}", key: bytes | None = None, headers: Any = ()) -> Incoming:
     """One record of the alerts topic."""
     return Incoming(value, key, headers, Origin(topic=INPUT, partition=0, offset=offset), 1_700_000_000.0)
-
-
-def triaged(id_: str = "e-1", **changes: Any) -> TriagedEvent:
-    """One decision."""
-    event = TriagedEvent(
-        id=id_,
-        domain="alerts",
-        tenant="default",
-        source=None,
-        revision=0,
-        status="final",
-        decided_by="slm",
-        labels={"queue": Label(value="cloud", confidence=0.9)},
-        queue="cloud",
-        reasons=["sure"],
-        model=ModelInfo(name="m", digest="d", compute_type="int8"),
-        calibration=CalibrationInfo(alpha=0.02, delta=0.1, n=100, threshold=0.1, digest="c"),
-        enrichment=None,
-        cost_usd=0.0,
-        timing=Timing(
-            received_at="2026-01-01T00:00:00.000Z", triaged_at="2026-01-01T00:00:01.000Z", inference_s=0.01, total_s=1.0
-        ),
-        origin=Origin(topic=INPUT, partition=0, offset=0),
-    )
-    return msgspec.structs.replace(event, **changes)
-
-
-def case(id_: str = "e-1", **changes: Any) -> Case:
-    """One event with its decision."""
-    return Case(event=Event(id=id_, kind="alert", text="x"), triaged=triaged(id_, **changes))
 
 
 def acknowledged(topic: str) -> RecordMetadata:

@@ -1,4 +1,6 @@
-"""Records as an agent is given them."""
+"""Records as an agent is given them, and the triaged event every test has in hand."""
+
+from typing import Any
 
 import msgspec
 import orjson
@@ -22,38 +24,55 @@ def record(value: object, *, offset: int = 0, topic: str = "triage.alerts.v1") -
     return Incoming(value=value, key=None, headers=(), origin=origin, received_at_s=RECEIVED_AT_S)
 
 
-def provisional(**changes: object) -> TriagedEvent:
-    """A small model's unsure answer about a ticket."""
-    triaged = TriagedEvent(
-        id="t-1",
-        domain="tickets",
-        tenant="acme",
-        source="chat",
+def triaged(id_: str = "e-1", **changes: Any) -> TriagedEvent:
+    """A small model's answer about an alert, sure enough to be final."""
+    event = TriagedEvent(
+        id=id_,
+        domain="alerts",
+        tenant="default",
+        source=None,
         revision=0,
-        status="provisional",
+        status="final",
         decided_by="slm",
-        labels={
-            "queue": Label(value="top_up", confidence=0.4, abstained=True),
-            "priority": Label(value="low", confidence=0.9),
-        },
-        queue="top_up",
-        reasons=["estimated risk 0.6000 on queue is not below the threshold 0.1000"],
-        model=ModelInfo(name="tiny", digest="d" * 64, compute_type="int8"),
+        labels={"queue": Label(value="cloud", confidence=0.9)},
+        queue="cloud",
+        reasons=["sure"],
+        model=ModelInfo(name="m", digest="d" * 64, compute_type="int8"),
         calibration=CalibrationInfo(alpha=0.02, delta=0.1, n=100, threshold=0.1, digest="c" * 64),
         enrichment=None,
         cost_usd=0.0,
         timing=Timing(
-            received_at="2026-02-02T02:30:00.000Z",
-            triaged_at="2026-02-02T02:30:00.010Z",
-            inference_s=0.01,
-            total_s=0.01,
+            received_at="2026-01-01T00:00:00.000Z", triaged_at="2026-01-01T00:00:01.000Z", inference_s=0.01, total_s=1.0
         ),
-        origin=Origin(topic="triage.tickets.v1", partition=1, offset=7),
+        origin=Origin(topic="triage.alerts.v1", partition=0, offset=0),
     )
-    return msgspec.structs.replace(triaged, **changes)
+    return msgspec.structs.replace(event, **changes)
 
 
-def case(**changes: object) -> Case:
+def case(id_: str = "e-1", **changes: Any) -> Case:
+    """The same with its event."""
+    return Case(event=Event(id=id_, kind="alert", text="x"), triaged=triaged(id_, **changes))
+
+
+def provisional(**changes: Any) -> TriagedEvent:
+    """A small model's unsure answer about a ticket."""
+    unsure: dict[str, Any] = {
+        "domain": "tickets",
+        "tenant": "acme",
+        "source": "chat",
+        "status": "provisional",
+        "labels": {
+            "queue": Label(value="top_up", confidence=0.4, abstained=True),
+            "priority": Label(value="low", confidence=0.9),
+        },
+        "queue": "top_up",
+        "reasons": ["estimated risk 0.6000 on queue is not below the threshold 0.1000"],
+        "origin": Origin(topic="triage.tickets.v1", partition=1, offset=7),
+    }
+    return triaged("t-1", **unsure | changes)
+
+
+def unsure(**changes: Any) -> Case:
     """The same with its event."""
     event = Event(id="t-1", kind="ticket", text="my top-up is gone", attributes={"channel": "chat"}, tenant="acme")
     return Case(event=event, triaged=provisional(**changes))

@@ -14,7 +14,8 @@ from streams.lane import Held, Lane
 from streams.ledger import Ledger, Partition, Ticket
 from streams.metrics import Metrics
 from streams.topics import Topics
-from tests.doubles import INPUT, FakeDelivery, acknowledged, case, incoming, triaged
+from tests.doubles import INPUT, FakeDelivery, acknowledged, incoming
+from tests.records import case, triaged
 
 P = Partition(INPUT, 0)
 

@@ -7,12 +7,12 @@ from agents.enrich import enrich
 from agents.outcomes import DeadLettered, Reviewed
 from schemas.codec import encode
 from schemas.triaged import Timing
-from tests.records import case, record
+from tests.records import record, unsure
 
 
 async def test_a_case_ends_in_review() -> None:
     """An escalated event without a later revision would stay provisional for ever: nobody would look at it."""
-    given = case()
+    given = unsure()
     (outcome,) = await enrich([record(given, topic="triage.enrichment.v1")])
     assert isinstance(outcome, Reviewed)
     triaged = outcome.case.triaged
@@ -27,7 +27,7 @@ async def test_a_case_ends_in_review() -> None:
 
 async def test_time_counts_from_the_event() -> None:
     """Latency measured from the enrichment topic would hide the time the event has waited already."""
-    given = case()
+    given = unsure()
     (outcome,) = await enrich([record(given)])
     assert isinstance(outcome, Reviewed)
     timing = outcome.case.triaged.timing
@@ -38,10 +38,10 @@ async def test_time_counts_from_the_event() -> None:
 
 async def test_a_redelivered_case_ends_the_same() -> None:
     """A revision that counted up with every redelivery would never settle."""
-    first, again = await enrich([record(case(), offset=1), record(case(), offset=1)])
+    first, again = await enrich([record(unsure(), offset=1), record(unsure(), offset=1)])
     assert isinstance(first, Reviewed)
     assert isinstance(again, Reviewed)
-    timeless = [msgspec.structs.replace(one.case.triaged, timing=case().triaged.timing) for one in (first, again)]
+    timeless = [msgspec.structs.replace(one.case.triaged, timing=unsure().triaged.timing) for one in (first, again)]
     assert timeless[0] == timeless[1]
 
 
@@ -52,20 +52,23 @@ async def test_a_redelivered_case_ends_the_same() -> None:
         (b"\x00\xff", "decode"),
         (b"{}", "validate"),
         (b"[]", "validate"),
-        (encode(case()).replace(b'"provisional"', b'"perhaps"'), "validate"),
-        (encode(case()).replace(b'"queue":"top_up"', b'"queue":7'), "validate"),
-        (case(revision=-1), "validate"),
-        (case(revision=2**64 - 1), "validate"),
-        (case(timing=Timing(received_at="yesterday", triaged_at="", inference_s=0.0, total_s=0.0)), "validate"),
+        (encode(unsure()).replace(b'"provisional"', b'"perhaps"'), "validate"),
+        (encode(unsure()).replace(b'"queue":"top_up"', b'"queue":7'), "validate"),
+        (unsure(revision=-1), "validate"),
+        (unsure(revision=2**64 - 1), "validate"),
         (
-            case(timing=Timing(received_at="0001-01-01T00:00:00+23:59", triaged_at="", inference_s=0.0, total_s=0.0)),
+            unsure(timing=Timing(received_at="yesterday", triaged_at="", inference_s=0.0, total_s=0.0)),
+            "validate",
+        ),
+        (
+            unsure(timing=Timing(received_at="0001-01-01T00:00:00+23:59", triaged_at="", inference_s=0.0, total_s=0.0)),
             "validate",
         ),
     ],
 )
 async def test_what_is_no_case_is_a_dead_letter(value: object, stage: str) -> None:
     """Anyone may write to the topic: an exception here would stop the worker at the same record again and again."""
-    bad, good = await enrich([record(value), record(case(), offset=1)])
+    bad, good = await enrich([record(value), record(unsure(), offset=1)])
     assert isinstance(bad, DeadLettered)
     assert (bad.stage, bad.error, bad.disposition) == (stage, "InvalidEvent", "poison")
     assert "\n" not in bad.message

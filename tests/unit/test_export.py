@@ -7,34 +7,16 @@ import msgspec
 import orjson
 import pytest
 
-from schemas.event import Event, Origin
 from schemas.export import export
-from schemas.triaged import CalibrationInfo, Case, Label, ModelInfo, Timing, TriagedEvent, Verdict
+from schemas.triaged import Verdict
+from tests.records import case
 
-EVENT = Event(id="a-1", kind="alert", text="x", event={"a": 1})
-TRIAGED = TriagedEvent(
-    id="a-1",
-    domain="alerts",
-    tenant="default",
-    source=None,
-    revision=0,
-    status="final",
-    decided_by="slm",
-    labels={"queue": Label(value="endpoint", confidence=0.99)},
-    queue="endpoint",
-    reasons=["accepted"],
-    model=ModelInfo(name="m", digest="d", compute_type="int8"),
-    calibration=CalibrationInfo(alpha=0.02, delta=0.1, n=1000, threshold=0.1, digest="d"),
-    enrichment=None,
-    cost_usd=0.0,
-    timing=Timing(received_at="2026-01-02T03:04:05Z", triaged_at="2026-01-02T03:04:05Z", inference_s=0.0, total_s=0.0),
-    origin=Origin(topic="triage.alerts.v1", partition=0, offset=0),
-)
+CASE = case("a-1")
 SAMPLES: dict[str, msgspec.Struct] = {
-    "event": EVENT,
-    "triaged_event": TRIAGED,
-    "case": Case(event=EVENT, triaged=TRIAGED),
-    "verdict": Verdict(triaged=TRIAGED, labels={"queue": "cloud"}, by="kim"),
+    "event": CASE.event,
+    "triaged_event": CASE.triaged,
+    "case": CASE,
+    "verdict": Verdict(triaged=CASE.triaged, labels={"queue": "cloud"}, by="kim"),
 }
 
 

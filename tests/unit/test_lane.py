@@ -13,7 +13,8 @@ from streams.lane import MAX_BLAMED_IN_A_ROW, Held, Lane
 from streams.ledger import Ledger, Partition
 from streams.metrics import Metrics
 from streams.topics import Topics
-from tests.doubles import INPUT, FakeDelivery, case, incoming, text, triaged
+from tests.doubles import INPUT, FakeDelivery, incoming, text
+from tests.records import case, triaged
 
 P = Partition(INPUT, 0)
 TOPICS = Topics("triage")

@@ -8,7 +8,8 @@ from agents.outcomes import DeadLettered, Escalated, Outcome, Reviewed, Triaged
 from schemas.triaged import Label
 from streams.ledger import Partition
 from streams.metrics import RECENT_EVENTS, Metrics
-from tests.doubles import case, incoming, triaged
+from tests.doubles import incoming
+from tests.records import case, triaged
 
 CONTRACT = {
     "triage_events": ["domain", "outcome"],

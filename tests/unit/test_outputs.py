@@ -8,7 +8,8 @@ from schemas.codec import decode
 from schemas.triaged import Case, TriagedEvent
 from streams.outputs import MAX_MESSAGE_CHARS, attempt, dead_letter, records
 from streams.topics import Topics
-from tests.doubles import INPUT, case, incoming, text, triaged
+from tests.doubles import INPUT, incoming, text
+from tests.records import case, triaged
 
 TOPICS = Topics("triage")
 LETTER = DeadLettered("decode", "InvalidEvent", "not JSON; send JSON")

@@ -9,7 +9,7 @@ import ctranslate2
 
 from inference.artifact import DEFAULT_MODEL, load_artifact
 from inference.classifier import Classifier
-from inference.tokenizer import Tokenizer
+from inference.encoder import open_tokenizer
 from inference.view import read
 from schemas.event import Domain, Event
 
@@ -18,11 +18,11 @@ BATCH = 32
 
 async def batched_rate(events: Sequence[tuple[Domain, Event]], classifier: Classifier) -> float:
     """Events per second through the classifier: tokenizer, sorted batches, heads, calibration."""
-    texts: dict[Domain, list[str]] = defaultdict(list)
+    of_domain: dict[Domain, list[Event]] = defaultdict(list)
     for domain, event in events:
-        texts[domain].append(read(event))
+        of_domain[domain].append(event)
     started_s = time.perf_counter()
-    await asyncio.gather(*(classifier.classify(domain, some) for domain, some in texts.items()))
+    await asyncio.gather(*(classifier.classify(domain, some) for domain, some in of_domain.items()))
     return len(events) / (time.perf_counter() - started_s)
 
 
@@ -30,13 +30,7 @@ def naive_rate(events: Sequence[tuple[Domain, Event]]) -> float:
     """The same encoder as people first write it: batches of 32 in arrival order, both cores in one replica."""
     artifact = load_artifact(DEFAULT_MODEL)
     spec = artifact.manifest.encoder
-    tokenizer = Tokenizer(
-        artifact.file("sentencepiece.model"),
-        max_tokens=spec.max_tokens,
-        vocab_size=spec.vocab_size,
-        prefix_ids=spec.prefix_ids,
-        suffix_ids=spec.suffix_ids,
-    )
+    tokenizer = open_tokenizer(artifact.directory, spec)
     encoder = ctranslate2.Encoder(str(artifact.directory), compute_type=spec.compute_type)
     texts = [read(event) for _, event in events]
     started_s = time.perf_counter()

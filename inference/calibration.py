@@ -31,10 +31,16 @@ GRID: tuple[float, ...] = tuple(float(value) for value in np.round(np.geomspace(
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """Rows of one half: `confidence` (n, axes) in [0, 1], `correct` (n, axes) as 1, 0 or -1 where there is no label."""
+    """Rows of one half.
 
-    confidence: Floats
+    `doubt` (n, axes) in [0, 1] is one minus the confidence an axis was decided with, 1.0 where a guard refused the
+    event; `correct` (n, axes) is 1, 0 or -1 where there is no label; `tenant` (n,) indexes the sample's tenants, -1
+    where there is none.
+    """
+
+    doubt: Floats
     correct: Flags
+    tenant: npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,16 @@ class Sample:
     axes: tuple[str, ...]
     tuning: Half
     testing: Half
+    tenants: tuple[str, ...] = ()
+
+    def of(self, tenant: str) -> "Sample":
+        """The rows of one tenant."""
+        wanted = self.tenants.index(tenant)
+        tuning, testing = (
+            Half(*(column[half.tenant == wanted] for column in (half.doubt, half.correct, half.tenant)))
+            for half in (self.tuning, self.testing)
+        )
+        return Sample(self.axes, tuning, testing, self.tenants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +80,12 @@ class Promise:
     reason: str
 
 
-def risk(confidences: Sequence[float]) -> float:
+def risk(doubts: Sequence[float]) -> float:
     """An upper bound on the probability that any of these axes is wrong: the union bound over their doubts.
 
-    Rounded to the decimals confidences have, so that comparing with a threshold never hangs on the last bit.
+    Rounded to the decimals doubts have, so that comparing with a threshold never hangs on the last bit.
     """
-    return round(min(1.0, sum(1.0 - confidence for confidence in confidences)), DECIMALS)
+    return round(min(1.0, sum(doubts)), DECIMALS)
 
 
 def calibrate(sample: Sample, deciding: Sequence[str], alpha: float, delta: float) -> Promise:
@@ -164,7 +180,7 @@ def _decisions(half: Half, columns: list[int]) -> tuple[Floats, npt.NDArray[np.b
     """Risk and wrongness of the rows that have a label on every deciding axis."""
     correct = half.correct[:, columns]
     labelled = (correct != UNLABELLED).all(axis=1)
-    risks = np.asarray([risk(row) for row in half.confidence[labelled][:, columns].tolist()], dtype=np.float64)
+    risks = np.asarray([risk(row) for row in half.doubt[labelled][:, columns].tolist()], dtype=np.float64)
     return risks, (correct[labelled] == 0).any(axis=1)
 
 
@@ -211,6 +227,6 @@ def _why_not(risks: Floats, wrong: npt.NDArray[np.bool_], threshold: float, alph
 def _digest(sample: Sample, deciding: Sequence[str], alpha: float, delta: float) -> str:
     digest = hashlib.sha256(repr((sample.axes, tuple(deciding), alpha, delta, GRID)).encode())
     for half in (sample.tuning, sample.testing):
-        digest.update(np.ascontiguousarray(half.confidence).tobytes())
+        digest.update(np.ascontiguousarray(half.doubt).tobytes())
         digest.update(np.ascontiguousarray(half.correct).tobytes())
     return digest.hexdigest()

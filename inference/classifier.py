@@ -1,4 +1,4 @@
-"""Texts in, calibrated decisions out: tokenizer, engine, heads and the acceptance promise behind one interface."""
+"""Events in, calibrated decisions out: reading, engine, heads and the acceptance promise behind one interface."""
 
 import asyncio
 import logging
@@ -12,14 +12,15 @@ import numpy as np
 
 from inference.artifact import DEFAULT_MODEL, Artifact, load_artifact
 from inference.batching import DEFAULT_MAX_BATCH_TOKENS
-from inference.calibration import Floats, Promise, calibrate, risk
-from inference.encoder import Encoder, open_encoder
+from inference.calibration import DECIMALS, Floats, Promise, Sample, calibrate, risk
+from inference.encoder import Encoder, open_encoder, open_tokenizer
 from inference.engine import DEFAULT_MAX_WAITING, Engine
 from inference.errors import ModelError
-from inference.heads import Heads, load_samples
+from inference.heads import Heads, calibrated, load_samples
+from inference.lexical import Features
 from inference.threads import Threads, choose_threads
-from inference.tokenizer import Tokenizer
-from schemas.event import DOMAINS, Domain
+from inference.view import read
+from schemas.event import DOMAINS, Domain, Event
 from schemas.triaged import Alternative, CalibrationInfo, Label, ModelInfo
 
 log = logging.getLogger(__name__)
@@ -38,48 +39,64 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The small model's answer for one text.
+    """The small model's answer for one event.
 
-    `risk` bounds the probability that any deciding axis is wrong; the text is accepted when it is below the
-    domain's calibrated threshold. `escalation` is the metric label of why it was not (``risk``, ``unfamiliar`` or
-    ``uncalibrated``), empty when it was. `inference_s` is the wall time of the call that carried it.
+    `risk` bounds the probability that any deciding axis is wrong; the event is accepted when it is below the
+    threshold calibrated for its domain or tenant. `escalation` is the metric label of why it was not (``risk``,
+    ``unfamiliar`` or ``uncalibrated``), empty when it was. `novelty`, in [0, 1), says how unlike the training rows
+    it is: from 0.5 on it is never accepted. `inference_s` is the wall time of the call that carried it.
     """
 
     labels: dict[str, Label]
     risk: float
+    novelty: float
     accepted: bool
     reason: str
     escalation: str
     inference_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What is read of an event before the encoder sees it."""
+
+    ids: list[int]
+    features: Features
+    pieces_per_word: float
+
+
 class _Judge:
-    """Acceptance in one domain: the promise over the deciding axes, and one an axis for saying it abstains."""
+    """Acceptance in one domain: the promise over the deciding axes, and one an axis for saying it abstains.
+
+    A tenant whose own calibration rows support the promise is judged by them, any other by all rows together.
+    """
 
     def __init__(self, artifact: Artifact, domain: Domain, terms: Terms) -> None:
-        if domain not in artifact.manifest.domains:
-            raise ModelError(f"the model in {artifact.directory} has no heads for {domain}; train it on such events")
-        if "queue" not in artifact.manifest.domains[domain].axes:
-            raise ModelError(
-                f"the model in {artifact.directory} names no queue for {domain}; train it on rows with one"
-            )
         sample = load_samples(artifact)[domain]
         try:
             self.promise = calibrate(sample, terms.deciding, terms.alpha, terms.delta)
         except ValueError as error:
             raise ModelError(f"domains.{domain}: {error}") from None
         self.deciding = tuple(terms.deciding)
-        self._max_pieces_per_word = artifact.manifest.domains[domain].max_pieces_per_word
-        self.axis_promises: dict[str, Promise] = {
-            axis: calibrate(sample, [axis], terms.alpha, terms.delta) for axis in sample.axes
-        }
+        self._calibration = artifact.calibration.domains[domain]
+        self.tenants = _tenant_promises(sample, terms)
+        self._axes = {axis: calibrate(sample, [axis], terms.alpha, terms.delta).threshold for axis in sample.axes}
         if self.promise.reason:
             log.warning("%s: %s", domain, self.promise.reason)
 
-    def decide(self, labels: dict[str, Label], pieces_per_word: float, inference_s: float) -> Decision:
-        what, threshold = " and ".join(self.deciding), self.promise.threshold
-        doubt = round(risk([labels[axis].confidence for axis in self.deciding]), 6)
-        if self.unfamiliar(pieces_per_word):
+    def promise_for(self, tenant: str) -> Promise:
+        return self.tenants.get(tenant, self.promise)
+
+    def novelty(self, pieces_per_word: float, distance: float) -> float:
+        """The worse of the two guards as limit-relative odds: 0.5 exactly at a limit."""
+        limits = self._calibration
+        ratio = max(pieces_per_word / limits.max_pieces_per_word, distance / limits.max_distance)
+        return round(1.0 - 1.0 / (1.0 + ratio), DECIMALS)
+
+    def decide(self, labels: dict[str, Label], tenant: str, novelty: float, inference_s: float) -> Decision:
+        what, threshold = " and ".join(self.deciding), self.promise_for(tenant).threshold
+        doubt = risk([1.0 - labels[axis].confidence for axis in self.deciding])
+        if unfamiliar(novelty):
             reason, escalation = "the text reads unlike the training rows, perhaps another language", "unfamiliar"
             doubt = 1.0
         elif not threshold:
@@ -89,38 +106,34 @@ class _Judge:
         else:
             reason = f"estimated risk {doubt:.4f} on {what} is not below the threshold {threshold:.4f}"
             escalation = "risk"
-        return Decision(labels, doubt, not escalation, reason, escalation, inference_s)
+        return Decision(labels, doubt, novelty, not escalation, reason, escalation, inference_s)
 
-    def unfamiliar(self, pieces_per_word: float) -> bool:
-        return pieces_per_word > self._max_pieces_per_word
-
-    def label(self, axis: str, names: Sequence[str], probabilities: Floats, *, unfamiliar: bool) -> Label:
+    def label(self, axis: str, names: Sequence[str], probabilities: Floats, novelty: float) -> Label:
         order = np.argsort(-probabilities, kind="stable")[: ALTERNATIVES + 1]
         best, *others = ((names[i], float(probabilities[i])) for i in order)
         return Label(
             value=best[0],
             confidence=best[1],
             alternatives=[Alternative(value=value, confidence=confidence) for value, confidence in others],
-            abstained=unfamiliar or not risk([best[1]]) < self.axis_promises[axis].threshold,
+            abstained=unfamiliar(novelty) or not risk([1.0 - best[1]]) < self._axes[axis],
         )
+
+
+def unfamiliar(novelty: float) -> bool:
+    """Whether an event is too unlike the training rows to be accepted, however sure the heads are."""
+    return novelty > 0.5  # noqa: PLR2004 - where novelty puts the limits
 
 
 class Classifier:
-    """Classifies texts of any domain of one model, for any number of concurrent callers."""
+    """Classifies events of any domain of one model, for any number of concurrent callers."""
 
     def __init__(self, artifact: Artifact, engine: Engine, encoder: Encoder, terms: Mapping[Domain, Terms]) -> None:
         manifest = artifact.manifest
-        spec = manifest.encoder
+        self.domains = tuple(domain for domain in DOMAINS if domain in manifest.domains)
         self._engine = engine
-        self._heads = Heads.load(artifact)
-        self._judges = {domain: _Judge(artifact, domain, terms.get(domain, Terms())) for domain in DOMAINS}
-        self._tokenizer = Tokenizer(
-            artifact.file("sentencepiece.model"),
-            max_tokens=spec.max_tokens,
-            vocab_size=spec.vocab_size,
-            prefix_ids=spec.prefix_ids,
-            suffix_ids=spec.suffix_ids,
-        )
+        self._heads = {domain: Heads.load(artifact, domain) for domain in self.domains}
+        self._judges = {domain: _Judge(artifact, domain, terms.get(domain, Terms())) for domain in self.domains}
+        self._tokenizer = open_tokenizer(artifact.directory, manifest.encoder)
         self.artifact = artifact
         self.model = ModelInfo(name=manifest.name, digest=artifact.digest, compute_type=encoder.compute_type)
 
@@ -137,7 +150,7 @@ class Classifier:
         """Load a model directory (default: the shipped one); without `threads` a short self-test chooses them.
 
         Raises:
-            ModelError: the directory is missing, damaged, or cannot serve what `terms` ask.
+            ModelError: the directory is missing, damaged, not calibrated, or cannot serve what `terms` ask.
         """
         artifact = load_artifact(path or DEFAULT_MODEL)
         chosen = threads or choose_threads(artifact)
@@ -146,9 +159,9 @@ class Classifier:
         engine = Engine(encoder, max_batch_tokens=max_batch_tokens, max_waiting=max_waiting)
         return cls(artifact, engine, encoder, terms or {})
 
-    def calibration(self, domain: Domain) -> CalibrationInfo:
-        """The promise in force for a domain."""
-        promise = self.promise(domain)
+    def calibration(self, domain: Domain, tenant: str = "") -> CalibrationInfo:
+        """The promise in force for a tenant of a domain."""
+        promise = self._judge(domain).promise_for(tenant)
         return CalibrationInfo(
             alpha=promise.alpha,
             delta=promise.delta,
@@ -159,41 +172,70 @@ class Classifier:
 
     def promise(self, domain: Domain) -> Promise:
         """The promise in force for a domain, with the coverage it had on the calibration sample."""
-        return self._judges[domain].promise
+        return self._judge(domain).promise
+
+    def queue_axis(self, domain: Domain) -> str:
+        """The axis whose value is an event's queue: ``queue``, or for a model without one the first that decides."""
+        judge = self._judge(domain)
+        return "queue" if "queue" in self._heads[domain].labels else judge.deciding[0]
 
     def usual_queues(self) -> dict[Domain, dict[str, float]]:
         """For each domain the share of each queue among the model's answers on its calibration sample."""
-        axes = {domain: self.artifact.manifest.domains[domain].axes.get("queue") for domain in DOMAINS}
-        return {domain: dict(zip(queue.labels, queue.shares, strict=True)) for domain, queue in axes.items() if queue}
+        usual = {}
+        for domain in self.domains:
+            axis = self.queue_axis(domain)
+            shares = self.artifact.calibration.domains[domain].axes[axis].shares
+            usual[domain] = dict(zip(self._heads[domain].labels[axis], shares, strict=True))
+        return usual
 
-    async def classify(self, domain: Domain, texts: Sequence[str]) -> list[Decision]:
-        """Decide each text, in order.
+    async def classify(self, domain: Domain, events: Sequence[Event]) -> list[Decision]:
+        """Decide each event, in order.
 
         Raises:
             EngineClosed: the classifier was closed meanwhile.
-            InferenceError: the model failed on these texts.
+            InferenceError: the model failed on these events, or was not trained on such.
         """
-        if not texts:
+        if not events:
             return []
+        judge = self._judge(domain)
         started_s = time.perf_counter()
-        ids, pieces_per_word = await asyncio.to_thread(self._tokenizer.encode_counted, texts)
-        probabilities = self._heads.predict(domain, await self._engine.embed(ids))
+        readings = await asyncio.to_thread(self._read, domain, events)
+        vectors = await self._engine.embed([reading.ids for reading in readings])
+        opinions = await asyncio.to_thread(
+            self._heads[domain].opine, vectors, [reading.features for reading in readings]
+        )
+        probabilities = calibrated(opinions, self.artifact.calibration.domains[domain].axes)
         elapsed_s = time.perf_counter() - started_s
-        return [
-            self._decide(domain, {axis: rows[row] for axis, rows in probabilities.items()}, density, elapsed_s)
-            for row, density in enumerate(pieces_per_word)
-        ]
+        decisions = []
+        for row, event in enumerate(events):
+            novelty = judge.novelty(readings[row].pieces_per_word, float(opinions.distance[row]))
+            labels = {
+                axis: judge.label(axis, names, probabilities[axis][row], novelty)
+                for axis, names in self._heads[domain].labels.items()
+            }
+            decisions.append(judge.decide(labels, event.tenant, novelty, elapsed_s))
+        return decisions
 
     async def close(self) -> None:
         """Fail waiting callers and release the threads."""
         await self._engine.close()
 
-    def _decide(
-        self, domain: Domain, probabilities: Mapping[str, Floats], pieces_per_word: float, inference_s: float
-    ) -> Decision:
-        judge, names = self._judges[domain], self._heads.labels(domain)
-        unfamiliar = judge.unfamiliar(pieces_per_word)
-        labels = {
-            axis: judge.label(axis, names[axis], each, unfamiliar=unfamiliar) for axis, each in probabilities.items()
-        }
-        return judge.decide(labels, pieces_per_word, inference_s)
+    def _judge(self, domain: Domain) -> _Judge:
+        if domain not in self._judges:
+            raise ModelError(f"the model in {self.artifact.directory} has no heads for {domain}; train it on such rows")
+        return self._judges[domain]
+
+    def _read(self, domain: Domain, events: Sequence[Event]) -> list[_Reading]:
+        lexicon = self._heads[domain].lexicon
+        ids, pieces_per_word = self._tokenizer.encode_counted([read(event) for event in events])
+        return [
+            _Reading(own, lexicon.read(event), density)
+            for own, event, density in zip(ids, events, pieces_per_word, strict=True)
+        ]
+
+
+def _tenant_promises(sample: Sample, terms: Terms) -> dict[str, Promise]:
+    promises = {
+        tenant: calibrate(sample.of(tenant), terms.deciding, terms.alpha, terms.delta) for tenant in sample.tenants
+    }
+    return {tenant: promise for tenant, promise in promises.items() if promise.threshold}

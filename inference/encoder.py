@@ -9,9 +9,10 @@ import ctranslate2
 import numpy as np
 import numpy.typing as npt
 
-from inference.artifact import Artifact
+from inference.artifact import Artifact, EncoderSpec
 from inference.batching import DEFAULT_MAX_BATCH_TOKENS, plan
 from inference.errors import InferenceError, InvalidTokens, ModelError
+from inference.tokenizer import Tokenizer
 
 Pooling = Literal["mean", "cls"]
 Vectors = npt.NDArray[np.float32]
@@ -112,9 +113,15 @@ class Encoder:
 
 def open_encoder(artifact: Artifact, *, replicas: int, threads_per_replica: int) -> Encoder:
     """The encoder of a verified model directory, on that many threads."""
-    spec = artifact.manifest.encoder
+    return start_encoder(
+        artifact.directory, artifact.manifest.encoder, replicas=replicas, threads_per_replica=threads_per_replica
+    )
+
+
+def start_encoder(directory: Path, spec: EncoderSpec, *, replicas: int = 2, threads_per_replica: int = 1) -> Encoder:
+    """The encoder in a directory that need not hold a whole model yet."""
     return Encoder(
-        artifact.directory,
+        directory,
         width=spec.width,
         vocab_size=spec.vocab_size,
         pad_id=spec.pad_id,
@@ -122,4 +129,15 @@ def open_encoder(artifact: Artifact, *, replicas: int, threads_per_replica: int)
         replicas=replicas,
         threads_per_replica=threads_per_replica,
         compute_type=spec.compute_type,
+    )
+
+
+def open_tokenizer(directory: Path, spec: EncoderSpec) -> Tokenizer:
+    """The tokenizer of a model directory."""
+    return Tokenizer(
+        directory / "sentencepiece.model",
+        max_tokens=spec.max_tokens,
+        vocab_size=spec.vocab_size,
+        prefix_ids=spec.prefix_ids,
+        suffix_ids=spec.suffix_ids,
     )

@@ -1,79 +1,138 @@
-"""Linear heads on the encoder's vectors: calibrated probabilities for every axis of a domain. NumPy only."""
+"""Two opinions an axis, and what they say together: calibrated probabilities. NumPy only.
 
-from collections.abc import Mapping
+The encoder's head reads meaning, the lexical one exact tokens. Their logits are added in the shares, and divided by the
+temperature, that calibration found best; unlike experts help most on what neither has seen.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from inference.artifact import Artifact, AxisSpec
-from inference.calibration import DECIMALS, Floats, Half, Sample, softmax
+from inference.artifact import (
+    CALIBRATION_ROWS_FILE,
+    HEADS_FILE,
+    Artifact,
+    AxisCalibration,
+    DomainSpec,
+    Manifest,
+    read_tensors,
+)
+from inference.calibration import DECIMALS, Flags, Floats, Half, Sample, softmax
 from inference.errors import ModelError
+from inference.lexical import Features, Lexicon
+from inference.novelty import Centres
 
-HEADS_FILE = "heads.safetensors"
-CALIBRATION_FILE = "calibration.safetensors"
 HALVES = ("tuning", "testing")
+
+Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """One axis: `weight` (labels, width) and `bias` (labels) in float64, applied to a vector of length one."""
+    """One axis of the encoder: `weight` (labels, width) and `bias` (labels) in float64, for a vector of length one."""
 
     labels: tuple[str, ...]
     weight: Floats
     bias: Floats
-    temperature: float
 
     def logits(self, vector: Floats) -> Floats:
         """Scores of one vector, shape (labels,). No BLAS: its sums depend on shape and threads, these do not."""
         return np.asarray(np.einsum("lw,w->l", self.weight, vector) + self.bias, dtype=np.float64)
 
 
-class Heads:
-    """The heads of every domain of a model.
+@dataclass(frozen=True, slots=True)
+class Opinions:
+    """What is said of n events before calibration: logits (n, labels) an axis, and the distances (n,) to the training.
 
-    A row's probabilities depend on that row alone: each is computed by itself in float64 and rounded to six
-    decimals, so an event gets the same confidence alone and in any batch.
+    `lexical` lacks the axes that only the encoder decides.
     """
 
-    def __init__(self, heads: Mapping[str, Mapping[str, Head]]) -> None:
-        self._heads = {domain: dict(axes) for domain, axes in heads.items()}
+    encoder: dict[str, Floats]
+    lexical: dict[str, Floats]
+    distance: Floats
+
+
+class Heads:
+    """The heads of one domain.
+
+    What is said of an event depends on that event alone: each is computed by itself and rounded, so it gets the same
+    confidence alone and in any batch.
+    """
+
+    def __init__(self, heads: Mapping[str, Head], lexicon: Lexicon, centres: Centres) -> None:
+        self._heads = dict(heads)
+        self.lexicon = lexicon
+        self.centres = centres
 
     @classmethod
-    def load(cls, artifact: Artifact) -> Self:
-        """Read the heads of a model directory.
+    def load(cls, artifact: Artifact, domain: str) -> Self:
+        """Read the heads of a domain from a model directory.
 
         Raises:
             ModelError: an array is missing or does not have the manifest's shape.
         """
-        tensors = artifact.tensors(HEADS_FILE)
-        width = artifact.manifest.encoder.width
+        return cls.of(artifact.directory, artifact.manifest, domain)
+
+    @classmethod
+    def of(cls, directory: Path, manifest: Manifest, domain: str) -> Self:
+        """The same from a directory that is not calibrated yet."""
+        tensors = read_tensors(directory / HEADS_FILE)
+        spec, width = manifest.domains[domain], manifest.encoder.width
         try:
-            return cls(
-                {
-                    domain: {axis: _head(tensors, f"{domain}.{axis}", spec, width) for axis, spec in one.axes.items()}
-                    for domain, one in artifact.manifest.domains.items()
-                }
-            )
+            heads = {axis: _head(tensors, f"{domain}.{axis}", one.labels, width) for axis, one in spec.axes.items()}
+            lexicon = Lexicon.load(tensors, domain, lexical_labels(spec))
+            centres = Centres(tensors[f"{domain}.centres"])
         except KeyError as error:
-            raise ModelError(f"{artifact.file(HEADS_FILE)} lacks {error}; train the model again") from None
+            raise ModelError(f"{directory / HEADS_FILE} lacks {error}; train the model again") from None
+        if centres.vectors.ndim != 2 or centres.vectors.shape[1] != width:  # noqa: PLR2004 - centres times width
+            raise ModelError(f"the centres of {domain} do not have the encoder's width; train the model again")
+        return cls(heads, lexicon, centres)
 
-    def labels(self, domain: str) -> dict[str, tuple[str, ...]]:
+    @property
+    def labels(self) -> dict[str, tuple[str, ...]]:
         """The labels of each axis, in the order of the probabilities."""
-        return {axis: head.labels for axis, head in self._heads[domain].items()}
+        return {axis: head.labels for axis, head in self._heads.items()}
 
-    def predict(self, domain: str, embeddings: npt.NDArray[np.float32]) -> dict[str, Floats]:
-        """Calibrated probabilities.
+    def arrays(self) -> dict[str, tuple[Vectors, Vectors]]:
+        """Weight and bias of each axis as they are shipped, in float32."""
+        return {axis: (one.weight.astype(np.float32), one.bias.astype(np.float32)) for axis, one in self._heads.items()}
 
-        `embeddings` has shape (n, width); the answer is an (n, labels) array an axis, rows summing to one within
-        rounding.
-        """
-        vectors = [unit(row) for row in embeddings]
-        return {
-            axis: np.array([_probabilities(head, vector) for vector in vectors]).reshape(-1, len(head.labels))
-            for axis, head in self._heads[domain].items()
-        }
+    def opine(self, vectors: Vectors, features: Sequence[Features]) -> Opinions:
+        """Opinions on n events from their embeddings (n, width) and their lexical features."""
+        units = [unit(vector) for vector in vectors]
+        lexical = _stacked([self.lexicon.logits(one) for one in features], len(self.lexicon.bias))
+        return Opinions(
+            encoder={
+                axis: _stacked([head.logits(vector) for vector in units], len(head.labels))
+                for axis, head in self._heads.items()
+            },
+            lexical={axis: lexical[:, columns] for axis, columns in self.lexicon.columns.items()},
+            distance=np.array([self.centres.distance(vector) for vector in units], dtype=np.float64),
+        )
+
+
+def calibrated(opinions: Opinions, axes: Mapping[str, AxisCalibration]) -> dict[str, Floats]:
+    """Probabilities (n, labels) an axis, rows summing to one within rounding to six decimals."""
+    return {
+        axis: np.round(softmax(mixed(opinions, axis, one.lexical_share), one.temperature), DECIMALS)
+        for axis, one in axes.items()
+    }
+
+
+def mixed(opinions: Opinions, axis: str, lexical_share: float) -> Floats:
+    """The logits of both opinions on an axis in their shares."""
+    if axis not in opinions.lexical:
+        return opinions.encoder[axis]
+    return (1 - lexical_share) * opinions.encoder[axis] + lexical_share * opinions.lexical[axis]
+
+
+def lexical_labels(spec: DomainSpec) -> dict[str, list[str]]:
+    """The labels of the axes that have a lexical head, in the order of its columns."""
+    return {axis: one.labels for axis, one in spec.axes.items() if one.lexical}
 
 
 def unit(vector: npt.NDArray[np.float32]) -> Floats:
@@ -89,30 +148,38 @@ def load_samples(artifact: Artifact) -> dict[str, Sample]:
     Raises:
         ModelError: an array is missing or does not have one column per axis.
     """
-    tensors = artifact.tensors(CALIBRATION_FILE)
+    tensors = artifact.tensors(CALIBRATION_ROWS_FILE)
     try:
-        return {domain: _sample(tensors, domain, tuple(one.axes)) for domain, one in artifact.manifest.domains.items()}
+        return {
+            domain: _sample(tensors, domain, tuple(one.axes), tuple(one.tenants))
+            for domain, one in artifact.calibration.domains.items()
+        }
     except KeyError as error:
-        raise ModelError(f"{artifact.file(CALIBRATION_FILE)} lacks {error}; train the model again") from None
+        raise ModelError(f"{artifact.file(CALIBRATION_ROWS_FILE)} lacks {error}; calibrate the model again") from None
 
 
-def _probabilities(head: Head, vector: Floats) -> Floats:
-    return np.round(softmax(head.logits(vector), head.temperature), DECIMALS)
+def _stacked(rows: Sequence[Floats], columns: int) -> Floats:
+    return np.array(rows, dtype=np.float64).reshape(len(rows), columns)
 
 
-def _head(tensors: dict[str, npt.NDArray[np.float32]], name: str, spec: AxisSpec, width: int) -> Head:
+def _head(tensors: Mapping[str, Vectors], name: str, labels: Sequence[str], width: int) -> Head:
     weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
-    if weight.shape != (len(spec.labels), width) or bias.shape != (len(spec.labels),):
+    if weight.shape != (len(labels), width) or bias.shape != (len(labels),):
         raise ModelError(f"the head {name} does not have the manifest's shape; train the model again")
-    return Head(tuple(spec.labels), weight.astype(np.float64), bias.astype(np.float64), spec.temperature)
+    return Head(tuple(labels), weight.astype(np.float64), bias.astype(np.float64))
 
 
-def _sample(tensors: dict[str, npt.NDArray[np.float32]], domain: str, axes: tuple[str, ...]) -> Sample:
+def _sample(
+    tensors: Mapping[str, npt.NDArray[np.float32]], domain: str, axes: tuple[str, ...], tenants: tuple[str, ...]
+) -> Sample:
     halves = []
     for name in HALVES:
-        confidence, correct = tensors[f"{domain}.{name}.confidence"], tensors[f"{domain}.{name}.correct"]
-        if confidence.shape != correct.shape or confidence.shape[1:] != (len(axes),):
-            raise ModelError(f"the calibration rows of {domain} do not have one column an axis; train the model again")
-        # Confidences are shipped in float32: round back to the decimals they were predicted with.
-        halves.append(Half(np.asarray(confidence, np.float64).round(DECIMALS), correct.astype(np.int8)))
-    return Sample(axes, *halves)
+        doubt, correct = tensors[f"{domain}.{name}.doubt"], tensors[f"{domain}.{name}.correct"]
+        tenant = tensors[f"{domain}.{name}.tenant"]
+        if doubt.shape != correct.shape or doubt.shape[1:] != (len(axes),) or tenant.shape != doubt.shape[:1]:
+            raise ModelError(f"the calibration rows of {domain} do not have one column an axis; calibrate again")
+        flags: Flags = correct.astype(np.int8)
+        # Doubts are shipped in float32: round back to the decimals they were computed with.
+        halves.append(Half(np.asarray(doubt, np.float64).round(DECIMALS), flags, tenant.astype(np.int32)))
+    tuning, testing = halves
+    return Sample(axes, tuning, testing, tenants)

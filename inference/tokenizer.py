@@ -47,6 +47,7 @@ class Tokenizer:
         self._suffix = list(suffix_ids)
         self._room = max_tokens - len(self._prefix) - len(self._suffix)
         self.max_chars = max_tokens * CHARS_PER_TOKEN
+        self.unknown_id: int = self._pieces.unk_id()
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """One list of ids a text, in the order given; an empty text is its prefix and suffix."""

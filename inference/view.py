@@ -51,7 +51,7 @@ _RANK = {key: rank for rank, key in enumerate(TELLING)}
 
 def read(event: Event) -> str:
     """The text the encoder is given: pure, bounded, and without control characters; empty if there is nothing."""
-    headline, _, rest = "\n".join(_parts(event)).partition("\n")
+    headline, _, rest = prose(event).partition("\n")
     described = fields(event.event or {}, headline)
     return "\n".join(line for line in (headline, "; ".join(described), " ".join(rest.split())) if line)
 
@@ -60,11 +60,23 @@ def fields(document: dict[str, Any], headline: str = "") -> list[str]:
     """``key value`` of a document's telling leaves, most telling first; more and longer ones without a `headline`."""
     count, length = (MAX_FIELDS, MAX_VALUE_CHARS) if headline else (MAX_FIELDS_ALONE, MAX_VALUE_CHARS_ALONE)
     told: dict[str, int] = {}
-    for _, (path, value) in zip(range(MAX_NODES), _nodes(document, ""), strict=False):
-        key = path.rsplit(".", 1)[-1]
-        if value not in headline and _is_telling(path, key, value):
+    for key, value in leaves(document):
+        if value not in headline:
             told.setdefault(_clean(f"{key} {value[:length]}"), _RANK.get(key.lower(), len(_RANK)))
     return sorted(told, key=lambda field: told[field])[:count]
+
+
+def prose(event: Event) -> str:
+    """Title, text and body, a line each, each once."""
+    return "\n".join(_parts(event))
+
+
+def leaves(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The key and text of every telling leaf of a vendor's document, in its order."""
+    for _, (path, value) in zip(range(MAX_NODES), _nodes(document, ""), strict=False):
+        key = path.rsplit(".", 1)[-1]
+        if value and _is_telling(path, key, value):
+            yield key, value
 
 
 def _parts(event: Event) -> Iterator[str]:

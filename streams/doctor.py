@@ -8,7 +8,7 @@ import openai
 
 from inference.artifact import DEFAULT_MODEL
 from inference.errors import InferenceError
-from schemas.event import DOMAINS
+from schemas.event import KIND_OF_DOMAIN, Event
 from streams import topics
 from streams.config import EndpointSection, Settings
 from streams.errors import BrokerUnreachable
@@ -57,10 +57,11 @@ async def _model(settings: Settings) -> AsyncIterator[Finding]:
     except InferenceError as error:
         yield Finding("model", False, str(error))
         return
-    await classifier.classify("tickets", ["my card was stolen"])
+    for domain in classifier.domains:
+        await classifier.classify(domain, [Event(id="doctor", kind=KIND_OF_DOMAIN[domain], text="card stolen")])
     where = settings.model.path or DEFAULT_MODEL
     yield Finding("model", True, f"{classifier.model.name} ({classifier.model.compute_type}) is whole, in {where}")
-    for domain in DOMAINS:
+    for domain in classifier.domains:
         promise = classifier.promise(domain)
         detail = promise.reason or (
             f"accepts about {promise.coverage:.0%} with at most {promise.alpha:.0%} errors "

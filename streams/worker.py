@@ -9,7 +9,7 @@ from typing import Any
 
 from inference.classifier import Classifier, Terms
 from inference.threads import Threads
-from schemas.event import DOMAINS
+from schemas.event import DOMAINS, Domain
 from streams import topics
 from streams.app import build
 from streams.config import AgentName, Settings
@@ -35,15 +35,17 @@ def open_classifier(settings: Settings) -> Classifier:
     threads = Threads(model.replicas, model.threads_per_replica or 1) if model.replicas else None
     return Classifier.open(
         Path(model.path) if model.path else None,
-        terms={
-            domain: Terms(tuple(section.deciding), section.alpha, section.delta)
-            for domain in DOMAINS
-            for section in (settings.domain(domain),)
-        },
+        terms=terms(settings),
         threads=threads,
         max_batch_tokens=model.max_batch_tokens,
         max_waiting=model.max_waiting,
     )
+
+
+def terms(settings: Settings) -> dict[Domain, Terms]:
+    """What the configuration asks of each domain."""
+    sections = {domain: settings.domain(domain) for domain in DOMAINS}
+    return {domain: Terms(tuple(one.deciding), one.alpha, one.delta) for domain, one in sections.items()}
 
 
 async def wait_for_topics(settings: Settings, patience_s: float = STARTUP_PATIENCE_S) -> None:

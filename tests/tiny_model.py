@@ -5,7 +5,9 @@ about two thirds of the shipped sample events are accepted in either domain, the
 """
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,15 +15,28 @@ import numpy.typing as npt
 import sentencepiece
 from safetensors.numpy import save_file
 
-from inference.artifact import CARD, AxisSpec, DomainSpec, EncoderSpec, load_artifact, write_manifest
-from inference.calibration import Floats, softmax
-from inference.encoder import Encoder, open_encoder
-from inference.heads import CALIBRATION_FILE, HALVES, HEADS_FILE, unit
-from inference.tokenizer import Tokenizer
+from inference.artifact import (
+    CALIBRATION_ROWS_FILE,
+    CARD,
+    HEADS_FILE,
+    AxisCalibration,
+    AxisSpec,
+    DomainCalibration,
+    DomainSpec,
+    EncoderSpec,
+    load_artifact,
+    write_calibration,
+    write_manifest,
+)
+from inference.calibration import DECIMALS, Floats
+from inference.encoder import Encoder, Vectors, open_encoder, open_tokenizer, start_encoder
+from inference.heads import HALVES, Head, Heads, Opinions, calibrated, unit
+from inference.lexical import BUCKETS, Lexicon
+from inference.novelty import Centres
 from inference.training.convert import convert
 from inference.view import VIEW, read
 from schemas.errors import InvalidEvent
-from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Origin
+from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Event, Origin
 from schemas.formats import read_event
 
 SAMPLES = Path(__file__).parents[1] / "streams" / "samples"
@@ -32,6 +47,9 @@ PAD_ID, UNKNOWN_ID, BEGIN_ID, END_ID = range(4)
 COVERAGE = 0.67
 REPEATS = 5
 """The sample texts' confidences stand this often in each half of the calibration rows: a promise needs many rows."""
+
+LEXICAL = ("queue", "severity", "priority")
+"""The axes that have a lexical head beside the encoder's."""
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 
@@ -52,23 +70,23 @@ LABELS: dict[Domain, dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-def sample_texts(domain: Domain) -> list[str]:
-    """What the model reads of the shipped sample events of a domain; the malformed ones are left out."""
+def sample_events(domain: Domain) -> list[Event]:
+    """The shipped sample events of a domain; the malformed ones are left out."""
     lines = (SAMPLES / f"{domain}.ndjson").read_bytes().splitlines()
-    texts = []
+    events = []
     for offset, line in enumerate(lines):
         try:
             event = read_event(line, origin=Origin(topic="samples", offset=offset), kind=KIND_OF_DOMAIN[domain])
         except InvalidEvent:
             continue
-        texts.append(read(event))
-    return texts
+        events.append(event)
+    return events
 
 
 def build_tiny_model(directory: Path, *, seed: int = 0) -> Path:
     """Write a model of two layers of width 32 into `directory`, the same for the same seed; about a second."""
     generator = np.random.default_rng(seed)
-    texts = {domain: sample_texts(domain) for domain in DOMAINS}
+    texts = {domain: [read(event) for event in sample_events(domain)] for domain in DOMAINS}
     source = directory / "source"
     source.mkdir(parents=True)
     vocabulary = _train_pieces([text for domain in DOMAINS for text in texts[domain]], source)
@@ -87,11 +105,12 @@ def build_tiny_model(directory: Path, *, seed: int = 0) -> Path:
         vocab_size=len(vocabulary),
         compute_type="int8",
     )
-    tokenizer, encoder = _open(directory, spec)
+    tokenizer, encoder = open_tokenizer(directory, spec), start_encoder(directory, spec)
     vectors = {domain: encoder.embed(tokenizer.encode(texts[domain])) for domain in DOMAINS}
-    domains = _write_heads(directory, vectors, generator)
+    domains, calibrations = _write_heads(directory, vectors, generator)
     (directory / CARD).write_text("# tiny\n\nRandom weights, for tests only.\n", "utf-8")
     write_manifest(directory, name=f"tiny-{seed}", encoder=spec, domains=domains, training={"seed": seed})
+    write_calibration(directory, calibrations, {"rows": "sample events"})
     return directory
 
 
@@ -166,45 +185,69 @@ def _norm(name: str) -> Arrays:
     return {f"{name}.weight": np.ones(WIDTH, np.float32), f"{name}.bias": np.zeros(WIDTH, np.float32)}
 
 
-def _open(directory: Path, spec: EncoderSpec) -> tuple[Tokenizer, Encoder]:
-    tokenizer = Tokenizer(
-        directory / "sentencepiece.model",
-        max_tokens=spec.max_tokens,
-        vocab_size=spec.vocab_size,
-        prefix_ids=spec.prefix_ids,
-        suffix_ids=spec.suffix_ids,
-    )
-    encoder = Encoder(
-        directory, width=spec.width, vocab_size=spec.vocab_size, pad_id=spec.pad_id, pooling=spec.pooling
-    )  # fmt: skip
-    return tokenizer, encoder
-
-
 def _write_heads(
-    out: Path, vectors: dict[Domain, npt.NDArray[np.float32]], generator: np.random.Generator
-) -> dict[str, DomainSpec]:
-    heads: Arrays = {}
-    rows: dict[str, npt.NDArray[np.float32] | npt.NDArray[np.int8]] = {}
+    out: Path, vectors: dict[Domain, Vectors], generator: np.random.Generator
+) -> tuple[dict[str, DomainSpec], dict[str, DomainCalibration]]:
+    tensors: dict[str, npt.NDArray[Any]] = {}
+    rows: dict[str, npt.NDArray[Any]] = {}
     domains: dict[str, DomainSpec] = {}
+    calibrations: dict[str, DomainCalibration] = {}
     for domain, axes in LABELS.items():
-        units = np.array([unit(vector) for vector in vectors[domain]])
-        confidences, specs = list[Floats](), dict[str, AxisSpec]()
-        for axis, names in axes.items():
-            weight, bias = _head(units, len(names), generator)
-            heads |= {f"{domain}.{axis}.weight": weight, f"{domain}.{axis}.bias": bias}
-            probabilities = softmax(units @ weight.T.astype(np.float64) + bias)
-            confidences.append(probabilities.max(axis=1))
-            shares = np.bincount(probabilities.argmax(axis=1), minlength=len(names)) / len(units)
-            specs[axis] = AxisSpec(labels=list(names), shares=shares.round(6).tolist(), temperature=1.0)
-        domains[domain] = DomainSpec(view=VIEW, max_pieces_per_word=1000.0, axes=specs)
-        confidence = np.tile(np.stack(confidences, axis=1), (REPEATS, 1)).astype(np.float32)
-        # The least confident third is wrong, all others are right: every axis then supports a threshold between.
-        correct = (confidence >= np.quantile(confidence, 1 - COVERAGE, axis=0)).astype(np.int8)
-        for half in HALVES:
-            rows |= {f"{domain}.{half}.confidence": confidence, f"{domain}.{half}.correct": correct}
-    save_file(heads, out / HEADS_FILE)
-    save_file(rows, out / CALIBRATION_FILE)
-    return domains
+        heads = _heads(domain, vectors[domain], generator)
+        for axis, (weight, bias) in heads.arrays().items():
+            tensors |= {f"{domain}.{axis}.weight": weight, f"{domain}.{axis}.bias": bias}
+        lexicon = heads.lexicon
+        tensors |= {
+            f"{domain}.centres": heads.centres.vectors,
+            f"{domain}.lexical.idf": lexicon.idf,
+            f"{domain}.lexical.weights": lexicon.weights,
+            f"{domain}.lexical.scales": lexicon.scales.astype(np.float32),
+            f"{domain}.lexical.bias": lexicon.bias.astype(np.float32),
+        }
+        specs = {axis: AxisSpec(labels=list(names), lexical=axis in LEXICAL) for axis, names in axes.items()}
+        domains[domain] = DomainSpec(view=VIEW, axes=specs)
+        opinions = heads.opine(vectors[domain], [lexicon.read(event) for event in sample_events(domain)])
+        calibrations[domain], halves = _calibrate(opinions, axes)
+        rows |= {f"{domain}.{half}.{name}": array for half in HALVES for name, array in halves.items()}
+    save_file(tensors, out / HEADS_FILE)
+    save_file(rows, out / CALIBRATION_ROWS_FILE)
+    return domains, calibrations
+
+
+def _heads(domain: Domain, vectors: Vectors, generator: np.random.Generator) -> Heads:
+    units = np.array([unit(vector) for vector in vectors])
+    heads = {}
+    for axis, names in LABELS[domain].items():
+        weight, bias = _head(units, len(names), generator)
+        heads[axis] = Head(names, weight.astype(np.float64), bias.astype(np.float64))
+    wanted = {axis: names for axis, names in LABELS[domain].items() if axis in LEXICAL}
+    ends = np.cumsum([0, *(len(names) for names in wanted.values())]).tolist()
+    lexicon = Lexicon(
+        np.ones(BUCKETS, np.float32),
+        generator.integers(-127, 128, (BUCKETS, ends[-1]), dtype=np.int8),
+        np.full(ends[-1], np.float32(0.05)).astype(np.float64),
+        np.zeros(ends[-1]),
+        {axis: slice(*ends[i : i + 2]) for i, axis in enumerate(wanted)},
+    )
+    return Heads(heads, lexicon, Centres(units[:8].astype(np.float32)))
+
+
+def _calibrate(
+    opinions: Opinions, axes: Mapping[str, Sequence[str]]
+) -> tuple[DomainCalibration, dict[str, npt.NDArray[Any]]]:
+    """The least confident third is wrong, all others are right: every axis then supports a threshold between."""
+    mixtures = {axis: AxisCalibration(lexical_share=0.5, temperature=1.0, shares=[]) for axis in axes}
+    doubts = []
+    for axis, probabilities in calibrated(opinions, mixtures).items():
+        counts = np.bincount(probabilities.argmax(axis=1), minlength=len(axes[axis]))
+        shares = (counts / len(probabilities)).round(DECIMALS).tolist()
+        mixtures[axis] = msgspec.structs.replace(mixtures[axis], shares=shares)
+        doubts.append(1.0 - probabilities.max(axis=1))
+    doubt = np.tile(np.stack(doubts, axis=1), (REPEATS, 1)).astype(np.float32)
+    correct = (doubt <= np.quantile(doubt, COVERAGE, axis=0)).astype(np.int8)
+    # Limits no event reaches: nothing is unfamiliar to a model that knows nothing.
+    calibration = DomainCalibration(axes=mixtures, max_pieces_per_word=1000.0, max_distance=1000.0, tenants=[])
+    return calibration, {"doubt": doubt, "correct": correct, "tenant": np.full(len(doubt), -1, np.int32)}
 
 
 def _head(

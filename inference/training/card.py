@@ -1,15 +1,11 @@
 """The model card: what a model was made from, under which licences, what it is worth and where it fails."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
 
-from inference.artifact import EncoderSpec
+from inference.artifact import Artifact
+from inference.evaluation.figures import DomainFigures, Scores
 from inference.training.dataset import Row
-from inference.training.figures import AxisFigures, PromiseFigures
-
-if TYPE_CHECKING:
-    from inference.training.recipe import DomainFigures
 
 ATTRIBUTIONS = {
     "SigmaHQ/sigma": "Detection rules of the Sigma project, https://github.com/SigmaHQ/sigma, by their authors "
@@ -26,6 +22,8 @@ ATTRIBUTIONS = {
     "Encoders). Queue and priority were derived from its intents.",
     "HWU64 (xliuhw/NLU-Evaluation-Data)": "HWU64 (Liu et al., 2019, Benchmarking Natural Language Understanding "
     "Services), https://github.com/xliuhw/NLU-Evaluation-Data. Used as out-of-scope tickets.",
+    "authored": "Written by this project's authors with a large language model's help, from general knowledge of "
+    "products and of how customers write, without sight of any data set; labels are the authors' opinion.",
 }
 
 LICENCES = {
@@ -34,12 +32,12 @@ LICENCES = {
 }
 
 LIMITS = """\
-- English only. A text in another language, of random characters or of nothing at all falls into many more pieces per
-  word than the training rows did; beyond the 99th percentile of theirs it is never accepted, whatever the confidence
-  says (a German report of a stolen card has 0.99 for `out_of_scope`). A foreign text of common short words can pass.
+- English only. A text of unusually many pieces per word (another language, random characters) or far from the training
+  in the embedding is never accepted, whatever the confidence says; the limits are the 99th percentiles of calibration
+  rows. A foreign text of common short words can pass.
 - Most alert rows are the texts and patterns of detection rules rather than raw events, and a model can tell a
   vendor by its style: read the figures by source. A vendor that is not among them should be expected to do worse,
-  and the promise below does not cover it.
+  and the promise does not cover it: calibrate on rows of your own.
 - The queue of an alert was mapped from its rule's log source. Sigma's documents name that log source, so for those
   rows part of the answer can be read off the input; the other sources' documents do not.
 - Severity is an opinion of each source and does not transfer between vendors; treat it as a hint.
@@ -49,28 +47,32 @@ LIMITS = """\
 - Never read as features: ids, file names, the source, the tenant, timestamps, Suricata's own severity and category.
 """
 
-HEADER = "| part | axis | rows | accuracy | macro-F1 | calibration error |\n|---|---|--:|--:|--:|--:|"
-ACCEPTED_HEADER = (
-    "| rows of | labelled | accepted | coverage | errors | accuracy among accepted |\n|---|--:|--:|--:|--:|--:|"
-)
+HEADER = "| axis | source | rows | accuracy | macro-F1 | calibration error |\n|---|---|--:|--:|--:|--:|"
 
 
 def write_card(
-    name: str, spec: EncoderSpec, domains: Mapping[str, "DomainFigures"], rows: Sequence[Row], notes: Sequence[str]
+    artifact: Artifact, rows: Sequence[Row], figures: Mapping[str, DomainFigures], notes: Sequence[str]
 ) -> str:
-    """The card as Markdown; `notes` are what only the trainer knows, a paragraph each."""
+    """The card as Markdown.
+
+    `figures` are those of rows that neither taught nor calibrated the model; `notes` are what only the trainer knows,
+    a paragraph each.
+    """
+    spec, training = artifact.manifest.encoder, artifact.manifest.training
     return "\n".join([
-        f"# {name}\n",
-        "An int8 CTranslate2 encoder with one linear head an axis (logistic regression on the frozen encoder's",
-        f"{spec.pooling}-pooled vectors of {spec.width} components, at most {spec.max_tokens} tokens), temperature",
-        "scaling, and the rows its acceptance threshold is computed from.\n",
+        f"# {artifact.manifest.name}\n",
+        f"An int8 CTranslate2 encoder ({training['recipe']}, from {training['encoder']}), {spec.pooling}-pooled",
+        f"vectors of {spec.width} components, at most {spec.max_tokens} tokens. Beside it hashed word and character",
+        "n-grams of the text and of the vendor's document, which are not cut. A linear head of each an axis; their",
+        "logits are mixed and divided by a temperature. Centres of the training embeddings say what is unlike them.\n",
         *(f"{note}\n" for note in notes),
         "## Data and licences\n",
         *_sources(rows),
         "\nRows of one rule cluster are in one part of the data only. The validation rows are cut in two by cluster:",
-        "*tuning* chose regularisation, temperature and the first threshold tried, *testing* made the promise.",
-        "The test rows chose nothing. Accuracy on `tactic` counts a value that is one of a row's several tactics.\n",
-        *(line for domain, figures in domains.items() for line in _domain(domain, figures)),
+        "*tuning* stopped the training and chose mixture, temperature and the first threshold tried, *testing* made",
+        "the promise. The test rows chose nothing. Accuracy on `tactic` counts a value that is one of a row's",
+        "several.\n",
+        *(line for domain, one in figures.items() for line in _domain(artifact, domain, one)),
         "## Limits\n",
         LIMITS,
     ])  # fmt: skip
@@ -84,34 +86,29 @@ def _sources(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _domain(domain: str, figures: "DomainFigures") -> list[str]:
-    promise = figures.promise
-    rows = ", ".join(f"{part} {count}" for part, count in figures.rows.items())
-    strengths = ", ".join(f"{axis} {strength:g}" for axis, strength in figures.regularisation.items())
-    return [
-        f"## {domain}\n",
-        f"Rows: {rows}. Regularisation C: {strengths}.\n",
-        HEADER,
-        *(_axis_line(part, axis, one) for part, axes in figures.axes.items() for axis, one in axes.items()),
-        "\nOn the test rows, by source (few labels of an axis occur in one source: no macro-F1):\n",
-        HEADER.replace("part", "source").replace(" macro-F1 |", "").removesuffix("--:|"),
-        *(_source_line(source, axis, one) for source, axes in figures.sources.items() for axis, one in axes.items()),
-        f"\nAccepted when the queue decides, alpha {promise['alpha']}, delta {promise['delta']}:",
-        f"risk below {promise['threshold']}. {promise['reason']}\n",
-        ACCEPTED_HEADER,
-        *(_accepted_line(part, one) for part, one in figures.accepted.items()),
-        "",
-    ]
+def _domain(artifact: Artifact, domain: str, figures: DomainFigures) -> Iterator[str]:
+    promise, accepted = figures.promise, figures.accepted
+    axes = artifact.calibration.domains[domain].axes
+    yield f"## {domain}\n"
+    yield (
+        "Share of the n-grams and temperature: "
+        + ", ".join(f"{axis} {one.lexical_share:g} and {one.temperature:.2f}" for axis, one in axes.items())
+        + f". {figures.rows} {figures.part} rows:\n"
+    )
+    yield HEADER
+    for axis, one in figures.axes.items():
+        yield _line(axis, "all", one.overall)
+        yield from (_line(axis, source, scores) for source, scores in sorted(one.sources.items()))
+    what = " or ".join(figures.deciding)
+    yield f"\nPromise: of the events it accepts at most {promise.alpha:.0%} are wrong on {what},"
+    yield f"with confidence {1 - promise.delta:.0%} over {promise.n} calibration rows: risk below {promise.threshold}."
+    yield f"On these rows it accepts {accepted.coverage:.1%}, {accepted.errors} of {accepted.rows} accepted are wrong."
+    yield f"Coverage at 98 % accuracy {figures.selective.coverage_at_98:.1%}, area under the risk-coverage curve"
+    yield f"{figures.selective.aurc:.4f}."
+    if figures.out_of_scope:
+        yield f"Out-of-scope AUROC {figures.out_of_scope.auroc:.4f} ({figures.out_of_scope.rows} rows)."
+    yield ""
 
 
-def _axis_line(part: str, axis: str, one: AxisFigures) -> str:
-    return f"| {part} | {axis} | {one.rows} | {one.accuracy:.4f} | {one.macro_f1:.4f} | {one.calibration_error:.4f} |"
-
-
-def _source_line(source: str, axis: str, one: AxisFigures) -> str:
-    return f"| {source} | {axis} | {one.rows} | {one.accuracy:.4f} | {one.calibration_error:.4f} |"
-
-
-def _accepted_line(part: str, one: PromiseFigures) -> str:
-    accuracy = f"{one.accuracy:.4f}" if one.accepted else "-"
-    return f"| {part} | {one.rows} | {one.accepted} | {one.coverage:.4f} | {one.errors} | {accuracy} |"
+def _line(axis: str, source: str, one: Scores) -> str:
+    return f"| {axis} | {source} | {one.n} | {one.accuracy:.4f} | {one.macro_f1:.4f} | {one.ece:.4f} |"

@@ -14,12 +14,14 @@ from streams.errors import ConfigError, StreamError
 
 COMMANDS = {
     "broker": ("broker:broker", "Run a Kafka-protocol broker on this machine."),
+    "calibrate": ("calibrate:calibrate", "Fit a model's thresholds to labelled rows of one's own."),
     "classify": ("classify:classify", "Triage NDJSON events from a file, with no broker."),
     "config": ("config:config", "Show or validate the configuration."),
     "convert": ("convert:convert", "Turn a Hugging Face encoder into an int8 one, checked on real text."),
     "deadletters": ("deadletters:deadletters", "List or replay what could not be processed."),
     "demo": ("demo:demo", "See the whole pipeline work on sample events."),
     "doctor": ("doctor:doctor", "Check broker, topics, model and LLM."),
+    "evaluate": ("evaluate:evaluate", "Measure the model on labelled rows, beside baselines."),
     "models": ("models:models", "Say what the model is and what it promises."),
     "schemas": ("schemas:schemas", "Export the JSON Schemas of the topics."),
     "send": ("send:send", "Produce NDJSON events to an input topic."),

@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from inference.artifact import CARD, DEFAULT_MODEL, Artifact, load_artifact
-from inference.calibration import Promise, calibrate
+from inference.calibration import Promise, Sample, calibrate
 from inference.errors import ModelError
 from inference.heads import Heads, load_samples
+from schemas.event import DOMAINS
 from streams.cli.options import as_json, configured
 from streams.config import DomainSection, Settings
 
@@ -28,9 +29,12 @@ def models(settings: Settings, model: Path | None, json_: bool) -> None:
     """Say what the model is, what it labels and what it promises; exit code 1 if it is damaged."""
     configured_path = Path(settings.model.path) if settings.model.path else DEFAULT_MODEL
     artifact = load_artifact(model or configured_path)
-    Heads.load(artifact)
-    sections = {"alerts": settings.domains.alerts, "tickets": settings.domains.tickets}
-    promises = {domain: promise(artifact, domain, sections[domain]) for domain in artifact.manifest.domains}
+    for domain in artifact.manifest.domains:
+        Heads.load(artifact, domain)
+    samples = load_samples(artifact)
+    promises: dict[str, Promise] = {
+        domain: promise(samples[domain], domain, settings.domain(domain)) for domain in DOMAINS if domain in samples
+    }
     facts = describe(artifact, promises)
     if json_:
         click.echo(orjson.dumps(facts, option=orjson.OPT_INDENT_2))
@@ -38,14 +42,14 @@ def models(settings: Settings, model: Path | None, json_: bool) -> None:
         show(facts)
 
 
-def promise(artifact: Artifact, domain: str, section: DomainSection) -> Promise:
-    """The promise in force for a domain.
+def promise(sample: Sample, domain: str, section: DomainSection) -> Promise:
+    """The promise these calibration rows support for a domain.
 
     Raises:
         ModelError: the configuration asks for an axis the model does not have.
     """
     try:
-        return calibrate(load_samples(artifact)[domain], section.deciding, section.alpha, section.delta)
+        return calibrate(sample, section.deciding, section.alpha, section.delta)
     except ValueError as error:
         raise ModelError(f"domains.{domain}: {error}") from None
 

@@ -1,28 +1,39 @@
 """`triage train`: a model directory from labelled rows."""
 
+import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from inference.artifact import DEFAULT_MODEL
+from inference.artifact import CARD, DEFAULT_MODEL, Artifact
+from schemas.event import DOMAINS
 from streams.cli.options import configured
+from streams.cli.progress import stages
 from streams.config import Settings as StreamSettings
+
+if TYPE_CHECKING:
+    from inference.evaluation.figures import DomainFigures
+    from inference.training.dataset import Row
+    from inference.training.finetune import Tuning
+    from inference.training.reading import Progress
+
+EXTRA = "pip install 'triage-stream[{extra}]'"
 
 
 @click.command(
-    epilog="Example: triage train --quick --encoder bge-small-en --data alerts.jsonl.gz --data tickets.jsonl.gz "
+    epilog="Example: triage train --encoder all-MiniLM-L6-v2 --data alerts.jsonl.gz --data tickets.jsonl.gz "
     "--out my-model",
 )
-@click.option("--quick", is_flag=True, help="Heads by logistic regression on a frozen encoder; minutes on a laptop.")
+@click.option("--quick", is_flag=True, help="Heads on the frozen encoder by logistic regression; minutes, no torch.")
 @click.option(
     "--encoder",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=click.Path(path_type=Path),
     default=DEFAULT_MODEL,
-    help="A Hugging Face BERT directory with a sentencepiece.model, or a model directory whose encoder is taken "
-    "(default: the shipped model).",
+    help="A Hugging Face directory or hub id (BERT, DistilBERT, RoBERTa, XLM-R), or with --quick also a converted "
+    "encoder or a model directory (default: the shipped model).",
 )
 @click.option(
     "--data",
@@ -33,48 +44,93 @@ from streams.config import Settings as StreamSettings
     help="Labelled rows, NDJSON or NDJSON.gz; give it once a file.",
 )
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the model goes.")
+@click.option("--axis", "axes", multiple=True, help="AXIS or AXIS=KEY of `labels` (default: the contract's, else all).")
+@click.option("--leave-out", multiple=True, help="A source whose rows are not looked at.")
 @click.option("--name", help="The model's name on every event it decides (default: the directory's).")
 @click.option("--note", "notes", multiple=True, help="A paragraph for the model card: where the encoder comes from.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, rows and machine: same heads.")
-@click.option("--pooling", type=click.Choice(["mean", "cls"]), default="cls", show_default=True)
-@click.option("--max-tokens", type=click.IntRange(16, 512), default=128, show_default=True, help="Read of one event.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, rows and machine: same model.")
+@click.option("--pooling", type=click.Choice(["mean", "cls"]), default="mean", show_default=True)
+@click.option("--max-tokens", type=click.IntRange(16, 512), default=96, show_default=True, help="Read of one event.")
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the rows at most; it stops when nothing is gained.")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Of the encoder's upper layers.")
+@click.option("--batch-rows", type=click.IntRange(1), help="Rows a step.")
 @configured
 def train(
-    settings: StreamSettings,  # noqa: ARG001 - every command takes --config and says when the file is wrong
-    quick: bool, encoder: Path, files: tuple[Path, ...], out: Path, name: str | None, notes: tuple[str, ...],
-    seed: int, pooling: str, max_tokens: int,
+    settings: StreamSettings, quick: bool, encoder: Path, files: tuple[Path, ...], out: Path, axes: tuple[str, ...],
+    leave_out: tuple[str, ...], name: str | None, notes: tuple[str, ...], seed: int, pooling: str, max_tokens: int,
+    **tuning: Any,
 ) -> None:  # fmt: skip
-    """Train a model directory; its figures and licences are in the MODEL_CARD.md written beside it."""
-    if not quick:
-        raise click.UsageError("only --quick training exists; add --quick")
+    """Train a model directory; a run that was interrupted goes on after its last whole epoch.
+
+    Its figures on the rows of the split `test` and its licences are in the MODEL_CARD.md written beside it.
+    """
     try:
-        from inference.training.recipe import Settings, train_quick  # noqa: PLC0415 - needs the train extra
+        from inference.training.recipe import Settings  # noqa: PLC0415 - needs the train extra
+        from inference.training.recipe import train as run  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise click.ClickException(f"training needs {error.name}; pip install 'triage-stream[train]'") from None
+        raise click.ClickException(f"training needs {error.name}; {EXTRA.format(extra='train')}") from None
     wanted = Settings(
         name=name or out.resolve().name,
         seed=seed,
         pooling="cls" if pooling == "cls" else "mean",
         max_tokens=max_tokens,
-        notes=notes,
+        axes=axes_of(axes),
+        leave_out=leave_out,
+        tuning=None if quick else _tuning(seed, tuning),
     )
     started_s = time.monotonic()
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True),
-    ) as bars:  # fmt: skip
-        artifact = train_quick(encoder, files, out, wanted, _Stages(bars))
+    with stages() as tell:
+        artifact = run(encoder, files, out, wanted, tell)
+        (out / CARD).write_text(_card(artifact, files, wanted.axes, notes, settings, tell), "utf-8")
     click.echo(f"{artifact.manifest.name} is in {out}, made in {time.monotonic() - started_s:.0f} s: {artifact.digest}")
 
 
-class _Stages:
-    """A progress bar for each stage that training tells of."""
+def axes_of(options: Sequence[str]) -> dict[str, str] | None:
+    """`--axis` as a mapping of axes to keys of `labels`; None where it was not given."""
+    pairs = (option.partition("=") for option in options)
+    return {axis: key or axis for axis, _, key in pairs} or None
 
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._tasks: dict[str, TaskID] = {}
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(stage, total=total)
-        self._bars.update(self._tasks[stage], completed=done, total=total)
+def _tuning(seed: int, given: dict[str, Any]) -> "Tuning":
+    try:
+        from inference.training.finetune import Tuning  # noqa: PLC0415 - torch
+    except ModuleNotFoundError as error:
+        hint = f"{EXTRA.format(extra='finetune')}, or add --quick"
+        raise click.ClickException(f"fine-tuning needs {error.name}; {hint}") from None
+    return Tuning(seed=seed, **{key: value for key, value in given.items() if value is not None})
+
+
+def _card(
+    artifact: Artifact, files: Sequence[Path], axes: Mapping[str, str] | None, notes: Sequence[str],
+    settings: StreamSettings, tell: "Progress",
+) -> str:  # fmt: skip
+    from inference.training.card import write_card  # noqa: PLC0415 - slow to import
+    from inference.training.dataset import read_rows  # noqa: PLC0415
+
+    rows = [row for row in read_rows(files, axes) if row.source in artifact.manifest.training["sources"]]
+    figures = asyncio.run(_figures(artifact, [row for row in rows if row.part == "test"], settings, tell))
+    return write_card(artifact, rows, figures, notes)
+
+
+async def _figures(
+    artifact: Artifact, rows: Sequence["Row"], settings: StreamSettings, tell: "Progress"
+) -> "dict[str, DomainFigures]":
+    from inference.classifier import Classifier, Terms  # noqa: PLC0415 - slow to import
+    from inference.evaluation.assessment import assess  # noqa: PLC0415
+
+    terms = {}
+    for domain in (domain for domain in DOMAINS if domain in artifact.manifest.domains):
+        section, axes = settings.domain(domain), list(artifact.manifest.domains[domain].axes)
+        # A domain of other axes than the configured ones is judged by its first, until somebody says which decide.
+        deciding = [axis for axis in section.deciding if axis in axes] or axes[:1]
+        terms[domain] = Terms(deciding, section.alpha, section.delta)
+    classifier = Classifier.open(artifact.directory, terms=terms)
+    figures = {}
+    for domain, asked in terms.items():
+        own = [row for row in rows if row.domain == domain]
+        if any(all(axis in row.gold for axis in asked.deciding) for row in own):
+            figures[str(domain)] = await assess(
+                classifier, domain, own, deciding=asked.deciding, part="test", llm_usd_per_event=0.0, progress=tell
+            )
+    await classifier.close()
+    return figures

@@ -19,16 +19,20 @@ from inference.calibration import (
 )
 
 
-def make_half(confidence: Sequence[float], correct: Sequence[int]) -> Half:
+def make_half(doubt: Sequence[float], correct: Sequence[int], tenant: Sequence[int] | None = None) -> Half:
     """One axis."""
-    return Half(np.array(confidence, dtype=np.float64)[:, None], np.array(correct, dtype=np.int8)[:, None])
+    return Half(
+        np.array(doubt, dtype=np.float64)[:, None],
+        np.array(correct, dtype=np.int8)[:, None],
+        np.array([-1] * len(doubt) if tenant is None else tenant, dtype=np.int32),
+    )
 
 
 def make_sample(rows: int, *, sure_errors: int = 0) -> Sample:
     """Half the rows sure (99 % confidence, `sure_errors` of them wrong), the other half in doubt and mostly wrong."""
-    confidence = [0.99] * rows + [0.6] * rows
+    doubt = [0.01] * rows + [0.4] * rows
     correct = [0] * sure_errors + [1] * (rows - sure_errors) + [i % 2 for i in range(rows)]
-    return Sample(("queue",), make_half(confidence, correct), make_half(confidence, correct))
+    return Sample(("queue",), make_half(doubt, correct), make_half(doubt, correct))
 
 
 @pytest.mark.parametrize(("k", "n", "p"), [(0, 114, 0.02), (3, 200, 0.02), (20, 1000, 0.02), (0, 0, 0.02), (7, 7, 0.5)])
@@ -78,10 +82,9 @@ def test_no_rows_at_all_promise_nothing() -> None:
 
 def test_a_wrong_value_on_any_deciding_axis_counts() -> None:
     """The promise would be about the first axis only."""
-    confidence = np.full((400, 2), 0.999)
     correct = np.ones((400, 2), dtype=np.int8)
     correct[:, 1] = 0
-    half = Half(confidence, correct)
+    half = Half(np.full((400, 2), 0.001), correct, np.full(400, -1, np.int32))
     sample = Sample(("queue", "priority"), half, half)
     assert calibrate(sample, ["queue"], 0.02, 0.10).threshold
     assert not calibrate(sample, ["priority"], 0.02, 0.10).threshold
@@ -90,14 +93,33 @@ def test_a_wrong_value_on_any_deciding_axis_counts() -> None:
 
 def test_rows_without_a_deciding_label_do_not_count() -> None:
     """Unlabelled rows would count as right, or as wrong."""
-    half = make_half([0.999] * 400, [1] * 200 + [-1] * 200)
+    half = make_half([0.001] * 400, [1] * 200 + [-1] * 200)
     assert calibrate(Sample(("queue",), half, half), ["queue"], 0.02, 0.10).n == 200
 
 
 def test_tuning_half_cannot_make_the_promise() -> None:
     """Data that chose where to look would also be the evidence, and the promise would be worth nothing."""
-    good, bad = make_half([0.99] * 400, [1] * 400), make_half([0.99] * 400, [0] * 400)
+    good, bad = make_half([0.01] * 400, [1] * 400), make_half([0.01] * 400, [0] * 400)
     assert not calibrate(Sample(("queue",), good, bad), ["queue"], 0.02, 0.10).threshold
+
+
+def test_a_row_the_guards_refuse_is_never_accepted() -> None:
+    """The promise would be tested on rows that serving never accepts, and be kept by their help."""
+    half = make_half([1.0] * 400, [1] * 400)
+    promise = calibrate(Sample(("queue",), half, half), ["queue"], 0.5, 0.5)
+    assert (promise.coverage, promise.threshold) == (0.0, 0.0)
+
+
+def test_a_tenants_promise_is_about_its_own_rows() -> None:
+    """A tenant the model errs on would be promised what holds for the others."""
+    doubt, tenant = [0.01] * 800, [0] * 400 + [1] * 400
+    half = make_half(doubt, [1] * 400 + [0] * 400, tenant)
+    sample = Sample(("queue",), half, half, ("acme", "bmce"))
+    good, bad = (calibrate(sample.of(name), ["queue"], 0.02, 0.10) for name in ("acme", "bmce"))
+    assert (good.n, bad.n) == (400, 400)
+    assert good.threshold > 0
+    assert bad.threshold == calibrate(sample, ["queue"], 0.02, 0.10).threshold == 0
+    assert good.digest != bad.digest
 
 
 def test_digest_tells_promises_apart() -> None:
@@ -137,9 +159,9 @@ def test_calibration_error_of_the_overconfident_is_their_gap() -> None:
 
 def test_risk_is_the_union_bound() -> None:
     """Two doubtful axes would count as one."""
-    assert risk([0.99]) == 0.01
-    assert risk([0.9, 0.7]) == pytest.approx(0.4)
-    assert risk([0.1, 0.1]) == 1.0
+    assert risk([0.01]) == 0.01
+    assert risk([0.1, 0.3]) == pytest.approx(0.4)
+    assert risk([0.9, 0.9]) == 1.0
 
 
 def test_grid_is_fixed_and_rising() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from inference.classifier import Classifier
 from inference.errors import InferenceError
 from inference.threads import Threads
 from schemas.event import KIND_OF_DOMAIN, Domain
-from schemas.triaged import Timing, TriagedEvent
+from schemas.triaged import CalibrationInfo, Timing, TriagedEvent
 from tests.records import RECEIVED_AT, decision, record
 from tests.tiny_model import LABELS, SAMPLES
 
@@ -153,8 +154,50 @@ async def test_an_event_without_id_gets_one_from_its_origin(classifier: Classifi
     assert first == again != other
 
 
+class AlertsOnly:
+    """A classifier of a model that was trained on alerts alone."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+        self.domains = ("alerts",)
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever the other one has."""
+        return getattr(self._classifier, name)
+
+
+async def test_a_kind_the_model_does_not_know_is_a_dead_letter(classifier: Classifier) -> None:
+    """One ticket on the alerts topic of somebody who trained on alerts would stop the topic, again on redelivery."""
+    batch = [record({"id": kind, "kind": kind, "text": "x"}, offset=n) for n, kind in enumerate(("alert", "ticket"))]
+    alerts_only: Any = AlertsOnly(classifier)
+    known, unknown = await classify(batch, kind="alert", classifier=alerts_only)
+    assert decision(known).id == "alert"
+    assert isinstance(unknown, DeadLettered)
+    assert (unknown.stage, unknown.disposition) == ("classify", "retryable")
+    assert "tickets" in unknown.message
+    assert "\n" not in unknown.message
+
+
+async def test_a_tenant_gets_the_calibration_in_force_for_it(classifier: Classifier) -> None:
+    """An auditor would check a tenant's decision against somebody else's threshold."""
+    asked: list[tuple[Domain, str]] = []
+    spying: Any = AlertsOnly(classifier)
+
+    def calibration(domain: Domain, tenant: str) -> CalibrationInfo:
+        asked.append((domain, tenant))
+        return msgspec.structs.replace(classifier.calibration(domain), digest=tenant)
+
+    spying.calibration = calibration
+    batch = [record({"kind": "alert", "text": "x", "tenant": tenant}) for tenant in ("acme", "bmce")]
+    outcomes = await classify(batch, kind="alert", classifier=spying)
+    assert [decision(one).calibration for one in outcomes] == [calibration("alerts", one) for one in ("acme", "bmce")]
+    assert asked[:2] == [("alerts", "acme"), ("alerts", "bmce")]
+
+
 class Failing:
     """A classifier whose model fails."""
+
+    domains = ("alerts",)
 
     async def classify(self, *_: object) -> list[object]:
         """Fail as a model does."""

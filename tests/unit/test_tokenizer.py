@@ -3,24 +3,20 @@
 import math
 import time
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from inference.artifact import load_artifact
+from inference.encoder import open_tokenizer
 from inference.errors import ModelError
 from inference.tokenizer import Tokenizer, legible
 
 
-def open_tokenizer(model: Path, *, vocab_size: int | None = None) -> Tokenizer:
+def tokenizer_of(model: Path, **changes: Any) -> Tokenizer:
     """The tiny model's tokenizer."""
-    spec = load_artifact(model).manifest.encoder
-    return Tokenizer(
-        model / "sentencepiece.model",
-        max_tokens=spec.max_tokens,
-        vocab_size=vocab_size or spec.vocab_size,
-        prefix_ids=spec.prefix_ids,
-        suffix_ids=spec.suffix_ids,
-    )
+    return open_tokenizer(model, msgspec.structs.replace(load_artifact(model).manifest.encoder, **changes))
 
 
 HOSTILE = [
@@ -43,7 +39,7 @@ HOSTILE = [
 def test_any_string_becomes_ids_in_range(tiny_model: Path, text: str) -> None:
     """An id out of range kills the process; an exception would kill the batch."""
     spec = load_artifact(tiny_model).manifest.encoder
-    (ids,) = open_tokenizer(tiny_model).encode([text])
+    (ids,) = tokenizer_of(tiny_model).encode([text])
     assert ids[: len(spec.prefix_ids)] == spec.prefix_ids
     assert ids[-len(spec.suffix_ids) :] == spec.suffix_ids
     assert len(ids) <= spec.max_tokens
@@ -52,7 +48,7 @@ def test_any_string_becomes_ids_in_range(tiny_model: Path, text: str) -> None:
 
 def test_long_text_is_cut_before_it_costs_anything(tiny_model: Path) -> None:
     """One 100k-character text would hold up its whole batch."""
-    tokenizer = open_tokenizer(tiny_model)
+    tokenizer = tokenizer_of(tiny_model)
     long = "powershell -enc " * 7_000
     started_s = time.perf_counter()
     assert tokenizer.encode([long]) == tokenizer.encode([long[: tokenizer.max_chars]])
@@ -61,7 +57,7 @@ def test_long_text_is_cut_before_it_costs_anything(tiny_model: Path) -> None:
 
 def test_order_is_kept_and_batches_do_not_mix(tiny_model: Path) -> None:
     """Events would get each other's labels."""
-    tokenizer = open_tokenizer(tiny_model)
+    tokenizer = tokenizer_of(tiny_model)
     texts = ["card declined", "", "ssh brute force"]
     assert tokenizer.encode(texts) == [tokenizer.encode([text])[0] for text in texts]
     assert tokenizer.encode([]) == []
@@ -70,14 +66,15 @@ def test_order_is_kept_and_batches_do_not_mix(tiny_model: Path) -> None:
 def test_larger_vocabulary_than_the_encoder_is_refused(tiny_model: Path) -> None:
     """Its highest ids would be read beyond the end of the encoder's table."""
     with pytest.raises(ModelError, match="do not match"):
-        open_tokenizer(tiny_model, vocab_size=10)
+        tokenizer_of(tiny_model, vocab_size=10)
 
 
-def test_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_no_model_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     """A damaged tokenizer would end in a traceback of the library."""
     (tmp_path / "sentencepiece.model").write_bytes(b"not a model")
+    spec = load_artifact(tiny_model).manifest.encoder
     with pytest.raises(ModelError, match="SentencePiece"):
-        Tokenizer(tmp_path / "sentencepiece.model", max_tokens=16, vocab_size=10, prefix_ids=[], suffix_ids=[])
+        open_tokenizer(tmp_path, spec)
 
 
 def test_legible_text_can_always_be_encoded() -> None:
@@ -87,6 +84,6 @@ def test_legible_text_can_always_be_encoded() -> None:
 
 def test_foreign_text_has_more_pieces_a_word(tiny_model: Path) -> None:
     """The guard against other languages and gibberish would have nothing to go by, and accept an empty text."""
-    _, (familiar, foreign, empty) = open_tokenizer(tiny_model).encode_counted(["the card", "xqzw kvbjh", " \x00 "])
+    _, (familiar, foreign, empty) = tokenizer_of(tiny_model).encode_counted(["the card", "xqzw kvbjh", " \x00 "])
     assert familiar < foreign
     assert empty == math.inf

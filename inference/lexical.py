@@ -1,0 +1,159 @@
+"""What an event says letter by letter: hashed n-grams of its words and fields, for linear heads beside the encoder's.
+
+Alerts are full of exact tokens (``lsass.exe``, ``4625``, ``AssumeRole``) that a subword encoder blurs. The features are
+the usual ones of text classification (word one- and two-grams, character three- to five-grams within words, sublinear
+counts weighted by inverse document frequency), hashed into a fixed number of buckets (Weinberger et al., 2009,
+"Feature Hashing for Large Scale Multitask Learning"), so that the table of any vocabulary has one size.
+"""
+
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from inference.errors import ModelError
+from inference.view import leaves, prose
+from schemas.event import Event
+
+Hashes = npt.NDArray[np.uint64]
+Floats = npt.NDArray[np.float64]
+
+TEXT_BUCKETS, FIELD_BUCKETS = 1 << 16, 1 << 14
+BUCKETS = TEXT_BUCKETS + FIELD_BUCKETS
+
+CHAR_NGRAMS = (3, 4, 5)
+MAX_WORDS, MAX_WORD_CHARS = 600, 40
+MAX_LEAVES, MAX_LEAF_WORDS = 64, 12
+
+_WORD = re.compile(r"[a-z0-9_]+")
+_SPACE = ord(" ")
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_PRIME = np.uint64(1_099_511_628_211)
+
+# Kinds of feature never share a bucket by being spelt alike.
+_TEXT_WORD, _TEXT_PAIR, _TEXT_CHARS, _KEY, _VALUE, _KEY_VALUE = (np.uint64(kind) for kind in range(1, 7))
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """An event's buckets, ascending, and their weights; text and document each have length one if they say anything."""
+
+    buckets: npt.NDArray[np.int64]
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """What the lexical heads of one domain know.
+
+    `idf` has shape (BUCKETS,); `weights` int8 of shape (BUCKETS, columns) with one `scales` a column, `bias` one a
+    column. `columns` says which belong to which axis; an axis without any is decided by the encoder alone.
+    """
+
+    idf: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.int8]
+    scales: Floats
+    bias: Floats
+    columns: Mapping[str, slice]
+
+    @classmethod
+    def load(cls, tensors: Mapping[str, npt.NDArray[Any]], domain: str, labels: Mapping[str, Sequence[str]]) -> Self:
+        """The lexicon of a domain from a model's tensors; `labels` are those of the axes that have columns, in order.
+
+        Raises:
+            KeyError: an array is missing.
+            ModelError: an array does not have the shape the labels ask for.
+        """
+        idf, weights = tensors[f"{domain}.lexical.idf"], tensors[f"{domain}.lexical.weights"]
+        scales, bias = tensors[f"{domain}.lexical.scales"], tensors[f"{domain}.lexical.bias"]
+        ends = np.cumsum([0, *(len(names) for names in labels.values())]).tolist()
+        if idf.shape != (BUCKETS,) or weights.shape != (BUCKETS, ends[-1]) or not len(scales) == len(bias) == ends[-1]:
+            raise ModelError(f"the lexical heads of {domain} do not have the manifest's shape; train the model again")
+        columns = {axis: slice(*ends[i : i + 2]) for i, axis in enumerate(labels)}
+        return cls(idf, weights, scales.astype(np.float64), bias.astype(np.float64), columns)
+
+    def read(self, event: Event) -> Features:
+        """The features of one event; any event, in time proportional to what is read of it."""
+        text, counts = counted(text_hashes(event), TEXT_BUCKETS)
+        fields, field_counts = counted(field_hashes(event), FIELD_BUCKETS)
+        fields += TEXT_BUCKETS
+        values = np.concatenate([_unit(counts * self.idf[text]), _unit(field_counts * self.idf[fields])])
+        return Features(np.concatenate([text, fields]), values)
+
+    def logits(self, features: Features) -> Floats:
+        """Scores of one event, shape (columns,); like the heads', they depend on nothing but the event."""
+        rows = self.weights[features.buckets].astype(np.float32)
+        scores = np.einsum("fc,f->c", rows, features.values.astype(np.float32))
+        return np.asarray(scores * self.scales + self.bias, dtype=np.float64)
+
+
+def text_hashes(event: Event) -> Hashes:
+    """One 64-bit hash for each n-gram occurring in the event's title, text and body."""
+    words = _WORD.findall(prose(event).lower())[:MAX_WORDS]
+    if not words:
+        return np.zeros(0, np.uint64)
+    single = _hash_words(words)
+    pairs = _mix(single[:-1] * _PRIME + single[1:], _TEXT_PAIR)
+    return np.concatenate([_mix(single, _TEXT_WORD), pairs, _char_ngrams(words)])
+
+
+def field_hashes(event: Event) -> Hashes:
+    """One hash for each key, each word of a value, and each word under its key, of the vendor's document."""
+    keys, values, pairs = [], [], []
+    for number, (key, value) in enumerate(leaves(event.event or {})):
+        if number == MAX_LEAVES:
+            break
+        words = _WORD.findall(value[: MAX_LEAF_WORDS * MAX_WORD_CHARS].lower())[:MAX_LEAF_WORDS]
+        keys.append(key.lower())
+        values += words
+        pairs += [f"{key.lower()}={word}" for word in words]
+    return np.concatenate([
+        _mix(_hash_words(keys), _KEY), _mix(_hash_words(values), _VALUE), _mix(_hash_words(pairs), _KEY_VALUE)
+    ])  # fmt: skip
+
+
+def counted(hashes: Hashes, buckets: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The buckets that occur, ascending, and for each 1 + ln(how often)."""
+    found, counts = np.unique(hashes & np.uint64(buckets - 1), return_counts=True)
+    return found.astype(np.int64), 1.0 + np.log(counts)
+
+
+def _hash_words(words: Sequence[str]) -> Hashes:
+    return np.fromiter(
+        (zlib.crc32(word[:MAX_WORD_CHARS].encode("utf-8", "replace")) for word in words), np.uint64, len(words)
+    )
+
+
+def _char_ngrams(words: Sequence[str]) -> Hashes:
+    spelt = np.frombuffer((" " + " ".join(word[:MAX_WORD_CHARS] for word in words) + " ").encode(), np.uint8)
+    gap = spelt == _SPACE
+    found = []
+    for size in CHAR_NGRAMS:
+        count = len(spelt) - size + 1
+        if count <= 0:
+            continue
+        hashed = np.zeros(count, np.uint64)
+        crosses = np.zeros(count, np.bool_)
+        for offset in range(size):
+            hashed = hashed * _PRIME + spelt[offset : offset + count]
+            if 0 < offset < size - 1:
+                crosses |= gap[offset : offset + count]
+        found.append(_mix(hashed[~crosses] + np.uint64(size), _TEXT_CHARS))
+    return np.concatenate(found)
+
+
+def _mix(hashes: Hashes, kind: np.uint64) -> Hashes:
+    """Spread over all 64 bits: the low ones choose the bucket."""
+    spread = (hashes + kind * _PRIME) * _MULTIPLIER
+    spread ^= spread >> np.uint64(29)
+    spread = spread * _MULTIPLIER
+    return np.asarray(spread ^ (spread >> np.uint64(32)), dtype=np.uint64)
+
+
+def _unit(values: Floats) -> Floats:
+    length = float(np.sqrt(np.einsum("f,f->", values, values)))
+    return values / length if length else values

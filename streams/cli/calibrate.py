@@ -1,0 +1,70 @@
+"""`triage calibrate`: a model's calibration made anew from rows of one's own."""
+
+from pathlib import Path
+
+import click
+import msgspec
+import orjson
+
+from inference.artifact import DEFAULT_MODEL
+from inference.errors import ModelError
+from inference.heads import load_samples
+from schemas.event import DOMAINS
+from streams.cli.models import promise
+from streams.cli.options import as_json, configured
+from streams.cli.progress import stages
+from streams.cli.train import axes_of
+from streams.config import Settings
+
+
+@click.command(epilog="Example: triage calibrate --model my-model --data labelled.ndjson")
+@click.option(
+    "--model", type=click.Path(path_type=Path), help="A model directory (default: [model] path, or the shipped one)."
+)
+@click.option(
+    "--data",
+    "files",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    required=True,
+    help="Labelled rows the model was not taught with, NDJSON or NDJSON.gz: those with the split val, or without one.",
+)
+@click.option("--axis", "axes", multiple=True, help="AXIS or AXIS=KEY of `labels` (default: the contract's, else all).")
+@as_json
+@configured
+def calibrate(
+    settings: Settings, model: Path | None, files: tuple[Path, ...], axes: tuple[str, ...], json_: bool
+) -> None:
+    """Fit temperatures and thresholds to these rows, and say what can be promised; exit code 1 if nothing can.
+
+    With probability at least 1 - delta over the rows, at most a share alpha of the accepted events is wrong on a
+    deciding axis (Learn then Test; alpha, delta and the axes are configuration). Tenants with rows enough get
+    thresholds of their own. The calibration is bound to the digests of model, tokenizer and labels.
+    """
+    from inference.training.calibrating import calibrate_model  # noqa: PLC0415 - slow to import
+
+    path = model or (Path(settings.model.path) if settings.model.path else DEFAULT_MODEL)
+    with stages() as tell:
+        artifact = calibrate_model(path, files, tell, axes_of(axes))
+    samples = load_samples(artifact)
+    found = {}
+    for domain in (domain for domain in DOMAINS if domain in samples):
+        section = settings.domain(domain)
+        by_tenant = {tenant: promise(samples[domain].of(tenant), domain, section) for tenant in samples[domain].tenants}
+        found[domain] = {"*": promise(samples[domain], domain, section)} | by_tenant
+    if json_:
+        click.echo(orjson.dumps(msgspec.to_builtins(found), option=orjson.OPT_INDENT_2))
+    else:
+        for domain, promises in found.items():
+            for tenant, one in promises.items():
+                whose = domain if tenant == "*" else f"{domain} of {tenant}"
+                click.echo(f"{whose}: {one.reason or _said(one.alpha, one.delta, one.n, one.threshold, one.coverage)}")
+    if refused := [domain for domain, promises in found.items() if promises["*"].reason]:
+        raise ModelError(f"nothing can be promised for {' and '.join(refused)}, so nothing of it will be accepted")
+
+
+def _said(alpha: float, delta: float, rows: int, threshold: float, coverage: float) -> str:
+    return (
+        f"of what is accepted at most {alpha:.1%} is wrong (confidence {1 - delta:.0%}, {rows} rows): "
+        f"risk below {threshold:.4f}, which accepts {coverage:.1%}"
+    )

@@ -1,30 +1,23 @@
 """The engine under any mix of callers, and the promise redelivery rests on: an event's answer is its own."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.artifact import DEFAULT_MODEL, MANIFEST
-from inference.classifier import Classifier, Decision
 from inference.encoder import Encoder
 from inference.engine import Engine
 from inference.errors import EngineClosed
-from inference.threads import Threads
-from schemas.event import DOMAINS, Domain
 from tests.slow_encoder import SlowEncoder
-from tests.tiny_model import PIECES, open_tiny_encoder, sample_texts
+from tests.tiny_model import PIECES, open_tiny_encoder
 
 TIMEOUT_S = 20.0
 POISON = 13
 
 ids_of_text = st.lists(st.integers(0, PIECES - 1), min_size=1, max_size=90)
-texts = st.text(max_size=200) | st.sampled_from([text for domain in DOMAINS for text in sample_texts(domain)])
-batches = st.lists(st.lists(texts, max_size=8), min_size=1, max_size=5)
 slow_calls = st.lists(
     st.tuples(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 60)), max_size=6), st.booleans()), max_size=10
 )
@@ -36,39 +29,11 @@ def encoder(tiny_model: Path) -> Encoder:
     return open_tiny_encoder(tiny_model)
 
 
-@pytest.fixture(scope="module")
-def serving(tiny_model: Path) -> Iterator[tuple[asyncio.Runner, Classifier]]:
-    """The tiny model's classifier, and the event loop it lives on."""
-    with asyncio.Runner() as runner:
-        classifier = Classifier.open(tiny_model, threads=Threads(2, 1), max_waiting=6)
-        yield runner, classifier
-        runner.run(classifier.close())
-
-
 @given(st.lists(ids_of_text, min_size=1, max_size=12), st.integers(1, 2_000))
 def test_a_vector_is_bit_identical_alone_and_in_any_batch(encoder: Encoder, ids: list[list[int]], budget: int) -> None:
     """One differing bit near the threshold and a redelivered event would be escalated where its first copy was not."""
     alone = [encoder.embed([text])[0].tobytes() for text in ids]
     assert [vector.tobytes() for vector in encoder.embed(ids, max_batch_tokens=budget)] == alone
-
-
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(st.sampled_from(DOMAINS), batches)
-def test_a_decision_is_identical_alone_and_among_any_callers(
-    serving: tuple[asyncio.Runner, Classifier], domain: Domain, calls: list[list[str]]
-) -> None:
-    """All copies of an event must agree, whoever shared its batch: consumers deduplicate by id."""
-    runner, classifier = serving
-
-    async def together() -> list[list[Decision]]:
-        return await asyncio.gather(*(classifier.classify(domain, call) for call in calls))
-
-    answers = runner.run(together())
-    assert [len(answer) for answer in answers] == [len(call) for call in calls]
-    for call, answer in zip(calls, answers, strict=True):
-        for text, decision in zip(call, answer, strict=True):
-            (alone,) = runner.run(classifier.classify(domain, [text]))
-            assert _content(decision) == _content(alone)
 
 
 @settings(deadline=None)
@@ -119,30 +84,3 @@ def test_every_caller_ends_in_exactly_one_way(
                 )
 
     asyncio.run(asyncio.wait_for(run(), TIMEOUT_S))
-
-
-EXAMPLES: Sequence[str] = (
-    "",
-    "I have lost my card",
-    "PowerShell started by winword.exe with an encoded command\nCommandLine powershell.exe -enc",
-    "where is my money " * 60,
-    "\u2603 \U0001f4b3 ¿dónde está mi tarjeta?",
-    "a",
-)
-
-
-@pytest.mark.skipif(not (DEFAULT_MODEL / MANIFEST).is_file(), reason="the shipped model is not in this checkout")
-@pytest.mark.parametrize("domain", DOMAINS)
-async def test_the_shipped_model_keeps_the_promise_too(domain: Domain) -> None:
-    """The tiny model is two layers of the same arithmetic; what is shipped has twelve."""
-    classifier = Classifier.open(threads=Threads(2, 1))
-    alone = [(await classifier.classify(domain, [text]))[0] for text in EXAMPLES]
-    together = await classifier.classify(domain, [*EXAMPLES, *reversed(EXAMPLES)])
-    expected = [_content(decision) for decision in (*alone, *reversed(alone))]
-    assert [_content(decision) for decision in together] == expected
-    await classifier.close()
-
-
-def _content(decision: Decision) -> tuple[object, ...]:
-    """A decision without the time it took."""
-    return decision.labels, decision.risk, decision.accepted, decision.reason, decision.escalation

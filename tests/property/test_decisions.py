@@ -1,0 +1,172 @@
+"""The promise redelivery rests on: what is decided of an event depends on nothing but the event and the model."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from inference.artifact import DEFAULT_MODEL, MANIFEST, load_artifact
+from inference.classifier import Classifier, Decision
+from inference.lexical import BUCKETS, TEXT_BUCKETS, Lexicon
+from inference.threads import Threads
+from inference.training.recipe import Settings, train
+from inference.view import read
+from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Event
+from tests.labelled import alerts, split, tickets, write
+from tests.property.strategies import documents
+from tests.tiny_model import sample_events
+
+Serving = tuple[asyncio.Runner, Classifier]
+
+# Any string at all: what Python can hold, lone surrogates too, a producer can send.
+any_text = st.none() | st.text(max_size=200) | st.text(st.characters(), max_size=50)
+made_up = st.builds(
+    Event,
+    id=st.text(max_size=8),
+    kind=st.sampled_from(list(KIND_OF_DOMAIN.values())),
+    text=any_text,
+    title=any_text,
+    body=any_text,
+    event=st.none() | documents | st.dictionaries(st.text(st.characters(), max_size=9), any_text, max_size=5),
+    tenant=st.sampled_from(["default", "acme", "\ud800"]),
+)
+events = made_up | st.sampled_from([event for domain in DOMAINS for event in sample_events(domain)])
+batches = st.lists(st.lists(events, max_size=8), min_size=1, max_size=5)
+
+LEXICON = Lexicon(
+    np.ones(BUCKETS, np.float32), np.ones((BUCKETS, 2), np.int8), np.ones(2), np.zeros(2), {"queue": slice(0, 2)}
+)
+
+
+@pytest.fixture(scope="module", params=["tiny", "trained"])
+def serving(
+    request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Serving]:
+    """A classifier and its event loop: random heads of both kinds, then heads and guards that were fitted."""
+    model = tiny_model
+    if request.param == "trained":
+        model = tmp_path_factory.mktemp("decisions")
+        data = write(model / "rows.jsonl", split([*alerts(), *tickets()]))
+        model = train(tiny_model, [data], model / "model", Settings(name="trained"), lambda *_: None).directory
+    with asyncio.Runner() as runner:
+        classifier = Classifier.open(model, threads=Threads(2, 1), max_waiting=6)
+        yield runner, classifier
+        runner.run(classifier.close())
+
+
+def content(decision: Decision) -> Decision:
+    """A decision without the time it took."""
+    return replace(decision, inference_s=0.0)
+
+
+def test_both_opinions_are_on(tiny_model: Path) -> None:
+    """Without a lexical head that counts, the properties below would hold of half of what is served."""
+    artifact = load_artifact(tiny_model)
+    for domain, spec in artifact.manifest.domains.items():
+        mixed = artifact.calibration.domains[domain].axes
+        assert any(one.lexical and 0 < mixed[axis].lexical_share < 1 for axis, one in spec.axes.items())
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@given(st.sampled_from(DOMAINS), batches)
+def test_a_decision_is_identical_alone_and_among_any_callers(
+    serving: Serving, domain: Domain, calls: list[list[Event]]
+) -> None:
+    """All copies of an event must agree, whoever shared its batch: consumers deduplicate by id."""
+    runner, classifier = serving
+
+    async def together() -> list[list[Decision]]:
+        return await asyncio.gather(*(classifier.classify(domain, call) for call in calls))
+
+    answers = runner.run(together())
+    assert [len(answer) for answer in answers] == [len(call) for call in calls]
+    for call, answer in zip(calls, answers, strict=True):
+        for event, decision in zip(call, answer, strict=True):
+            (alone,) = runner.run(classifier.classify(domain, [event]))
+            assert content(decision) == content(alone)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@given(events, st.lists(events, max_size=40), st.integers(0, 40))
+def test_neighbours_and_place_do_not_matter(
+    serving: Serving, event: Event, neighbours: list[Event], place: int
+) -> None:
+    """One event decided differently at the end of a long batch than in the middle would be two events downstream."""
+    runner, classifier = serving
+    (alone,) = runner.run(classifier.classify(event.domain, [event]))
+    batch = [*neighbours[:place], event, *neighbours[place:]]
+    together = runner.run(classifier.classify(event.domain, batch))
+    assert content(together[min(place, len(neighbours))]) == content(alone)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@given(events)
+def test_any_event_is_decided_and_can_be_sent(serving: Serving, event: Event) -> None:
+    """An event that fails would fail its batch on every redelivery, and NaN or infinity has no JSON."""
+    runner, classifier = serving
+    (decision,) = runner.run(classifier.classify(event.domain, [event]))
+    numbers = [decision.risk, decision.novelty, *(label.confidence for label in decision.labels.values())]
+    assert all(0.0 <= number <= 1.0 for number in numbers)
+    assert decision.accepted == (not decision.escalation)
+    assert msgspec.json.decode(msgspec.json.encode(decision.labels), type=dict[str, Any])
+
+
+@given(events, st.text(max_size=9), st.text(max_size=9))
+def test_sender_id_and_time_do_not_decide(event: Event, name: str, other: str) -> None:
+    """A model that reads them learns the data set instead of the work."""
+    disguised = msgspec.structs.replace(
+        event, id=name, source=other, tenant=name, occurred_at=other, attributes={name: other}
+    )
+    assert read(disguised) == read(event)
+    one, same = LEXICON.read(event), LEXICON.read(disguised)
+    assert one.buckets.tobytes() == same.buckets.tobytes()
+    assert one.values.tobytes() == same.values.tobytes()
+
+
+@settings(deadline=None)
+@given(events)
+@example(Event(id="a", kind="alert", event={"\ud800": "x", "y": "\udfff"}))
+@example(Event(id="a", kind="alert", text="\ud800\ud800"))
+def test_features_of_any_event(event: Event) -> None:
+    """One unreadable key would fail the whole batch, or a bucket beyond the table crash it."""
+    features = LEXICON.read(event)
+    assert len(features.buckets) == len(features.values)
+    assert np.all(np.diff(features.buckets) > 0)
+    assert all(0 <= bucket < BUCKETS for bucket in features.buckets.tolist())
+    for part in (features.values[features.buckets < TEXT_BUCKETS], features.values[features.buckets >= TEXT_BUCKETS]):
+        assert len(part) == 0 or np.linalg.norm(part) == pytest.approx(1)
+    assert np.isfinite(LEXICON.logits(features)).all()
+
+
+EXAMPLES: Sequence[Event] = (
+    Event(id="1", kind="ticket", text=""),
+    Event(id="2", kind="ticket", text="I have lost my card"),
+    Event(
+        id="3",
+        kind="alert",
+        text="PowerShell started by winword.exe with an encoded command",
+        event={"CommandLine": "powershell.exe -enc", "EventID": 4688, "Image": "C:\\Windows\\powershell.exe"},
+    ),
+    Event(id="4", kind="ticket", text="where is my money " * 60),
+    Event(id="5", kind="ticket", text="\u2603 \U0001f4b3 ¿dónde está mi tarjeta?"),
+    Event(id="6", kind="alert", text="a"),
+)
+
+
+@pytest.mark.skipif(not (DEFAULT_MODEL / MANIFEST).is_file(), reason="the shipped model is not in this checkout")
+@pytest.mark.parametrize("domain", DOMAINS)
+async def test_the_shipped_model_keeps_the_promise_too(domain: Domain) -> None:
+    """The tiny model is two layers of the same arithmetic; what is shipped has more, and heads that were taught."""
+    classifier = Classifier.open(threads=Threads(2, 1))
+    alone = [(await classifier.classify(domain, [event]))[0] for event in EXAMPLES]
+    together = await classifier.classify(domain, [*EXAMPLES, *reversed(EXAMPLES)])
+    expected = [content(decision) for decision in (*alone, *reversed(alone))]
+    assert [content(decision) for decision in together] == expected
+    await classifier.close()

@@ -83,7 +83,10 @@ def test_every_command_explains_itself_by_example(run: Run, words: tuple[str, ..
 
 def test_the_contracts_commands_are_there() -> None:
     """A script written against the contract would end with `No such command`."""
-    promised = "broker classify config deadletters demo doctor models schemas send topics watch worker"
+    promised = """
+        broker calibrate classify config convert deadletters demo doctor evaluate models schemas send topics train watch
+        worker
+    """
     assert set(promised.split()) <= set(COMMANDS)
     subcommands = {words for words in commands() if len(words) > 1}
     assert subcommands >= {

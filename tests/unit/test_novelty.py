@@ -1,11 +1,13 @@
 """Novelty: the distance to what was trained on, and the limits beyond which nothing is accepted."""
 
+import math
+
 import numpy as np
 import pytest
 
-from inference.classifier import unfamiliar
+from inference.artifact import DomainCalibration
 from inference.heads import Vectors, unit
-from inference.novelty import Centres
+from inference.novelty import Centres, novelty_of, unfamiliar
 from inference.training.centres import MAX_CENTRES, fit_centres
 
 
@@ -66,3 +68,25 @@ def test_same_seed_same_centres() -> None:
 def test_half_is_where_acceptance_ends(novelty: float, expected: bool) -> None:
     """Calibration counts what lies at its limit as accepted; serving has to agree."""
     assert unfamiliar(novelty) is expected
+
+
+LIMITS = DomainCalibration(axes={}, max_pieces_per_word=2.5, max_distance=0.3, tenants=[])
+
+
+@pytest.mark.parametrize(
+    ("pieces_per_word", "distance", "expected"),
+    [
+        (0.0, 0.0, 0.0),
+        (2.5, 0.0, 0.5),
+        (0.0, 0.3, 0.5),
+        (2.5, 0.3, 0.5),
+        (5.0, 0.3, 2 / 3),
+        (1.0, 0.9, 0.75),
+        (math.inf, 0.0, 1.0),
+    ],
+)
+def test_novelty_is_the_worse_of_the_guards(pieces_per_word: float, distance: float, expected: float) -> None:
+    """One guard would hide the other, or a limit lie elsewhere than it was calibrated."""
+    assert novelty_of(LIMITS, pieces_per_word, distance) == pytest.approx(expected, abs=1e-6)
+    beyond = pieces_per_word > LIMITS.max_pieces_per_word or distance > LIMITS.max_distance
+    assert unfamiliar(novelty_of(LIMITS, pieces_per_word, distance)) == beyond

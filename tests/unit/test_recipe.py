@@ -11,10 +11,11 @@ import pytest
 from safetensors.numpy import load_file
 
 from inference.artifact import CALIBRATION, HEADS_FILE, Artifact, load_artifact
-from inference.classifier import Classifier, Decision, Terms, unfamiliar
+from inference.classifier import Classifier, Decision, Terms
 from inference.errors import ModelError
 from inference.heads import HALVES, load_samples
 from inference.lexical import BUCKETS
+from inference.novelty import unfamiliar
 from inference.threads import Threads
 from inference.training.dataset import DataError, Row, read_rows
 from inference.training.recipe import MIN_LEXICAL_SHARE, Settings, train
@@ -65,9 +66,7 @@ def accuracy(decisions: Sequence[Decision], rows: Sequence[Row], axis: str) -> f
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_served_doubts_are_the_calibrated_ones(model: Artifact, data: Path, domain: str) -> None:
-    """A head written in another order or precision than it was fitted in, or a guard that serving draws elsewhere,
-    would void the promise, and not be noticed.
-    """
+    """A head in another order or precision than it was fitted in, or another guard, would void the promise unseen."""
     sample = load_samples(model)[domain]
     refused = 0
     for half in HALVES:
@@ -171,7 +170,7 @@ def test_missing_and_several_labels(tiny_model: Path, tmp_path: Path) -> None:
 
 def test_an_axis_of_ones_own_with_two_labels(tiny_model: Path, tmp_path: Path) -> None:
     """A person's own label set, the smallest there is, would not train, calibrate or serve."""
-    data = write(tmp_path / "rows.jsonl", split(complaints()))
+    data = write(tmp_path / "rows.jsonl", split(complaints(300)))
     model = train(tiny_model, [data], tmp_path / "out", SETTINGS, told)
     assert {domain: list(spec.axes) for domain, spec in model.manifest.domains.items()} == {"tickets": ["product"]}
     assert model.calibration.made_from["promises"]["tickets"]["deciding"] == ["product"]

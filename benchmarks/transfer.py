@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2, help="of fine-tuning; 0 leaves the encoder as it is")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    rows = [row for row in read_rows(arguments.data) if AXIS in row.gold]
+    rows = [row for row in read_rows(arguments.data, {AXIS: AXIS}) if row.domain == "alerts"]
     found = []
     for source in arguments.source or sorted({row.source for row in rows} - {"authored"}):
         unseen = [row for row in rows if row.source == source]
@@ -75,7 +75,7 @@ def ours(arguments: argparse.Namespace, source: str, unseen: Sequence[Row]) -> T
 
         tuning = Tuning(epochs=arguments.epochs)
     with tempfile.TemporaryDirectory() as directory:
-        settings = Settings(name="transfer", tuning=tuning, leave_out=(source,))
+        settings = Settings(name="transfer", tuning=tuning, leave_out=(source,), axes={AXIS: AXIS})
         artifact = train(arguments.encoder, arguments.data, Path(directory), settings, lambda *_: None)
         return asyncio.run(_judge(artifact.directory, source, unseen))
 

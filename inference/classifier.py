@@ -12,12 +12,13 @@ import numpy as np
 
 from inference.artifact import DEFAULT_MODEL, Artifact, load_artifact
 from inference.batching import DEFAULT_MAX_BATCH_TOKENS
-from inference.calibration import DECIMALS, Floats, Promise, Sample, calibrate, risk
+from inference.calibration import Floats, Promise, Sample, calibrate, risk
 from inference.encoder import Encoder, open_encoder, open_tokenizer
 from inference.engine import DEFAULT_MAX_WAITING, Engine
 from inference.errors import ModelError
 from inference.heads import Heads, calibrated, load_samples
 from inference.lexical import Features
+from inference.novelty import novelty_of, unfamiliar
 from inference.threads import Threads, choose_threads
 from inference.view import read
 from schemas.event import DOMAINS, Domain, Event
@@ -43,7 +44,7 @@ class Decision:
 
     `risk` bounds the probability that any deciding axis is wrong; the event is accepted when it is below the
     threshold calibrated for its domain or tenant. `escalation` is the metric label of why it was not (``risk``,
-    ``unfamiliar`` or ``uncalibrated``), empty when it was. `novelty`, in [0, 1), says how unlike the training rows
+    ``unfamiliar`` or ``uncalibrated``), empty when it was. `novelty`, in [0, 1], says how unlike the training rows
     it is: from 0.5 on it is never accepted. `inference_s` is the wall time of the call that carried it.
     """
 
@@ -88,10 +89,7 @@ class _Judge:
         return self.tenants.get(tenant, self.promise)
 
     def novelty(self, pieces_per_word: float, distance: float) -> float:
-        """The worse of the two guards as limit-relative odds: 0.5 exactly at a limit."""
-        limits = self._calibration
-        ratio = max(pieces_per_word / limits.max_pieces_per_word, distance / limits.max_distance)
-        return round(1.0 - 1.0 / (1.0 + ratio), DECIMALS)
+        return novelty_of(self._calibration, pieces_per_word, distance)
 
     def decide(self, labels: dict[str, Label], tenant: str, novelty: float, inference_s: float) -> Decision:
         what, threshold = " and ".join(self.deciding), self.promise_for(tenant).threshold
@@ -117,11 +115,6 @@ class _Judge:
             alternatives=[Alternative(value=value, confidence=confidence) for value, confidence in others],
             abstained=unfamiliar(novelty) or not risk([1.0 - best[1]]) < self._axes[axis],
         )
-
-
-def unfamiliar(novelty: float) -> bool:
-    """Whether an event is too unlike the training rows to be accepted, however sure the heads are."""
-    return novelty > 0.5  # noqa: PLR2004 - where novelty puts the limits
 
 
 class Classifier:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from inference.artifact import DomainCalibration
 from inference.calibration import DECIMALS, Floats
 
 
@@ -23,3 +24,14 @@ class Centres:
     def distance(self, vector: Floats) -> float:
         """One minus the cosine to the nearest centre, in [0, 2], of one vector of length one."""
         return round(1.0 - float(np.einsum("cw,w->c", self.vectors, vector.astype(np.float32)).max()), DECIMALS)
+
+
+def novelty_of(limits: DomainCalibration, pieces_per_word: float, distance: float) -> float:
+    """The worse of the two guards, in [0, 1]: 0.5 exactly at its limit."""
+    ratio = max(pieces_per_word / limits.max_pieces_per_word, distance / limits.max_distance)
+    return round(1.0 - 1.0 / (1.0 + ratio), DECIMALS)
+
+
+def unfamiliar(novelty: float) -> bool:
+    """Whether an event is too unlike the training rows to be accepted, however sure the heads are."""
+    return novelty > 0.5  # noqa: PLR2004 - where `novelty_of` puts the limits

@@ -19,12 +19,14 @@ from inference.artifact import (
 )
 from inference.calibration import UNLABELLED, Floats, Half, Sample, calibrate, fit_temperature, softmax
 from inference.heads import HALVES, Heads, Opinions, calibrated, mixed
+from inference.novelty import novelty_of, unfamiliar
 from inference.training.dataset import DataError, Row, read_rows
 from inference.training.reading import Progress, Read, read_all
 from schemas.event import DEFAULT_TENANT
 
 LIMIT = 0.99
 """The share of tuning rows the guards let pass: a percent of the usual is the price of refusing the unusual."""
+MIN_LIMIT = 1e-4
 SHARES = tuple(round(step / 20, 2) for step in range(21))
 DECIDING, ALPHA, DELTA = ("queue",), 0.02, 0.10
 """The promise that is published with a calibration; serving computes its own from configuration."""
@@ -65,12 +67,15 @@ def calibrate_domain(domain: str, rows: Sequence[Row], read: Read, heads: Heads)
     probabilities = calibrated(opinions, axes)
     for axis, one in axes.items():
         axes[axis] = msgspec.structs.replace(one, shares=_shares(probabilities[axis]))
-    limits = [
-        round(float(np.quantile(values[tuning], LIMIT)), 4) for values in (read.pieces_per_word, opinions.distance)
-    ]
     tenants = sorted({row.event.tenant for row in rows} - {DEFAULT_TENANT})
-    calibration = DomainCalibration(axes=axes, max_pieces_per_word=limits[0], max_distance=limits[1], tenants=tenants)
-    refused = (read.pieces_per_word > limits[0]) | (opinions.distance > limits[1])
+    calibration = DomainCalibration(
+        axes=axes,
+        max_pieces_per_word=_limit(read.pieces_per_word[tuning]),
+        max_distance=_limit(opinions.distance[tuning]),
+        tenants=tenants,
+    )
+    measured = zip(read.pieces_per_word.tolist(), opinions.distance.tolist(), strict=True)
+    refused = np.array([unfamiliar(novelty_of(calibration, *one)) for one in measured], dtype=np.bool_)
     tuned, tested = (
         _half([rows[i] for i in own], own, probabilities, heads.labels, refused, tenants) for own in halves.values()
     )
@@ -125,6 +130,12 @@ def _fit_axis(
 def gold_matrix(rows: Sequence[Row], axis: str, labels: Sequence[str]) -> npt.NDArray[np.bool_]:
     """Which labels are right, (rows, labels); a label the heads never saw is right for none."""
     return np.array([[label in row.gold.get(axis, ()) for label in labels] for row in rows], dtype=np.bool_)
+
+
+def _limit(values: Floats) -> float:
+    """A text of no words is infinitely foreign: where there are such, the others say where words end."""
+    finite = values[np.isfinite(values)]
+    return max(MIN_LIMIT, round(float(np.quantile(finite, LIMIT)), 4)) if len(finite) else MIN_LIMIT
 
 
 def _shares(probabilities: Floats) -> list[float]:

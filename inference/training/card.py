@@ -105,7 +105,7 @@ def _domain(artifact: Artifact, domain: str, figures: DomainFigures) -> Iterator
     yield f"On these rows it accepts {accepted.coverage:.1%}, {accepted.errors} of {accepted.rows} accepted are wrong."
     yield f"Coverage at 98 % accuracy {figures.selective.coverage_at_98:.1%}, area under the risk-coverage curve"
     yield f"{figures.selective.aurc:.4f}."
-    if figures.out_of_scope:
+    if figures.out_of_scope and figures.out_of_scope.auroc is not None:
         yield f"Out-of-scope AUROC {figures.out_of_scope.auroc:.4f} ({figures.out_of_scope.rows} rows)."
     yield ""
 

@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 from transformers import AutoModel
+from transformers.utils import logging as hugging_face
 
 from inference.errors import ModelError
 from inference.tokenizer import Tokenizer
@@ -81,6 +82,7 @@ class _Progressed:
     """Where training stands: all that has to be kept to go on after an interruption."""
 
     fingerprint: str
+    bf16: bool = False
     epoch: int = 0
     log_loss: list[float] = field(default_factory=list)
 
@@ -136,9 +138,12 @@ def fine_tune(
     """
     torch.manual_seed(tuning.seed)
     _keep_freed_memory()
+    # What it says of the weights it did not find is about heads that are not used here, and drawn over our own bars.
+    hugging_face.set_verbosity_error()
+    hugging_face.disable_progress_bar()
     try:
         encoder = AutoModel.from_pretrained(source, dtype=torch.float32, local_files_only=True)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{source} holds no encoder transformers can load: {str(error).splitlines()[0]}") from None
     network = Network(encoder, labels, pooling, tuning.dropout)
     work.mkdir(parents=True, exist_ok=True)
@@ -152,11 +157,10 @@ class _Trainer:
     def __init__(
         self, network: Network, labels: Labels, tokenizer: Tokenizer, pad_id: int, tuning: Tuning, fingerprint: str
     ) -> None:
-        self.at = _Progressed(fingerprint)
+        self.at = _Progressed(fingerprint, _bf16_is_quicker(network))
         self._network, self._labels, self._tokenizer = network, labels, tokenizer
         self._pad_id, self._tuning = pad_id, tuning
         self._optimizer = torch.optim.AdamW(_groups(network, tuning))
-        self._bf16 = _bf16_is_quicker(network)
 
     def train(self, rows: Sequence[Row], work: Path, progress: Progress) -> None:
         """Epochs until there are enough of them or the tuning half no longer gains."""
@@ -194,7 +198,7 @@ class _Trainer:
 
     def _loss(self, rows: Sequence[Row], ids: Sequence[Sequence[int]], smoothing: float | None = None) -> Any:
         """The mean over the axes present of the cross-entropy with each row's gold labels, weighted alike."""
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._bf16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.at.bf16):
             vectors = self._network(*_tensors(ids, self._pad_id))
         smoothing = self._tuning.label_smoothing if smoothing is None else smoothing
         losses = []

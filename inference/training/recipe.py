@@ -28,7 +28,7 @@ from inference.lexical import Lexicon
 from inference.training.calibrating import calibrate_domain, seal_calibration
 from inference.training.centres import fit_centres
 from inference.training.convert import convert, describe
-from inference.training.convert.facts import is_converted
+from inference.training.convert.facts import FACTS, is_converted
 from inference.training.dataset import Row, labels_of, read_rows
 from inference.training.ngrams import fit_lexicon, kept
 from inference.training.quick import as_shipped, fit_heads
@@ -90,6 +90,7 @@ def train(
     if settings.tuning:
         tuned = _fine_tune(encoder_directory, rows, labels, out, spec, settings, progress)
         convert(tuned.encoder, out, compute_type=settings.compute_type)
+    (out / FACTS).unlink(missing_ok=True)  # the manifest says it all
     domains = {}
     for domain in labels:
         own = [row for row in rows if row.domain == domain]

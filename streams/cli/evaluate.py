@@ -1,9 +1,7 @@
 """`triage evaluate`: what the served model is worth on labelled rows."""
 
 import asyncio
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -91,7 +89,7 @@ def evaluate(
     named = axes_of(axes)
     rows = read_rows(files, named, unsplit="test")
     teaching = read_rows(train_files, named) if train_files else rows
-    with stages() if sys.stderr.isatty() else nullcontext(_silent) as tell:
+    with stages() as tell:
         run = _Run(settings, rows, cast("Part | None", split), llm_cost_usd, tell)
         if baselines_of:
             run.teach(teaching, baselines_of)
@@ -253,7 +251,3 @@ def _write(report: Path, evaluation: Evaluation) -> None:
         report.write_text(render(evaluation), "utf-8")
     except OSError as error:
         raise click.ClickException(f"the report {report} cannot be written: {error.strerror}") from None
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """In a pipeline nobody watches, and stderr is for what went wrong."""

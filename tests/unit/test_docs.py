@@ -24,6 +24,7 @@ FORBIDDEN = re.compile(
 LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)")
 # Alerts about somebody's machine name its files.
 SAMPLES = ROOT / "streams" / "samples"
+AUTHORED = ROOT / "inference" / "training" / "authored"
 SKIPPED = {".git", ".venv", "build", "dist", "__pycache__"}
 
 
@@ -54,7 +55,7 @@ def test_no_file_mentions_a_machine_or_a_registry() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()[:120]}"
         for path, text in texts().items()
-        if path.parent != SAMPLES
+        if path.parent not in (SAMPLES, AUTHORED)  # events in which any path may be told of
         for number, line in enumerate(text.splitlines(), 1)
         if FORBIDDEN.search(line)
     ]

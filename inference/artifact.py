@@ -34,8 +34,8 @@ HEADS_FILE = "heads.safetensors"
 CALIBRATION_ROWS_FILE = "calibration.safetensors"
 CARD = "MODEL_CARD.md"
 FILES = (*ENCODER_FILES, HEADS_FILE)
-BOUND_FILES = ("model.bin", "sentencepiece.model", HEADS_FILE)
-"""What a calibration depends on, beside the labels: a change of one bit in any of them makes it somebody else's."""
+BOUND_FILES = ("model.bin", "config.json", "sentencepiece.model", HEADS_FILE)
+"""What a calibration depends on, beside the labels and how the encoder is fed: another bit makes it somebody else's."""
 
 DEFAULT_MODEL = Path(__file__).parent / "models" / "default"
 
@@ -105,8 +105,9 @@ class DomainCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`calibration.json`. `bound_to` has the digests of `BOUND_FILES` and of the labels, `rows` that of its rows' file.
+    """`calibration.json`.
 
+    `bound_to` has the digests of `BOUND_FILES`, of the labels and of how the encoder is fed, `rows` that of its rows.
     `made_from` says in words and numbers what it was made from, and the promises it supports.
     """
 
@@ -182,7 +183,7 @@ def load_artifact(path: Path) -> Artifact:
     calibration = _read_calibration(path)
     for name, digest in _binding(manifest).items():
         if calibration.bound_to.get(name) != digest:
-            raise ModelError(f"the calibration in {path} was made for another {name}; {RECALIBRATE}")
+            raise ModelError(f"the calibration in {path} was made for a model with another {name}; {RECALIBRATE}")
     _verify(path / CALIBRATION_ROWS_FILE, calibration.rows, "its digest is not the calibration's", RECALIBRATE)
     return Artifact(path, manifest, calibration)
 
@@ -220,11 +221,11 @@ def write_calibration(directory: Path, domains: dict[str, DomainCalibration], ma
 
 
 def _binding(manifest: Manifest) -> dict[str, str]:
-    labels = {
-        domain: {axis: one.labels for axis, one in spec.axes.items()} for domain, spec in manifest.domains.items()
+    parts = {"labels": manifest.domains, "encoder": manifest.encoder}
+    digests = {
+        name: hashlib.sha256(msgspec.json.encode(part, order="sorted")).hexdigest() for name, part in parts.items()
     }
-    digest = hashlib.sha256(msgspec.json.encode(labels, order="sorted")).hexdigest()
-    return {name: manifest.files[name] for name in BOUND_FILES} | {"labels": digest}
+    return {name: manifest.files[name] for name in BOUND_FILES} | digests
 
 
 def _write(file: Path, document: Manifest | Calibration) -> None:

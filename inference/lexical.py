@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Self
 
 import numpy as np
@@ -27,15 +28,17 @@ BUCKETS = TEXT_BUCKETS + FIELD_BUCKETS
 
 CHAR_NGRAMS = (3, 4, 5)
 MAX_WORDS, MAX_WORD_CHARS = 600, 40
-MAX_LEAVES, MAX_LEAF_WORDS = 64, 12
+MAX_LEAVES, MAX_LEAF_WORDS = 256, 12
 
 _WORD = re.compile(r"[a-z0-9_]+")
+# What a SIEM adds to say where it got the record (Panther's ``p_…``).
+_ADDED = re.compile(r"(?:^|\.)p_")
 _SPACE = ord(" ")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _PRIME = np.uint64(1_099_511_628_211)
 
 # Kinds of feature never share a bucket by being spelt alike.
-_TEXT_WORD, _TEXT_PAIR, _TEXT_CHARS, _KEY, _VALUE, _KEY_VALUE = (np.uint64(kind) for kind in range(1, 7))
+_TEXT_WORD, _TEXT_PAIR, _TEXT_CHARS, _PATH, _VALUE, _PLACED = (np.uint64(kind) for kind in range(1, 7))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ class Lexicon:
 
 def text_hashes(event: Event) -> Hashes:
     """One 64-bit hash for each n-gram occurring in the event's title, text and body."""
-    words = _WORD.findall(prose(event).lower())[:MAX_WORDS]
+    words = _words(prose(event))[:MAX_WORDS]
     if not words:
         return np.zeros(0, np.uint64)
     single = _hash_words(words)
@@ -102,17 +105,17 @@ def text_hashes(event: Event) -> Hashes:
 
 
 def field_hashes(event: Event) -> Hashes:
-    """One hash for each key, each word of a value, and each word under its key, of the vendor's document."""
-    keys, values, pairs = [], [], []
-    for number, (key, value) in enumerate(leaves(event.event or {})):
-        if number == MAX_LEAVES:
-            break
-        words = _WORD.findall(value[: MAX_LEAF_WORDS * MAX_WORD_CHARS].lower())[:MAX_LEAF_WORDS]
-        keys.append(key.lower())
+    """One hash for each path of the vendor's document, each word of a telling value, and each such word at its path."""
+    paths, values, placed = [], [], []
+    for path, value in islice(leaves(event.event or {}), MAX_LEAVES):
+        if _ADDED.search(path):
+            continue
+        words = _words(value[: MAX_LEAF_WORDS * MAX_WORD_CHARS])[:MAX_LEAF_WORDS]
+        paths.append(path.lower())
         values += words
-        pairs += [f"{key.lower()}={word}" for word in words]
+        placed += [f"{path.lower()}={word}" for word in words]
     return np.concatenate([
-        _mix(_hash_words(keys), _KEY), _mix(_hash_words(values), _VALUE), _mix(_hash_words(pairs), _KEY_VALUE)
+        _mix(_hash_words(paths), _PATH), _mix(_hash_words(values), _VALUE), _mix(_hash_words(placed), _PLACED)
     ])  # fmt: skip
 
 
@@ -122,14 +125,16 @@ def counted(hashes: Hashes, buckets: int) -> tuple[npt.NDArray[np.int64], npt.ND
     return found.astype(np.int64), 1.0 + np.log(counts)
 
 
+def _words(text: str) -> list[str]:
+    return [word[:MAX_WORD_CHARS] for word in _WORD.findall(text.lower())]
+
+
 def _hash_words(words: Sequence[str]) -> Hashes:
-    return np.fromiter(
-        (zlib.crc32(word[:MAX_WORD_CHARS].encode("utf-8", "replace")) for word in words), np.uint64, len(words)
-    )
+    return np.fromiter((zlib.crc32(word.encode("utf-8", "replace")) for word in words), np.uint64, len(words))
 
 
 def _char_ngrams(words: Sequence[str]) -> Hashes:
-    spelt = np.frombuffer((" " + " ".join(word[:MAX_WORD_CHARS] for word in words) + " ").encode(), np.uint8)
+    spelt = np.frombuffer((" " + " ".join(words) + " ").encode(), np.uint8)
     gap = spelt == _SPACE
     found = []
     for size in CHAR_NGRAMS:

@@ -60,7 +60,8 @@ def fields(document: dict[str, Any], headline: str = "") -> list[str]:
     """``key value`` of a document's telling leaves, most telling first; more and longer ones without a `headline`."""
     count, length = (MAX_FIELDS, MAX_VALUE_CHARS) if headline else (MAX_FIELDS_ALONE, MAX_VALUE_CHARS_ALONE)
     told: dict[str, int] = {}
-    for key, value in leaves(document):
+    for path, value in leaves(document):
+        key = path.rsplit(".", 1)[-1]
         if value not in headline:
             told.setdefault(_clean(f"{key} {value[:length]}"), _RANK.get(key.lower(), len(_RANK)))
     return sorted(told, key=lambda field: told[field])[:count]
@@ -72,11 +73,10 @@ def prose(event: Event) -> str:
 
 
 def leaves(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The key and text of every telling leaf of a vendor's document, in its order."""
+    """The path and text of every text in a vendor's document, in its order; "" for a text that must not be read."""
     for _, (path, value) in zip(range(MAX_NODES), _nodes(document, ""), strict=False):
-        key = path.rsplit(".", 1)[-1]
-        if value and _is_telling(path, key, value):
-            yield key, value
+        if value and path:
+            yield path, value if _is_telling(path, path.rsplit(".", 1)[-1], value) else ""
 
 
 def _parts(event: Event) -> Iterator[str]:

@@ -130,7 +130,7 @@ def test_unlisted_file_is_refused(model: Path) -> None:
 def test_a_calibration_belongs_to_one_model(model: Path, name: str) -> None:
     """The promise of one model would be made for another, which nobody has tested."""
     replace(model, name)
-    assert f"made for another {name}; run triage calibrate" in refusal(model)
+    assert f"made for a model with another {name}; run triage calibrate" in refusal(model)
 
 
 def test_a_calibration_belongs_to_its_labels(model: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_calibration_belongs_to_its_labels(model: Path) -> None:
     domains = msgspec.json.decode((model / MANIFEST).read_bytes())["domains"]
     domains["alerts"]["axes"]["queue"]["labels"].reverse()
     change(model, domains=domains)
-    assert "made for another labels; run triage calibrate" in refusal(model)
+    assert "made for a model with another labels; run triage calibrate" in refusal(model)
 
 
 def test_a_calibration_of_another_model_is_refused(model: Path, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_calibration_of_another_model_is_refused(model: Path, tmp_path: Path) 
     other = build_tiny_model(tmp_path / "other", seed=1)
     for name in (CALIBRATION, CALIBRATION_ROWS_FILE):
         shutil.copyfile(other / name, model / name)
-    assert "was made for another" in refusal(model)
+    assert "was made for a model with another" in refusal(model)
 
 
 def test_a_model_that_is_not_calibrated_can_be(model: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from inference.artifact import MANIFEST, load_artifact
+from inference.artifact import MANIFEST, load_manifest
 from inference.encoder import MAX_POSITIONS
 from inference.errors import ModelError
 from inference.training.convert.checkpoint import BertConfig, read_config
@@ -39,7 +39,7 @@ def describe(source: Path) -> EncoderFacts:
         ModelError: `source` is none of these.
     """
     if (source / MANIFEST).is_file():
-        spec = load_artifact(source).manifest.encoder
+        spec = load_manifest(source).encoder
         return EncoderFacts(
             model_type="triage",
             width=spec.width,

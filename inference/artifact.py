@@ -94,12 +94,12 @@ class AxisCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class DomainCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A domain's calibration, and the guards before it.
 
-    An event of more pieces per word than `max_pieces_per_word`, or farther from the training than `max_distance`, is
-    unlike anything the heads were trained on, and is never accepted.
+    An event of more surplus pieces (see `Tokenizer`) than `max_surplus_pieces`, or farther from the training than
+    `max_distance`, is unlike anything the heads were trained on, and is never accepted.
     """
 
     axes: dict[str, AxisCalibration]
-    max_pieces_per_word: Annotated[float, msgspec.Meta(gt=0)]
+    max_surplus_pieces: Annotated[float, msgspec.Meta(gt=0)]
     max_distance: Annotated[float, msgspec.Meta(gt=0)]
     tenants: list[str]
 

@@ -63,7 +63,7 @@ class _Reading:
 
     ids: list[int]
     features: Features
-    pieces_per_word: float
+    surplus_pieces: float
 
 
 class _Judge:
@@ -88,8 +88,8 @@ class _Judge:
     def promise_for(self, tenant: str) -> Promise:
         return self.tenants.get(tenant, self.promise)
 
-    def novelty(self, pieces_per_word: float, distance: float) -> float:
-        return novelty_of(self._calibration, pieces_per_word, distance)
+    def novelty(self, surplus_pieces: float, distance: float) -> float:
+        return novelty_of(self._calibration, surplus_pieces, distance)
 
     def decide(self, labels: dict[str, Label], tenant: str, novelty: float, inference_s: float) -> Decision:
         what, threshold = " and ".join(self.deciding), self.promise_for(tenant).threshold
@@ -201,7 +201,7 @@ class Classifier:
         elapsed_s = time.perf_counter() - started_s
         decisions = []
         for row, event in enumerate(events):
-            novelty = judge.novelty(readings[row].pieces_per_word, float(opinions.distance[row]))
+            novelty = judge.novelty(readings[row].surplus_pieces, float(opinions.distance[row]))
             labels = {
                 axis: judge.label(axis, names, probabilities[axis][row], novelty)
                 for axis, names in self._heads[domain].labels.items()
@@ -220,10 +220,10 @@ class Classifier:
 
     def _read(self, domain: Domain, events: Sequence[Event]) -> list[_Reading]:
         lexicon = self._heads[domain].lexicon
-        ids, pieces_per_word = self._tokenizer.encode_counted([read(event) for event in events])
+        ids, surplus_pieces = self._tokenizer.encode_counted([read(event) for event in events])
         return [
             _Reading(own, lexicon.read(event), density)
-            for own, event, density in zip(ids, events, pieces_per_word, strict=True)
+            for own, event, density in zip(ids, events, surplus_pieces, strict=True)
         ]
 
 

@@ -26,9 +26,9 @@ class Centres:
         return round(1.0 - float(np.einsum("cw,w->c", self.vectors, vector.astype(np.float32)).max()), DECIMALS)
 
 
-def novelty_of(limits: DomainCalibration, pieces_per_word: float, distance: float) -> float:
+def novelty_of(limits: DomainCalibration, surplus_pieces: float, distance: float) -> float:
     """The worse of the two guards, in [0, 1]: 0.5 exactly at its limit."""
-    ratio = max(pieces_per_word / limits.max_pieces_per_word, distance / limits.max_distance)
+    ratio = max(surplus_pieces / limits.max_surplus_pieces, distance / limits.max_distance)
     return round(1.0 - 1.0 / (1.0 + ratio), DECIMALS)
 
 

@@ -12,6 +12,8 @@ CHARS_PER_TOKEN = 12
 """Characters kept per token the encoder takes: text beyond is cut *before* tokenising, so that a 100k-character
 text costs no more than a long one. English has four to five a token; 256 tokens read at most 3,072 characters."""
 
+USUAL_PIECES = 1.2
+
 _CONTROL = dict.fromkeys([*range(32), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF], " ")
 
 
@@ -54,13 +56,17 @@ class Tokenizer:
         return self.encode_counted(texts)[0]
 
     def encode_counted(self, texts: Sequence[str]) -> tuple[list[list[int]], list[float]]:
-        """The ids of each text, and its pieces per word.
+        """The ids of each text, and how many pieces it needs beyond what English words would, in square roots of words.
 
-        The second is how foreign a text is to the vocabulary: English has a little over one, another language two or
-        more, and a text of no words at all is infinitely foreign.
+        That is how foreign a text is to the vocabulary: an English word takes `USUAL_PIECES`, and a text of n words
+        strays from n times that by about the square root of n. Another language lies several such steps beyond, and a
+        text of no words at all is infinitely foreign.
         """
         readable = [legible(text[: self.max_chars]) for text in texts]
         pieces: list[list[int]] = self._pieces.encode(readable)
         ids = [[*self._prefix, *one[: self._room], *self._suffix] for one in pieces]
         words = [len(text.split()) for text in readable]
-        return ids, [len(one) / count if count else math.inf for one, count in zip(pieces, words, strict=True)]
+        return ids, [
+            (len(one) - USUAL_PIECES * count) / math.sqrt(count) if count else math.inf
+            for one, count in zip(pieces, words, strict=True)
+        ]

@@ -246,7 +246,7 @@ def _calibrate(
     doubt = np.tile(np.stack(doubts, axis=1), (REPEATS, 1)).astype(np.float32)
     correct = (doubt <= np.quantile(doubt, COVERAGE, axis=0)).astype(np.int8)
     # Limits no event reaches: nothing is unfamiliar to a model that knows nothing.
-    calibration = DomainCalibration(axes=mixtures, max_pieces_per_word=1000.0, max_distance=1000.0, tenants=[])
+    calibration = DomainCalibration(axes=mixtures, max_surplus_pieces=1000.0, max_distance=1000.0, tenants=[])
     return calibration, {"doubt": doubt, "correct": correct, "tenant": np.full(len(doubt), -1, np.int32)}
 
 

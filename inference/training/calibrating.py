@@ -1,5 +1,6 @@
 """A model's calibration from labelled rows it was not taught with: shares, temperatures, limits, and the rows kept."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,11 @@ from inference.training.dataset import DataError, Row, read_rows
 from inference.training.reading import Progress, Read, read_all
 from schemas.event import DEFAULT_TENANT
 
-LIMIT = 0.99
-"""The share of tuning rows the guards let pass: a percent of the usual is the price of refusing the unusual."""
+LIMIT = 0.98
+"""The share of tuning rows each guard lets pass: two percent of the usual is the price of refusing the unusual."""
 MIN_LIMIT = 1e-4
+MIN_SURPLUS = 1.0
+"""However plain the calibration rows are, a text that strays one step from English words is not foreign yet."""
 SHARES = tuple(round(step / 20, 2) for step in range(21))
 DECIDING, ALPHA, DELTA = ("queue",), 0.02, 0.10
 """The promise that is published with a calibration; serving computes its own from configuration."""
@@ -70,11 +73,11 @@ def calibrate_domain(domain: str, rows: Sequence[Row], read: Read, heads: Heads)
     tenants = sorted({row.event.tenant for row in rows} - {DEFAULT_TENANT})
     calibration = DomainCalibration(
         axes=axes,
-        max_pieces_per_word=_limit(read.pieces_per_word[tuning]),
+        max_surplus_pieces=max(MIN_SURPLUS, _limit(read.surplus_pieces[tuning])),
         max_distance=_limit(opinions.distance[tuning]),
         tenants=tenants,
     )
-    measured = zip(read.pieces_per_word.tolist(), opinions.distance.tolist(), strict=True)
+    measured = zip(read.surplus_pieces.tolist(), opinions.distance.tolist(), strict=True)
     refused = np.array([unfamiliar(novelty_of(calibration, *one)) for one in measured], dtype=np.bool_)
     tuned, tested = (
         _half([rows[i] for i in own], own, probabilities, heads.labels, refused, tenants) for own in halves.values()
@@ -135,7 +138,8 @@ def gold_matrix(rows: Sequence[Row], axis: str, labels: Sequence[str]) -> npt.ND
 def _limit(values: Floats) -> float:
     """A text of no words is infinitely foreign: where there are such, the others say where words end."""
     finite = values[np.isfinite(values)]
-    return max(MIN_LIMIT, round(float(np.quantile(finite, LIMIT)), 4)) if len(finite) else MIN_LIMIT
+    # Rounded up: many rows may lie exactly at the limit, and they are as usual as any.
+    return max(MIN_LIMIT, math.ceil(float(np.quantile(finite, LIMIT)) * 1e4) / 1e4) if len(finite) else MIN_LIMIT
 
 
 def _shares(probabilities: Floats) -> list[float]:

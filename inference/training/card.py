@@ -32,9 +32,9 @@ LICENCES = {
 }
 
 LIMITS = """\
-- English only. A text of unusually many pieces per word (another language, random characters) or far from the training
-  in the embedding is never accepted, whatever the confidence says; the limits are the 99th percentiles of calibration
-  rows. A foreign text of common short words can pass.
+- English only. A text of unusually many pieces for its words (another language, random characters) or far from the
+  training in the embedding is never accepted, whatever the confidence says; the limits are the 98th percentiles of
+  calibration rows. A foreign text of common short words can pass.
 - Most alert rows are the texts and patterns of detection rules rather than raw events, and a model can tell a
   vendor by its style: read the figures by source. A vendor that is not among them should be expected to do worse,
   and the promise does not cover it: calibrate on rows of your own.

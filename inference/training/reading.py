@@ -21,33 +21,33 @@ CHUNK_ROWS = 512
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What serving sees of n rows: embeddings (n, width), lexical features, and pieces per word (n,)."""
+    """What serving sees of n rows: embeddings (n, width), lexical features, and surplus pieces (n,)."""
 
     vectors: Vectors
     features: list[Features]
-    pieces_per_word: Floats
+    surplus_pieces: Floats
 
     def of(self, index: Sequence[int]) -> "Read":
         """The same of some rows."""
-        return Read(self.vectors[list(index)], [self.features[i] for i in index], self.pieces_per_word[list(index)])
+        return Read(self.vectors[list(index)], [self.features[i] for i in index], self.surplus_pieces[list(index)])
 
 
 def embed_rows(
     rows: Sequence[Row], directory: Path, spec: EncoderSpec, progress: Progress, stage: str
 ) -> tuple[Vectors, Floats]:
-    """The int8 encoder's vectors of the rows, float32 of shape (rows, width), and their pieces per word."""
+    """The int8 encoder's vectors of the rows, float32 of shape (rows, width), and their surplus pieces."""
     tokenizer, encoder = open_tokenizer(directory, spec), start_encoder(directory, spec)
-    ids, pieces_per_word = tokenizer.encode_counted([read(row.event) for row in rows])
+    ids, surplus_pieces = tokenizer.encode_counted([read(row.event) for row in rows])
     vectors = np.zeros((len(rows), spec.width), dtype=np.float32)
     for start in range(0, len(rows), CHUNK_ROWS):
         vectors[start : start + CHUNK_ROWS] = encoder.embed(ids[start : start + CHUNK_ROWS])
         progress(stage, min(start + CHUNK_ROWS, len(rows)), len(rows))
-    return vectors, np.asarray(pieces_per_word)
+    return vectors, np.asarray(surplus_pieces)
 
 
 def read_all(
     rows: Sequence[Row], directory: Path, spec: EncoderSpec, lexicon: Lexicon, progress: Progress, stage: str
 ) -> Read:
     """Everything serving sees of the rows."""
-    vectors, pieces_per_word = embed_rows(rows, directory, spec, progress, stage)
-    return Read(vectors, [lexicon.read(row.event) for row in rows], pieces_per_word)
+    vectors, surplus_pieces = embed_rows(rows, directory, spec, progress, stage)
+    return Read(vectors, [lexicon.read(row.event) for row in rows], surplus_pieces)

@@ -16,7 +16,9 @@ from schemas.event import DOMAINS
 from streams.cli.options import as_json, configured
 from streams.config import DomainSection, Settings
 
-LICENCES = "encoder and authored rows Apache-2.0; data Apache-2.0, CC-BY-4.0, DRL-1.1 and MIT, with attributions in {card}"
+LICENCES = (
+    "encoder and authored rows Apache-2.0; data Apache-2.0, CC-BY-4.0, DRL-1.1 and MIT, with attributions in {card}"
+)
 
 
 @click.command(epilog="Example: triage models --json")

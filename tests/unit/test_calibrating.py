@@ -215,7 +215,7 @@ def test_limits_of_odd_rows_can_be_read_again(model: Path, lines: Sequence[dict[
     """A limit of zero or infinity would be written, and the model refused as damaged from then on."""
     limits = recalibrate(model, lines).calibration.domains["alerts"]
     assert 0 < limits.max_distance < np.inf
-    assert 0 < limits.max_pieces_per_word < np.inf
+    assert 0 < limits.max_surplus_pieces < np.inf
 
 
 def test_the_testing_half_chooses_nothing(model: Path) -> None:
@@ -226,7 +226,7 @@ def test_the_testing_half_chooses_nothing(model: Path) -> None:
     for axis in one.axes:
         assert one.axes[axis].temperature == other.axes[axis].temperature
         assert one.axes[axis].lexical_share == other.axes[axis].lexical_share
-    assert (one.max_distance, one.max_pieces_per_word) == (other.max_distance, other.max_pieces_per_word)
+    assert (one.max_distance, one.max_surplus_pieces) == (other.max_distance, other.max_surplus_pieces)
 
 
 def test_confidence_is_how_often_it_is_right(model: Path) -> None:

@@ -203,7 +203,7 @@ def test_labels_the_head_has_no_rows_for_are_refused(tiny_model: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "limits", [{"max_pieces_per_word": 1e-3}, {"max_distance": 1e-6}], ids=["another language", "far from the training"]
+    "limits", [{"max_surplus_pieces": 1e-3}, {"max_distance": 1e-6}], ids=["another language", "far from the training"]
 )
 async def test_an_unfamiliar_event_is_never_accepted(
     tiny_model: Path, tmp_path: Path, limits: dict[str, float]

@@ -70,11 +70,11 @@ def test_half_is_where_acceptance_ends(novelty: float, expected: bool) -> None:
     assert unfamiliar(novelty) is expected
 
 
-LIMITS = DomainCalibration(axes={}, max_pieces_per_word=2.5, max_distance=0.3, tenants=[])
+LIMITS = DomainCalibration(axes={}, max_surplus_pieces=2.5, max_distance=0.3, tenants=[])
 
 
 @pytest.mark.parametrize(
-    ("pieces_per_word", "distance", "expected"),
+    ("surplus_pieces", "distance", "expected"),
     [
         (0.0, 0.0, 0.0),
         (2.5, 0.0, 0.5),
@@ -85,8 +85,8 @@ LIMITS = DomainCalibration(axes={}, max_pieces_per_word=2.5, max_distance=0.3, t
         (math.inf, 0.0, 1.0),
     ],
 )
-def test_novelty_is_the_worse_of_the_guards(pieces_per_word: float, distance: float, expected: float) -> None:
+def test_novelty_is_the_worse_of_the_guards(surplus_pieces: float, distance: float, expected: float) -> None:
     """One guard would hide the other, or a limit lie elsewhere than it was calibrated."""
-    assert novelty_of(LIMITS, pieces_per_word, distance) == pytest.approx(expected, abs=1e-6)
-    beyond = pieces_per_word > LIMITS.max_pieces_per_word or distance > LIMITS.max_distance
-    assert unfamiliar(novelty_of(LIMITS, pieces_per_word, distance)) == beyond
+    assert novelty_of(LIMITS, surplus_pieces, distance) == pytest.approx(expected, abs=1e-6)
+    beyond = surplus_pieces > LIMITS.max_surplus_pieces or distance > LIMITS.max_distance
+    assert unfamiliar(novelty_of(LIMITS, surplus_pieces, distance)) == beyond

@@ -6,7 +6,7 @@ import click
 import msgspec
 import orjson
 
-from inference.artifact import DEFAULT_MODEL
+from inference.artifact import CALIBRATION, CALIBRATION_ROWS_FILE, DEFAULT_MODEL
 from inference.errors import ModelError
 from inference.heads import load_samples
 from schemas.event import DOMAINS
@@ -15,6 +15,8 @@ from streams.cli.options import as_json, configured
 from streams.cli.progress import stages
 from streams.cli.train import axes_of
 from streams.config import Settings
+
+CALIBRATION_FILES = (CALIBRATION, CALIBRATION_ROWS_FILE)
 
 
 @click.command(epilog="Example: triage calibrate --model my-model --data labelled.ndjson")
@@ -44,6 +46,7 @@ def calibrate(
     from inference.training.calibrating import calibrate_model  # noqa: PLC0415 - slow to import
 
     path = model or (Path(settings.model.path) if settings.model.path else DEFAULT_MODEL)
+    kept = {file: file.read_bytes() for name in CALIBRATION_FILES if (file := path / name).is_file()}
     with stages() as tell:
         artifact = calibrate_model(path, files, tell, axes_of(axes))
     samples = load_samples(artifact)
@@ -60,7 +63,10 @@ def calibrate(
                 whose = domain if tenant == "*" else f"{domain} of {tenant}"
                 click.echo(f"{whose}: {one.reason or _said(one.alpha, one.delta, one.n, one.threshold, one.coverage)}")
     if refused := [domain for domain, promises in found.items() if promises["*"].reason]:
-        raise ModelError(f"nothing can be promised for {' and '.join(refused)}, so nothing of it will be accepted")
+        for file, content in kept.items():
+            file.write_bytes(content)
+        outcome = "the model keeps the calibration it had" if kept else "nothing of it will be accepted"
+        raise ModelError(f"nothing can be promised for {' and '.join(refused)}, so {outcome}; give more rows")
 
 
 def _said(alpha: float, delta: float, rows: int, threshold: float, coverage: float) -> str:

@@ -129,8 +129,10 @@ def test_what_can_be_promised_is_said_in_words(run: Run, product: Path) -> None:
 
 def test_nothing_to_promise_is_1_and_says_so(run: Run, product: Path) -> None:
     """A deployment would go out with a model that escalates everything."""
+    before = (product / "calibration.json").read_bytes()
     code, out, err = run("calibrate", "--data", write(Path("own.jsonl"), relabelled(own())))
     assert code == 1
+    assert (product / "calibration.json").read_bytes() == before, "a good calibration would be lost to bad rows"
     assert "no threshold can promise" in out
     assert is_one_sentence(err), err
     assert "nothing can be promised for tickets" in err

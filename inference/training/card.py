@@ -70,7 +70,7 @@ def write_card(
         *_sources(rows),
         "\nRows of one rule cluster are in one part of the data only. The validation rows are cut in two by cluster:",
         "*tuning* stopped the training and chose mixture, temperature and the first threshold tried, *testing* made",
-        "the promise. The test rows chose nothing. Accuracy on `tactic` counts a value that is one of a row's",
+        "the promise. Test rows neither taught nor calibrated. Accuracy on `tactic` counts a value that is one of a row's",
         "several.\n",
         *(line for domain, one in figures.items() for line in _domain(artifact, domain, one)),
         "## Limits\n",

@@ -16,14 +16,13 @@ import numpy as np
 import orjson
 from rich.console import Console
 from rich.table import Table
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.pipeline import make_pipeline
 
 from benchmarks.rows import machine
 from inference.calibration import Half, Sample, calibrate
 from inference.classifier import Classifier, Terms
-from inference.evaluation.baselines import flatten
+from inference.evaluation import baselines
 from inference.heads import HALVES
 from inference.threads import Threads
 from inference.training.dataset import Row, read_rows
@@ -90,20 +89,16 @@ async def _judge(model: Path, source: str, unseen: Sequence[Row]) -> Transfer:
 
 def tfidf(source: str, others: Sequence[Row], unseen: Sequence[Row]) -> Transfer:
     """TF-IDF with logistic regression on text and document, its threshold calibrated as ours is."""
-    vectors = FeatureUnion([
-        ("words", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)),
-        ("characters", TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=2)),
-    ])  # fmt: skip
-    model = make_pipeline(vectors, LogisticRegression(C=10.0, max_iter=300, tol=1e-3))
+    model = make_pipeline(baselines.tfidf(), LogisticRegression(C=10.0, max_iter=300, tol=1e-3))
     taught = [row for row in others if row.part == "train"]
-    model.fit([flatten(row.event) for row in taught], [row.gold[AXIS][0] for row in taught])
+    model.fit([baselines.flatten(row.event) for row in taught], [row.gold[AXIS][0] for row in taught])
 
     def half(part: str) -> Half:
         doubt, right = answer([row for row in others if row.part == part])
         return Half(doubt[:, None], right.astype(np.int8)[:, None], np.full(len(doubt), -1, np.int32))
 
     def answer(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
-        probabilities = model.predict_proba([flatten(row.event) for row in rows])
+        probabilities = model.predict_proba([baselines.flatten(row.event) for row in rows])
         values = model.classes_[probabilities.argmax(axis=1)]
         right = np.array([value in row.gold[AXIS] for value, row in zip(values, rows, strict=True)])
         return (1.0 - probabilities.max(axis=1)).round(6), right

@@ -8,7 +8,7 @@ counts weighted by inverse document frequency), hashed into a fixed number of bu
 
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Self
@@ -16,12 +16,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from inference.calibration import Floats
 from inference.errors import ModelError
 from inference.view import leaves, prose
 from schemas.event import Event
 
 Hashes = npt.NDArray[np.uint64]
-Floats = npt.NDArray[np.float64]
 
 TEXT_BUCKETS, FIELD_BUCKETS = 1 << 16, 1 << 14
 BUCKETS = TEXT_BUCKETS + FIELD_BUCKETS
@@ -73,11 +73,10 @@ class Lexicon:
         """
         idf, weights = tensors[f"{domain}.lexical.idf"], tensors[f"{domain}.lexical.weights"]
         scales, bias = tensors[f"{domain}.lexical.scales"], tensors[f"{domain}.lexical.bias"]
-        ends = np.cumsum([0, *(len(names) for names in labels.values())]).tolist()
-        if idf.shape != (BUCKETS,) or weights.shape != (BUCKETS, ends[-1]) or not len(scales) == len(bias) == ends[-1]:
+        width = sum(len(names) for names in labels.values())
+        if idf.shape != (BUCKETS,) or weights.shape != (BUCKETS, width) or not len(scales) == len(bias) == width:
             raise ModelError(f"the lexical heads of {domain} do not have the manifest's shape; train the model again")
-        columns = {axis: slice(*ends[i : i + 2]) for i, axis in enumerate(labels)}
-        return cls(idf, weights, scales.astype(np.float64), bias.astype(np.float64), columns)
+        return cls(idf, weights, scales.astype(np.float64), bias.astype(np.float64), columns_of(labels))
 
     def read(self, event: Event) -> Features:
         """The features of one event; any event, in time proportional to what is read of it."""
@@ -92,6 +91,12 @@ class Lexicon:
         rows = self.weights[features.buckets].astype(np.float32)
         scores = np.einsum("fc,f->c", rows, features.values.astype(np.float32))
         return np.asarray(scores * self.scales + self.bias, dtype=np.float64)
+
+
+def columns_of(labels: Mapping[str, Sized]) -> dict[str, slice]:
+    """Which columns belong to which axis: one for each of its labels, the axes one after the other."""
+    ends = np.cumsum([0, *(len(names) for names in labels.values())]).tolist()
+    return {axis: slice(*ends[i : i + 2]) for i, axis in enumerate(labels)}
 
 
 def text_hashes(event: Event) -> Hashes:

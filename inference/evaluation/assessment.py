@@ -1,7 +1,7 @@
 """Put the rows to the served model, and measure what it decides."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,16 +20,13 @@ from inference.evaluation.outcomes import (
     levels_of,
     with_levels,
 )
+from inference.heads import HALVES
 from inference.training.dataset import Row
+from inference.training.reading import Progress
 from schemas.event import Domain
 
 BATCH_ROWS = 64
 TIMED_ALONE = 50
-
-VALIDATION = ("tuning", "testing")
-
-Progress = Callable[[str, int, int], None]
-"""Told a stage, how much of it is done and how much there is."""
 
 
 def choose_rows(rows: Sequence[Row], split: Part | None) -> tuple[Part, list[Row]]:
@@ -42,7 +39,7 @@ def choose_rows(rows: Sequence[Row], split: Part | None) -> tuple[Part, list[Row
     """
     parts: dict[Part, list[Row]] = {
         "test": [row for row in rows if row.part == "test"],
-        "val": [row for row in rows if row.part in VALIDATION],
+        "val": [row for row in rows if row.part in HALVES],
         "all": list(rows),
     }
     chosen: Part = next(part for part, own in parts.items() if own) if split is None else split

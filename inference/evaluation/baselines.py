@@ -18,7 +18,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion
 
-from inference.evaluation.assessment import VALIDATION, Progress
 from inference.evaluation.figures import BaselineFigures, DomainFigures
 from inference.evaluation.measurement import curve, rank, score_axis
 from inference.evaluation.outcomes import (
@@ -30,7 +29,9 @@ from inference.evaluation.outcomes import (
     union_risk,
     with_levels,
 )
+from inference.heads import HALVES
 from inference.training.dataset import Row
+from inference.training.reading import Progress
 from inference.view import VERDICTS, prose
 from schemas.event import Event
 
@@ -72,7 +73,7 @@ def lesson_of(rows: Sequence[Row], evaluated: Sequence[Row]) -> Lesson:
     held = {_identity(row) for row in evaluated}
     free = [row for row in rows if _identity(row) not in held]
     taught = [row for row in free if row.part == "train"]
-    choosing = [row for row in free if row.part in VALIDATION]
+    choosing = [row for row in free if row.part in HALVES]
     if not choosing:
         taught, choosing = [row for i, row in enumerate(taught) if i % HELD_OUT], taught[::HELD_OUT]
     if not taught:
@@ -109,6 +110,14 @@ def add_baselines(figures: DomainFigures, rows: Sequence[Row], lesson: Lesson, p
     )
 
 
+def tfidf() -> FeatureUnion:
+    """Words in one- and two-grams and characters in three- to five-grams within words, not fitted yet."""
+    return FeatureUnion([
+        ("words", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)),
+        ("characters", TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=2)),
+    ])  # fmt: skip
+
+
 def flatten(event: Event) -> str:
     """The event's text, and every leaf of its document as ``path value``, as one would write it in an afternoon.
 
@@ -136,10 +145,7 @@ def _read(rows: Sequence[Row], lesson: Lesson, *, with_event: bool) -> _Features
         [flatten(row.event) if with_event else prose(row.event) for row in part]
         for part in (lesson.taught, lesson.choosing, rows)
     ]
-    vectors = FeatureUnion([
-        ("words", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)),
-        ("characters", TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=2)),
-    ])  # fmt: skip
+    vectors = tfidf()
     try:
         return _Features(vectors.fit_transform(texts[0]), *(vectors.transform(part) for part in texts[1:]))
     except ValueError as error:

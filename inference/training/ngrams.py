@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from inference.lexical import BUCKETS, Features, Lexicon
+from inference.lexical import BUCKETS, Features, Lexicon, columns_of
 from inference.training.dataset import Row, lessons
 
 STRENGTH = 10.0
@@ -48,26 +48,26 @@ def quantized(
 ) -> Lexicon:
     """The lexicon with its weights in int8, one scale a column."""
     scales = np.maximum(np.abs(weights).max(axis=0), 1e-9) / 127
-    ends = np.cumsum([0, *(len(names) for names in labels.values())]).tolist()
-    columns = {axis: slice(*ends[i : i + 2]) for i, axis in enumerate(labels)}
     table = np.round(weights / scales).astype(np.int8)
     return Lexicon(
-        idf, table, scales.astype(np.float32).astype(np.float64), bias.astype(np.float32).astype(np.float64), columns
+        idf,
+        table,
+        scales.astype(np.float32).astype(np.float64),
+        bias.astype(np.float32).astype(np.float64),
+        columns_of(labels),
     )
 
 
 def kept(lexicon: Lexicon, axes: Sequence[str]) -> Lexicon:
     """The lexicon with the columns of these axes alone."""
-    chosen = [np.arange(lexicon.weights.shape[1])[lexicon.columns[axis]] for axis in axes]
-    index = np.concatenate([np.zeros(0, np.int64), *chosen]).astype(np.int64)
-    ends = np.cumsum([0, *(len(one) for one in chosen)]).tolist()
-    columns = {axis: slice(*ends[i : i + 2]) for i, axis in enumerate(axes)}
+    chosen = {axis: np.arange(lexicon.weights.shape[1])[lexicon.columns[axis]] for axis in axes}
+    index = np.concatenate([np.zeros(0, np.int64), *chosen.values()]).astype(np.int64)
     return Lexicon(
         lexicon.idf,
         np.ascontiguousarray(lexicon.weights[:, index]),
         lexicon.scales[index],
         lexicon.bias[index],
-        columns,
+        columns_of(chosen),
     )
 
 

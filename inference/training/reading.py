@@ -27,10 +27,6 @@ class Read:
     features: list[Features]
     surplus_pieces: Floats
 
-    def of(self, index: Sequence[int]) -> "Read":
-        """The same of some rows."""
-        return Read(self.vectors[list(index)], [self.features[i] for i in index], self.surplus_pieces[list(index)])
-
 
 def embed_rows(
     rows: Sequence[Row], directory: Path, spec: EncoderSpec, progress: Progress, stage: str

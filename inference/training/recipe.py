@@ -25,20 +25,20 @@ from inference.calibration import Sample
 from inference.encoder import open_tokenizer
 from inference.heads import HALVES, Head, Heads
 from inference.lexical import Lexicon
-from inference.training.calibrating import calibrate_domain, seal_calibration
+from inference.training.calibrating import SHARES, calibrate_domain, seal_calibration
 from inference.training.centres import fit_centres
 from inference.training.convert import convert, describe
 from inference.training.convert.facts import FACTS, is_converted
 from inference.training.dataset import Row, labels_of, read_rows
 from inference.training.ngrams import fit_lexicon, kept
 from inference.training.quick import as_shipped, fit_heads
-from inference.training.reading import Progress, read_all
+from inference.training.reading import Progress, Read, embed_rows
 from inference.view import VIEW
 
 if TYPE_CHECKING:
     from inference.training.finetune import Tuned, Tuning
 
-MIN_LEXICAL_SHARE = 0.05
+MIN_LEXICAL_SHARE = SHARES[1]
 """Below, a lexical head is left out: it would cost its bytes and microseconds for nothing."""
 WORK = "training"
 """The folder of a fine-tuning beside its model: what is needed to resume, and the fine-tuned encoder."""
@@ -166,14 +166,15 @@ def train_domain(
     progress(f"n-grams of {domain}", 0, 1)
     lexicon = fit_lexicon([rows[i] for i in taught], labels, seed=settings.seed)
     progress(f"n-grams of {domain}", 1, 1)
-    read = read_all(rows, out, spec, lexicon, progress, f"reading {domain}")
-    fitted = heads or fit_heads(rows, read.vectors, labels, progress, seed=settings.seed)
-    centres = fit_centres(read.vectors[taught], seed=settings.seed)
-    own, of_them = [rows[i] for i in held_out], read.of(held_out)
-    calibration, _ = calibrate_domain(domain, own, of_them, Heads(fitted, lexicon, centres))
+    vectors, surplus_pieces = embed_rows(rows, out, spec, progress, f"reading {domain}")
+    fitted = heads or fit_heads(rows, vectors, labels, progress, seed=settings.seed)
+    centres = fit_centres(vectors[taught], seed=settings.seed)
+    own = [rows[i] for i in held_out]
+    read = Read(vectors[held_out], [lexicon.read(row.event) for row in own], surplus_pieces[held_out])
+    calibration, sample = calibrate_domain(domain, own, read, Heads(fitted, lexicon, centres))
+    # The next share below the least is none at all: leaving such a head out changes no answer.
     useful = [axis for axis in lexicon.columns if calibration.axes[axis].lexical_share >= MIN_LEXICAL_SHARE]
     both = Heads(fitted, kept(lexicon, useful), centres)
-    calibration, sample = calibrate_domain(domain, own, of_them, both)
     axes = {axis: AxisSpec(labels=list(names), lexical=axis in useful) for axis, names in labels.items()}
     return TrainedDomain(both, both.lexicon, DomainSpec(view=VIEW, axes=axes), calibration, sample)
 

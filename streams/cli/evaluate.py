@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from inference.evaluation.assessment import Progress, assess, choose_rows, describe, require_labels
+from inference.evaluation.assessment import assess, choose_rows, describe, require_labels
 from inference.evaluation.figures import DomainFigures, Evaluation, Part, Scores, Selective
 from inference.evaluation.gate import Gate, GateError, fallen, read_gate
 from inference.evaluation.report import render
 from inference.training.dataset import Row, read_rows
+from inference.training.reading import Progress
 from schemas.event import DOMAINS, Domain
 from streams.cli.options import as_json, configured
 from streams.cli.progress import stages

@@ -35,6 +35,10 @@ DECIDING, ALPHA, DELTA = ("queue",), 0.02, 0.10
 """The promise that is published with a calibration; serving computes its own from configuration."""
 
 
+Fitted = dict[str, tuple[DomainCalibration, Sample]]
+"""Each domain's calibration, with the rows it promises on."""
+
+
 def calibrate_model(
     path: Path, files: Sequence[Path], progress: Progress, axes: Mapping[str, str] | None = None
 ) -> Artifact:
@@ -44,15 +48,27 @@ def calibrate_model(
         ModelError: the model is damaged.
         DataError: the rows cannot be used, or a domain of the model has none.
     """
+    return seal_calibration(path, *fit_calibration(path, files, progress, axes))
+
+
+def fit_calibration(
+    path: Path, files: Sequence[Path], progress: Progress, axes: Mapping[str, str] | None = None
+) -> tuple[Fitted, list[Row]]:
+    """The calibration `calibrate_model` would write, and the rows it is from; the model stays as it is.
+
+    Raises:
+        ModelError: the model is damaged.
+        DataError: the rows cannot be used, or a domain of the model has none.
+    """
     manifest = load_manifest(path)
     rows = [row for row in read_rows(files, axes, unsplit="val") if row.part in HALVES]
-    found: dict[str, tuple[DomainCalibration, Sample]] = {}
+    found: Fitted = {}
     for domain in manifest.domains:
         own = [row for row in rows if row.domain == domain]
         heads = Heads.of(path, manifest, domain)
         read = read_all(own, path, manifest.encoder, heads.lexicon, progress, f"reading {domain}")
         found[domain] = calibrate_domain(domain, own, read, heads)
-    return seal_calibration(path, found, rows)
+    return found, rows
 
 
 def calibrate_domain(domain: str, rows: Sequence[Row], read: Read, heads: Heads) -> tuple[DomainCalibration, Sample]:
@@ -85,9 +101,7 @@ def calibrate_domain(domain: str, rows: Sequence[Row], read: Read, heads: Heads)
     return calibration, Sample(tuple(axes), tuned, tested, tuple(tenants))
 
 
-def seal_calibration(
-    path: Path, found: Mapping[str, tuple[DomainCalibration, Sample]], rows: Sequence[Row]
-) -> Artifact:
+def seal_calibration(path: Path, found: Fitted, rows: Sequence[Row]) -> Artifact:
     """Write the calibration and its rows beside the model in `path`."""
     tensors: dict[str, npt.NDArray[Any]] = {}
     for domain, (_, sample) in found.items():

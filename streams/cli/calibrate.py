@@ -6,17 +6,14 @@ import click
 import msgspec
 import orjson
 
-from inference.artifact import CALIBRATION, CALIBRATION_ROWS_FILE, DEFAULT_MODEL
+from inference.artifact import CALIBRATION, DEFAULT_MODEL
 from inference.errors import ModelError
-from inference.heads import load_samples
 from schemas.event import DOMAINS
 from streams.cli.models import promise
 from streams.cli.options import as_json, configured
 from streams.cli.progress import stages
 from streams.cli.train import axes_of
 from streams.config import Settings
-
-CALIBRATION_FILES = (CALIBRATION, CALIBRATION_ROWS_FILE)
 
 
 @click.command(epilog="Example: triage calibrate --model my-model --data labelled.ndjson")
@@ -43,13 +40,12 @@ def calibrate(
     deciding axis (Learn then Test; alpha, delta and the axes are configuration). Tenants with rows enough get
     thresholds of their own. The calibration is bound to the digests of model, tokenizer and labels.
     """
-    from inference.training.calibrating import calibrate_model  # noqa: PLC0415 - slow to import
+    from inference.training.calibrating import fit_calibration, seal_calibration  # noqa: PLC0415 - slow to import
 
     path = model or (Path(settings.model.path) if settings.model.path else DEFAULT_MODEL)
-    kept = {file: file.read_bytes() for name in CALIBRATION_FILES if (file := path / name).is_file()}
     with stages() as tell:
-        artifact = calibrate_model(path, files, tell, axes_of(axes))
-    samples = load_samples(artifact)
+        fitted, rows = fit_calibration(path, files, tell, axes_of(axes))
+    samples = {domain: sample for domain, (_, sample) in fitted.items()}
     found = {}
     for domain in (domain for domain in DOMAINS if domain in samples):
         section = settings.domain(domain)
@@ -62,10 +58,12 @@ def calibrate(
             for tenant, one in promises.items():
                 whose = domain if tenant == "*" else f"{domain} of {tenant}"
                 click.echo(f"{whose}: {one.reason or _said(one.alpha, one.delta, one.n, one.threshold, one.coverage)}")
-    if refused := [domain for domain, promises in found.items() if promises["*"].reason]:
-        for file, content in kept.items():
-            file.write_bytes(content)
-        outcome = "the model keeps the calibration it had" if kept else "nothing of it will be accepted"
+    refused = [domain for domain, promises in found.items() if promises["*"].reason]
+    has_one = (path / CALIBRATION).is_file()
+    if not (refused and has_one):
+        seal_calibration(path, fitted, rows)
+    if refused:
+        outcome = "the model keeps the calibration it had" if has_one else "nothing of it will be accepted"
         raise ModelError(f"nothing can be promised for {' and '.join(refused)}, so {outcome}; give more rows")
 
 

@@ -54,10 +54,20 @@ class CalibrationInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class Enrichment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the LLM tier did; `status` says why there is no answer when there is none (for instance ``llm_off``)."""
+    """What the LLM tier did; `status` is ``answered``, or says why there is no answer (for instance ``llm_off``).
+
+    `summary` and `rationale` are plain text by a model that has read untrusted text: never render them as markup.
+    `tier` names the endpoint that answered, or that was asked last; `calls` counts what was sent, over all tiers, and
+    tokens, `cost_usd` and `latency_s` (seconds) are theirs together. `quoted` holds the ids of the settled events and
+    runbook passages shown beside the event, `redactions` how many values of each kind were replaced before it left.
+    """
 
     status: str
     model: str | None = None
+    tier: str | None = None
+    calls: int = 0
+    quoted: list[str] = msgspec.field(default_factory=list)
+    redactions: dict[str, int] = msgspec.field(default_factory=dict)
     summary: str | None = None
     rationale: str | None = None
     prompt_tokens: int = 0
@@ -101,10 +111,16 @@ class TriagedEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An event together with what is known about it: the record on the enrichment and review topics."""
+    """An event together with what is known about it: the record on the enrichment and review topics.
+
+    `risk` is the small model's estimate of being wrong on a deciding axis; `escalation` the metric label of why it
+    was not accepted (``risk``, ``unfamiliar``, ``uncalibrated``, ``high_impact``).
+    """
 
     event: Event
     triaged: TriagedEvent
+    risk: float = 1.0
+    escalation: str = "risk"
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ import msgspec
 import orjson
 from msgspec import Meta, field
 
+from inference.llm.options import LlmOptions, Positive, Seconds, Usd
 from schemas.event import DOMAINS, Domain
 from schemas.formats import Mapping as FormatMapping
 from streams.errors import ConfigError
@@ -25,9 +26,6 @@ ENV_RESERVED = frozenset({"TRIAGE_CONFIG"})
 SERVER = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:\[\]/]+)(:\d{1,5})?")
 
 Share = Annotated[float, Meta(gt=0, lt=1)]
-Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-Usd = Annotated[float, Meta(ge=0, le=1_000_000)]
 AgentName = Literal["classify", "enrich", "feedback"]
 ALL_AGENTS: tuple[AgentName, ...] = ("classify", "enrich", "feedback")
 
@@ -105,23 +103,6 @@ class DomainsSection(Section, frozen=True):
     tickets: DomainSection = field(default_factory=DomainSection)
 
 
-class EndpointSection(Section, frozen=True):
-    """One OpenAI-compatible endpoint."""
-
-    base_url: Annotated[str, Meta(pattern=r"^https?://")]
-    model: str
-    api_key_env: str | None = None
-    response_mode: Literal["json_schema", "json_object", "none"] = "json_schema"
-    timeout_s: Seconds = 30.0
-
-
-class LlmSection(Section, frozen=True):
-    """Tiers in the order they are asked; empty switches the LLM off."""
-
-    tiers: list[str] = field(default_factory=list)
-    endpoints: dict[str, EndpointSection] = field(default_factory=dict)
-
-
 class CostSection(Section, frozen=True):
     """What an average call to the LLM would cost, for comparisons; no call is ever billed from these."""
 
@@ -153,7 +134,7 @@ class Settings(Section, frozen=True):
     model: ModelSection = field(default_factory=ModelSection)
     pipeline: PipelineSection = field(default_factory=PipelineSection)
     domains: DomainsSection = field(default_factory=DomainsSection)
-    llm: LlmSection = field(default_factory=LlmSection)
+    llm: LlmOptions = field(default_factory=LlmOptions)
     cost: CostSection = field(default_factory=CostSection)
     egress: EgressSection = field(default_factory=EgressSection)
     log: LogSection = field(default_factory=LogSection)

@@ -16,13 +16,14 @@ import aiohttp
 from msgspec.structs import replace
 
 from agents.outcomes import Incoming
+from inference.llm.options import LlmOptions
 from schemas.codec import decode
 from schemas.event import DOMAINS, Domain
 from schemas.triaged import TriagedEvent
 from streams import topics
 from streams.brokers.embedded import EmbeddedBroker
 from streams.brokers.loopback import HOST, free_ports
-from streams.config import CostSection, KafkaSection, LlmSection, Settings, as_environment
+from streams.config import CostSection, KafkaSection, Settings, as_environment
 from streams.errors import StreamError
 from streams.reader import from_record, reading
 from streams.source import produce, read_lines
@@ -135,7 +136,7 @@ def at(settings: Settings, bootstrap_servers: str) -> Settings:
         kafka=KafkaSection(bootstrap_servers=bootstrap_servers),
         topics=replace(settings.topics, replication=1),
         http=replace(settings.http, host=HOST, port=free_ports(1)[0]),
-        llm=LlmSection(),
+        llm=LlmOptions(),
     )
 
 

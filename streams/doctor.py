@@ -8,9 +8,10 @@ import openai
 
 from inference.artifact import DEFAULT_MODEL
 from inference.errors import InferenceError
+from inference.llm.options import EndpointOptions
 from schemas.event import KIND_OF_DOMAIN, Event
 from streams import topics
-from streams.config import EndpointSection, Settings
+from streams.config import Settings
 from streams.errors import BrokerUnreachable
 from streams.worker import open_classifier
 
@@ -71,7 +72,7 @@ async def _model(settings: Settings) -> AsyncIterator[Finding]:
     await classifier.close()
 
 
-async def _endpoint(tier: str, endpoint: EndpointSection) -> Finding:
+async def _endpoint(tier: str, endpoint: EndpointOptions) -> Finding:
     subject = f"llm {tier}"
     key = os.environ.get(endpoint.api_key_env) if endpoint.api_key_env else "none"
     if key is None:

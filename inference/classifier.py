@@ -13,10 +13,10 @@ import numpy as np
 from inference.artifact import DEFAULT_MODEL, Artifact, load_artifact
 from inference.batching import DEFAULT_MAX_BATCH_TOKENS
 from inference.calibration import Floats, Promise, Sample, calibrate, risk
-from inference.encoder import Encoder, open_encoder, open_tokenizer
+from inference.encoder import Encoder, Vectors, open_encoder, open_tokenizer
 from inference.engine import DEFAULT_MAX_WAITING, Engine
 from inference.errors import ModelError
-from inference.heads import Heads, calibrated, load_samples
+from inference.heads import Heads, calibrated, load_samples, unit
 from inference.lexical import Features
 from inference.novelty import novelty_of, unfamiliar
 from inference.threads import Threads, choose_threads
@@ -180,6 +180,30 @@ class Classifier:
             shares = self.artifact.calibration.domains[domain].axes[axis].shares
             usual[domain] = dict(zip(self._heads[domain].labels[axis], shares, strict=True))
         return usual
+
+    def labels(self, domain: Domain) -> dict[str, tuple[str, ...]]:
+        """The closed label set of each axis of a domain."""
+        self._judge(domain)
+        return self._heads[domain].labels
+
+    def deciding(self, domain: Domain) -> tuple[str, ...]:
+        """The axes that must be right for an event of a domain to be accepted."""
+        return self._judge(domain).deciding
+
+    async def embed(self, domain: Domain, events: Sequence[Event]) -> Vectors:
+        """Embed events as `classify` reads them.
+
+        Returns:
+            float32 of shape (len(events), width), each row of length one (or all zero), in order.
+
+        Raises:
+            EngineClosed: the classifier was closed meanwhile.
+            InferenceError: the model failed on these events, or was not trained on such.
+        """
+        self._judge(domain)
+        ids = await asyncio.to_thread(lambda: self._tokenizer.encode([read(event) for event in events]))
+        vectors = await self._engine.embed(ids)
+        return np.array([unit(vector) for vector in vectors], dtype=np.float32).reshape(vectors.shape)
 
     async def classify(self, domain: Domain, events: Sequence[Event]) -> list[Decision]:
         """Decide each event, in order.

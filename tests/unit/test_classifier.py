@@ -27,7 +27,7 @@ from inference.classifier import ALTERNATIVES, Classifier, Decision, Terms
 from inference.errors import EngineClosed, ModelError
 from inference.threads import Threads
 from schemas.event import DOMAINS, Domain, Event
-from tests.tiny_model import LABELS, sample_events
+from tests.tiny_model import LABELS, WIDTH, sample_events
 
 THREADS = Threads(1, 1)
 Deal = Callable[[npt.NDArray[np.int8]], npt.NDArray[np.int32]]
@@ -141,6 +141,27 @@ async def test_any_string_is_decided(classifier: Classifier) -> None:
     """One unreadable text must not fail the batch it is in."""
     hostile = ["", "\x00\x01\ufeff", "\ud800 lone", "x" * 100_000, "\U0001f4a5" * 3_000, "\u202e\u0000"]
     assert len(await classifier.classify("tickets", [ticket(text) for text in hostile])) == len(hostile)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+async def test_an_embedding_is_the_event_s_own(classifier: Classifier, domain: Domain) -> None:
+    """Precedents are found by cosine: a vector that depends on its batch, or is not of length one, ranks them wrong."""
+    events = sample_events(domain)[:8]
+    together = await classifier.embed(domain, events)
+    assert together.dtype == np.float32
+    assert together.shape == (8, WIDTH)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1.0, atol=1e-6)
+    alone = await classifier.embed(domain, events[3:4])
+    np.testing.assert_array_equal(together[3:4], alone)
+    assert (await classifier.embed(domain, [])).shape == (0, WIDTH)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_label_sets_are_the_model_s(tiny_model: Path, domain: Domain) -> None:
+    """The LLM may choose among exactly these, and a doubt about a deciding axis goes to a person."""
+    classifier = Classifier.open(tiny_model, threads=THREADS, terms={"alerts": Terms(deciding=("severity",))})
+    assert classifier.labels(domain) == LABELS[domain]
+    assert classifier.deciding(domain) == {"alerts": ("severity",), "tickets": ("queue",)}[domain]
 
 
 async def test_closed_while_waiting(classifier: Classifier) -> None:

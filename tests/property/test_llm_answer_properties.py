@@ -1,0 +1,78 @@
+"""Whatever an event says and whatever a model answers: one fence, and labels of the sets or nothing."""
+
+import json
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from inference.llm.answer import parse_answer
+from inference.llm.failure import LlmFailure
+from inference.llm.question import MAX_RATIONALE_CHARS, MAX_SUMMARY_CHARS, Question, Quotation, event_text
+from schemas.event import Event
+from tests.property.strategies import documents, json_values
+
+NONCE = "0123456789abcdef"
+LABELS = {"queue": ("cloud", "out_of_scope"), "severity": ("low", "high")}
+QUESTION = Question(labels=LABELS, opinions={}, event="x")
+
+any_text = st.text(st.characters(), max_size=60)
+fragments = st.sampled_from([
+    *(NONCE, NONCE[:8], NONCE[8:], NONCE.upper(), f"<event-{NONCE}>", f"</event-{NONCE}>", "<event-", "</", "<", ">"),
+    *("[INST]", "[", "INST", "]", "<|im_start|>", "\u200b", "\u202e", "\U000e0041", "\x00", "\r", "\n", " "),
+])  # fmt: skip
+hostile = st.lists(any_text | fragments, max_size=12).map("".join)
+
+labels = st.dictionaries(
+    st.sampled_from(["queue", "severity"]) | any_text,
+    st.sampled_from(["cloud", "Out of Scope", "low", "HIGH", "critical"]) | json_values,
+    max_size=4,
+)
+near_answers = st.fixed_dictionaries(
+    {},
+    optional={
+        "labels": labels | json_values,
+        "decidable": st.booleans() | json_values,
+        "summary": hostile | json_values,
+        "rationale": hostile | json_values,
+    },
+).map(json.dumps)
+answers = st.lists(
+    near_answers | any_text | st.sampled_from(["```json\n", "```", "{", "}", '{"', "<think>", "</think>"]), max_size=4
+).map("".join)
+
+
+@given(hostile, hostile, hostile)
+def test_text_never_leaves_its_fence(event: str, id_: str, passage: str) -> None:
+    """An event would write outside its fence, where words are taken for ours."""
+    message = Question(LABELS, {}, event, [Quotation(id_, passage)]).messages(NONCE)[1]["content"]
+    for name in ("event", "quotation"):
+        assert message.count(f"<{name}-{NONCE}>") == message.count(f"</{name}-{NONCE}>") == 1
+    # Once to introduce it and twice for each fence; no case of it anywhere else.
+    assert message.lower().count(NONCE) == 5
+    assert message.count("<") == message.count(">") == 4
+    assert "[INST]" not in message
+    message.encode()
+
+
+@given(hostile, documents, st.integers(200, 400))
+def test_event_text_is_bounded_and_total(text: str, document: dict[str, object], max_chars: int) -> None:
+    """An event could stop the agent, or make a question of any price."""
+    shown = event_text(Event(id="x", kind="alert", text=text, body=text[:5], event=document, source=text), max_chars)
+    assert len(shown) <= max_chars
+    shown.encode()
+
+
+@given(answers)
+@example('{"labels":{"queue":"cloud","severity":"LOW"},"decidable":false,"summary":"\\ud800","rationale":""}')
+def test_answer_is_of_the_sets_or_none(content: str) -> None:
+    """A label nobody knows, or an exception nobody catches, would come out of a model's words."""
+    try:
+        answer = parse_answer(content, QUESTION)
+    except LlmFailure:
+        return
+    assert set(answer.labels) == set(LABELS)
+    assert all(answer.labels[axis] in values for axis, values in LABELS.items())
+    assert isinstance(answer.decidable, bool)
+    assert len(answer.summary) <= MAX_SUMMARY_CHARS
+    assert len(answer.rationale) <= MAX_RATIONALE_CHARS
+    assert (answer.summary + answer.rationale + "x").isprintable()

@@ -19,6 +19,7 @@ from schemas.triaged import Label
 MAX_SUMMARY_CHARS, MAX_RATIONALE_CHARS = 300, 500
 MAX_ALTERNATIVES = 4
 MAX_ID_CHARS = 120
+MAX_OPINION_CHARS = 400
 MAX_VALUE_CHARS = 500
 """Of one text in a vendor's document: one encoded payload must not push every other field out."""
 MAX_DEPTH = 12
@@ -116,7 +117,9 @@ class Question:
         )
 
     def _shown(self, nonce: str) -> str:
-        opinions = "\n".join(f"- {axis}: {_likeliest(label)}" for axis, label in self.opinions.items())
+        opinions = "\n".join(
+            one_line(f"- {axis}: {_likeliest(label)}", MAX_OPINION_CHARS) for axis, label in self.opinions.items()
+        )
         quoted = [f"id: {one_line(one.id, MAX_ID_CHARS)}\n{one.text}" for one in self.quotations]
         parts = [
             f"The code of this request is {nonce}.",

@@ -18,6 +18,7 @@ COMMANDS = {
     "classify": ("classify:classify", "Triage NDJSON events from a file, with no broker."),
     "config": ("config:config", "Show or validate the configuration."),
     "convert": ("convert:convert", "Turn a Hugging Face encoder into an int8 one, checked on real text."),
+    "cost": ("cost:cost", "Report what the LLM has cost and what was saved."),
     "deadletters": ("deadletters:deadletters", "List or replay what could not be processed."),
     "demo": ("demo:demo", "See the whole pipeline work on sample events."),
     "doctor": ("doctor:doctor", "Check broker, topics, model and LLM."),

@@ -1,0 +1,126 @@
+"""`triage cost`: what the LLM has cost, who caused it, and what was saved."""
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+import click
+import msgspec
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from inference.llm.legible import one_line
+from streams.cli.options import as_json, configured
+from streams.config import CostSection, Settings
+from streams.spend import End, Report, Spend, Spending, read_spending
+
+AGE = re.compile(r"(\d{1,5})([smhdw])")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+MAX_ROWS = 20
+MAX_NAME_CHARS = 60
+ENDS: dict[End, str] = {
+    "rule": "decided by a rule",
+    "slm": "decided by the small model",
+    "llm": "decided by the LLM",
+    "human": "decided by a person",
+    "needs_review": "waiting for a person",
+    "waiting": "waiting for the LLM",
+}
+
+
+def instant(ctx: click.Context, param: click.Parameter, text: str | None) -> datetime | None:  # noqa: ARG001 - click's
+    """A date, an instant or an age as an instant; one without a zone is in UTC.
+
+    Raises:
+        BadParameter: none of them.
+    """
+    if text is None:
+        return None
+    if age := AGE.fullmatch(text):
+        return datetime.now(UTC) - timedelta(**{UNITS[age[2]]: int(age[1])})
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter("takes a date such as 2026-11-01 or an age such as 24h") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+@click.command(epilog="Example: triage cost --since 24h --tenant acme")
+@click.option("--since", callback=instant, help="Only what was decided since then: 2026-11-01 (UTC), or 24h ago.")
+@click.option("--tenant", help="Only this tenant's events.")
+@as_json
+@configured
+def cost(settings: Settings, since: datetime | None, tenant: str | None, json_: bool) -> None:
+    """Report what the LLM has cost, who decided how much, and what asking it about everything would have cost."""
+    spending = Spending(tenant=tenant, since=since)
+    asyncio.run(read_spending(settings, spending))
+    report = spending.report(settings.cost)
+    if json_:
+        click.echo(orjson.dumps(msgspec.to_builtins(report), option=orjson.OPT_INDENT_2))
+    elif report.events:
+        show(report, settings.cost)
+    else:
+        click.echo(f"no triaged events{' that match' if tenant or since else ''}{_unreadable(report)}")
+
+
+def show(report: Report, cost: CostSection) -> None:
+    """The report for a person."""
+    console = Console(soft_wrap=True, markup=False, emoji=False)  # names of tenants are text by strangers
+    summary = Table(show_header=False)
+    for name, value in summary_rows(report, cost).items():
+        summary.add_row(name, value)
+    console.print(summary)
+    if not report.asked:
+        return
+    for title, rows in (
+        ("tier, model", [(f"{each.tier}, {each.model}", each) for each in report.tiers]),
+        ("tenant", report.tenants.items()),
+        ("day (UTC)", report.days.items()),
+    ):
+        console.print(_table(title, rows))
+
+
+def summary_rows(report: Report, cost: CostSection) -> Mapping[str, str]:
+    """What is said of all events together."""
+    ends = {text: _share(report.ends[end], report.events) for end, text in ENDS.items() if end in report.ends}
+    measured = f"estimate: the mean of {report.asked:,} that were asked"
+    assumed = (
+        f"estimate, nothing was paid yet: ${cost.llm_input_usd_per_million:g} / ${cost.llm_output_usd_per_million:g} "
+        f"per million tokens in / out, {cost.llm_prompt_overhead_tokens} in and {cost.llm_answer_tokens} out an event"
+    )
+    return {
+        "events": f"{report.events:,}{_unreadable(report)}",
+        **ends,
+        "the LLM was asked about": f"{_share(report.asked, report.events)}, in {report.spent.calls:,} calls",
+        "tokens in / out": f"{report.spent.prompt_tokens:,} / {report.spent.completion_tokens:,}",
+        "spent": f"{_usd(report.spent.usd)} ({_usd(report.usd_per_asked_event)} an event asked about)",
+        "all events through the LLM": (
+            f"{_usd(report.all_llm_usd)} ({measured if report.all_llm_basis == 'measured' else assumed})"
+        ),
+        "saved": f"{_usd(report.saved_usd)} ({report.saved_usd / (report.all_llm_usd or 1):.1%})",
+    }
+
+
+def _table(title: str, rows: Iterable[tuple[str, Spend]]) -> Table:
+    table = Table(title, "calls", "tokens in", "tokens out", "USD")
+    numbered = list(rows)
+    for name, spend in numbered[-MAX_ROWS:] if title.startswith("day") else numbered[:MAX_ROWS]:
+        counts = (spend.calls, spend.prompt_tokens, spend.completion_tokens)
+        table.add_row(one_line(name, MAX_NAME_CHARS), *(f"{count:,}" for count in counts), f"{spend.usd:,.4f}")
+    if len(numbered) > MAX_ROWS:
+        table.caption = f"{MAX_ROWS} of {len(numbered):,}; --json has all"
+    return table
+
+
+def _share(count: int, events: int) -> str:
+    return f"{count:,} ({count / max(1, events):.1%})"
+
+
+def _usd(usd: float) -> str:
+    return f"${usd:,.4f}"
+
+
+def _unreadable(report: Report) -> str:
+    return f" (and {report.unreadable:,} records that are none)" if report.unreadable else ""

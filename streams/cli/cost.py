@@ -95,7 +95,7 @@ def summary_rows(report: Report, cost: CostSection) -> Mapping[str, str]:
         **ends,
         "the LLM was asked about": f"{_share(report.asked, report.events)}, in {report.spent.calls:,} calls",
         "tokens in / out": f"{report.spent.prompt_tokens:,} / {report.spent.completion_tokens:,}",
-        "spent": f"{_usd(report.spent.usd)} ({_usd(report.usd_per_asked_event)} an event asked about)",
+        "spent": f"{_usd(report.spent.usd)} (${report.usd_per_asked_event:.6f} an event asked about)",
         "all events through the LLM": (
             f"{_usd(report.all_llm_usd)} ({measured if report.all_llm_basis == 'measured' else assumed})"
         ),

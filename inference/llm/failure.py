@@ -29,12 +29,25 @@ class Usage:
         return Usage(self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens)
 
 
+@dataclass(slots=True)
+class Tally:
+    """What one question has cost so far: the calls that left and the tokens billed for them."""
+
+    calls: int = 0
+    usage: Usage = Usage()
+
+    def add(self, calls: int, usage: Usage) -> None:
+        """Count calls that have ended."""
+        self.calls += calls
+        self.usage += usage
+
+
 class LlmFailure(Exception):  # noqa: N818 - an expected end, not a fault of ours
     """One call ended without an answer.
 
-    `message` is one sentence without anything of the event in it; `usage` is what was billed all the same;
-    `retry_after_s` what the server asked for. `retryable` says whether the same call may succeed later,
-    `healthy` whether the endpoint itself works (its breaker counts only what is not).
+    `message` is one sentence without anything of the event in it; `usage` is what was billed all the same, over all
+    `calls` that left; `retry_after_s` what the server asked for. `retryable` says whether the same call may succeed
+    later, `healthy` whether the endpoint itself works (its breaker counts only what is not).
     """
 
     def __init__(
@@ -43,6 +56,7 @@ class LlmFailure(Exception):  # noqa: N818 - an expected end, not a fault of our
         message: str,
         *,
         usage: Usage = Usage(),
+        calls: int = 1,
         retry_after_s: float | None = None,
         retryable: bool = False,
         healthy: bool = True,
@@ -50,6 +64,7 @@ class LlmFailure(Exception):  # noqa: N818 - an expected end, not a fault of our
         super().__init__(message)
         self.status: FailureStatus = status
         self.usage = usage
+        self.calls = calls
         self.retry_after_s = retry_after_s
         self.retryable = retryable
         self.healthy = healthy

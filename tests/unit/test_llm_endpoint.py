@@ -1,0 +1,439 @@
+"""A call to an LLM against a real HTTP server: bounded, told apart, and giving nothing away."""
+
+import asyncio
+import gzip
+import time
+import traceback
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from aiohttp import web
+
+from inference.llm import mode
+from inference.llm.endpoint import Completion, Endpoint
+from inference.llm.failure import LlmFailure, Usage
+from inference.llm.options import EndpointOptions
+from inference.llm.reply import retry_after_s
+from tests.llm_server import (
+    COMPLETION_TOKENS,
+    FAULTS,
+    PROMPT_TOKENS,
+    Behaviour,
+    Fault,
+    LlmServer,
+    Request,
+    body,
+    completion,
+    error,
+    hang,
+    html,
+    in_turn,
+    ok,
+    only_modes,
+    redirect,
+    slow,
+)
+
+TIMEOUT_S = 0.3
+MESSAGES = [{"role": "user", "content": "label this: secret-in-event"}]
+SCHEMA = {"type": "object", "properties": {"queue": {"type": "string", "enum": ["cloud", "email"]}}}
+BILLED = Usage(PROMPT_TOKENS, COMPLETION_TOKENS)
+COMPLETED = {"fenced JSON", "a label outside the set", "json_schema refused with 500"}
+"""What is wrong with these is for the reader of the answer to find, or nothing."""
+
+
+def endpoint_at(base_url: str, environ: dict[str, str] | None = None, **options: Any) -> Endpoint:
+    """An endpoint with short patience."""
+    chosen: dict[str, Any] = {"base_url": base_url, "timeout_s": TIMEOUT_S, "model": "small"} | options
+    return Endpoint("small", EndpointOptions(**chosen), environ=environ or {})
+
+
+@asynccontextmanager
+async def served(behaviour: Behaviour, **options: Any) -> AsyncIterator[tuple[Endpoint, LlmServer]]:
+    """An endpoint and the server it asks."""
+    async with LlmServer(behaviour) as server:
+        endpoint = endpoint_at(server.base_url, **options)
+        try:
+            yield endpoint, server
+        finally:
+            await endpoint.close()
+
+
+async def failure(endpoint: Endpoint) -> LlmFailure:
+    """The failure a call ends with."""
+    with pytest.raises(LlmFailure) as raised:
+        await endpoint.complete(MESSAGES, SCHEMA)
+    return raised.value
+
+
+async def failure_with(behaviour: Behaviour, **options: Any) -> LlmFailure:
+    """The failure a call to such a server ends with."""
+    async with served(behaviour, **options) as (endpoint, _):
+        return await failure(endpoint)
+
+
+async def test_an_answer() -> None:
+    """Without the schema no server can keep to it; without the usage nobody knows what was spent."""
+    async with served(ok(queue="email")) as (endpoint, server):
+        done = await endpoint.complete(MESSAGES, SCHEMA)
+    assert done == Completion('{"queue": "email"}', BILLED, "served", done.latency_s)
+    assert 0 < done.latency_s < TIMEOUT_S
+    assert server.requests[0].body == {
+        "model": "small",
+        "messages": MESSAGES,
+        "temperature": 0.0,
+        "max_tokens": 500,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "triage", "strict": True, "schema": SCHEMA},
+        },
+    }
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_every_fault(name: str) -> None:
+    """A fault nobody thought of would hang an event, end it wrongly, lose its bill or put it into a log."""
+    fault = FAULTS[name]
+    started_s = time.monotonic()
+    async with served(fault.behaviour) as (endpoint, _):
+        try:
+            outcome: Completion | LlmFailure = await endpoint.complete(MESSAGES, SCHEMA)
+        except LlmFailure as failed:
+            outcome = failed
+    assert time.monotonic() - started_s < TIMEOUT_S + 0.5
+    assert outcome.usage == (BILLED if fault.billed else Usage())
+    assert outcome.calls >= 1
+    if name in COMPLETED:
+        assert isinstance(outcome, Completion)
+    else:
+        assert_told(outcome, fault)
+
+
+def assert_told(outcome: Completion | LlmFailure, fault: Fault) -> None:
+    """A failure of the right status with nothing of the event in it, wherever a log would look."""
+    assert isinstance(outcome, LlmFailure)
+    assert outcome.status == fault.status
+    assert "secret" not in "".join(traceback.format_exception(outcome))
+    assert not isinstance(outcome.__context__, openai.OpenAIError)  # it holds the request
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status", "retryable", "healthy"),
+    [
+        (error(429), "rate_limited", True, True),
+        (error(429, "insufficient_quota"), "quota_exhausted", False, False),
+        (error(402), "quota_exhausted", False, False),
+        (error(503), "unavailable", True, False),
+        (html(502), "unavailable", True, False),
+        (error(408), "unavailable", True, False),
+        (error(409), "unavailable", True, False),
+        (error(425), "unavailable", True, False),
+        (error(400), "rejected", False, True),
+        (error(400, "content_filter"), "content_filter", False, True),
+        (error(400, "context_length_exceeded"), "rejected", False, True),
+        (error(401, "invalid_api_key"), "rejected", False, False),
+        (error(403), "rejected", False, True),
+        (error(404, "model_not_found"), "rejected", False, False),
+        (error(422), "rejected", False, True),
+        (body({"error": {"code": 429}}), "rate_limited", True, True),
+        (body({"error": {"code": "insufficient_quota"}}), "quota_exhausted", False, False),
+        (body({"error": "overloaded"}), "unavailable", True, False),
+        (body({}), "unavailable", True, False),
+        (body([]), "unavailable", True, False),
+        (body({"choices": [{"message": None}]}), "unavailable", True, False),
+        (body(completion(" \n")), "invalid_answer", False, True),
+        (body({"choices": [{"message": {"content": [{"text": "x"}]}}]}), "invalid_answer", False, True),
+        (hang, "timeout", True, False),
+    ],
+)  # fmt: skip
+async def test_what_is_retried_and_what_counts(
+    behaviour: Behaviour, status: str, retryable: bool, healthy: bool
+) -> None:
+    """Money would be spent on calls no retry can cure, or one hostile event would open the breaker for all."""
+    failed = await failure_with(behaviour, response_mode="none")
+    assert (failed.status, failed.retryable, failed.healthy) == (status, retryable, healthy)
+
+
+async def test_nothing_listens() -> None:
+    """A service that is down would end events with a traceback."""
+    async with LlmServer(hang) as server:
+        base_url = server.base_url
+    endpoint = endpoint_at(base_url)
+    failed = await failure(endpoint)
+    await endpoint.close()
+    assert (failed.status, failed.retryable, failed.healthy, failed.calls) == ("unavailable", True, False, 1)
+
+
+async def test_nested_without_end() -> None:
+    """A body of nothing but brackets would end the worker with a RecursionError."""
+
+    async def brackets(_: Request) -> web.Response:
+        return web.Response(body=b'{"usage":' + b"[" * 500_000, content_type="application/json")
+
+    assert (await failure_with(brackets)).status == "unavailable"
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_a_compressed_body_is_refused(status: int) -> None:
+    """A megabyte that unpacks to a gigabyte would take the worker's memory, from an error page too."""
+    packed = gzip.compress(b" " * (1 << 26))
+
+    async def bomb(_: Request) -> web.Response:
+        return web.Response(body=packed, headers={"Content-Encoding": "gzip"}, status=status)
+
+    async with served(bomb) as (endpoint, server):
+        assert (await failure(endpoint)).status == "unavailable"
+    assert server.requests[0].headers["Accept-Encoding"] == "identity"
+
+
+async def test_a_huge_error_is_not_read() -> None:
+    """The openai package reads an error's whole body: that one must be bounded as well."""
+    failed = await failure_with(body("x" * (1 << 21), status=500))
+    assert (failed.status, failed.calls) == ("invalid_answer", 1)
+
+
+async def test_redirects_are_not_followed() -> None:
+    """An endpoint could send the event, and the key with it, to any host."""
+    async with LlmServer(ok()) as elsewhere:
+        failed = await failure_with(redirect(f"{elsewhere.base_url}/chat/completions"))
+    assert (failed.status, elsewhere.requests) == ("rejected", [])
+    assert "redirects (307)" in str(failed)
+
+
+async def test_the_environment_adds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another service's key, organisation and this machine's versions would go to whoever base_url names."""
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, "secret-of-another")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: secret-of-another\nX-Other: secret-of-another")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # nothing listens there: loopback is reached directly
+    async with served(ok()) as (endpoint, server):
+        await endpoint.complete(MESSAGES, SCHEMA)
+    headers = server.requests[0].headers
+    assert headers["Authorization"] == "Bearer none"
+    assert "secret-of-another" not in str(headers)
+    assert [name for name in headers if name.lower().startswith("x-")] == ["x-stainless-raw-response"]
+
+
+async def test_a_key_from_the_environment_or_a_file(tmp_path: Path) -> None:
+    """A newline at a file's end, as every editor writes it, would make the key wrong."""
+    (tmp_path / "key").write_text("from-file\n")
+    async with served(ok(), api_key_env="KEY", environ={"KEY": " from-env\n"}) as (endpoint, server):
+        await endpoint.complete(MESSAGES, SCHEMA)
+        other = endpoint_at(server.base_url, api_key_file=str(tmp_path / "key"))
+        await other.complete(MESSAGES, SCHEMA)
+        await other.close()
+    assert [r.headers["Authorization"] for r in server.requests] == ["Bearer from-env", "Bearer from-file"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"api_key_env": "NOWHERE"}, "put it into NOWHERE"),
+        ({"api_key_env": "BAD"}, "cannot be sent in a header: look into BAD"),
+        ({"api_key_file": "/nonexistent/key"}, r"from /nonexistent/key \(FileNotFoundError\)"),
+        ({"base_url": "http://me:hunter2@127.0.0.1/v1"}, "base_url of the LLM endpoint 'small' holds a password"),
+        ({"base_url": "http://[hunter2/v1"}, "base_url of the LLM endpoint 'small' is no URL"),
+    ],
+)
+async def test_a_key_that_cannot_be_had(options: dict[str, Any], says: str) -> None:
+    """The worker would start and fail every question, or print the key."""
+    with pytest.raises(ValueError, match=says) as raised:
+        endpoint_at(**{"base_url": "http://127.0.0.1:9/v1", "environ": {"BAD": "hunter2 ä"}} | options)
+    assert "hunter2" not in str(raised.value)
+
+
+async def test_text_that_is_no_unicode() -> None:
+    """Half a surrogate pair in an event would raise something else than a failure."""
+    async with served(ok()) as (endpoint, server):
+        with pytest.raises(LlmFailure) as raised:
+            await endpoint.complete([{"role": "user", "content": "\ud800"}], SCHEMA)
+    assert (raised.value.status, server.requests) == ("rejected", [])
+
+
+async def test_a_shorter_limit_says_nothing_about_the_endpoint() -> None:
+    """Events with little time left would open the breaker of an endpoint that works."""
+    async with served(hang) as (endpoint, _):
+        with pytest.raises(LlmFailure) as raised:
+            await endpoint.complete(MESSAGES, SCHEMA, limit_s=TIMEOUT_S / 4)
+    assert (raised.value.status, raised.value.healthy) == ("timeout", True)
+
+
+async def test_cancelled() -> None:
+    """A worker that stops would wait for its last call, or take it for an answer."""
+    async with served(hang, timeout_s=30.0) as (endpoint, server):
+        asked = asyncio.create_task(endpoint.complete(MESSAGES, SCHEMA))
+        while not server.requests:
+            await asyncio.sleep(0.01)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+
+
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        (None, Usage()),
+        ("many", Usage()),
+        ({"prompt_tokens": -5, "completion_tokens": 20}, Usage(0, 20)),
+        ({"prompt_tokens": 10**30, "completion_tokens": 2.5}, Usage()),
+        ({"prompt_tokens": True, "completion_tokens": "20"}, Usage()),
+    ],
+)
+async def test_usage_that_is_none(usage: object, counted: Usage) -> None:
+    """A server could turn the day's budget back, or use it up with one answer."""
+    async with served(body(completion("{}") | {"usage": usage})) as (endpoint, _):
+        assert (await endpoint.complete(MESSAGES, SCHEMA)).usage == counted
+
+
+async def test_usage_of_a_call_cut_off_by_its_gateway() -> None:
+    """What an error's body says was billed would be missing from the costs."""
+    failed = await failure_with(body({"error": {"code": 504}, "usage": {"prompt_tokens": 7}}))
+    assert (failed.status, failed.usage) == ("unavailable", Usage(7, 0))
+
+
+@pytest.mark.parametrize(("model", "kept"), [("m" * 1000, "m" * 200), (None, "small"), (["x"], "small"), ("", "small")])
+async def test_the_model_a_server_names(model: object, kept: str) -> None:
+    """A server could fill every event with what it calls its model."""
+    async with served(body(completion("{}") | {"model": model})) as (endpoint, _):
+        assert (await endpoint.complete(MESSAGES, SCHEMA)).model == kept
+
+
+def in_seconds(seconds: float) -> str:
+    """A date as HTTP writes it."""
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected_s"),
+    [
+        ({"retry-after": "2"}, 2.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+        ({"retry-after": "-3"}, 0.0),
+        ({"retry-after": "1e12"}, 86_400.0),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Mon, 99 Foo 99999 99:99:99 GMT"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after(headers: dict[str, str], expected_s: float | None) -> None:
+    """A server that asks for patience would be asked again at once, or an odd header would end the worker."""
+    assert retry_after_s(headers) == expected_s
+
+
+@pytest.mark.parametrize(("seconds", "low_s", "high_s"), [(30, 28, 30), (-30, 0, 0)])
+def test_retry_after_a_date(seconds: float, low_s: float, high_s: float) -> None:
+    """The date form, which proxies like, would be taken for no header at all."""
+    waited_s = retry_after_s({"retry-after": in_seconds(seconds)})
+    assert waited_s is not None
+    assert low_s <= waited_s <= high_s
+
+
+async def test_retry_after_comes_with_the_failure() -> None:
+    """Whoever retries would not know for how long to wait."""
+    assert (await failure_with(error(429, Retry_After="7"))).retry_after_s == 7.0
+
+
+@pytest.mark.parametrize(
+    ("configured", "known", "asked"),
+    [
+        ("json_schema", ["json_schema"], ["json_schema"]),
+        ("json_schema", ["json_object+schema", "json_object", "none"], ["json_schema", "json_object+schema"]),
+        ("json_schema", ["none"], ["json_schema", "json_object+schema", "json_object", "none"]),
+        ("json_object", ["json_object"], ["json_object+schema", "json_object"]),
+        ("none", ["none"], ["none"]),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 500])
+async def test_a_weaker_mode_is_found_and_kept(
+    configured: str, known: list[str], asked: list[str], status: int
+) -> None:
+    """A server without json_schema could not be used, or would be asked twice for every event."""
+    async with served(only_modes(*known, status=status), response_mode=configured) as (endpoint, server):
+        first = await endpoint.complete(MESSAGES, SCHEMA)
+        second = await endpoint.complete(MESSAGES, SCHEMA)
+    assert server.modes == [*asked, asked[-1]]
+    assert (first.calls, second.calls) == (len(asked), 1)
+
+
+async def test_concurrent_first_questions_search_once() -> None:
+    """The first events at a server without json_schema would each be asked in every mode, or fail."""
+    behaviour = slow(0.02, only_modes("none"))
+    async with served(behaviour, timeout_s=5.0) as (endpoint, server):
+        await asyncio.gather(*(endpoint.complete(MESSAGES, SCHEMA) for _ in range(8)))
+    assert server.modes.count("json_schema") == 8
+    assert server.modes.count("json_object") == 1
+    assert server.modes.count("none") == 8
+
+
+async def test_a_bad_moment_weakens_nothing() -> None:
+    """One 500 of a service that is down would leave its answers unbound for as long as the worker runs."""
+    async with served(error(500)) as (endpoint, server):
+        assert (await failure(endpoint)).calls == 4
+        assert (await failure(endpoint)).calls == 1  # one search a minute, whatever the traffic
+        server.behaviour = ok()
+        await endpoint.complete(MESSAGES, SCHEMA)
+        server.behaviour = error(500)
+        assert (await failure(endpoint)).calls == 1  # a mode that has worked is not what is wrong
+    assert server.modes[-3:] == ["json_schema"] * 3
+
+
+async def test_a_search_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that was down when first asked, and knows no json_schema, could never be used."""
+    monkeypatch.setattr(mode, "SEARCH_AGAIN_S", 0.05)
+    async with served(error(500)) as (endpoint, server):
+        await failure(endpoint)
+        server.behaviour = only_modes("json_object")
+        assert (await failure(endpoint)).calls == 1
+        await asyncio.sleep(0.06)
+        assert (await endpoint.complete(MESSAGES, SCHEMA)).calls == 3
+
+
+async def test_a_weaker_mode_is_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad moment that a weaker mode outlived would weaken every answer until the next restart."""
+    monkeypatch.setattr(mode, "KEEP_WEAKER_S", 0.05)
+    async with served(in_turn(error(500), ok())) as (endpoint, server):
+        await endpoint.complete(MESSAGES, SCHEMA)
+        await endpoint.complete(MESSAGES, SCHEMA)
+        await asyncio.sleep(0.06)
+        await endpoint.complete(MESSAGES, SCHEMA)
+    assert server.modes == ["json_schema", "json_object+schema", "json_object+schema", "json_schema"]
+
+
+@pytest.mark.parametrize(
+    "refusal", [error(429), error(401), error(404, "model_not_found"), error(400, "content_filter")]
+)
+async def test_what_is_no_refusal_of_the_mode(refusal: Behaviour) -> None:
+    """A wrong key or a filtered event would be sent four times over."""
+    assert (await failure_with(refusal)).calls == 1
+
+
+async def test_a_search_is_bounded_in_time() -> None:
+    """Four slow refusals would take four times what one call may."""
+    started_s = time.monotonic()
+    failed = await failure_with(slow(0.2, error(500)))
+    assert time.monotonic() - started_s < TIMEOUT_S + 0.5
+    assert (failed.status, failed.calls) == ("timeout", 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "check"),
+    [
+        ({"temperature": None}, lambda sent: "temperature" not in sent),
+        ({"max_tokens_field": "max_completion_tokens"}, lambda sent: sent["max_completion_tokens"] == 500),
+        ({"response_mode": "none"}, lambda sent: "response_format" not in sent),
+    ],
+)
+async def test_options_reach_the_request(options: dict[str, Any], check: Callable[[dict[str, Any]], bool]) -> None:
+    """A model that refuses the usual fields could not be used."""
+    async with served(ok({}), **options) as (endpoint, server):
+        await endpoint.complete(MESSAGES, SCHEMA)
+    assert check(server.requests[0].body)

@@ -2,7 +2,7 @@
 
 Nothing leaves but the request: redirects are not followed, since one could send the event and the key anywhere, and
 what the openai package adds from the environment or about this machine is taken off. Proxies of the environment are
-used, because in many houses nothing gets out but through one and whoever sets them runs this worker; this machine's
+used, because in many houses nothing gets out but through one, and whoever sets them runs this worker; this machine's
 own addresses are never reached through one.
 """
 
@@ -56,7 +56,7 @@ class Endpoint:
     """Asks one endpoint; safe for concurrent callers of one event loop.
 
     Raises:
-        ValueError: the key cannot be had or cannot be sent, or base_url carries one; one sentence, never the key.
+        ValueError: base_url or the key cannot be used; one sentence, without either.
     """
 
     def __init__(self, name: str, options: EndpointOptions, *, environ: Mapping[str, str] = os.environ) -> None:
@@ -177,12 +177,12 @@ def _contents(name: str, path: str) -> str:
 
 def _checked(name: str, base_url: str) -> str:
     try:
-        userinfo = httpx2.URL(base_url).userinfo
+        url = httpx2.URL(base_url)
     except httpx2.InvalidURL:
-        raise ValueError(
-            f"base_url of the LLM endpoint {name!r} is no URL: it should read like https://host/v1"
-        ) from None
-    if userinfo:
+        url = httpx2.URL()
+    if not url.host:
+        raise ValueError(f"base_url of the LLM endpoint {name!r} is no URL: it should read like https://host/v1")
+    if url.userinfo:
         raise ValueError(f"base_url of the LLM endpoint {name!r} holds a password: use api_key_env or api_key_file")
     return base_url
 

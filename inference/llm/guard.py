@@ -46,8 +46,8 @@ class RetryBudget:
 class Guard:
     """One endpoint, asked no more often, no longer and no more stubbornly than its options allow.
 
-    The breaker counts calls that failed in a row through the endpoint's own fault (Nygard, 2018, "Release It!"): what
-    the event caused, and calls cut off by our own end, count neither way.
+    The breaker (Nygard, 2018, "Release It!") counts failures in a row that are the endpoint's own. What an event
+    caused shows that the endpoint works; a call that was cancelled, or cut off by its event's deadline, shows nothing.
     """
 
     def __init__(self, endpoint: Endpoint, retries: RetryOptions, breaker: BreakerOptions, budget: RetryBudget) -> None:
@@ -112,11 +112,14 @@ class Guard:
 
     async def _admitted(self, asked: "_Asked") -> Completion:
         try:
-            # The last thing before the call: whoever waited for a turn may have been admitted by another state.
+            # The last thing before the call: the breaker may have opened while this one waited for its turn.
             return cast("Completion", await self._breaker.call_async(self._call, asked))
         except CircuitOpenError as rejection:
             self._left_alone_until_s = time.monotonic() + (rejection.retry_after or 0.0)
-        raise _left_alone()
+            failure = _left_alone()
+        except _CutOff as cut_off:
+            failure = cut_off.failure
+        raise failure
 
     async def _call(self, asked: "_Asked") -> Completion:
         if not asked.tally.calls:
@@ -125,6 +128,8 @@ class Guard:
             completion = await self._endpoint.complete(asked.messages, asked.schema, limit_s=asked.left_s())
         except LlmFailure as failure:
             asked.tally.add(failure.calls, failure.usage)
+            if failure.status == "timeout" and failure.healthy:
+                raise _CutOff(failure) from None
             raise
         asked.tally.add(completion.calls, completion.usage)
         return completion
@@ -153,8 +158,19 @@ class _Asked:
         return self.until_s - time.monotonic()
 
 
+class _CutOff(BaseException):
+    """A call that was given too little time to say anything about its endpoint.
+
+    Like a cancellation it must pass the breaker as no Exception: of those each is a failure or a success.
+    """
+
+    def __init__(self, failure: LlmFailure) -> None:
+        super().__init__()
+        self.failure = failure
+
+
 class _Unhealthy:
-    """What the breaker counts."""
+    """What the breaker counts as failures."""
 
     def is_failure(self, *, result: object, exception: Exception | None) -> bool:  # noqa: ARG002 - interlock's protocol
         return exception is not None and not (isinstance(exception, LlmFailure) and exception.healthy)

@@ -14,6 +14,7 @@ from inference.llm.endpoint import Completion, Endpoint
 from inference.llm.failure import LlmFailure, Usage
 from inference.llm.guard import Guard, RetryBudget
 from inference.llm.options import BreakerOptions, EndpointOptions, RetryOptions
+from tests.figures import tell
 from tests.llm_server import (
     USAGE,
     Behaviour,
@@ -49,7 +50,7 @@ async def guarded(
     retries = retries or RetryOptions(**QUICK)
     async with LlmServer(behaviour) as server:
         # A fixed mode: the search for one makes calls of its own.
-        chosen: dict[str, Any] = {"model": "small", "response_mode": "none", "timeout_s": 0.3} | options
+        chosen: dict[str, Any] = {"model": "small", "response_mode": "none", "timeout_s": 2.0} | options
         endpoint = Endpoint("small", EndpointOptions(base_url=server.base_url, **chosen), environ={})
         guard = Guard(endpoint, retries, breaker, budget or RetryBudget(retries))
         try:
@@ -137,7 +138,7 @@ async def test_the_budget_bounds_retries_in_an_outage() -> None:
     calls = sum(outcome.calls for outcome in outcomes)
     assert calls == len(server.requests)
     assert 200 < calls <= 200 * 1.2 + 10
-    print(f"200 questions in an outage: {calls} calls, 600 without a budget")
+    tell(f"200 questions in an outage: {calls} calls, 600 without a budget")
 
 
 async def test_two_endpoints_share_a_budget() -> None:
@@ -150,7 +151,7 @@ async def test_two_endpoints_share_a_budget() -> None:
 async def test_one_deadline_for_all_attempts() -> None:
     """An event would take three times the time it has."""
     started_s = time.monotonic()
-    async with guarded(hang) as (guard, _):
+    async with guarded(hang, timeout_s=0.3) as (guard, _):
         failure = await failed(guard, deadline_s=0.5)
     assert time.monotonic() - started_s < 1.0
     assert (failure.status, failure.calls) == ("timeout", 2)
@@ -165,7 +166,7 @@ async def test_no_time_left() -> None:
 
 async def test_waiting_for_a_turn_counts() -> None:
     """Events behind a slow endpoint would pile up, each far beyond its time."""
-    async with guarded(slow(0.25, ok({})), concurrency=1) as (guard, server):
+    async with guarded(slow(0.25, ok({})), concurrency=1, timeout_s=0.3) as (guard, server):
         outcomes = await asyncio.gather(*(ask(guard, 0.35) for _ in range(4)))
     answered = [outcome for outcome in outcomes if isinstance(outcome, Completion)]
     assert len(answered) == 1
@@ -288,6 +289,19 @@ async def test_a_cancelled_probe_gives_its_place_back() -> None:
         server.behaviour = ok({})
         assert isinstance(await ask(guard), Completion)
         assert guard.state == "closed"
+
+
+async def test_calls_with_little_time_say_nothing() -> None:
+    """Events at the end of their time would close the breaker of an endpoint that hangs, or keep it from opening."""
+    breaker = BreakerOptions(failures=2, reset_s=0.05)
+    async with guarded(hang, breaker=breaker, timeout_s=0.2, retries=RetryOptions(attempts=1)) as (guard, server):
+        assert [(await failed(guard, deadline_s)).healthy for deadline_s in (5.0, 0.05, 5.0)] == [False, True, False]
+        assert guard.state == "open"
+        await asyncio.sleep(0.1)
+        assert (await failed(guard, 0.05)).status == "timeout"
+        assert guard.state == "half_open"
+        server.behaviour = ok({})
+        assert isinstance(await ask(guard), Completion)
 
 
 async def test_cancelled_callers_give_their_turns_back() -> None:

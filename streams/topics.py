@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 """Our own topics take more than Kafka's default megabyte: a dead letter is its input plus headers, a case is an
 event plus its decision, and neither may fail to fit because the input just did."""
+KEPT_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+"""The audit topic: one that forgets, or keeps the last record of a tenant only, is no evidence of anything."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +112,12 @@ async def create(settings: Settings) -> list[str]:
 
 
 def _new_topic(name: str, settings: Settings) -> NewTopic:
+    kept = KEPT_FOR_EVER if name == Topics(settings.topics.prefix).audit else {}
     return NewTopic(
         name=name,
         num_partitions=settings.topics.partitions,
         replication_factor=settings.topics.replication,
-        topic_configs={"max.message.bytes": str(MAX_MESSAGE_BYTES)},
+        topic_configs={"max.message.bytes": str(MAX_MESSAGE_BYTES)} | kept,
     )
 
 
@@ -130,26 +133,38 @@ async def check(settings: Settings) -> list[str]:
         missing = [name for name in topics if name not in present]
         if missing:
             return [f"{name} is missing; run `triage topics create`" for name in missing]
-        return await _small_topics(client, topics)
+        return await _misconfigured(client, topics)
 
 
-async def _small_topics(client: AIOKafkaAdminClient, topics: Topics) -> list[str]:
-    ours = [topics.enrichment, topics.review, topics.deadletter]
+async def _misconfigured(client: AIOKafkaAdminClient, topics: Topics) -> list[str]:
+    ours = [topics.enrichment, topics.review, topics.deadletter, topics.audit]
     try:
         responses = await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in ours])
     except KafkaError:  # a broker without DescribeConfigs: sizes cannot be checked, sending will tell
         return []
-    limits = {
-        resource[3]: int(entry[1])
+    found = {
+        (resource[3], entry[0]): entry[1]
         for response in responses
         for resource in response.resources
         for entry in resource[4]
-        if entry[0] == "max.message.bytes"
     }
+    return _small(found, ours[:-1]) + _forgetful(found, topics.audit)
+
+
+def _small(found: dict[tuple[str, str], str], names: list[str]) -> list[str]:
+    limits = {name: int(found.get((name, "max.message.bytes"), MAX_MESSAGE_BYTES)) for name in names}
     return [
         f"{name} takes at most {limit} bytes a record; set its max.message.bytes to {MAX_MESSAGE_BYTES}"
         for name, limit in limits.items()
         if limit < MAX_MESSAGE_BYTES
+    ]
+
+
+def _forgetful(found: dict[tuple[str, str], str], name: str) -> list[str]:
+    return [
+        f"{name} does not keep every record ({key} is {found[name, key]}); set its {key} to {wanted}"
+        for key, wanted in KEPT_FOR_EVER.items()
+        if found.get((name, key), wanted) != wanted
     ]
 
 

@@ -13,6 +13,7 @@ from schemas.errors import SchemaError
 from streams.errors import ConfigError, StreamError
 
 COMMANDS = {
+    "audit": ("audit:audit", "Check the log of decisions."),
     "broker": ("broker:broker", "Run a Kafka-protocol broker on this machine."),
     "calibrate": ("calibrate:calibrate", "Fit a model's thresholds to labelled rows of one's own."),
     "classify": ("classify:classify", "Triage NDJSON events from a file, with no broker."),

@@ -1,0 +1,108 @@
+"""`triage audit verify`."""
+
+import asyncio
+import re
+from dataclasses import asdict
+from typing import Any
+
+import click
+import orjson
+
+from schemas.verification import Fault
+from streams.cli.options import as_json, configured
+from streams.config import Settings
+from streams.errors import StreamError
+from streams.verification import Report
+from streams.verification import verify as verify_topic
+
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@click.group(epilog="Example: triage audit verify")
+def audit() -> None:
+    """Check the log of decisions."""
+
+
+class Expectation(click.ParamType):
+    """`TENANT=DIGEST`; a tenant may hold an equals sign, a digest cannot."""
+
+    name = "TENANT=DIGEST"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Tenant and digest, in small letters."""
+        tenant, _, digest = value.rpartition("=")
+        if not tenant or not DIGEST.fullmatch(digest.lower()):
+            self.fail(f"{value!r} is not TENANT=DIGEST with the 64 hexadecimal digits of a head", param, ctx)
+        return tenant, digest.lower()
+
+
+@audit.command(epilog="Example: triage audit verify --expect acme=3f1c…  (a head noted earlier)")
+@click.option(
+    "--expect", "expected", type=Expectation(), multiple=True, help="Fail unless that head is still there; repeatable."
+)
+@click.option("--tenant", help="Say only what concerns this tenant.")
+@as_json
+@configured
+def verify(settings: Settings, expected: tuple[tuple[str, str], ...], tenant: str | None, json_: bool) -> None:
+    """Find every record of the audit topic that was changed, removed or moved; exit code 1 if there is one.
+
+    A chain cannot show that its end is missing: note the heads this prints somewhere else, and give them to --expect.
+    """
+    report = asyncio.run(verify_topic(settings, expected, tenant))
+    if json_:
+        click.echo(orjson.dumps(_document(report)))
+    else:
+        _print(report)
+    if not report.ok:
+        raise StreamError(
+            f"{report.topic} is not as it was written (faults: {report.many}, heads not found: {len(report.lost)}); "
+            "keep it as it is and find out who can write to it"
+        )
+
+
+def _print(report: Report) -> None:
+    for fault in report.faults:
+        click.echo(f"{report.topic}[{fault.place.partition}]@{fault.place.offset}: {_sentence(fault)}")
+    if report.many > len(report.faults):
+        click.echo(f"... and {report.many - len(report.faults)} faults more")
+    for tenant, digest in report.lost:
+        click.echo(f"{report.topic}: the head {digest} of {_legible(tenant)} is not there")
+    if not report.chains:
+        click.echo("no decisions are recorded yet")
+        return
+    chains = {_legible(tenant): chain for tenant, chain in sorted(report.chains.items())}
+    width = max(len("tenant"), *map(len, chains))
+    click.echo(f"{'tenant':<{width}}  {'records':>9}  {'strands':>7}  {'copies':>6}  head")
+    for tenant, chain in chains.items():
+        click.echo(f"{tenant:<{width}}  {chain.records:>9}  {chain.strands:>7}  {chain.copies:>6}  {chain.head}")
+
+
+def _sentence(fault: Fault) -> str:
+    where = f"tenant {_legible(fault.tenant)}"
+    if fault.writer is not None:
+        where += f", writer {_legible(fault.writer)}, sequence {fault.sequence}"
+    if fault.what != "missing":
+        return f"{fault.what} ({where})"
+    return f"{fault.count} missing before it ({where}{' and on' if fault.count > 1 else ''})"
+
+
+def _legible(name: str) -> str:
+    """A name anybody may have chosen, without what a terminal would obey."""
+    return name if name.isprintable() else repr(name)
+
+
+def _document(report: Report) -> dict[str, Any]:
+    return {
+        "topic": report.topic,
+        "ok": report.ok,
+        "faults": [_fault(fault) for fault in report.faults],
+        "more_faults": report.many - len(report.faults),
+        "lost": [{"tenant": tenant, "head": digest} for tenant, digest in report.lost],
+        "tenants": {tenant: asdict(chain) for tenant, chain in sorted(report.chains.items())},
+    }
+
+
+def _fault(fault: Fault) -> dict[str, Any]:
+    fields = asdict(fault)
+    partition, offset = fields.pop("place")
+    return {"partition": partition, "offset": offset} | fields

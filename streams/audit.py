@@ -52,7 +52,7 @@ class AuditTrail:
         self._broken = False
         self._open = AsyncExitStack()
         self._following: asyncio.Task[None] | None = None
-        self.lock = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def start(self, on_spend: OnSpend | None = None) -> None:
         """Learn where chains end, from the last records of every partition; call it before the first `append`.
@@ -98,7 +98,7 @@ class AuditTrail:
             DeliveryFailed: the producer takes none, or has lost one: a later one would leave a hole for ever.
         """  # noqa: D205 - one thought
         receipts = []
-        async with self.lock:
+        async with self._lock:
             for outcome, incoming in decided:
                 entry = self.record(outcome, incoming)
                 if entry is not None:
@@ -106,8 +106,8 @@ class AuditTrail:
         return receipts
 
     def record(self, outcome: Outcome, incoming: Incoming) -> Record | None:
-        """The next record of its tenant's strand; None for a dead letter. It must be sent before the next is made:
-        hold `lock` over both, or leave it to `append`.
+        """The next record of its tenant's strand; None for a dead letter. Each must be sent before the next is made,
+        which `append` sees to.
 
         Raises:
             DeliveryFailed: an earlier one was lost.

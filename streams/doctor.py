@@ -1,21 +1,29 @@
 """Is everything there that the worker needs? One check a thing, each with what to do when it fails."""
 
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-
-import openai
+from typing import Any
 
 from inference.artifact import DEFAULT_MODEL
+from inference.classifier import Classifier
+from inference.egress.policy import Policy
 from inference.errors import InferenceError
+from inference.llm.endpoint import Endpoint
+from inference.llm.failure import LlmFailure
 from inference.llm.options import EndpointOptions
 from schemas.event import KIND_OF_DOMAIN, Event
 from streams import topics
 from streams.config import Settings
-from streams.errors import BrokerUnreachable
-from streams.worker import open_classifier
+from streams.errors import BrokerUnreachable, ConfigError
+from streams.worker import open_classifier, open_rules
 
-LLM_TIMEOUT_S = 5.0
+QUESTION = [{"role": "user", "content": 'Answer with the JSON object {"ready": true} and nothing else.'}]
+ANSWER: dict[str, Any] = {
+    "type": "object",
+    "properties": {"ready": {"type": "boolean"}},
+    "required": ["ready"],
+    "additionalProperties": False,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,7 @@ class Finding:
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """Look at broker, topics, model and LLM, in that order."""
+    """Look at broker, topics, model, rules, egress policy and LLM, in that order; each LLM is asked one question."""
     async for finding in _broker(settings):
         yield finding
     async for finding in _model(settings):
@@ -69,21 +77,42 @@ async def _model(settings: Settings) -> AsyncIterator[Finding]:
             f"(confidence {1 - promise.delta:.0%}, {promise.n} calibration rows)"
         )
         yield Finding(f"calibration of {domain}", not promise.reason, detail)
+    yield _rules(settings, classifier)
+    yield _egress(settings, classifier)
     await classifier.close()
 
 
-async def _endpoint(tier: str, endpoint: EndpointOptions) -> Finding:
+def _rules(settings: Settings, classifier: Classifier) -> Finding:
+    try:
+        open_rules(settings, classifier)
+    except ConfigError as error:
+        return Finding("rules", False, str(error))
+    return Finding("rules", True, f"{len(settings.rules)} configured, all fit the model's labels")
+
+
+def _egress(settings: Settings, classifier: Classifier) -> Finding:
+    labels: dict[str, set[str]] = {}
+    for domain in classifier.domains:
+        for axis, values in classifier.labels(domain).items():
+            labels.setdefault(axis, set()).update(values)
+    try:
+        Policy.of(settings.egress).check(labels)
+    except ValueError as error:
+        return Finding("egress", False, str(error))
+    return Finding("egress", True, f"{settings.egress.default} by default, rules: {len(settings.egress.rules)}")
+
+
+async def _endpoint(tier: str, options: EndpointOptions) -> Finding:
+    """A real question, some dozen tokens: a list of models shows neither that this one is there nor that it answers."""
     subject = f"llm {tier}"
-    key = os.environ.get(endpoint.api_key_env) if endpoint.api_key_env else "none"
-    if key is None:
-        return Finding(subject, False, f"{endpoint.api_key_env} is not set; export the key of {endpoint.base_url}")
-    async with openai.AsyncOpenAI(
-        base_url=endpoint.base_url, api_key=key, timeout=LLM_TIMEOUT_S, max_retries=0
-    ) as client:
-        try:
-            await client.models.list()
-        except openai.APIStatusError as error:
-            return Finding(subject, False, f"{endpoint.base_url} answers {error.status_code}; check key and address")
-        except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
-            return Finding(subject, False, f"{endpoint.base_url} is not reachable ({type(error).__name__})")
-    return Finding(subject, True, f"reachable at {endpoint.base_url}")
+    try:
+        endpoint = Endpoint(tier, options)
+    except ValueError as error:
+        return Finding(subject, False, str(error))
+    try:
+        completion = await endpoint.complete(QUESTION, ANSWER)
+    except LlmFailure as failure:
+        return Finding(subject, False, f"{options.base_url}: {failure}")
+    finally:
+        await endpoint.close()
+    return Finding(subject, True, f"{completion.model} answers at {options.base_url} in {completion.latency_s:.1f} s")

@@ -2,9 +2,20 @@
 
 import re
 import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
+import msgspec
 import pytest
+
+from inference.artifact import DEFAULT_MODEL, MANIFEST, Manifest
+from inference.egress.policy import Policy
+from inference.llm.failure import FailureStatus
+from inference.rules import Rules
+from schemas.event import DOMAINS, Domain
+from streams.config import load
 
 ROOT = Path(__file__).resolve().parents[2]
 # Spelled apart, so that this file does not mention what it forbids.
@@ -21,6 +32,10 @@ FORBIDDEN = re.compile(
         )
     )
 )
+LLM = ROOT / "docs" / "llm.md"
+TOML = re.findall(r"^```toml\n(.*?)^```", LLM.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+# How an event can end in the LLM tier without a call that failed.
+UNASKED = {"answered", "llm_off", "kept_inside", "redaction_failed", "shed", "high_impact", "failed"}
 LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)")
 # Alerts about somebody's machine name its files.
 SAMPLES = ROOT / "streams" / "samples"
@@ -67,3 +82,37 @@ def test_every_relative_link_leads_somewhere(path: Path) -> None:
     """A reader would click on a page that was moved."""
     missing = [link for link in LINK.findall(path.read_text("utf-8")) if not (path.parent / link).exists()]
     assert not missing
+
+
+def labels() -> dict[Domain, Mapping[str, Sequence[str]]]:
+    """The label sets of the shipped model."""
+    manifest = msgspec.json.decode((DEFAULT_MODEL / MANIFEST).read_bytes(), type=Manifest)
+    return {domain: {axis: spec.labels for axis, spec in manifest.domains[domain].axes.items()} for domain in DOMAINS}
+
+
+@pytest.mark.parametrize("example", [*TOML, (ROOT / "examples" / "triage.toml").read_text("utf-8")])
+def test_every_configuration_shown_can_be_used(example: str, tmp_path: Path) -> None:
+    """Whoever copies an example would be told that it is wrong."""
+    (tmp_path / "triage.toml").write_text(example, encoding="utf-8")
+    settings = load(tmp_path / "triage.toml", {})
+    sets = labels()
+    rules = Rules.of(settings.rules, settings.impact, sets)
+    assert not rules.expired(now=datetime(2026, 12, 31, tzinfo=UTC))
+    axes = {axis: {value for domain in DOMAINS for value in sets[domain].get(axis, ())} for axis in sets["alerts"]}
+    Policy.of(settings.egress).check(axes)
+
+
+def test_every_status_is_explained() -> None:
+    """An operator would look up a status and find nothing about it."""
+    explained = set(re.findall(r"^\| `(\w+)` \|", LLM.read_text("utf-8"), flags=re.MULTILINE))
+    assert explained - {"out_of_scope"} == UNASKED | set(get_args(FailureStatus))
+
+
+def test_the_example_uncommented_is_an_example_too(tmp_path: Path) -> None:
+    """The keys shown as comments would be refused by whoever needs them first."""
+    text = (ROOT / "examples" / "triage.toml").read_text("utf-8")
+    path = tmp_path / "triage.toml"
+    path.write_text(re.sub(r"^#(?=\S)", "", text, flags=re.MULTILINE), encoding="utf-8")
+    settings = load(path, {"TRIAGE_LLM__TIERS": '["small"]'})
+    assert settings.rules
+    Rules.of(settings.rules, settings.impact, labels())

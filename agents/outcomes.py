@@ -34,10 +34,9 @@ class Triaged:
 
 @dataclass(frozen=True, slots=True)
 class Escalated:
-    """The small model is not sure: its provisional answer is published at once, the case goes to enrichment."""
+    """The small model does not end it: its provisional answer is published at once, the case goes to enrichment."""
 
     case: Case
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

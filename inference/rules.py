@@ -155,7 +155,9 @@ def _compiled(rule: Rule, labels: LabelSets) -> Expression:
 
 
 def _compiled_impact(impact: ImpactOptions, domain: Domain, axes: Collection[str]) -> Expression | None:
-    source = {"alerts": impact.alerts, "tickets": impact.tickets}[domain]
+    source, usual = getattr(impact, domain), getattr(ImpactOptions(), domain)
+    if source == usual and not {"severity", "priority"} & set(axes):
+        return None  # a model with axes of its own: what is of high impact there, its user has to say
     try:
         return Expression.compile(source, axes=axes) if source else None
     except ValueError as error:

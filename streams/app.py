@@ -1,10 +1,13 @@
 """The map: every topic, the agent that reads it, and where its outcomes go.
 
-    alerts, tickets ─▶ classify ─┬─▶ triaged            accepted: revision 0, final
-                                 └─▶ triaged + enrichment   unsure: revision 0, provisional
-    enrichment      ─▶ enrich   ───▶ triaged + review    revision 1, needs_review while no LLM is configured
-    feedback        ─▶ feedback ───▶ triaged             the next revision, by a person
-    (any of them)               ───▶ deadletter          what could not be processed
+    alerts, tickets ─▶ rules, classify ─┬─▶ triaged               decided: revision 0, final
+                                        ├─▶ triaged + enrichment  unsure, or of high impact: revision 0, provisional
+                                        └─▶ triaged + review      a rule wants a person: revision 0, needs_review
+    enrichment      ─▶ enrich ──────────┬─▶ triaged               answered by the LLM: revision 1, final
+                                        └─▶ triaged + review      for a person: revision 1, needs_review
+    feedback        ─▶ feedback ──────────▶ triaged               the next revision, by a person
+    (any of them)                       ──▶ deadletter            what could not be processed
+    (every decision)                    ──▶ audit                 one record more on its tenant's chain
 
 Every event ends in exactly one of these; its offset is committed only after the broker has acknowledged all of
 its outputs (`lane.py`, `ledger.py`).
@@ -14,12 +17,14 @@ from collections.abc import Callable, Collection
 from functools import partial
 
 from agents.classify import classify
-from agents.enrich import enrich
 from agents.feedback import apply_feedback
 from inference.classifier import Classifier
+from inference.rules import Rules
+from streams.audit import AuditTrail
 from streams.config import AgentName, Settings
 from streams.consumption import Consumption
 from streams.delivery import Delivery
+from streams.enrichment import Enrichment
 from streams.lane import Lane, Process
 from streams.metrics import Metrics
 from streams.topics import Topics
@@ -30,25 +35,31 @@ def build(
     *,
     agents: Collection[AgentName],
     classifier: Classifier,
+    rules: Rules,
     delivery: Delivery,
+    audit: AuditTrail,
     metrics: Metrics,
     fail: Callable[[BaseException], None],
-) -> Consumption:
+) -> tuple[Consumption, Enrichment]:
     """Wire configuration, topics and agents together; nothing is connected yet."""
     topics = Topics(settings.topics.prefix)
     consumption = Consumption(settings, metrics=metrics, fail=fail)
-    triage = partial(classify, classifier=classifier, mappings=settings.mappings)
+    triage = partial(classify, classifier=classifier, rules=rules, mappings=settings.mappings)
+    enrichment = Enrichment(settings, classifier, rules, backlog=lambda: consumption.backlog(topics.enrichment))
+    consumption.when_assigned(enrichment.answered.forget)
 
-    def route(topic: str, name: str, process: Process) -> None:
+    def route(topic: str, name: str, process: Process, *, in_order: bool = True) -> None:
         lane = Lane(
             name,
             process,
-            pipeline=settings.pipeline,
+            pipeline=settings.pipeline if in_order else enrichment.pipeline,
             topics=topics,
             delivery=delivery,
             ledger=consumption.ledger,
+            audit=audit,
             metrics=metrics,
             fail=fail,
+            in_order=in_order,
         )
         consumption.route(topic, lane)
 
@@ -56,7 +67,7 @@ def build(
         route(topics.input("alerts"), "classify-alerts", partial(triage, kind="alert"))
         route(topics.input("tickets"), "classify-tickets", partial(triage, kind="ticket"))
     if "enrich" in agents:
-        route(topics.enrichment, "enrich", enrich)
+        route(topics.enrichment, "enrich", enrichment, in_order=not settings.llm.tiers)
     if "feedback" in agents:
         route(topics.feedback, "feedback", apply_feedback)
-    return consumption
+    return consumption, enrichment

@@ -13,7 +13,11 @@ import msgspec
 import orjson
 from msgspec import Meta, field
 
+from inference.egress.policy import EgressOptions
 from inference.llm.options import LlmOptions, Positive, Seconds, Usd
+from inference.retrieval.options import RetrievalOptions
+from inference.rules import ImpactOptions, Rule
+from schemas.audit import AuditOptions
 from schemas.event import DOMAINS, Domain
 from schemas.formats import Mapping as FormatMapping
 from streams.errors import ConfigError
@@ -112,12 +116,6 @@ class CostSection(Section, frozen=True):
     llm_answer_tokens: Positive = 120
 
 
-class EgressSection(Section, frozen=True):
-    """What may leave the house, where nothing more specific is said."""
-
-    default: Literal["never", "redacted", "full"] = "redacted"
-
-
 class LogSection(Section, frozen=True):
     """Structured JSON on stderr, or plain lines for a terminal."""
 
@@ -136,9 +134,13 @@ class Settings(Section, frozen=True):
     domains: DomainsSection = field(default_factory=DomainsSection)
     llm: LlmOptions = field(default_factory=LlmOptions)
     cost: CostSection = field(default_factory=CostSection)
-    egress: EgressSection = field(default_factory=EgressSection)
+    egress: EgressOptions = field(default_factory=EgressOptions)
+    retrieval: RetrievalOptions = field(default_factory=RetrievalOptions)
+    impact: ImpactOptions = field(default_factory=ImpactOptions)
+    audit: AuditOptions = field(default_factory=AuditOptions)
     log: LogSection = field(default_factory=LogSection)
     mappings: list[FormatMapping] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
 
     def domain(self, domain: Domain) -> DomainSection:
         """The table of one domain."""
@@ -168,7 +170,7 @@ def as_environment(settings: Settings) -> dict[str, str]:
     """The variables that make another process load the same settings, whatever file it finds."""
     tables = msgspec.to_builtins(settings)
     flat = {f"{ENV_PREFIX}{s}__{k}": v for s, t in tables.items() if isinstance(t, dict) for k, v in t.items()}
-    flat[f"{ENV_PREFIX}MAPPINGS"] = tables["mappings"]
+    flat |= {f"{ENV_PREFIX}{s}": t for s, t in tables.items() if isinstance(t, list)}
     return {
         name.upper(): value if isinstance(value, str) else orjson.dumps(value).decode()
         for name, value in flat.items()

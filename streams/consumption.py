@@ -40,6 +40,7 @@ class Consumption:
         self._gaps = GapCheck(settings.kafka)
         self._commit_lock = asyncio.Lock()
         self._regular: list[asyncio.Task[None]] = []
+        self._when_assigned: list[Callable[[], None]] = []
         self.lanes: list[Lane] = []
         self.ledger = Ledger(self._start_offset)
         self.assigned = False
@@ -106,6 +107,14 @@ class Consumption:
             if partition in ours
         }
 
+    def backlog(self, topic: str) -> int:
+        """Records of a topic's partitions in hand or behind it that are not settled."""
+        return sum(events for partition, events in self.lag().items() if partition.topic == topic)
+
+    def when_assigned(self, call: Callable[[], None]) -> None:
+        """Have something called each time partitions have been assigned, before any of their records is read."""
+        self._when_assigned.append(call)
+
     async def _take(self, message: Any, lane: Lane) -> None:
         partition = Partition(message.topic, message.partition)
         if (gap := self.ledger.gap(partition, message.offset)) and not await self._passable(gap, message):
@@ -162,6 +171,8 @@ class Consumption:
 
     async def _on_assigned(self, *_: Any, **__: Any) -> None:
         self.assigned = True
+        for call in self._when_assigned:
+            call()
 
     async def _on_revoked(self, *_: Any, **__: Any) -> None:
         """Finish and commit what is in flight while the partitions are still ours, then forget their tickets."""

@@ -1,6 +1,9 @@
 """One agent's way from a record to its ack: collect, process, deliver in order, settle.
 
-    accept ─▶ queue ─▶ collect ─▶ process (several batches at once) ─▶ deliver (in order) ─▶ settle
+    accept ─▶ queue ─▶ collect ─▶ process (several batches at once) ─▶ deliver ─▶ audit ─▶ settle
+
+Batches are delivered in the order they were read, or, where one may take a thousand times as long as the next,
+as they are done. An event whose partition was taken away meanwhile is not delivered: its new owner ends it.
 
 Every stage is bounded, so a slow model or broker is felt by the consumer as backpressure. Whatever goes wrong,
 a ticket is settled only after the broker has acknowledged every output of its event; anything else fails the
@@ -14,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from agents.outcomes import DeadLettered, Incoming, Outcome
+from streams.audit import AuditTrail
 from streams.config import PipelineSection
 from streams.delivery import Delivery, Receipt, RecordTooLarge
 from streams.ledger import Ledger, Ticket
@@ -49,8 +53,8 @@ class Sent:
 class Lane:
     """Runs `process` over the records it accepts.
 
-    `process` gets a batch and returns one outcome a record, in order. `fail` is called once with the first error
-    that cannot be pinned on a single event.
+    `process` gets a batch and returns one outcome a record, in order. With `in_order` batches are delivered in the
+    order they were read. `fail` is called once with the first error that cannot be pinned on a single event.
     """
 
     def __init__(
@@ -62,8 +66,10 @@ class Lane:
         topics: Topics,
         delivery: Delivery,
         ledger: Ledger,
+        audit: AuditTrail,
         metrics: Metrics,
         fail: Callable[[BaseException], None],
+        in_order: bool = True,
     ) -> None:
         self.name = name
         self._process = process
@@ -71,10 +77,13 @@ class Lane:
         self._topics = topics
         self._delivery = delivery
         self._ledger = ledger
+        self._audit = audit
         self._metrics = metrics
         self._fail = fail
         self._queue: asyncio.Queue[Held] = asyncio.Queue(pipeline.max_batch_events)
-        self._in_order: asyncio.Queue[tuple[list[Held], asyncio.Task[list[Outcome]]]] = asyncio.Queue()
+        self._line: asyncio.Queue[tuple[list[Held], asyncio.Task[list[Outcome]]]] | None = (
+            asyncio.Queue() if in_order else None
+        )
         self._slots = asyncio.Semaphore(pipeline.batches_in_flight)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._taking = True
@@ -87,7 +96,8 @@ class Lane:
     def start(self) -> None:
         """Start the stages; needs a running event loop."""
         self._spawn(self._collect())
-        self._spawn(self._deliver())
+        if self._line is not None:
+            self._spawn(self._deliver_in_order(self._line))
 
     async def accept(self, held: Held) -> None:
         """Take one record, waiting while the lane is full; after `drain` it waits for ever."""
@@ -137,23 +147,36 @@ class Lane:
             self._batches += 1
             self._idle.clear()
             self._metrics.batch_events.labels(lane=self.name).observe(len(batch))
-            self._in_order.put_nowait((batch, self._spawn(self._outcomes(batch))))
+            outcomes = self._spawn(self._outcomes(batch))
+            if self._line is None:
+                self._spawn(self._deliver(batch, outcomes))
+            else:
+                self._line.put_nowait((batch, outcomes))
 
-    async def _deliver(self) -> None:
+    async def _deliver_in_order(self, line: asyncio.Queue[tuple[list[Held], asyncio.Task[list[Outcome]]]]) -> None:
         while True:
-            batch, outcomes = await self._in_order.get()
-            sent = [
-                Sent(held, outcome, [await self._delivery.send(r) for r in self._records(outcome, held)])
-                for held, outcome in zip(batch, await outcomes, strict=True)
-            ]
-            self._spawn(self._settle(sent))
+            await self._deliver(*await line.get())
+
+    async def _deliver(self, batch: list[Held], outcomes: asyncio.Task[list[Outcome]]) -> None:
+        sent = [
+            Sent(held, outcome, [await self._delivery.send(r) for r in self._records(outcome, held)])
+            for held, outcome in zip(batch, await outcomes, strict=True)
+            if self._ledger.holds(held.ticket)
+        ]
+        self._spawn(self._settle(sent))
 
     async def _settle(self, sent: list[Sent]) -> None:
+        delivered = []
         for one, refusal in zip(sent, await self._refusals(sent), strict=True):
             if refusal is None:
-                self._metrics.count(one.outcome, one.held.incoming)
+                delivered.append(one)
             else:
                 await self._replace(one.held, refusal)
+        # Afterwards, so that the trail holds what was published; an event not yet on it is read and delivered again.
+        decided = [(one.outcome, one.held.incoming) for one in delivered]
+        await self._delivery.confirm(await self._audit.append(decided, self._delivery))
+        for one in delivered:
+            self._metrics.count(one.outcome, one.held.incoming)
         self._ledger.settle(one.held.ticket for one in sent)
         self._slots.release()
         self._batches -= 1

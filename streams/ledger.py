@@ -47,6 +47,8 @@ class _Progress:
     done: int | None = None
     """Every offset taken before this one is settled; what a commit may say."""
     committed: int | None = None
+    forgotten: bool = False
+    """The partition was taken away; whoever has it now reads on from the last commit."""
     pending: deque[Ticket] = field(default_factory=deque)
 
 
@@ -89,6 +91,10 @@ class Ledger:
             while progress.pending and progress.pending[0].settled:
                 progress.done = progress.pending.popleft().offset + 1
 
+    def holds(self, ticket: Ticket) -> bool:
+        """Whether the event is still ours to end: its partition has not been taken away since it was read."""
+        return not ticket.progress.forgotten
+
     def committable(self) -> dict[Partition, int]:
         """The next offset to read of every partition that has moved since its last commit."""
         return {
@@ -105,6 +111,8 @@ class Ledger:
 
     def forget(self) -> None:
         """Partitions were revoked: every outstanding ticket belongs to the past and can no longer be committed."""
+        for progress in self._partitions.values():
+            progress.forgotten = True
         self._partitions.clear()
 
     def in_flight(self) -> int:

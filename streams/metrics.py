@@ -3,7 +3,7 @@
 import time
 from collections import Counter as Tally
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import (
@@ -22,6 +22,8 @@ from schemas.triaged import Enrichment, TriagedEvent
 from streams.ledger import Partition
 
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+LLM_LATENCY_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120)
+BREAKER_STATES = ("closed", "half_open", "open")
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 RECENT_EVENTS = 1000
@@ -58,6 +60,7 @@ class Metrics:
     def __init__(self, usual_queues: Mapping[Domain, Shares] | None = None) -> None:
         self.registry = r = CollectorRegistry()
         ProcessCollector(registry=r)
+        self._observers: list[Callable[[Metrics], None]] = []
         self._recent: dict[Domain, _Recent] = {
             domain: _Recent(shares) for domain, shares in (usual_queues or {}).items()
         }
@@ -106,9 +109,33 @@ class Metrics:
             ["topic", "partition"],
             registry=r,
         )
-        self.llm_calls = Counter("triage_llm_calls", "Answers by an LLM, by how they ended.", ["status"], registry=r)
+        self.enrichments = Counter(
+            "triage_enrichments", "Escalated events that ended, by what the LLM tier did.", ["status"], registry=r
+        )
+        self.llm_calls = Counter(
+            "triage_llm_calls", "Requests sent to an endpoint, by how their event ended.", ["status"], registry=r
+        )
         self.llm_tokens = Counter("triage_llm_tokens", "Tokens the LLM was paid for.", ["direction"], registry=r)
         self.llm_cost = Counter("triage_llm_cost_usd", "What the LLM has cost, in US dollars.", registry=r)
+        self.llm_latency = Histogram(
+            "triage_llm_latency_seconds",
+            "From asking the first tier to the last answer about one event.",
+            buckets=LLM_LATENCY_BUCKETS_S,
+            registry=r,
+        )
+        self.llm_breaker = Gauge(
+            "triage_llm_breaker_state",
+            "1 for the state an endpoint's circuit breaker is in: closed, half_open or open.",
+            ["endpoint", "state"],
+            registry=r,
+        )
+        self.llm_spent = Gauge(
+            "triage_llm_spent_today_usd", "Dollars of today's budget that are spent, by all workers.", registry=r
+        )
+        self.llm_budget = Gauge("triage_llm_budget_usd", "The budget of a day, in US dollars.", registry=r)
+        self.redactions = Counter(
+            "triage_llm_redactions", "Values replaced before an event left the house, by kind.", ["kind"], registry=r
+        )
         self.commits = Counter("triage_commits", "Offset commits, by result.", ["result"], registry=r)
         self.rebalances = Counter("triage_rebalances", "Times partitions were taken away.", registry=r)
 
@@ -117,9 +144,9 @@ class Metrics:
         match outcome:
             case Triaged(triaged):
                 self._decided(triaged, incoming, "triaged" if triaged.decided_by == "human" else "accepted")
-            case Escalated(case, reason):
+            case Escalated(case):
                 self._decided(case.triaged, incoming, "escalated")
-                self.escalations.labels(domain=case.triaged.domain, reason=reason).inc()
+                self.escalations.labels(domain=case.triaged.domain, reason=case.escalation).inc()
             case Reviewed(case):
                 self.events.labels(domain=case.triaged.domain, outcome="needs_review").inc()
                 self._enriched(case.triaged.enrichment)
@@ -142,9 +169,15 @@ class Metrics:
         recent.queues.append(triaged.queue)
 
     def _enriched(self, enrichment: Enrichment | None) -> None:
-        if enrichment is None or enrichment.model is None:  # no LLM was asked
+        if enrichment is None:
             return
-        self.llm_calls.labels(status=enrichment.status).inc()
+        self.enrichments.labels(status=enrichment.status).inc()
+        if not enrichment.calls:
+            return
+        self.llm_calls.labels(status=enrichment.status).inc(enrichment.calls)
+        self.llm_latency.observe(enrichment.latency_s)
+        for kind, count in enrichment.redactions.items():
+            self.redactions.labels(kind=kind).inc(count)
         self.llm_tokens.labels(direction="prompt").inc(enrichment.prompt_tokens)
         self.llm_tokens.labels(direction="completion").inc(enrichment.completion_tokens)
         self.llm_cost.inc(enrichment.cost_usd)
@@ -158,8 +191,22 @@ class Metrics:
         for partition, seconds in age_s.items():
             self.progress_age.labels(topic=partition.topic, partition=partition.partition).set(seconds)
 
+    def observe_llm(self, breakers: Mapping[str, str], spent_usd: float, budget_usd: float) -> None:
+        """Set the gauges of the LLM tier; `breakers` gives the state of each endpoint's."""
+        for endpoint, now in breakers.items():
+            for state in BREAKER_STATES:
+                self.llm_breaker.labels(endpoint=endpoint, state=state).set(state == now)
+        self.llm_spent.set(spent_usd)
+        self.llm_budget.set(budget_usd)
+
+    def when_rendered(self, observe: Callable[["Metrics"], None]) -> None:
+        """Have gauges set whenever somebody looks."""
+        self._observers.append(observe)
+
     def render(self) -> bytes:
         """The Prometheus text format."""
+        for observe in self._observers:
+            observe(self)
         for domain, recent in self._recent.items():
             if recent.queues:
                 self.coverage.labels(domain=domain).set(recent.coverage())

@@ -1,12 +1,10 @@
 """What the LLM has cost, and what it would have cost to ask it about everything, from the triaged topics alone."""
 
-import time
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
-from aiokafka import TopicPartition
 
 from schemas.codec import decode, encode
 from schemas.errors import InvalidEvent
@@ -14,7 +12,7 @@ from schemas.event import DOMAINS
 from schemas.triaged import DecidedBy, Enrichment, TriagedEvent
 from streams.config import CostSection, Settings
 from streams.errors import TopicsMissing
-from streams.reader import reading, until_quiet
+from streams.tail import since
 from streams.topics import Topics, admin
 
 End = DecidedBy | Literal["needs_review", "waiting"]
@@ -166,14 +164,9 @@ async def read_spending(settings: Settings, spending: Spending) -> None:
     topics = Topics(settings.topics.prefix)
     names = [topics.triaged(domain) for domain in DOMAINS]
     await _check_present(settings, names)
-    started_s = time.time()
-    async with reading(settings.kafka, names, from_beginning=True) as consumer:
-        async for record in until_quiet(consumer):
-            if record.received_at_s > started_s:
-                # This partition is read up to now; with events coming in all the time it would never be quiet.
-                consumer.pause(TopicPartition(record.origin.topic, record.origin.partition))
-            elif record.value is not None:
-                spending.read(record.value)
+    async for record in since(settings.kafka, names, 0.0):
+        if record.value is not None:
+            spending.read(record.value)
 
 
 async def _check_present(settings: Settings, names: list[str]) -> None:

@@ -1,15 +1,16 @@
-"""Reading a topic up to where it ends now, and saying where it cannot be read."""
+"""Reading topics from some time on, up to where they end now or further; saying where they cannot be read."""
 
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaError
 
 from agents.outcomes import Incoming
+from streams.config import KafkaSection
 from streams.errors import BrokerUnreachable, StreamError
-from streams.reader import from_record
+from streams.reader import from_record, reading
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,30 @@ SILENCE_S = 30.0
 
 class DamagedBatch(StreamError):  # noqa: N818 - what was found
     """The broker's bytes at a place fail their CRC, or cannot be taken apart."""
+
+
+async def since(kafka: KafkaSection, topics: Sequence[str], from_s: float) -> AsyncIterator[Incoming]:
+    """Every record written from `from_s` (seconds since the epoch) until now, partition by partition in order.
+
+    Raises:
+        StreamError: nothing answers there, or what is there cannot be read.
+    """
+    async with reading(kafka, topics, from_beginning=True) as consumer:
+        await seek_recent(consumer, 0, from_s)
+        async for record in until_end(consumer):
+            yield record
+
+
+async def follow(kafka: KafkaSection, topics: Sequence[str], from_s: float) -> AsyncIterator[Incoming]:
+    """Every record written from `from_s` (seconds since the epoch) on, without end.
+
+    Raises:
+        BrokerUnreachable: nothing answers there.
+    """
+    async with reading(kafka, topics, from_beginning=True) as consumer:
+        await seek_recent(consumer, 0, from_s)
+        while True:
+            yield from_record(await consumer.getone())
 
 
 async def until_end(consumer: AIOKafkaConsumer) -> AsyncIterator[Incoming]:
@@ -41,7 +66,7 @@ async def seek_recent(consumer: AIOKafkaConsumer, records: int, since_s: float |
     begins = ends
     if since_s is not None:
         try:
-            found = await consumer.offsets_for_times(dict.fromkeys(ends, int(since_s * 1000)))
+            found = await consumer.offsets_for_times(dict.fromkeys(ends, max(0, int(since_s * 1000))))
             begins = {partition: place.offset if place else ends[partition] for partition, place in found.items()}
         except KafkaError:  # a broker that cannot look up times: from the beginning then
             begins = dict.fromkeys(ends, 0)

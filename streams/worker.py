@@ -4,20 +4,24 @@ import asyncio
 import logging
 import signal
 from collections.abc import Collection, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from inference.classifier import Classifier, Terms
+from inference.rules import Rules
 from inference.threads import Threads
 from schemas.event import DOMAINS, Domain
 from streams import topics
 from streams.app import build
+from streams.audit import AuditTrail
 from streams.config import AgentName, Settings
 from streams.consumption import Consumption
 from streams.delivery import Delivery
-from streams.errors import BrokerUnreachable, TopicsMissing
+from streams.errors import BrokerUnreachable, ConfigError, TopicsMissing
 from streams.http import HttpServer
 from streams.metrics import Metrics
+from streams.topics import Topics
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +44,22 @@ def open_classifier(settings: Settings) -> Classifier:
         max_batch_tokens=model.max_batch_tokens,
         max_waiting=model.max_waiting,
     )
+
+
+def open_rules(settings: Settings, classifier: Classifier) -> Rules:
+    """The configured rules, checked against the labels of the model that is served.
+
+    Raises:
+        ConfigError: a rule cannot mean anything; one sentence that names it.
+    """
+    labels = {domain: classifier.labels(domain) for domain in classifier.domains}
+    try:
+        rules = Rules.of(settings.rules, settings.impact, labels)
+    except ValueError as error:
+        raise ConfigError(f"rules: {error}") from None
+    for name in rules.expired(now=datetime.now(UTC)):
+        log.warning("the rule %r has expired and no longer applies; renew or remove it", name)
+    return rules
 
 
 def terms(settings: Settings) -> dict[Domain, Terms]:
@@ -79,6 +99,7 @@ class Worker:
         self._ended = asyncio.Event()
         self._failure: BaseException | None = None
         self._consumption: Consumption | None = None
+        self._topics = Topics(settings.topics.prefix)
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT, then drain.
@@ -89,6 +110,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._ended.set)
         classifier = open_classifier(self._settings)
+        rules = open_rules(self._settings, classifier)
         metrics = Metrics(classifier.usual_queues())
         http = HttpServer(self._settings.http, metrics, self._why_not_ready)
         delivery = Delivery(self._settings.kafka)
@@ -97,7 +119,7 @@ class Worker:
             if await self._told_to_stop_before(wait_for_topics(self._settings)):
                 return
             await delivery.start()
-            await self._work(classifier, delivery, metrics)
+            await self._work(classifier, rules, delivery, metrics)
         finally:
             await delivery.stop()
             await http.stop()
@@ -123,23 +145,32 @@ class Worker:
         wait.result()
         return False
 
-    async def _work(self, classifier: Classifier, delivery: Delivery, metrics: Metrics) -> None:
-        self._consumption = consumption = build(
+    async def _work(self, classifier: Classifier, rules: Rules, delivery: Delivery, metrics: Metrics) -> None:
+        audit = AuditTrail(self._settings)
+        self._consumption, enrichment = consumption, _ = build(
             self._settings,
             agents=self._agents,
             classifier=classifier,
+            rules=rules,
             delivery=delivery,
+            audit=audit,
             metrics=metrics,
             fail=self.fail,
         )
+        metrics.when_rendered(enrichment.observe)
         crash = asyncio.create_task(self._watch(consumption))
         try:
+            # First of all where each tenant's chain ends, and what is spent of today's budget.
+            await audit.start(enrichment.budget.note if self._settings.llm.tiers else None)
+            enrichment.start()
             if not await self._told_to_stop_before(consumption.start()):
                 log.info("working: agents %s", ", ".join(self._agents))
                 await self._ended.wait()
         finally:
             crash.cancel()
             await self._end(consumption)
+            await enrichment.stop()
+            await audit.stop()
 
     async def _end(self, consumption: Consumption) -> None:
         if self._failure is None:
@@ -160,7 +191,12 @@ class Worker:
             return "waiting for the broker and its topics"
         if not self._consumption.assigned:
             return "no partitions are assigned yet"
-        oldest_s = max(self._consumption.ledger.progress_age_s().values(), default=0.0)
-        if oldest_s > self._settings.http.progress_timeout_s:
-            return f"an event has been in hand for {oldest_s:.0f} s; offsets are not progressing"
+        for partition, age_s in self._consumption.ledger.progress_age_s().items():
+            if age_s > self._patience_s(partition.topic):
+                return f"an event has been in hand for {age_s:.0f} s; offsets are not progressing"
         return None
+
+    def _patience_s(self, topic: str) -> float:
+        """How long an event may be in hand; one for the LLM may wait for a turn and then take all of its time."""
+        llm_s = 2 * self._settings.llm.patience_s if topic == self._topics.enrichment else 0.0
+        return self._settings.http.progress_timeout_s + llm_s

@@ -13,6 +13,7 @@ from streams.delivery import Delivery, Receipt, RecordTooLarge
 from streams.outputs import Headers, Record
 
 INPUT = "triage.alerts.v1"
+AUDIT = "triage.audit.v1"
 
 
 def incoming(offset: int = 0, value: bytes | None = b"{}", key: bytes | None = None, headers: Any = ()) -> Incoming:
@@ -28,21 +29,33 @@ def acknowledged(topic: str) -> RecordMetadata:
 class FakeDelivery(Delivery):
     """Everything of `Delivery` but the producer: the test, or `prompt`, resolves the receipts.
 
-    A record whose value is longer than `takes_bytes` of its topic is refused as too large.
+    A record whose value is longer than `takes_bytes` of its topic is refused as too large. Audit records are kept
+    apart and acknowledged at once, but for a test that `awaits_audit`.
     """
 
     def __init__(
-        self, *, prompt: bool = False, takes_bytes: dict[str, int] | None = None, timeout_s: float = 60
+        self,
+        *,
+        prompt: bool = False,
+        takes_bytes: dict[str, int] | None = None,
+        timeout_s: float = 60,
+        awaits_audit: bool = False,
     ) -> None:
         super().__init__(KafkaSection(delivery_timeout_s=timeout_s))
         self.prompt = prompt
         self.takes_bytes = takes_bytes or {}
+        self.awaits_audit = awaits_audit
         self.sent: list[Record] = []
+        self.audited: list[Record] = []
         self.receipts: list[Receipt] = []
 
     async def send(self, record: Record) -> Receipt:
         """Hand out a receipt."""
         receipt: Receipt = asyncio.get_running_loop().create_future()
+        if record.topic == AUDIT and not self.awaits_audit:
+            self.audited.append(record)
+            receipt.set_result(acknowledged(record.topic))
+            return receipt
         if record.topic in self.takes_bytes and len(record.value or b"") > self.takes_bytes[record.topic]:
             receipt.set_exception(RecordTooLarge(record.topic))
         elif self.prompt:

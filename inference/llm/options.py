@@ -89,3 +89,8 @@ class LlmOptions(Options, frozen=True):
     retries: RetryOptions = field(default_factory=RetryOptions)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
     budget: BudgetOptions = field(default_factory=BudgetOptions)
+
+    @property
+    def patience_s(self) -> float:
+        """How long one event may wait: `deadline_s`, or where that is longer one whole call to one of the tiers."""
+        return max([self.deadline_s, *(self.endpoints[name].timeout_s for name in self.tiers)])

@@ -4,25 +4,27 @@ import asyncio
 import itertools
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import cast
 
 import click
 import orjson
 
 from agents.classify import classify as classify_batch
-from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
-from inference.classifier import Classifier
+from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from schemas.codec import encode
 from schemas.errors import InvalidEvent
 from schemas.event import KIND_OF_DOMAIN, Domain, Kind
 from streams.cli.options import configured, domain
 from streams.config import Settings
 from streams.source import incoming, kind_of, read_numbered
-from streams.worker import open_classifier
+from streams.worker import open_classifier, open_rules
 
 BATCH_LINES = 128
 BATCHES_AHEAD = 4
+
+Triage = Callable[..., Awaitable[list[Outcome]]]
 
 
 @click.command(epilog='Example: echo \'{"kind":"ticket","text":"my card was stolen"}\' | triage classify -')
@@ -39,10 +41,13 @@ def classify(settings: Settings, file: str, domain: str | None) -> None:
 
 async def _run(settings: Settings, file: str, domain: Domain | None) -> None:
     classifier = open_classifier(settings)
+    triage = partial(
+        classify_batch, classifier=classifier, rules=open_rules(settings, classifier), mappings=settings.mappings
+    )
     ahead: deque[tuple[list[Incoming], asyncio.Task[list[Outcome]]]] = deque()
     try:
         for batch in _batches(file):
-            ahead.append((batch, asyncio.create_task(_triage(batch, domain, classifier, settings))))
+            ahead.append((batch, asyncio.create_task(_triage(batch, domain, triage))))
             await asyncio.sleep(0)
             if len(ahead) == BATCHES_AHEAD:
                 _print(ahead[0][0], await ahead[0][1])
@@ -61,17 +66,13 @@ def _batches(file: str) -> Iterator[list[Incoming]]:
         yield batch
 
 
-async def _triage(
-    batch: list[Incoming], domain: Domain | None, classifier: Classifier, settings: Settings
-) -> list[Outcome]:
+async def _triage(batch: list[Incoming], domain: Domain | None, triage: Triage) -> list[Outcome]:
     kinds = [_kind(line, domain) for line in batch]
     outcomes = {row: kind for row, kind in enumerate(kinds) if isinstance(kind, DeadLettered)}
     ended: dict[int, Outcome] = dict(outcomes)
     for kind in KIND_OF_DOMAIN.values():
         rows = [row for row, each in enumerate(kinds) if each == kind]
-        decided = await classify_batch(
-            [batch[row] for row in rows], kind=kind, classifier=classifier, mappings=settings.mappings
-        )
+        decided = await triage([batch[row] for row in rows], kind=kind)
         ended |= dict(zip(rows, decided, strict=True))
     return [ended[row] for row in range(len(batch))]
 
@@ -88,7 +89,7 @@ def _print(batch: list[Incoming], outcomes: list[Outcome]) -> None:
         match outcome:
             case Triaged(triaged):
                 sys.stdout.buffer.write(encode(triaged) + b"\n")
-            case Escalated(case):
+            case Escalated(case) | Reviewed(case):
                 sys.stdout.buffer.write(encode(case.triaged) + b"\n")
             case DeadLettered():
                 sys.stderr.buffer.write(_dead_letter(line, outcome) + b"\n")

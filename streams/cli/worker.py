@@ -8,7 +8,6 @@ import click
 from streams import logs
 from streams.cli.options import configured
 from streams.config import ALL_AGENTS, AgentName, Settings
-from streams.errors import ConfigError
 from streams.worker import Worker
 
 
@@ -23,7 +22,5 @@ def worker(settings: Settings, agents: str) -> None:
     unknown = [name for name in names if name not in get_args(AgentName)]
     if unknown or not names:
         raise click.UsageError(f"--agents takes {', '.join(ALL_AGENTS)}; {', '.join(unknown) or 'nothing'} is not one")
-    if settings.llm.tiers and "enrich" in names:
-        raise ConfigError("this version has no LLM tier yet; set llm.tiers to [] and escalated events go to review")
     logs.configure(settings.log)
     asyncio.run(Worker(settings, cast("list[AgentName]", names)).run())

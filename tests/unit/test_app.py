@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from agents.classify import classify
-from agents.enrich import enrich
 from agents.feedback import apply_feedback
 from streams import app
 from streams.app import build
+from streams.audit import AuditTrail
 from streams.config import ALL_AGENTS, Settings, TopicsSection
 from streams.consumption import Consumption
+from streams.enrichment import Enrichment
 from streams.lane import Lane
 from streams.metrics import Metrics
 from tests.doubles import FakeDelivery
@@ -35,14 +36,17 @@ def routes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Lane]:
 
 def wire(agents: Any, prefix: str = "triage") -> Consumption:
     """A pipeline that is connected to nothing."""
-    return build(
+    consumption, _ = build(
         Settings(topics=TopicsSection(prefix=prefix)),
         agents=agents,
         classifier=object(),  # type: ignore[arg-type] - not called
+        rules=object(),  # type: ignore[arg-type] - not called
         delivery=FakeDelivery(),
+        audit=AuditTrail(Settings()),
         metrics=Metrics(),
         fail=lambda _: None,
     )
+    return consumption
 
 
 @pytest.mark.parametrize(
@@ -65,7 +69,7 @@ async def test_each_agent_reads_its_topics(routes: dict[str, Lane], agents: Any,
 async def test_each_topic_goes_to_its_function(routes: dict[str, Lane]) -> None:
     """Verdicts would be triaged as alerts."""
     wire(ALL_AGENTS)
-    assert routes["triage.enrichment.v1"]._process is enrich
+    assert isinstance(routes["triage.enrichment.v1"]._process, Enrichment)
     assert routes["triage.feedback.v1"]._process is apply_feedback
     for topic, kind in (("triage.alerts.v1", "alert"), ("triage.tickets.v1", "ticket")):
         process = routes[topic]._process

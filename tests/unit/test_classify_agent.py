@@ -11,11 +11,15 @@ from agents.classify import classify
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
 from inference.classifier import Classifier
 from inference.errors import InferenceError
+from inference.rules import ImpactOptions, Rules
 from inference.threads import Threads
 from schemas.event import KIND_OF_DOMAIN, Domain
 from schemas.triaged import CalibrationInfo, Timing, TriagedEvent
 from tests.records import RECEIVED_AT, decision, record
 from tests.tiny_model import LABELS, SAMPLES
+
+# No rule, and nothing of high impact: the small model alone.
+RULES = Rules.of([], ImpactOptions(alerts="", tickets=""), {"alerts": {}, "tickets": {}})
 
 POISON: dict[str, tuple[object, str]] = {
     "nothing": (None, "decode"),
@@ -51,8 +55,8 @@ def _timeless(outcome: Outcome) -> Outcome:
     match outcome:
         case Triaged(triaged):
             return Triaged(_without_timing(triaged))
-        case Escalated(case, reason):
-            return Escalated(msgspec.structs.replace(case, triaged=_without_timing(case.triaged)), reason)
+        case Escalated(case):
+            return Escalated(msgspec.structs.replace(case, triaged=_without_timing(case.triaged)))
         case _:
             return outcome
 
@@ -66,7 +70,7 @@ def _without_timing(triaged: TriagedEvent) -> TriagedEvent:
 async def test_one_outcome_a_record_in_order(classifier: Classifier, domain: Domain) -> None:
     """An outcome left out or swapped would ack an event with another one's answer."""
     batch = samples(domain)
-    outcomes = await classify(batch, kind=KIND_OF_DOMAIN[domain], classifier=classifier)
+    outcomes = await classify(batch, kind=KIND_OF_DOMAIN[domain], classifier=classifier, rules=RULES)
     assert len(outcomes) == len(batch)
     for incoming, outcome in zip(batch, outcomes, strict=True):
         if not isinstance(outcome, DeadLettered):
@@ -79,13 +83,14 @@ async def test_one_outcome_a_record_in_order(classifier: Classifier, domain: Dom
 
 async def test_accepted_is_final_and_the_rest_provisional(classifier: Classifier) -> None:
     """Status is what a consumer acts on: `final` on a doubtful answer would break the promise."""
-    for outcome in await classify(samples("tickets"), kind="ticket", classifier=classifier):
+    for outcome in await classify(samples("tickets"), kind="ticket", classifier=classifier, rules=RULES):
         match outcome:
             case Triaged(triaged):
                 assert triaged.status == "final"
-            case Escalated(case, reason):
+            case Escalated(case):
                 triaged = case.triaged
-                assert (triaged.status, reason) == ("provisional", "risk")
+                assert (triaged.status, case.escalation) == ("provisional", "risk")
+                assert not case.risk < triaged.calibration.threshold
                 assert case.event.id == triaged.id
             case _:
                 continue
@@ -101,7 +106,7 @@ async def test_poison_is_a_dead_letter_and_the_rest_goes_on(classifier: Classifi
     """One bad record that raised would come back with its whole batch for ever."""
     good = {"kind": "alert", "text": "admin login from a new country"}
     batch = [record(good, offset=0), record(value, offset=1), record(good, offset=2)]
-    first, poison, last = await classify(batch, kind="alert", classifier=classifier)
+    first, poison, last = await classify(batch, kind="alert", classifier=classifier, rules=RULES)
     assert isinstance(poison, DeadLettered)
     assert (poison.stage, poison.error, poison.disposition) == (stage, "InvalidEvent", "poison")
     assert "\n" not in poison.message
@@ -111,13 +116,13 @@ async def test_poison_is_a_dead_letter_and_the_rest_goes_on(classifier: Classifi
 async def test_only_poison(classifier: Classifier) -> None:
     """A batch without a single text must not reach the model, which crashes on nothing."""
     batch = [record(b"not json", offset=n) for n in range(3)]
-    outcomes = await classify(batch, kind="alert", classifier=classifier)
+    outcomes = await classify(batch, kind="alert", classifier=classifier, rules=RULES)
     assert [type(outcome) for outcome in outcomes] == [DeadLettered] * 3
 
 
 async def test_nothing_in_nothing_out(classifier: Classifier) -> None:
     """An empty batch is no reason to fail."""
-    assert await classify([], kind="alert", classifier=classifier) == []
+    assert await classify([], kind="alert", classifier=classifier, rules=RULES) == []
 
 
 async def test_mixed_kinds_on_one_topic(classifier: Classifier) -> None:
@@ -128,7 +133,7 @@ async def test_mixed_kinds_on_one_topic(classifier: Classifier) -> None:
         record({"id": str(n), "text": text} | ({"kind": kind} if kind else {}), offset=n)
         for n, kind in enumerate(kinds)
     ]
-    outcomes = [decision(one) for one in await classify(batch, kind="alert", classifier=classifier)]
+    outcomes = [decision(one) for one in await classify(batch, kind="alert", classifier=classifier, rules=RULES)]
     assert [triaged.domain for triaged in outcomes] == ["tickets", "alerts", "alerts", "tickets", "alerts"]
     assert [triaged.id for triaged in outcomes] == ["0", "1", "2", "3", "4"]
     for triaged in outcomes:
@@ -138,10 +143,10 @@ async def test_mixed_kinds_on_one_topic(classifier: Classifier) -> None:
 async def test_a_redelivered_event_is_decided_the_same(classifier: Classifier, tiny_model: Path) -> None:
     """All copies of an id must agree, also from another worker and in another batch; consumers deduplicate by id."""
     batch = [*samples("alerts", 40), *samples("tickets", 40)]
-    first = timeless(await classify(batch, kind="alert", classifier=classifier))
+    first = timeless(await classify(batch, kind="alert", classifier=classifier, rules=RULES))
     other = Classifier.open(tiny_model, threads=Threads(2, 1))
-    again = timeless(await classify(batch[::-1], kind="alert", classifier=other))[::-1]
-    alone = timeless([(await classify([one], kind="alert", classifier=other))[0] for one in batch])
+    again = timeless(await classify(batch[::-1], kind="alert", classifier=other, rules=RULES))[::-1]
+    alone = timeless([(await classify([one], kind="alert", classifier=other, rules=RULES))[0] for one in batch])
     await other.close()
     assert first == again == alone
 
@@ -150,7 +155,9 @@ async def test_an_event_without_id_gets_one_from_its_origin(classifier: Classifi
     """A random id would make every redelivery a new event."""
     anonymous = {"text": "login from two places at once"}
     batch = [record(anonymous, offset=5), record(anonymous, offset=5), record(anonymous, offset=6)]
-    first, again, other = (decision(one).id for one in await classify(batch, kind="alert", classifier=classifier))
+    first, again, other = (
+        decision(one).id for one in await classify(batch, kind="alert", classifier=classifier, rules=RULES)
+    )
     assert first == again != other
 
 
@@ -170,7 +177,7 @@ async def test_a_kind_the_model_does_not_know_is_a_dead_letter(classifier: Class
     """One ticket on the alerts topic of somebody who trained on alerts would stop the topic, again on redelivery."""
     batch = [record({"id": kind, "kind": kind, "text": "x"}, offset=n) for n, kind in enumerate(("alert", "ticket"))]
     alerts_only: Any = AlertsOnly(classifier)
-    known, unknown = await classify(batch, kind="alert", classifier=alerts_only)
+    known, unknown = await classify(batch, kind="alert", classifier=alerts_only, rules=RULES)
     assert decision(known).id == "alert"
     assert isinstance(unknown, DeadLettered)
     assert (unknown.stage, unknown.disposition) == ("classify", "retryable")
@@ -189,7 +196,7 @@ async def test_a_tenant_gets_the_calibration_in_force_for_it(classifier: Classif
 
     spying.calibration = calibration
     batch = [record({"kind": "alert", "text": "x", "tenant": tenant}) for tenant in ("acme", "bmce")]
-    outcomes = await classify(batch, kind="alert", classifier=spying)
+    outcomes = await classify(batch, kind="alert", classifier=spying, rules=RULES)
     assert [decision(one).calibration for one in outcomes] == [calibration("alerts", one) for one in ("acme", "bmce")]
     assert asked[:2] == [("alerts", "acme"), ("alerts", "bmce")]
 
@@ -207,4 +214,4 @@ class Failing:
 async def test_a_failing_model_is_no_dead_letter() -> None:
     """The event is not to blame: dead-lettered, thousands would go with one broken model."""
     with pytest.raises(InferenceError):
-        await classify([record({"text": "fine"})], kind="alert", classifier=Failing())  # type: ignore[arg-type]
+        await classify([record({"text": "fine"})], kind="alert", classifier=Failing(), rules=RULES)  # type: ignore[arg-type]

@@ -84,12 +84,13 @@ def test_every_command_explains_itself_by_example(run: Run, words: tuple[str, ..
 def test_the_contracts_commands_are_there() -> None:
     """A script written against the contract would end with `No such command`."""
     promised = """
-        broker calibrate classify config convert deadletters demo doctor evaluate models schemas send topics train watch
-        worker
+        audit broker calibrate classify config convert cost deadletters demo doctor evaluate models schemas send topics
+        train watch worker
     """
     assert set(promised.split()) <= set(COMMANDS)
     subcommands = {words for words in commands() if len(words) > 1}
     assert subcommands >= {
+        ("audit", "verify"),
         ("topics", "create"),
         ("topics", "check"),
         ("deadletters", "list"),
@@ -145,18 +146,11 @@ def test_bad_usage_and_configuration_is_2(run: Run, tmp_path: Path, monkeypatch:
     assert "gruppe" in err
 
 
-def test_llm_tiers_are_refused_until_they_exist(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A configured LLM would silently never be asked."""
-    monkeypatch.setenv("TRIAGE_LLM__TIERS", '["a"]')
-    monkeypatch.setenv("TRIAGE_LLM__ENDPOINTS", '{"a":{"base_url":"http://127.0.0.1","model":"m"}}')
-    code, _, err = run("worker")
-    assert code == 2
-    assert is_one_sentence(err)
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["audit", "verify"],
+        ["cost"],
         ["topics", "check"],
         ["topics", "create"],
         ["watch"],

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 
+import orjson
 import pytest
 
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
-from streams.config import PipelineSection
+from streams.audit import AuditTrail
+from streams.config import PipelineSection, Settings
 from streams.errors import DeliveryFailed
 from streams.lane import MAX_BLAMED_IN_A_ROW, Held, Lane
 from streams.ledger import Ledger, Partition
@@ -29,7 +31,14 @@ async def accept_all(batch: Sequence[Incoming]) -> list[Outcome]:
 class Bench:
     """A lane, its ledger, and what it said."""
 
-    def __init__(self, process: Process = accept_all, delivery: FakeDelivery | None = None, **pipeline: Any) -> None:
+    def __init__(
+        self,
+        process: Process = accept_all,
+        delivery: FakeDelivery | None = None,
+        *,
+        in_order: bool = True,
+        **pipeline: Any,
+    ) -> None:
         self.failures: list[BaseException] = []
         self.ledger = Ledger(lambda _: 0)
         self.delivery = delivery or FakeDelivery()
@@ -42,6 +51,8 @@ class Bench:
             topics=TOPICS,
             delivery=self.delivery,
             ledger=self.ledger,
+            audit=AuditTrail(Settings()),
+            in_order=in_order,
             metrics=self.metrics,
             fail=self.failures.append,
         )
@@ -92,7 +103,7 @@ async def test_every_output_of_an_escalated_event_is_awaited() -> None:
     """The provisional answer is out, the case for enrichment is not: the event would never end."""
 
     async def escalate(batch: Sequence[Incoming]) -> list[Outcome]:
-        return [Escalated(case(), "risk") for _ in batch]
+        return [Escalated(case()) for _ in batch]
 
     async with Bench(escalate) as bench:
         await bench.accept(0)
@@ -367,3 +378,70 @@ async def test_outcomes_are_counted_once_they_are_acknowledged() -> None:
         bench.delivery.acknowledge()
         await calm()
         assert bench.metrics.registry.get_sample_value("triage_dead_letters_total", labels) == 1
+
+
+async def test_every_decision_is_audited_once_it_is_delivered() -> None:
+    """The trail would lack decisions, or hold some that nobody was told of."""
+
+    async def mixed(batch: Sequence[Incoming]) -> list[Outcome]:
+        return [Triaged(triaged("0")), Escalated(case("1")), DeadLettered("decode", "InvalidEvent", "not JSON")]
+
+    async with Bench(mixed) as bench:
+        await bench.accept(0, 1, 2)
+        await calm()
+        assert not bench.delivery.audited
+        bench.delivery.acknowledge()
+        await calm()
+        entries = [orjson.loads(record.value or b"") for record in bench.delivery.audited]
+        assert [(entry["id"], entry["sequence"]) for entry in entries] == [("0", 0), ("1", 1)]
+        assert bench.done == 3
+
+
+async def test_an_event_is_settled_only_when_it_is_on_the_trail() -> None:
+    """A worker that dies between the two would leave a decision that was never audited."""
+    async with Bench(delivery=FakeDelivery(awaits_audit=True)) as bench:
+        await bench.accept(0)
+        await calm()
+        bench.delivery.acknowledge(0)
+        await calm()
+        assert [record.topic for record in bench.delivery.sent] == [TOPICS.triaged("alerts"), TOPICS.audit]
+        assert bench.done == 0
+        bench.delivery.acknowledge(1)
+        await calm()
+        assert bench.done == 1
+
+
+async def test_out_of_order_no_event_waits_for_a_slower_one() -> None:
+    """One hanging call would hold back the answers of all others, which a crash then throws away."""
+
+    async def slow_first(batch: Sequence[Incoming]) -> list[Outcome]:
+        await asyncio.sleep(0.1 if batch[0].origin.offset == 0 else 0)
+        return await accept_all(batch)
+
+    async with Bench(slow_first, FakeDelivery(prompt=True), in_order=False, max_batch_events=1) as bench:
+        await bench.accept(0, 1)
+        await calm()
+        assert bench.ids() == ["1"]
+        assert bench.done == 0, "what may be committed has no holes all the same"
+        await asyncio.sleep(0.12)
+        assert bench.ids() == ["1", "0"]
+        assert bench.done == 2
+
+
+async def test_what_was_taken_away_meanwhile_is_not_delivered() -> None:
+    """The new owner of the partition ends the event: a second, different answer would follow it."""
+
+    async def slow(batch: Sequence[Incoming]) -> list[Outcome]:
+        await asyncio.sleep(0.03)
+        return await accept_all(batch)
+
+    async with Bench(slow, FakeDelivery(prompt=True)) as bench:
+        await bench.accept(0)
+        await calm()
+        bench.ledger.forget()
+        await asyncio.sleep(0.05)
+        assert bench.ids() == []
+        assert not bench.failures
+        await bench.accept(0)
+        await asyncio.sleep(0.06)
+        assert bench.ids() == ["0"]

@@ -23,12 +23,13 @@ CONTRACT = {
     "triage_consumer_lag_events": ["partition", "topic"],
     "triage_offset_progress_age_seconds": ["partition", "topic"],
     "triage_drift_ratio": ["domain"],
+    "triage_llm_breaker_state": ["endpoint", "state"],
 }
-UNITS = ("_seconds", "_bytes", "_ratio", "_events")
+UNITS = ("_seconds", "_bytes", "_ratio", "_events", "_usd", "_state")
 
 OUTCOMES: list[Outcome] = [
     Triaged(triaged("secret-id")),
-    Escalated(case("secret-id", status="provisional"), "risk"),
+    Escalated(case("secret-id", status="provisional")),
     Reviewed(case("secret-id", status="needs_review", revision=1)),
     Triaged(triaged("secret-id", decided_by="human", revision=2)),
     DeadLettered("decode", "InvalidEvent", "secret-id is not JSON"),
@@ -43,6 +44,7 @@ def metrics() -> Metrics:
         counted.count(outcome, incoming())
     counted.batch_events.labels(lane="classify-alerts").observe(3)
     counted.observe_partitions({Partition("triage.alerts.v1", 0): 5}, {Partition("triage.alerts.v1", 0): 1.5})
+    counted.observe_llm({"small": "open"}, 1.5, 10.0)
     return counted
 
 
@@ -99,7 +101,7 @@ def test_coverage_and_drift_are_of_recent_decisions() -> None:
     assert value("triage_coverage_ratio", {"domain": "alerts"}) == 1.0
     assert value("triage_drift_ratio", {"domain": "alerts"}) == pytest.approx(0.5)
     for _ in range(RECENT_EVENTS):
-        metrics.count(Escalated(case(queue="email", status="provisional"), "risk"), incoming())
+        metrics.count(Escalated(case(queue="email", status="provisional")), incoming())
         metrics.count(Triaged(triaged(queue="cloud")), incoming())
     metrics.render()
     assert value("triage_coverage_ratio", {"domain": "alerts"}) == 0.5

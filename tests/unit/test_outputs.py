@@ -20,7 +20,7 @@ LETTER = DeadLettered("decode", "InvalidEvent", "not JSON; send JSON")
     [
         (Triaged(triaged("é")), ["triage.alerts.triaged.v1"]),
         (Triaged(triaged("é", domain="tickets")), ["triage.tickets.triaged.v1"]),
-        (Escalated(case("é"), "risk"), ["triage.alerts.triaged.v1", "triage.enrichment.v1"]),
+        (Escalated(case("é")), ["triage.alerts.triaged.v1", "triage.enrichment.v1"]),
         (Reviewed(case("é")), ["triage.alerts.triaged.v1", "triage.review.v1"]),
     ],
 )
@@ -39,7 +39,7 @@ def test_an_outcome_goes_to_its_topics_under_the_events_id(outcome: Outcome, top
 
 def test_a_redelivered_event_gives_the_same_keys() -> None:
     """A duplicate would not supersede the first answer, but stand beside it."""
-    outcome = Escalated(case("a"), "risk")
+    outcome = Escalated(case("a"))
     assert records(outcome, incoming(7), TOPICS) == records(outcome, incoming(7), TOPICS)
 
 

@@ -1,0 +1,96 @@
+"""From a case to a question: what the egress policy lets out of it, and what is quoted beside it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from inference.egress.policy import Policy, Verdict
+from inference.egress.redaction import Redaction
+from inference.llm.legible import legible
+from inference.llm.question import Question, Quotation, event_text
+from inference.retrieval.library import Library
+from inference.retrieval.precedents import Precedent, render
+from inference.retrieval.runbooks import Passage
+from schemas.event import Domain
+from schemas.triaged import Case
+
+LabelSets = Mapping[Domain, Mapping[str, Sequence[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Briefing:
+    """A question that may leave, and how to read its answer at home; no `redaction` where policy lets all out."""
+
+    question: Question
+    redaction: Redaction | None
+
+    def restored(self, text: str) -> str:
+        """An answer's text with the values that were replaced, but for secrets."""
+        return self.redaction.restore(text) if self.redaction else text
+
+
+class Briefer:
+    """Prepares questions; nothing an LLM is shown comes by another way."""
+
+    def __init__(
+        self,
+        labels: LabelSets,
+        policy: Policy,
+        library: Library,
+        *,
+        max_event_chars: int,
+        phone_regions: Sequence[str],
+    ) -> None:
+        self._labels = labels
+        self._policy = policy
+        self._library = library
+        self._max_event_chars = max_event_chars
+        self._phone_regions = phone_regions
+
+    async def brief(self, case: Case, verdict: Verdict) -> Briefing:
+        """A question about a case that `verdict` lets out.
+
+        Raises:
+            RedactionFailed: something that must not leave would; nothing is to be sent.
+        """
+        precedents = [one for one in await self._library.precedents(case.event) if self._quotable(one, verdict)]
+        # In a thread: a large document takes a while to read, and other calls are in flight.
+        return await asyncio.to_thread(self._write, case, verdict, precedents)
+
+    def _quotable(self, precedent: Precedent, verdict: Verdict) -> bool:
+        """A settled event leaves under its own policy or not at all, and never less redacted than it asks."""
+        own = self._policy.verdict(precedent.triaged)
+        return own.policy == "full" or (own.policy == verdict.policy == "redacted" and own.keep >= verdict.keep)
+
+    def _write(self, case: Case, verdict: Verdict, precedents: Sequence[Precedent]) -> Briefing:
+        redaction = None if verdict.policy == "full" else Redaction(verdict.keep, regions=self._phone_regions)
+        passages = self._library.passages(case.event)
+        if redaction:
+            redaction.learn(case.event, *(one.event for one in precedents), *(passage.text for passage in passages))
+        event = redaction.event(case.event) if redaction else case.event
+        question = Question(
+            labels={axis: self._labels[event.domain][axis] for axis in case.triaged.labels},
+            opinions=case.triaged.labels,
+            event=event_text(event, self._max_event_chars),
+            quotations=[
+                *(_precedent(one, redaction) for one in precedents),
+                *(_passage(one, redaction) for one in passages),
+            ],
+        )
+        if redaction:
+            # What is checked is what is sent: `legible` takes out characters that could have hidden a value.
+            redaction.verify("\n".join([question.event, *(f"{q.id}\n{q.text}" for q in question.quotations)]))
+        return Briefing(question, redaction)
+
+
+def _precedent(precedent: Precedent, redaction: Redaction | None) -> Quotation:
+    event = redaction.event(precedent.event) if redaction else precedent.event
+    return _quotation(event.id, render(Precedent(event, precedent.triaged, precedent.similarity)), redaction)
+
+
+def _passage(passage: Passage, redaction: Redaction | None) -> Quotation:
+    return _quotation(passage.id, redaction.text(passage.text) if redaction else passage.text, redaction)
+
+
+def _quotation(id_: str, text: str, redaction: Redaction | None) -> Quotation:
+    return Quotation(legible(redaction.text(id_) if redaction else id_), legible(text))

@@ -1,0 +1,121 @@
+"""One case through the LLM tier: may it leave, is there time, what is answered, what may be made of it."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from inference.egress.policy import Policy
+from inference.egress.redaction import RedactionFailed
+from inference.llm.briefing import Briefer, Briefing
+from inference.llm.cascade import Cascade, Consultation
+from inference.llm.combining import Combined, combine
+from inference.llm.question import Answer
+from inference.llm.shedding import Shedding
+from schemas.event import Domain, Event
+from schemas.triaged import Case, Enrichment, Label
+
+log = logging.getLogger(__name__)
+
+Labels = Mapping[str, Label]
+HighImpact = Callable[[Event, Labels], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What the LLM tier has to say of a case; without an answer, `reasons` says why and the labels stay as they were.
+
+    `needs_person` is false only for an answer that may stand alone.
+    """
+
+    enrichment: Enrichment
+    labels: dict[str, Label]
+    needs_person: bool
+    reasons: list[str]
+
+
+class Consultant:
+    """Consults the tiers about one case at a time, for any number of concurrent callers; never raises for an event.
+
+    `backlog` says how many cases are waiting; `high_impact` what a person must see whoever decided it.
+    """
+
+    def __init__(
+        self,
+        cascade: Cascade,
+        briefer: Briefer,
+        policy: Policy,
+        *,
+        deciding: Mapping[Domain, Sequence[str]],
+        high_impact: HighImpact,
+        shedding: Shedding,
+        backlog: Callable[[], int],
+    ) -> None:
+        self._cascade = cascade
+        self._briefer = briefer
+        self._policy = policy
+        self._deciding = deciding
+        self._high_impact = high_impact
+        self._shedding = shedding
+        self._backlog = backlog
+
+    async def consult(self, case: Case) -> Opinion:
+        """Ask about a case, as far as policy, backlog, budget and the endpoints allow."""
+        try:
+            return await self._consult(case)
+        except RedactionFailed as error:
+            return unasked(case, "redaction_failed", f"the event could not be redacted ({error})")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the event must end, and its text stay out of the log
+            log.error("a case failed in the LLM tier: %s", type(error).__name__)  # noqa: TRY400 - see above
+            return unasked(case, "failed", f"the LLM tier failed ({type(error).__name__})")
+
+    async def _consult(self, case: Case) -> Opinion:
+        verdict = self._policy.verdict(case.triaged)
+        if verdict.policy == "never":
+            return unasked(case, "kept_inside", "policy keeps this event inside")
+        if self._shedding.sheds(case.risk, self._backlog()):
+            return unasked(case, "shed", "too many cases wait for the LLM and this one is among the least uncertain")
+        briefing = await self._briefer.brief(case, verdict)
+        consultation = await self._cascade.ask(
+            briefing.question, case.event.tenant, enough=lambda answer: not self._weigh(case, answer).needs_person
+        )
+        enrichment = _enrichment(briefing, consultation)
+        if consultation.answer is None:
+            reason = f"the LLM gave no answer: {consultation.explanation}"
+            return Opinion(enrichment, dict(case.triaged.labels), True, [reason])
+        combined = self._weigh(case, consultation.answer)
+        return Opinion(enrichment, combined.labels, combined.needs_person, combined.reasons)
+
+    def _weigh(self, case: Case, answer: Answer) -> Combined:
+        combined = combine(case.triaged.labels, answer, deciding=self._deciding[case.event.domain])
+        if not self._high_impact(case.event, combined.labels):
+            return combined
+        return Combined(combined.labels, True, [*combined.reasons, "high impact"])
+
+
+def unasked(case: Case, status: str, reason: str) -> Opinion:
+    """The opinion about a case no LLM was asked about."""
+    return Opinion(Enrichment(status=status), dict(case.triaged.labels), True, [reason])
+
+
+def _enrichment(briefing: Briefing, consultation: Consultation) -> Enrichment:
+    enrichment = Enrichment(
+        status=consultation.status,
+        model=consultation.model,
+        tier=consultation.tier,
+        calls=consultation.calls,
+        quoted=[quotation.id for quotation in briefing.question.quotations],
+        redactions=dict(briefing.redaction.counts) if briefing.redaction else {},
+        prompt_tokens=consultation.usage.prompt_tokens,
+        completion_tokens=consultation.usage.completion_tokens,
+        cost_usd=consultation.cost_usd,
+        latency_s=round(consultation.latency_s, 3),
+    )
+    if consultation.answer is None:
+        return enrichment
+    return replace(
+        enrichment,
+        summary=briefing.restored(consultation.answer.summary),
+        rationale=briefing.restored(consultation.answer.rationale),
+    )

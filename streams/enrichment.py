@@ -1,0 +1,172 @@
+"""The LLM tier as a worker runs it: built from the configuration, its memory filled from the topics."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from agents.enrich import enrich
+from agents.outcomes import Incoming, Outcome
+from inference.classifier import Classifier
+from inference.egress.policy import Policy
+from inference.llm.briefing import Briefer
+from inference.llm.budget import Budget
+from inference.llm.cascade import Cascade, Tier
+from inference.llm.consultant import Consultant
+from inference.llm.endpoint import Endpoint
+from inference.llm.guard import Guard, RetryBudget
+from inference.llm.options import PriceOptions
+from inference.llm.prices import price_of
+from inference.llm.shedding import Shedding
+from inference.retrieval.library import Library
+from inference.rules import Rules
+from schemas.codec import decode
+from schemas.errors import InvalidEvent
+from schemas.event import DOMAINS
+from schemas.triaged import Case, TriagedEvent
+from streams.answered import Answered
+from streams.config import PipelineSection, Settings
+from streams.errors import ConfigError
+from streams.metrics import Metrics
+from streams.tail import follow
+from streams.topics import Topics
+
+log = logging.getLogger(__name__)
+
+REMEMBERED_S = 30 * 86_400.0
+"""How far back the library looks for settled events when a worker starts."""
+
+
+class Enrichment:
+    """The enrichment agent with everything it leans on; without tiers it sends every case to review.
+
+    `backlog` says how many cases are waiting on the enrichment topic.
+    """
+
+    def __init__(self, settings: Settings, classifier: Classifier, rules: Rules, backlog: Callable[[], int]) -> None:
+        self._settings = settings
+        self._topics = Topics(settings.topics.prefix)
+        self._following: asyncio.Task[None] | None = None
+        self.answered = Answered(settings.kafka, self._topics)
+        self.budget = Budget(settings.llm.budget)
+        self.cascade: Cascade | None = None
+        self.consultant: Consultant | None = None
+        if settings.llm.tiers:
+            self._library = _library(settings, classifier)
+            self.cascade = Cascade(tiers(settings), self.budget, deadline_s=settings.llm.patience_s)
+            self.consultant = self._new_consultant(self.cascade, classifier, rules, backlog)
+
+    @property
+    def pipeline(self) -> PipelineSection:
+        """One case a batch, as many at once as the endpoints take: no case waits for another's slow answer."""
+        at_once = sum(self._settings.llm.endpoints[name].concurrency for name in self._settings.llm.tiers)
+        return replace(
+            self._settings.pipeline, max_batch_events=1, max_batch_wait_ms=0, batches_in_flight=max(1, at_once)
+        )
+
+    def observe(self, metrics: Metrics) -> None:
+        """Set the gauges of the tier."""
+        if self.cascade is not None:
+            breakers = {tier.name: tier.guard.state for tier in self.cascade.tiers}
+            metrics.observe_llm(breakers, self.budget.spent_usd(), self._settings.llm.budget.usd_per_day)
+
+    async def __call__(self, batch: Sequence[Incoming]) -> list[Outcome]:
+        """End a batch of cases."""
+        return await enrich(batch, consultant=self.consultant, memory=self.answered)
+
+    def start(self) -> None:
+        """Begin to fill the library, in the background: a case is not kept waiting for what might be quoted."""
+        if self.cascade and self._settings.retrieval.similar:
+            self._following = asyncio.create_task(self._fill())
+            self._following.add_done_callback(_tell)
+
+    async def stop(self) -> None:
+        """Let go of the endpoints."""
+        if self._following is not None:
+            self._following.cancel()
+        if self.cascade is not None:
+            await self.cascade.close()
+
+    def _new_consultant(
+        self, cascade: Cascade, classifier: Classifier, rules: Rules, backlog: Callable[[], int]
+    ) -> Consultant:
+        settings = self._settings
+        policy = Policy.of(settings.egress)
+        labels = {domain: classifier.labels(domain) for domain in classifier.domains}
+        try:
+            policy.check(_all_values(labels.values()))
+        except ValueError as error:
+            raise ConfigError(f"egress.rules: {error}") from None
+        briefer = Briefer(
+            labels,
+            policy,
+            self._library,
+            max_event_chars=settings.llm.max_event_chars,
+            phone_regions=settings.egress.phone_regions,
+        )
+        return Consultant(
+            cascade,
+            briefer,
+            policy,
+            deciding={domain: settings.domain(domain).deciding for domain in classifier.domains},
+            high_impact=lambda event, labels: rules.high_impact(event, labels, now=datetime.now(UTC)),
+            shedding=Shedding(settings.llm.max_backlog),
+            backlog=backlog,
+        )
+
+    async def _fill(self) -> None:
+        triaged = {self._topics.triaged(domain) for domain in DOMAINS}
+        names = [*triaged, self._topics.enrichment, self._topics.review]
+        async for record in follow(self._settings.kafka, names, time.time() - REMEMBERED_S):
+            value = record.value or b""
+            try:
+                settled = record.origin.topic in triaged
+                await self._library.see(decode(value, TriagedEvent) if settled else decode(value, Case))
+            except InvalidEvent:
+                continue  # nothing that could be quoted
+
+
+def _library(settings: Settings, classifier: Classifier) -> Library:
+    try:
+        return Library.open(settings.retrieval, classifier.embed)
+    except ValueError as error:
+        raise ConfigError(f"retrieval.runbooks: {error}") from None
+
+
+def tiers(settings: Settings) -> list[Tier]:
+    """The configured tiers, in order, with one retry budget between them.
+
+    Raises:
+        ConfigError: a key is missing.
+    """
+    llm, cost = settings.llm, settings.cost
+    assumed = PriceOptions(
+        input_usd_per_million=cost.llm_input_usd_per_million, output_usd_per_million=cost.llm_output_usd_per_million
+    )
+    retries, found = RetryBudget(llm.retries), []
+    for name in llm.tiers:
+        options = llm.endpoints[name]
+        try:
+            endpoint = Endpoint(name, options)
+        except ValueError as error:
+            raise ConfigError(f"llm.endpoints.{name}: {error}") from None
+        guard = Guard(endpoint, llm.retries, llm.breaker, retries)
+        found.append(Tier(name, guard, price_of(options, assumed), options.max_answer_tokens))
+    return found
+
+
+def _all_values(domains: Iterable[Mapping[str, Sequence[str]]]) -> dict[str, set[str]]:
+    """Every value of each axis, whichever domain has it: an egress rule may be about several."""
+    values: dict[str, set[str]] = {}
+    for axes in domains:
+        for axis, names in axes.items():
+            values.setdefault(axis, set()).update(names)
+    return values
+
+
+def _tell(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.warning("settled events are no longer quoted to the LLM: %s", error)

@@ -1,0 +1,116 @@
+"""The LLM tier as a worker wires it, with a small model that needs no weights, and cases to put through it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from agents.enrich import enrich
+from agents.outcomes import Outcome
+from inference.llm.options import EndpointOptions, LlmOptions, PriceOptions
+from inference.rules import ImpactOptions, Rules
+from schemas.event import DOMAINS, Domain, Event, Origin
+from schemas.triaged import Alternative, Case, Label, TriagedEvent
+from streams.config import Settings
+from streams.enrichment import Enrichment
+from tests.records import record, triaged
+
+LABELS: dict[Domain, dict[str, tuple[str, ...]]] = {
+    "alerts": {
+        "tactic": ("execution", "exfiltration", "initial-access"),
+        "queue": ("endpoint", "cloud", "identity"),
+        "severity": ("informational", "low", "medium", "high", "critical"),
+    },
+    "tickets": {
+        "queue": ("card", "transfer", "top_up", "out_of_scope"),
+        "intent": ("lost_or_stolen_card", "top_up_failed"),
+        "priority": ("urgent", "high", "normal", "low"),
+    },
+}
+PRICES = PriceOptions(input_usd_per_million=1.0, output_usd_per_million=2.0)
+
+
+class NoModel:
+    """What the tier asks of a classifier, answered without one."""
+
+    domains = DOMAINS
+
+    def labels(self, domain: Domain) -> dict[str, tuple[str, ...]]:
+        """The label sets."""
+        return LABELS[domain]
+
+    async def embed(self, _: Domain, events: Sequence[Event]) -> Any:
+        """All events are alike."""
+        return np.tile(np.array([1.0, 0.0], dtype=np.float32), (len(events), 1))
+
+
+def endpoint(base_url: str, **changes: Any) -> EndpointOptions:
+    """An endpoint that is given little time."""
+    return msgspec.structs.replace(
+        EndpointOptions(base_url=base_url, model="m", timeout_s=1.0, prices=PRICES, concurrency=32), **changes
+    )
+
+
+def configured(*endpoints: EndpointOptions, settings: Settings | None = None, **llm: Any) -> Settings:
+    """Settings with these endpoints as tiers, in order."""
+    names = [f"tier-{number}" for number in range(len(endpoints))]
+    options = LlmOptions(tiers=names, endpoints=dict(zip(names, endpoints, strict=True)))
+    return msgspec.structs.replace(settings or Settings(), llm=msgspec.structs.replace(options, **llm))
+
+
+@asynccontextmanager
+async def tier(settings: Settings, backlog: Callable[[], int] = lambda: 0) -> AsyncIterator[Enrichment]:
+    """The enrichment agent with these settings, asked through `end`."""
+    rules = Rules.of(settings.rules, ImpactOptions(), LABELS)
+    enrichment = Enrichment(settings, NoModel(), rules, backlog)  # type: ignore[arg-type] # all it asks of a classifier
+    try:
+        yield enrichment
+    finally:
+        await enrichment.stop()
+
+
+class Forgetful:
+    """Remembers no answer."""
+
+    def turn(self, _: Case) -> asyncio.Lock:
+        """Nobody waits for anybody."""
+        return asyncio.Lock()
+
+    async def find(self, *_: object) -> None:
+        """Nothing was answered before."""
+
+    def note(self, _: TriagedEvent) -> None:
+        """Forgotten at once."""
+
+
+async def end(enrichment: Enrichment, *cases: Case) -> list[Outcome]:
+    """Put cases through the agent."""
+    batch = [record(case, topic="triage.enrichment.v1", offset=offset) for offset, case in enumerate(cases)]
+    return await enrich(batch, consultant=enrichment.consultant, memory=Forgetful())
+
+
+def escalated(event: Event, *, offset: int = 0, **values: str | Label) -> Case:
+    """An event that was read at an offset; the small model is unsure on every axis `values` gives no label for."""
+    labels = {axis: _unsure(names, values.get(axis, names[0])) for axis, names in LABELS[event.domain].items()}
+    decision: TriagedEvent = triaged(
+        event.id,
+        domain=event.domain,
+        tenant=event.tenant,
+        source=event.source,
+        status="provisional",
+        labels=labels,
+        queue=labels["queue"].value,
+        reasons=["unsure"],
+        origin=Origin(topic=f"triage.{event.domain}.v1", partition=0, offset=offset),
+    )
+    return Case(event=event, triaged=decision, risk=0.6)
+
+
+def _unsure(names: Sequence[str], value: str | Label) -> Label:
+    if isinstance(value, Label):
+        return value
+    others = [Alternative(value=name, confidence=0.2) for name in names if name != value][:2]
+    return Label(value=value, confidence=0.5, alternatives=others, abstained=True)

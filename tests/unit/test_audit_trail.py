@@ -100,7 +100,7 @@ def test_an_evicted_tenant_begins_a_new_strand() -> None:
 
 async def test_lanes_that_write_at_once_keep_the_order() -> None:
     """Sequence numbers would be sent in another order than they were given."""
-    delivery, one = FakeDelivery(prompt=True), trail()
+    delivery, one = FakeDelivery(prompt=True, awaits_audit=True), trail()
     send = delivery.send
 
     async def slow_send(record: Any) -> Any:
@@ -116,7 +116,7 @@ async def test_lanes_that_write_at_once_keep_the_order() -> None:
 
 async def test_nothing_is_appended_behind_a_lost_record() -> None:
     """A record the broker did not take would leave a hole that looks like tampering for ever."""
-    delivery, one = FakeDelivery(), trail()
+    delivery, one = FakeDelivery(awaits_audit=True), trail()
     decided = [(Triaged(triaged()), read({}))]
     (receipt,) = await one.append(decided, delivery)
     receipt.set_exception(DeliveryFailed("gone"))

@@ -162,27 +162,14 @@ def test_what_is_no_triaged_event_is_counted_and_passed_over() -> None:
     assert (found.events, found.unreadable) == (1, 4)
 
 
-class FakeConsumer:
-    """Remembers which partitions it was told to leave."""
-
-    def __init__(self) -> None:
-        self.paused: list[Any] = []
-
-    def pause(self, partition: Any) -> None:
-        """Leave one."""
-        self.paused.append((partition.topic, partition.partition))
-
-
 class Topic:
-    """The triaged topics, without a broker: `present` ones, and records with the seconds they are old."""
+    """The triaged topics, without a broker: `present` ones, and the values of their records."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.present = NAMES
-        self.records: list[tuple[bytes | None, float]] = []
-        self.consumer = FakeConsumer()
+        self.records: list[bytes | None] = []
         monkeypatch.setattr(spend, "admin", self._admin)
-        monkeypatch.setattr(spend, "reading", self._reading)
-        monkeypatch.setattr(spend, "until_quiet", self._until_quiet)
+        monkeypatch.setattr(spend, "since", self._since)
 
     @asynccontextmanager
     async def _admin(self, _: Settings) -> AsyncIterator[Any]:
@@ -191,14 +178,9 @@ class Topic:
 
         yield SimpleNamespace(list_topics=list_topics)
 
-    @asynccontextmanager
-    async def _reading(self, *_: Any, **__: Any) -> AsyncIterator[FakeConsumer]:
-        yield self.consumer
-
-    async def _until_quiet(self, _: FakeConsumer) -> AsyncIterator[Incoming]:
-        for offset, (value, age_s) in enumerate(self.records):
-            written_s = datetime.now(UTC).timestamp() - age_s
-            yield Incoming(value, None, (), Origin(topic=NAMES[0], partition=3, offset=offset), written_s)
+    async def _since(self, *_: Any) -> AsyncIterator[Incoming]:
+        for offset, value in enumerate(self.records):
+            yield Incoming(value, None, (), Origin(topic=NAMES[0], partition=3, offset=offset), 0.0)
 
 
 @pytest.fixture
@@ -207,13 +189,12 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
     return Topic(monkeypatch)
 
 
-def test_reading_ends_at_now(topic: Topic) -> None:
-    """On a busy topic the command would never come back."""
-    topic.records = [(encode(triaged()), 60), (None, 60), (encode(triaged("later")), -60)]
+def test_every_record_is_read(topic: Topic) -> None:
+    """A tombstone, which compaction leaves behind, would end the report."""
+    topic.records = [encode(triaged()), None, encode(triaged("later"))]
     spending = Spending()
     asyncio.run(read_spending(Settings(), spending))
-    assert spending.report(COST).events == 1
-    assert topic.consumer.paused == [(NAMES[0], 3)]
+    assert spending.report(COST).events == 2
 
 
 def test_missing_topics_are_named(topic: Topic) -> None:
@@ -242,7 +223,7 @@ def test_a_person_is_told(run: Run, topic: Topic) -> None:
     """A figure would be missing, or a tenant's name would be read as the terminal's own commands."""
     hostile = "[bold]evil[/bold]\x1b[31m\n[/]"
     events = [answered(asked(0.02)), answered(asked(0.5), id="x", tenant=hostile), triaged(), triaged("e-2")]
-    topic.records = [(encode(event), 60) for event in events]
+    topic.records = [encode(event) for event in events]
     code, out, err = run()
     assert (code, err) == (0, "")
     for figure in ("2 (50.0%)", "$0.5200", "$1.0400", "the mean of 2", "small, m-1", "acme", "2026-01-01"):
@@ -253,7 +234,7 @@ def test_a_person_is_told(run: Run, topic: Topic) -> None:
 
 def test_long_lists_are_cut_and_say_so(run: Run, topic: Topic) -> None:
     """A thousand tenants would scroll the totals away; or some would be missing without a word."""
-    topic.records = [(encode(answered(asked(0.01 * n), id=f"{n}", tenant=f"t-{n:03}")), 60) for n in range(1, 31)]
+    topic.records = [encode(answered(asked(0.01 * n), id=f"{n}", tenant=f"t-{n:03}")) for n in range(1, 31)]
     out = run()[1]
     assert "t-030" in out
     assert "t-010" not in out
@@ -262,7 +243,7 @@ def test_long_lists_are_cut_and_say_so(run: Run, topic: Topic) -> None:
 
 def test_a_program_is_told(run: Run, topic: Topic) -> None:
     """A script that watches the spend would have to read a table."""
-    topic.records = [(encode(answered(asked(0.02))), 60), (b"{", 60)]
+    topic.records = [encode(answered(asked(0.02))), b"{"]
     code, out, _ = run("--json")
     found = orjson.loads(out)
     assert code == 0
@@ -274,7 +255,7 @@ def test_a_program_is_told(run: Run, topic: Topic) -> None:
 def test_nothing_there_is_a_sentence(run: Run, topic: Topic, arguments: tuple[str, ...]) -> None:
     """An empty table would leave open whether anything was looked at."""
     if arguments:
-        topic.records = [(encode(triaged()), 60)]
+        topic.records = [encode(triaged())]
     code, out, _ = run(*arguments)
     assert (code, out) == (0, f"no triaged events{' that match' if arguments else ''}\n")
 

@@ -179,8 +179,12 @@ def test_a_name_is_taken_once() -> None:
 
 def test_an_impact_about_no_axis_is_refused() -> None:
     """It would fail on every event and send all of them to people."""
+    alerts = {"alerts": {"queue": ("cloud",)}}
     with pytest.raises(ValueError, match=r"impact\.alerts reads the axis 'severity'"):
-        Rules.of([], ImpactOptions(), {"alerts": {"queue": ("cloud",)}})
+        Rules.of([], ImpactOptions(alerts='labels.severity == "high"'), alerts)
+    assert not Rules.of([], ImpactOptions(), alerts).high_impact(Event(id="e", kind="alert"), {}, now=NOW), (
+        "the default is not the user's"
+    )
 
 
 def test_rules_read_from_configuration() -> None:

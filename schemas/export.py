@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from schemas.audit import AuditRecord
 from schemas.event import Event
 from schemas.triaged import SCHEMA_NAME, Case, TriagedEvent, Verdict
 
@@ -17,6 +18,7 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
     "triaged_event": TriagedEvent,
     "case": Case,
     "verdict": Verdict,
+    "audit_record": AuditRecord,
 }
 
 # topic without prefix, key, payload type (None: not one of ours), what the pipeline does with it, what it carries
@@ -40,7 +42,7 @@ _CHANNELS: tuple[tuple[str, str, str | None, str, str], ...] = (
     ("enrichment.v1", "event id", "Case", "send", "Low-confidence events on their way to the LLM"),
     ("review.v1", "event id", "Case", "send", "Events waiting for a person"),
     ("feedback.v1", "event id", "Verdict", "receive", "Verdicts by people, in"),
-    ("audit.v1", "tenant", None, "send", "Hash-chained decision log"),
+    ("audit.v1", "tenant", "AuditRecord", "send", "Hash-chained decision log"),
     ("deadletter.v1", "original key", None, "send", "Original bytes, key and headers of what could not be processed"),
 )
 

@@ -18,11 +18,11 @@ from schemas.event import Origin
 from schemas.triaged import TriagedEvent
 from streams.config import Settings
 from streams.delivery import Delivery, Receipt
-from streams.errors import ConfigError, DeliveryFailed
+from streams.errors import ConfigError, DamagedBatch, DeliveryFailed
 from streams.outputs import Record
 from streams.reader import from_record, reading
 from streams.strands import Strand, Strands
-from streams.tail import DamagedBatch, seek_recent, until_end
+from streams.tail import seek_recent, until_end
 from streams.topics import Topics
 
 log = logging.getLogger(__name__)

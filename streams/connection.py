@@ -7,7 +7,7 @@ from typing import Any
 import faust
 
 from streams.config import KafkaSection
-from streams.errors import ConfigError
+from streams.errors import BrokerUnreachable, ConfigError
 
 
 def connection(kafka: KafkaSection) -> dict[str, Any]:
@@ -29,6 +29,14 @@ def connection(kafka: KafkaSection) -> dict[str, Any]:
             "sasl_plain_password": _password(kafka),
         }
     return arguments
+
+
+def unreachable(kafka: KafkaSection, error: Exception) -> BrokerUnreachable:
+    """What a person is told when a client could not connect."""
+    return BrokerUnreachable(
+        f"no Kafka broker answers at {kafka.bootstrap_servers} ({type(error).__name__}); "
+        "start one or set kafka.bootstrap_servers"
+    )
 
 
 def faust_broker(kafka: KafkaSection) -> list[str]:

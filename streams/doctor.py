@@ -6,7 +6,6 @@ from typing import Any
 
 from inference.artifact import DEFAULT_MODEL
 from inference.classifier import Classifier
-from inference.egress.policy import Policy
 from inference.errors import InferenceError
 from inference.llm.endpoint import Endpoint
 from inference.llm.failure import LlmFailure
@@ -14,6 +13,7 @@ from inference.llm.options import EndpointOptions
 from schemas.event import KIND_OF_DOMAIN, Event
 from streams import topics
 from streams.config import Settings
+from streams.enrichment import open_policy
 from streams.errors import BrokerUnreachable, ConfigError
 from streams.worker import open_classifier, open_rules
 
@@ -91,13 +91,9 @@ def _rules(settings: Settings, classifier: Classifier) -> Finding:
 
 
 def _egress(settings: Settings, classifier: Classifier) -> Finding:
-    labels: dict[str, set[str]] = {}
-    for domain in classifier.domains:
-        for axis, values in classifier.labels(domain).items():
-            labels.setdefault(axis, set()).update(values)
     try:
-        Policy.of(settings.egress).check(labels)
-    except ValueError as error:
+        open_policy(settings, classifier)
+    except ConfigError as error:
         return Finding("egress", False, str(error))
     return Finding("egress", True, f"{settings.egress.default} by default, rules: {len(settings.egress.rules)}")
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
@@ -94,12 +94,8 @@ class Enrichment:
         self, cascade: Cascade, classifier: Classifier, rules: Rules, backlog: Callable[[], int]
     ) -> Consultant:
         settings = self._settings
-        policy = Policy.of(settings.egress)
+        policy = open_policy(settings, classifier)
         labels = {domain: classifier.labels(domain) for domain in classifier.domains}
-        try:
-            policy.check(_all_values(labels.values()))
-        except ValueError as error:
-            raise ConfigError(f"egress.rules: {error}") from None
         briefer = Briefer(
             labels,
             policy,
@@ -129,6 +125,24 @@ class Enrichment:
                 continue  # nothing that could be quoted
 
 
+def open_policy(settings: Settings, classifier: Classifier) -> Policy:
+    """The configured egress policy, checked against the labels of the model that is served.
+
+    Raises:
+        ConfigError: a rule is about a label no model gives, and would protect nothing.
+    """
+    values: dict[str, set[str]] = {}
+    for domain in classifier.domains:
+        for axis, names in classifier.labels(domain).items():
+            values.setdefault(axis, set()).update(names)  # a rule may be about several domains
+    policy = Policy.of(settings.egress)
+    try:
+        policy.check(values)
+    except ValueError as error:
+        raise ConfigError(f"egress.rules: {error}") from None
+    return policy
+
+
 def _library(settings: Settings, classifier: Classifier) -> Library:
     try:
         return Library.open(settings.retrieval, classifier.embed)
@@ -156,15 +170,6 @@ def tiers(settings: Settings) -> list[Tier]:
         guard = Guard(endpoint, llm.retries, llm.breaker, retries)
         found.append(Tier(name, guard, price_of(options, assumed), options.max_answer_tokens))
     return found
-
-
-def _all_values(domains: Iterable[Mapping[str, Sequence[str]]]) -> dict[str, set[str]]:
-    """Every value of each axis, whichever domain has it: an egress rule may be about several."""
-    values: dict[str, set[str]] = {}
-    for axes in domains:
-        for axis, names in axes.items():
-            values.setdefault(axis, set()).update(names)
-    return values
 
 
 def _tell(task: asyncio.Task[None]) -> None:

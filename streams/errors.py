@@ -5,7 +5,8 @@ StreamError
 ├── BrokerUnreachable no broker answers at the configured address
 ├── TopicsMissing     topics are absent or not as they must be
 ├── DeliveryFailed    the broker did not acknowledge an output; nothing was acked, the worker stops
-└── OffsetGap         records between two offsets were skipped although they exist; the worker stops
+├── OffsetGap         records between two offsets were skipped although they exist; the worker stops
+└── DamagedBatch      the broker's bytes at an offset cannot be read
 """
 
 
@@ -31,3 +32,7 @@ class DeliveryFailed(StreamError):  # noqa: N818 - what happened
 
 class OffsetGap(StreamError):  # noqa: N818 - what was seen
     """The consumer jumped over records that exist: going on would lose them."""
+
+
+class DamagedBatch(StreamError):  # noqa: N818 - what was found
+    """The broker's bytes at a place fail their CRC, or cannot be taken apart."""

@@ -10,8 +10,7 @@ from aiokafka.errors import KafkaError
 from agents.outcomes import Incoming
 from schemas.event import Origin
 from streams.config import KafkaSection
-from streams.connection import connection
-from streams.errors import BrokerUnreachable
+from streams.connection import connection, unreachable
 from streams.topics import MAX_MESSAGE_BYTES
 
 QUIET_S = 2.0
@@ -19,7 +18,12 @@ QUIET_S = 2.0
 
 @asynccontextmanager
 async def reading(
-    kafka: KafkaSection, topics: Sequence[str], *, from_beginning: bool, group_id: str | None = None
+    kafka: KafkaSection,
+    topics: Sequence[str],
+    *,
+    from_beginning: bool,
+    group_id: str | None = None,
+    check_crcs: bool = True,
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of these topics; with a `group_id` it goes on where that group last committed.
 
@@ -33,15 +37,13 @@ async def reading(
         enable_auto_commit=False,
         auto_offset_reset="earliest" if from_beginning else "latest",
         max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
+        check_crcs=check_crcs,
     )
     try:
         await consumer.start()
     except (KafkaError, OSError) as error:
         await consumer.stop()
-        raise BrokerUnreachable(
-            f"no Kafka broker answers at {kafka.bootstrap_servers} ({type(error).__name__}); "
-            "start one or set kafka.bootstrap_servers"
-        ) from None
+        raise unreachable(kafka, error) from None
     try:
         yield consumer
     finally:

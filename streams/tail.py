@@ -9,17 +9,13 @@ from aiokafka.errors import CorruptRecordException, KafkaError
 
 from agents.outcomes import Incoming
 from streams.config import KafkaSection
-from streams.errors import BrokerUnreachable, StreamError
+from streams.errors import BrokerUnreachable, DamagedBatch, StreamError
 from streams.reader import from_record, reading
 
 log = logging.getLogger(__name__)
 
 POLL_MS = 1_000
 SILENCE_S = 30.0
-
-
-class DamagedBatch(StreamError):  # noqa: N818 - what was found
-    """The broker's bytes at a place fail their CRC, or cannot be taken apart."""
 
 
 async def since(kafka: KafkaSection, topics: Sequence[str], from_s: float) -> AsyncIterator[Incoming]:

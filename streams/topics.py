@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.event import DOMAINS, Domain
 from streams.config import Settings
-from streams.connection import connection
-from streams.errors import BrokerUnreachable, StreamError
+from streams.connection import connection, unreachable
+from streams.errors import StreamError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -82,10 +82,7 @@ async def admin(settings: Settings) -> "AsyncIterator[AIOKafkaAdminClient]":
         await client.start()
     except (KafkaError, OSError) as error:
         await client.close()
-        raise BrokerUnreachable(
-            f"no Kafka broker answers at {settings.kafka.bootstrap_servers} ({type(error).__name__}); "
-            "start one or set kafka.bootstrap_servers"
-        ) from None
+        raise unreachable(settings.kafka, error) from None
     try:
         yield client
     finally:

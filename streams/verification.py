@@ -1,19 +1,15 @@
 """Reading the whole audit topic and checking every chain on it (`schemas/verification.py`)."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 
 from schemas.verification import Chain, Fault, Place, Verification
 from streams.audit import read_key
 from streams.config import Settings
-from streams.connection import connection
-from streams.errors import BrokerUnreachable
-from streams.tail import DamagedBatch, until_end
-from streams.topics import MAX_MESSAGE_BYTES, Topics
+from streams.errors import DamagedBatch
+from streams.reader import reading
+from streams.tail import until_end
+from streams.topics import Topics
 
 MAX_FAULTS = 10_000
 
@@ -76,7 +72,7 @@ async def _verify(
     settings: Settings, report: Report, expected: Sequence[tuple[str, str]], *, check_crcs: bool
 ) -> Report:
     verification = Verification(read_key(settings.audit), expected)
-    async with _reading(settings, report.topic, check_crcs=check_crcs) as consumer:
+    async with reading(settings.kafka, [report.topic], from_beginning=True, check_crcs=check_crcs) as consumer:
         async for record in until_end(consumer):
             place = Place(record.origin.partition, record.origin.offset)
             report.note(verification.add(record.value, place=place, key=record.key, headers=record.headers))
@@ -86,28 +82,3 @@ async def _verify(
                 verification.look_again(record.value)
     report.conclude(verification)
     return report
-
-
-@asynccontextmanager
-async def _reading(settings: Settings, topic: str, *, check_crcs: bool) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        topic,
-        **connection(settings.kafka),
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
-        check_crcs=check_crcs,
-    )
-    try:
-        await consumer.start()
-    except (KafkaError, OSError) as error:
-        await consumer.stop()
-        raise BrokerUnreachable(
-            f"no Kafka broker answers at {settings.kafka.bootstrap_servers} ({type(error).__name__}); "
-            "start one or set kafka.bootstrap_servers"
-        ) from None
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()

@@ -19,9 +19,9 @@ from streams.brokers import Broker
 from streams.brokers.kafka import KafkaCluster
 from streams.config import Settings, TopicsSection, as_environment
 from streams.delivery import Delivery
+from streams.errors import DamagedBatch
 from streams.outputs import Record
 from streams.reader import reading, until_quiet
-from streams.tail import DamagedBatch
 from streams.topics import Topics
 from streams.verification import verify
 from tests.chains import ASKED

@@ -7,6 +7,7 @@ import msgspec
 import orjson
 import pytest
 
+from schemas.audit import AuditRecord
 from schemas.export import export
 from schemas.triaged import Verdict
 from tests.records import case
@@ -17,6 +18,28 @@ SAMPLES: dict[str, msgspec.Struct] = {
     "triaged_event": CASE.triaged,
     "case": CASE,
     "verdict": Verdict(triaged=CASE.triaged, labels={"queue": "cloud"}, by="kim"),
+    "audit_record": AuditRecord(
+        seal="sha256",
+        tenant="default",
+        writer="w",
+        sequence=0,
+        previous="",
+        at="2026-01-01T00:00:00.000Z",
+        id="e-1",
+        domain="alerts",
+        revision=0,
+        status="final",
+        decided_by="slm",
+        labels={"queue": "cloud"},
+        queue="cloud",
+        input_digest="a",
+        output_digest="b",
+        model_digest="c",
+        calibration_digest="d",
+        enrichment=None,
+        origin=CASE.triaged.origin,
+        digest="e",
+    ),
 }
 
 

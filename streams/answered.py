@@ -64,16 +64,23 @@ class Answered:
 
     async def _read(self, from_s: float) -> None:
         started_s = time.monotonic()
+        self._read_from_s = from_s  # before the first record: partitions may change hands while it reads
+        try:
+            await self._note_since(from_s - CLOCK_SKEW_S)
+        except BaseException:
+            self.forget()
+            raise
+        log.info("%d cases were answered before (%.1f s)", len(self._known), time.monotonic() - started_s)
+
+    async def _note_since(self, from_s: float) -> None:
         names = [self._topics.triaged(domain) for domain in DOMAINS]
-        async for record in since(self._kafka, names, from_s - CLOCK_SKEW_S):
+        async for record in since(self._kafka, names, from_s):
             try:
                 triaged = decode(record.value or b"", TriagedEvent)
             except InvalidEvent:
                 continue  # not ours, or of another version
             if triaged.revision and triaged.decided_by != "human" and triaged.enrichment is not None:
                 self.note(triaged)
-        self._read_from_s = from_s
-        log.info("%d cases were answered before (%.1f s)", len(self._known), time.monotonic() - started_s)
 
 
 def _key(triaged: TriagedEvent) -> _Key:

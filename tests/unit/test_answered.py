@@ -1,0 +1,220 @@
+"""What has been answered before: found again, asked once, and never more of it kept than there is room for."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from agents.outcomes import Incoming
+from schemas.codec import encode
+from schemas.event import Event, Origin
+from schemas.triaged import Case, Enrichment, TriagedEvent
+from streams import answered as module
+from streams.answered import CLOCK_SKEW_S, Answered
+from streams.config import KafkaSection, Settings
+from streams.errors import BrokerUnreachable
+from streams.topics import Topics
+from tests.llm_server import LlmServer, ok
+from tests.llm_tier import configured, endpoint, escalated, tier
+from tests.records import decision, record, unsure
+
+TOPICS = Topics("triage")
+
+
+def answer(**changes: Any) -> TriagedEvent:
+    """The LLM's revision of `unsure`."""
+    answered: dict[str, Any] = {
+        "revision": 1, "status": "final", "decided_by": "llm", "enrichment": Enrichment(status="answered", calls=1),
+    }  # fmt: skip
+    return unsure(**answered | changes).triaged
+
+
+class TriagedTopics:
+    """What is on the triaged topics, and from when on they were read."""
+
+    def __init__(self) -> None:
+        self.values: list[bytes | None] = []
+        self.read_from_s: list[float] = []
+        self.names: Sequence[str] = ()
+        self.fails: Exception | None = None
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def since(self, _: KafkaSection, names: Sequence[str], from_s: float) -> AsyncIterator[Incoming]:
+        """Every record that is there now."""
+        self.read_from_s.append(from_s)
+        self.names, values = names, tuple(self.values)
+        await self.go_on.wait()
+        if self.fails:
+            raise self.fails
+        for offset, value in enumerate(values):
+            yield record(value, offset=offset, topic=names[0])
+
+
+@pytest.fixture
+def topics(monkeypatch: pytest.MonkeyPatch) -> TriagedTopics:
+    """Stands in for the broker."""
+    stand_in = TriagedTopics()
+    monkeypatch.setattr(module, "since", stand_in.since)
+    return stand_in
+
+
+def memory() -> Answered:
+    """Of a worker that has just started."""
+    return Answered(Settings().kafka, TOPICS)
+
+
+async def find(known: Answered, at_s: float = 1_000.0, case: Case | None = None) -> TriagedEvent | None:
+    """Look for the answer of a case that entered its topic at that time."""
+    case = case or unsure()
+    return await known.find(replace(record(case), received_at_s=at_s), case)
+
+
+async def test_the_answer_of_an_earlier_reader_is_found(topics: TriagedTopics) -> None:
+    """Each restart would pay again for whatever had not been committed."""
+    topics.values = [encode(answer())]
+    assert await find(memory()) == answer()
+    assert topics.names == ["triage.alerts.triaged.v1", "triage.tickets.triaged.v1"]
+    assert topics.read_from_s == [1_000.0 - CLOCK_SKEW_S]
+
+
+async def test_topics_are_read_once_for_all_that_came_later(topics: TriagedTopics) -> None:
+    """Every case would read the day's topics anew; or one that waited longer would be paid again."""
+    known = memory()
+    for at_s in (1_000.0, 1_000.0, 2_000.0, 900.0, 950.0):
+        await find(known, at_s)
+    assert topics.read_from_s == [1_000.0 - CLOCK_SKEW_S, 900.0 - CLOCK_SKEW_S]
+
+
+async def test_cases_at_once_read_once(topics: TriagedTopics) -> None:
+    """A worker that starts with a hundred cases would read the topics a hundred times."""
+    topics.values = [encode(answer())]
+    known = memory()
+    assert await asyncio.gather(*(find(known) for _ in range(20))) == [answer()] * 20
+    assert len(topics.read_from_s) == 1
+
+
+async def test_partitions_that_changed_hands_are_read_anew(topics: TriagedTopics) -> None:
+    """What the other worker answered after our first read would be paid twice."""
+    known = memory()
+    assert await find(known) is None
+    topics.values = [encode(answer())]
+    assert await find(known, 2_000.0) is None
+    known.forget()
+    assert await find(known, 2_000.0) == answer()
+
+
+async def test_partitions_that_change_hands_while_topics_are_read(topics: TriagedTopics) -> None:
+    """The end of a read that began before would hide what the other worker answered meanwhile."""
+    known = memory()
+    topics.go_on.clear()
+    reading = asyncio.create_task(find(known))
+    await asyncio.sleep(0.01)
+    known.forget()
+    topics.values = [encode(answer())]
+    topics.go_on.set()
+    assert await reading is None
+    assert await find(known, 2_000.0) == answer()
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_read_that_failed_is_no_read(topics: TriagedTopics, cancelled: bool) -> None:
+    """One moment without a broker, and everything answered before would be paid again."""
+    known = memory()
+    topics.values = [encode(answer())]
+    topics.fails = BrokerUnreachable("no broker")
+    topics.go_on.clear()
+    reading = asyncio.create_task(find(known))
+    await asyncio.sleep(0.01)
+    if cancelled:
+        reading.cancel()
+    topics.go_on.set()
+    with pytest.raises(asyncio.CancelledError if cancelled else BrokerUnreachable):
+        await reading
+    topics.fails = None
+    assert await find(known) == answer()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        encode(answer(revision=0, status="provisional", decided_by="slm", enrichment=None)),
+        encode(answer(decided_by="human", revision=2)),
+        encode(answer(enrichment=None, decided_by="rule")),
+        encode(answer(origin=Origin(topic="triage.tickets.v1", partition=1, offset=8))),
+        encode(msgspec.structs.replace(answer(), id="t-2")),
+        encode(unsure()),
+        b"\xff",
+        None,
+    ],
+    ids=[
+        "provisional",
+        "a person's",
+        "not enriched",
+        "another event of that id",
+        "another id",
+        "no event",
+        "x",
+        "gone",
+    ],
+)
+async def test_only_an_answer_to_this_very_case_counts(topics: TriagedTopics, value: bytes | None) -> None:
+    """A sender who uses an id again would get the old event's answer, or a stray record would stop the worker."""
+    topics.values = [value]
+    assert await find(memory()) is None
+    topics.values.append(encode(answer(status="needs_review", decided_by="slm")))
+    assert await find(memory()) == answer(status="needs_review", decided_by="slm"), "a failed call was paid for as well"
+
+
+async def test_memory_is_bounded(topics: TriagedTopics, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker would grow with every event it ever answered."""
+    monkeypatch.setattr(module, "MAX_KNOWN", 3)
+    known = memory()
+    for number in range(5):
+        known.note(msgspec.structs.replace(answer(), id=f"t-{number}"))
+    assert len(known._known) == 3
+    cases = [msgspec.structs.replace(unsure(), triaged=unsure(id=f"t-{n}").triaged) for n in (1, 4)]
+    assert [await find(known, case=case) is None for case in cases] == [True, False]
+
+
+async def test_turns_are_let_go_of() -> None:
+    """One lock a case would stay for ever."""
+    known = memory()
+    async with known.turn(unsure()):
+        assert known.turn(unsure()).locked()
+        assert not known.turn(escalated(Event(id="other", kind="ticket", text="x"))).locked()
+    assert not known._turns
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[LlmServer]:
+    """Answers whatever it is asked."""
+    async with LlmServer(ok()) as running:
+        yield running
+
+
+async def test_a_case_that_is_in_flight_twice_is_asked_once(topics: TriagedTopics, server: LlmServer) -> None:
+    """Two copies of an escalation in one batch would be two bills, and perhaps two different ends."""
+    case = escalated(Event(id="t-1", kind="ticket", text="a card"))
+    batch = [record(case, offset=offset) for offset in range(5)]
+    async with tier(configured(endpoint(server.base_url))) as enrichment:
+        first, *others = [decision(outcome) for outcome in await enrichment(batch)]
+    assert len(server.requests) == 1
+    assert first.enrichment is not None
+    assert first.enrichment.status == "answered"
+    assert others == [first] * 4
+
+
+async def test_a_delivered_answer_is_not_paid_again(topics: TriagedTopics, server: LlmServer) -> None:
+    """A worker that was killed before its commit would send the same events, and the bill, once more."""
+    case = escalated(Event(id="t-1", kind="ticket", text="a card"))
+    settings = configured(endpoint(server.base_url))
+    async with tier(settings) as enrichment:
+        before = await enrichment([record(case)])
+    topics.values = [encode(decision(before[0]))]
+    async with tier(settings) as restarted:
+        assert await restarted([record(case)]) == before
+    assert len(server.requests) == 1

@@ -1,0 +1,95 @@
+"""All detectors over one text, each seeing only what the ones before it have left."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate
+
+from inference.egress.accounts import find_accounts
+from inference.egress.assignments import find_assignments
+from inference.egress.credentials import find_credentials
+from inference.egress.indicators import find_emails, find_ips, find_macs
+from inference.egress.kinds import Found, Kind
+from inference.egress.normalization import PLACEHOLDER, normalise, plain
+from inference.egress.opaque import encoded_runs, find_harmless, find_random
+from inference.egress.personal import PHONE_REGIONS, PhoneFinder, find_announced, find_cards, find_ibans, find_ssns
+
+Finder = Callable[[str], Iterable[Found]]
+
+MAX_ENCODINGS = 2
+"""How often an encoded run within an encoded run is opened."""
+
+# No detector reads across a NUL, and no normalised text has one.
+_WALL = "\n\x00\n"
+
+
+class Detection:
+    """Finds what is of a kind.
+
+    `keep` holds the kinds that may leave, `known` finds values seen elsewhere in the event, `regions` are the ISO 3166
+    codes whose national telephone numbers are recognised.
+    """
+
+    def __init__(self, keep: frozenset[Kind], known: Finder, regions: Sequence[str] = PHONE_REGIONS) -> None:
+        self._keep = keep
+        self._known = known
+        self._seen: dict[str, list[Found]] = {}
+        self._before: tuple[Finder, ...] = (find_credentials, find_assignments, find_emails)
+        # A secret may have any shape, so it goes first; an announced number before what only looks like one.
+        self._after: tuple[Finder, ...] = (
+            find_harmless, find_macs, find_ips, find_ibans, find_announced, find_cards, find_ssns, find_accounts,
+            PhoneFinder(regions), find_random,
+        )  # fmt: skip
+
+    def find(self, text: str, depth: int = 0) -> list[Found]:
+        """What must not leave of a normalised text, in order and without overlap; placeholders are passed over."""
+        placeholders = [Found(*match.span(), None) for match in PLACEHOLDER.finditer(text)]
+        found = self._seen.get(text)
+        if found is None:
+            found = self._seen[text] = self._scan(mask(plain(text), placeholders), depth)
+        else:
+            # Of all detectors only this one depends on what has been learned since.
+            found = [*found, *self._find_encoded(mask(text, [*found, *placeholders]), depth + 1)]
+        leaving = apart(one for one in found if one.kind and one.kind not in self._keep)
+        # Known values are looked for in what was allowed too: a user's name within an address that may leave.
+        return apart([*leaving, *self._known(mask(text, [*leaving, *placeholders]))])
+
+    def _scan(self, hidden: str, depth: int) -> list[Found]:
+        found: list[Found] = []
+        for finder in (*self._before, lambda rest: self._find_encoded(rest, depth + 1), *self._after):
+            new = apart(finder(hidden))
+            hidden = mask(hidden, new)
+            found += new
+        return found
+
+    def _find_encoded(self, text: str, depth: int) -> Iterator[Found]:
+        """Runs that say something which must not leave: the whole run.
+
+        All of them are read as one text, since a hostile event may have a hundred thousand.
+        """
+        runs = list(encoded_runs(text)) if depth <= MAX_ENCODINGS else []
+        parts = [normalise(decoded) + _WALL for _, _, decoded in runs]
+        starts = [0, *accumulate(map(len, parts))]
+        for found in self.find("".join(parts), depth) if parts else ():
+            start, end, _ = runs[bisect_right(starts, found.start) - 1]
+            yield Found(start, end, found.kind)
+
+
+def mask(text: str, found: Sequence[Found]) -> str:
+    """The text with what was found as NULs."""
+    pieces, done = [], 0
+    for one in sorted(found):
+        pieces += [text[done : one.start], "\x00" * (one.end - max(one.start, done))]
+        done = max(done, one.end)
+    return "".join([*pieces, text[done:]])
+
+
+def apart(found: Iterable[Found]) -> list[Found]:
+    """In order, overlapping ones as one of the first one's kind, so that no end of any stays behind."""
+    result: list[Found] = []
+    for one in sorted(found, key=lambda each: (each.start, -each.end)):
+        if result and one.start < result[-1].end:
+            last = result[-1]
+            result[-1] = Found(last.start, max(last.end, one.end), last.kind or one.kind)
+        else:
+            result.append(one)
+    return result

@@ -1,0 +1,498 @@
+"""Redaction: nothing of a kind that may not leave is left, in whatever disguise, and the rest stays readable."""
+
+import base64
+import time
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import pytest
+
+from inference.egress import redaction as redaction_module
+from inference.egress.kinds import KINDS
+from inference.egress.redaction import Redaction, RedactionFailed
+from schemas.event import Event
+from tests.figures import tell
+from tests.planted import arrived, planted_events
+
+HEX_64 = "0f" * 32
+
+
+def redacted(text: str, *keep: Any) -> str:
+    """One text of its own."""
+    return Redaction(frozenset(keep)).text(text)
+
+
+def wide(text: str) -> str:
+    """The text in the full-width letters of East Asian typesetting."""
+    return "".join(chr(ord(c) + 0xFEE0) for c in text)
+
+
+def eastern(text: str) -> str:
+    """The text with Arabic-Indic digits."""
+    return "".join(chr(0x0660 + int(c)) if c.isdecimal() else c for c in text)
+
+
+def document(value: dict[str, Any], **fields: Any) -> Any:
+    """A vendor's document after redaction."""
+    return Redaction().event(Event(id="e", kind="alert", event=value, **fields)).event
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("write to jane.doe@corp.example today", "write to [EMAIL_1] today"),
+        ("jane%40corp.example", "[EMAIL_1]"),
+        ("jane [at] corp [dot] example", "[EMAIL_1]"),
+        ("jane(at)corp(dot)example.com", "[EMAIL_1]"),
+        ("jane dot doe at corp dot com", "[EMAIL_1]"),
+        ("jane&#64;corp.example", "[EMAIL_1]"),
+        ("jane\\u0040corp.example", "[EMAIL_1]"),
+        ("ja\u200bne\u00ad@corp.example", "[EMAIL_1]"),
+        (wide("jane@corp.example"), "[EMAIL_1]"),
+        ("'jane@corp.example'", "'[EMAIL_1]'"),
+        ("o'brien@corp.example", "[EMAIL_1]"),
+        ("jösé@müller.example", "[EMAIL_1]"),
+        ("jane@\ncorp.example", "[EMAIL_1]"),
+        ("j\u0336a\u0336ne@corp.example", "[EMAIL_1]"),
+    ],
+)
+def test_emails(text: str, expected: str) -> None:
+    """A customer's address would leave in one of the spellings that people and encoders give it."""
+    assert redacted(text) == expected
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "+44 20 7946 0958", "020 7946 0958", "(212) 736-5000", "212.736.5000", "2127365000", "+1-212-736-5000",
+        "+55 11 98765-4321", "(11) 98765-4321", "11987654321", "+49 30 901820", "030/901820", "0049 30 901820",
+        "06.12.34.56.78", "+351 912 345 678", "912 345 678", eastern("212-736-5000"), "+44 20\u20117946\u20110958",
+    ],
+)  # fmt: skip
+def test_phones(number: str) -> None:
+    """A customer's number would leave."""
+    assert redacted(f"ring {number} please") == "ring [PHONE_1] please"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111", "4111\u20131111\u20131111\u20131111",
+        "378282246310005",
+        "3782 822463 10005",
+        "4111 1111\n1111 1111", "5555.5555.5555.4444", "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+        "4111 1111 1111 1112", eastern("4111111111111111"), "4111\u20091111\u20091111\u20091111",
+    ],
+)  # fmt: skip
+def test_cards(number: str) -> None:
+    """A card number would leave, which no policy may allow."""
+    assert redacted(f"my card {number}, thanks") == "my card [CARD_1], thanks"
+
+
+def test_a_card_beside_other_numbers_is_found() -> None:
+    """An expiry date after it would make the number too long to be one."""
+    assert "1111" not in redacted("ref 12 4111111111111111 12/27 500")
+
+
+@pytest.mark.parametrize(
+    "text", ["536-90-4399", "536 90 4399", "SSN: 536904399", "social security number is 536904399"]
+)
+def test_ssns(text: str) -> None:
+    """A social security number would leave."""
+    assert "4399" not in redacted(text)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "DE89370400440532013000", "DE89 3704 0044 0532 0130 00", "de89370400440532013000",
+        "GB33-BUKB-2020-1555-5555-55",
+        "IE00 EXMP 0000 0012 3456 78",
+        "DE89370400440532013001",
+    ],
+)  # fmt: skip
+def test_ibans(number: str) -> None:
+    """An account number would leave, one with a typing error too."""
+    assert redacted(f"to {number} please") == "to [IBAN_1] please"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("10.20.4.203", "[IP_1]"),
+        ("10.20.4.203:445", "[IP_1]:445"),
+        ("10.20.0.0/16", "[IP_1]/16"),
+        ("10[.]20[.]4[.]203", "[IP_1]"),
+        ("10(dot)20(dot)4(dot)203", "[IP_1]"),
+        ("hxxp://10[.]20[.]4[.]203/gate", "hxxp://[IP_1]/gate"),
+        ("IP 10.20.4.203.51544 > dns", "IP [IP_1].51544 > dns"),
+        ("fe80::1%eth0", "[IP_1]%eth0"),
+        ("[2001:db8::1]:443", "[[IP_1]]:443"),
+        ("from 2001:db8::1: refused", "from [IP_1]: refused"),
+        ("::ffff:10.20.9.31", "[IP_1]"),
+        ("2001[:]db8[:][:]1", "[IP_1]"),
+        ("ip-10-20-4-203.internal", "ip-[IP_1].internal"),
+        ("00:00:5e:00:53:1c", "[MAC_1]"),
+        ("00-00-5E-00-53-1C", "[MAC_1]"),
+        ("0000.5e00.531c", "[MAC_1]"),
+        ("mac=00005e00531c", "mac=[MAC_1]"),
+    ],
+)
+def test_addresses(text: str, expected: str) -> None:
+    """The inside of the network would be described to a stranger."""
+    assert redacted(text) == expected
+
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.s3cr3tS1gnatur3s3cr3tS1gnatur3"
+PEM = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\n-----END OPENSSH PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("used AKIAIOSFODNN7EXAMPLE there", "AKIAIOSFODNN7EXAMPLE"),
+        ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", "16C7e42F292c"),
+        ("glpat-ABCdef123456789012345", "ABCdef1234"),
+        ("xoxb-123456789012-123456789012-abcdefABCDEF", "abcdefABCDEF"),
+        ("sk_" + "live_abcdefghijklmnopqrstuvwx", "abcdefghij"),
+        ("sk-ant-api03-abcdefghijklmnopqrstuvwxyz", "abcdefghij"),
+        ("110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw9", "AAHdqTcv"),
+        (f"cookie {JWT} seen", "eyJzdWIiOiJqYW5lIn0"),
+        (f"found:\n{PEM}\nend", "b3BlbnNzaC1rZXktdjE"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBg and no end", "MIIEvQIBADANBg"),
+        ("Authorization: Bearer abc123def", "abc123def"),
+        ('"Authorization":"Basic dXNlcjpwdw=="', "dXNlcjpwdw"),
+        ("Cookie: session=abc; theme=dark", "abc"),
+        ("https://svc:pa:ss@git.example.com/x", "pa:ss"),
+        ("amqp://u:p@ss@mq.example.com", "p@ss"),
+        ("https://x.example/reset?token=abc123&l=en", "abc123"),
+        ("https://x.example/b?sv=1&sig=q1w2e3r4t5y6%3D", "q1w2e3r4t5y6"),
+        ("https://s3.example/o?X-Amz-Signature=" + HEX_64, HEX_64),
+        ("password=ab,cd&ef x", "ab,cd&ef"),
+        ("Password: hunter2.", "hunter2"),
+        ("pwd:\nhunter22", "hunter22"),
+        ("my password is hunter2", "hunter2"),
+        ("Passwort ist geh3im", "geh3im"),
+        ("meu PIN é 4821", "4821"),
+        ("the cvv 123", "123"),
+        ("DB_PASSWORD='two words'", "two words"),
+        ('{"api_key":"short1"}', "short1"),
+        ('{\\"password\\":\\"x1y2\\"}', "x1y2"),
+        ("<password>x1y2z3</password>", "x1y2z3"),
+        ("AccountKey=Zm9vYmFyMTIz==;EndpointSuffix=x", "Zm9vYmFyMTIz"),
+        ("SharedAccessSignature sr=x&sig=abcdefabcdef1234", "abcdefabcdef1234"),
+        ("tool --password x1y2z3 --force", "x1y2z3"),
+        ("tool /pass:x1y2z3", "x1y2z3"),
+        ("mysql -uroot -px1y2z3 db", "x1y2z3"),
+        ("psexec -u adm -p x1y2z3 cmd", "x1y2z3"),
+        ("net user backdoor x1y2z3 /add", "x1y2z3"),
+        ("net use Z: \\\\srv\\c$ x1y2z3 /user:CORP\\bob", "x1y2z3"),
+        ("curl -u svc:x1y2z3 https://api.example", "x1y2z3"),
+        ("secretsdump.py corp/bob:x1y2z3@10.0.0.1", "x1y2z3"),
+        ("ConvertTo-SecureString 'x1y2z3' -AsPlainText", "x1y2z3"),
+        ("root:$6$saltsalt$abcdefghijkl:19000", "abcdefghijkl"),
+        ("aad3b435b51404eeaad3b435b51404ee:31d6cfe0d16ae931b73c59d7e0c089c0", "31d6cfe0d16a"),
+        ("key 9f8Gk2LmQ7xTz4Vb1NcR and", "9f8Gk2LmQ7xTz4Vb1NcR"),
+        ("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "wJalrXUtnFEMI"),
+        (f"token {HEX_64}", HEX_64),
+    ],
+)
+def test_secrets(text: str, secret: str) -> None:
+    """A key would be given away to whoever runs the model."""
+    out = redacted(text)
+    assert secret not in out
+    assert "[SECRET_1]" in out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The token expired. The password was reset by the helpdesk.",
+        "PIN blocked, three tries. How do I unblock it?",
+        "password is not working and the password: forgotten",
+        "card ending 4242, order 18446744, 2026-03-16T10:30:52.798918+0000, on 2026-03-16",
+        f"sha256 {HEX_64[:-1]}a and trace 4e7444baa9b7ab1c",
+        "UUID 3dc66883-36fa-3aca-bcfa-344a60b30d3a, CVE-2021-44228, S-1-5-18",
+        "docker run -p 8080:80 nginx; ssh -p 2222; mkdir -p /var/lib/x",
+        "C:\\Windows\\System32\\cmd.exe /c whoami, HKLM\\Software\\Microsoft\\Windows, NT AUTHORITY\\SYSTEM",
+        "payments-api-6f4c9-x2k in kube-system; std::string; 12:30:45; v4.18.24010",
+        "1,234,567.00 EUR on 12.03.2026, invoice 2026-118, flow 244834774019299, epoch 1773646512363",
+        "user root, user=admin, Accepted password for root from console",
+        "build ALL=(ALL) NOPASSWD: ALL; $PASSWORD=%PASS% password=<hidden> password=***** pwd={{pw}}",
+        "NtAllocateVirtualMemory2 AmazonEC2RoleforSSM projects/-/serviceAccounts",
+        "next_page_token: none, prompt_tokens: 512, max_tokens=1000",
+    ],
+)
+def test_what_says_nothing_about_anybody_stays(text: str) -> None:
+    """The model would be asked to judge a text of placeholders."""
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("CORP\\k.brandvold signed in", "k.brandvold"),
+        ("/home/kbrandvold/.ssh/id_rsa", "kbrandvold"),
+        ("C:\\Users\\Kari Brandvold\\x.exe", "Kari Brandvold"),
+        ("C:\\\\Users\\\\kbrandvold\\\\x", "kbrandvold"),
+        ("arn:aws:iam::123456789012:user/kbrandvold", "kbrandvold"),
+        ("arn:aws:sts::123456789012:assumed-role/Admin/kbrandvold", "kbrandvold"),
+        ("Failed password for invalid user kbrandvold from 10.0.0.1", "kbrandvold"),
+        ("user=kbrandvold", "kbrandvold"),
+        ("Account Name:\t\tkbrandvold", "kbrandvold"),
+        ('<Data Name="TargetUserName">kbrandvold</Data>', "kbrandvold"),
+        ("ssh kbrandvold@10.0.0.1", "kbrandvold"),
+        ("S-1-5-21-3623811015-3361044348-30300820-1013", "3361044348"),
+        ("host=web-17 up", "web-17"),
+        ("dir \\\\FILESRV-01\\legal", "FILESRV-01"),
+    ],
+)
+def test_names_by_where_they_stand(text: str, name: str) -> None:
+    """The people and machines of a customer would be named."""
+    assert name not in redacted(text)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "user", "userName", "user_name", "user.name", "src_user", "TargetUserName", "userIdentity.userName",
+        "actor.alternateId", "actor.displayName", "owner", "principal", "account.name", "host", "hostname", "host.name",
+        "Computer", "device.name", "workstation", "requestedBy", "actor.user.uid", "dvchost", "login",
+    ],
+)  # fmt: skip
+def test_names_in_known_fields_go_everywhere(path: str) -> None:
+    """A name known by its field would stand bare in the title, in a key or in upper case."""
+    nested: Any = "zq-brandvold"
+    for part in reversed(path.split(".")):
+        nested = {part: nested}
+    event = Event(
+        id="e",
+        kind="alert",
+        title="ZQ-BRANDVOLD was seen",
+        event={**nested, "zq-brandvold": 1, "deep": [["about zq-brandvold."]]},
+        attributes={path: "zq-brandvold"},
+    )
+    out = Redaction().event(event)
+    assert "brandvold" not in orjson.dumps([out.title, out.event, out.attributes]).decode().lower()
+
+
+def test_names_from_addresses_and_domains_are_known_bare() -> None:
+    r"""`jdoe` would leave where the field says `CORP\\jdoe` or `jdoe@corp.example`."""
+    for value in ("CORP\\jdoe", "jdoe@corp.example", "arn:aws:iam::1:user/jdoe"):
+        event = Event(id="e", kind="alert", text="JDOE again", event={"user": value})
+        assert Redaction().event(event).text == "[USER_1] again"
+    machine = Event(id="e", kind="alert", text="WEB-17 again", event={"host": "web-17.corp.example"})
+    assert Redaction().event(machine).text == "[HOST_1] again"
+
+
+def test_pairs_of_name_and_value_are_fields() -> None:
+    """Windows and Google put a field's name beside its value."""
+    data = {"Data": [{"@Name": "TargetUserName", "#text": "qbert"}, {"name": "password", "value": "abc"}]}
+    assert document(data)["Data"] == [
+        {"@Name": "TargetUserName", "#text": "[USER_1]"},
+        {"name": "password", "value": "[SECRET_1]"},
+    ]
+
+
+def test_numbers_and_keys_are_texts() -> None:
+    """A card as a JSON number or an address as a key would pass."""
+    out = document(
+        {"n": 4111111111111111, "f": 4111111111111111.0, "ssn": 536904399, "phone": 442079460958, "a@b.example": 1}
+    )
+    assert out == {"n": "[CARD_1]", "f": "[CARD_1]", "ssn": "[SSN_1]", "phone": "[PHONE_1]", "[EMAIL_1]": 1}
+    assert document({"count": 17, "ratio": 0.5, "on": True, "off": None}) == {
+        "count": 17,
+        "ratio": 0.5,
+        "on": True,
+        "off": None,
+    }
+
+
+def test_keys_that_become_the_same_keep_their_values() -> None:
+    """Half a document would vanish."""
+    assert document({"a@b.example": 1, "A@B.example": 2}) == {"[EMAIL_1]": 1, "[EMAIL_1] 2": 2}
+
+
+SAID = '{"mail":"jane@corp.example"}'
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [
+        base64.b64encode(SAID.encode()).decode(),
+        base64.urlsafe_b64encode(SAID.encode()).decode().rstrip("="),
+        base64.b64encode(SAID.encode("utf-16-le")).decode(),
+        base64.b64encode(base64.b64encode(SAID.encode())).decode(),
+        SAID.encode().hex(),
+        quote(SAID.replace("@", "%40")),
+        quote(quote("password=x1y2z3")),
+    ],
+)
+def test_encoded_values_are_opened(blob: str) -> None:
+    """An attacker's upload would carry what it took to the model's provider."""
+    assert blob not in redacted(f"cmd -enc {blob} end")
+    assert "end" in redacted(f"cmd -enc {blob} end")
+
+
+def test_known_names_are_found_in_encoded_text() -> None:
+    """A name that no detector sees by itself would leave in base64."""
+    blob = base64.b64encode(b"hello qbertson").decode()
+    assert document({"user": "qbertson", "data": blob}) == {"user": "[USER_1]", "data": "[USER_2]"}
+
+
+def test_harmless_base64_stays() -> None:
+    """A script is what the model has to judge."""
+    blob = base64.b64encode(b"Write-Host hello world from a script").decode()
+    assert redacted(f"powershell -enc {blob}") == f"powershell -enc {blob}"
+
+
+def test_a_value_has_one_placeholder_in_everything_of_a_session() -> None:
+    """The model could not see that two lines are about the same person."""
+    redaction = Redaction()
+    assert redaction.text("a@x.example b@x.example A@X.example") == "[EMAIL_1] [EMAIL_2] [EMAIL_1]"
+    assert redaction.text("b@x.example") == "[EMAIL_2]"
+    assert redaction.counts == {"email": 2}
+
+
+def test_what_is_learned_before_holds_for_all_that_leaves() -> None:
+    """A name known from a quoted event would stand bare in the event itself, and stop it at the last check."""
+    redaction = Redaction()
+    quoted = Event(id="q", kind="alert", event={"user": "qbertson"})
+    main = Event(id="e", kind="alert", text="qbertson again")
+    redaction.learn(quoted, main)
+    assert redaction.event(main).text == "[USER_1] again"
+    redaction.verify(f"[USER_1] again {redaction.event(quoted).event}")
+
+
+def test_keep_lets_out_what_the_policy_allows_and_nothing_else() -> None:
+    """An analyst's policy would be ignored, or taken for more than it says."""
+    assert redacted("10.0.0.1 a@b.example", "ip") == "10.0.0.1 [EMAIL_1]"
+    assert redacted("4111111111111111 password=abc", *KINDS) == "[CARD_1] password=[SECRET_1]"
+    event = Event(id="e", kind="alert", event={"user": "qbertson", "mail": "qbertson@b.example"})
+    assert Redaction(frozenset({"email"})).event(event).event == {"user": "[USER_1]", "mail": "[USER_1]@b.example"}
+
+
+def test_restoring_puts_back_what_may_be_seen_inside() -> None:
+    """The analyst would read placeholders, or a secret in a summary."""
+    redaction = Redaction()
+    redaction.text("a@b.example 10.0.0.1 4111111111111111 password=abc DE89370400440532013000")
+    summary = "[EMAIL_1] from [IP_1] used [CARD_1], [SECRET_1], [IBAN_1], [EMAIL_9] and EMAIL_1"
+    expected = "a@b.example from 10.0.0.1 used [CARD_1], [SECRET_1], [IBAN_1], [EMAIL_9] and EMAIL_1"
+    assert redaction.restore(summary) == expected
+
+
+def test_placeholders_written_by_others_are_not_ours() -> None:
+    """An attacker's `[EMAIL_1]` would come back as a customer's address in the summary."""
+    redaction = Redaction()
+    text = redaction.text(f"[EMAIL_1] [email_1] {wide('[EMAIL_1]')} [ EMAIL_1 ] a@b.example")
+    assert text == "(EMAIL_1) (email_1) (EMAIL_1) (EMAIL_1) [EMAIL_1]"
+    assert redaction.restore(text).count("a@b.example") == 1
+
+
+def test_restoring_does_not_go_round() -> None:
+    """A value that looks like a placeholder would bring another one in."""
+    redaction = Redaction()
+    redaction.text("user='EMAIL_1]' [EMAIL_[EMAIL_1]1] a@b.example x@y.example")
+    assert redaction.restore("[EMAIL_1][EMAIL_2]") == "a@b.examplex@y.example"
+
+
+@pytest.mark.parametrize(
+    "outgoing",
+    [
+        "jane@corp.example", "JANE@CORP.EXAMPLE", "about Qbertson", "fresh@other.example", "x 4111111111111111",
+        '{"a":"CORP\\\\qbertson"}', "line\\nqbertson", "password=x9y8z7", "j\u200bane@corp.example",
+    ],
+)  # fmt: skip
+def test_verify_refuses_what_is_left(outgoing: str) -> None:
+    """A mistake of whoever puts the question together would send what was to stay."""
+    redaction = Redaction()
+    redaction.event(Event(id="e", kind="alert", text="jane@corp.example", event={"user": "qbertson"}))
+    redaction.verify("about [USER_1], [EMAIL_1] and (EMAIL_1)")
+    with pytest.raises(RedactionFailed) as failure:
+        redaction.verify(f"say: {outgoing}")
+    assert outgoing not in str(failure.value)
+
+
+def test_verify_lets_a_long_harmless_value_be_cut() -> None:
+    """A document cut to the model's length would end within a digest and be taken for a key."""
+    redaction = Redaction()
+    out = redaction.event(Event(id="e", kind="alert", event={"sha256": (HEX_64[:-1] + "a").replace("0f0f", "a17c")}))
+    redaction.verify(orjson.dumps(out.event).decode()[:60])
+
+
+def test_any_error_keeps_the_event_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that trips a detector would leave as it is, or its content would stand in a log."""
+
+    def fail(*_: object) -> str:
+        raise ValueError("jane@corp.example")
+
+    monkeypatch.setattr(redaction_module, "normalise", fail)
+    for use in (
+        lambda r: r.text("x"),
+        lambda r: r.verify("x"),
+        lambda r: r.event(Event(id="e", kind="alert", text="x")),
+    ):
+        with pytest.raises(RedactionFailed, match="redaction failed with ValueError") as failure:
+            use(Redaction())
+        assert "jane" not in str(failure.value)
+        assert failure.value.__suppress_context__
+
+
+def test_too_many_values_or_characters_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One event would take the worker's time for minutes."""
+    with pytest.raises(RedactionFailed, match="too many values"):
+        redacted(" ".join(f"u{n}@b.example" for n in range(5_000)))
+    monkeypatch.setattr(redaction_module, "MAX_CHARS", 100)
+    for text in ("x" * 101, "\ufdfa" * 10):
+        with pytest.raises(RedactionFailed, match="too large"):
+            redacted(text)
+
+
+def test_what_is_too_deep_is_left_out() -> None:
+    """A document nested a thousand times would end in a RecursionError, or unseen."""
+    nested: Any = "jane@corp.example"
+    for _ in range(500):
+        nested = {"a": [nested]}
+    assert "jane" not in str(document({"a": nested}))
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "a", "a@", "1 ", "1-", "a=", "pw=", "user='", 'token="', "-----BEGIN PRIVATE KEY-----", "-eyJ", "://a:", "a/b:",
+        "\\", "%41 ", "&#64;", "a [at] ", "(", "[EMAIL_1]", "QUFBQUFBQUFBQUFBQUFBQUFB ", "DE89 ", "+1 212 ", "mysql ",
+        "net use ", "cookie", "aB3", "\u200b", "ff:", "user ", "12 34 56 x ", "a_",
+    ],
+)  # fmt: skip
+def test_hostile_repetition_takes_linear_time(unit: str) -> None:
+    """A hostile text would stop the worker."""
+    started_at_s = time.monotonic()
+    try:
+        redacted((unit * 30_000)[:30_000])
+    except RedactionFailed as failure:
+        assert "too many values" in str(failure)  # noqa: PT017 - either end is a good one
+    assert time.monotonic() - started_at_s < 5
+
+
+def test_nothing_planted_leaves() -> None:
+    """Secrets and personal data would leave."""
+    planted_count, counts = 0, dict.fromkeys(KINDS, 0)
+    for event, planted in planted_events(160, seed=5):
+        redaction = Redaction()
+        out = redaction.event(event)
+        text = "\n".join(filter(None, [out.title, out.text, out.body, out.source]))
+        outgoing = f"{text}\n{orjson.dumps([out.event, out.attributes]).decode()}"
+        redaction.verify(outgoing)
+        assert not arrived(planted, outgoing)
+        planted_count += len(planted)
+        counts = {kind: counts[kind] + redaction.counts.get(kind, 0) for kind in KINDS}
+    tell(f"redaction: 0 of {planted_count} planted values left; replaced {counts}")
+
+
+def test_a_planted_value_is_seen_where_nothing_was_redacted() -> None:
+    """The check for leaks could not fail."""
+    for event, planted in planted_events(80, seed=6):
+        raw = "\n".join(filter(None, [event.title, event.text, event.body]))
+        outgoing = f"{raw}\n{orjson.dumps([event.event, event.attributes]).decode()}"
+        assert len(arrived(planted, outgoing)) >= len(planted) / 2

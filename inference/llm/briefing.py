@@ -19,10 +19,14 @@ LabelSets = Mapping[Domain, Mapping[str, Sequence[str]]]
 
 @dataclass(frozen=True, slots=True)
 class Briefing:
-    """A question that may leave, and how to read its answer at home; no `redaction` where policy lets all out."""
+    """A question that may leave, and how to read its answer at home; no `redaction` where policy lets all out.
+
+    `quoted` holds the ids of what is quoted as they are at home: the question has placeholders in some of them.
+    """
 
     question: Question
     redaction: Redaction | None
+    quoted: Sequence[str]
 
     def restored(self, text: str) -> str:
         """An answer's text with the values that were replaced, but for secrets."""
@@ -80,7 +84,8 @@ class Briefer:
         if redaction:
             # What is checked is what is sent: `legible` takes out characters that could have hidden a value.
             redaction.verify("\n".join([question.event, *(f"{q.id}\n{q.text}" for q in question.quotations)]))
-        return Briefing(question, redaction)
+        quoted = [*(one.event.id for one in precedents), *(passage.id for passage in passages)]
+        return Briefing(question, redaction, quoted)
 
 
 def _precedent(precedent: Precedent, redaction: Redaction | None) -> Quotation:

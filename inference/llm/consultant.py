@@ -105,7 +105,7 @@ def _enrichment(briefing: Briefing, consultation: Consultation) -> Enrichment:
         model=consultation.model,
         tier=consultation.tier,
         calls=consultation.calls,
-        quoted=[quotation.id for quotation in briefing.question.quotations],
+        quoted=list(briefing.quoted),
         redactions=dict(briefing.redaction.counts) if briefing.redaction else {},
         prompt_tokens=consultation.usage.prompt_tokens,
         completion_tokens=consultation.usage.completion_tokens,

@@ -10,25 +10,18 @@ from inference.artifact import CALIBRATION, DEFAULT_MODEL
 from inference.errors import ModelError
 from schemas.event import DOMAINS
 from streams.cli.models import promise
-from streams.cli.options import as_json, configured
+from streams.cli.options import as_json, axes, configured, labelled_rows, model_directory
 from streams.cli.progress import stages
 from streams.cli.train import axes_of
 from streams.config import Settings
 
 
 @click.command(epilog="Example: triage calibrate --model my-model --data labelled.ndjson")
-@click.option(
-    "--model", type=click.Path(path_type=Path), help="A model directory (default: [model] path, or the shipped one)."
+@model_directory
+@labelled_rows(
+    "Labelled rows the model was not taught with, NDJSON or NDJSON.gz: those with the split val, or without one."
 )
-@click.option(
-    "--data",
-    "files",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    multiple=True,
-    required=True,
-    help="Labelled rows the model was not taught with, NDJSON or NDJSON.gz: those with the split val, or without one.",
-)
-@click.option("--axis", "axes", multiple=True, help="AXIS or AXIS=KEY of `labels` (default: the contract's, else all).")
+@axes
 @as_json
 @configured
 def calibrate(

@@ -23,49 +23,34 @@ from inference.evaluation.report import render
 from inference.training.dataset import Row, read_rows
 from inference.training.reading import Progress
 from schemas.event import DOMAINS, Domain
-from streams.cli.options import as_json, configured
+from streams.cli.options import as_json, axes, configured, existing_file, labelled_rows, model_directory
 from streams.cli.progress import stages
 from streams.cli.train import axes_of
 from streams.config import Settings
 from streams.errors import ConfigError
 from streams.worker import open_classifier
 
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 COLUMNS = ("rows", "accuracy", "macro-F1", "ECE", "AURC", "cov95", "cov97", "cov98")
 
 
 @click.command(
     epilog="Example: triage evaluate --data tickets.jsonl.gz --baselines --report report.html --gate bars.toml"
 )
-@click.option(
-    "--data",
-    "files",
-    type=FILE,
-    multiple=True,
-    required=True,
-    help="Labelled rows, NDJSON or NDJSON.gz; give it once a file.",
-)
-@click.option(
-    "--model", type=click.Path(path_type=Path), help="A model directory (default: [model] path, or the shipped one)."
-)
+@labelled_rows()
+@model_directory
 @click.option(
     "--split",
     type=click.Choice(["test", "val", "all"]),
     help="Which rows (default: the test rows where there are any, else validation, else all).",
 )
-@click.option(
-    "--axis",
-    "axes",
-    multiple=True,
-    help="An axis to read, or AXIS=KEY where the labels name it KEY; give it once an axis.",
-)
+@axes
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write one self-contained HTML file.")
-@click.option("--gate", "gate_file", type=FILE, help="TOML bars a domain; exit code 1 when one is missed.")
+@click.option("--gate", "gate_file", type=existing_file, help="TOML bars a domain; exit code 1 when one is missed.")
 @click.option("--baselines", is_flag=True, help="TF-IDF with logistic regression, and the majority, beside the model.")
 @click.option(
     "--train-data",
     "train_files",
-    type=FILE,
+    type=existing_file,
     multiple=True,
     help="What the baselines learn from (default: the training rows of --data).",
 )

@@ -13,7 +13,7 @@ from inference.calibration import Promise, Sample, calibrate
 from inference.errors import ModelError
 from inference.heads import Heads, load_samples
 from schemas.event import DOMAINS
-from streams.cli.options import as_json, configured
+from streams.cli.options import as_json, configured, model_directory
 from streams.config import DomainSection, Settings
 
 LICENCES = (
@@ -22,9 +22,7 @@ LICENCES = (
 
 
 @click.command(epilog="Example: triage models --json")
-@click.option(
-    "--model", type=click.Path(path_type=Path), help="A model directory (default: [model] path, or the shipped one)."
-)
+@model_directory
 @as_json
 @configured
 def models(settings: Settings, model: Path | None, json_: bool) -> None:

@@ -16,6 +16,22 @@ domain = click.option(
     "--domain", type=click.Choice(["alerts", "tickets"]), help="What the events are; default: each event's own kind."
 )
 
+existing_file = click.Path(path_type=Path, exists=True, dir_okay=False)
+model_directory = click.option(
+    "--model", type=click.Path(path_type=Path), help="A model directory (default: [model] path, or the shipped one)."
+)
+axes = click.option(
+    "--axis",
+    "axes",
+    multiple=True,
+    help="An axis to read, or AXIS=KEY where the labels name it KEY; once an axis (default: the contract's, else all).",
+)
+
+
+def labelled_rows(help_: str = "Labelled rows, NDJSON or NDJSON.gz; give it once a file.") -> Callable[..., Command]:
+    """Add `--data`, handed to the command as `files`."""
+    return click.option("--data", "files", type=existing_file, multiple=True, required=True, help=help_)
+
 
 def configured(command: Command) -> Command:
     """Add `--config` and hand the command its `settings`."""

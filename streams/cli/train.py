@@ -10,7 +10,7 @@ import click
 
 from inference.artifact import CARD, DEFAULT_MODEL, Artifact
 from schemas.event import DOMAINS
-from streams.cli.options import configured
+from streams.cli.options import axes, configured, labelled_rows
 from streams.cli.progress import stages
 from streams.config import Settings as StreamSettings
 
@@ -35,16 +35,9 @@ EXTRA = "pip install 'triage-stream[{extra}]'"
     help="A Hugging Face directory or hub id (BERT, DistilBERT, RoBERTa, XLM-R), or with --quick also a converted "
     "encoder or a model directory (default: the shipped model).",
 )
-@click.option(
-    "--data",
-    "files",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    multiple=True,
-    required=True,
-    help="Labelled rows, NDJSON or NDJSON.gz; give it once a file.",
-)
+@labelled_rows()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the model goes.")
-@click.option("--axis", "axes", multiple=True, help="AXIS or AXIS=KEY of `labels` (default: the contract's, else all).")
+@axes
 @click.option("--leave-out", multiple=True, help="A source whose rows are not looked at.")
 @click.option("--name", help="The model's name on every event it decides (default: the directory's).")
 @click.option("--note", "notes", multiple=True, help="A paragraph for the model card: where the encoder comes from.")

@@ -227,6 +227,30 @@ async def test_lag_and_its_start(bench: Bench) -> None:
     assert bench.all.lag() == {P: 4}
 
 
+async def test_the_backlog_is_one_topics(bench: Bench) -> None:
+    """Cases would be shed because alerts wait, or never because only one partition is counted."""
+    for partition in (P, Partition(INPUT, 1), Partition("other", 0)):
+        bench.consumer.ours.add(partition)
+        await bench.all._take(message(0, topic=partition.topic, partition=partition.partition), bench.lane)
+    assert bench.all.backlog(INPUT) == 20
+    assert bench.all.backlog("other") == 10
+    assert bench.all.backlog("not read") == 0
+    bench.settle(0)
+    assert bench.all.backlog(INPUT) == 19
+
+
+async def test_whoever_waits_for_an_assignment_is_called(bench: Bench) -> None:
+    """What was remembered of partitions would outlive them."""
+    told: list[str] = []
+    bench.all.when_assigned(lambda: told.append("first"))
+    bench.all.when_assigned(lambda: told.append("second"))
+    await bench.all._on_revoked()
+    assert told == []
+    await bench.all._on_assigned()
+    await bench.all._on_assigned()
+    assert told == ["first", "second"] * 2
+
+
 @pytest.mark.parametrize(
     ("headers", "wanted"), [(None, []), ({}, []), ({"a": b"1"}, [("a", b"1")]), ([("a", None)], [("a", None)])]
 )

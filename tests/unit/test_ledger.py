@@ -74,6 +74,20 @@ def test_going_back_keeps_what_is_unfinished_before() -> None:
     assert book.committable() == {P: 2}
 
 
+def test_an_event_is_ours_until_its_partition_goes() -> None:
+    """An answer that comes after the rebalance would be published beside the new owner's; a late one not at all."""
+    book = ledger()
+    mine, again = book.take(P, 0), book.take(P, 0)
+    assert book.holds(mine)
+    book.settle([mine])
+    assert book.holds(mine)
+    book.forget()
+    assert not book.holds(mine)
+    assert not book.holds(again)
+    assert book.holds(book.take(P, 0)), "the partition came back"
+    assert not book.holds(again)
+
+
 def test_a_partition_is_the_clients_own() -> None:
     """Offsets keyed by another type would be committed for no partition at all."""
     assert {TopicPartition("t", 0): 1}[P] == 1

@@ -7,15 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.classify import classify
-from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
-from inference.classifier import Classifier
+from agents.classify import HIGH_IMPACT, RULE, classify
+from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
+from inference.classifier import Classifier, Decision
 from inference.errors import InferenceError
-from inference.rules import ImpactOptions, Rules
+from inference.rules import SUPPRESSED, ImpactOptions, Rule, Rules
 from inference.threads import Threads
 from schemas.event import KIND_OF_DOMAIN, Domain
-from schemas.triaged import CalibrationInfo, Timing, TriagedEvent
-from tests.records import RECEIVED_AT, decision, record
+from schemas.triaged import CalibrationInfo, Label, Timing, TriagedEvent
+from tests.records import RECEIVED_AT, decision, record, triaged
 from tests.tiny_model import LABELS, SAMPLES
 
 # No rule, and nothing of high impact: the small model alone.
@@ -136,8 +136,8 @@ async def test_mixed_kinds_on_one_topic(classifier: Classifier) -> None:
     outcomes = [decision(one) for one in await classify(batch, kind="alert", classifier=classifier, rules=RULES)]
     assert [triaged.domain for triaged in outcomes] == ["tickets", "alerts", "alerts", "tickets", "alerts"]
     assert [triaged.id for triaged in outcomes] == ["0", "1", "2", "3", "4"]
-    for triaged in outcomes:
-        assert set(triaged.labels) == set(LABELS[triaged.domain])
+    for one in outcomes:
+        assert set(one.labels) == set(LABELS[one.domain])
 
 
 async def test_a_redelivered_event_is_decided_the_same(classifier: Classifier, tiny_model: Path) -> None:
@@ -215,3 +215,141 @@ async def test_a_failing_model_is_no_dead_letter() -> None:
     """The event is not to blame: dead-lettered, thousands would go with one broken model."""
     with pytest.raises(InferenceError):
         await classify([record({"text": "fine"})], kind="alert", classifier=Failing(), rules=RULES)  # type: ignore[arg-type]
+
+
+class Deciding:
+    """A classifier that says the same of every alert; its queue decides."""
+
+    domains = ("alerts",)
+    model = triaged().model
+
+    def __init__(self, *, accepted: bool = True, severity: str = "low") -> None:
+        labels = {"queue": Label(value="cloud", confidence=0.9), "severity": Label(value=severity, confidence=0.8)}
+        why = "" if accepted else "risk"
+        self.decision = Decision(labels, 0.25, 0.0, accepted, "the model says so", why, 0.01)
+
+    async def classify(self, _: Domain, events: Sequence[object]) -> list[Decision]:
+        """Say it."""
+        return [self.decision] * len(events)
+
+    def queue_axis(self, _: Domain) -> str:
+        """Which axis says where an event goes."""
+        return "queue"
+
+    def deciding(self, _: Domain) -> tuple[str, ...]:
+        """Which axes must be right."""
+        return ("queue",)
+
+    def calibration(self, *_: object) -> CalibrationInfo:
+        """The promise in force."""
+        return triaged().calibration
+
+
+SETS: dict[Domain, dict[str, tuple[str, ...]]] = {"alerts": LABELS["alerts"]}
+ON_THE_DAY = "2026-02-02"
+"""When the records of `tests.records` entered their topic."""
+
+
+async def ruled(rule: dict[str, Any] | None, impact: str = "", **opinion: Any) -> Outcome:
+    """What becomes of an alert with one rule, of which every event is a case, and a condition of high impact."""
+    written = [msgspec.convert({"name": "r", "when": "true", **rule}, Rule)] if rule else []
+    rules = Rules.of(written, ImpactOptions(alerts=impact), SETS)
+    classifier: Any = Deciding(**opinion)
+    event = {"id": "a-1", "kind": "alert", "text": "x", "source": "scanner"}
+    (outcome,) = await classify([record(event)], kind="alert", classifier=classifier, rules=rules)
+    return outcome
+
+
+def end(outcome: Outcome) -> tuple[type[Outcome], str, str, str]:
+    """How an event ended: as what, in which state, by whom, in which queue."""
+    one = decision(outcome)
+    return type(outcome), one.status, one.decided_by, one.queue
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+@pytest.mark.parametrize(
+    ("rule", "queue"),
+    [
+        ({"queue": "the scanners"}, "the scanners"),
+        ({"suppress": True, "until": ON_THE_DAY}, SUPPRESSED),
+        ({"labels": {"queue": "email"}}, "email"),
+        ({"labels": {"queue": "email", "severity": "medium"}}, "email"),
+        ({"labels": {"severity": "medium"}, "queue": "the scanners"}, "the scanners"),
+    ],
+    ids=["route", "suppress", "decide", "label all", "label and route"],
+)
+async def test_a_rule_ends_an_event(rule: dict[str, Any], queue: str, accepted: bool) -> None:
+    """What people have written down would wait for a model, or be asked of an LLM and paid for."""
+    outcome = await ruled(rule, accepted=accepted)
+    assert end(outcome) == (Triaged, "final", "rule", queue)
+    one = decision(outcome)
+    for axis, value in rule.get("labels", {}).items():
+        assert one.labels[axis] == Label(value=value, confidence=1.0)
+    assert one.reasons[0] == "the model says so"
+    assert "rule 'r'" in one.reasons[1]
+
+
+async def test_a_rule_may_ask_for_a_person() -> None:
+    """The event would go where nobody was to decide it."""
+    outcome = await ruled({"review": True, "queue": "the night shift"})
+    assert end(outcome) == (Reviewed, "needs_review", "rule", "the night shift")
+    assert isinstance(outcome, Reviewed)
+    assert (outcome.case.escalation, outcome.case.risk, outcome.case.event.id) == (RULE, 0.25, "a-1")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "ended"),
+    [(True, (Triaged, "final", "slm", "cloud")), (False, (Escalated, "provisional", "slm", "cloud"))],
+)
+async def test_a_label_on_an_axis_that_does_not_decide_ends_nothing(accepted: bool, ended: tuple[Any, ...]) -> None:
+    """A rule about severity would make the queue, which nobody is sure of, final."""
+    outcome = await ruled({"labels": {"severity": "medium"}}, accepted=accepted)
+    assert end(outcome) == ended
+    assert decision(outcome).labels["severity"] == Label(value="medium", confidence=1.0)
+    assert len(decision(outcome).reasons) == 2
+
+
+CRITICAL = 'labels.severity == "critical"'
+
+
+async def test_an_accepted_event_of_high_impact_is_held() -> None:
+    """The small model alone would end what a person must see."""
+    outcome = await ruled(None, CRITICAL, severity="critical")
+    assert end(outcome) == (Escalated, "provisional", "slm", "cloud")
+    assert isinstance(outcome, Escalated)
+    assert outcome.case.escalation == HIGH_IMPACT
+    assert outcome.case.triaged.reasons == ["the model says so", "high impact"]
+    assert end(await ruled(None, CRITICAL)) == (Triaged, "final", "slm", "cloud")
+
+
+async def test_doubt_about_an_event_of_high_impact_is_doubt() -> None:
+    """The LLM would not be asked what it may well know; it cannot end the event alone anyway."""
+    outcome = await ruled(None, CRITICAL, severity="critical", accepted=False)
+    assert isinstance(outcome, Escalated)
+    assert outcome.case.escalation == "risk"
+
+
+@pytest.mark.parametrize(
+    ("rule", "severity"),
+    [
+        ({"suppress": True, "until": ON_THE_DAY}, "critical"),
+        ({"queue": "bin"}, "critical"),
+        ({"labels": {"queue": "email", "severity": "low"}}, "critical"),
+        ({"labels": {"severity": "critical"}}, "low"),
+    ],
+    ids=["suppressed", "routed", "lowered", "raised"],
+)
+async def test_no_rule_spares_a_critical_event_a_person(rule: dict[str, Any], severity: str) -> None:
+    """One rule too broad, and an incident ends as known to be benign."""
+    outcome = await ruled(rule, CRITICAL, severity=severity)
+    assert isinstance(outcome, Reviewed)
+    one = outcome.case.triaged
+    assert (one.status, one.decided_by) == ("needs_review", "rule")
+    assert one.queue != SUPPRESSED
+    assert "high impact" in one.reasons[-1]
+
+
+@pytest.mark.parametrize(("until", "ended_by"), [(ON_THE_DAY, "rule"), ("2026-02-01", "slm")])
+async def test_a_rule_ends_on_the_events_own_day(until: str, ended_by: str) -> None:
+    """An event read again after the rule's last day would be decided otherwise than before."""
+    assert decision(await ruled({"suppress": True, "until": until})).decided_by == ended_by

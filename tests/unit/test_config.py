@@ -1,6 +1,7 @@
 """The file, the environment over it, and one sentence for everything that is wrong."""
 
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,12 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from inference.egress.policy import EgressRule
+from inference.llm.options import PriceOptions
+from inference.rules import Rule
 from schemas.formats import Mapping
 from streams.cli.config import config
-from streams.config import Settings, load
+from streams.config import Settings, as_environment, load
 from streams.errors import ConfigError
 
 SECRET = "sk-" + "very-secret"
@@ -87,6 +91,35 @@ def test_tables_and_lists_are_json() -> None:
     assert settings.mappings == [Mapping(name="v", when={"x.y": True}, fields={"id": "x.y"})]
 
 
+def test_the_llm_tier_by_environment() -> None:
+    """A container could not be given a budget, a free model's price, a rule or a policy without a file."""
+    settings = load_environment(
+        TRIAGE_LLM__TIERS='["small"]',
+        TRIAGE_LLM__ENDPOINTS__SMALL__BASE_URL="http://127.0.0.1:8080/v1",
+        TRIAGE_LLM__ENDPOINTS__SMALL__MODEL="gemma",
+        TRIAGE_LLM__ENDPOINTS__SMALL__PRICES='{"input_usd_per_million":0,"output_usd_per_million":0}',
+        TRIAGE_LLM__ENDPOINTS__SMALL__TIMEOUT_S="90",
+        TRIAGE_LLM__BUDGET__USD_PER_DAY="2.5",
+        TRIAGE_LLM__BUDGET__TENANTS='{"acme":0.5}',
+        TRIAGE_LLM__RETRIES__ATTEMPTS="1",
+        TRIAGE_EGRESS__RULES='[{"policy":"never","tenants":["acme"],"labels":{"queue":["identity"]}}]',
+        TRIAGE_EGRESS__KEEP='["ip"]',
+        TRIAGE_RETRIEVAL__SETTLED_BY='["human","llm"]',
+        TRIAGE_IMPACT__TICKETS="",
+        TRIAGE_RULES='[{"name":"r","when":"true","suppress":true,"until":"2026-12-31"}]',
+    )
+    small = settings.llm.endpoints["small"]
+    assert small.prices == PriceOptions(input_usd_per_million=0.0, output_usd_per_million=0.0)
+    assert settings.llm.patience_s == 90.0, "a tier is not cut off before its own time"
+    assert (settings.llm.budget.usd_per_day, settings.llm.budget.tenants) == (2.5, {"acme": 0.5})
+    assert settings.llm.retries.attempts == 1
+    assert settings.egress.rules == [EgressRule(policy="never", tenants=["acme"], labels={"queue": ["identity"]})]
+    assert settings.egress.keep == ["ip"]
+    assert settings.retrieval.settled_by == ["human", "llm"]
+    assert (settings.impact.tickets, bool(settings.impact.alerts)) == ("", True)
+    assert settings.rules == [Rule(name="r", when="true", suppress=True, until=date(2026, 12, 31))]
+
+
 def test_trigger_of_triage_config(toml: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """`TRIAGE_CONFIG` would be ignored, or a file in the working directory would not be found."""
     path = toml('[kafka]\ngroup_id = "named"\n')
@@ -115,6 +148,20 @@ def test_trigger_of_triage_config(toml: Any, monkeypatch: pytest.MonkeyPatch, tm
         ("[llm.endpoints.a]\nbase_url = 'ftp://a'\nmodel = 'm'\n", "base_url"),
         ("[llm.endpoints.a]\nbase_url = 'http://u:pw@a'\nmodel = 'm'\n", "api_key_env"),
         ("[egress]\ndefault = 'always'\n", r"\$\.egress\.default"),
+        ("[egress]\nkeep = ['secret']\n", "never leaves"),
+        ("[egress]\nkeep = ['name']\n", r"\$\.egress\.keep"),
+        ("[[egress.rules]]\ntenants = ['acme']\n", "policy"),
+        ("[[egress.rules]]\npolicy = 'never'\ntenant = ['acme']\n", "unknown field `tenant`"),
+        ("[[rules]]\nwhen = 'true'\n", "name"),
+        ("[[rules]]\nname = 'r'\nwhen = 'true'\nsupress = true\n", "unknown field `supress`"),
+        ("[[rules]]\nname = 'r'\nwhen = 'true'\nuntil = 'soon'\n", r"\$\.rules\[0\]\.until"),
+        ("[[rules]]\nname = 'r'\nwhen = 'true'\nuntil = 2026-12-31T00:00:00Z\n", r"\$\.rules\[0\]\.until"),
+        ("[impact]\nseverity = 'x'\n", "unknown field `severity`"),
+        ("[llm.budget]\nusd_per_day = -1\n", r"\$\.llm\.budget\.usd_per_day"),
+        ("[llm.budget]\nusd_per_day = nan\n", r"\$\.llm\.budget\.usd_per_day"),
+        ("[llm.endpoints.a]\nbase_url = 'http://a'\nmodel = 'm'\napi_key = 'k'\n", "unknown field `api_key`"),
+        ("[llm.endpoints.a]\nbase_url = 'http://a'\nmodel = 'm'\nresponse_mode = 'x'\n", "response_mode"),
+        ("[retrieval]\nsettled_by = ['slm']\n", "settled_by"),
         ("[topics]\nprefix = 'a b'\n", r"\$\.topics\.prefix"),
         ("[kafka]\nbootstrap_servers = 'host:port'\n", "HOST:PORT"),
         ("[kafka]\nbootstrap_servers = ''\n", "HOST:PORT"),
@@ -181,6 +228,38 @@ api_key_env = "LLM_KEY"
 [llm.endpoints."c d"]
 base_url = "https://c.example/v1"
 model = "del\\u007f"
+temperature = 0.5
+[llm.endpoints."c d".prices]
+input_usd_per_million = 0
+output_usd_per_million = 1e-3
+[llm.budget]
+usd_per_day = 0.5
+usd_per_tenant_per_day = 0.25
+[llm.budget.tenants]
+"a.b c" = 0.125
+[egress]
+default = "full"
+keep = ["ip", "host"]
+[[egress.rules]]
+policy = "redacted"
+tenants = ["[acme]"]
+labels = {{queue = ["cloud"]}}
+[[rules]]
+name = "the {{scanner}}"
+when = 'event.source == "nessus" && labels.severity != "critical"'
+suppress = true
+until = 2026-12-31
+[[rules]]
+name = "vips"
+when = 'event.title.matches("\\bCEO\\b")'
+domains = ["tickets"]
+labels = {{priority = "urgent"}}
+review = true
+[impact]
+alerts = 'labels.severity in ["high", "critical"]'
+tickets = ""
+[retrieval]
+runbooks = "run/books"
 [[mappings]]
 name = "v"
 when = {{"x.y" = true, z = "é", n = 1.5}}
@@ -203,6 +282,16 @@ def test_what_is_shown_can_be_loaded_again(
     again.write_text(shown, "utf-8")
     assert load(again, {}) == load(path, {})
     assert SECRET not in shown
+
+
+@pytest.mark.parametrize("text", ["", EVERYTHING], ids=["defaults", "everything"])
+def test_what_is_loaded_can_be_handed_on(toml: Any, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """The worker of the demo would run with other rules, policies or budgets than the command that started it."""
+    monkeypatch.setenv("KAFKA_PASSWORD", SECRET)
+    settings = load(toml(text), {})
+    handed = as_environment(settings)
+    assert load_environment(**handed) == settings
+    assert all(isinstance(value, str) for value in handed.values())
 
 
 def test_every_key_is_shown() -> None:

@@ -22,10 +22,11 @@ _USERS = (
     re.compile(r"\bfor (?:invalid user |user )?(?P<name>[\w.@$-]{1,64}+) from\b"),
     re.compile(r"\b(?:user|account|usuario|login)[ \t]{1,3}[\"'](?P<name>[^\"'\n\x00]{1,64})[\"']", re.IGNORECASE),
     re.compile(r"\b(?:user|account)[ \t](?P<name>(?=[\w.-]{0,40}[\d._]\w)[a-z][\w.-]{2,63}+)(?![\w(])", re.IGNORECASE),
+    re.compile(r"\bsudo(?:\[\d{1,9}\])?:[ \t]{1,4}(?P<name>[\w.-]{1,64}) : "),
     re.compile(r"\bsession (?:opened|closed) for (?:user )?(?P<name>[\w.-]{1,64})"),
     re.compile(r"(?<![\w.@/+-])(?P<name>[a-z_][\w.-]{1,63}+)@(?:\x00|\[?\d|[\w-]+(?![\w.@-]))", re.IGNORECASE),
     re.compile(r"\bnet1?(?:\.exe)?[ \t]{1,4}user[ \t]{1,4}(?P<name>[\w.$-]{1,64}+)", re.IGNORECASE),
-    re.compile(r"\bcn=(?P<name>[^,=\n\"\x00]{1,64}),", re.IGNORECASE),
+    re.compile(r"\b(?:cn|uid)=(?P<name>[^,=\n\"\x00]{1,64}),(?=[ ]?[a-z]{1,2}=)", re.IGNORECASE),
     re.compile(
         r"(?:^|[\s\"'])(?:/u(?:ser)?:|-u[ \t]{1,3}|--user(?:name)?[ =])(?P<name>[\w.@\\$-]{1,64}+)", re.IGNORECASE
     ),

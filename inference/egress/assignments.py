@@ -40,6 +40,7 @@ _FLAG = re.compile(
     r"(?:[ \t]{1,4}|=|:)",
     re.IGNORECASE,
 )
+_ALONE = re.compile(r"[ \t]*+(?:$|[\n,;|]|[\w.-]{1,40}[ ]?[=:])")
 _MIN_QUERY_CHARS = 12
 _CLOSING = ")]};,\\"
 _ODD = re.compile(r"\d|[^\W_][._$\\@!#%&+*/-]+[^\W_]|[a-z][A-Z]|[!#$%&@*]\w")
@@ -55,7 +56,11 @@ def find_assignments(text: str) -> Iterator[Found]:
     for match in _FLAG.finditer(text):
         yield from _secret(text, match.end())
     for match in _SAID.finditer(text):
-        if is_secret(match["value"]) and (match["quote"] or _ODD.search(match["value"])):
+        if (
+            is_secret(match["value"])
+            and match["value"][0] not in "/~"
+            and (match["quote"] or _ODD.search(match["value"]))
+        ):
             yield _found(match, "value")
     for match in _CODE.finditer(text):
         yield _found(match, "value")
@@ -73,8 +78,15 @@ def _fields(pattern: re.Pattern[str], text: str) -> Iterator[Found]:
             # What a secret's value holds is the secret's, whatever else it looks like; it also keeps this linear.
             for found in _secret(text, match.end()):
                 done = found.end
-                if " " not in match["key"] or _ODD.search(text[found.start : found.end]):
+                if _is_meant(match["key"], text[found.start : found.end]):
                     yield found
+
+
+def _is_meant(key: str, value: str) -> bool:
+    """Two words before a colon may be a sentence's, and a shell's PWD is where it works."""
+    if key == "PWD" and value[0] in "/~":
+        return False
+    return " " not in key or bool(_ODD.search(value))
 
 
 def _secret(text: str, start: int) -> Iterator[Found]:
@@ -87,10 +99,10 @@ def _names(field: re.Match[str], kind: Kind) -> Iterator[Found]:
     value = _NAME.match(field.string, field.end())
     if not value:
         return
-    bare = value.lastindex == len(value.groups())
+    spoken = value.lastindex == len(value.groups()) and field["op"] == ":"
     found = _found(value, value.lastindex or 0)
     name = field.string[found.start : found.end]
-    if not bare or field["op"] != ":" or _ODD.search(name) or "name" in field["key"].lower():
+    if not spoken or _ODD.search(name) or "name" in field["key"].lower() or _ALONE.match(field.string, found.end):
         yield from within(kind, name, found.start)
 
 

@@ -29,7 +29,8 @@ _PEM = re.compile(
 )
 _HEADERS = (
     re.compile(
-        r"\b(?:bearer|negotiate|ntlm)[ \t]{1,4}(?P<secret>(?=[A-Za-z._~+/-]{0,80}\d)[\w.~+/-]{8,}+=*)", re.IGNORECASE
+        r"\b(?:bearer|negotiate|ntlm)[ \t]{1,4}(?P<secret>(?=[A-Za-z._~+/-]{0,80}\d|[\w.~+/-]{20})[\w.~+/-]{8,}+=*)",
+        re.IGNORECASE,
     ),
     re.compile(r"\bbasic[ \t]{1,4}(?P<secret>(?=[A-Za-z+/]{0,80}[\d=])[A-Za-z0-9+/]{6,}+=*)", re.IGNORECASE),
     re.compile(
@@ -39,13 +40,13 @@ _HEADERS = (
         re.IGNORECASE,
     ),
     re.compile(
-        r"\b(?:set-)?cookie2?\\{0,3}[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\{0,3}[\"']?(?P<secret>[^\"'\n\x00]++)",
+        r"\b(?:set-)?cookie2?\\{0,3}[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\{0,3}[\"']?(?P<secret>[^\s\"'\x00][^\"'\n\x00]*+)",
         re.IGNORECASE,
     ),
 )
 _URLS = (
     re.compile(r"://(?:(?P<user>[^\s/@:\"'<>\x00]{0,256}):)(?P<secret>[^\s/\"'<>\x00]{1,256})@"),
-    re.compile(r"://(?P<secret>[^\s/@:\"'<>\x00]{16,512}+)@"),
+    re.compile(r"://(?P<secret>[^\s/@:;=?&\"'<>\x00]{16,512}+)@"),
     re.compile(r"(?<![\w/])[\w.-]{1,64}/(?P<user>[\w.$-]{1,64}+):(?P<secret>[^\s@\"'\x00]{1,128}+)@"),
 )
 _WORD = (
@@ -62,7 +63,7 @@ _COMMANDS = (
     ),
     re.compile(rf"\bconvertto-securestring[ \t]{{1,4}}(?:-string[ \t]{{1,4}})?{_WORD}", re.IGNORECASE),
     re.compile(
-        r"\becho[ \t]{1,4}[\"']?(?P<secret>[^\"'|\n\x00]{1,100})[\"']?[ \t]{0,4}\|[ \t]{0,4}(?:sudo|passwd|chpasswd)\b"
+        r"\becho[ \t]{1,4}[\"']?(?P<secret>[^\"'|\n\x00]{1,100}?)[\"']?[ \t]{0,4}\|[ \t]{0,4}(?:sudo|passwd|chpasswd)\b"
     ),
     re.compile(
         r"(?<!\S)(?:-u|--user|--proxy-user)[ \t=]{0,3}[\"']?(?P<user>[^\s:\"'\x00]{1,128}+):(?P<secret>[^\s\"'\x00]++)"

@@ -33,7 +33,7 @@ class Detection:
         self._keep = keep
         self._known = known
         self._seen: dict[str, list[Found]] = {}
-        self._before: tuple[Finder, ...] = (find_credentials, find_assignments, find_emails)
+        self._before: tuple[Finder, ...] = (_find_secrets, find_emails)
         # A secret may have any shape, so it goes first; an announced number before what only looks like one.
         self._after: tuple[Finder, ...] = (
             find_harmless, find_macs, find_ips, find_ibans, find_announced, find_cards, find_ssns, find_accounts,
@@ -74,6 +74,12 @@ class Detection:
             yield Found(start, end, found.kind)
 
 
+def _find_secrets(text: str) -> Iterator[Found]:
+    """Together: a password may hold what ends a URL's, and a URL's what ends a field's."""
+    yield from find_credentials(text)
+    yield from find_assignments(text)
+
+
 def mask(text: str, found: Sequence[Found]) -> str:
     """The text with what was found as NULs."""
     pieces, done = [], 0
@@ -84,12 +90,13 @@ def mask(text: str, found: Sequence[Found]) -> str:
 
 
 def apart(found: Iterable[Found]) -> list[Found]:
-    """In order, overlapping ones as one of the first one's kind, so that no end of any stays behind."""
+    """In order, overlapping ones as one, so that no end of any stays behind: a secret if one is, else as the first."""
     result: list[Found] = []
     for one in sorted(found, key=lambda each: (each.start, -each.end)):
         if result and one.start < result[-1].end:
             last = result[-1]
-            result[-1] = Found(last.start, max(last.end, one.end), last.kind or one.kind)
+            kind = "secret" if "secret" in {last.kind, one.kind} else last.kind or one.kind
+            result[-1] = Found(last.start, max(last.end, one.end), kind)
         else:
             result.append(one)
     return result

@@ -41,7 +41,19 @@ _BY = {
     "reported",
     "run",
 }
-_HOST_NOUNS = {"host", "computer", "workstation", "machine", "hostname", "fqdn", "dvchost", "shost", "dhost", "dns"}
+_HOST_NOUNS = {
+    "host",
+    "hosts",
+    "computer",
+    "workstation",
+    "machine",
+    "hostname",
+    "fqdn",
+    "dvchost",
+    "shost",
+    "dhost",
+    "dns",
+}
 _HOST_ENDINGS = ("hostname", "computername", "machinename", "workstationname", "devicename", "servername", "fqdn")
 _HOST_NAMED = {"device", "server", "asset", "endpoint", "node", "client", "instance", "vm", "agent"}
 _PHONES = ("phone", "phonenumber", "mobile", "msisdn", "telephone", "tel", "fax", "cellphone", "whatsapp", "telefono")

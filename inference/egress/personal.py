@@ -29,10 +29,11 @@ _ANNOUNCED = re.compile(
     r"|(?P<phone>(?:tele|mobile|cell)?[ _-]?phone(?:[ _-]?(?:number|no))?|msisdn|tel|telefone?|fax"
     r"|mobile|mobil|whatsapp"
     r"|call(?: me)?(?: at| on)?|handy))"
-    r"[\"'.]{0,2}[ \t]{0,3}(?:is|was|no|number|nr|n°)?[ \t\"'.:=#+(]{0,5}(?P<value>\d(?:[ ()./-]{0,2}\d){5,24})",
+    r"[\"'.]{0,2}[ \t]{0,3}(?:is|was|no|number|nr|n°)?[ \t\"'.:=#]{0,5}(?P<value>\+?\(?\+?\d(?:[ ()./-]{0,2}\d){5,24})",
     re.IGNORECASE,
 )
-_PHONE_RUN = re.compile(r"(?<!\w)(?<!\d[.,])(?:\+[ (]{0,2}|\(\+?)?\d(?:[ ()./-]{0,3}\d){6,}+(?!\w)")
+_PHONE_RUN = re.compile(r"(?<!\w)(?<!\d[.,])\d(?:[ ()./-]{0,3}\d){6,}+(?!\w)")
+_LEAD = re.compile(r"(?:\+[ (]{0,2}|\()$")
 _BRANDS = {13: "4", 14: "3", 15: "312", 16: "234568", 12: "56", 17: "56", 18: "56", 19: "456"}
 _MIN_PHONE, _MIN_NATIONAL, _MAX_BARE, _MAX_PHONE, _MAX_CARD = 7, 9, 11, 16, 19
 _TRUNK_OPTIONAL = {"BR"}
@@ -91,28 +92,30 @@ class PhoneFinder:
 
     def __call__(self, text: str) -> Iterator[Found]:
         """Numbers of any country with its code, and of the regions as they are dialled there."""
+        done = 0
         for match in _PHONE_RUN.finditer(text):
             if len(match[0]) > _MAX_RUN_CHARS:
                 continue  # taken for cards already
-            done = match.start()
             for start, end in _windows(match, _MAX_PHONE):
-                # The sign and the bracket before the first group are part of the number.
-                lead = match.start() if not text[match.start() : start].strip("+( ") else start
-                if start >= done and self._is_phone(text[start:end], international="+" in text[lead:start]):
+                # A sign and a bracket before the first group are part of the number.
+                led = _LEAD.search(text, max(done, start - 3), start)
+                lead = led.start() if led else start
+                if start >= done and self._is_phone(text[lead:end]):
                     done = end
                     yield Found(lead, end, "phone")
 
-    def _is_phone(self, raw: str, *, international: bool) -> bool:
-        key = f"{'+' * international}{raw}"
-        if key not in self._known:
-            # Asking costs a fraction of a millisecond: a hostile text must not ask a hundred thousand times.
-            self._known[key] = len(self._known) >= _MAX_TRIED or self._ask(raw, international=international)
-        return self._known[key]
-
-    def _ask(self, raw: str, *, international: bool) -> bool:
+    def _is_phone(self, raw: str) -> bool:
         digits = _digits(raw)
-        if international or digits.startswith("00"):
-            return len(digits) >= _MIN_PHONE and _is_possible(f"+{digits.lstrip('0')}")
+        if len(digits) < _MIN_PHONE:
+            return False
+        if raw not in self._known:
+            # Asking costs a fraction of a millisecond: a hostile text must not ask a hundred thousand times.
+            self._known[raw] = len(self._known) >= _MAX_TRIED or self._ask(raw, digits)
+        return self._known[raw]
+
+    def _ask(self, raw: str, digits: str) -> bool:
+        if (raw[0] == "+" or digits.startswith("00")) and _is_possible(f"+{digits.lstrip('0')}"):
+            return True
         bare = raw.isdecimal()
         if len(digits) < _MIN_NATIONAL or (bare and _INSTANT.fullmatch(digits)):
             return False

@@ -134,6 +134,3 @@ def _check_keep(keep: Collection[Kind]) -> None:
     guarded = sorted(GUARDED.intersection(keep))
     if guarded:
         raise msgspec.ValidationError(f"keep names {guarded[0]!r}, which never leaves; take it out")
-
-
-__all__ = ["NEVER", "EgressOptions", "EgressRule", "Policy", "PolicyName", "Verdict"]

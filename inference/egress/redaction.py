@@ -162,7 +162,6 @@ def _by_field(kind: Kind, text: str, found: Sequence[Found]) -> Iterator[Found]:
     if kind in {"user", "host"}:
         if not any(one.kind in {"email", "ip"} and one.end - one.start == len(text) for one in found):
             yield from within(kind, text, 0)
-        yield from ()
     elif kind == "secret":
         if is_secret(text):
             yield Found(0, len(text), kind)

@@ -22,6 +22,7 @@ _NOBODY = {
     "domain users", "enterprise admins", "local service", "network service",
 }  # fmt: skip
 _NO_SECRET = {
+    "token", "digest", "negotiate", "ntlm", "apikey",
     "true", "false", "null", "none", "nil", "yes", "no", "undefined", "empty", "unknown", "n/a", "na", "required",
     "expired", "expires", "expiry", "reset", "forgot", "forgotten", "changed", "change", "incorrect", "invalid",
     "wrong", "failed", "failure", "not", "is", "was", "are", "the", "a", "an", "i", "it", "my", "me", "for", "and",

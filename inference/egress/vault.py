@@ -4,11 +4,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from inference.egress.kinds import GUARDED, Found, Kind
+from inference.egress.kinds import GUARDED, KINDS, Found, Kind
 from inference.egress.normalization import PLACEHOLDER, fold
 
 MAX_VALUES = 2_000
-MIN_SPREAD_CHARS = {"secret": 4, "user": 3, "host": 3}
+# A shorter one is replaced where it was recognised, and means something else in other places.
+MIN_SPREAD_CHARS: dict[Kind, int] = dict.fromkeys(KINDS, 5) | {"secret": 4, "user": 3, "host": 3}
 _MIN_INSIDE_CHARS = 8
 _AT = re.compile(r"%(?:25)?40|=40|\s*[\[({<]\s*(?:at|@)\s*[\])}>]\s*|\s+at\s+")
 _DOT = re.compile(r"%(?:25)?2e|\s*[\[({<]\s*(?:dot|\.)\s*[\])}>]\s*|\s+dot\s+")
@@ -36,7 +37,7 @@ class Vault:
     def learn(self, kind: Kind, value: str) -> None:
         """From now on `value` is known wherever it occurs, unless it is too short to mean it everywhere."""
         for spelling in {_canonical(kind, value), fold(value)}:
-            if len(spelling) >= MIN_SPREAD_CHARS.get(kind, 5) and spelling not in self._spread:
+            if len(spelling) >= MIN_SPREAD_CHARS[kind] and spelling not in self._spread:
                 self._spread[spelling] = kind
                 self._longest_first = None
         if len(self._spread) > 2 * MAX_VALUES:

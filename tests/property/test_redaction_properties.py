@@ -5,11 +5,11 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from inference.egress.kinds import GUARDED
-from inference.egress.normalization import disarm, normalise
+from inference.egress.normalization import PLACEHOLDER, disarm, normalise
 from inference.egress.redaction import Redaction, RedactionFailed
 from schemas.event import Event
 from tests.planted import arrived, card, email, iban, ip, jwt, mac, phone, ssn, token
@@ -38,8 +38,9 @@ def test_what_was_replaced_comes_back(pairs: list[tuple[str, str]], tail: str) -
     text = "".join(f"{before} {value} " for before, value in pairs) + tail
     redaction = Redaction()
     out = redaction.text(text)
-    if GUARDED.isdisjoint(redaction.counts):
-        assert redaction.restore(out).casefold() == disarm(normalise(text)).casefold()
+    # A value written in two ways comes back the way it was written first.
+    assume(GUARDED.isdisjoint(redaction.counts) and len(PLACEHOLDER.findall(out)) == sum(redaction.counts.values()))
+    assert redaction.restore(out) == disarm(normalise(text))
 
 
 @given(st.lists(st.tuples(words, values), min_size=1, max_size=6))

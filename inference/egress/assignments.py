@@ -58,7 +58,7 @@ def find_assignments(text: str) -> Iterator[Found]:
     for match in _SAID.finditer(text):
         if (
             is_secret(match["value"])
-            and match["value"][0] not in "/~"
+            and match["value"][0] not in "/~(["
             and (match["quote"] or _ODD.search(match["value"]))
         ):
             yield _found(match, "value")

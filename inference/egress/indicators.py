@@ -10,10 +10,10 @@ _AT = r"(?:@|%(?:25)?40|=40|[ \t]{0,3}[\[({<][ \t]{0,2}(?:at|@)[ \t]{0,2}[\])}>]
 _DOT = r"(?:\.|%(?:25)?2e|[ \t]{0,3}[\[({<][ \t]{0,2}(?:dot|\.|punkt|punto|ponto)[ \t]{0,2}[\])}>][ \t]{0,3})"
 _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 _ATOM = r"(?:[\w.+~!#$*^-]|%(?!(?:25)?40)|(?<=\w)'(?=\w))"
-_LOCAL = rf"(?:(?<![\w.+%~!#$*^-]){_ATOM}++|\"[^\"\n\x00]{{1,64}}\")"
+_LOCAL = rf"(?:(?<![\w.+%~!#$*^-]){_ATOM}++|\"[\w .+'-]{{1,64}}\")"
 _TOP = r"[^\W\d_](?:[\w-]{0,61}[^\W_])?"
 _EMAIL = re.compile(rf"{_LOCAL}\n?{_AT}\n?{_LABEL}(?:{_DOT}\n?{_LABEL}){{0,8}}{_DOT}\n?{_TOP}", re.IGNORECASE)
-_SAID_DOT = r"[ \t]{1,3}(?:dot|punkt|punto|ponto|point)[ \t]{1,3}"
+_SAID_DOT = r"[ \t]{1,3}(?:dot|punkt|punto|ponto)[ \t]{1,3}"
 _SPOKEN = re.compile(
     rf"(?<![\w.+-])[\w.+-]++(?:{_SAID_DOT}[\w+-]+){{0,2}}[ \t]{{1,3}}(?:at|arroba|chiocciola)[ \t]{{1,3}}"
     rf"{_LABEL}(?:(?:\.|{_SAID_DOT}){_LABEL}){{0,4}}{_SAID_DOT}[a-z]{{2,8}}\b",

@@ -94,9 +94,8 @@ class Redaction:
         with _failing_closed():
             raw, unescaped = normalise(outgoing), normalise(_ESCAPE.sub(_unescaped, outgoing))
             # What looks like a value may be an escape: detectors see it resolved, known values are sought in both.
-            left = [unescaped[one.start : one.end] for one in self._detection.find(unescaped) if one.kind]
-            left += [raw[one.start : one.end] for one in self._vault.known(PLACEHOLDER.sub("\x00", raw))]
-            if any(not self._is_excused(value) for value in left):
+            found = any(not self._is_excused(one, unescaped) for one in self._detection.find(unescaped))
+            if found or any(any(self._vault.known(PLACEHOLDER.sub("\x00", view))) for view in (raw, unescaped)):
                 raise RedactionFailed("something that may not leave was still in the outgoing text; nothing was sent")
 
     def _visit(self, event: Event, visit: Callable[[tuple[str, ...], str], str]) -> Event:
@@ -152,9 +151,12 @@ class Redaction:
             return found
         return apart([*_by_field(kind, text, found), *found])
 
-    def _is_excused(self, value: str) -> bool:
+    def _is_excused(self, found: Found, text: str) -> bool:
         """Whether it is the beginning of something long that was let out as harmless, and cut off since."""
-        return len(value) >= _MIN_EXCUSED_CHARS and any(value in text for text in self._released)
+        value = text[found.start : found.end]
+        return (
+            found.kind == "secret" and len(value) >= _MIN_EXCUSED_CHARS and any(value in one for one in self._released)
+        )
 
 
 def _by_field(kind: Kind, text: str, found: Sequence[Found]) -> Iterator[Found]:

@@ -16,7 +16,7 @@ _NOBODY = {
     "client", "support", "info", "noreply", "no-reply", "sales", "security", "helpdesk", "localsystem",
     "networkservice", "localservice", "authority", "builtin", "iusr", "nt-authority", "defaultaccount",
     "wdagutilityaccount", "git", "postgres", "mysql", "nginx", "www-data", "ubuntu", "ec2-user", "ansible",
-    "krbtgt", "people", "person", "employee", "customer", "owner", "account", "www", "mail", "api", "docs", "img",
+    "bucket", "s3", "themselves", "krbtgt", "people", "person", "employee", "customer", "owner", "account", "www", "mail", "api", "docs", "img",
     "shop", "intranet", "community", "static", "cdn", "portal", "login", "auth", "web", "app", "blog", "help",
     "forum", "status", "dev", "prod", "staging", "vpn", "smtp", "imap", "ftp", "dns", "proxy", "domain admins",
     "domain users", "enterprise admins", "local service", "network service",
@@ -34,11 +34,12 @@ _NO_SECRET = {
 }  # fmt: skip
 # A mask, a placeholder, a variable of a shell or of a template: where the secret would be, not the secret.
 _VARIABLE = re.compile(
-    r"[*•x.\-_#?]+|<[^>]*>?|\$[({]?\w+[)}]?|%\w+%?|\{\{?.*|\[[A-Z]*(?:_\d*)?[\]…]?.*|[^\w]+", re.DOTALL
+    r"[*•x.\-_#?]+|<[A-Za-z _-]+>|\$(?:[A-Z_][A-Z0-9_]*|\{\w+\}|\(\w+\))|%[A-Z_]+%|\{\{[^{}]*\}\}"
+    r"|\[(?:[A-Z]*(?:_\d*)?\]?…?|[A-Za-z ]+\])|\W+"
 )
 _NAME = re.compile(r"[^\W_][\w.$' +@-]*|_[\w.$-]+")
 _OPAQUE = re.compile(
-    r"[\d.\-]+|0x[0-9a-f]+|[0-9a-f]{32,128}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
+    r"[x*]+|[\d.\-]+|0x[0-9a-f]+|[0-9a-f]{32,128}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 )
 _SPLIT = re.compile(r"[,;|]\s*")
 _MAX_WORDS = 4
@@ -46,8 +47,6 @@ _MAX_WORDS = 4
 
 def is_secret(value: str) -> bool:
     """Whether what stands where a secret belongs could be one: not a word of prose, a flag or a variable."""
-    if value[:1] in "([{":
-        return False
     bare = value.strip().strip(".,!").casefold()
     return len(bare) >= MIN_SECRET_CHARS and bare not in _NO_SECRET and not _VARIABLE.fullmatch(value.strip())
 

@@ -176,6 +176,12 @@ PEM = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\n---
         ("Passwort ist geh3im", "geh3im"),
         ("meu PIN é 4821", "4821"),
         ("the cvv 123", "123"),
+        ("password=$ecret1", "$ecret1"),
+        ('"password":"<ab1"', "<ab1"),
+        ("password=(ab1!)", "(ab1"),
+        ("password={ab1", "{ab1"),
+        ("pwd=[ab1", "[ab1"),
+        ("pwd=%ab1%", "%ab1"),
         ("DB_PASSWORD='two words'", "two words"),
         ('{"api_key":"short1"}', "short1"),
         ('{\\"password\\":\\"x1y2\\"}', "x1y2"),
@@ -225,6 +231,7 @@ def test_secrets(text: str, secret: str) -> None:
         "user root, user=admin, Accepted password for root from console",
         "build ALL=(ALL) NOPASSWD: ALL; $PASSWORD=%PASS% password=<hidden> password=***** pwd={{pw}}",
         "NtAllocateVirtualMemory2 AmazonEC2RoleforSSM projects/-/serviceAccounts",
+        "sg-0aebfa21f302bded9 in vpc-0f59e8f1222b0de6a; 'contains':'@aol.co.uk'; at this point the bank",
         "next_page_token: none, prompt_tokens: 512, max_tokens=1000",
     ],
 )
@@ -426,6 +433,15 @@ def test_verify_lets_a_long_harmless_value_be_cut() -> None:
     redaction = Redaction()
     out = redaction.event(Event(id="e", kind="alert", event={"sha256": (HEX_64[:-1] + "a").replace("0f0f", "a17c")}))
     redaction.verify(orjson.dumps(out.event).decode()[:60])
+
+
+def test_verify_refuses_what_was_learned_too_late() -> None:
+    """A name that a quoted event has taught would stand in the event that was redacted before."""
+    redaction = Redaction()
+    out = redaction.event(Event(id="e", kind="alert", text="hannelore-von-qbertson again"))
+    redaction.event(Event(id="q", kind="alert", event={"user": "hannelore-von-qbertson"}))
+    with pytest.raises(RedactionFailed):
+        redaction.verify(str(out.text))
 
 
 def test_any_error_keeps_the_event_inside(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The agent of the rules and the small model: raw records in, an outcome for each, in order."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from msgspec.structs import replace
 
 from agents.clock import timing
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
+from agents.revision import successor
 from inference.classifier import Classifier, Decision
 from inference.rules import Rules, Ruling
 from schemas.errors import InvalidEvent
@@ -18,7 +20,7 @@ from schemas.triaged import Case, TriagedEvent
 log = logging.getLogger(__name__)
 
 HIGH_IMPACT = "high_impact"
-"""Why an event that the small model accepted goes on all the same, as the metric label of its escalation."""
+HIGH_IMPACT_REASON = "high impact"
 RULE = "rule"
 
 
@@ -42,7 +44,10 @@ async def classify(
     Raises:
         InferenceError: the model itself failed; nothing of the batch is decided.
     """
-    events = [_read(incoming, kind, mappings, classifier.domains) for incoming in batch]
+    events = []
+    for incoming in batch:
+        events.append(_read(incoming, kind, mappings, classifier.domains))
+        await asyncio.sleep(0)  # a document of a megabyte takes a while: heartbeats go between two of them
     outcomes: list[Outcome | None] = [event if isinstance(event, DeadLettered) else None for event in events]
     for domain in classifier.domains:
         rows = [i for i, event in enumerate(events) if isinstance(event, Event) and event.domain == domain]
@@ -51,6 +56,7 @@ async def classify(
             event = events[row]
             if isinstance(event, Event):
                 outcomes[row] = _outcome(event, batch[row], decision, classifier, rules)
+                await asyncio.sleep(0)
     return [outcome for outcome in outcomes if outcome is not None]
 
 
@@ -103,9 +109,20 @@ def _outcome(event: Event, incoming: Incoming, decision: Decision, classifier: C
     if triaged.status == "provisional":
         return Escalated(Case(event=event, triaged=triaged, risk=decision.risk, escalation=decision.escalation))
     if triaged.decided_by == "slm" and rules.high_impact(event, triaged.labels, now=now):
-        held = replace(triaged, status="provisional", reasons=[*triaged.reasons, "high impact"])
-        return Escalated(Case(event=event, triaged=held, risk=decision.risk, escalation=HIGH_IMPACT))
+        return _held(event, triaged, incoming, decision.risk)
     return Triaged(triaged)
+
+
+def _held(event: Event, accepted: TriagedEvent, incoming: Incoming, risk: float) -> Reviewed:
+    """An accepted event of high impact: no LLM has anything to add, and nobody waits in its queue to see it."""
+    first = replace(accepted, status="provisional", reasons=[*accepted.reasons, HIGH_IMPACT_REASON])
+    second = replace(
+        successor(first, incoming),
+        status="needs_review",
+        decided_by="rule",
+        reasons=[*first.reasons, "a person decides"],
+    )
+    return Reviewed(Case(event=event, triaged=second, risk=risk, escalation=HIGH_IMPACT), provisional=first)
 
 
 def _ruled(triaged: TriagedEvent, ruling: Ruling, deciding: Sequence[str]) -> TriagedEvent:

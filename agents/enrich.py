@@ -6,7 +6,6 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from agents.classify import HIGH_IMPACT
 from agents.outcomes import DeadLettered, Incoming, Outcome, Reviewed, Triaged
 from agents.revision import successor
 from inference.llm.consultant import Consultant, Opinion, unasked
@@ -54,8 +53,6 @@ async def _end(incoming: Incoming, consultant: Consultant | None, memory: Memory
 
 
 async def _opinion(case: Case, consultant: Consultant | None) -> Opinion:
-    if case.escalation == HIGH_IMPACT:
-        return unasked(case, "high_impact", "high impact")
     if consultant is None:
         return unasked(case, "llm_off", "no LLM is configured")
     return await consultant.consult(case)

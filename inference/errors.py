@@ -3,7 +3,8 @@
 InferenceError
 ├── ModelError        the model directory is missing, damaged or of another kind
 ├── InvalidTokens     ids that would crash the C++ engine; refused before they reach it
-└── EngineClosed      the engine was closed while a caller was waiting
+├── EngineClosed      the engine was closed while a caller was waiting
+└── RedactionFailed   an event could not be redacted and must not leave (`egress/redaction.py`)
 """
 
 

@@ -229,16 +229,30 @@ def _value(text: str) -> Any:
 
 
 def _check(settings: Settings) -> None:
-    for tier in settings.llm.tiers:
-        if tier not in settings.llm.endpoints:
-            raise ConfigError(f"llm.tiers names {tier!r}; describe it under [llm.endpoints.{tier}] or leave it out")
-    for name, endpoint in settings.llm.endpoints.items():
-        if "@" in urlsplit(endpoint.base_url).netloc:
-            raise ConfigError(f"llm.endpoints.{name}.base_url holds a password; name its variable in api_key_env")
+    _check_llm(settings.llm)
     _check_kafka(settings.kafka)
     for domain in DOMAINS:
         if len(set(settings.domain(domain).deciding)) != len(settings.domain(domain).deciding):
             raise ConfigError(f"domains.{domain}.deciding names an axis twice; list each once")
+
+
+def _check_llm(llm: LlmOptions) -> None:
+    for tier in llm.tiers:
+        if tier not in llm.endpoints:
+            raise ConfigError(f"llm.tiers names {tier!r}; describe it under [llm.endpoints.{tier}] or leave it out")
+    if len(set(llm.tiers)) < len(llm.tiers):
+        raise ConfigError("llm.tiers names an endpoint twice; list each once")
+    for name, endpoint in llm.endpoints.items():
+        where = f"llm.endpoints.{name}.base_url"
+        try:
+            url = urlsplit(endpoint.base_url)
+        except ValueError:
+            raise ConfigError(f"{where} is no URL; write it as https://HOST/v1") from None
+        if not url.hostname:
+            raise ConfigError(f"{where} names no host; write it as https://HOST/v1")
+        # Shown by `config show`, in logs and by the doctor: no place for a key.
+        if "@" in url.netloc or url.query or url.fragment:
+            raise ConfigError(f"{where} holds more than an address; a key's variable goes into api_key_env")
 
 
 def _check_kafka(kafka: KafkaSection) -> None:

@@ -108,6 +108,7 @@ class Enrichment:
             briefer,
             policy,
             deciding={domain: settings.domain(domain).deciding for domain in classifier.domains},
+            limits=settings.llm.limits,
             high_impact=lambda event, labels: rules.high_impact(event, labels, now=datetime.now(UTC)),
             shedding=Shedding(settings.llm.max_backlog),
             backlog=backlog,

@@ -16,10 +16,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from agents.outcomes import DeadLettered, Incoming, Outcome
+from agents.outcomes import DeadLettered, Incoming, Outcome, Triaged, decisions
 from streams.audit import AuditTrail
 from streams.config import PipelineSection
 from streams.delivery import Delivery, Receipt, RecordTooLarge
+from streams.errors import StreamError
 from streams.ledger import Ledger, Ticket
 from streams.metrics import Metrics
 from streams.outputs import VALUE_BYTES_HEADER, Record, dead_letter, records
@@ -173,7 +174,7 @@ class Lane:
             else:
                 await self._replace(one.held, refusal)
         # Afterwards, so that the trail holds what was published; an event not yet on it is read and delivered again.
-        decided = [(one.outcome, one.held.incoming) for one in delivered]
+        decided = [(Triaged(each), one.held.incoming) for one in delivered for each in decisions(one.outcome)]
         await self._delivery.confirm(await self._audit.append(decided, self._delivery))
         for one in delivered:
             self._metrics.count(one.outcome, one.held.incoming)
@@ -203,6 +204,8 @@ class Lane:
         incoming = [held.incoming for held in batch]
         try:
             outcomes = await self._process(incoming)
+        except StreamError:  # the broker's fault, no event's
+            raise
         except Exception as error:
             if len(batch) == 1:
                 return self._blame([error])
@@ -220,6 +223,8 @@ class Lane:
         for incoming in batch:
             try:
                 outcomes += await self._process([incoming])
+            except StreamError:
+                raise
             except Exception as error:  # noqa: BLE001 - becomes that event's dead letter
                 errors.append(error)
                 outcomes.append(self._fault(error))

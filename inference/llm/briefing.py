@@ -1,9 +1,11 @@
 """From a case to a question: what the egress policy lets out of it, and what is quoted beside it."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from inference.egress.normalization import PLACEHOLDER
 from inference.egress.policy import Policy, Verdict
 from inference.egress.redaction import Redaction
 from inference.llm.legible import legible
@@ -13,6 +15,8 @@ from inference.retrieval.precedents import Precedent, render
 from inference.retrieval.runbooks import Passage
 from schemas.event import Domain
 from schemas.triaged import Case
+
+LINK = re.compile(r"(?:[a-z][a-z0-9+.-]*:/|www\.)\S*", re.IGNORECASE)
 
 LabelSets = Mapping[Domain, Mapping[str, Sequence[str]]]
 
@@ -29,8 +33,20 @@ class Briefing:
     quoted: Sequence[str]
 
     def restored(self, text: str) -> str:
-        """An answer's text with the values that were replaced, but for secrets."""
-        return self.redaction.restore(text) if self.redaction else text
+        """An answer's text with the values that were replaced in the event itself, but for secrets.
+
+        Another event's, which was quoted, stay out, and so does everything within a link: the text came from a
+        stranger, who could have a reader's click carry it away.
+        """
+        if self.redaction is None:
+            return text
+        links = [link.span() for link in LINK.finditer(text)]
+        return PLACEHOLDER.sub(lambda found: self._restored(found, links), text)
+
+    def _restored(self, placeholder: re.Match[str], links: Sequence[tuple[int, int]]) -> str:
+        linked = any(start <= placeholder.start() < end for start, end in links)
+        own = self.redaction is not None and placeholder[0] in self.question.event
+        return self.redaction.restore(placeholder[0]) if self.redaction and own and not linked else placeholder[0]
 
 
 class Briefer:

@@ -83,22 +83,21 @@ class Cascade:
     ) -> Consultation:
         if left_s <= 0:
             return Consultation("timeout", tier=tier.name, explanation="the event's time was up")
-        # A token is at least a byte: the dearest these messages can be.
+        # A token is at least a byte: the dearest a call can be.
         worst = Usage(sum(len(message["content"].encode()) for message in messages), tier.max_answer_tokens)
-        reservation = self.budget.reserve(tenant, tier.price.cost_usd(worst))
+        worst_usd = tier.price.cost_usd(worst)
+        reservation = self.budget.reserve(tenant, worst_usd * tier.guard.attempts)
         if reservation is None:
             return Consultation("over_budget", tier=tier.name, explanation="the day's budget for the LLM is spent")
-        billed = worst
+        spent_usd = worst_usd  # what a cancelled call may have cost
         try:
             completion = await tier.guard.complete(messages, schema, deadline_s=left_s)
-            billed = completion.usage
+            spent_usd = tier.price.cost_usd(completion.usage) + worst_usd * completion.cut_off
         except LlmFailure as failure:
-            # A call that is cut off may be billed all the same; nobody will say.
-            cut_off = failure.status == "timeout" and failure.calls and failure.usage == Usage()
-            billed = worst if cut_off else failure.usage
+            spent_usd = tier.price.cost_usd(failure.usage) + worst_usd * failure.cut_off
             return _ended(tier, failure)
         finally:
-            self.budget.settle(reservation, tier.price.cost_usd(billed))
+            self.budget.settle(reservation, spent_usd)
         return _read(tier, completion, question)
 
 

@@ -5,7 +5,7 @@ Whoever writes the event writes to the LLM as well, so its answer is a stranger'
 ========== =========== ============================= ============================= ==============
 axis       LLM says    small model abstained         small model was confident     event
 ========== =========== ============================= ============================= ==============
-any        the same    kept                          kept
+any        the same    kept (closing: to a person)   kept
 severity,  higher      the LLM's                     the LLM's                     (1)
 priority   lower       the small model's             the small model's             (1) (2)
 any        closing     the small model's             the small model's             to a person
@@ -19,15 +19,9 @@ any        undecidable the small model's             the small model's          
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from inference.llm.options import LimitOptions
 from inference.llm.question import Answer
 from schemas.triaged import Alternative, Label
-
-CLOSING = "out_of_scope"
-ORDERED: Mapping[str, Sequence[str]] = {
-    "severity": ("informational", "low", "medium", "high", "critical"),
-    "priority": ("low", "normal", "high", "urgent"),
-}
-"""Axes whose values have an order, lowest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +40,12 @@ class _Settled:
     needs_person: bool = False
 
 
-def combine(labels: Mapping[str, Label], answer: Answer, *, deciding: Sequence[str]) -> Combined:
+def combine(
+    labels: Mapping[str, Label], answer: Answer, *, deciding: Sequence[str], limits: LimitOptions | None = None
+) -> Combined:
     """Lay an LLM's answer beside the small model's `labels`, by axis; `deciding` names the axes that must be right.
+
+    `limits` says which values close an event and which axes have an order; by default those of the shipped model.
 
     A value the LLM chose keeps the small model's calibrated probability of it, 0.0 where it gave none, and stays
     `abstained`: nobody has calibrated the LLM. Axes the answer leaves out keep their labels; so do all of them where
@@ -55,7 +53,10 @@ def combine(labels: Mapping[str, Label], answer: Answer, *, deciding: Sequence[s
     """
     if not answer.decidable:
         return Combined(dict(labels), True, ["the LLM finds too little in the event to decide; the labels are hints"])
-    settled = {axis: _settle(axis, label, answer.labels.get(axis), axis in deciding) for axis, label in labels.items()}
+    bounds = limits or LimitOptions()
+    settled = {
+        axis: _settle(axis, label, answer.labels.get(axis), axis in deciding, bounds) for axis, label in labels.items()
+    }
     return Combined(
         labels={axis: one.label for axis, one in settled.items()},
         needs_person=any(one.needs_person for one in settled.values()),
@@ -63,15 +64,16 @@ def combine(labels: Mapping[str, Label], answer: Answer, *, deciding: Sequence[s
     )
 
 
-def _settle(axis: str, label: Label, said: str | None, decides: bool) -> _Settled:
+def _settle(axis: str, label: Label, said: str | None, decides: bool, limits: LimitOptions) -> _Settled:
     if said == label.value:
-        return _Settled(label)
+        closes = label.abstained and said in limits.closing
+        return _Settled(label, f"neither model may close an event unsure: {axis} is {said}" if closes else "", closes)
     if said is None:
         unsettled = decides and label.abstained
         return _Settled(label, f"the LLM says nothing about {axis}" if unsettled else "", unsettled)
-    if axis in ORDERED:
-        return _settle_ordered(axis, label, said, decides)
-    if said == CLOSING:
+    if axis in limits.orders:
+        return _settle_ordered(axis, label, said, decides, limits.orders[axis])
+    if said in limits.closing:
         return _Settled(label, f"the LLM may not close an event: {axis} stays {label.value}", needs_person=True)
     if label.abstained:
         return _Settled(_chosen(label, said), f"the LLM decides {axis}: {said} instead of {label.value}")
@@ -79,9 +81,9 @@ def _settle(axis: str, label: Label, said: str | None, decides: bool) -> _Settle
     return _Settled(label, reason, needs_person=True)
 
 
-def _settle_ordered(axis: str, label: Label, said: str, decides: bool) -> _Settled:
+def _settle_ordered(axis: str, label: Label, said: str, decides: bool, order: Sequence[str]) -> _Settled:
     confident = not label.abstained
-    rank = {value: place for place, value in enumerate(ORDERED[axis])}
+    rank = {value: place for place, value in enumerate(order)}
     # A value outside the known order is never taken for higher.
     if rank.get(said, -1) > rank.get(label.value, len(rank)):
         return _Settled(_chosen(label, said), f"the LLM raises {axis} from {label.value} to {said}", confident)

@@ -11,6 +11,7 @@ from inference.egress.redaction import RedactionFailed
 from inference.llm.briefing import Briefer, Briefing
 from inference.llm.cascade import Cascade, Consultation
 from inference.llm.combining import Combined, combine
+from inference.llm.options import LimitOptions
 from inference.llm.question import Answer
 from inference.llm.shedding import Shedding
 from schemas.event import Domain, Event
@@ -48,6 +49,7 @@ class Consultant:
         policy: Policy,
         *,
         deciding: Mapping[Domain, Sequence[str]],
+        limits: LimitOptions,
         high_impact: HighImpact,
         shedding: Shedding,
         backlog: Callable[[], int],
@@ -56,6 +58,7 @@ class Consultant:
         self._briefer = briefer
         self._policy = policy
         self._deciding = deciding
+        self._limits = limits
         self._high_impact = high_impact
         self._shedding = shedding
         self._backlog = backlog
@@ -77,21 +80,44 @@ class Consultant:
         if self._shedding.sheds(case.risk, self._backlog()):
             return unasked(case, "shed", "too many cases wait for the LLM and this one is among the least uncertain")
         briefing = await self._briefer.brief(case, verdict)
+        weighing = _Weighing(case, self._limits, self._deciding[case.event.domain], self._high_impact)
         consultation = await self._cascade.ask(
-            briefing.question, case.event.tenant, enough=lambda answer: not self._weigh(case, answer).needs_person
+            briefing.question, case.event.tenant, enough=lambda answer: not weighing.of(answer).needs_person
         )
         enrichment = _enrichment(briefing, consultation)
         if consultation.answer is None:
             reason = f"the LLM gave no answer: {consultation.explanation}"
             return Opinion(enrichment, dict(case.triaged.labels), True, [reason])
-        combined = self._weigh(case, consultation.answer)
+        combined = weighing.last
         return Opinion(enrichment, combined.labels, combined.needs_person, combined.reasons)
 
-    def _weigh(self, case: Case, answer: Answer) -> Combined:
-        combined = combine(case.triaged.labels, answer, deciding=self._deciding[case.event.domain])
-        if not self._high_impact(case.event, combined.labels):
-            return combined
-        return Combined(combined.labels, True, [*combined.reasons, "high impact"])
+
+class _Weighing:
+    """The answers about one case, tier by tier: what an earlier one has raised a later one may not lower."""
+
+    def __init__(self, case: Case, limits: LimitOptions, deciding: Sequence[str], high_impact: HighImpact) -> None:
+        self._event = case.event
+        self._small = case.triaged.labels
+        self._labels = dict(case.triaged.labels)
+        self._limits = limits
+        self._deciding = deciding
+        self._high_impact = high_impact
+        self.last = Combined(self._labels, True, [])
+
+    def of(self, answer: Answer) -> Combined:
+        """What to make of the case after this answer."""
+        combined = combine(self._labels, answer, deciding=self._deciding, limits=self._limits)
+        self._labels |= {axis: label for axis, label in combined.labels.items() if axis in self._limits.orders}
+        reasons = list(combined.reasons)
+        if self._high_impact(self._event, combined.labels):
+            reasons.append("high impact")
+        # Raised by one tier and repeated by the next, a label is still not what the small model was confident of.
+        overruled = any(
+            not label.abstained and combined.labels[axis].value != label.value for axis, label in self._small.items()
+        )
+        needs_person = combined.needs_person or overruled or "high impact" in reasons
+        self.last = Combined(combined.labels, needs_person, reasons)
+        return self.last
 
 
 def unasked(case: Case, status: str, reason: str) -> Opinion:

@@ -43,13 +43,14 @@ _NOT_ABOUT_THE_FORM = {"model_not_found", "context_length_exceeded"}
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer; usage, `calls` and `latency_s` are of every call it took."""
+    """A whole answer; usage, `calls` and `latency_s` are of every call it took, `cut_off` of which were given up."""
 
     content: str
     usage: Usage
     model: str
     latency_s: float
     calls: int = 1
+    cut_off: int = 0
 
 
 class Endpoint:

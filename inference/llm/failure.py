@@ -31,23 +31,28 @@ class Usage:
 
 @dataclass(slots=True)
 class Tally:
-    """What one question has cost so far: the calls that left and the tokens billed for them."""
+    """What one question has cost so far: the calls that left, the tokens billed for them, and how many were `cut_off`:
+    they may have been billed as well, and nobody will say.
+    """  # noqa: D205 - one thought
 
     calls: int = 0
     usage: Usage = Usage()
+    cut_off: int = 0
 
-    def add(self, calls: int, usage: Usage) -> None:
+    def add(self, calls: int, usage: Usage, cut_off: int = 0) -> None:
         """Count calls that have ended."""
         self.calls += calls
         self.usage += usage
+        self.cut_off += cut_off
 
 
 class LlmFailure(Exception):  # noqa: N818 - an expected end, not a fault of ours
     """One call ended without an answer.
 
     `message` is one sentence without anything of the event in it; `usage` is what was billed all the same, over all
-    `calls` that left; `retry_after_s` what the server asked for. `retryable` says whether the same call may succeed
-    later, `healthy` whether the endpoint itself works (its breaker counts only what is not).
+    `calls` that left, of which `cut_off` may have been billed unsaid; `retry_after_s` what the server asked for.
+    `retryable` says whether the same call may succeed later, `healthy` whether the endpoint itself works (its breaker
+    counts only what is not).
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class LlmFailure(Exception):  # noqa: N818 - an expected end, not a fault of our
         *,
         usage: Usage = Usage(),
         calls: int = 1,
+        cut_off: int = 0,
         retry_after_s: float | None = None,
         retryable: bool = False,
         healthy: bool = True,
@@ -65,6 +71,7 @@ class LlmFailure(Exception):  # noqa: N818 - an expected end, not a fault of our
         self.status: FailureStatus = status
         self.usage = usage
         self.calls = calls
+        self.cut_off = cut_off
         self.retry_after_s = retry_after_s
         self.retryable = retryable
         self.healthy = healthy

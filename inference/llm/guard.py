@@ -62,6 +62,11 @@ class Guard:
         self._left_alone_until_s = 0.0
 
     @property
+    def attempts(self) -> int:
+        """How often one question may be asked."""
+        return self._retries.attempts
+
+    @property
     def state(self) -> State:
         """The breaker's state; an open one turns half open with the first question after its time."""
         return cast("State", self._breaker.state.value)
@@ -84,9 +89,9 @@ class Guard:
         try:
             completion: Completion = await retrying(self._attempt, asked)
         except LlmFailure as failure:
-            failure.calls, failure.usage = asked.tally.calls, asked.tally.usage
+            failure.calls, failure.usage, failure.cut_off = asked.tally.calls, asked.tally.usage, asked.tally.cut_off
             raise
-        return replace(completion, calls=asked.tally.calls, usage=asked.tally.usage)
+        return replace(completion, calls=asked.tally.calls, usage=asked.tally.usage, cut_off=asked.tally.cut_off)
 
     async def close(self) -> None:
         """Close the endpoint's connections."""
@@ -127,7 +132,8 @@ class Guard:
         try:
             completion = await self._endpoint.complete(asked.messages, asked.schema, limit_s=asked.left_s())
         except LlmFailure as failure:
-            asked.tally.add(failure.calls, failure.usage)
+            unsaid = failure.status == "timeout" and failure.calls > 0
+            asked.tally.add(failure.calls, failure.usage, cut_off=int(unsaid))
             if failure.status == "timeout" and failure.healthy:
                 raise _CutOff(failure) from None
             raise

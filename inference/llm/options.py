@@ -74,6 +74,21 @@ class BudgetOptions(Options, frozen=True):
     tenants: dict[str, Usd] = field(default_factory=dict)
 
 
+class LimitOptions(Options, frozen=True):
+    """What the LLM may not do alone: give a label in `closing`, or lower a label on an axis of `orders` (lowest first).
+
+    The defaults are the shipped model's; name here the labels of your own that nobody looks at again, and its scales.
+    """
+
+    closing: list[str] = field(default_factory=lambda: ["out_of_scope"])
+    orders: dict[str, list[str]] = field(
+        default_factory=lambda: {
+            "severity": ["informational", "low", "medium", "high", "critical"],
+            "priority": ["low", "normal", "high", "urgent"],
+        }
+    )
+
+
 class LlmOptions(Options, frozen=True):
     """Tiers in the order they are asked; empty switches the LLM off.
 
@@ -89,6 +104,7 @@ class LlmOptions(Options, frozen=True):
     retries: RetryOptions = field(default_factory=RetryOptions)
     breaker: BreakerOptions = field(default_factory=BreakerOptions)
     budget: BudgetOptions = field(default_factory=BudgetOptions)
+    limits: LimitOptions = field(default_factory=LimitOptions)
 
     @property
     def patience_s(self) -> float:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from inference.llm.failure import LlmFailure, Usage
+from inference.llm.legible import one_line
 
 MAX_ANSWER_BYTES = 1 << 20
 MAX_TOKENS = 100_000_000
@@ -160,7 +161,7 @@ def _tokens(count: object) -> int:
 
 
 def _model(model: object) -> str | None:
-    return model[:MAX_MODEL_CHARS] if isinstance(model, str) and model else None
+    return one_line(model[: 2 * MAX_MODEL_CHARS], MAX_MODEL_CHARS) or None if isinstance(model, str) else None
 
 
 def _codes(error: object) -> set[str]:

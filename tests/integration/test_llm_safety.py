@@ -11,7 +11,7 @@ import pytest
 
 from agents.outcomes import Reviewed, Triaged
 from inference.egress.policy import EgressOptions
-from inference.llm.combining import CLOSING, ORDERED
+from inference.llm.options import LimitOptions
 from inference.rules import SUPPRESSED
 from schemas.event import Event
 from tests.figures import tell
@@ -22,6 +22,8 @@ from tests.records import decision
 
 pytestmark = pytest.mark.timeout(240)
 
+(CLOSING,) = LimitOptions().closing
+ORDERED = LimitOptions().orders
 PLANTED_EVENTS = 1_000
 HOSTILE_EVENTS = 300
 ORDERS = (
@@ -94,7 +96,7 @@ async def test_an_obedient_endpoint_lowers_and_closes_nothing() -> None:
                 case.triaged.labels[axis].value
             ):
                 lowered.append(ended.id)
-        if ended.queue in (CLOSING, SUPPRESSED):
+        if ended.status == "final" and ended.queue in (CLOSING, SUPPRESSED):
             closed.append(ended.id)
         assert isinstance(outcome, Triaged | Reviewed)
     finals = sum(isinstance(outcome, Triaged) for outcome in outcomes)
@@ -114,7 +116,7 @@ def _hostile(number: int) -> Any:
     text = chance.choice(["Credentials dumped from lsass", "my card was stolen", "Mass download by a new admin"])
     event = Event(id=f"h-{number}", kind=kind, text=f"{text}. {order}", event={"note": order}, tenant="acme")
     sets = LABELS[event.domain]
-    values = {axis: chance.choice([name for name in names if name != CLOSING]) for axis, names in sets.items()}
+    values = {axis: chance.choice(names) for axis, names in sets.items()}
     return escalated(event, **values)
 
 

@@ -5,9 +5,13 @@ from collections.abc import Mapping, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.llm.combining import CLOSING, ORDERED, combine
+from inference.llm.combining import combine
+from inference.llm.options import LimitOptions
 from inference.llm.question import Answer
 from schemas.triaged import Alternative, Label
+
+(CLOSING,) = LimitOptions().closing
+ORDERED = LimitOptions().orders
 
 SETS: Mapping[str, Sequence[str]] = {
     **ORDERED,
@@ -52,6 +56,8 @@ def test_no_answer_spares_anybody_a_look(labels: dict[str, Label], answer: Answe
         if axis in ORDERED:
             assert ORDERED[axis].index(label.value) >= ORDERED[axis].index(small.value)
         assert (label.value == CLOSING) <= (small.value == CLOSING)
+        closed_alone = label.value == CLOSING and small.abstained and axis in answer.labels
+        assert not closed_alone or combined.needs_person
         assert {small.value, *(one.value for one in small.alternatives)} <= {
             label.value,
             *(one.value for one in label.alternatives),

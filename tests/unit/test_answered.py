@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from schemas.codec import encode
 from schemas.event import Event, Origin
 from schemas.triaged import Case, Enrichment, TriagedEvent
 from streams import answered as module
-from streams.answered import CLOCK_SKEW_S, Answered
+from streams.answered import AHEAD_S, CLOCK_SKEW_S, LOOK_BACK_S, Answered
 from streams.config import KafkaSection, Settings
 from streams.errors import BrokerUnreachable
 from streams.topics import Topics
@@ -78,15 +79,25 @@ async def test_the_answer_of_an_earlier_reader_is_found(topics: TriagedTopics) -
     topics.values = [encode(answer())]
     assert await find(memory()) == answer()
     assert topics.names == ["triage.alerts.triaged.v1", "triage.tickets.triaged.v1"]
-    assert topics.read_from_s == [1_000.0 - CLOCK_SKEW_S]
+    assert topics.read_from_s == [1_000.0 - CLOCK_SKEW_S - AHEAD_S]
 
 
 async def test_topics_are_read_once_for_all_that_came_later(topics: TriagedTopics) -> None:
     """Every case would read the day's topics anew; or one that waited longer would be paid again."""
     known = memory()
-    for at_s in (1_000.0, 1_000.0, 2_000.0, 900.0, 950.0):
+    for at_s in (1_000.0, 1_000.0, 2_000.0, 900.0, 500.0, 550.0):
         await find(known, at_s)
-    assert topics.read_from_s == [1_000.0 - CLOCK_SKEW_S, 900.0 - CLOCK_SKEW_S]
+    assert topics.read_from_s == [at_s - CLOCK_SKEW_S - AHEAD_S for at_s in (1_000.0, 500.0)]
+
+
+async def test_a_case_escalated_anew_is_as_old_as_its_event(topics: TriagedTopics) -> None:
+    """A worker that died between delivering and committing, and came back later, would have every case paid again."""
+    case = unsure()
+    received_s = datetime.fromisoformat(case.triaged.timing.received_at).timestamp()
+    await find(memory(), received_s + 600, case)
+    await find(memory(), received_s + 1e6, case)
+    begin_s = [received_s, received_s + 1e6 - LOOK_BACK_S]
+    assert topics.read_from_s == [at_s - CLOCK_SKEW_S - AHEAD_S for at_s in begin_s]
 
 
 async def test_cases_at_once_read_once(topics: TriagedTopics) -> None:

@@ -31,9 +31,15 @@ def answered(queue: str = "cloud", *, usage: Usage = USAGE, calls: int = 1) -> C
     return Completion(json.dumps(content), usage, "served", 0.1, calls)
 
 
-def failed(status: Any = "unavailable", *, usage: Usage = Usage(), calls: int = 1) -> LlmFailure:  # noqa: B008 - frozen
+def failed(
+    status: Any = "unavailable",
+    *,
+    usage: Usage = Usage(),  # noqa: B008 - frozen
+    calls: int = 1,
+    cut_off: int = 0,
+) -> LlmFailure:
     """No answer."""
-    return LlmFailure(status, "the service said no", usage=usage, calls=calls)
+    return LlmFailure(status, "the service said no", usage=usage, calls=calls, cut_off=cut_off)
 
 
 class Scripted:
@@ -42,6 +48,7 @@ class Scripted:
     def __init__(self, *ends: End | None, takes_s: float = 0.0) -> None:
         self.ends = list(ends)
         self.takes_s = takes_s
+        self.attempts = 1
         self.deadlines_s: list[float] = []
         self.closed = False
 
@@ -93,9 +100,9 @@ def set_aside_usd(budget: Budget, usd: float = PLENTY_USD) -> float:
         (answered("nonsense"), 120.0),
         (failed(), 0.0),
         (failed("truncated", usage=USAGE), 120.0),
-        (failed("timeout"), WORST_USD),
+        (failed("timeout", cut_off=1), WORST_USD),
         (failed("timeout", calls=0), 0.0),
-        (failed("timeout", usage=USAGE, calls=2), 120.0),
+        (failed("timeout", usage=USAGE, calls=2, cut_off=1), 120.0 + WORST_USD),
         (failed("breaker_open", calls=0), 0.0),
         (RuntimeError("a bug"), WORST_USD),
     ],
@@ -135,6 +142,14 @@ async def test_the_dearest_is_set_aside_while_a_question_is_asked() -> None:
     assert sorted(one.status for one in at_once) == ["answered", "over_budget"]
     assert (await ask(asked)).status == "answered", "what was set aside and not spent is there again"
     assert asked.budget.spent_usd() == pytest.approx(240)
+
+
+async def test_retries_are_set_aside_too() -> None:
+    """A day's last questions would each be billed as often as they are tried."""
+    guard = Scripted(answered())
+    guard.attempts = 3
+    assert (await ask(cascade(guard, usd=3 * WORST_USD - 1))).status == "over_budget"
+    assert (await ask(cascade(guard, usd=3 * WORST_USD))).status == "answered"
 
 
 async def test_nothing_is_asked_over_budget() -> None:

@@ -311,7 +311,10 @@ async def test_usage_of_a_call_cut_off_by_its_gateway() -> None:
     assert (failed.status, failed.usage) == ("unavailable", Usage(7, 0))
 
 
-@pytest.mark.parametrize(("model", "kept"), [("m" * 1000, "m" * 200), (None, "small"), (["x"], "small"), ("", "small")])
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [("m" * 1000, "m" * 199 + "…"), ("a\u202eb\n", "ab"), (None, "small"), (["x"], "small"), ("", "small")],
+)
 async def test_the_model_a_server_names(model: object, kept: str) -> None:
     """A server could fill every event with what it calls its model."""
     async with served(body(completion("{}") | {"model": model})) as (endpoint, _):

@@ -99,7 +99,9 @@ class Delivery:
         # Waiting through `shield` and gathering exceptions: one failure must not leave others unobserved.
         gathered = asyncio.gather(*receipts, return_exceptions=True)
         try:
-            results = await asyncio.wait_for(asyncio.shield(gathered), self._kafka.delivery_timeout_s)
+            # Not `wait_for`: until Python 3.12 it swallows a cancellation that comes together with the result.
+            async with asyncio.timeout(self._kafka.delivery_timeout_s):
+                results = await asyncio.shield(gathered)
         except TimeoutError:
             gathered.add_done_callback(_observe)
             raise DeliveryFailed(

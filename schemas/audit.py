@@ -5,7 +5,9 @@ nothing on a chain can be altered, taken out or moved unseen (linked time-stampi
 key it is an HMAC (RFC 2104): then nobody without the key can rewrite a chain from some record to its end either.
 
 Kafka has no compare-and-swap, so that several workers cannot continue one chain. Each writes a *strand* of a tenant's
-chain of its own; its first record names the last record of that tenant its writer knew, the strand's *anchor*.
+chain of its own; its first record names the last record of that tenant its writer knew, and any record may name the
+last ones of other strands. What a record names besides its predecessor are *anchors*: a strand cannot lose what
+another has named.
 """
 
 import hashlib
@@ -13,7 +15,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 import orjson
@@ -30,6 +32,7 @@ Seal = Literal["sha256", "hmac-sha256"]
 
 MAX_CHARS = 512
 MAX_LABELS = 32
+MAX_HEADS = 32
 TAIL_BYTES = len(',"digest":""}') + hashlib.sha256().digest_size * 2
 PREVIOUS = re.compile(rb'"previous":"([0-9a-f]{64})"')
 
@@ -58,9 +61,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """One decision before it is sealed: what came in and what went out by digest, never by content.
 
     `writer` names the strand, `sequence` counts on it from 0, `previous` is the digest of the record before; for the
-    first the anchor, or empty where the writer knew of none. `at` (RFC 3339) is when it was written. `origin` is where
-    the record lies whose value has the SHA-256 `input_digest`; `output_digest` is that of the triaged event as
-    published. `enrichment` is there where this decision, not an earlier revision, asked or would have asked the LLM.
+    first that of the last record of the tenant, or empty where the writer knew of none. `heads` are the digests of the
+    last records of other strands of the tenant, sorted, where those have grown since this one last named them. `at`
+    (RFC 3339) is when it was written. `origin` is where the record lies whose value has the SHA-256 `input_digest`;
+    `output_digest` is that of the triaged event as published. `enrichment` is there where this decision, not an
+    earlier revision, asked or would have asked the LLM.
     """
 
     schema: Literal["triage.audit.v1"] = SCHEMA_NAME
@@ -69,6 +74,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     writer: str
     sequence: int
     previous: str
+    heads: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_HEADS)] = ()
     at: str
     id: str
     domain: Domain

@@ -1,10 +1,11 @@
 """Checking the audit topic: every record against its seal, and every strand of every tenant's chain for holes.
 
 Records are fed in the order of their partition, partitions in any order. What is kept is one small state a strand,
-the digests of a thousand records a partition, and what is found wanting; never the records.
+the digests of a thousand records a partition, the anchors that lie further back, and what is found wanting; never the
+records.
 """
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -20,7 +21,7 @@ What = Literal[
     "missing",  # records that were there before this one are not
     "reordered",  # it comes after its successor
     "repeated",  # its place on the strand was taken long before
-    "unknown anchor",  # the record its strand was begun after is not on the topic
+    "unknown anchor",  # a record of another strand that it names is not on the topic
 ]
 
 COPY_WINDOW = 1024
@@ -55,12 +56,22 @@ class Fault:
 
 @dataclass(slots=True)
 class Chain:
-    """What is on the topic of one tenant; `head` is the digest of its last record, `copies` were counted once."""
+    """What is on the topic of one tenant; `copies` were counted once.
+
+    `heads` has the digest of each strand's last record by its writer. `tips` are those of them that no record was seen
+    to name: nothing on the topic would show that they are gone.
+    """
 
     records: int = 0
-    strands: int = 0
     copies: int = 0
-    head: str = ""
+    heads: dict[str, str] = field(default_factory=dict)
+    tips: set[str] = field(default_factory=set)
+
+    def extend(self, writer: str, digest: str) -> None:
+        """That writer's strand now ends there."""
+        self.tips.discard(self.heads.get(writer, ""))
+        self.tips.add(digest)
+        self.heads[writer] = digest
 
 
 @dataclass(slots=True)
@@ -94,7 +105,7 @@ class Verification:
         self._key = key
         self._expected = set(expected)
         self._strands: dict[tuple[str, str], dict[int, Strand]] = {}
-        self._recent: dict[int, deque[str]] = {}
+        self._recent: dict[int, OrderedDict[str, None]] = {}
         self._heads: set[str] = set()
         self._damaged: dict[str, str | None] = {}
         self._anchors: dict[tuple[str, str], list[Fault]] = {}
@@ -129,7 +140,7 @@ class Verification:
             self._anchors.pop((unsealed.record.tenant, unsealed.record.digest), None)
 
     def end(self) -> list[Fault]:
-        """What only the end can show: holes nothing has filled, and strands begun after a record that is not there."""
+        """What only the end can show: holes nothing has filled, and anchors that are not there."""
         faults = [fault for strands in self._strands.items() for fault in self._open_holes(*strands)]
         return faults + [fault for waiting in self._anchors.values() for fault in waiting]
 
@@ -147,20 +158,23 @@ class Verification:
     def _follow(self, record: AuditRecord, place: Place) -> list[Fault]:
         chain = self.chains.setdefault(record.tenant, Chain())
         partitions = self._strands.setdefault((record.tenant, record.writer), {})
-        chain.strands += not partitions
         strand = partitions.setdefault(place.partition, Strand(place))
-        recent = self._recent.setdefault(place.partition, deque(maxlen=COPY_WINDOW))
+        recent = self._recent.setdefault(place.partition, OrderedDict())
         if record.sequence < strand.next and record.digest in recent and not _hole_at(strand, record.sequence):
             chain.copies += 1
             return []
-        faults = (
-            self._late(strand, record, place) if record.sequence < strand.next else self._next(strand, record, place)
-        )
-        if record.sequence == 0 and record.previous:
-            self._anchor(record, place, recent)
+        if record.sequence < strand.next:
+            faults = self._late(strand, record, place)
+        else:
+            faults = self._next(strand, record, place)
+            if strand.next == max(part.next for part in partitions.values()):
+                chain.extend(record.writer, record.digest)
+        for digest in _named(record):
+            self._anchor(digest, record, place)
         chain.records += 1
-        chain.head = record.digest
-        recent.append(record.digest)
+        recent[record.digest] = None
+        if len(recent) > COPY_WINDOW:
+            recent.popitem(last=False)
         self._expected.discard((record.tenant, record.digest))
         return faults
 
@@ -203,9 +217,9 @@ class Verification:
         strand.holes += [part for part in (before, behind) if part.first <= part.last]
         return [_fault("reordered", place, record)]
 
-    def _anchor(self, record: AuditRecord, place: Place, recent: deque[str]) -> None:
-        digest = record.previous
-        if not (digest in self._heads or digest in self._damaged or digest in recent):
+    def _anchor(self, digest: str, record: AuditRecord, place: Place) -> None:
+        self.chains[record.tenant].tips.discard(digest)
+        if not (digest in self._heads or digest in self._damaged or digest in self._recent[place.partition]):
             fault = _fault("unknown anchor", place, record)
             self._anchors.setdefault((record.tenant, digest), []).append(fault)
 
@@ -221,6 +235,10 @@ class Verification:
                 yield _missing(*strand, longest.next, hole)
             elif longest.head != hole.head:
                 yield Fault("changed", longest.place, *strand, hole.last)
+
+
+def _named(record: AuditRecord) -> tuple[str, ...]:
+    return record.heads if record.sequence or not record.previous else (record.previous, *record.heads)
 
 
 def _hole_at(strand: Strand, sequence: int) -> Hole | None:

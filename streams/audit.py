@@ -58,8 +58,8 @@ class AuditTrail:
         """Learn where chains end, from the last records of every partition; call it before the first `append`.
 
         With `on_spend` today's records are read too (UTC), and whatever others write is followed until `stop`: it is
-        called for every record that cost something and is not this trail's own. Half a minute at most; a day that
-        takes longer is read on in the background.
+        called for every record that cost something and is not this trail's own, and this trail's records name what
+        it has read. Half a minute at most; a day that takes longer is read on in the background.
 
         Raises:
             BrokerUnreachable: nothing answers there.
@@ -120,7 +120,7 @@ class AuditTrail:
         tenant = clipped(triaged.tenant)
         strand = self._strands.of(tenant)
         value, digest = seal(self._entry(triaged, incoming, tenant, strand), self._key)
-        strand.sequence, strand.previous = strand.sequence + 1, digest
+        strand.extend(digest)
         return Record(self._topic, tenant.encode(), value, HEADERS)
 
     def learn(self, record: Incoming, on_spend: OnSpend | None = None) -> None:
@@ -128,9 +128,7 @@ class AuditTrail:
         found = unseal(record.value or b"", self._key)
         if found.record is None or found.fault or self._strands.wrote(found.record.writer):
             return
-        strand = self._strands.of(found.record.tenant)
-        if not strand.sequence:
-            strand.previous = found.record.digest
+        self._strands.of(found.record.tenant).saw(found.record.writer, found.record.digest)
         llm = found.record.enrichment
         if on_spend is not None and llm is not None and llm.cost_usd > 0:
             on_spend(found.record.tenant, llm.cost_usd, record.received_at_s)
@@ -143,6 +141,7 @@ class AuditTrail:
             writer=strand.writer,
             sequence=strand.sequence,
             previous=strand.previous,
+            heads=strand.name(),
             at=rfc3339(time.time()),
             id=clipped(triaged.id),
             domain=triaged.domain,

@@ -1,11 +1,13 @@
-"""Where this worker's next audit record of each tenant goes."""
+"""Where this worker's next audit record of each tenant goes, and what it names."""
 
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from schemas.audit import MAX_HEADS
 
 MAX_TENANTS = 100_000
-"""Some 500 bytes each."""
+"""Some 500 bytes each, and 200 for each other worker that writes of it, 32 at most."""
 
 
 @dataclass(slots=True)
@@ -17,6 +19,34 @@ class Strand:
     writer: str
     sequence: int = 0
     previous: str = ""
+    _others: dict[str, str] = field(default_factory=dict)
+    _named_at: int = 0
+
+    def saw(self, writer: str, digest: str) -> None:
+        """Another writer's strand of this tenant now ends there. With too many, the one still for longest is let go."""
+        if not self.sequence:
+            self.previous = digest
+        self._others.pop(writer, None)
+        self._others[writer] = digest
+        if len(self._others) > MAX_HEADS:
+            del self._others[next(iter(self._others))]
+
+    def name(self) -> tuple[str, ...]:
+        """The ends of other strands that the next record names: all of them or none.
+
+        Each end is named once, and no more of them than this strand has records, or the names would outgrow the
+        decisions where many workers write of one tenant.
+        """
+        if self.sequence and self.sequence - self._named_at < len(self._others):
+            return ()
+        heads = sorted({*self._others.values()} - {self.previous})
+        self._others.clear()
+        self._named_at = self.sequence
+        return tuple(heads)
+
+    def extend(self, digest: str) -> None:
+        """This strand's next record has that digest."""
+        self.sequence, self.previous = self.sequence + 1, digest
 
 
 class Strands:

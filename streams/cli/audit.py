@@ -8,7 +8,7 @@ from typing import Any
 import click
 import orjson
 
-from schemas.verification import Fault
+from schemas.verification import Chain, Fault
 from streams.cli.options import as_json, configured
 from streams.config import Settings
 from streams.errors import StreamError
@@ -47,6 +47,7 @@ def verify(settings: Settings, expected: tuple[tuple[str, str], ...], tenant: st
     """Find every record of the audit topic that was changed, removed or moved; exit code 1 if there is one.
 
     A chain cannot show that its end is missing: note the heads this prints somewhere else, and give them to --expect.
+    It prints those that no other record names; --json gives the head of every strand.
     """
     report = asyncio.run(verify_topic(settings, expected, tenant))
     if json_:
@@ -74,7 +75,10 @@ def _print(report: Report) -> None:
     width = max(len("tenant"), *map(len, chains))
     click.echo(f"{'tenant':<{width}}  {'records':>9}  {'strands':>7}  {'copies':>6}  head")
     for tenant, chain in chains.items():
-        click.echo(f"{tenant:<{width}}  {chain.records:>9}  {chain.strands:>7}  {chain.copies:>6}  {chain.head}")
+        head, *others = sorted(chain.tips) or [""]
+        click.echo(f"{tenant:<{width}}  {chain.records:>9}  {len(chain.heads):>7}  {chain.copies:>6}  {head}")
+        for other in others:
+            click.echo(" " * (width + 30) + other)
 
 
 def _sentence(fault: Fault) -> str:
@@ -98,8 +102,12 @@ def _document(report: Report) -> dict[str, Any]:
         "faults": [_fault(fault) for fault in report.faults],
         "more_faults": report.many - len(report.faults),
         "lost": [{"tenant": tenant, "head": digest} for tenant, digest in report.lost],
-        "tenants": {tenant: asdict(chain) for tenant, chain in sorted(report.chains.items())},
+        "tenants": {tenant: _chain(chain) for tenant, chain in sorted(report.chains.items())},
     }
+
+
+def _chain(chain: Chain) -> dict[str, Any]:
+    return asdict(chain) | {"strands": len(chain.heads), "tips": sorted(chain.tips)}
 
 
 def _fault(fault: Fault) -> dict[str, Any]:

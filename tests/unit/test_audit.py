@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from schemas import verification
-from schemas.audit import MAX_CHARS, AuditRecord, Entry, clipped, clipped_labels, seal, unseal
+from schemas.audit import MAX_CHARS, MAX_HEADS, AuditRecord, Entry, clipped, clipped_labels, seal, unseal
 from schemas.verification import COPY_WINDOW, MAX_OPEN_HOLES, Place
 from tests.chains import Appended, check, decide, renumbered, sixty, topic, trail
 from tests.records import record as read
@@ -26,12 +26,14 @@ def test_a_whole_topic_has_no_fault() -> None:
     """Every `audit verify` would cry wolf: two writers at once, a restart, and tenants on one partition are normal."""
     faults, found = check(WHOLE)
     assert faults == []
-    assert {tenant: (chain.records, chain.strands) for tenant, chain in found.chains.items()} == {
+    assert {tenant: (chain.records, len(chain.heads)) for tenant, chain in found.chains.items()} == {
         "acme": (20, 3),
         "globex": (20, 3),
         "é": (20, 3),
     }
-    assert found.chains["é"].head == WHOLE[-1].decoded().digest
+    assert (
+        found.chains["é"].heads["w3"] == [e for e in WHOLE if _strand(e.decoded()) == ("é", "w3")][-1].decoded().digest
+    )
 
 
 def test_every_flipped_byte_is_found_and_located(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,11 +57,17 @@ def test_every_dropped_record_is_missed(index: int) -> None:
     gone = WHOLE[index].decoded()
     faults, _ = check(renumbered([*WHOLE[:index], *WHOLE[index + 1 :]]))
     strand = [each.decoded() for each in WHOLE if (each.decoded().tenant, each.decoded().writer) == _strand(gone)]
-    anchored = any(each.decoded().previous == gone.digest for each in WHOLE if not each.decoded().sequence)
+    anchored = any(gone.digest in named(each) for each in WHOLE)
     expected = ["missing"] * (gone != strand[-1]) + ["unknown anchor"] * anchored
     assert sorted(fault.what for fault in faults) == expected
     for fault in faults[: gone != strand[-1]]:
         assert (fault.tenant, fault.writer, fault.sequence, fault.count) == (*_strand(gone), gone.sequence, 1)
+
+
+def named(each: Appended) -> tuple[str, ...]:
+    """The records of other strands it names."""
+    record = each.decoded()
+    return record.heads if record.sequence else (record.previous, *record.heads)
 
 
 def _strand(record: AuditRecord) -> tuple[str, str]:
@@ -129,7 +137,8 @@ def test_what_is_no_record_is_named(value: bytes | None) -> None:
 
 def test_the_end_of_a_chain_is_missed_when_it_was_noted() -> None:
     """The newest decisions could be cut off: no chain shows that by itself."""
-    noted = check(WHOLE)[1].chains["é"].head
+    noted = WHOLE[-1].decoded().digest
+    assert noted in check(WHOLE)[1].chains["é"].tips
     assert check(WHOLE, expected=[("é", noted)])[1].lost() == []
     assert check(WHOLE[:-1], expected=[("é", noted)])[1].lost() == [("é", noted)]
     assert check(WHOLE, expected=[("acme", noted)])[1].lost() == [("acme", noted)]
@@ -142,6 +151,58 @@ def test_a_strand_that_is_gone_is_missed_by_the_one_begun_after_it() -> None:
     assert {(fault.what, fault.tenant, fault.sequence) for fault in faults} == {
         ("unknown anchor", tenant, 0) for tenant in ("acme", "globex", "é")
     }
+
+
+def together() -> list[Appended]:
+    """Two workers of one tenant that read what the other writes; the first ends before the second."""
+    one, two = trail("w1"), trail("w2")
+    records = []
+    for number in range(20):
+        writer, other = (one, two) if number % 2 and number < 15 else (two, one)
+        records.append(decide(writer, "acme", number))
+        other.learn(read(records[-1].value))
+    return topic(records, partitions=1)
+
+
+def test_what_a_quiet_worker_wrote_last_is_missed() -> None:
+    """The end of a strand, or all of it, could be cut out in mid-topic while others write on."""
+    whole = together()
+    first = [each for each in whole if each.decoded().writer == "w1"]
+    assert check(whole)[0] == []
+    for gone in range(1, len(first) + 1):
+        faults, _ = check(renumbered(each for each in whole if each not in first[-gone:]))
+        assert {fault.what for fault in faults} == {"unknown anchor"}, gone
+        assert len(faults) == gone
+
+
+def test_a_last_record_sealed_anew_is_missed() -> None:
+    """Without a key, whoever may write the topic could change the last decision of a worker that has stopped."""
+    whole = together()
+    index = max(at for at, each in enumerate(whole) if each.decoded().writer == "w1")
+    faults, _ = check([*whole[:index], sealed(whole[index], queue="nowhere"), *whole[index + 1 :]])
+    assert [(fault.what, fault.place.offset) for fault in faults] == [("unknown anchor", index + 1)]
+
+
+def test_only_what_nothing_names_has_to_be_noted() -> None:
+    """Nobody would know which heads to note, or would have to note one for every start of every worker."""
+    whole = together()
+    heads, tips = check(whole)[1].chains["acme"].heads, check(whole)[1].chains["acme"].tips
+    assert set(heads) == {"w1", "w2"}
+    assert tips == {whole[-1].decoded().digest}
+    for apart in (topic([decide(trail("w1"), "acme"), decide(trail("w2"), "acme")]), WHOLE):
+        for tenant, chain in check(apart)[1].chains.items():
+            assert chain.tips == set(chain.heads.values()) - {one for each in apart for one in named(each)}
+            for head in chain.tips:
+                rest = [each for each in apart if each.decoded().digest != head]
+                faults, found = check(renumbered(rest), expected=[(tenant, head)])
+                assert (faults, found.lost()) == ([], [(tenant, head)])
+
+
+def test_a_record_that_names_too_many_is_none() -> None:
+    """One forged record could fill the memory of whoever checks the topic."""
+    heads = tuple(f"{number:064x}" for number in range(MAX_HEADS + 1))
+    assert len(check([sealed(WHOLE[0], heads=heads[1:])])[0]) == MAX_HEADS
+    assert [fault.what for fault in check([sealed(WHOLE[0], heads=heads)])[0]] == ["unreadable"]
 
 
 def test_an_anchor_far_back_is_found_on_a_second_look() -> None:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from agents.outcomes import DeadLettered, Escalated, Reviewed, Triaged
-from schemas.audit import HEADERS, AuditOptions, AuditRecord, sha256
+from schemas.audit import HEADERS, MAX_HEADS, AuditOptions, AuditRecord, sha256
 from schemas.codec import decode, encode
 from schemas.verification import Chain, Fault, Place
 from streams import topics
@@ -19,7 +19,7 @@ from streams.cli import audit as command
 from streams.cli import main
 from streams.config import Settings
 from streams.errors import ConfigError, DeliveryFailed
-from streams.strands import MAX_TENANTS, Strands
+from streams.strands import MAX_TENANTS, Strand, Strands
 from streams.topics import Topics
 from streams.verification import MAX_FAULTS, Report
 from tests.chains import ASKED, check, decide, topic, trail
@@ -98,6 +98,38 @@ def test_an_evicted_tenant_begins_a_new_strand() -> None:
     assert MAX_TENANTS >= 10_000
 
 
+def test_each_end_of_another_strand_is_named_once() -> None:
+    """What another worker wrote last could be cut off unseen, or records would grow with every worker there was."""
+    ours, others = trail("ours"), [trail(f"w{number}") for number in range(3)]
+    ends = []
+    for each in others:
+        ours.learn(read(decide(each, "acme").value))
+        end = decide(each, "acme")
+        ends.append(decode(end.value or b"", AuditRecord).digest)
+        ours.learn(read(end.value))
+    first, second = (decode(decide(ours, "acme").value or b"", AuditRecord) for _ in range(2))
+    assert (first.previous, first.heads) == (ends[2], tuple(sorted(ends[:2])))
+    assert second.heads == ()
+
+
+def test_no_more_is_named_than_there_are_records() -> None:
+    """Among many workers most of the topic would be names."""
+    strand, named = Strand("w"), []
+    for number in range(200):
+        for other in range(10):
+            strand.saw(f"w{other}", f"{number}-{other}")
+        named += [strand.name()]
+        strand.extend("d")
+    assert {len(heads) for heads in named[1:]} == {0, 10}
+    assert sum(map(len, named)) <= 200
+    assert named[190] == tuple(f"190-{other}" for other in range(10))
+    for other in range(MAX_HEADS + 5):
+        strand.saw(f"z{other:03}", f"{other:03}")
+    for _ in range(MAX_HEADS):
+        strand.extend("d")
+    assert strand.name() == tuple(f"{other:03}" for other in range(5, MAX_HEADS + 5))
+
+
 async def test_lanes_that_write_at_once_keep_the_order() -> None:
     """Sequence numbers would be sent in another order than they were given."""
     delivery, one = FakeDelivery(prompt=True, awaits_audit=True), trail()
@@ -145,7 +177,7 @@ def test_a_key_that_is_not_there_stops_the_worker(options: dict[str, str]) -> No
         read_key(AuditOptions(**options), {})
 
 
-CHAIN = Chain(records=3, strands=1, head="ab" * 32)
+CHAIN = Chain(records=3, heads={"w1": "cd" * 32, "w2": "ab" * 32, "w3": "ef" * 32}, tips={"ef" * 32, "ab" * 32})
 
 
 @pytest.fixture
@@ -170,9 +202,10 @@ def run(*arguments: str) -> int:
 def test_a_whole_topic_is_a_table_and_exit_code_0(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody would know which head to note."""
     assert run() == 0
-    heading, line = capsys.readouterr().out.splitlines()
+    heading, line, other = capsys.readouterr().out.splitlines()
     assert heading.split() == ["tenant", "records", "strands", "copies", "head"]
-    assert line.split() == ["acme", "3", "1", "0", "ab" * 32]
+    assert line.split() == ["acme", "3", "3", "0", "ab" * 32]
+    assert other.index("ef") == line.index("ab")
 
 
 def test_a_fault_is_one_line_and_exit_code_1(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,7 +232,13 @@ def test_programs_get_json(report: Report, capsys: pytest.CaptureFixture[str]) -
     assert document["faults"] == [
         {"what": "missing", "partition": 0, "offset": 4, "tenant": "acme", "writer": "w", "sequence": 5, "count": 2}
     ]
-    assert document["tenants"]["acme"] == {"records": 3, "strands": 1, "copies": 0, "head": "ab" * 32}
+    assert document["tenants"]["acme"] == {
+        "records": 3,
+        "strands": 3,
+        "copies": 0,
+        "heads": {"w1": "cd" * 32, "w2": "ab" * 32, "w3": "ef" * 32},
+        "tips": ["ab" * 32, "ef" * 32],
+    }
 
 
 @pytest.mark.parametrize("expectation", ["acme", "acme=12", f"={'ab' * 32}"])

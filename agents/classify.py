@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from agents.clock import timing
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
-from agents.revision import successor
 from inference.classifier import Classifier, Decision
 from inference.rules import Rules, Ruling
 from schemas.errors import InvalidEvent
@@ -20,7 +19,7 @@ from schemas.triaged import Case, TriagedEvent
 log = logging.getLogger(__name__)
 
 HIGH_IMPACT = "high_impact"
-HIGH_IMPACT_REASON = "high impact"
+"""Why an event that the small model accepted goes on all the same, as the metric label of its escalation."""
 RULE = "rule"
 
 
@@ -109,20 +108,9 @@ def _outcome(event: Event, incoming: Incoming, decision: Decision, classifier: C
     if triaged.status == "provisional":
         return Escalated(Case(event=event, triaged=triaged, risk=decision.risk, escalation=decision.escalation))
     if triaged.decided_by == "slm" and rules.high_impact(event, triaged.labels, now=now):
-        return _held(event, triaged, incoming, decision.risk)
+        held = replace(triaged, status="provisional", reasons=[*triaged.reasons, "high impact"])
+        return Escalated(Case(event=event, triaged=held, risk=decision.risk, escalation=HIGH_IMPACT))
     return Triaged(triaged)
-
-
-def _held(event: Event, accepted: TriagedEvent, incoming: Incoming, risk: float) -> Reviewed:
-    """An accepted event of high impact: no LLM has anything to add, and nobody waits in its queue to see it."""
-    first = replace(accepted, status="provisional", reasons=[*accepted.reasons, HIGH_IMPACT_REASON])
-    second = replace(
-        successor(first, incoming),
-        status="needs_review",
-        decided_by="rule",
-        reasons=[*first.reasons, "a person decides"],
-    )
-    return Reviewed(Case(event=event, triaged=second, risk=risk, escalation=HIGH_IMPACT), provisional=first)
 
 
 def _ruled(triaged: TriagedEvent, ruling: Ruling, deciding: Sequence[str]) -> TriagedEvent:

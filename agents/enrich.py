@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from agents.classify import HIGH_IMPACT
 from agents.outcomes import DeadLettered, Incoming, Outcome, Reviewed, Triaged
 from agents.revision import successor
 from inference.llm.consultant import Consultant, Opinion, unasked
@@ -55,6 +56,8 @@ async def _end(incoming: Incoming, consultant: Consultant | None, memory: Memory
 async def _opinion(case: Case, consultant: Consultant | None) -> Opinion:
     if consultant is None:
         return unasked(case, "llm_off", "no LLM is configured")
+    if case.escalation == HIGH_IMPACT:  # accepted: the small model is sure, and nobody but a person may end it
+        return unasked(case, "high_impact", "no question for an LLM")
     return await consultant.consult(case)
 
 

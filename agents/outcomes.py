@@ -41,13 +41,9 @@ class Escalated:
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """A person must decide: published as `needs_review`, and the case goes to the review topic.
-
-    Where that is an event's first decision but not the small model's, `provisional` is what that one said.
-    """
+    """A person must decide: published as `needs_review`, and the case goes to the review topic."""
 
     case: Case
-    provisional: TriagedEvent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +54,6 @@ class DeadLettered:
     error: str
     message: str
     disposition: Disposition = "poison"
-
-
-def decisions(outcome: "Outcome") -> list[TriagedEvent]:
-    """What an outcome publishes on the triaged topics, in order."""
-    match outcome:
-        case Triaged(triaged):
-            return [triaged]
-        case Escalated(case):
-            return [case.triaged]
-        case Reviewed(case, provisional):
-            return [case.triaged] if provisional is None else [provisional, case.triaged]
-        case DeadLettered():
-            return []
 
 
 Outcome = Triaged | Escalated | Reviewed | DeadLettered

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from agents.outcomes import DeadLettered, Incoming, Outcome, Triaged, decisions
+from agents.outcomes import DeadLettered, Incoming, Outcome
 from streams.audit import AuditTrail
 from streams.config import PipelineSection
 from streams.delivery import Delivery, Receipt, RecordTooLarge
@@ -174,7 +174,7 @@ class Lane:
             else:
                 await self._replace(one.held, refusal)
         # Afterwards, so that the trail holds what was published; an event not yet on it is read and delivered again.
-        decided = [(Triaged(each), one.held.incoming) for one in delivered for each in decisions(one.outcome)]
+        decided = [(one.outcome, one.held.incoming) for one in delivered]
         await self._delivery.confirm(await self._audit.append(decided, self._delivery))
         for one in delivered:
             self._metrics.count(one.outcome, one.held.incoming)

@@ -147,10 +147,7 @@ class Metrics:
             case Escalated(case):
                 self._decided(case.triaged, incoming, "escalated")
                 self.escalations.labels(domain=case.triaged.domain, reason=case.escalation).inc()
-            case Reviewed(case, provisional):
-                if provisional is not None:
-                    self._decided(provisional, incoming, "escalated")
-                    self.escalations.labels(domain=provisional.domain, reason=case.escalation).inc()
+            case Reviewed(case):
                 self.events.labels(domain=case.triaged.domain, outcome="needs_review").inc()
                 self._enriched(case.triaged.enrichment)
             case DeadLettered(stage=stage):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged, decisions
+from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from schemas.codec import encode
 from schemas.triaged import SCHEMA_NAME, Case, TriagedEvent
 from streams.topics import Topics
@@ -31,14 +31,13 @@ class Record:
 
 def records(outcome: Outcome, incoming: Incoming, topics: Topics) -> list[Record]:
     """Everything that must be acknowledged before the event behind `incoming` counts as done."""
-    triaged = [_triaged(each, topics) for each in decisions(outcome)]
     match outcome:
-        case Triaged():
-            return triaged
+        case Triaged(triaged):
+            return [_triaged(triaged, topics)]
         case Escalated(case):
-            return [*triaged, _case(case, topics.enrichment)]
+            return [_triaged(case.triaged, topics), _case(case, topics.enrichment)]
         case Reviewed(case):
-            return [*triaged, _case(case, topics.review)]
+            return [_triaged(case.triaged, topics), _case(case, topics.review)]
         case DeadLettered():
             return [dead_letter(outcome, incoming, topics)]
 

@@ -12,7 +12,7 @@ import click
 import orjson
 
 from agents.classify import classify as classify_batch
-from agents.outcomes import DeadLettered, Incoming, Outcome, decisions
+from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from schemas.codec import encode
 from schemas.errors import InvalidEvent
 from schemas.event import KIND_OF_DOMAIN, Domain, Kind
@@ -86,10 +86,13 @@ def _kind(line: Incoming, domain: Domain | None) -> Kind | DeadLettered:
 
 def _print(batch: list[Incoming], outcomes: list[Outcome]) -> None:
     for line, outcome in zip(batch, outcomes, strict=True):
-        for triaged in decisions(outcome)[:1]:  # later revisions are for topics: a line in, a line out
-            sys.stdout.buffer.write(encode(triaged) + b"\n")
-        if isinstance(outcome, DeadLettered):
-            sys.stderr.buffer.write(_dead_letter(line, outcome) + b"\n")
+        match outcome:
+            case Triaged(triaged):
+                sys.stdout.buffer.write(encode(triaged) + b"\n")
+            case Escalated(case) | Reviewed(case):
+                sys.stdout.buffer.write(encode(case.triaged) + b"\n")
+            case DeadLettered():
+                sys.stderr.buffer.write(_dead_letter(line, outcome) + b"\n")
     sys.stdout.buffer.flush()
     sys.stderr.buffer.flush()
 

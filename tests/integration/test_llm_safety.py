@@ -11,7 +11,7 @@ import pytest
 
 from agents.outcomes import Reviewed, Triaged
 from inference.egress.policy import EgressOptions
-from inference.llm.options import LimitOptions
+from inference.llm.options import BudgetOptions, LimitOptions
 from inference.rules import SUPPRESSED
 from schemas.event import Event
 from tests.figures import tell
@@ -42,7 +42,9 @@ async def test_nothing_planted_leaves(policy: str) -> None:
     planted = planted_events(PLANTED_EVENTS, seed=5)
     async with LlmServer(ok()) as server:
         settings = msgspec.structs.replace(
-            configured(endpoint(server.base_url, timeout_s=30.0), deadline_s=120.0),
+            configured(
+                endpoint(server.base_url, timeout_s=30.0), deadline_s=120.0, budget=BudgetOptions(usd_per_day=1e6)
+            ),
             egress=msgspec.convert({"default": policy}, EgressOptions),
         )
         async with tier(settings) as enrichment:

@@ -40,6 +40,7 @@ LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)")
 # Alerts about somebody's machine name its files.
 SAMPLES = ROOT / "streams" / "samples"
 AUTHORED = ROOT / "inference" / "training" / "authored"
+PLANTED = (ROOT / "tests/planted.py", ROOT / "tests/unit/test_redaction.py")
 SKIPPED = {".git", ".venv", "build", "dist", "__pycache__"}
 
 
@@ -70,7 +71,7 @@ def test_no_file_mentions_a_machine_or_a_registry() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()[:120]}"
         for path, text in texts().items()
-        if path.parent not in (SAMPLES, AUTHORED)  # events in which any path may be told of
+        if path.parent not in (SAMPLES, AUTHORED) and path not in PLANTED  # events in which any path may be told of
         for number, line in enumerate(text.splitlines(), 1)
         if FORBIDDEN.search(line)
     ]

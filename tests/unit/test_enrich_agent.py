@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from agents.classify import HIGH_IMPACT
 from agents.enrich import enrich
 from agents.outcomes import DeadLettered, Incoming, Outcome, Reviewed, Triaged
 from inference.llm.consultant import Opinion, unasked
@@ -169,6 +170,16 @@ async def test_a_queue_that_is_no_axis_stays() -> None:
     outcome = await asked(unsure(labels=labels), Opinionated(Opinion(PAID, labels, False, [])))
     assert isinstance(outcome, Triaged)
     assert outcome.triaged.queue == "top_up"
+
+
+async def test_a_case_of_high_impact_is_no_question() -> None:
+    """The small model is sure and only a person may end it: the LLM would be paid for nothing, or end it."""
+    consultant = Opinionated(opinion())
+    outcome = await asked(msgspec.structs.replace(unsure(), escalation=HIGH_IMPACT), consultant)
+    assert isinstance(outcome, Reviewed)
+    assert outcome.case.triaged.enrichment == Enrichment(status="high_impact")
+    assert outcome.case.triaged.reasons[-1] == "a person decides"
+    assert consultant.asked == []
 
 
 @pytest.mark.parametrize("status", ["final", "needs_review"])

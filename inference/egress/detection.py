@@ -26,12 +26,19 @@ class Detection:
     """Finds what is of a kind.
 
     `keep` holds the kinds that may leave, `known` finds values seen elsewhere in the event, `regions` are the ISO 3166
-    codes whose national telephone numbers are recognised.
+    codes whose national telephone numbers are recognised, `check` is called between detectors and may raise.
     """
 
-    def __init__(self, keep: frozenset[Kind], known: Finder, regions: Sequence[str] = PHONE_REGIONS) -> None:
+    def __init__(
+        self,
+        keep: frozenset[Kind],
+        known: Finder,
+        regions: Sequence[str] = PHONE_REGIONS,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self._keep = keep
         self._known = known
+        self._check = check
         self._seen: dict[str, list[Found]] = {}
         self._before: tuple[Finder, ...] = (_find_secrets, find_emails)
         # A secret may have any shape, so it goes first; an announced number before what only looks like one.
@@ -56,6 +63,7 @@ class Detection:
     def _scan(self, hidden: str, depth: int) -> list[Found]:
         found: list[Found] = []
         for finder in (*self._before, lambda rest: self._find_encoded(rest, depth + 1), *self._after):
+            self._check()
             new = apart(finder(hidden))
             hidden = mask(hidden, new)
             found += new

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 from msgspec import field
+from phonenumbers import SUPPORTED_REGIONS
 
 from inference.egress.kinds import GUARDED, KINDS, Kind
 from inference.llm.options import Options
@@ -48,6 +49,11 @@ class EgressOptions(Options, frozen=True):
 
     def __post_init__(self) -> None:
         _check_keep(self.keep)
+        unknown = sorted(set(self.phone_regions) - set(SUPPORTED_REGIONS))
+        if unknown:
+            raise msgspec.ValidationError(
+                f"phone_regions names {unknown[0]!r}, which is no country; write ISO 3166 codes such as 'DE'"
+            )
 
 
 @dataclass(frozen=True, slots=True)

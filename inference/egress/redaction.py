@@ -1,6 +1,7 @@
 """Redaction of one event: what leaves has placeholders, what comes back has the values again."""
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -20,6 +21,8 @@ from schemas.event import Event
 MAX_PASSES = 3
 MAX_CHARS = 2_000_000
 """Of one session, all texts together: an event of a megabyte with what is quoted beside it."""
+MAX_CPU_S = 2.0
+"""Of one session, all its methods together; the thread's own time, so that a busy machine refuses nothing."""
 
 _TEXTS = ("title", "text", "body", "source", "occurred_at")
 _ESCAPE = re.compile(r'\\(["\\/nrt])')
@@ -35,8 +38,8 @@ class Redaction:
     """One event's redaction; what goes out with it (quoted events, passages) goes through the same one.
 
     `keep` holds the kinds that may leave, `regions` the countries whose national telephone numbers are recognised.
-    Everything here is bounded work on the calling thread: some milliseconds for an ordinary event, seconds for a
-    hostile one of a megabyte. Not safe to use from two threads at once.
+    Everything here is bounded work on the calling thread: some milliseconds for an ordinary event, about
+    `MAX_CPU_S` for a hostile one. Not safe to use from two threads at once.
 
     Raises:
         RedactionFailed: from every method but `counts` and `restore`, whatever went wrong.
@@ -45,9 +48,10 @@ class Redaction:
     def __init__(self, keep: frozenset[Kind] = frozenset(), *, regions: Sequence[str] = PHONE_REGIONS) -> None:
         self._keep = keep - GUARDED
         self._vault = Vault()
-        self._detection = Detection(self._keep, self._vault.known, regions)
+        self._detection = Detection(self._keep, self._vault.known, regions, self._check_time)
         self._released: list[str] = []
         self._chars = 0
+        self._started_at_s = self._spent_s = 0.0
 
     @property
     def counts(self) -> dict[str, int]:
@@ -59,7 +63,7 @@ class Redaction:
 
         A name is known by its field in one place and stands bare in another.
         """
-        with _failing_closed():
+        with self._failing_closed():
             for source in sources:
                 if isinstance(source, str):
                     self._note((), self._read(source))
@@ -72,13 +76,13 @@ class Redaction:
         `id`, `tenant` and `kind` stay as they are.
         """
         self.learn(event)
-        with _failing_closed():
+        with self._failing_closed():
             return self._visit(event, lambda path, text: self._redacted(path, normalise(text)))
 
     def text(self, text: str) -> str:
         """The text with placeholders."""
         self.learn(text)
-        with _failing_closed():
+        with self._failing_closed():
             return self._redacted((), normalise(text))
 
     def restore(self, text: str) -> str:
@@ -91,12 +95,32 @@ class Redaction:
         Raises:
             RedactionFailed: it holds a replaced value, or something of a kind that may not leave.
         """
-        with _failing_closed():
+        with self._failing_closed():
             raw, unescaped = normalise(outgoing), normalise(_ESCAPE.sub(_unescaped, outgoing))
             # What looks like a value may be an escape: detectors see it resolved, known values are sought in both.
             found = any(not self._is_excused(one, unescaped) for one in self._detection.find(unescaped))
             if found or any(any(self._vault.known(PLACEHOLDER.sub("\x00", view))) for view in (raw, unescaped)):
                 raise RedactionFailed("something that may not leave was still in the outgoing text; nothing was sent")
+
+    @contextmanager
+    def _failing_closed(self) -> Iterator[None]:
+        self._started_at_s = time.thread_time()
+        try:
+            yield
+        except RedactionFailed:
+            raise
+        except TimeoutError:
+            raise RedactionFailed("the event takes too long to redact; a person decides") from None
+        except OverflowError:
+            raise RedactionFailed("the event has too many values to redact; a person decides") from None
+        except Exception as error:  # noqa: BLE001 - whatever it is, the event stays inside
+            raise RedactionFailed(f"redaction failed with {type(error).__name__}; nothing was sent") from None
+        finally:
+            self._spent_s += time.thread_time() - self._started_at_s
+
+    def _check_time(self) -> None:
+        if self._spent_s + time.thread_time() - self._started_at_s > MAX_CPU_S:
+            raise TimeoutError
 
     def _visit(self, event: Event, visit: Callable[[tuple[str, ...], str], str]) -> Event:
         texts = {name: visit((), text) for name in _TEXTS if (text := getattr(event, name)) is not None}
@@ -145,6 +169,7 @@ class Redaction:
         return "".join([*pieces, text[done:]])
 
     def _found(self, path: tuple[str, ...], text: str) -> list[Found]:
+        self._check_time()
         found = self._detection.find(text)
         kind = kind_of(path)
         if kind is None or kind in self._keep or not text.strip():
@@ -173,15 +198,3 @@ def _by_field(kind: Kind, text: str, found: Sequence[Found]) -> Iterator[Found]:
 
 def _unescaped(match: re.Match[str]) -> str:
     return {"n": "\n", "r": "\n", "t": "\t"}.get(match[1], match[1])
-
-
-@contextmanager
-def _failing_closed() -> Iterator[None]:
-    try:
-        yield
-    except RedactionFailed:
-        raise
-    except OverflowError:
-        raise RedactionFailed("the event has too many values to redact; a person decides") from None
-    except Exception as error:  # noqa: BLE001 - whatever it is, the event stays inside
-        raise RedactionFailed(f"redaction failed with {type(error).__name__}; nothing was sent") from None

@@ -1,8 +1,9 @@
 """What was taken out of one event, and what stands for it."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import islice
 
 from inference.egress.kinds import GUARDED, KINDS, Found, Kind
 from inference.egress.normalization import PLACEHOLDER, fold
@@ -11,6 +12,8 @@ MAX_VALUES = 2_000
 # A shorter one is replaced where it was recognised, and means something else in other places.
 MIN_SPREAD_CHARS: dict[Kind, int] = dict.fromkeys(KINDS, 5) | {"secret": 4, "user": 3, "host": 3}
 _MIN_INSIDE_CHARS = 8
+_KEY_CHARS = 3
+"""No value that spreads is shorter."""
 _AT = re.compile(r"%(?:25)?40|=40|\s*[\[({<]\s*(?:at|@)\s*[\])}>]\s*|\s+at\s+")
 _DOT = re.compile(r"%(?:25)?2e|\s*[\[({<]\s*(?:dot|\.)\s*[\])}>]\s*|\s+dot\s+")
 
@@ -27,7 +30,8 @@ class Vault:
         self._values: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
         self._spread: dict[str, Kind] = {}
-        self._longest_first: list[tuple[str, Kind]] | None = None
+        self._lengths: dict[str, list[int]] = {}
+        self._starts: re.Pattern[str] | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -39,7 +43,7 @@ class Vault:
         for spelling in {_canonical(kind, value), fold(value)}:
             if len(spelling) >= MIN_SPREAD_CHARS[kind] and spelling not in self._spread:
                 self._spread[spelling] = kind
-                self._longest_first = None
+                self._starts = None
         if len(self._spread) > 2 * MAX_VALUES:
             raise OverflowError
 
@@ -57,17 +61,28 @@ class Vault:
 
     def known(self, text: str) -> Iterator[Found]:
         """Where values seen before occur, whatever their case: as whole words, long secrets within words too."""
-        if self._longest_first is None:
-            self._longest_first = sorted(self._spread.items(), key=lambda item: -len(item[0]))
+        if not self._spread:
+            return
+        starts = self._starts or self._index()
         folded = fold(text)
-        for value, kind in self._longest_first:
-            inside = kind == "secret" and len(value) >= _MIN_INSIDE_CHARS
-            at = folded.find(value)
-            while at >= 0:
-                end = at + len(value)
-                if inside or _is_whole(folded, at, end):
-                    yield Found(at, end, kind)
-                at = folded.find(value, end)
+        for start in starts.finditer(folded):
+            at = start.start()
+            lengths = self._lengths.get(folded[at : at + _KEY_CHARS], ())
+            yield from islice((Found(at, at + n, k) for n in lengths if (k := self._kind(folded, at, at + n))), 1)
+
+    def _index(self) -> re.Pattern[str]:
+        """By their first characters, longest first: looking for two thousand values costs hardly more than for one."""
+        lengths: dict[str, set[int]] = defaultdict(set)
+        for value in self._spread:
+            lengths[value[:_KEY_CHARS]].add(len(value))
+        self._lengths = {key: sorted(sizes, reverse=True) for key, sizes in lengths.items()}
+        self._starts = re.compile("[" + "".join(re.escape(first) for first in {key[0] for key in lengths}) + "]")
+        return self._starts
+
+    def _kind(self, folded: str, start: int, end: int) -> Kind | None:
+        kind = self._spread.get(folded[start:end])
+        inside = kind == "secret" and end - start >= _MIN_INSIDE_CHARS
+        return kind if kind and (inside or _is_whole(folded, start, end)) else None
 
     def restore(self, text: str) -> str:
         """The text with the values that may be seen inside; once, so that a value cannot bring another one in."""

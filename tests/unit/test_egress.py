@@ -121,3 +121,10 @@ def test_whatever_goes_wrong_keeps_the_event_inside() -> None:
     rules = [EgressRule(policy="full", labels={"queue": ["cloud"]})]
     assert Policy.of(EgressOptions(default="full", rules=rules)).verdict(broken).policy == "never"
     assert Policy.of(EgressOptions(default="everything")).verdict(triaged()).policy == "never"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("region", ["us", "XX", "", "USA"])
+def test_an_unknown_country_is_refused(region: str) -> None:
+    """A misspelt code would switch the detection of telephone numbers off."""
+    with pytest.raises(msgspec.ValidationError, match="phone_regions names"):
+        EgressOptions(phone_regions=["DE", region])

@@ -12,21 +12,28 @@ from inference.egress.values import MAX_NAME_CHARS, is_secret, within
 _CHARACTER = r"(?:[^\s\"'<>&,;\x00]|[&,;](?!\s|$|\x00|[\w.$-]{1,40}\s{0,4}[=:]))"
 _GLUE = r"\\{0,3}[\"'\]]?[ \t]{0,8}(?P<op>=>|:=|==|[=:>])[ \t]{0,8}(?:\n[ \t]{0,8})?"
 _KEYS = (
-    re.compile(rf"(?<![\w.$@-])(?P<key>[^\W\d][\w.$@-]*+){_GLUE}"),
+    # A line of a diff begins with a sign.
+    re.compile(rf"(?:(?<![\w.$@-])|(?<=^-))(?P<key>[^\W\d][\w.$@-]*+){_GLUE}", re.MULTILINE),
+    re.compile(r"\([bru]?[\"'](?P<key>[^\W\d][\w.-]{0,60}+)[\"'](?P<op>,)[ \t]{0,4}(?=[bru]?[\"'])"),
+    re.compile(r"\bset_?(?P<key>[A-Za-z]\w{0,40}+)(?P<op>\()(?=[bru]?[\"'])"),
+    re.compile(r"\b(?:key|name)=[\"'](?P<key>[\w.:-]{1,80}+)[\"'][ \t]{1,4}value(?P<op>=)", re.IGNORECASE),
     re.compile(
         r"\b(?P<key>mot de passe|parola d'ordine|(?:account|user|logon|login|host|computer|machine|workstation|server"
         rf"|client) name|(?:api|access|secret|private) key){_GLUE}",
         re.IGNORECASE,
     ),
 )
-_SECRET = re.compile(rf"\\{{0,3}}(?:\"([^\"\x00\n]++)|'([^'\x00\n]++)|({_CHARACTER}++))")
+# Before the value itself: a block of YAML, a section of XML, a prefix or a second and third quote of Python.
+_OPENING = r"(?:[|>][+-]?[ ]{0,2}\n[ ]{1,16}|<!\[CDATA\[|[bru]{1,2}(?=[\"'])|\"\"(?=\")|''(?='))?"
+_SECRET = re.compile(rf"{_OPENING}\\{{0,3}}(?:\"([^\"\x00\n]++)|'([^'\x00\n]++)|({_CHARACTER}++))")
 _NAME = re.compile(
     rf"\\{{0,3}}(?:\"([^\"\x00\n]{{1,{MAX_NAME_CHARS}}}?)\\{{0,3}}\"|'([^'\x00\n]{{1,{MAX_NAME_CHARS}}}?)\\{{0,3}}'"
     rf"|({_CHARACTER}{{1,{MAX_NAME_CHARS}}}+))"
 )
 _SAID = re.compile(
     r"\b(?:password|passwd|passphrase|passcode|pwd|pw|pass word|contraseña|senha|passwort|kennwort|mot de passe|secret"
-    r"|token|api key)\b[ \t]{0,4}(?:(?:is now|is|was|are|es|é|ist|est)\b)?[ \t:=>-]{0,6}(?P<quote>[\"']?)"
+    r"|token|api key)\b[ \t]{0,4}(?:(?:(?:do|da|de|del|of)[ \t]\w{1,20}[ \t]{1,3})?"
+    r"(?:is now|is|was|are|es|é|era|ist|war|lautet|est)\b)?[ \t:=>-]{0,6}(?P<quote>[\"']?)"
     rf"(?P<value>{_CHARACTER}++)",
     re.IGNORECASE,
 )

@@ -13,6 +13,7 @@ _TOKENS = re.compile(
     r"(?:AKIA|ASIA)[A-Z0-9]{12,}|AIza[\w-]{30,}|ya29\.[\w.-]{16,}|1//0[\w-]{20,}|GOCSPX-[\w-]{20,}"  # AWS, Google
     r"|gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|gl(?:pat|ptt|dt|rt|cbt|ft|soat|agent|oas)-[\w.-]{16,}"
     r"|xox[a-z]-[\w-]{8,}|xapp-[\w-]{8,}|hooks\.slack\.com/[^\s\"'<>\x00]+|discord(?:app)?\.com/api/webhooks/[^\s\"'<>\x00]+"
+    r"|IncomingWebhook/[0-9a-f]{32}(?:/[\w-]+)?"
     r"|(?:sk|rk|pk)_(?:live|test)_\w{8,}|whsec_[\w+/=]{16,}|sk-[\w-]{16,}|hf_[A-Za-z0-9]{20,}"  # Stripe, OpenAI, …
     r"|npm_[A-Za-z0-9]{16,}|pypi-[\w-]{16,}|(?:SK|AC)[0-9a-f]{32}|SG\.[\w-]{10,64}+\.[\w-]{10,}"  # registries, Twilio
     r"|\d{6,12}:AA[\w-]{30,}|dop_v1_\w{32,}|shp(?:at|ca|pa|ss)_\w{16,}|hv[sbr]\.[\w-]{20,}|dapi[0-9a-f]{32}"
@@ -73,6 +74,20 @@ _COMMANDS = (
         r"[\"']?(?P<secret>[^\s\"'\x00]++)"
     ),
     re.compile(r"[ \t]/p:(?P<secret>[^\s\"'\x00]++)"),
+    re.compile(
+        rf"\b(?:identified[ \t]{{1,4}}(?:with[ \t]{{1,4}}\w{{1,40}}[ \t]{{1,4}})?by|requirepass|masterauth)"
+        rf"[ \t]{{1,4}}{_WORD}",
+        re.IGNORECASE,
+    ),
+    re.compile(rf"\bredis-cli\b[^\n\x00]{{0,200}}?[ \t]-a[ \t]{{1,4}}{_WORD}"),
+    re.compile(
+        rf"^[ \t]{{0,4}}(?:PASS|AUTH)[ \t]{{1,4}}(?!LOGIN\b|PLAIN\b|CRAM|NTLM\b|XOAUTH|TLS\b|SSL\b){_WORD}",
+        re.MULTILINE,
+    ),
+    re.compile(
+        rf"\b(?:snmp-server[ \t]{{1,4}}community|key-string|(?:password|secret)[ \t]{{1,4}}[57]|wpa-psk)"
+        rf"[ \t]{{1,4}}{_WORD}"
+    ),
 )
 # ``-p`` is also a port to ssh and docker, and a switch to mkdir.
 _DASH_P = re.compile(rf"(?<!mkdir)[ \t]-p[ \t]{{1,4}}{_WORD}")

@@ -1,6 +1,7 @@
 """Walks a vendor's document and writes it anew."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 Visit = Callable[[tuple[str, ...], str], str]
@@ -9,8 +10,14 @@ MAX_DEPTH = 32
 CUT = "…"
 """Stands for what lies deeper than anybody reads: left out, so that nothing leaves unseen."""
 
-_LABELS = ("Name", "name", "@Name", "key", "Key", "field", "label")
-_LABELLED = ("Value", "value", "#text", "text", "content", "_")
+_LABELS = ("Name", "name", "@Name", "key", "Key", "field", "Field", "fieldName", "property", "attribute", "label")
+_LABELLED = {
+    "Value", "value", "val", "#text", "text", "content", "_", "old", "new", "from", "to", "before", "after",
+    "old_value", "new_value", "oldValue", "newValue", "OldValue", "NewValue", "displayValue",
+}  # fmt: skip
+_FLAG = re.compile(r"(?:--?|/)([A-Za-z][\w-]*)")
+_ATTACHED = re.compile(r"(?:mysql\w*|mariadb|sshpass|7za?|rar|unrar)(?:\.exe)?")
+_PAIR = 2
 
 
 def rewrite(node: Any, visit: Visit, path: tuple[str, ...] = ()) -> Any:
@@ -24,7 +31,7 @@ def rewrite(node: Any, visit: Visit, path: tuple[str, ...] = ()) -> Any:
     if isinstance(node, dict):
         return _rewrite_object(node, visit, path)
     if isinstance(node, list | tuple):
-        return [rewrite(inner, visit, (*path, "")) for inner in node]
+        return [rewrite(inner, visit, (*path, name)) for name, inner in _items(node, nested=path[-1:] == ("",))]
     if node is None or isinstance(node, bool):
         return node
     if isinstance(node, float) and node.is_integer():
@@ -42,6 +49,23 @@ def _rewrite_object(node: Mapping[Any, Any], visit: Visit, path: tuple[str, ...]
         written = visit((), str(key))
         result[_free(written, result)] = rewrite(value, visit, (*path, name))
     return result
+
+
+def _items(node: Sequence[Any], *, nested: bool) -> Iterator[tuple[str, Any]]:
+    """The items of a list, each with the name before it, as after a flag or in a list of pairs."""
+    if nested and len(node) == _PAIR and isinstance(node[0], str):
+        yield from (("", node[0]), (node[0], node[1]))
+        return
+    attached = bool(node) and isinstance(node[0], str) and _ATTACHED.fullmatch(re.split(r"[/\\\\]", node[0])[-1])
+    before = ""
+    for item in node:
+        text = item if isinstance(item, str) else ""
+        flag = _FLAG.fullmatch(before)
+        name = flag[1] if flag else ""
+        if (name in {"u", "user"} and ":" in text) or (attached and text.startswith("-p") and len(text) > _PAIR):
+            name = "password"
+        yield name, item
+        before = text
 
 
 def _free(key: str, taken: Mapping[str, Any]) -> str:

@@ -14,7 +14,8 @@ _SECRET_ENDINGS = (
     "motdepasse",
     "secret", "token", "apikey", "accesskey", "accountkey", "privatekey", "secretkey", "sharedkey", "masterkey",
     "signingkey", "encryptionkey", "storagekey", "authkey", "clientkey", "licensekey", "sastoken", "accesssignature",
-    "amzsignature", "amzcredential", "authorization", "cookie", "sessionid", "sessid", "sessionkey", "credentials",
+    "secretkeybase", "dbpass", "rootpass", "userpass", "adminpass", "passwords", "passphrases", "amzsignature",
+    "amzcredential", "authorization", "cookie", "sessionid", "sessid", "sessionkey", "credentials",
 )  # fmt: skip
 _SECRET_NAMES = {"pw", "pass", "pin", "cvv", "cvc", "otp", "passcode", "ntlm", "nthash", "lmhash"}
 # In a URL's query these carry what opens it; anywhere else they are a rule's name or a number.

@@ -14,9 +14,9 @@ PHONE_REGIONS = ("US", "GB", "BR", "DE", "FR", "ES", "IT", "PT")
 # A number spelled digit by digit; where somebody lists a dozen digits, they are not to be shown.
 _SPELLED = re.compile(r"(?<!\d)\d(?:[ \n./_-]{1,2}\d(?!\d)){11,}+")
 _DIGITS = re.compile(r"\d++")
-_CARD_RUN = re.compile(r"(?<![0-9A-Za-z])\d(?:[ \n./_-]{0,2}\d){11,}+")
+_CARD_RUN = re.compile(r"(?<![0-9A-Za-z])\d(?:[ \t\n./_*-]{0,3}\d){11,}+")
 _GROUPED_CARD = re.compile(
-    r"(?<!\d)[2-6]\d{3}([ \n./_-]{1,2})\d{4}(?:\1\d{4}){2}(?!\d)|(?<!\d)3[47]\d\d([ .-])\d{6}\2\d{5}(?!\d)"
+    r"(?<!\d)[2-6]\d{3}([ \t\n./_*-]{1,3}|, ?)\d{4}(?:\1\d{4}){2}(?!\d)|(?<!\d)3[47]\d\d([ .-])\d{6}\2\d{5}(?!\d)"
 )
 _SSN = re.compile(r"(?<![\d-])\d{3}([ .-])\d{2}\1\d{4}(?![\d-]|\.\d)")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?:[ \n.-]?[A-Z0-9]){11,30}", re.IGNORECASE)

@@ -487,6 +487,59 @@ def test_many_values_in_a_long_text_are_found_quickly() -> None:
     assert time.thread_time() - started_at_s < 2.5
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"args": ["curl", "-u", "bob:zq9!Lantern", "https://x.example"]},
+        {"args": ["psexec", "--password", "zq9!Lantern", "cmd.exe"]},
+        {"args": ["/usr/bin/mysql", "-u", "x", "-pzq9!Lantern"]},
+        {"field": "password", "old_value": "zq9!Lantern", "new_value": "zq9!Lantern"},
+        {"changes": [{"field": "password", "old": "zq9!Lantern", "new": "x"}]},
+        {"headers": [["Authorization", "zq9!Lantern"]]},
+        {"passwords": ["zq9!Lantern", "x"]},
+    ],
+)
+def test_secrets_beside_their_names(value: dict[str, Any]) -> None:
+    """A command's arguments, an audit's change or a list of headers would carry the password out."""
+    assert "Lantern" not in str(document(value))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-DB_PASS = 'zq9!Lantern'", "create secret --from-literal=dbpass=zq9!Lantern", "{b'password': b'zq9!Lantern'}",
+        "[('username', 'x'), ('password', 'zq9!Lantern')]", 'setPassword("zq9!Lantern")',
+        'password = """zq9!Lantern"""', "<password><![CDATA[zq9!Lantern]]></password>", "password: |\n  zq9!Lantern",
+        '<add key="DbPassword" value="zq9!Lantern" />', 'CREATE USER app IDENTIFIED BY "zq9!Lantern"',
+        "redis-cli -h x -a zq9!Lantern PING", "requirepass zq9!Lantern", "USER x\nPASS zq9!Lantern\n230 ok",
+        "snmp-server community zq9!Lantern RO", "username admin password 7 zq9!Lantern",
+        "a senha do app era zq9!Lantern", "Mein Kennwort lautet zq9!Lantern.",
+        "session opened for user root by zqLantern(uid=1001)", "10.0.0.1 - zqLantern [22/Nov/2026:03:11:09 +0000]",
+        "system:serviceaccount:prod:zqLantern", "machine api.example login zqLantern password x",
+    ],
+)  # fmt: skip
+def test_secrets_and_names_in_code_and_protocols(text: str) -> None:
+    """A diff, a stack trace or a session's transcript would carry the password or the user out."""
+    assert "Lantern" not in redacted(text)
+
+
+@pytest.mark.parametrize("separator", ["\t", ", ", "*", "   "])
+def test_groups_of_a_card_in_columns(separator: str) -> None:
+    """A card from a table would leave, or stop every event that has one."""
+    redaction = Redaction()
+    out = redaction.text(f"card {separator.join(['4111', '1111', '1111', '1111'])} end")
+    assert out == "card [CARD_1] end"
+    redaction.verify(out)
+
+
+def test_lists_of_words_and_a_working_directory_stay() -> None:
+    """The model would not see which factors somebody used, or where a command ran."""
+    value = {"factors": ["password", "totp"], "args": ["ssh", "-p", "2222"], "env": ["PWD=/home/x"]}
+    assert document(value)["factors"] == ["password", "totp"]
+    assert document(value)["args"] == ["ssh", "-p", "2222"]
+    assert "SECRET" not in str(document(value))
+
+
 def test_what_is_too_deep_is_left_out() -> None:
     """A document nested a thousand times would end in a RecursionError, or unseen."""
     nested: Any = "jane@corp.example"

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from inference.expression import Expression, Facts
-from inference.llm.options import Options
+from inference.options import Options
 from schemas.event import DOMAINS, Domain, Event
 from schemas.triaged import Label
 

@@ -14,7 +14,8 @@ import orjson
 from msgspec import Meta, field
 
 from inference.egress.policy import EgressOptions
-from inference.llm.options import LlmOptions, Positive, Seconds, Usd
+from inference.llm.options import LlmOptions
+from inference.options import Options, Positive, Seconds, Usd
 from inference.retrieval.options import RetrievalOptions
 from inference.rules import ImpactOptions, Rule
 from schemas.audit import AuditOptions
@@ -34,11 +35,7 @@ AgentName = Literal["classify", "enrich", "feedback"]
 ALL_AGENTS: tuple[AgentName, ...] = ("classify", "enrich", "feedback")
 
 
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every table: a mistyped key is an error, not a silent default."""
-
-
-class KafkaSection(Section, frozen=True):
+class KafkaSection(Options, frozen=True):
     """How to reach the cluster, and how patient to be with it."""
 
     bootstrap_servers: str = "127.0.0.1:9092"
@@ -57,7 +54,7 @@ class KafkaSection(Section, frozen=True):
     commit_interval_s: Seconds = 1.0
 
 
-class TopicsSection(Section, frozen=True):
+class TopicsSection(Options, frozen=True):
     """Names start with `prefix`; partitions and replication are used by `triage topics create`."""
 
     prefix: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,200}$")] = "triage"
@@ -65,7 +62,7 @@ class TopicsSection(Section, frozen=True):
     replication: Positive = 1
 
 
-class HttpSection(Section, frozen=True):
+class HttpSection(Options, frozen=True):
     """Where `/metrics`, `/live` and `/ready` are served; port 0 picks a free one, which the log names."""
 
     host: str = "127.0.0.1"
@@ -73,7 +70,7 @@ class HttpSection(Section, frozen=True):
     progress_timeout_s: Seconds = 60.0
 
 
-class ModelSection(Section, frozen=True):
+class ModelSection(Options, frozen=True):
     """The model directory (default: the shipped one) and how the processor is used; 0 lets a self-test choose."""
 
     path: str | None = None
@@ -83,7 +80,7 @@ class ModelSection(Section, frozen=True):
     max_waiting: Positive = 1024
 
 
-class PipelineSection(Section, frozen=True):
+class PipelineSection(Options, frozen=True):
     """How much one agent has in hand: batches of up to `max_batch_events`, at most `batches_in_flight` of them."""
 
     max_batch_events: Positive = 64
@@ -92,7 +89,7 @@ class PipelineSection(Section, frozen=True):
     drain_timeout_s: Seconds = 4.5
 
 
-class DomainSection(Section, frozen=True):
+class DomainSection(Options, frozen=True):
     """Which axes must be right for the small model to decide alone, and the promise about them."""
 
     deciding: Annotated[list[str], Meta(min_length=1)] = field(default_factory=lambda: ["queue"])
@@ -100,14 +97,14 @@ class DomainSection(Section, frozen=True):
     delta: Share = 0.10
 
 
-class DomainsSection(Section, frozen=True):
+class DomainsSection(Options, frozen=True):
     """One table a domain."""
 
     alerts: DomainSection = field(default_factory=DomainSection)
     tickets: DomainSection = field(default_factory=DomainSection)
 
 
-class CostSection(Section, frozen=True):
+class CostSection(Options, frozen=True):
     """What an average call to the LLM would cost, for comparisons; no call is ever billed from these."""
 
     llm_input_usd_per_million: Usd = 0.15
@@ -116,14 +113,14 @@ class CostSection(Section, frozen=True):
     llm_answer_tokens: Positive = 120
 
 
-class LogSection(Section, frozen=True):
+class LogSection(Options, frozen=True):
     """Structured JSON on stderr, or plain lines for a terminal."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["json", "plain"] = "json"
 
 
-class Settings(Section, frozen=True):
+class Settings(Options, frozen=True):
     """The whole configuration."""
 
     kafka: KafkaSection = field(default_factory=KafkaSection)

@@ -9,7 +9,7 @@ from msgspec import field
 from phonenumbers import SUPPORTED_REGIONS
 
 from inference.egress.kinds import GUARDED, KINDS, Kind
-from inference.llm.options import Options
+from inference.options import Options
 from schemas.event import Domain
 from schemas.triaged import Label, TriagedEvent
 

@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from inference.egress.normalization import PLACEHOLDER
 from inference.egress.policy import Policy, Verdict
 from inference.egress.redaction import Redaction
@@ -13,7 +15,7 @@ from inference.llm.question import Question, Quotation, event_text
 from inference.retrieval.library import Library
 from inference.retrieval.precedents import Precedent, render
 from inference.retrieval.runbooks import Passage
-from schemas.event import Domain
+from schemas.event import Domain, Event
 from schemas.triaged import Case
 
 LINK = re.compile(r"(?:[a-z][a-z0-9+.-]*:/|www\.)\S*", re.IGNORECASE)
@@ -85,9 +87,10 @@ class Briefer:
     def _write(self, case: Case, verdict: Verdict, precedents: Sequence[Precedent]) -> Briefing:
         redaction = None if verdict.policy == "full" else Redaction(verdict.keep, regions=self._phone_regions)
         passages = self._library.passages(case.event)
+        whole = _shortened(case.event, 4 * self._max_event_chars)  # as much as `event_text` reads
         if redaction:
-            redaction.learn(case.event, *(one.event for one in precedents), *(passage.text for passage in passages))
-        event = redaction.event(case.event) if redaction else case.event
+            redaction.learn(whole, *(one.event for one in precedents), *(passage.text for passage in passages))
+        event = redaction.event(whole) if redaction else whole
         question = Question(
             labels={axis: self._labels[event.domain][axis] for axis in case.triaged.labels},
             opinions=case.triaged.labels,
@@ -102,6 +105,16 @@ class Briefer:
             redaction.verify("\n".join([question.event, *(f"{q.id}\n{q.text}" for q in question.quotations)]))
         quoted = [*(one.event.id for one in precedents), *(passage.id for passage in passages)]
         return Briefing(question, redaction, quoted)
+
+
+def _shortened(event: Event, max_chars: int) -> Event:
+    """The event without the ends of texts nobody is shown: a pattern over a megabyte holds up every other call.
+
+    It is cut between words, for half a secret would not be recognised.
+    """
+    texts = {name: getattr(event, name) for name in ("title", "text", "body")}
+    long = {name: text for name, text in texts.items() if text is not None and len(text) > max_chars}
+    return replace(event, **{name: (text[:max_chars].rsplit(None, 1) or [""])[0] for name, text in long.items()})
 
 
 def _precedent(precedent: Precedent, redaction: Redaction | None) -> Quotation:

@@ -2,19 +2,11 @@
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, field
 
-Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-Usd = Annotated[float, Meta(ge=0, le=1_000_000)]
-Share = Annotated[float, Meta(ge=0, le=1)]
+from inference.options import Options, Positive, Seconds, Share, Usd
 
 ResponseMode = Literal["json_schema", "json_object", "none"]
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every table: a mistyped key is an error, not a silent default."""
 
 
 class PriceOptions(Options, frozen=True):

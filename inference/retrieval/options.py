@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from inference.llm.options import Options, Positive, Share
+from inference.options import Options, Positive, Share
 
 Shown = Annotated[int, Meta(ge=0, le=10)]
 

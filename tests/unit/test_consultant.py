@@ -118,12 +118,21 @@ async def test_policy_keeps_an_event_inside() -> None:
 
 async def test_what_cannot_be_redacted_stays_inside() -> None:
     """An error in redaction would let the event out as it is."""
-    huge = alert(text=f"{MAIL} " * (MAX_CHARS // len(MAIL)))
+    huge = alert(event={"log": f"{MAIL} " * (MAX_CHARS // len(MAIL))})
     async with desk() as at:
         opinion = await at.consult(escalated(huge))
     assert status(opinion) == "redaction_failed"
     assert not at.server.requests
     assert MAIL not in opinion.reasons[0]
+
+
+async def test_a_text_of_a_megabyte_is_cut_before_it_is_redacted() -> None:
+    """One log pasted into a ticket would hold up every other call; cut within a word, half a secret would leave."""
+    secret = "password=" + "k7Qz" * 2000
+    async with desk() as at:
+        opinion = await at.consult(escalated(alert(text="noise " * 3_999 + secret + " noise" * 200_000)))
+    assert status(opinion) == "answered"
+    assert "k7Qz" not in at.server.requests[0].text
 
 
 async def test_the_least_uncertain_are_shed() -> None:

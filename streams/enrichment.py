@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+from aiokafka.errors import KafkaError
 from msgspec.structs import replace
 
 from agents.enrich import enrich
@@ -29,7 +30,7 @@ from schemas.event import DOMAINS
 from schemas.triaged import Case, TriagedEvent
 from streams.answered import Answered
 from streams.config import PipelineSection, Settings
-from streams.errors import ConfigError
+from streams.errors import ConfigError, StreamError
 from streams.metrics import Metrics
 from streams.tail import follow
 from streams.topics import Topics
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 
 REMEMBERED_S = 30 * 86_400.0
 """How far back the library looks for settled events when a worker starts."""
+RETRY_S = 5.0
 
 
 class Enrichment:
@@ -115,6 +117,14 @@ class Enrichment:
         )
 
     async def _fill(self) -> None:
+        while True:
+            try:
+                await self._read()
+            except (StreamError, KafkaError) as error:
+                log.warning("settled events cannot be read (%s); trying again", type(error).__name__)
+            await asyncio.sleep(RETRY_S)
+
+    async def _read(self) -> None:
         triaged = {self._topics.triaged(domain) for domain in DOMAINS}
         names = [*triaged, self._topics.enrichment, self._topics.review]
         async for record in follow(self._settings.kafka, names, time.time() - REMEMBERED_S):

@@ -18,11 +18,12 @@ from prometheus_client import (
 
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from schemas.event import Domain
-from schemas.triaged import Enrichment, TriagedEvent
+from schemas.triaged import DecidedBy, Enrichment, TriagedEvent
 from streams.ledger import Partition
 
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 LLM_LATENCY_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120)
+FINAL_OUTCOMES: dict[DecidedBy, str] = {"rule": "ruled", "slm": "accepted", "llm": "answered", "human": "triaged"}
 BREAKER_STATES = ("closed", "half_open", "open")
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
@@ -143,7 +144,7 @@ class Metrics:
         """Note one event that ended: its outputs are acknowledged."""
         match outcome:
             case Triaged(triaged):
-                self._decided(triaged, incoming, "triaged" if triaged.decided_by == "human" else "accepted")
+                self._decided(triaged, incoming, FINAL_OUTCOMES[triaged.decided_by])
             case Escalated(case):
                 self._decided(case.triaged, incoming, "escalated")
                 self.escalations.labels(domain=case.triaged.domain, reason=case.escalation).inc()

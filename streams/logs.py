@@ -7,7 +7,7 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 
 from streams.config import LogSection
 
-NOISY = ("aiokafka", "faust", "mode", "kafka")
+NOISY = ("aiokafka", "faust", "mode", "kafka", "httpx2", "httpcore2", "openai")
 
 
 def configure(section: LogSection) -> None:

@@ -7,45 +7,18 @@ high impact, by the model's labels or by the rule's, always ends with a person w
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
-from typing import Annotated, Literal, Self
-
-import msgspec
-from msgspec import Meta
+from datetime import UTC, datetime
+from typing import Literal, Self
 
 from inference.expression import Expression, Facts
-from inference.options import Options
-from schemas.event import DOMAINS, Domain, Event
+from inference.rule import ImpactOptions, Rule
+from schemas.event import Domain, Event
 from schemas.triaged import Label
 
 SUPPRESSED = "suppressed"
 
 Action = Literal["label", "route", "suppress", "review"]
 LabelSets = Mapping[Domain, Mapping[str, Sequence[str]]]
-
-
-class Rule(Options, frozen=True):
-    """One rule; `when` is a condition in CEL over `event`, `labels`, `confidence` and `now`.
-
-    `labels` sets axes, `queue` sends the event there (any name), `suppress` ends it as known to be benign, `review`
-    gives it to a person. `until` is the last day it is in force, in UTC; a suppression needs one.
-    """
-
-    name: Annotated[str, Meta(min_length=1, max_length=100)]
-    when: str
-    domains: Annotated[list[Domain], Meta(min_length=1)] = msgspec.field(default_factory=lambda: list(DOMAINS))
-    labels: dict[str, str] = msgspec.field(default_factory=dict)
-    queue: Annotated[str, Meta(min_length=1)] | None = None
-    suppress: bool = False
-    until: date | None = None
-    review: bool = False
-
-
-class ImpactOptions(Options, frozen=True):
-    """Conditions, in CEL, under which an event ends with a person; an empty one switches that off for its domain."""
-
-    alerts: str = 'labels.severity == "critical"'
-    tickets: str = 'labels.priority == "urgent"'
 
 
 @dataclass(frozen=True, slots=True)

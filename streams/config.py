@@ -17,7 +17,7 @@ from inference.egress.policy import EgressOptions
 from inference.llm.options import LlmOptions
 from inference.options import Options, Positive, Seconds, Usd
 from inference.retrieval.options import RetrievalOptions
-from inference.rules import ImpactOptions, Rule
+from inference.rule import ImpactOptions, Rule
 from schemas.audit import AuditOptions
 from schemas.event import DOMAINS, Domain
 from schemas.formats import Mapping as FormatMapping

@@ -27,6 +27,7 @@ from streams.config import CostSection, KafkaSection, Settings, as_environment
 from streams.errors import StreamError
 from streams.reader import from_record, reading
 from streams.source import produce, read_lines
+from streams.spend import assumed_usd
 from streams.topics import Topics
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -90,11 +91,8 @@ class Tally:
 
 def all_llm_cost_usd(cost: CostSection, tally: Tally) -> float:
     """What sending every event to an LLM would have cost: an estimate from list prices and four characters a token."""
-    prompt_tokens = tally.sent_chars / CHARS_PER_TOKEN + tally.sent * cost.llm_prompt_overhead_tokens
-    answer_tokens = tally.sent * cost.llm_answer_tokens
-    return (
-        prompt_tokens * cost.llm_input_usd_per_million + answer_tokens * cost.llm_output_usd_per_million
-    ) / 1_000_000
+    text_usd = tally.sent_chars / CHARS_PER_TOKEN * cost.llm_input_usd_per_million / 1_000_000
+    return assumed_usd(cost, tally.sent) + text_usd
 
 
 async def run(

@@ -13,9 +13,8 @@ from inference.llm.options import EndpointOptions
 from schemas.event import KIND_OF_DOMAIN, Event
 from streams import topics
 from streams.config import Settings
-from streams.enrichment import open_policy
 from streams.errors import BrokerUnreachable, ConfigError
-from streams.worker import open_classifier, open_rules
+from streams.provision import open_classifier, open_policy, open_rules
 
 QUESTION = [{"role": "user", "content": 'Answer with the JSON object {"ready": true} and nothing else.'}]
 ANSWER: dict[str, Any] = {

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 from agents.enrich import enrich
 from agents.outcomes import Incoming, Outcome
 from inference.classifier import Classifier
-from inference.egress.policy import Policy
 from inference.llm.briefing import Briefer
 from inference.llm.budget import Budget
 from inference.llm.cascade import Cascade, Tier
@@ -32,6 +31,7 @@ from streams.answered import Answered
 from streams.config import PipelineSection, Settings
 from streams.errors import ConfigError, StreamError
 from streams.metrics import Metrics
+from streams.provision import open_policy
 from streams.tail import follow
 from streams.topics import Topics
 
@@ -134,24 +134,6 @@ class Enrichment:
                 await self._library.see(decode(value, TriagedEvent) if settled else decode(value, Case))
             except InvalidEvent:
                 continue  # nothing that could be quoted
-
-
-def open_policy(settings: Settings, classifier: Classifier) -> Policy:
-    """The configured egress policy, checked against the labels of the model that is served.
-
-    Raises:
-        ConfigError: a rule is about a label no model gives, and would protect nothing.
-    """
-    values: dict[str, set[str]] = {}
-    for domain in classifier.domains:
-        for axis, names in classifier.labels(domain).items():
-            values.setdefault(axis, set()).update(names)  # a rule may be about several domains
-    policy = Policy.of(settings.egress)
-    try:
-        policy.check(values)
-    except ValueError as error:
-        raise ConfigError(f"egress.rules: {error}") from None
-    return policy
 
 
 def _library(settings: Settings, classifier: Classifier) -> Library:

@@ -4,68 +4,26 @@ import asyncio
 import logging
 import signal
 from collections.abc import Collection, Coroutine
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from inference.classifier import Classifier, Terms
+from inference.classifier import Classifier
 from inference.rules import Rules
-from inference.threads import Threads
-from schemas.event import DOMAINS, Domain
 from streams import topics
 from streams.app import build
 from streams.audit import AuditTrail
 from streams.config import AgentName, Settings
 from streams.consumption import Consumption
 from streams.delivery import Delivery
-from streams.errors import BrokerUnreachable, ConfigError, TopicsMissing
+from streams.errors import BrokerUnreachable, TopicsMissing
 from streams.http import HttpServer
 from streams.metrics import Metrics
+from streams.provision import open_classifier, open_rules
 from streams.topics import Topics
 
 log = logging.getLogger(__name__)
 
 STARTUP_PATIENCE_S = 60.0
 STOP_TIMEOUT_S = 3.0  # with the drain, the last commit and the producer, under ten seconds in all
-
-
-def open_classifier(settings: Settings) -> Classifier:
-    """The configured model under the configured terms.
-
-    Raises:
-        ModelError: the model cannot be served.
-    """
-    model = settings.model
-    threads = Threads(model.replicas, model.threads_per_replica or 1) if model.replicas else None
-    return Classifier.open(
-        Path(model.path) if model.path else None,
-        terms=terms(settings),
-        threads=threads,
-        max_batch_tokens=model.max_batch_tokens,
-        max_waiting=model.max_waiting,
-    )
-
-
-def open_rules(settings: Settings, classifier: Classifier) -> Rules:
-    """The configured rules, checked against the labels of the model that is served.
-
-    Raises:
-        ConfigError: a rule cannot mean anything; one sentence that names it.
-    """
-    labels = {domain: classifier.labels(domain) for domain in classifier.domains}
-    try:
-        rules = Rules.of(settings.rules, settings.impact, labels)
-    except ValueError as error:
-        raise ConfigError(f"rules: {error}") from None
-    for name in rules.expired(now=datetime.now(UTC)):
-        log.warning("the rule %r has expired and no longer applies; renew or remove it", name)
-    return rules
-
-
-def terms(settings: Settings) -> dict[Domain, Terms]:
-    """What the configuration asks of each domain."""
-    sections = {domain: settings.domain(domain) for domain in DOMAINS}
-    return {domain: Terms(tuple(one.deciding), one.alpha, one.delta) for domain, one in sections.items()}
 
 
 async def wait_for_topics(settings: Settings, patience_s: float = STARTUP_PATIENCE_S) -> None:

@@ -40,15 +40,17 @@ class Briefing:
         Another event's, which was quoted, stay out, and so does everything within a link: the text came from a
         stranger, who could have a reader's click carry it away.
         """
-        if self.redaction is None:
+        redaction = self.redaction
+        if redaction is None:
             return text
         links = [link.span() for link in LINK.finditer(text)]
-        return PLACEHOLDER.sub(lambda found: self._restored(found, links), text)
 
-    def _restored(self, placeholder: re.Match[str], links: Sequence[tuple[int, int]]) -> str:
-        linked = any(start <= placeholder.start() < end for start, end in links)
-        own = self.redaction is not None and placeholder[0] in self.question.event
-        return self.redaction.restore(placeholder[0]) if self.redaction and own and not linked else placeholder[0]
+        def value(placeholder: re.Match[str]) -> str:
+            linked = any(start <= placeholder.start() < end for start, end in links)
+            own = placeholder[0] in self.question.event
+            return redaction.restore(placeholder[0]) if own and not linked else placeholder[0]
+
+        return PLACEHOLDER.sub(value, text)
 
 
 class Briefer:

@@ -108,15 +108,16 @@ class _Weighing:
         """What to make of the case after this answer."""
         combined = combine(self._labels, answer, deciding=self._deciding, limits=self._limits)
         self._labels |= {axis: label for axis, label in combined.labels.items() if axis in self._limits.orders}
-        reasons = list(combined.reasons)
-        if self._high_impact(self._event, combined.labels):
-            reasons.append("high impact")
+        high_impact = self._high_impact(self._event, combined.labels)
         # Raised by one tier and repeated by the next, a label is still not what the small model was confident of.
         overruled = any(
             not label.abstained and combined.labels[axis].value != label.value for axis, label in self._small.items()
         )
-        needs_person = combined.needs_person or overruled or "high impact" in reasons
-        self.last = Combined(combined.labels, needs_person, reasons)
+        self.last = Combined(
+            combined.labels,
+            combined.needs_person or overruled or high_impact,
+            [*combined.reasons, *(["high impact"] if high_impact else [])],
+        )
         return self.last
 
 

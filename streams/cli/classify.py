@@ -18,8 +18,8 @@ from schemas.errors import InvalidEvent
 from schemas.event import KIND_OF_DOMAIN, Domain, Kind
 from streams.cli.options import configured, domain
 from streams.config import Settings
+from streams.provision import open_classifier, open_rules
 from streams.source import incoming, kind_of, read_numbered
-from streams.worker import open_classifier, open_rules
 
 BATCH_LINES = 128
 BATCHES_AHEAD = 4

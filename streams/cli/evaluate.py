@@ -28,7 +28,7 @@ from streams.cli.progress import stages
 from streams.cli.train import axes_of
 from streams.config import Settings
 from streams.errors import ConfigError
-from streams.worker import open_classifier
+from streams.provision import open_classifier
 
 COLUMNS = ("rows", "accuracy", "macro-F1", "ECE", "AURC", "cov95", "cov97", "cov98")
 

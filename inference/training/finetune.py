@@ -1,57 +1,43 @@
 """Fine-tuning: one encoder shared by every axis of every domain, a linear head an axis. Needs the `finetune` extra.
 
 What is served decides what is trained: the served tokenizer cuts the served view, vectors are pooled and scaled to
-length one as in serving, and the heads read them as they will. Rows lose their document, their body or their words
-at random, so that no axis hangs on the one part by which a vendor can be told.
+length one as in serving, and the heads read them as they will.
 """
 
-import ctypes
 import hashlib
 import math
 import random
-import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
-from transformers import AutoModel
-from transformers.utils import logging as hugging_face
 
 from inference.errors import ModelError
 from inference.tokenizer import Tokenizer
+from inference.training.augmentation import batches, variant, worn
 from inference.training.dataset import Labels, Row
+from inference.training.network import Network, bf16_is_quicker, heads_of, keep_freed_memory, open_network, save_encoder
 from inference.training.reading import Progress
 from inference.view import read
-from schemas.event import Event
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 STATE = "state.pt"
 BEST = "best.safetensors"
-TOKENIZER_FILES = ("sentencepiece.model", "vocab.txt", "vocabulary.json", "tokenizer.json", "tokenizer_config.json")
-
-# How often a row is read without its document, with its first line only, or by its document alone.
-WITHOUT_DOCUMENT, HEADLINE_ONLY, DOCUMENT_ONLY = 0.25, 0.20, 0.08
-BUCKET_BATCHES = 32
-"""Batches whose rows are sorted by length together: little padding, and still a different mix every epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
     """How the encoder is fine-tuned; the defaults are what the shipped model was made with."""
 
-    epochs: int = 4
+    epochs: int = 6
     patience: int = 2
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-4
     head_learning_rate: float = 2e-3
     layer_decay: float = 0.9
     weight_decay: float = 0.01
@@ -91,32 +77,6 @@ class _Progressed:
         return min(range(len(self.log_loss)), key=self.log_loss.__getitem__)
 
 
-class Network(nn.Module):  # type: ignore[misc]
-    """The encoder and its heads: token ids to one logit a label of every axis."""
-
-    def __init__(self, encoder: Any, labels: Labels, pooling: str, dropout: float) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.pooling = pooling
-        self.dropout = nn.Dropout(dropout)
-        width = encoder.config.hidden_size
-        self.scale = math.sqrt(width)
-        self.heads = nn.ModuleDict({
-            f"{domain} {axis}": nn.Linear(width, len(names))
-            for domain, axes in labels.items()
-            for axis, names in axes.items()
-        })  # fmt: skip
-
-    def forward(self, ids: Any, mask: Any) -> Any:
-        """Pooled vectors of length sqrt(width), float32 of shape (rows, width)."""
-        hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-        if self.pooling == "cls":
-            pooled = hidden[:, 0]
-        else:
-            pooled = (hidden * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)
-        return self.dropout(functional.normalize(pooled, dim=-1) * self.scale)
-
-
 def fine_tune(
     source: Path,
     rows: Sequence[Row],
@@ -137,30 +97,23 @@ def fine_tune(
         ModelError: transformers cannot load the encoder, or `work` holds another training.
     """
     torch.manual_seed(tuning.seed)
-    _keep_freed_memory()
-    # What it says of the weights it did not find is about heads that are not used here, and drawn over our own bars.
-    hugging_face.set_verbosity_error()
-    hugging_face.disable_progress_bar()
-    try:
-        encoder = AutoModel.from_pretrained(source, dtype=torch.float32, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{source} holds no encoder transformers can load: {str(error).splitlines()[0]}") from None
-    network = Network(encoder, labels, pooling, tuning.dropout)
+    keep_freed_memory()
+    network = open_network(source, labels, pooling, tuning.dropout)
     work.mkdir(parents=True, exist_ok=True)
     trainer = _Trainer(network, labels, tokenizer, pad_id, tuning, _fingerprint(source, rows, labels, pooling, tuning))
     trainer.train(rows, work, progress)
     network.load_state_dict(load_file(work / BEST))
-    return Tuned(_save_encoder(network, source, work), _heads(network), trainer.at.best, tuple(trainer.at.log_loss))
+    return Tuned(save_encoder(network, source, work), heads_of(network), trainer.at.best, tuple(trainer.at.log_loss))
 
 
 class _Trainer:
     def __init__(
         self, network: Network, labels: Labels, tokenizer: Tokenizer, pad_id: int, tuning: Tuning, fingerprint: str
     ) -> None:
-        self.at = _Progressed(fingerprint, _bf16_is_quicker(network))
+        self.at = _Progressed(fingerprint, bf16_is_quicker(network))
         self._network, self._labels, self._tokenizer = network, labels, tokenizer
         self._pad_id, self._tuning = pad_id, tuning
-        self._optimizer = torch.optim.AdamW(_groups(network, tuning))
+        self._optimizer = torch.optim.AdamW(_groups(network, tuning), fused=True)
 
     def train(self, rows: Sequence[Row], work: Path, progress: Progress) -> None:
         """Epochs until there are enough of them or the tuning half no longer gains."""
@@ -184,10 +137,13 @@ class _Trainer:
         rng = random.Random(f"{self._tuning.seed} {self.at.epoch}")  # noqa: S311 - it shuffles rows
         torch.manual_seed(self._tuning.seed * 1_000 + self.at.epoch)
         self._network.train()
-        ids = self._tokenizer.encode([read(_variant(row.event, rng)) for row in rows])
+        ids = self._tokenizer.encode([read(variant(row.event, rng)) for row in rows])
         done = self.at.epoch * math.ceil(len(rows) / self._tuning.batch_rows)
-        for batch in _batches([len(one) for one in ids], self._tuning.batch_rows, rng):
-            loss = self._loss([rows[i] for i in batch], [self._worn(ids[i], rng) for i in batch])
+        for batch in batches([len(one) for one in ids], self._tuning.batch_rows, rng):
+            loss = self._loss(
+                [rows[i] for i in batch],
+                [worn(ids[i], rng, self._tokenizer.unknown_id, self._tuning.token_dropout) for i in batch],
+            )
             self._optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
@@ -225,12 +181,6 @@ class _Trainer:
                 total += float(self._loss([rows[i] for i in batch], [ids[i] for i in batch], 0.0)) * len(batch)
         return total / len(rows)
 
-    def _worn(self, ids: Sequence[int], rng: random.Random) -> list[int]:
-        """The ids with some pieces unreadable, never the ones around the text."""
-        unknown, share = self._tokenizer.unknown_id, self._tuning.token_dropout
-        inner = [unknown if rng.random() < share else one for one in ids[1:-1]]
-        return [ids[0], *inner, ids[-1]]
-
     def _keep(self, work: Path, schedule: Any) -> None:
         state = {"at": asdict(self.at), "network": self._network.state_dict(),
                  "optimizer": self._optimizer.state_dict(), "schedule": schedule.state_dict()}  # fmt: skip
@@ -247,31 +197,6 @@ class _Trainer:
         self._network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
-
-
-def _variant(event: Event, rng: random.Random) -> Event:
-    """The event as another system might have sent it: without its document, or with less text."""
-    dice = rng.random()
-    headline = (event.text or "").partition("\n")[0]
-    if event.event and dice < WITHOUT_DOCUMENT:
-        return msgspec.structs.replace(event, event=None)
-    if headline and dice < WITHOUT_DOCUMENT + HEADLINE_ONLY:
-        return msgspec.structs.replace(event, text=headline)
-    if event.event and dice > 1 - DOCUMENT_ONLY:
-        alone = msgspec.structs.replace(event, text=None)
-        return alone if read(alone) else event
-    return event
-
-
-def _batches(lengths: Sequence[int], rows: int, rng: random.Random) -> Iterator[list[int]]:
-    order = list(range(len(lengths)))
-    rng.shuffle(order)
-    batches = []
-    for start in range(0, len(order), rows * BUCKET_BATCHES):
-        bucket = sorted(order[start : start + rows * BUCKET_BATCHES], key=lambda i: lengths[i])
-        batches += [bucket[at : at + rows] for at in range(0, len(bucket), rows)]
-    rng.shuffle(batches)
-    yield from batches
 
 
 def _tensors(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[Any, Any]:
@@ -309,29 +234,6 @@ def _rate(step: int, steps: int, tuning: Tuning) -> float:
     return (step + 1) / warmup if step < warmup else max(0.0, (steps - step) / max(1, steps - warmup))
 
 
-def _keep_freed_memory() -> None:
-    """Keep large arrays: glibc hands each back to the kernel and asks for it anew, half the time of a step on a CPU."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):  # another C library, with habits of its own
-        return
-    for parameter, value in ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1)):
-        mallopt(parameter, value)
-
-
-def _bf16_is_quicker(network: Network) -> bool:
-    """Measured, not asked: CPUs without bf16 instructions run it correctly and a hundred times slower."""
-    ids, mask = torch.full((4, 16), 5), torch.ones(4, 16)
-    seconds = {}
-    for bf16 in (False, True):
-        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-            network(ids, mask)
-            started_s = time.perf_counter()
-            network(ids, mask)
-        seconds[bf16] = time.perf_counter() - started_s
-    return seconds[True] < seconds[False]
-
-
 def _fingerprint(source: Path, rows: Sequence[Row], labels: Labels, pooling: str, tuning: Tuning) -> str:
     digest = hashlib.sha256(repr((asdict(tuning), pooling, {d: dict(axes) for d, axes in labels.items()})).encode())
     digest.update((source / "config.json").read_bytes())
@@ -339,26 +241,6 @@ def _fingerprint(source: Path, rows: Sequence[Row], labels: Labels, pooling: str
     for row in rows:
         digest.update(f"{row.part} {sorted(row.gold.items())} {read(row.event)}\n".encode())
     return digest.hexdigest()
-
-
-def _save_encoder(network: Network, source: Path, work: Path) -> Path:
-    out = work / "encoder"
-    network.encoder.save_pretrained(out)
-    # What transformers writes today leaves out what older converters ask for; the architecture has not changed.
-    shutil.copyfile(source / "config.json", out / "config.json")
-    for name in TOKENIZER_FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, out / name)
-    return out
-
-
-def _heads(network: Network) -> dict[str, dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]]:
-    found: dict[str, dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]] = {}
-    for name, head in network.heads.items():
-        domain, axis = name.split(" ", 1)
-        weight = (head.weight.detach() * network.scale).numpy()
-        found.setdefault(domain, {})[axis] = (weight, head.bias.detach().numpy())
-    return found
 
 
 def _contiguous(state: Mapping[str, Any]) -> dict[str, Any]:

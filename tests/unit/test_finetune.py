@@ -46,7 +46,7 @@ TUNING = Tuning(epochs=2, batch_rows=4, learning_rate=1e-3, head_learning_rate=1
 @pytest.fixture(autouse=True)
 def same_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
     """On encoders this small which arithmetic is quicker is a matter of chance."""
-    monkeypatch.setattr(finetune, "_bf16_is_quicker", lambda _: False)
+    monkeypatch.setattr(finetune, "bf16_is_quicker", lambda _: False)
 
 
 @pytest.fixture(scope="module")

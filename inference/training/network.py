@@ -1,0 +1,117 @@
+"""The network that is fine-tuned, from a Hugging Face directory and back to one. Needs the `finetune` extra."""
+
+import ctypes
+import math
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import AutoModel
+from transformers.utils import logging as hugging_face
+
+from inference.errors import ModelError
+from inference.training.dataset import Labels
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+
+TOKENIZER_FILES = ("sentencepiece.model", "vocab.txt", "vocabulary.json", "tokenizer.json", "tokenizer_config.json")
+
+
+class Network(nn.Module):  # type: ignore[misc]
+    """The encoder and its heads: token ids to one logit a label of every axis."""
+
+    def __init__(self, encoder: Any, labels: Labels, pooling: str, dropout: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pooling = pooling
+        self.dropout = nn.Dropout(dropout)
+        width = encoder.config.hidden_size
+        self.scale = math.sqrt(width)
+        self.heads = nn.ModuleDict({
+            f"{domain} {axis}": nn.Linear(width, len(names))
+            for domain, axes in labels.items()
+            for axis, names in axes.items()
+        })  # fmt: skip
+
+    def forward(self, ids: Any, mask: Any) -> Any:
+        """Pooled vectors of length sqrt(width), float32 of shape (rows, width)."""
+        hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state.float()
+        if self.pooling == "cls":
+            pooled = hidden[:, 0]
+        else:
+            pooled = (hidden * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)
+        return self.dropout(functional.normalize(pooled, dim=-1) * self.scale)
+
+
+def open_network(source: Path, labels: Labels, pooling: str, dropout: float) -> Network:
+    """The Hugging Face encoder in `source` with a fresh head for every axis.
+
+    Raises:
+        ModelError: transformers cannot load the encoder.
+    """
+    # What it says of the weights it did not find is about heads that are not used here, and drawn over our own bars.
+    hugging_face.set_verbosity_error()
+    hugging_face.disable_progress_bar()
+    try:
+        encoder = AutoModel.from_pretrained(
+            source, dtype=torch.float32, local_files_only=True,
+            # On a CPU fused attention runs backward at half the speed, and drawing the masks of the layers' own
+            # dropout takes a third of a step; pieces and pooled vectors are dropped here instead.
+            attn_implementation="eager", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+        )  # fmt: skip
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{source} holds no encoder transformers can load: {str(error).splitlines()[0]}") from None
+    return Network(encoder, labels, pooling, dropout)
+
+
+def save_encoder(network: Network, source: Path, work: Path) -> Path:
+    """Write the encoder below `work` in Hugging Face layout, with the tokenizer of `source`."""
+    out = work / "encoder"
+    network.encoder.save_pretrained(out)
+    # What transformers writes today leaves out what older converters ask for; the architecture has not changed.
+    shutil.copyfile(source / "config.json", out / "config.json")
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, out / name)
+    return out
+
+
+def heads_of(network: Network) -> dict[str, dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]]:
+    """`heads[domain][axis]`: weight (labels, width), for vectors of length one, and bias (labels)."""
+    found: dict[str, dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]] = {}
+    for name, head in network.heads.items():
+        domain, axis = name.split(" ", 1)
+        weight = (head.weight.detach() * network.scale).numpy()
+        found.setdefault(domain, {})[axis] = (weight, head.bias.detach().numpy())
+    return found
+
+
+def bf16_is_quicker(network: Network) -> bool:
+    """Measured, not asked: CPUs without bf16 instructions run it correctly and a hundred times slower."""
+    return min(_forward_s(network, bf16=True) for _ in range(3)) < min(
+        _forward_s(network, bf16=False) for _ in range(3)
+    )
+
+
+def _forward_s(network: Network, *, bf16: bool) -> float:
+    ids, mask = torch.full((16, 64), 5), torch.ones(16, 64)
+    started_s = time.perf_counter()
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        network(ids, mask)
+    return time.perf_counter() - started_s
+
+
+def keep_freed_memory() -> None:
+    """Keep large arrays: glibc hands each back to the kernel and asks for it anew, half the time of a step on a CPU."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # another C library, with habits of its own
+        return
+    for parameter, value in ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1)):
+        mallopt(parameter, value)

@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from benchmarks.rows import machine
+from inference.artifact import CALIBRATION
 from inference.calibration import Half, Sample, calibrate
 from inference.classifier import Classifier, Terms
 from inference.evaluation import baselines
@@ -51,12 +52,13 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path, required=True, help="the encoder fine-tuning starts from")
     parser.add_argument("--data", type=Path, action="append", required=True, help="labelled alerts, once a file")
     parser.add_argument("--source", action="append", help="only these (default: every one with a queue)")
-    parser.add_argument("--epochs", type=int, default=2, help="of fine-tuning; 0 leaves the encoder as it is")
+    parser.add_argument("--epochs", type=int, default=3, help="of fine-tuning; 0 leaves the encoder as it is")
+    parser.add_argument("--models", type=Path, help="where the models go, or are (default: they are thrown away)")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    rows = [row for row in read_rows(arguments.data, {AXIS: AXIS}) if row.domain == "alerts"]
+    rows = [row for row in read_rows(arguments.data) if row.domain == "alerts" and AXIS in row.gold]
     found = []
-    for source in arguments.source or sorted({row.source for row in rows} - {"authored"}):
+    for source in arguments.source or sorted({row.source for row in rows if not row.source.startswith("authored")}):
         unseen = [row for row in rows if row.source == source]
         others = [row for row in rows if row.source != source]
         found += [ours(arguments, source, unseen), tfidf(source, others, unseen)]
@@ -74,9 +76,11 @@ def ours(arguments: argparse.Namespace, source: str, unseen: Sequence[Row]) -> T
 
         tuning = Tuning(epochs=arguments.epochs)
     with tempfile.TemporaryDirectory() as directory:
-        settings = Settings(name="transfer", tuning=tuning, leave_out=(source,), axes={AXIS: AXIS})
-        artifact = train(arguments.encoder, arguments.data, Path(directory), settings, lambda *_: None)
-        return asyncio.run(_judge(artifact.directory, source, unseen))
+        out = (arguments.models or Path(directory)) / source.replace("/", "-")
+        if not (out / CALIBRATION).is_file():
+            settings = Settings(name="transfer", tuning=tuning, leave_out=(source,))
+            train(arguments.encoder, arguments.data, out, settings, lambda *_: None)
+        return asyncio.run(_judge(out, source, unseen))
 
 
 async def _judge(model: Path, source: str, unseen: Sequence[Row]) -> Transfer:
@@ -93,9 +97,13 @@ def tfidf(source: str, others: Sequence[Row], unseen: Sequence[Row]) -> Transfer
     taught = [row for row in others if row.part == "train"]
     model.fit([baselines.flatten(row.event) for row in taught], [row.gold[AXIS][0] for row in taught])
 
+    sources = {row.source for row in taught}
+
     def half(part: str) -> Half:
-        doubt, right = answer([row for row in others if row.part == part])
-        return Half(doubt[:, None], right.astype(np.int8)[:, None], np.full(len(doubt), -1, np.int32))
+        rows = [row for row in others if row.part == part]
+        doubt, right = answer(rows)
+        unseen = np.array([row.source not in sources for row in rows])
+        return Half(doubt[:, None], right.astype(np.int8)[:, None], np.full(len(doubt), -1, np.int32), unseen)
 
     def answer(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
         probabilities = model.predict_proba([baselines.flatten(row.event) for row in rows])

@@ -7,7 +7,8 @@ heads.safetensors        DOMAIN.AXIS.weight (labels, width), DOMAIN.AXIS.bias (l
                          (centres, width); DOMAIN.lexical.idf, weights (buckets, columns) int8, scales, bias
 MODEL_CARD.md            data, licences, figures, limits
 calibration.json         temperatures, shares and limits, bound to the digests of the model it was made for
-calibration.safetensors  DOMAIN.HALF.doubt (rows, axes) float32, .correct (rows, axes) int8, .tenant (rows) int32
+calibration.safetensors  DOMAIN.HALF.doubt (rows, axes) float32, .correct (rows, axes) int8, .tenant (rows) int32,
+                         .unseen (rows) uint8: whether the row's source taught the model nothing
 
 A model is made once; its calibration can be made again on somebody's own rows, and names the model it belongs to.
 """

@@ -22,7 +22,13 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.int8]
 
+Decided = tuple[Floats, npt.NDArray[np.bool_]]
+"""Of n rows the risk (n,), and whether any deciding axis is wrong (n,)."""
+
 UNLABELLED = -1
+UNSEEN_ALPHA = 0.05
+ENOUGH = 2
+"""Rows of unseen sources are tested by themselves where this times as many are accepted as a promise needs at least."""
 DECIMALS = 6
 TEMPERATURE_RANGE = (0.05, 20.0)
 # Fixed before any data were seen, as the tests need; spaced so that small risks, where most events are, are told apart.
@@ -35,12 +41,17 @@ class Half:
 
     `doubt` (n, axes) in [0, 1] is one minus the confidence an axis was decided with, 1.0 where a guard refused the
     event; `correct` (n, axes) is 1, 0 or -1 where there is no label; `tenant` (n,) indexes the sample's tenants, -1
-    where there is none.
+    where there is none; `unseen` (n,) says whether a row is of a source the model was not taught with.
     """
 
     doubt: Floats
     correct: Flags
     tenant: npt.NDArray[np.int32]
+    unseen: npt.NDArray[np.bool_]
+
+    def where(self, rows: npt.NDArray[np.bool_ | np.int64]) -> "Half":
+        """These rows alone, named by flags or indexes."""
+        return Half(self.doubt[rows], self.correct[rows], self.tenant[rows], self.unseen[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +66,40 @@ class Sample:
     def of(self, tenant: str) -> "Sample":
         """The rows of one tenant."""
         wanted = self.tenants.index(tenant)
-        tuning, testing = (
-            Half(*(column[half.tenant == wanted] for column in (half.doubt, half.correct, half.tenant)))
-            for half in (self.tuning, self.testing)
-        )
+        tuning, testing = (half.where(half.tenant == wanted) for half in (self.tuning, self.testing))
         return Sample(self.axes, tuning, testing, self.tenants)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Rows of both halves that have to support a promise of at most `alpha`; `spared` if all may be left out."""
+
+    tuning: Decided
+    testing: Decided
+    alpha: float
+    spared: bool = False
+
+    def supports(self, threshold: float, delta: float) -> bool:
+        """Whether the testing rows that a threshold accepts speak for the promise, or there are none to break it."""
+        if self.spared and not (self.testing[0] < threshold).any():
+            return True
+        return p_value(*self.testing, threshold, self.alpha) <= delta
+
+    def tuned(self, threshold: float) -> tuple[int, int]:
+        """Of the tuning rows a threshold accepts, how many are wrong, and how many there are."""
+        risks, wrong = self.tuning
+        accepted = risks < threshold
+        return int(wrong[accepted].sum()), int(accepted.sum())
+
+    def power(self, errors: int, rows: int, delta: float) -> float:
+        """How likely as many fresh rows pass, taking their error rate for one error worse than it was seen.
+
+        To accept none of rows that may be left out is as good as a pass by chance: better than a test bound to fail.
+        """
+        if self.spared and not rows:
+            return delta
+        allowed = max_errors(rows, self.alpha, delta)
+        return binomial_tail(allowed, rows, (errors + 1) / (rows + 2)) if allowed >= 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +107,15 @@ class Promise:
     """Events whose risk is below `threshold` are wrong at most `alpha` of the time, with confidence 1 - `delta`.
 
     `n` counts the rows it was tested on, `coverage` the share of them accepted, `accepted_errors` how many of those
-    were wrong. A threshold of 0.0 accepts nothing; `reason` then says why in one sentence, otherwise it is empty.
+    were wrong. The `n_unseen` rows among them that are of sources the model was not taught with were tested by
+    themselves too, against an alpha of their own; 0 if they are too few to say anything. A threshold of 0.0 accepts
+    nothing; `reason` then says why in one sentence, otherwise it is empty.
     """
 
     alpha: float
     delta: float
     n: int
+    n_unseen: int
     threshold: float
     coverage: float
     accepted_errors: int
@@ -88,35 +131,44 @@ def risk(doubts: Sequence[float]) -> float:
     return round(min(1.0, sum(doubts)), DECIMALS)
 
 
-def calibrate(sample: Sample, deciding: Sequence[str], alpha: float, delta: float) -> Promise:
+def calibrate(
+    sample: Sample, deciding: Sequence[str], alpha: float, delta: float, unseen_alpha: float = UNSEEN_ALPHA
+) -> Promise:
     """The largest risk that may be accepted while keeping the promise on all `deciding` axes at once.
 
     Fixed-sequence testing: the tuning half says at which threshold the test is most likely to pass; from there the
     testing half is asked about ever larger thresholds until the first that it cannot support. The p-value of a
     threshold is the exact binomial tail (Clopper-Pearson) of the errors seen among the rows it accepts.
 
+    Rows of sources that taught the model flatter it, and outnumber the others. So where enough rows of other sources
+    would be accepted, they have to support a promise of their own: at most `unseen_alpha` of what is accepted of such
+    sources is wrong, with confidence 1 - delta too. Where they cannot, the threshold is one that accepts none of them.
+
     Raises:
-        ValueError: no deciding axis, an axis the sample lacks, or alpha or delta outside (0, 1).
+        ValueError: no deciding axis, an axis the sample lacks, or an alpha or delta outside (0, 1).
     """
-    columns = _columns(sample, deciding, alpha, delta)
-    digest = _digest(sample, deciding, alpha, delta)
-    risks, wrong = _decisions(sample.testing, columns)
-    sequence = GRID[_start(*_decisions(sample.tuning, columns), alpha, delta) :]
-    threshold = 0.0
-    for candidate in sequence:
-        if p_value(risks, wrong, candidate, alpha) > delta:
-            break
-        threshold = candidate
+    columns = _columns(sample, deciding, (alpha, unseen_alpha, delta))
+    tuning, testing = sample.tuning, sample.testing
+    whole = _Group(_decisions(tuning, columns), _decisions(testing, columns), alpha)
+    tuning, testing = tuning.where(tuning.unseen), testing.where(testing.unseen)
+    unseen = _Group(_decisions(tuning, columns), _decisions(testing, columns), unseen_alpha, spared=True)
+    threshold, reason = _largest([whole], delta)
+    risks, _ = unseen.testing
+    counted = max_errors(int((risks < threshold).sum()) // ENOUGH, unseen_alpha, delta) >= 0
+    if counted:
+        threshold, reason = _largest([whole, unseen], delta)
+    risks, wrong = whole.testing
     accepted = risks < threshold
     return Promise(
         alpha=alpha,
         delta=delta,
         n=len(risks),
+        n_unseen=len(unseen.testing[0]) if counted else 0,
         threshold=threshold,
         coverage=float(accepted.mean()) if len(risks) else 0.0,
         accepted_errors=int(wrong[accepted].sum()),
-        digest=digest,
-        reason="" if threshold else _why_not(risks, wrong, sequence[0], alpha, delta),
+        digest=_digest(sample, deciding, (alpha, delta, unseen_alpha)),
+        reason=reason,
     )
 
 
@@ -165,18 +217,18 @@ def expected_calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_
     return sum(gaps) / max(1, len(confidence))
 
 
-def _columns(sample: Sample, deciding: Sequence[str], alpha: float, delta: float) -> list[int]:
+def _columns(sample: Sample, deciding: Sequence[str], shares: tuple[float, ...]) -> list[int]:
     unknown = [axis for axis in deciding if axis not in sample.axes]
     if unknown or not deciding:
         raise ValueError(
             f"deciding must name axes of {', '.join(sample.axes)}; it names {', '.join(deciding) or 'none'}"
         )
-    if not (0 < alpha < 1 and 0 < delta < 1):
-        raise ValueError(f"alpha and delta must lie between 0 and 1; they are {alpha} and {delta}")
+    if not all(0 < share < 1 for share in shares):
+        raise ValueError(f"alpha, unseen_alpha and delta must lie between 0 and 1; they are {shares}")
     return [sample.axes.index(axis) for axis in deciding]
 
 
-def _decisions(half: Half, columns: list[int]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def _decisions(half: Half, columns: list[int]) -> Decided:
     """Risk and wrongness of the rows that have a label on every deciding axis."""
     correct = half.correct[:, columns]
     labelled = (correct != UNLABELLED).all(axis=1)
@@ -184,21 +236,26 @@ def _decisions(half: Half, columns: list[int]) -> tuple[Floats, npt.NDArray[np.b
     return risks, (correct[labelled] == 0).any(axis=1)
 
 
-def _start(risks: Floats, wrong: npt.NDArray[np.bool_], alpha: float, delta: float) -> int:
-    """Where the test has most power: few rows prove little, many rows hold more errors than can be allowed."""
-    powers = {}
+def _largest(groups: Sequence[_Group], delta: float) -> tuple[float, str]:
+    """The largest threshold at which every group supports its promise; or 0.0, and why there is none."""
+    threshold = 0.0
+    for candidate in GRID[_start(groups, delta) :]:
+        failed = [group for group in groups if not group.supports(candidate, delta)]
+        if failed:
+            return threshold, "" if threshold else _why_not(failed[0], candidate, delta)
+        threshold = candidate
+    return threshold, ""
+
+
+def _start(groups: Sequence[_Group], delta: float) -> int:
+    """Where all tests have most power: few rows prove little, many rows hold more errors than can be allowed."""
+    powers: dict[tuple[tuple[int, int], ...], tuple[float, int]] = {}
     for index, candidate in enumerate(GRID):
-        accepted = risks < candidate
-        counts = int(wrong[accepted].sum()), int(accepted.sum())
+        counts = tuple(group.tuned(candidate) for group in groups)
         if counts not in powers:  # neighbours that accept the same rows have the same power; the strictest stands
-            powers[counts] = (_power(*counts, alpha, delta), -index)
+            each = (group.power(*count, delta) for count, group in zip(counts, groups, strict=True))
+            powers[counts] = (min(each), -index)
     return -max(powers.values())[1]
-
-
-def _power(errors: int, rows: int, alpha: float, delta: float) -> float:
-    """How likely as many fresh rows pass, taking their error rate for one error worse than it was seen."""
-    allowed = max_errors(rows, alpha, delta)
-    return binomial_tail(allowed, rows, (errors + 1) / (rows + 2)) if allowed >= 0 else 0.0
 
 
 def max_errors(rows: int, alpha: float, delta: float) -> int:
@@ -215,18 +272,20 @@ def _binomial(trials: int, probability: float, last: int) -> Iterator[float]:
         yield math.exp(ways + k * log_p + (trials - k) * log_q)
 
 
-def _why_not(risks: Floats, wrong: npt.NDArray[np.bool_], threshold: float, alpha: float, delta: float) -> str:
+def _why_not(group: _Group, threshold: float, delta: float) -> str:
+    risks, wrong = group.testing
     accepted = risks < threshold
     return (
-        f"no threshold can promise at most {alpha:.3g} errors with confidence {1 - delta:.3g}: of {len(risks)} "
+        f"no threshold can promise at most {group.alpha:.3g} errors with confidence {1 - delta:.3g}: of {len(risks)} "
         f"calibration rows {int(accepted.sum())} could be accepted and {int(wrong[accepted].sum())} of them are wrong, "
         "so nothing is accepted; allow a larger alpha or delta, or calibrate on more rows"
     )
 
 
-def _digest(sample: Sample, deciding: Sequence[str], alpha: float, delta: float) -> str:
-    digest = hashlib.sha256(repr((sample.axes, tuple(deciding), alpha, delta, GRID)).encode())
+def _digest(sample: Sample, deciding: Sequence[str], terms: tuple[float, ...]) -> str:
+    digest = hashlib.sha256(repr((sample.axes, tuple(deciding), *terms, GRID)).encode())
     for half in (sample.tuning, sample.testing):
         digest.update(np.ascontiguousarray(half.doubt).tobytes())
         digest.update(np.ascontiguousarray(half.correct).tobytes())
+        digest.update(np.ascontiguousarray(half.unseen).tobytes())
     return digest.hexdigest()

@@ -12,7 +12,7 @@ import numpy as np
 
 from inference.artifact import DEFAULT_MODEL, Artifact, load_artifact
 from inference.batching import DEFAULT_MAX_BATCH_TOKENS
-from inference.calibration import Floats, Promise, Sample, calibrate, risk
+from inference.calibration import UNSEEN_ALPHA, Floats, Promise, Sample, calibrate, risk
 from inference.encoder import Encoder, Vectors, open_encoder, open_tokenizer
 from inference.engine import DEFAULT_MAX_WAITING, Engine
 from inference.errors import ModelError
@@ -36,6 +36,7 @@ class Terms:
     deciding: Sequence[str] = ("queue",)
     alpha: float = 0.02
     delta: float = 0.10
+    unseen_alpha: float = UNSEEN_ALPHA
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +76,16 @@ class _Judge:
     def __init__(self, artifact: Artifact, domain: Domain, terms: Terms) -> None:
         sample = load_samples(artifact)[domain]
         try:
-            self.promise = calibrate(sample, terms.deciding, terms.alpha, terms.delta)
+            self.promise = calibrate(sample, terms.deciding, terms.alpha, terms.delta, terms.unseen_alpha)
         except ValueError as error:
             raise ModelError(f"domains.{domain}: {error}") from None
         self.deciding = tuple(terms.deciding)
         self._calibration = artifact.calibration.domains[domain]
         self.tenants = _tenant_promises(sample, terms)
-        self._axes = {axis: calibrate(sample, [axis], terms.alpha, terms.delta).threshold for axis in sample.axes}
+        self._axes = {
+            axis: calibrate(sample, [axis], terms.alpha, terms.delta, terms.unseen_alpha).threshold
+            for axis in sample.axes
+        }
         if self.promise.reason:
             log.warning("%s: %s", domain, self.promise.reason)
 
@@ -253,6 +257,7 @@ class Classifier:
 
 def _tenant_promises(sample: Sample, terms: Terms) -> dict[str, Promise]:
     promises = {
-        tenant: calibrate(sample.of(tenant), terms.deciding, terms.alpha, terms.delta) for tenant in sample.tenants
+        tenant: calibrate(sample.of(tenant), terms.deciding, terms.alpha, terms.delta, terms.unseen_alpha)
+        for tenant in sample.tenants
     }
     return {tenant: promise for tenant, promise in promises.items() if promise.threshold}

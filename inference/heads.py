@@ -175,11 +175,13 @@ def _sample(
     halves = []
     for name in HALVES:
         doubt, correct = tensors[f"{domain}.{name}.doubt"], tensors[f"{domain}.{name}.correct"]
-        tenant = tensors[f"{domain}.{name}.tenant"]
-        if doubt.shape != correct.shape or doubt.shape[1:] != (len(axes),) or tenant.shape != doubt.shape[:1]:
+        tenant, unseen = tensors[f"{domain}.{name}.tenant"], tensors[f"{domain}.{name}.unseen"]
+        fits = doubt.shape == correct.shape and doubt.shape[1:] == (len(axes),)
+        if not fits or not tenant.shape == unseen.shape == doubt.shape[:1]:
             raise ModelError(f"the calibration rows of {domain} do not have one column an axis; calibrate again")
         flags: Flags = correct.astype(np.int8)
         # Doubts are shipped in float32: round back to the decimals they were computed with.
-        halves.append(Half(np.asarray(doubt, np.float64).round(DECIMALS), flags, tenant.astype(np.int32)))
+        rounded = np.asarray(doubt, np.float64).round(DECIMALS)
+        halves.append(Half(rounded, flags, tenant.astype(np.int32), unseen.astype(np.bool_)))
     tuning, testing = halves
     return Sample(axes, tuning, testing, tenants)

@@ -94,6 +94,7 @@ class DomainSection(Options, frozen=True):
 
     deciding: Annotated[list[str], Meta(min_length=1)] = field(default_factory=lambda: ["queue"])
     alpha: Share = 0.02
+    unseen_alpha: Share = 0.05
     delta: Share = 0.10
 
 

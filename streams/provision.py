@@ -54,7 +54,9 @@ def open_rules(settings: Settings, classifier: Classifier) -> Rules:
 def terms(settings: Settings) -> dict[Domain, Terms]:
     """What the configuration asks of each domain."""
     sections = {domain: settings.domain(domain) for domain in DOMAINS}
-    return {domain: Terms(tuple(one.deciding), one.alpha, one.delta) for domain, one in sections.items()}
+    return {
+        domain: Terms(tuple(one.deciding), one.alpha, one.delta, one.unseen_alpha) for domain, one in sections.items()
+    }
 
 
 def open_policy(settings: Settings, classifier: Classifier) -> Policy:

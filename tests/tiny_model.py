@@ -247,7 +247,8 @@ def _calibrate(
     correct = (doubt <= np.quantile(doubt, COVERAGE, axis=0)).astype(np.int8)
     # Limits no event reaches: nothing is unfamiliar to a model that knows nothing.
     calibration = DomainCalibration(axes=mixtures, max_surplus_pieces=1000.0, max_distance=1000.0, tenants=[])
-    return calibration, {"doubt": doubt, "correct": correct, "tenant": np.full(len(doubt), -1, np.int32)}
+    nobody, seen = np.full(len(doubt), -1, np.int32), np.zeros(len(doubt), np.uint8)
+    return calibration, {"doubt": doubt, "correct": correct, "tenant": nobody, "unseen": seen}
 
 
 def _head(

@@ -129,8 +129,13 @@ def describe_cost(rows: int, escalated: int, llm_usd_per_event: float) -> CostFi
 def describe_promise(promise: Promise) -> PromiseTerms:
     """The promise the decisions were made under."""
     return PromiseTerms(
-        alpha=promise.alpha, delta=promise.delta, n=promise.n, threshold=promise.threshold, coverage=promise.coverage
-    )  # fmt: skip
+        alpha=promise.alpha,
+        delta=promise.delta,
+        n=promise.n,
+        n_unseen=promise.n_unseen,
+        threshold=promise.threshold,
+        coverage=promise.coverage,
+    )
 
 
 def unread(rows: Sequence[Row], labels: Mapping[str, Sequence[str]]) -> list[str]:

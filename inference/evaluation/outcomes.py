@@ -72,9 +72,10 @@ def answers_of(decisions: Sequence[Decision]) -> dict[str, Answer]:
 
 
 def levels_of(decisions: Sequence[Decision]) -> Answer:
-    """Severity in three levels: the level of the value, and the confidence known to lie within that level."""
-    labels = [decision.labels[SEVERITY] for decision in decisions]
-    return Answer([LEVELS[label.value] for label in labels], np.array([_within_level(label) for label in labels]))
+    """Severity in three levels: the level whose labels, as far as they are told, have most confidence together."""
+    shares = [_level_shares(decision.labels[SEVERITY]) for decision in decisions]
+    levels = [max(share, key=lambda level: share[level]) for share in shares]
+    return Answer(levels, np.array([min(1.0, share[level]) for share, level in zip(shares, levels, strict=True)]))
 
 
 def with_levels(rows: Sequence[Row]) -> list[Row]:
@@ -130,10 +131,13 @@ def scope_confidence(decision: Decision) -> float:
     )
 
 
-def _within_level(label: Label) -> float:
-    level = LEVELS[label.value]
-    others = sum(other.confidence for other in label.alternatives if LEVELS.get(other.value) == level)
-    return min(1.0, label.confidence + others)
+def _level_shares(label: Label) -> dict[str, float]:
+    """The confidence in each level that is told of; the value's own comes first and wins a tie."""
+    shares: dict[str, float] = {}
+    told = [(label.value, label.confidence), *((other.value, other.confidence) for other in label.alternatives)]
+    for value, confidence in told:
+        shares[LEVELS[value]] = shares.get(LEVELS[value], 0.0) + confidence
+    return shares
 
 
 def _with_level(row: Row) -> Row:

@@ -1,7 +1,7 @@
 """A model's calibration from labelled rows it was not taught with: shares, temperatures, limits, and the rows kept."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,18 +61,23 @@ def fit_calibration(
         DataError: the rows cannot be used, or a domain of the model has none.
     """
     manifest = load_manifest(path)
-    rows = [row for row in read_rows(files, axes, unsplit="val") if row.part in HALVES]
+    own_axes = {domain: tuple(spec.axes) for domain, spec in manifest.domains.items()}
+    rows = [row for row in read_rows(files, axes, known=own_axes, unsplit="val") if row.part in HALVES]
     found: Fitted = {}
     for domain in manifest.domains:
         own = [row for row in rows if row.domain == domain]
         heads = Heads.of(path, manifest, domain)
         read = read_all(own, path, manifest.encoder, heads.lexicon, progress, f"reading {domain}")
-        found[domain] = calibrate_domain(domain, own, read, heads)
+        found[domain] = calibrate_domain(domain, own, read, heads, manifest.training.get("taught", ()))
     return found, rows
 
 
-def calibrate_domain(domain: str, rows: Sequence[Row], read: Read, heads: Heads) -> tuple[DomainCalibration, Sample]:
+def calibrate_domain(
+    domain: str, rows: Sequence[Row], read: Read, heads: Heads, taught: Collection[str]
+) -> tuple[DomainCalibration, Sample]:
     """The calibration of a domain from its rows of both halves, everything tuned on the first alone.
+
+    `taught` names the sources of the training rows: rows of others show what the model is worth on what it never saw.
 
     Raises:
         DataError: a half has no row, or an axis no labelled row in the first.
@@ -96,7 +101,8 @@ def calibrate_domain(domain: str, rows: Sequence[Row], read: Read, heads: Heads)
     measured = zip(read.surplus_pieces.tolist(), opinions.distance.tolist(), strict=True)
     refused = np.array([unfamiliar(novelty_of(calibration, *one)) for one in measured], dtype=np.bool_)
     tuned, tested = (
-        _half([rows[i] for i in own], own, probabilities, heads.labels, refused, tenants) for own in halves.values()
+        _half([rows[i] for i in own], own, probabilities, heads.labels, refused, tenants, taught)
+        for own in halves.values()
     )
     return calibration, Sample(tuple(axes), tuned, tested, tuple(tenants))
 
@@ -110,6 +116,7 @@ def seal_calibration(path: Path, found: Fitted, rows: Sequence[Row]) -> Artifact
             tensors[f"{domain}.{name}.doubt"] = np.ascontiguousarray(half.doubt, dtype=np.float32)
             tensors[f"{domain}.{name}.correct"] = np.ascontiguousarray(half.correct)
             tensors[f"{domain}.{name}.tenant"] = np.ascontiguousarray(half.tenant)
+            tensors[f"{domain}.{name}.unseen"] = half.unseen.astype(np.uint8)
     save_file(tensors, path / CALIBRATION_ROWS_FILE)
     (path / CALIBRATION_ROWS_FILE).chmod(0o644)  # safetensors writes for its owner only; a service reads as another
     made_from = {
@@ -163,7 +170,7 @@ def _shares(probabilities: Floats) -> list[float]:
 
 def _half(
     rows: Sequence[Row], index: Sequence[int], probabilities: Mapping[str, Floats], labels: Mapping[str, Sequence[str]],
-    refused: npt.NDArray[np.bool_], tenants: Sequence[str],
+    refused: npt.NDArray[np.bool_], tenants: Sequence[str], taught: Collection[str],
 ) -> Half:  # fmt: skip
     doubt = np.stack([np.round(1.0 - probabilities[axis][index].max(axis=1), 6) for axis in labels], axis=1)
     # What the guards never accept must not count as accepted where the promise is tested.
@@ -173,7 +180,8 @@ def _half(
         for axis, names in labels.items()
     ], axis=1)  # fmt: skip
     tenant = [tenants.index(row.event.tenant) if row.event.tenant in tenants else -1 for row in rows]
-    return Half(doubt, correct, np.array(tenant, np.int32))
+    unseen = np.array([row.source not in taught for row in rows], dtype=np.bool_)
+    return Half(doubt, correct, np.array(tenant, np.int32), unseen)
 
 
 def _correct(rows: Sequence[Row], axis: str, values: Sequence[str]) -> npt.NDArray[np.int8]:

@@ -7,6 +7,10 @@ from inference.artifact import Artifact
 from inference.evaluation.figures import DomainFigures, Scores
 from inference.training.dataset import Row
 
+AUTHORED = (
+    "Written by this project's authors with a large language model's help, from general knowledge of products and of "
+    "how customers write, without sight of any data set; labels are the authors' opinion."
+)
 ATTRIBUTIONS = {
     "SigmaHQ/sigma": "Detection rules of the Sigma project, https://github.com/SigmaHQ/sigma, by their authors "
     "(each rule names its own in its metadata).",
@@ -22,8 +26,8 @@ ATTRIBUTIONS = {
     "Encoders). Queue and priority were derived from its intents.",
     "HWU64 (xliuhw/NLU-Evaluation-Data)": "HWU64 (Liu et al., 2019, Benchmarking Natural Language Understanding "
     "Services), https://github.com/xliuhw/NLU-Evaluation-Data. Used as out-of-scope tickets.",
-    "authored": "Written by this project's authors with a large language model's help, from general knowledge of "
-    "products and of how customers write, without sight of any data set; labels are the authors' opinion.",
+    "authored": AUTHORED,
+    "authored, held out": AUTHORED + " Of products it was not taught, to calibrate with.",
 }
 
 LICENCES = {
@@ -36,8 +40,9 @@ LIMITS = """\
   training in the embedding is never accepted, whatever the confidence says; the limits are the 98th percentiles of
   calibration rows. A foreign text of common short words can pass.
 - Most alert rows are the texts and patterns of detection rules rather than raw events, and a model can tell a
-  vendor by its style: read the figures by source. A vendor that is not among them should be expected to do worse,
-  and the promise does not cover it: calibrate on rows of your own.
+  vendor by its style: read the figures by source. A vendor that is not among them should be expected to do worse.
+  The promise was tested on products the model was not taught, but those are our own inventions: calibrate on rows
+  of your own.
 - The queue of an alert was mapped from its rule's log source. Sigma's documents name that log source, so for those
   rows part of the answer can be read off the input; the other sources' documents do not.
 - Severity is an opinion of each source and does not transfer between vendors; treat it as a hint.
@@ -102,6 +107,8 @@ def _domain(artifact: Artifact, domain: str, figures: DomainFigures) -> Iterator
     what = " or ".join(figures.deciding)
     yield f"\nPromise: of the events it accepts at most {promise.alpha:.0%} are wrong on {what},"
     yield f"with confidence {1 - promise.delta:.0%} over {promise.n} calibration rows: risk below {promise.threshold}."
+    if promise.n_unseen:
+        yield f"It holds for the {promise.n_unseen} of them by themselves whose source taught the model nothing."
     yield f"On these rows it accepts {accepted.coverage:.1%}, {accepted.errors} of {accepted.rows} accepted are wrong."
     yield f"Coverage at 98 % accuracy {figures.selective.coverage_at_98:.1%}, area under the risk-coverage curve"
     yield f"{figures.selective.aurc:.4f}."

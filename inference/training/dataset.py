@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ Part = Literal["train", "tuning", "testing", "test"]
 Labels = Mapping[str, Mapping[str, tuple[str, ...]]]
 """The labels of each axis of each domain, in the order of the heads' rows."""
 
-AXES: dict[Domain, tuple[str, ...]] = {
+AXES: dict[str, tuple[str, ...]] = {
     "alerts": ("tactic", "queue", "severity"),
     "tickets": ("queue", "intent", "priority"),
 }
@@ -64,17 +64,27 @@ class _Line(msgspec.Struct, frozen=True):
     cluster: str | None = None
 
 
-def read_rows(files: Sequence[Path], axes: Mapping[str, str] | None = None, *, unsplit: Split = "train") -> list[Row]:
+def read_rows(
+    files: Sequence[Path],
+    axes: Mapping[str, str] | None = None,
+    *,
+    known: Mapping[str, Collection[str]] = AXES,
+    unsplit: Split = "train",
+) -> list[Row]:
     """Every row of these NDJSON files (plain or gzip) that is labelled on an axis of its domain.
 
-    `axes` maps the axes wanted to the keys of `labels` they are read from; by default they are the contract's where
-    a domain's rows have any of those, and otherwise every key. A row that names no split is in `unsplit`.
+    `axes` maps the axes wanted to the keys of `labels` they are read from; by default they are the `known` ones of a
+    domain (the contract's, or a model's) where its rows have any of those, and otherwise every key. A row that names no
+    split is in `unsplit`.
 
     Raises:
         DataError: a file cannot be read, a line of it is no labelled row, or no row is labelled.
     """
     lines = [line for file in files for line in _read(file)]
-    wanted = {domain: axes or _axes([one for one in lines if DOMAIN_OF_KIND[one.kind] == domain]) for domain in DOMAINS}
+    wanted = {
+        domain: axes or _axes([one for one in lines if DOMAIN_OF_KIND[one.kind] == domain], known.get(domain, ()))
+        for domain in DOMAINS
+    }
     rows = [row for line in lines if (row := _to_row(line, wanted[DOMAIN_OF_KIND[line.kind]], unsplit)).gold]
     if not rows:
         raise DataError("the data hold no labelled row; give files with labels such as queue or intent")
@@ -124,11 +134,10 @@ def _ordered(axes: Mapping[str, Any]) -> list[str]:
     return sorted(axes, key=lambda axis: (known.index(axis) if axis in known else len(known), axis))
 
 
-def _axes(lines: Sequence[_Line]) -> Mapping[str, str]:
-    """Axis to key: the contract's axes where they occur, else whatever is labelled."""
+def _axes(lines: Sequence[_Line], known: Collection[str]) -> Mapping[str, str]:
+    """Axis to key: the known axes where they occur, else whatever is labelled."""
     keys = {key for line in lines for key, value in line.labels.items() if _gold(value)}
-    contract = (axis for domain in {DOMAIN_OF_KIND[line.kind] for line in lines} for axis in AXES[domain])
-    named = {axis: key for axis in contract for key in (NAMES_OF_AXIS.get(axis), axis) if key in keys}
+    named = {axis: key for axis in known for key in (NAMES_OF_AXIS.get(axis), axis) if key in keys}
     return named or {key: key for key in sorted(keys)}
 
 

@@ -107,6 +107,8 @@ def train(
         "seed": settings.seed,
         "rows": {domain: sum(row.domain == domain for row in rows) for domain in labels},
         "sources": sorted({row.source for row in rows}),
+        "taught": sorted({row.source for row in rows if row.part == "train"}),
+        "licences": sorted({row.license for row in rows if row.license}),
         "view": VIEW,
     }
     if tuned and settings.tuning:
@@ -171,7 +173,8 @@ def train_domain(
     centres = fit_centres(vectors[taught], seed=settings.seed)
     own = [rows[i] for i in held_out]
     read = Read(vectors[held_out], [lexicon.read(row.event) for row in own], surplus_pieces[held_out])
-    calibration, sample = calibrate_domain(domain, own, read, Heads(fitted, lexicon, centres))
+    sources = {rows[i].source for i in taught}
+    calibration, sample = calibrate_domain(domain, own, read, Heads(fitted, lexicon, centres), sources)
     # The next share below the least is none at all: leaving such a head out changes no answer.
     useful = [axis for axis in lexicon.columns if calibration.axes[axis].lexical_share >= MIN_LEXICAL_SHARE]
     both = Heads(fitted, kept(lexicon, useful), centres)

@@ -1,5 +1,6 @@
 """`triage models`: what the model is, what it promises, and where it comes from."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,6 @@ from inference.heads import Heads, load_samples
 from schemas.event import DOMAINS
 from streams.cli.options import as_json, configured, model_directory
 from streams.config import DomainSection, Settings
-
-LICENCES = (
-    "encoder and authored rows Apache-2.0; data Apache-2.0, CC-BY-4.0, DRL-1.1 and MIT, with attributions in {card}"
-)
 
 
 @click.command(epilog="Example: triage models --json")
@@ -49,7 +46,7 @@ def promise(sample: Sample, domain: str, section: DomainSection) -> Promise:
         ModelError: the configuration asks for an axis the model does not have.
     """
     try:
-        return calibrate(sample, section.deciding, section.alpha, section.delta)
+        return calibrate(sample, section.deciding, section.alpha, section.delta, section.unseen_alpha)
     except ValueError as error:
         raise ModelError(f"domains.{domain}: {error}") from None
 
@@ -66,14 +63,12 @@ def describe(artifact: Artifact, promises: dict[str, Promise]) -> dict[str, Any]
         "domains": {
             domain: {
                 "axes": {axis: spec.labels for axis, spec in one.axes.items()},
-                "calibration": {
-                    name: getattr(promises[domain], name)
-                    for name in ("alpha", "delta", "n", "threshold", "coverage", "accepted_errors", "digest", "reason")
-                },
+                "calibration": asdict(promises[domain]),
             }
             for domain, one in manifest.domains.items()
         },
-        "licences": LICENCES.format(card=artifact.file(CARD)),
+        "licences": manifest.training.get("licences", []),
+        "card": str(artifact.file(CARD)),
     }
 
 
@@ -81,13 +76,16 @@ def show(facts: dict[str, Any]) -> None:
     """The same for a person."""
     console = Console(soft_wrap=True)
     console.print(f"{facts['name']}  {facts['size_bytes'] / 1e6:.1f} MB  {facts['compute_type']}", highlight=False)
-    console.print(f"digest {facts['digest']}\npath {facts['path']}\nlicences: {facts['licences']}", highlight=False)
-    table = Table("domain", "axes (labels)", "alpha", "delta", "rows", "risk below", "coverage")
+    console.print(f"digest {facts['digest']}\npath {facts['path']}", highlight=False)
+    licences = ", ".join(facts["licences"]) or "not named"
+    console.print(f"rows' licences {licences}; attributions in {facts['card']}", highlight=False)
+    table = Table("domain", "axes (labels)", "alpha", "delta", "rows", "of unseen sources", "risk below", "coverage")
     for domain, one in facts["domains"].items():
         terms = one["calibration"]
         axes = ", ".join(f"{axis} ({len(labels)})" for axis, labels in one["axes"].items())
         threshold = f"{terms['threshold']:.4f}" if terms["threshold"] else "accepts nothing"
-        row = (terms["alpha"], terms["delta"], terms["n"], threshold, f"{terms['coverage']:.1%}")
+        counts = (terms["n"], terms["n_unseen"])
+        row = (terms["alpha"], terms["delta"], *counts, threshold, f"{terms['coverage']:.1%}")
         table.add_row(domain, axes, *map(str, row))
     console.print(table)
     for domain, one in facts["domains"].items():

@@ -24,7 +24,7 @@ axes = click.option(
     "--axis",
     "axes",
     multiple=True,
-    help="An axis to read, or AXIS=KEY where the labels name it KEY; once an axis (default: the contract's, else all).",
+    help="An axis to read, or AXIS=KEY where the labels name it KEY; once an axis (default: the known ones, else all).",
 )
 
 

@@ -116,7 +116,7 @@ async def _figures(
         section, axes = settings.domain(domain), list(artifact.manifest.domains[domain].axes)
         # A domain of other axes than the configured ones is judged by its first, until somebody says which decide.
         deciding = [axis for axis in section.deciding if axis in axes] or axes[:1]
-        terms[domain] = Terms(deciding, section.alpha, section.delta)
+        terms[domain] = Terms(deciding, section.alpha, section.delta, section.unseen_alpha)
     classifier = Classifier.open(artifact.directory, terms=terms)
     figures = {}
     for domain, asked in terms.items():

@@ -20,7 +20,7 @@ def draw(generator: np.random.Generator, rows: int) -> tuple[Half, Floats]:
     doubt = generator.beta(0.6, 6, size=rows).round(6)
     rate = np.minimum(1.0, 1.5 * doubt)
     correct = (generator.random(rows) >= rate).astype(np.int8)
-    return Half(doubt[:, None], correct[:, None], np.full(rows, -1, np.int32)), rate
+    return Half(doubt[:, None], correct[:, None], np.full(rows, -1, np.int32), np.zeros(rows, np.bool_)), rate
 
 
 def naive(half: Half, alpha: float) -> float:
@@ -84,7 +84,8 @@ def test_any_sample_yields_a_consistent_promise(
     """A strange calibration sample would crash the worker, or promise without evidence."""
     correct = np.random.default_rng(seed).integers(-1, 2, size=len(doubt)).astype(np.int8)
     tenant = np.random.default_rng(seed).integers(-1, 2, size=len(doubt)).astype(np.int32)
-    half = Half(np.array(doubt, dtype=np.float64)[:, None], correct[:, None], tenant)
+    unseen = np.random.default_rng(seed + 1).random(len(doubt)) < 0.3
+    half = Half(np.array(doubt, dtype=np.float64)[:, None], correct[:, None], tenant, unseen)
     whole = Sample(("queue",), half, half, ("acme", "bmce"))
     promise = calibrate(whole.of("bmce") if of_tenant else whole, ["queue"], alpha, delta)
     assert bool(promise.reason) == (promise.threshold == 0)

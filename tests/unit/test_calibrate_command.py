@@ -214,3 +214,11 @@ def test_another_model_can_be_named(run: Run, product: Path, tmp_path: Path) -> 
     assert run("calibrate", "--model", other, "--data", write(Path("own.jsonl"), own()))[0] == 0
     assert (product / CALIBRATION).read_bytes() == before
     assert (other / CALIBRATION).read_bytes() != before
+
+
+def test_the_models_own_axes_are_read(run: Run, product: Path) -> None:
+    """Rows labelled on the contract's axes as well would be read for those, and the model's own find no label."""
+    lines = [line | {"labels": line["labels"] | {"queue": "cards", "priority": "low"}} for line in own()]
+    code, out, err = run("calibrate", "--model", product, "--data", write(Path("own.jsonl"), lines))
+    assert code == 0, err
+    assert "accepts" in out

@@ -96,6 +96,16 @@ def test_rows_that_taught_or_test_are_not_looked_at(model: Path) -> None:
     assert {name: after.file(name).read_bytes() for name in files} == files
 
 
+def test_rows_of_sources_that_taught_nothing_are_marked(model: Path) -> None:
+    """What the promise is worth on a new vendor's events could not be told from what it is worth on the old ones'."""
+    lines = [*own(40), *(line | {"source": "made up"} for line in own(40, 3_000))]
+    sample = load_samples(recalibrate(model, lines))["alerts"]
+    rows = to_rows(lines, unsplit="val")
+    for half in HALVES:
+        sources = [row.source for row in rows if row.part == half]
+        assert getattr(sample, half).unseen.tolist() == [source == "own" for source in sources]
+
+
 def test_files_can_be_read_by_a_service(model: Path) -> None:
     """What a person calibrated could not be served under another account."""
     recalibrate(model, own(50))
@@ -173,7 +183,7 @@ def fit(model: Path, rows: Sequence[Row], heads: Heads | None = None) -> tuple[D
     manifest = load_manifest(model)
     heads = heads or Heads.of(model, manifest, "alerts")
     read = read_all(rows, model, manifest.encoder, heads.lexicon, told, "reading")
-    return calibrate_domain("alerts", rows, read, heads)
+    return calibrate_domain("alerts", rows, read, heads, {"made up"})
 
 
 def halves(tuning: Sequence[dict[str, Any]], testing: Sequence[dict[str, Any]]) -> list[Row]:

@@ -19,12 +19,15 @@ from inference.calibration import (
 )
 
 
-def make_half(doubt: Sequence[float], correct: Sequence[int], tenant: Sequence[int] | None = None) -> Half:
-    """One axis."""
+def make_half(
+    doubt: Sequence[float], correct: Sequence[int], tenant: Sequence[int] | None = None, unseen: int = 0
+) -> Half:
+    """One axis; the last `unseen` rows are of sources the model was not taught with."""
     return Half(
         np.array(doubt, dtype=np.float64)[:, None],
         np.array(correct, dtype=np.int8)[:, None],
         np.array([-1] * len(doubt) if tenant is None else tenant, dtype=np.int32),
+        np.arange(len(doubt)) >= len(doubt) - unseen,
     )
 
 
@@ -84,7 +87,7 @@ def test_a_wrong_value_on_any_deciding_axis_counts() -> None:
     """The promise would be about the first axis only."""
     correct = np.ones((400, 2), dtype=np.int8)
     correct[:, 1] = 0
-    half = Half(np.full((400, 2), 0.001), correct, np.full(400, -1, np.int32))
+    half = Half(np.full((400, 2), 0.001), correct, np.full(400, -1, np.int32), np.zeros(400, np.bool_))
     sample = Sample(("queue", "priority"), half, half)
     assert calibrate(sample, ["queue"], 0.02, 0.10).threshold
     assert not calibrate(sample, ["priority"], 0.02, 0.10).threshold
@@ -120,6 +123,40 @@ def test_a_tenants_promise_is_about_its_own_rows() -> None:
     assert good.threshold > 0
     assert bad.threshold == calibrate(sample, ["queue"], 0.02, 0.10).threshold == 0
     assert good.digest != bad.digest
+
+
+def with_unseen(rows: int, errors: int, of: int = 4_000, *, sure: bool = False) -> Sample:
+    """`of` rows of known sources, all right, and `rows` of others with `errors` wrong; the model is sure of either."""
+    doubt = [0.001] * of + [0.001 if sure else 0.01] * rows
+    half = make_half(doubt, [1] * of + [0] * errors + [1] * (rows - errors), unseen=rows)
+    return Sample(("queue",), half, half)
+
+
+def test_known_sources_do_not_make_the_promise_for_others() -> None:
+    """An error in ten on a new vendor's events would be accepted because the known vendors' hide it."""
+    careful = calibrate(with_unseen(400, 8), ["queue"], 0.02, 0.10)
+    assert (careful.coverage, careful.n_unseen) == (1.0, 400)
+    careless = calibrate(with_unseen(400, 40), ["queue"], 0.02, 0.10)
+    strict = calibrate(with_unseen(400, 8), ["queue"], 0.02, 0.10, 0.02)
+    for promise in (careless, strict):
+        assert promise.coverage == pytest.approx(4_000 / 4_400), "the known ones alone"
+        assert promise.n_unseen == 400
+    assert strict.digest != careful.digest
+    sample = with_unseen(400, 40)
+    halves = [Half(one.doubt, one.correct, one.tenant, one.unseen & False) for one in (sample.tuning, sample.testing)]
+    assert calibrate(Sample(("queue",), *halves), ["queue"], 0.02, 0.10).coverage == 1.0
+
+
+def test_nothing_is_promised_where_other_sources_allow_nothing() -> None:
+    """The known sources' rows would speak for events they are nothing like."""
+    promise = calibrate(with_unseen(400, 40, sure=True), ["queue"], 0.02, 0.10)
+    assert (promise.coverage, promise.n_unseen) == (0.0, 400)
+
+
+def test_few_rows_of_other_sources_cannot_forbid_everything() -> None:
+    """A handful of rows from elsewhere would switch the model off."""
+    promise = calibrate(with_unseen(80, 10, sure=True), ["queue"], 0.02, 0.10)
+    assert (promise.coverage, promise.n_unseen) == (1.0, 0)
 
 
 def test_digest_tells_promises_apart() -> None:

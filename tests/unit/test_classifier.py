@@ -187,8 +187,8 @@ def test_the_usual_queues_are_the_model_s_own(tiny_model: Path) -> None:
         (Terms(deciding=("colour",)), r"domains\.alerts: deciding must name axes of queue, tactic, severity"),
         (Terms(deciding=("queue", "colour")), r"domains\.alerts: deciding must name axes"),
         (Terms(deciding=()), r"domains\.alerts: deciding must name axes .* it names none"),
-        (Terms(alpha=0.0), r"domains\.alerts: alpha and delta must lie between 0 and 1"),
-        (Terms(delta=1.5), r"domains\.alerts: alpha and delta must lie between 0 and 1"),
+        (Terms(alpha=0.0), r"domains\.alerts: alpha, unseen_alpha and delta must lie between 0 and 1"),
+        (Terms(delta=1.5), r"domains\.alerts: alpha, unseen_alpha and delta must lie between 0 and 1"),
     ],
 )
 def test_terms_the_model_cannot_serve(tiny_model: Path, terms: Terms, message: str) -> None:

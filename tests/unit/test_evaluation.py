@@ -74,7 +74,7 @@ def figures_of(rows: Sequence[Row], decisions: Sequence[Decision]) -> DomainFigu
         rows=len(rows),
         unlabelled=0,
         deciding=["queue"],
-        promise=PromiseTerms(alpha=0.02, delta=0.1, n=100, threshold=0.2, coverage=0.5),
+        promise=PromiseTerms(alpha=0.02, delta=0.1, n=100, n_unseen=0, threshold=0.2, coverage=0.5),
         accepted=measurement.describe_accepted(accepted, judged.correct),
         escalated=float((~accepted).mean()),
         escalations=measurement.describe_escalations(decisions),
@@ -162,6 +162,8 @@ def test_severity_is_read_in_three_levels_too() -> None:
     judged = judge(with_levels(rows), SEVERITY_LEVELS, levels_of(decisions))
     assert judged.correct.tolist() == [True, False]
     assert judged.confidence.tolist() == pytest.approx([0.8, 0.6])
+    torn = decision({"severity": label("medium", 0.4, ("high", 0.35), ("critical", 0.2))})
+    assert levels_of([torn]).values == ["high"], "most of the confidence is in two neighbouring labels"
 
 
 def test_out_of_scope_is_found_in_value_alternatives_and_novelty() -> None:

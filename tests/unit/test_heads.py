@@ -167,7 +167,7 @@ def test_arrays_of_another_shape_are_refused(
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["doubt", "correct", "tenant"])
+@pytest.mark.parametrize("name", ["doubt", "correct", "tenant", "unseen"])
 @pytest.mark.parametrize("damage", ["another shape", "missing"])
 def test_calibration_rows_of_another_shape_are_refused(
     tiny_model: Path, tmp_path: Path, name: str, damage: str

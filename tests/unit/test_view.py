@@ -63,6 +63,12 @@ def test_document_alone_speaks_for_itself() -> None:
     assert "iam.amazonaws.com" in make(CLOUDTRAIL)
 
 
+def test_whose_log_it_is_comes_first() -> None:
+    """The field that settles the queue would be cut off behind others, or left out with what else a SIEM adds."""
+    document = {"aaa": "filler", "p_any_usernames": "somebody", "p_log_type": "Okta.SystemLog", "name": "sign-on"}
+    assert make(document, text="x").splitlines()[1] == "p_log_type Okta.SystemLog; name sign-on; aaa filler"
+
+
 def test_order_of_keys_hardly_matters() -> None:
     """The same record serialised by another library would be triaged differently."""
     document = {"zeta": "one", "product": "aws", "service": "cloudtrail"}

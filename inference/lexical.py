@@ -31,8 +31,8 @@ MAX_WORDS, MAX_WORD_CHARS = 600, 40
 MAX_LEAVES, MAX_LEAF_WORDS = 256, 12
 
 _WORD = re.compile(r"[a-z0-9_]+")
-# What a SIEM adds to say where it got the record (Panther's ``p_…``).
-_ADDED = re.compile(r"(?:^|\.)p_")
+# What a SIEM adds about the record (Panther's ``p_…``), but for whose log it is.
+_ADDED = re.compile(r"(?:^|\.)p_(?!log_type$)")
 _SPACE = ord(" ")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _PRIME = np.uint64(1_099_511_628_211)

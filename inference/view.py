@@ -13,7 +13,7 @@ from typing import Any
 from inference.tokenizer import legible
 from schemas.event import Event
 
-VIEW = "headline-fields-text.1"
+VIEW = "headline-fields-text.2"
 """Names this reading; a model trained on another one is refused. Change it whenever `read` changes."""
 
 MAX_PART_CHARS = 4_000
@@ -28,16 +28,18 @@ MAX_INSPECTED_CHARS = 200
 
 # Keys that say what kind of system speaks, across vendors; their fields are read first.
 TELLING = (
+    "p_log_type", "log_type", "logtype", "sourcetype", "source_type", "log_source", "device_product", "deviceproduct",
     "product", "service", "provider", "eventsource", "eventname", "event_type", "eventtype", "operation",
-    "operationname", "action", "type", "category", "data_source", "dataset", "module", "vendor", "app", "application",
-    "resource_type", "proto", "name", "rule", "message",
+    "operationname", "action", "type", "category", "data_source", "dataset", "module", "channel", "vendor", "app",
+    "application", "resource_type", "proto", "name", "rule", "message",
 )  # fmt: skip
 # The verdict of one sensor about its own alert; it does not transfer, and a label must not be read off the input.
 VERDICTS = {"alert.severity", "alert.category", "severity"}
 
-# Ids, instants, secrets, people, and what a SIEM adds to say where it got the record (Panther's ``p_…``).
+# Ids, instants, secrets, people, and what a SIEM adds about the record (Panther's ``p_…``), but for whose log it is.
 _IDENTIFIER = re.compile(
-    r"^p_|(?:^|_)(?:id|ids|uuid|guid|uid|arn|hash|md5|sha1|sha256|token|timestamp|time|date|at|serial|fingerprint)$"
+    r"^p_(?!log_type$)"
+    r"|(?:^|_)(?:id|ids|uuid|guid|uid|arn|hash|md5|sha1|sha256|token|timestamp|time|date|at|serial|fingerprint)$"
     r"|(?:user|org|account|device|session|request|event|tenant|object|client|group|key|source|project)_?ids?$"
     r"|(?:^|_)(?:e?mail|user|user_?name|tenant)$",
     re.IGNORECASE,

@@ -16,7 +16,7 @@ from inference.training.convert.checkpoint import read_config
 from inference.training.convert.facts import describe
 from inference.training.convert.parity import measure_tokens
 from inference.training.convert.pieces import read_charsmap, read_pieces
-from inference.training.convert.vocabulary import SourceTokenizer, find_tokenizers
+from inference.training.convert.vocabulary import SourceTokenizer, _reference, find_tokenizers
 from tests.tiny_encoder import config, sample_texts, wordpiece_vocabulary, write_json, write_wordpiece
 
 TEXTS = sample_texts()
@@ -126,7 +126,7 @@ def test_unigram_saved_as_json_only(tmp_path: Path) -> None:
                     "type": "Precompiled",
                     "precompiled_charsmap": base64.b64encode(read_charsmap(SENTENCEPIECE)).decode(),
                 },
-                {"type": "Replace"},
+                {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
             ],
         },
         "model": {"type": "Unigram", "vocab": [[one.text, one.score] for one in read_pieces(expected.make())]},
@@ -280,3 +280,11 @@ def test_no_tokenizer_is_one_sentence(tmp_path: Path) -> None:
     """An encoder without its tokenizer cannot be served."""
     with pytest.raises(ModelError, match=r"vocab\.txt"):
         found(tmp_path, PIECES)
+
+
+def test_what_its_own_library_cannot_read_is_one_sentence(tmp_path: Path) -> None:
+    """Whoever has the library installed would be shown a traceback of it."""
+    pytest.importorskip("tokenizers")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(ModelError, match="save the encoder again"):
+        _reference(tmp_path / "tokenizer.json")

@@ -178,6 +178,8 @@ def _reference(file: Path) -> Encode | None:
         tokenizer = importlib.import_module("tokenizers").Tokenizer.from_file(str(file))
     except ModuleNotFoundError:
         return None
+    except Exception as error:  # noqa: BLE001 - the package raises nothing more telling
+        raise ModelError(f"the tokenizers package cannot read {file} ({error}); save the encoder again") from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.rows import machine
-from inference.calibration import Half, Sample, calibrate
+from inference.calibration import UNSEEN_ALPHA, Half, Sample, calibrate
 from inference.classifier import Classifier
 from inference.training.dataset import read_rows
 from schemas.event import Domain
@@ -83,7 +83,7 @@ def split(domain: Domain, rows: Half, alpha: float) -> dict[str, object]:
         "unseen": int(rows.unseen.sum()),
         "accepting": len(risks),
         "broken": _share(risks, alpha),
-        "broken_on_unseen": _share(unseen_risks, alpha),
+        "broken_on_unseen": _share(unseen_risks, UNSEEN_ALPHA),
         "coverage": round(float(np.mean(coverages)), 4) if risks else None,
         "risk": round(float(np.mean(risks)), 4) if risks else None,
     }

@@ -5,25 +5,24 @@ confidence the frequency with which its value is right. *Learn then Test* (Angel
 that into a promise: with probability at least 1 - delta over the calibration sample, accepted events are wrong at
 most alpha of the time, for events drawn like the sample's.
 
-The sample has two halves. Everything that is tuned (temperature, where the sequence of tests starts) sees only the
-first; the promise is tested on the second. Its rows ship with the model, because the deciding axes, alpha and delta
+The sample has two halves. Everything that is tuned (mixture, temperature, guards) sees only the first; the promise is
+tested on the second. Its rows ship with the model, because the deciding axes, alpha and delta
 are configuration and the threshold follows from them when the model is loaded.
 """
 
 import hashlib
 import itertools
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.int8]
-
-Decided = tuple[Floats, npt.NDArray[np.bool_]]
-"""Of n rows the risk (n,), and whether any deciding axis is wrong (n,)."""
+Flags = npt.NDArray[np.int8 | np.bool_]
 
 UNLABELLED = -1
 UNSEEN_ALPHA = 0.05
@@ -72,34 +71,27 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Rows of both halves that have to support a promise of at most `alpha`; `spared` if all may be left out."""
+    """Rows that have to support a promise of at most `alpha`: of each its risk, and whether a deciding axis is wrong.
 
-    tuning: Decided
-    testing: Decided
+    `tuning` holds the same of the other half's. Where the group is `spared`, a threshold that accepts none of its rows
+    keeps the promise too.
+    """
+
+    risks: Floats
+    wrong: Flags
+    tuning: tuple[Floats, Flags]
     alpha: float
     spared: bool = False
 
     def supports(self, threshold: float, delta: float) -> bool:
         """Whether the testing rows that a threshold accepts speak for the promise, or there are none to break it."""
-        if self.spared and not (self.testing[0] < threshold).any():
+        if self.spared and not (self.risks < threshold).any():
             return True
-        return p_value(*self.testing, threshold, self.alpha) <= delta
+        return p_value(self.risks, self.wrong, threshold, self.alpha) <= delta
 
-    def tuned(self, threshold: float) -> tuple[int, int]:
-        """Of the tuning rows a threshold accepts, how many are wrong, and how many there are."""
-        risks, wrong = self.tuning
-        accepted = risks < threshold
-        return int(wrong[accepted].sum()), int(accepted.sum())
-
-    def power(self, errors: int, rows: int, delta: float) -> float:
-        """How likely as many fresh rows pass, taking their error rate for one error worse than it was seen.
-
-        To accept none of rows that may be left out is as good as a pass by chance: better than a test bound to fail.
-        """
-        if self.spared and not rows:
-            return delta
-        allowed = max_errors(rows, self.alpha, delta)
-        return binomial_tail(allowed, rows, (errors + 1) / (rows + 2)) if allowed >= 0 else 0.0
+    def allows(self, threshold: float, delta: float) -> int:
+        """How many of the rows that a threshold accepts may be wrong; -1 if they are too few for any promise."""
+        return max_errors(int((self.risks < threshold).sum()), self.alpha, delta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +128,9 @@ def calibrate(
 ) -> Promise:
     """The largest risk that may be accepted while keeping the promise on all `deciding` axes at once.
 
-    Fixed-sequence testing: the tuning half says at which threshold the test is most likely to pass; from there the
-    testing half is asked about ever larger thresholds until the first that it cannot support. The p-value of a
-    threshold is the exact binomial tail (Clopper-Pearson) of the errors seen among the rows it accepts.
+    Fixed-sequence testing on the half that tuned nothing: from a strict threshold it is asked about ever larger ones
+    until the first that it cannot support. The p-value of a threshold is the exact binomial tail (Clopper-Pearson) of
+    the errors seen among the rows it accepts.
 
     Rows of sources that taught the model flatter it, and outnumber the others. So where enough rows of other sources
     would be accepted, they have to support a promise of their own: at most `unseen_alpha` of what is accepted of such
@@ -149,30 +141,28 @@ def calibrate(
     """
     columns = _columns(sample, deciding, (alpha, unseen_alpha, delta))
     tuning, testing = sample.tuning, sample.testing
-    whole = _Group(_decisions(tuning, columns), _decisions(testing, columns), alpha)
+    whole = _Group(*_decisions(testing, columns), _decisions(tuning, columns), alpha)
     tuning, testing = tuning.where(tuning.unseen), testing.where(testing.unseen)
-    unseen = _Group(_decisions(tuning, columns), _decisions(testing, columns), unseen_alpha, spared=True)
+    unseen = _Group(*_decisions(testing, columns), _decisions(tuning, columns), unseen_alpha, spared=True)
     threshold, reason = _largest([whole], delta)
-    risks, _ = unseen.testing
-    counted = max_errors(int((risks < threshold).sum()) // ENOUGH, unseen_alpha, delta) >= 0
+    counted = max_errors(int((unseen.risks < threshold).sum()) // ENOUGH, unseen_alpha, delta) >= 0
     if counted:
         threshold, reason = _largest([whole, unseen], delta)
-    risks, wrong = whole.testing
-    accepted = risks < threshold
+    accepted = whole.risks < threshold
     return Promise(
         alpha=alpha,
         delta=delta,
-        n=len(risks),
-        n_unseen=len(unseen.testing[0]) if counted else 0,
+        n=len(accepted),
+        n_unseen=len(unseen.risks) if counted else 0,
         threshold=threshold,
-        coverage=float(accepted.mean()) if len(risks) else 0.0,
-        accepted_errors=int(wrong[accepted].sum()),
+        coverage=float(accepted.mean()) if len(accepted) else 0.0,
+        accepted_errors=int(whole.wrong[accepted].sum()),
         digest=_digest(sample, deciding, (alpha, delta, unseen_alpha)),
         reason=reason,
     )
 
 
-def p_value(risks: Floats, wrong: npt.NDArray[np.bool_], threshold: float, alpha: float) -> float:
+def p_value(risks: Floats, wrong: Flags, threshold: float, alpha: float) -> float:
     """How likely so few errors among the accepted rows would be if their true rate were above `alpha`."""
     accepted = risks < threshold
     return binomial_tail(int(wrong[accepted].sum()), int(accepted.sum()), alpha)
@@ -228,7 +218,7 @@ def _columns(sample: Sample, deciding: Sequence[str], shares: tuple[float, ...])
     return [sample.axes.index(axis) for axis in deciding]
 
 
-def _decisions(half: Half, columns: list[int]) -> Decided:
+def _decisions(half: Half, columns: list[int]) -> tuple[Floats, Flags]:
     """Risk and wrongness of the rows that have a label on every deciding axis."""
     correct = half.correct[:, columns]
     labelled = (correct != UNLABELLED).all(axis=1)
@@ -238,24 +228,43 @@ def _decisions(half: Half, columns: list[int]) -> Decided:
 
 def _largest(groups: Sequence[_Group], delta: float) -> tuple[float, str]:
     """The largest threshold at which every group supports its promise; or 0.0, and why there is none."""
+    threshold, failed = _ascend(groups, _start(groups, delta), delta)
+    if not threshold and failed and failed.spared:
+        # The others passed here, so the sequence of tests may go on with smaller thresholds.
+        threshold, failed = _ascend(groups, _start(groups[:1], delta), delta)
+    return threshold, _why_not(failed, delta) if failed and not threshold else ""
+
+
+def _ascend(groups: Sequence[_Group], start: int, delta: float) -> tuple[float, _Group | None]:
+    """The last threshold before the first that a group does not support, and that group."""
     threshold = 0.0
-    for candidate in GRID[_start(groups, delta) :]:
-        failed = [group for group in groups if not group.supports(candidate, delta)]
-        if failed:
-            return threshold, "" if threshold else _why_not(failed[0], candidate, delta)
+    for candidate in GRID[start:]:
+        for group in groups:
+            if not group.supports(candidate, delta):
+                return threshold, group
         threshold = candidate
-    return threshold, ""
+    return threshold, None
 
 
 def _start(groups: Sequence[_Group], delta: float) -> int:
-    """Where all tests have most power: few rows prove little, many rows hold more errors than can be allowed."""
-    powers: dict[tuple[tuple[int, int], ...], tuple[float, int]] = {}
-    for index, candidate in enumerate(GRID):
-        counts = tuple(group.tuned(candidate) for group in groups)
-        if counts not in powers:  # neighbours that accept the same rows have the same power; the strictest stands
-            each = (group.power(*count, delta) for count, group in zip(counts, groups, strict=True))
-            powers[counts] = (min(each), -index)
-    return -max(powers.values())[1]
+    """The strictest threshold that accepts so many rows of each group that one may be wrong; or that none may.
+
+    The tuning half chooses between the two. What is right among the rows that test has no say: the order of the tests
+    is fixed before their outcome is looked at.
+    """
+    starts = [
+        index
+        for errors in (1, 0)
+        if (index := bisect_left(GRID, 1, key=partial(_allow, groups, errors, delta))) < len(GRID)
+    ]
+    supported = (
+        one for one in starts if all(p_value(*group.tuning, GRID[one], group.alpha) <= delta for group in groups)
+    )
+    return next(supported, starts[0] if starts else len(GRID) - 1)
+
+
+def _allow(groups: Sequence[_Group], errors: int, delta: float, threshold: float) -> bool:
+    return all(group.allows(threshold, delta) >= errors for group in groups)
 
 
 def max_errors(rows: int, alpha: float, delta: float) -> int:
@@ -272,13 +281,12 @@ def _binomial(trials: int, probability: float, last: int) -> Iterator[float]:
         yield math.exp(ways + k * log_p + (trials - k) * log_q)
 
 
-def _why_not(group: _Group, threshold: float, delta: float) -> str:
-    risks, wrong = group.testing
-    accepted = risks < threshold
+def _why_not(group: _Group, delta: float) -> str:
+    accepted = group.risks < GRID[_start([group], delta)]
     return (
-        f"no threshold can promise at most {group.alpha:.3g} errors with confidence {1 - delta:.3g}: of {len(risks)} "
-        f"calibration rows {int(accepted.sum())} could be accepted and {int(wrong[accepted].sum())} of them are wrong, "
-        "so nothing is accepted; allow a larger alpha or delta, or calibrate on more rows"
+        f"no threshold can promise at most {group.alpha:.3g} errors with confidence {1 - delta:.3g}: of "
+        f"{len(group.risks)} calibration rows the {int(accepted.sum())} surest hold {int(group.wrong[accepted].sum())} "
+        "errors, so nothing is accepted; allow a larger alpha or delta, or calibrate on more rows"
     )
 
 

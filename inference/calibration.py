@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.int8 | np.bool_]
+Flags = npt.NDArray[np.int8]
+Bools = npt.NDArray[np.bool_]
 
 UNLABELLED = -1
 UNSEEN_ALPHA = 0.05
@@ -46,9 +47,9 @@ class Half:
     doubt: Floats
     correct: Flags
     tenant: npt.NDArray[np.int32]
-    unseen: npt.NDArray[np.bool_]
+    unseen: Bools
 
-    def where(self, rows: npt.NDArray[np.bool_ | np.int64]) -> "Half":
+    def where(self, rows: Bools | npt.NDArray[np.int64]) -> "Half":
         """These rows alone, named by flags or indexes."""
         return Half(self.doubt[rows], self.correct[rows], self.tenant[rows], self.unseen[rows])
 
@@ -70,28 +71,42 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
-    """Rows that have to support a promise of at most `alpha`: of each its risk, and whether a deciding axis is wrong.
-
-    `tuning` holds the same of the other half's. Where the group is `spared`, a threshold that accepts none of its rows
-    keeps the promise too.
-    """
+class _Decided:
+    """Of n rows the risk, whether any deciding axis is wrong, and whether their source taught the model nothing."""
 
     risks: Floats
-    wrong: Flags
-    tuning: tuple[Floats, Flags]
+    wrong: Bools
+    unseen: Bools
+
+    def of_unseen(self) -> "_Decided":
+        return _Decided(self.risks[self.unseen], self.wrong[self.unseen], self.unseen[self.unseen])
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Rows of either half that have to support a promise of at most `alpha`.
+
+    Where the group is `spared`, a threshold that accepts none of its testing rows keeps the promise too.
+    """
+
+    testing: _Decided
+    tuning: _Decided
     alpha: float
     spared: bool = False
 
     def supports(self, threshold: float, delta: float) -> bool:
         """Whether the testing rows that a threshold accepts speak for the promise, or there are none to break it."""
-        if self.spared and not (self.risks < threshold).any():
+        if self.spared and not (self.testing.risks < threshold).any():
             return True
-        return p_value(self.risks, self.wrong, threshold, self.alpha) <= delta
+        return p_value(self.testing.risks, self.testing.wrong, threshold, self.alpha) <= delta
+
+    def may_support(self, threshold: float, delta: float) -> bool:
+        """Whether the tuning rows that a threshold accepts let hope that the testing rows will support it."""
+        return p_value(self.tuning.risks, self.tuning.wrong, threshold, self.alpha) <= delta
 
     def allows(self, threshold: float, delta: float) -> int:
         """How many of the rows that a threshold accepts may be wrong; -1 if they are too few for any promise."""
-        return max_errors(int((self.risks < threshold).sum()), self.alpha, delta)
+        return max_errors(int((self.testing.risks < threshold).sum()), self.alpha, delta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,29 +155,28 @@ def calibrate(
         ValueError: no deciding axis, an axis the sample lacks, or an alpha or delta outside (0, 1).
     """
     columns = _columns(sample, deciding, (alpha, unseen_alpha, delta))
-    tuning, testing = sample.tuning, sample.testing
-    whole = _Group(*_decisions(testing, columns), _decisions(tuning, columns), alpha)
-    tuning, testing = tuning.where(tuning.unseen), testing.where(testing.unseen)
-    unseen = _Group(*_decisions(testing, columns), _decisions(tuning, columns), unseen_alpha, spared=True)
+    testing, tuning = _decisions(sample.testing, columns), _decisions(sample.tuning, columns)
+    whole = _Group(testing, tuning, alpha)
+    unseen = _Group(testing.of_unseen(), tuning.of_unseen(), unseen_alpha, spared=True)
     threshold, reason = _largest([whole], delta)
-    counted = max_errors(int((unseen.risks < threshold).sum()) // ENOUGH, unseen_alpha, delta) >= 0
+    counted = max_errors(int((unseen.testing.risks < threshold).sum()) // ENOUGH, unseen_alpha, delta) >= 0
     if counted:
         threshold, reason = _largest([whole, unseen], delta)
-    accepted = whole.risks < threshold
+    accepted = testing.risks < threshold
     return Promise(
         alpha=alpha,
         delta=delta,
         n=len(accepted),
-        n_unseen=len(unseen.risks) if counted else 0,
+        n_unseen=len(unseen.testing.risks) if counted else 0,
         threshold=threshold,
         coverage=float(accepted.mean()) if len(accepted) else 0.0,
-        accepted_errors=int(whole.wrong[accepted].sum()),
+        accepted_errors=int(testing.wrong[accepted].sum()),
         digest=_digest(sample, deciding, (alpha, delta, unseen_alpha)),
         reason=reason,
     )
 
 
-def p_value(risks: Floats, wrong: Flags, threshold: float, alpha: float) -> float:
+def p_value(risks: Floats, wrong: Bools, threshold: float, alpha: float) -> float:
     """How likely so few errors among the accepted rows would be if their true rate were above `alpha`."""
     accepted = risks < threshold
     return binomial_tail(int(wrong[accepted].sum()), int(accepted.sum()), alpha)
@@ -218,12 +232,12 @@ def _columns(sample: Sample, deciding: Sequence[str], shares: tuple[float, ...])
     return [sample.axes.index(axis) for axis in deciding]
 
 
-def _decisions(half: Half, columns: list[int]) -> tuple[Floats, Flags]:
+def _decisions(half: Half, columns: list[int]) -> _Decided:
     """Risk and wrongness of the rows that have a label on every deciding axis."""
     correct = half.correct[:, columns]
     labelled = (correct != UNLABELLED).all(axis=1)
     risks = np.asarray([risk(row) for row in half.doubt[labelled][:, columns].tolist()], dtype=np.float64)
-    return risks, (correct[labelled] == 0).any(axis=1)
+    return _Decided(risks, (correct[labelled] == 0).any(axis=1), half.unseen[labelled])
 
 
 def _largest(groups: Sequence[_Group], delta: float) -> tuple[float, str]:
@@ -257,9 +271,7 @@ def _start(groups: Sequence[_Group], delta: float) -> int:
         for errors in (1, 0)
         if (index := bisect_left(GRID, 1, key=partial(_allow, groups, errors, delta))) < len(GRID)
     ]
-    supported = (
-        one for one in starts if all(p_value(*group.tuning, GRID[one], group.alpha) <= delta for group in groups)
-    )
+    supported = (one for one in starts if all(group.may_support(GRID[one], delta) for group in groups))
     return next(supported, starts[0] if starts else len(GRID) - 1)
 
 
@@ -282,10 +294,11 @@ def _binomial(trials: int, probability: float, last: int) -> Iterator[float]:
 
 
 def _why_not(group: _Group, delta: float) -> str:
-    accepted = group.risks < GRID[_start([group], delta)]
+    rows = group.testing
+    accepted = rows.risks < GRID[_start([group], delta)]
     return (
         f"no threshold can promise at most {group.alpha:.3g} errors with confidence {1 - delta:.3g}: of "
-        f"{len(group.risks)} calibration rows the {int(accepted.sum())} surest hold {int(group.wrong[accepted].sum())} "
+        f"{len(rows.risks)} calibration rows the {int(accepted.sum())} surest hold {int(rows.wrong[accepted].sum())} "
         "errors, so nothing is accepted; allow a larger alpha or delta, or calibrate on more rows"
     )
 

@@ -115,13 +115,14 @@ class Promise:
 
     `n` counts the rows it was tested on, `coverage` the share of them accepted, `accepted_errors` how many of those
     were wrong. The `n_unseen` rows among them that are of sources the model was not taught with were tested by
-    themselves too, against an alpha of their own; 0 if they are too few to say anything. A threshold of 0.0 accepts
+    themselves too, against `unseen_alpha`; 0 if they are too few to say anything. A threshold of 0.0 accepts
     nothing; `reason` then says why in one sentence, otherwise it is empty.
     """
 
     alpha: float
     delta: float
     n: int
+    unseen_alpha: float
     n_unseen: int
     threshold: float
     coverage: float
@@ -167,6 +168,7 @@ def calibrate(
         alpha=alpha,
         delta=delta,
         n=len(accepted),
+        unseen_alpha=unseen_alpha,
         n_unseen=len(unseen.testing.risks) if counted else 0,
         threshold=threshold,
         coverage=float(accepted.mean()) if len(accepted) else 0.0,

@@ -115,13 +115,15 @@ class Accepted(Figures, frozen=True, kw_only=True):
 class PromiseTerms(Figures, frozen=True, kw_only=True):
     """With confidence 1 - `delta`, at most `alpha` of the accepted are wrong; `n` calibration rows support it.
 
-    The `n_unseen` of them that are of sources the model was not taught with support it by themselves too. `threshold`
-    is the risk below which an event is accepted, `coverage` what it accepted of the calibration rows.
+    The `n_unseen` of them that are of sources the model was not taught with support at most `unseen_alpha` of what is
+    accepted of such sources. `threshold` is the risk below which an event is accepted, `coverage` what it accepted of
+    the calibration rows.
     """
 
     alpha: float
     delta: float
     n: int
+    unseen_alpha: float
     n_unseen: int
     threshold: float
     coverage: float

@@ -132,6 +132,7 @@ def describe_promise(promise: Promise) -> PromiseTerms:
         alpha=promise.alpha,
         delta=promise.delta,
         n=promise.n,
+        unseen_alpha=promise.unseen_alpha,
         n_unseen=promise.n_unseen,
         threshold=promise.threshold,
         coverage=promise.coverage,

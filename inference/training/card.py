@@ -108,7 +108,8 @@ def _domain(artifact: Artifact, domain: str, figures: DomainFigures) -> Iterator
     yield f"\nPromise: of the events it accepts at most {promise.alpha:.0%} are wrong on {what},"
     yield f"with confidence {1 - promise.delta:.0%} over {promise.n} calibration rows: risk below {promise.threshold}."
     if promise.n_unseen:
-        yield f"It holds for the {promise.n_unseen} of them by themselves whose source taught the model nothing."
+        foreign = f"{promise.n_unseen} of those rows, at most {promise.unseen_alpha:.0%}"
+        yield f"Of sources that taught the model nothing, {foreign}."
     yield f"On these rows it accepts {accepted.coverage:.1%}, {accepted.errors} of {accepted.rows} accepted are wrong."
     yield f"Coverage at 98 % accuracy {figures.selective.coverage_at_98:.1%}, area under the risk-coverage curve"
     yield f"{figures.selective.aurc:.4f}."

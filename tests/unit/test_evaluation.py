@@ -74,7 +74,7 @@ def figures_of(rows: Sequence[Row], decisions: Sequence[Decision]) -> DomainFigu
         rows=len(rows),
         unlabelled=0,
         deciding=["queue"],
-        promise=PromiseTerms(alpha=0.02, delta=0.1, n=100, n_unseen=0, threshold=0.2, coverage=0.5),
+        promise=PromiseTerms(alpha=0.02, delta=0.1, n=100, unseen_alpha=0.05, n_unseen=0, threshold=0.2, coverage=0.5),
         accepted=measurement.describe_accepted(accepted, judged.correct),
         escalated=float((~accepted).mean()),
         escalations=measurement.describe_escalations(decisions),

@@ -51,6 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.transfer", description=main.__doc__)
     parser.add_argument("--encoder", type=Path, required=True, help="the encoder fine-tuning starts from")
     parser.add_argument("--data", type=Path, action="append", required=True, help="labelled alerts, once a file")
+    parser.add_argument("--reference", type=Path, action="append", default=[], help="what fine-tuning reads as well")
     parser.add_argument("--source", action="append", help="only these (default: every one with a queue)")
     parser.add_argument("--epochs", type=int, default=3, help="of fine-tuning; 0 leaves the encoder as it is")
     parser.add_argument("--models", type=Path, help="where the models go, or are (default: they are thrown away)")
@@ -78,7 +79,8 @@ def ours(arguments: argparse.Namespace, source: str, unseen: Sequence[Row]) -> T
     with tempfile.TemporaryDirectory() as directory:
         out = (arguments.models or Path(directory)) / source.replace("/", "-")
         if not (out / CALIBRATION).is_file():
-            settings = Settings(name="transfer", tuning=tuning, leave_out=(source,))
+            reference = tuple(arguments.reference)
+            settings = Settings(name="transfer", tuning=tuning, leave_out=(source,), reference=reference)
             train(arguments.encoder, arguments.data, out, settings, lambda *_: None)
         return asyncio.run(_judge(out, source, unseen))
 

@@ -49,7 +49,8 @@ class Settings:
     """What a model depends on, beside its encoder and its rows.
 
     `tuning` fine-tunes the encoder; without it the heads are fitted on the frozen one. `axes` maps axes to the keys
-    of `labels` they are read from. Rows of the sources in `leave_out` are not looked at.
+    of `labels` they are read from. Rows of the sources in `leave_out` are not looked at. The files of `reference` hold
+    labelled text of another genre than events (an encyclopaedia of attacks): fine-tuning reads it, the n-grams do not.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Settings:
     tuning: "Tuning | None" = None
     axes: Mapping[str, str] | None = None
     leave_out: tuple[str, ...] = ()
+    reference: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,12 @@ def train(
     """
     rows = [row for row in read_rows(files, settings.axes) if row.source not in settings.leave_out]
     labels = labels_of(rows)
+    reference = read_rows(settings.reference, settings.axes, known=labels) if settings.reference else []
     out.mkdir(parents=True, exist_ok=True)
     spec = prepare_encoder(encoder_directory, out, settings)
     tuned = None
     if settings.tuning:
-        tuned = _fine_tune(encoder_directory, rows, labels, out, spec, settings, progress)
+        tuned = _fine_tune(encoder_directory, [*rows, *reference], labels, out, spec, settings, progress)
         convert(tuned.encoder, out, compute_type=settings.compute_type)
     (out / FACTS).unlink(missing_ok=True)  # the manifest says it all
     domains = {}
@@ -106,9 +109,9 @@ def train(
         "encoder": encoder_directory.name,
         "seed": settings.seed,
         "rows": {domain: sum(row.domain == domain for row in rows) for domain in labels},
-        "sources": sorted({row.source for row in rows}),
+        "sources": sorted({row.source for row in (*rows, *reference)}),
         "taught": sorted({row.source for row in rows if row.part == "train"}),
-        "licences": sorted({row.license for row in rows if row.license}),
+        "licences": sorted({row.license for row in (*rows, *reference) if row.license}),
         "view": VIEW,
     }
     if tuned and settings.tuning:

@@ -10,7 +10,7 @@ import click
 
 from inference.artifact import CARD, DEFAULT_MODEL, Artifact
 from schemas.event import DOMAINS
-from streams.cli.options import axes, configured, labelled_rows
+from streams.cli.options import axes, configured, existing_file, labelled_rows
 from streams.cli.progress import stages
 from streams.config import Settings as StreamSettings
 
@@ -36,6 +36,12 @@ EXTRA = "pip install 'triage-stream[{extra}]'"
     "encoder or a model directory (default: the shipped model).",
 )
 @labelled_rows()
+@click.option(
+    "--reference",
+    type=existing_file,
+    multiple=True,
+    help="Labelled text of another genre than events, for fine-tuning alone; the shipped model read ATT&CK.",
+)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the model goes.")
 @axes
 @click.option("--leave-out", multiple=True, help="A source whose rows are not looked at.")
@@ -49,14 +55,16 @@ EXTRA = "pip install 'triage-stream[{extra}]'"
 @click.option("--batch-rows", type=click.IntRange(1), help="Rows a step.")
 @configured
 def train(
-    settings: StreamSettings, quick: bool, encoder: Path, files: tuple[Path, ...], out: Path, axes: tuple[str, ...],
-    leave_out: tuple[str, ...], name: str | None, notes: tuple[str, ...], seed: int, pooling: str, max_tokens: int,
-    **tuning: Any,
+    settings: StreamSettings, quick: bool, encoder: Path, files: tuple[Path, ...], reference: tuple[Path, ...],
+    out: Path, axes: tuple[str, ...], leave_out: tuple[str, ...], name: str | None, notes: tuple[str, ...], seed: int,
+    pooling: str, max_tokens: int, **tuning: Any,
 ) -> None:  # fmt: skip
     """Train a model directory; a run that was interrupted goes on after its last whole epoch.
 
     Its figures on the rows of the split `test` and its licences are in the MODEL_CARD.md written beside it.
     """
+    if quick and reference:
+        raise click.UsageError("--reference is read by fine-tuning alone; leave out --quick, or the reference")
     try:
         from inference.training.recipe import Settings  # noqa: PLC0415 - needs the train extra
         from inference.training.recipe import train as run  # noqa: PLC0415
@@ -69,12 +77,13 @@ def train(
         max_tokens=max_tokens,
         axes=axes_of(axes),
         leave_out=leave_out,
+        reference=reference,
         tuning=None if quick else _tuning(seed, tuning),
     )
     started_s = time.monotonic()
     with stages() as tell:
         artifact = run(encoder, files, out, wanted, tell)
-        (out / CARD).write_text(_card(artifact, files, wanted.axes, notes, settings, tell), "utf-8")
+        (out / CARD).write_text(_card(artifact, (*files, *reference), wanted.axes, notes, settings, tell), "utf-8")
     click.echo(f"{artifact.manifest.name} is in {out}, made in {time.monotonic() - started_s:.0f} s: {artifact.digest}")
 
 

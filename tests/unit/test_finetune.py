@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
-from inference.artifact import load_artifact
+from inference.artifact import HEADS_FILE, load_artifact
 from inference.classifier import Classifier
 from inference.encoder import open_tokenizer
 from inference.errors import ModelError
@@ -30,6 +31,8 @@ from tests.tiny_encoder import (
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
+
+import torch
 
 from inference.training import finetune
 from inference.training.finetune import Tuned, Tuning, fine_tune
@@ -188,8 +191,6 @@ def test_it_stops_when_nothing_is_gained(tuner: Tuner, lines: list[dict[str, Any
 
 def test_words_that_were_not_taught_stay_as_they_are(tuner: Tuner, source: Path, lines: list[dict[str, Any]]) -> None:
     """The vectors of taught words would move away from those of the words that will be read tomorrow."""
-    from safetensors.numpy import load_file
-
     name = "embeddings.word_embeddings.weight"
     before = load_file(source / "model.safetensors")
     after = load_file(tuner(to_rows(lines)).encoder / "model.safetensors")
@@ -246,3 +247,33 @@ async def test_a_tuned_model_is_served(source: Path, tmp_path: Path) -> None:
     assert np.mean(right) > 0.9
     shares = artifact.calibration.domains["alerts"].axes
     assert shares["queue"].lexical_share < 1, "the encoder's head says something"
+
+
+def test_a_reference_teaches_the_encoder_and_not_the_n_grams(source: Path, tmp_path: Path) -> None:
+    """Text of another genre would weigh words by how it uses them, or its labels would become labels of the model."""
+    data = write(tmp_path / "rows.jsonl", split(tickets(20)))
+    about = {"kind": "ticket", "source": "book", "license": "CC0-1.0", "split": "train"}
+    pages = [(f"of lost cards, chapter {n}", queue) for n in range(8) for queue in ("refunds", "of no row")]
+    lines = [about | {"id": text, "text": text, "labels": {"queue": queue}} for text, queue in pages]
+    book = write(tmp_path / "book.jsonl", lines)
+    tuned = replace(SETTINGS, tuning=replace(TUNING, epochs=1))
+    alone = train(source, [data], tmp_path / "alone", tuned, lambda *_: None)
+    both = train(source, [data], tmp_path / "both", replace(tuned, reference=(book,)), lambda *_: None)
+    heads, others = (load_file(one.directory / HEADS_FILE) for one in (alone, both))
+    assert not np.array_equal(heads["tickets.queue.weight"], others["tickets.queue.weight"])
+    assert np.array_equal(heads["tickets.lexical.idf"], others["tickets.lexical.idf"])
+    assert both.manifest.domains["tickets"].axes["queue"].labels == ["refunds", "top_up"]
+    training = both.manifest.training
+    assert (training["sources"], training["licences"]) == (["book", "made up"], ["CC0-1.0", "MIT"])
+    assert training["rows"] == alone.manifest.training["rows"]
+
+
+def test_what_comes_out_is_the_average_of_the_way_there() -> None:
+    """The last step's weights hang on the last few batches, and hold worse on what was never seen."""
+    update = finetune.moving(0.9)
+    average, one = torch.zeros(1), torch.ones(1)
+    update([average], [one], torch.tensor(1))
+    assert average == pytest.approx(9 / 11), "an average of two steps does not cling to the first"
+    for steps in range(2, 500):
+        update([average], [one * steps], torch.tensor(steps))
+    assert average == pytest.approx(490, abs=1), "nor does a long one"

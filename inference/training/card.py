@@ -26,11 +26,16 @@ ATTRIBUTIONS = {
     "Encoders). Queue and priority were derived from its intents.",
     "HWU64 (xliuhw/NLU-Evaluation-Data)": "HWU64 (Liu et al., 2019, Benchmarking Natural Language Understanding "
     "Services), https://github.com/xliuhw/NLU-Evaluation-Data. Used as out-of-scope tickets.",
+    "MITRE ATT&CK": "MITRE ATT&CK, https://attack.mitre.org, of which each technique's description, analytics and some "
+    "procedures were read. (c) 2025 The MITRE Corporation. This work is reproduced and distributed with the permission "
+    "of The MITRE Corporation.",
+    "Atomic Red Team": "Tests of Atomic Red Team by Red Canary, https://github.com/redcanaryco/atomic-red-team.",
     "authored": AUTHORED,
     "authored, held out": AUTHORED + " Of products it was not taught, to calibrate with.",
 }
 
 LICENCES = {
+    "ATT&CK-terms": "its terms of use (https://attack.mitre.org/resources/legal-and-branding/terms-of-use/)",
     "CC-BY-4.0": "CC-BY-4.0 (https://creativecommons.org/licenses/by/4.0/); cleaned, and split anew",
     "DRL-1.1": "Detection Rule License 1.1 (https://github.com/SigmaHQ/Detection-Rule-License)",
 }

@@ -21,8 +21,8 @@ from sklearn.pipeline import make_pipeline
 
 from benchmarks.rows import machine
 from inference.artifact import CALIBRATION
-from inference.calibration import Half, Sample, calibrate
-from inference.classifier import Classifier, Terms
+from inference.calibration import Half, Sample, Terms
+from inference.classifier import Classifier
 from inference.evaluation import baselines
 from inference.heads import HALVES
 from inference.threads import Threads
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, action="append", required=True, help="labelled alerts, once a file")
     parser.add_argument("--reference", type=Path, action="append", default=[], help="what fine-tuning reads as well")
     parser.add_argument("--source", action="append", help="only these (default: every one with a queue)")
-    parser.add_argument("--epochs", type=int, default=3, help="of fine-tuning; 0 leaves the encoder as it is")
+    parser.add_argument("--epochs", type=int, default=2, help="of fine-tuning; 0 leaves the encoder as it is")
     parser.add_argument("--models", type=Path, help="where the models go, or are (default: they are thrown away)")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
@@ -113,7 +113,7 @@ def tfidf(source: str, others: Sequence[Row], unseen: Sequence[Row]) -> Transfer
         right = np.array([value in row.gold[AXIS] for value, row in zip(values, rows, strict=True)])
         return (1.0 - probabilities.max(axis=1)).round(6), right
 
-    promise = calibrate(Sample((AXIS,), *(half(part) for part in HALVES)), TERMS.deciding, TERMS.alpha, TERMS.delta)
+    promise = TERMS.promise(Sample((AXIS,), *(half(part) for part in HALVES)))
     doubt, right = answer(unseen)
     return _transfer(source, "TF-IDF", right, doubt < promise.threshold)
 

@@ -1,9 +1,7 @@
-"""Probabilities that mean what they say, and a threshold with a promise.
+"""A threshold with a promise: *Learn then Test* (Angelopoulos, Bates et al., 2021) over calibrated confidences.
 
-Two steps. *Temperature scaling* (Guo et al., 2017, "On Calibration of Modern Neural Networks") makes an axis'
-confidence the frequency with which its value is right. *Learn then Test* (Angelopoulos, Bates et al., 2021) turns
-that into a promise: with probability at least 1 - delta over the calibration sample, accepted events are wrong at
-most alpha of the time, for events drawn like the sample's.
+With probability at least 1 - delta over the calibration sample, accepted events are wrong at most alpha of the time,
+for events drawn like the sample's.
 
 The sample has two halves. Everything that is tuned (mixture, temperature, guards) sees only the first; the promise is
 tested on the second. Its rows ship with the model, because the deciding axes, alpha and delta
@@ -30,7 +28,6 @@ UNSEEN_ALPHA = 0.05
 ENOUGH = 2
 """Rows of unseen sources are tested by themselves where this times as many are accepted as a promise needs at least."""
 DECIMALS = 6
-TEMPERATURE_RANGE = (0.05, 20.0)
 # Fixed before any data were seen, as the tests need; spaced so that small risks, where most events are, are told apart.
 GRID: tuple[float, ...] = tuple(float(value) for value in np.round(np.geomspace(0.0005, 1.0, 240), DECIMALS))
 
@@ -68,6 +65,20 @@ class Sample:
         wanted = self.tenants.index(tenant)
         tuning, testing = (half.where(half.tenant == wanted) for half in (self.tuning, self.testing))
         return Sample(self.axes, tuning, testing, self.tenants)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is asked of a domain: which axes must be right, and the promise about them."""
+
+    deciding: Sequence[str] = ("queue",)
+    alpha: float = 0.02
+    delta: float = 0.10
+    unseen_alpha: float = UNSEEN_ALPHA
+
+    def promise(self, sample: Sample, deciding: Sequence[str] | None = None) -> "Promise":
+        """What these rows support of the terms, as `calibrate` finds it; `deciding` asks about other axes."""
+        return calibrate(sample, deciding or self.deciding, self.alpha, self.delta, self.unseen_alpha)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,40 +198,6 @@ def p_value(risks: Floats, wrong: Bools, threshold: float, alpha: float) -> floa
 def binomial_tail(successes: int, trials: int, probability: float) -> float:
     """P(X <= successes) for X ~ Binomial(trials, probability), summed in logarithms; 1.0 for no trials."""
     return min(1.0, math.fsum(_binomial(trials, probability, successes)))
-
-
-def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
-    """Probabilities over the last axis, in float64."""
-    scaled = (logits - logits.max(axis=-1, keepdims=True)) / temperature
-    raised = np.exp(scaled)
-    return np.asarray(raised / raised.sum(axis=-1, keepdims=True), dtype=np.float64)
-
-
-def fit_temperature(logits: Floats, gold: npt.NDArray[np.bool_]) -> float:
-    """The temperature under which the top value's probability best predicts whether that value is right.
-
-    `logits` and `gold` have shape (n, labels); a row may have several gold labels, and its value is right if it is
-    one of them. The loss is the log loss of that yes or no, because that is what `confidence` claims.
-    """
-    right = gold[np.arange(len(gold)), logits.argmax(axis=1)]
-
-    def loss(log_temperature: float) -> float:
-        confidence = np.clip(softmax(logits, math.exp(log_temperature)).max(axis=1), 1e-9, 1 - 1e-9)
-        return -float(np.where(right, np.log(confidence), np.log1p(-confidence)).mean())
-
-    low, high = (math.log(bound) for bound in TEMPERATURE_RANGE)
-    ratio = (math.sqrt(5) - 1) / 2
-    for _ in range(60):  # golden-section search: the loss has one valley in log T
-        left, right_ = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, right_) if loss(left) < loss(right_) else (left, high)
-    return round(math.exp((low + high) / 2), 6)
-
-
-def expected_calibration_error(confidence: Floats, correct: npt.NDArray[np.bool_], bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy over equal-width bins, weighted by their rows (Guo et al., 2017)."""
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = (abs(float((confidence[index == b] - correct[index == b]).sum())) for b in range(bins))
-    return sum(gaps) / max(1, len(confidence))
 
 
 def _columns(sample: Sample, deciding: Sequence[str], shares: tuple[float, ...]) -> list[int]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from inference.artifact import DEFAULT_MODEL, Artifact, load_artifact
 from inference.batching import DEFAULT_MAX_BATCH_TOKENS
-from inference.calibration import UNSEEN_ALPHA, Floats, Promise, Sample, calibrate, risk
+from inference.calibration import Floats, Promise, Sample, Terms, risk
 from inference.encoder import Encoder, Vectors, open_encoder, open_tokenizer
 from inference.engine import DEFAULT_MAX_WAITING, Engine
 from inference.errors import ModelError
@@ -27,16 +27,6 @@ from schemas.triaged import Alternative, CalibrationInfo, Label, ModelInfo
 log = logging.getLogger(__name__)
 
 ALTERNATIVES = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What is asked of a domain: which axes must be right, and the promise about them."""
-
-    deciding: Sequence[str] = ("queue",)
-    alpha: float = 0.02
-    delta: float = 0.10
-    unseen_alpha: float = UNSEEN_ALPHA
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +65,11 @@ class _Judge:
 
     def __init__(self, artifact: Artifact, domain: Domain, terms: Terms) -> None:
         sample = load_samples(artifact)[domain]
-        try:
-            self.promise = calibrate(sample, terms.deciding, terms.alpha, terms.delta, terms.unseen_alpha)
-        except ValueError as error:
-            raise ModelError(f"domains.{domain}: {error}") from None
+        self.promise = promise_of(domain, sample, terms)
         self.deciding = tuple(terms.deciding)
         self._calibration = artifact.calibration.domains[domain]
         self.tenants = _tenant_promises(sample, terms)
-        self._axes = {
-            axis: calibrate(sample, [axis], terms.alpha, terms.delta, terms.unseen_alpha).threshold
-            for axis in sample.axes
-        }
+        self._axes = {axis: terms.promise(sample, [axis]).threshold for axis in sample.axes}
         if self.promise.reason:
             log.warning("%s: %s", domain, self.promise.reason)
 
@@ -255,9 +239,18 @@ class Classifier:
         ]
 
 
+def promise_of(domain: str, sample: Sample, terms: Terms) -> Promise:
+    """The promise these calibration rows support for a domain.
+
+    Raises:
+        ModelError: the terms cannot be asked of the model.
+    """
+    try:
+        return terms.promise(sample)
+    except ValueError as error:
+        raise ModelError(f"domains.{domain}: {error}") from None
+
+
 def _tenant_promises(sample: Sample, terms: Terms) -> dict[str, Promise]:
-    promises = {
-        tenant: calibrate(sample.of(tenant), terms.deciding, terms.alpha, terms.delta, terms.unseen_alpha)
-        for tenant in sample.tenants
-    }
+    promises = {tenant: terms.promise(sample.of(tenant)) for tenant in sample.tenants}
     return {tenant: promise for tenant, promise in promises.items() if promise.threshold}

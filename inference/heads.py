@@ -21,10 +21,11 @@ from inference.artifact import (
     Manifest,
     read_tensors,
 )
-from inference.calibration import DECIMALS, Flags, Floats, Half, Sample, softmax
+from inference.calibration import DECIMALS, Flags, Floats, Half, Sample
 from inference.errors import ModelError
 from inference.lexical import Features, Lexicon
 from inference.novelty import Centres
+from inference.temperature import softmax
 
 HALVES = ("tuning", "testing")
 

@@ -7,7 +7,8 @@ import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
-from inference.classifier import Classifier, Terms
+from inference.calibration import Terms
+from inference.classifier import Classifier
 from inference.egress.policy import Policy
 from inference.rules import Rules
 from inference.threads import Threads

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from inference.calibration import Floats, Promise, expected_calibration_error
+from inference.calibration import Floats, Promise
 from inference.classifier import Decision
 from inference.evaluation import metrics
 from inference.evaluation.figures import (
@@ -23,6 +23,7 @@ from inference.evaluation.figures import (
 )
 from inference.evaluation.metrics import Bools
 from inference.evaluation.outcomes import OUT_OF_SCOPE, SCOPE_AXIS, SEVERITY_LEVELS, Judged, scope_confidence
+from inference.temperature import expected_calibration_error
 from inference.training.dataset import Row
 
 ACCURACIES = (0.95, 0.97, 0.98)

@@ -16,7 +16,7 @@ Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 
 RELIABILITY_BINS = 15
-"""As many as `inference.calibration.expected_calibration_error` has."""
+"""As many as `inference.temperature.expected_calibration_error` has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,10 @@ from inference.artifact import (
     load_manifest,
     write_calibration,
 )
-from inference.calibration import UNLABELLED, Floats, Half, Sample, calibrate, fit_temperature, softmax
+from inference.calibration import UNLABELLED, Floats, Half, Sample, Terms
 from inference.heads import HALVES, Heads, Opinions, calibrated, mixed
 from inference.novelty import novelty_of, unfamiliar
+from inference.temperature import fit_temperature, softmax
 from inference.training.dataset import DataError, Row, read_rows
 from inference.training.reading import Progress, Read, read_all
 from schemas.event import DEFAULT_TENANT
@@ -31,7 +32,7 @@ MIN_LIMIT = 1e-4
 MIN_SURPLUS = 1.0
 """However plain the calibration rows are, a text that strays one step from English words is not foreign yet."""
 SHARES = tuple(round(step / 20, 2) for step in range(21))
-DECIDING, ALPHA, DELTA = ("queue",), 0.02, 0.10
+PUBLISHED = Terms()
 """The promise that is published with a calibration; serving computes its own from configuration."""
 
 
@@ -128,8 +129,8 @@ def seal_calibration(path: Path, found: Fitted, rows: Sequence[Row]) -> Artifact
 
 
 def _published(sample: Sample) -> dict[str, Any]:
-    deciding = DECIDING if set(DECIDING) <= set(sample.axes) else sample.axes[:1]
-    promise = msgspec.to_builtins(calibrate(sample, deciding, ALPHA, DELTA))
+    deciding = PUBLISHED.deciding if set(PUBLISHED.deciding) <= set(sample.axes) else sample.axes[:1]
+    promise = msgspec.to_builtins(PUBLISHED.promise(sample, deciding))
     return {"deciding": list(deciding)} | dict(promise)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from inference.calibration import Floats, fit_temperature, softmax
+from inference.calibration import Floats
 from inference.heads import Head, Vectors, unit
+from inference.temperature import fit_temperature, softmax
 from inference.training.calibrating import gold_matrix
 from inference.training.dataset import DataError, Row, lessons
 from inference.training.reading import Progress

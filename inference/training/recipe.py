@@ -1,6 +1,7 @@
 """The whole way from an encoder and labelled rows to a sealed, calibrated model directory."""
 
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -104,18 +105,7 @@ def train(
         )
         domains[domain] = train_domain(domain, own, labels[domain], heads, out, spec, settings, progress)
     _save(domains, out / HEADS_FILE)
-    training: dict[str, Any] = {
-        "recipe": "fine-tuned" if tuned else "quick",
-        "encoder": encoder_directory.name,
-        "seed": settings.seed,
-        "rows": {domain: sum(row.domain == domain for row in rows) for domain in labels},
-        "sources": sorted({row.source for row in (*rows, *reference)}),
-        "taught": sorted({row.source for row in rows if row.part == "train"}),
-        "licences": sorted({row.license for row in (*rows, *reference) if row.license}),
-        "view": VIEW,
-    }
-    if tuned and settings.tuning:
-        training |= {"tuning": asdict(settings.tuning), "epoch": tuned.epoch + 1, "log_loss": list(tuned.log_loss)}
+    training = _provenance(encoder_directory, rows, reference, settings, tuned)
     write_manifest(
         out, name=settings.name, encoder=spec, domains={d: one.spec for d, one in domains.items()}, training=training
     )
@@ -183,6 +173,26 @@ def train_domain(
     both = Heads(fitted, kept(lexicon, useful), centres)
     axes = {axis: AxisSpec(labels=list(names), lexical=axis in useful) for axis, names in labels.items()}
     return TrainedDomain(both, both.lexicon, DomainSpec(view=VIEW, axes=axes), calibration, sample)
+
+
+def _provenance(
+    encoder_directory: Path, rows: Sequence[Row], reference: Sequence[Row], settings: Settings, tuned: "Tuned | None"
+) -> dict[str, Any]:
+    """What a model was made of, for its manifest and its card."""
+    read = [*rows, *reference]
+    training: dict[str, Any] = {
+        "recipe": "fine-tuned" if tuned else "quick",
+        "encoder": encoder_directory.name,
+        "seed": settings.seed,
+        "rows": Counter(row.domain for row in rows),
+        "sources": sorted({row.source for row in read}),
+        "taught": sorted({row.source for row in rows if row.part == "train"}),
+        "licences": sorted({row.license for row in read if row.license}),
+        "view": VIEW,
+    }
+    if tuned and settings.tuning:
+        training |= {"tuning": asdict(settings.tuning), "epoch": tuned.epoch + 1, "log_loss": list(tuned.log_loss)}
+    return training
 
 
 def _save(domains: Mapping[str, TrainedDomain], file: Path) -> None:

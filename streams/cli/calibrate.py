@@ -7,13 +7,13 @@ import msgspec
 import orjson
 
 from inference.artifact import CALIBRATION, DEFAULT_MODEL
+from inference.classifier import promise_of
 from inference.errors import ModelError
-from schemas.event import DOMAINS
-from streams.cli.models import promise
 from streams.cli.options import as_json, axes, configured, labelled_rows, model_directory
 from streams.cli.progress import stages
 from streams.cli.train import axes_of
 from streams.config import Settings
+from streams.provision import terms
 
 
 @click.command(epilog="Example: triage calibrate --model my-model --data labelled.ndjson")
@@ -40,10 +40,10 @@ def calibrate(
         fitted, rows = fit_calibration(path, files, tell, axes_of(axes))
     samples = {domain: sample for domain, (_, sample) in fitted.items()}
     found = {}
-    for domain in (domain for domain in DOMAINS if domain in samples):
-        section = settings.domain(domain)
-        by_tenant = {tenant: promise(samples[domain].of(tenant), domain, section) for tenant in samples[domain].tenants}
-        found[domain] = {"*": promise(samples[domain], domain, section)} | by_tenant
+    for domain, asked in terms(settings).items():
+        if domain in samples:
+            parts = {"*": samples[domain]} | {tenant: samples[domain].of(tenant) for tenant in samples[domain].tenants}
+            found[domain] = {whose: promise_of(domain, part, asked) for whose, part in parts.items()}
     if json_:
         click.echo(orjson.dumps(msgspec.to_builtins(found), option=orjson.OPT_INDENT_2))
     else:

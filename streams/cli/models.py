@@ -10,12 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from inference.artifact import CARD, DEFAULT_MODEL, Artifact, load_artifact
-from inference.calibration import Promise, Sample, calibrate
-from inference.errors import ModelError
+from inference.calibration import Promise
+from inference.classifier import promise_of
 from inference.heads import Heads, load_samples
 from schemas.event import DOMAINS
 from streams.cli.options import as_json, configured, model_directory
-from streams.config import DomainSection, Settings
+from streams.config import Settings
+from streams.provision import terms
 
 
 @click.command(epilog="Example: triage models --json")
@@ -28,27 +29,15 @@ def models(settings: Settings, model: Path | None, json_: bool) -> None:
     artifact = load_artifact(model or configured_path)
     for domain in artifact.manifest.domains:
         Heads.load(artifact, domain)
-    samples = load_samples(artifact)
+    samples, asked = load_samples(artifact), terms(settings)
     promises: dict[str, Promise] = {
-        domain: promise(samples[domain], domain, settings.domain(domain)) for domain in DOMAINS if domain in samples
+        domain: promise_of(domain, samples[domain], asked[domain]) for domain in DOMAINS if domain in samples
     }
     facts = describe(artifact, promises)
     if json_:
         click.echo(orjson.dumps(facts, option=orjson.OPT_INDENT_2))
     else:
         show(facts)
-
-
-def promise(sample: Sample, domain: str, section: DomainSection) -> Promise:
-    """The promise these calibration rows support for a domain.
-
-    Raises:
-        ModelError: the configuration asks for an axis the model does not have.
-    """
-    try:
-        return calibrate(sample, section.deciding, section.alpha, section.delta, section.unseen_alpha)
-    except ValueError as error:
-        raise ModelError(f"domains.{domain}: {error}") from None
 
 
 def describe(artifact: Artifact, promises: dict[str, Promise]) -> dict[str, Any]:

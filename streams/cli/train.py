@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from inference.artifact import CARD, DEFAULT_MODEL, Artifact
-from schemas.event import DOMAINS
 from streams.cli.options import axes, configured, existing_file, labelled_rows
 from streams.cli.progress import stages
 from streams.config import Settings as StreamSettings
@@ -117,15 +117,16 @@ def _card(
 async def _figures(
     artifact: Artifact, rows: Sequence["Row"], settings: StreamSettings, tell: "Progress"
 ) -> "dict[str, DomainFigures]":
-    from inference.classifier import Classifier, Terms  # noqa: PLC0415 - slow to import
+    from inference.classifier import Classifier  # noqa: PLC0415 - slow to import
     from inference.evaluation.assessment import assess  # noqa: PLC0415
+    from streams.provision import terms as configured_terms  # noqa: PLC0415
 
     terms = {}
-    for domain in (domain for domain in DOMAINS if domain in artifact.manifest.domains):
-        section, axes = settings.domain(domain), list(artifact.manifest.domains[domain].axes)
-        # A domain of other axes than the configured ones is judged by its first, until somebody says which decide.
-        deciding = [axis for axis in section.deciding if axis in axes] or axes[:1]
-        terms[domain] = Terms(deciding, section.alpha, section.delta, section.unseen_alpha)
+    for domain, asked in configured_terms(settings).items():
+        if domain in artifact.manifest.domains:
+            axes = list(artifact.manifest.domains[domain].axes)
+            # A domain of other axes than the configured ones is judged by its first, until somebody says which decide.
+            terms[domain] = replace(asked, deciding=[axis for axis in asked.deciding if axis in axes] or axes[:1])
     classifier = Classifier.open(artifact.directory, terms=terms)
     figures = {}
     for domain, asked in terms.items():

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.calibration import GRID, Floats, Half, Sample, binomial_tail, calibrate, softmax
+from inference.calibration import GRID, Floats, Half, Sample, binomial_tail, calibrate
+from inference.temperature import softmax
 
 DELTA = 0.10
 SPLITS, ROWS = 200, 2_000

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from inference.training.attack import MAX_PROCEDURES, main, rows_of
+from inference.training.attack import LICENCES, MAX_PROCEDURES, main, rows_of
+from inference.training.card import ATTRIBUTIONS
 from inference.training.dataset import DataError, read_rows
 
 ATOMIC = """\
@@ -154,3 +155,8 @@ def test_the_command_writes_what_training_reads(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("sys.argv", ["attack", "--attack", str(tmp_path / "none.json"), "--out", str(out)])
     with pytest.raises(SystemExit):
         main()
+
+
+def test_the_card_names_whose_text_it_was() -> None:
+    """Both are free to use for whoever says so."""
+    assert LICENCES.keys() <= ATTRIBUTIONS.keys()

@@ -5,18 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from inference.calibration import (
-    GRID,
-    Half,
-    Sample,
-    binomial_tail,
-    calibrate,
-    expected_calibration_error,
-    fit_temperature,
-    max_errors,
-    risk,
-    softmax,
-)
+from inference.calibration import GRID, Half, Sample, binomial_tail, calibrate, max_errors, risk
+from inference.temperature import expected_calibration_error, fit_temperature, softmax
 
 
 def make_half(

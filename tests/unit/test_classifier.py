@@ -22,8 +22,8 @@ from inference.artifact import (
     write_calibration,
     write_manifest,
 )
-from inference.calibration import risk
-from inference.classifier import ALTERNATIVES, Classifier, Decision, Terms
+from inference.calibration import Terms, risk
+from inference.classifier import ALTERNATIVES, Classifier, Decision
 from inference.errors import EngineClosed, ModelError
 from inference.threads import Threads
 from schemas.event import DOMAINS, Domain, Event

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.calibration import expected_calibration_error
 from inference.evaluation import metrics
+from inference.temperature import expected_calibration_error
 
 # Few values, so that ties are the rule.
 SCORED = st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]), st.booleans()), min_size=1, max_size=7)

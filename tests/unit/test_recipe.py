@@ -11,7 +11,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from inference.artifact import CALIBRATION, HEADS_FILE, Artifact, load_artifact
-from inference.classifier import Classifier, Decision, Terms
+from inference.calibration import Terms
+from inference.classifier import Classifier, Decision
 from inference.errors import ModelError
 from inference.heads import HALVES, load_samples
 from inference.lexical import BUCKETS

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from inference.lexical import BUCKETS, Features, Lexicon, columns_of
+from inference.lexical import BUCKETS, TEXT_BUCKETS, Features, Lexicon, columns_of
 from inference.training.dataset import Row, lessons
 
 STRENGTH = 10.0
@@ -22,8 +22,9 @@ MAX_LABELS = 256
 def fit_lexicon(rows: Sequence[Row], labels: Mapping[str, Sequence[str]], *, seed: int) -> Lexicon:
     """Lexical heads for every axis of few enough labels, taught by `rows`, which are of one domain."""
     none = np.zeros(0)
-    counts = np.zeros(BUCKETS)
-    reader = Lexicon(np.ones(BUCKETS, np.float32), np.zeros((BUCKETS, 0), np.int8), none, none, {})
+    buckets = BUCKETS if any(row.event.event for row in rows) else TEXT_BUCKETS
+    counts = np.zeros(buckets)
+    reader = Lexicon(np.ones(buckets, np.float32), np.zeros((buckets, 0), np.int8), none, none, {})
     for row in rows:
         counts[reader.read(row.event).buckets] += 1
     # A feature no row had weighs most and says nothing: an event full of such gets logits near the bias.
@@ -33,9 +34,9 @@ def fit_lexicon(rows: Sequence[Row], labels: Mapping[str, Sequence[str]], *, see
     if not wanted:
         return reader
     used = np.flatnonzero(counts >= MIN_ROWS)
-    matrix = _matrix([reader.read(row.event) for row in rows])[:, used]
+    matrix = _matrix([reader.read(row.event) for row in rows], buckets)[:, used]
     fitted = [_fit(matrix, rows, axis, names, seed) for axis, names in wanted.items()]
-    weights = np.zeros((BUCKETS, sum(len(bias) for _, bias in fitted)), np.float32)
+    weights = np.zeros((buckets, sum(len(bias) for _, bias in fitted)), np.float32)
     weights[used] = np.concatenate([weight for weight, _ in fitted]).T
     return quantized(idf, weights, np.concatenate([bias for _, bias in fitted]), wanted)
 
@@ -71,10 +72,10 @@ def kept(lexicon: Lexicon, axes: Sequence[str]) -> Lexicon:
     )
 
 
-def _matrix(features: Sequence[Features]) -> csr_matrix:
+def _matrix(features: Sequence[Features], width: int) -> csr_matrix:
     ends = np.cumsum([0, *(len(one.buckets) for one in features)])
     buckets = np.concatenate([one.buckets for one in features])
-    return csr_matrix((np.concatenate([one.values for one in features]), buckets, ends), shape=(len(features), BUCKETS))
+    return csr_matrix((np.concatenate([one.values for one in features]), buckets, ends), shape=(len(features), width))
 
 
 def _fit(

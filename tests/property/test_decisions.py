@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from inference.artifact import DEFAULT_MODEL, MANIFEST, load_artifact
 from inference.classifier import Classifier, Decision
-from inference.lexical import BUCKETS, TEXT_BUCKETS, Lexicon
+from inference.lexical import BUCKETS, TEXT_BUCKETS, WHOLE, Lexicon
 from inference.threads import Threads
 from inference.training.recipe import Settings, train
 from inference.view import read
@@ -140,7 +140,7 @@ def test_features_of_any_event(event: Event) -> None:
     assert len(features.buckets) == len(features.values)
     assert np.all(np.diff(features.buckets) > 0)
     assert all(0 <= bucket < BUCKETS for bucket in features.buckets.tolist())
-    for part in (features.values[features.buckets < TEXT_BUCKETS], features.values[features.buckets >= TEXT_BUCKETS]):
+    for part in np.split(features.values, np.searchsorted(features.buckets, [TEXT_BUCKETS, WHOLE])):
         assert len(part) == 0 or np.linalg.norm(part) == pytest.approx(1)
     assert np.isfinite(LEXICON.logits(features)).all()
 

@@ -1,13 +1,14 @@
 """Lexical features: exact tokens, the same for ever, and a table that is small without being wrong."""
 
 import hashlib
+import itertools
 import time
 from typing import Any
 
 import numpy as np
 import pytest
 
-from inference.lexical import BUCKETS, TEXT_BUCKETS, Features, Lexicon
+from inference.lexical import BUCKETS, TEXT_BUCKETS, WHOLE, Features, Lexicon
 from inference.training.ngrams import fit_lexicon, kept, quantized
 from schemas.event import Event
 from tests.labelled import WORDS, alerts, to_rows
@@ -32,11 +33,20 @@ def told(event: Event) -> dict[int, float]:
     return dict(zip(features.buckets.tolist(), features.values.tolist(), strict=True))
 
 
+def readings(event: Event) -> list[dict[int, float]]:
+    """Of the text, of the document and of both."""
+    bounds = [0, TEXT_BUCKETS, WHOLE, BUCKETS]
+    return [
+        {bucket - first: value for bucket, value in told(event).items() if first <= bucket < last}
+        for first, last in itertools.pairwise(bounds)
+    ]
+
+
 def test_features_are_the_same_for_ever() -> None:
     """Another hash, on another machine or after an upgrade, would give every shipped lexical head other words."""
     features = READER.read(alert("Mimikatz read lsass.exe\nEvent 4625, twice: 4625", CLOUDTRAIL))
     digest = hashlib.sha256(features.buckets.tobytes() + features.values.round(9).tobytes())
-    assert (len(features.buckets), digest.hexdigest()[:16]) == (109, "bb4bb2a874cfa450")
+    assert (len(features.buckets), digest.hexdigest()[:16]) == (351, "746a962885758671")
 
 
 def test_features_of_an_event_are_its_own() -> None:
@@ -68,20 +78,26 @@ def test_spelling_that_means_nothing_is_not_read(one: str, other: str) -> None:
 
 def test_text_and_document_never_share_a_feature() -> None:
     """A word in the text would speak for a field of the document, whose words are of another kind."""
-    text, document = told(alert("CreateUser iam amazonaws com")), told(alert(None, CLOUDTRAIL))
-    assert max(text) < TEXT_BUCKETS <= min(document)
-    both = told(alert("CreateUser iam amazonaws com", CLOUDTRAIL))
-    assert both == text | document, "neither changes what the other says"
+    text, document = alert("CreateUser iam amazonaws com"), alert(None, CLOUDTRAIL)
+    both = readings(alert("CreateUser iam amazonaws com", CLOUDTRAIL))
+    assert both[:2] == [readings(text)[0], readings(document)[1]], "neither changes what the other says"
+    assert readings(text)[1:] == [{}, {}], "and a text alone is read once"
 
 
-def test_text_and_document_have_length_one_each() -> None:
+def test_a_word_is_the_same_in_text_and_document_of_the_whole() -> None:
+    """Nobody knows the fields of a vendor never seen, but the words in them others have used in their texts."""
+    whole = readings(alert("bucket was made public", {"requestParameters": {"bucket_policy": "public"}}))[2]
+    said = readings(alert("bucket was made public request parameters bucket policy public"))[0]
+    assert whole.keys() < said.keys(), "which also has the pair where the two meet"
+    known = readings(alert("policy of request parameters"))[0]
+    assert len(whole.keys() & known.keys()) > len(known) / 2
+    assert not readings(alert("policy of request parameters", {}))[2], "an empty document is none"
+
+
+def test_every_reading_has_length_one() -> None:
     """A long document would drown the text."""
-    both = told(alert("a bucket is public", {f"field{n}": f"value {n}x" for n in range(60)}))
-    for part in (
-        [value for bucket, value in both.items() if bucket < TEXT_BUCKETS],
-        [value for bucket, value in both.items() if bucket >= TEXT_BUCKETS],
-    ):
-        assert np.linalg.norm(part) == pytest.approx(1)
+    for part in readings(alert("a bucket is public", {f"field{n}": f"value {n}x" for n in range(60)})):
+        assert np.linalg.norm(list(part.values())) == pytest.approx(1)
 
 
 def test_a_word_counts_more_where_it_is_repeated_but_not_as_often() -> None:
@@ -193,4 +209,14 @@ def test_too_many_labels_have_no_lexical_head() -> None:
     """The table of a thousand labels would be twice the size of the encoder."""
     lines = [{"kind": "ticket", "text": f"word{n} twice", "labels": {"intent": f"i{n % 300}"}} for n in range(600)]
     lexicon = fit_lexicon(to_rows(lines), {"intent": tuple(f"i{n}" for n in range(300))}, seed=0)
-    assert (lexicon.columns, lexicon.weights.shape) == ({}, (BUCKETS, 0))
+    assert (lexicon.columns, lexicon.weights.shape) == ({}, (TEXT_BUCKETS, 0))
+
+
+def test_what_was_taught_by_no_document_reads_none() -> None:
+    """Its table would be twice the size, and its events read thrice, for weights that are nought."""
+    lines = [{"kind": "ticket", "text": f"{word} {n}", "labels": {"queue": word}} for word in "ab" for n in range(20)]
+    lexicon = fit_lexicon(to_rows(lines), {"queue": ("a", "b")}, seed=0)
+    assert lexicon.weights.shape == (TEXT_BUCKETS, 2)
+    bare, dressed = Event(id="1", kind="ticket", text="a 7"), Event(id="1", kind="ticket", text="a 7", event=CLOUDTRAIL)
+    assert np.array_equal(lexicon.read(bare).buckets, lexicon.read(dressed).buckets)
+    assert np.array_equal(lexicon.logits(lexicon.read(bare)), lexicon.logits(lexicon.read(dressed)))

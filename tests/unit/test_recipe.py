@@ -15,7 +15,7 @@ from inference.calibration import Terms
 from inference.classifier import Classifier, Decision
 from inference.errors import ModelError
 from inference.heads import HALVES, load_samples
-from inference.lexical import BUCKETS
+from inference.lexical import BUCKETS, TEXT_BUCKETS
 from inference.novelty import unfamiliar
 from inference.threads import Threads
 from inference.training.dataset import DataError, Row, read_rows
@@ -115,7 +115,7 @@ def test_manifest_and_calibration_say_what_the_model_was_made_from(model: Artifa
             assert sum(axis.shares) == pytest.approx(1, abs=1e-4)
 
 
-def test_a_lexical_head_ships_only_where_it_is_used(model: Artifact) -> None:
+def test_a_lexical_head_ships_only_where_it_is_used(model: Artifact, data: Path) -> None:
     """Every event would pay for a table that is multiplied by nothing, and the package carry it."""
     tensors = load_file(model.file(HEADS_FILE))
     for domain, spec in model.manifest.domains.items():
@@ -124,7 +124,8 @@ def test_a_lexical_head_ships_only_where_it_is_used(model: Artifact) -> None:
             share = model.calibration.domains[domain].axes[axis].lexical_share
             assert (share >= MIN_LEXICAL_SHARE) if one.lexical else (share == 0)
             columns += len(one.labels) if one.lexical else 0
-        assert tensors[f"{domain}.lexical.weights"].shape == (BUCKETS, columns)
+        buckets = BUCKETS if any(row.event.event for row in read_rows([data]) if row.domain == domain) else TEXT_BUCKETS
+        assert tensors[f"{domain}.lexical.weights"].shape == (buckets, columns)
 
 
 def test_test_rows_choose_nothing(model: Artifact, tiny_model: Path, tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ async def _end(incoming: Incoming, consultant: Consultant | None, memory: Memory
             triaged = await memory.find(incoming, case)
             if triaged is None:
                 triaged = _ended(case, await _opinion(case, consultant), incoming)
-                memory.note(triaged)
+                if consultant is not None:  # without one it is the same the second time, and cost nothing
+                    memory.note(triaged)
     except InvalidEvent as error:
         return DeadLettered(stage=error.stage, error=type(error).__name__, message=str(error))
     if triaged.status == "final":

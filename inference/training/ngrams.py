@@ -16,7 +16,7 @@ STRENGTH = 10.0
 MIN_ROWS = 2
 """A bucket in fewer training rows teaches nothing that could be met again."""
 MAX_LABELS = 256
-"""Beyond, the table would be larger than the encoder and reading it slower."""
+"""Beyond, the table would be about as large as the encoder (larger, with documents), and reading it slower."""
 
 
 def fit_lexicon(rows: Sequence[Row], labels: Mapping[str, Sequence[str]], *, seed: int) -> Lexicon:

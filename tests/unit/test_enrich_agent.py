@@ -206,6 +206,13 @@ async def test_what_was_answered_is_remembered() -> None:
     assert memory.noted == [outcome.triaged]
 
 
+async def test_what_cost_nothing_is_not_remembered() -> None:
+    """Without an LLM every case would be kept, two kilobytes each, for an answer that is the same the second time."""
+    memory = Remembering()
+    assert isinstance(await asked(unsure(), None, memory), Reviewed)
+    assert not memory.noted
+
+
 @pytest.mark.parametrize("bad", [unsure(revision=-1), b"{}"])
 async def test_nothing_is_paid_for_what_is_refused(bad: object) -> None:
     """A case that ends as a dead letter anyway would be sent out and billed first."""

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from agents.clock import timing
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
-from inference.classifier import Classifier, Decision
-from inference.rules import Rules, Ruling
+from agents.revision import timing
+from inference.acceptance.policy import Decision
+from inference.classifier import Classifier
+from inference.rules.ruling import Rules, Ruling
 from schemas.errors import InvalidEvent
 from schemas.event import Domain, Event, Kind
 from schemas.formats import Mapping, read_event
@@ -46,10 +47,18 @@ async def classify(
     events = []
     for incoming in batch:
         events.append(_read(incoming, kind, mappings, classifier.domains))
-        await asyncio.sleep(0)  # a document of a megabyte takes a while: heartbeats go between two of them
-    outcomes: list[Outcome | None] = [event if isinstance(event, DeadLettered) else None for event in events]
+        await asyncio.sleep(
+            0
+        )  # a document of a megabyte takes a while: heartbeats go between two of them
+    outcomes: list[Outcome | None] = [
+        event if isinstance(event, DeadLettered) else None for event in events
+    ]
     for domain in classifier.domains:
-        rows = [i for i, event in enumerate(events) if isinstance(event, Event) and event.domain == domain]
+        rows = [
+            i
+            for i, event in enumerate(events)
+            if isinstance(event, Event) and event.domain == domain
+        ]
         known = [event for i in rows if isinstance(event := events[i], Event)]
         for row, decision in zip(rows, await classifier.classify(domain, known), strict=True):
             event = events[row]
@@ -75,12 +84,18 @@ def _read(
         return DeadLettered(stage=error.stage, error=type(error).__name__, message=str(error))
     if event.domain not in domains:
         # Raised, it would stop the whole topic for one event that says another kind than its topic's.
-        message = f"the model has no heads for {event.domain}; serve one trained on such rows and replay"
-        return DeadLettered(stage="classify", error="ModelError", message=message, disposition="retryable")
+        message = (
+            f"the model has no heads for {event.domain}; serve one trained on such rows and replay"
+        )
+        return DeadLettered(
+            stage="classify", error="ModelError", message=message, disposition="retryable"
+        )
     return event
 
 
-def _outcome(event: Event, incoming: Incoming, decision: Decision, classifier: Classifier, rules: Rules) -> Outcome:
+def _outcome(
+    event: Event, incoming: Incoming, decision: Decision, classifier: Classifier, rules: Rules
+) -> Outcome:
     triaged = TriagedEvent(
         id=event.id,
         domain=event.domain,
@@ -106,10 +121,14 @@ def _outcome(event: Event, incoming: Incoming, decision: Decision, classifier: C
     if triaged.status == "needs_review":
         return Reviewed(Case(event=event, triaged=triaged, risk=decision.risk, escalation=RULE))
     if triaged.status == "provisional":
-        return Escalated(Case(event=event, triaged=triaged, risk=decision.risk, escalation=decision.escalation))
+        return Escalated(
+            Case(event=event, triaged=triaged, risk=decision.risk, escalation=decision.escalation)
+        )
     if triaged.decided_by == "slm" and rules.high_impact(event, triaged.labels, now=now):
         held = replace(triaged, status="provisional", reasons=[*triaged.reasons, "high impact"])
-        return Escalated(Case(event=event, triaged=held, risk=decision.risk, escalation=HIGH_IMPACT))
+        return Escalated(
+            Case(event=event, triaged=held, risk=decision.risk, escalation=HIGH_IMPACT)
+        )
     return Triaged(triaged)
 
 

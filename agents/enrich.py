@@ -28,7 +28,9 @@ class Memory(Protocol):
         """A case is answered now."""
 
 
-async def enrich(batch: Sequence[Incoming], *, consultant: Consultant | None, memory: Memory) -> list[Outcome]:
+async def enrich(
+    batch: Sequence[Incoming], *, consultant: Consultant | None, memory: Memory
+) -> list[Outcome]:
     """End each escalated case: with the LLM's answer where it may stand, in a person's review where not.
 
     Returns:
@@ -45,7 +47,9 @@ async def _end(incoming: Incoming, consultant: Consultant | None, memory: Memory
             triaged = await memory.find(incoming, case)
             if triaged is None:
                 triaged = _ended(case, await _opinion(case, consultant), incoming)
-                if consultant is not None:  # without one it is the same the second time, and cost nothing
+                if (
+                    consultant is not None
+                ):  # without one it is the same the second time, and cost nothing
                     memory.note(triaged)
     except InvalidEvent as error:
         return DeadLettered(stage=error.stage, error=type(error).__name__, message=str(error))
@@ -57,7 +61,9 @@ async def _end(incoming: Incoming, consultant: Consultant | None, memory: Memory
 async def _opinion(case: Case, consultant: Consultant | None) -> Opinion:
     if consultant is None:
         return unasked(case, "llm_off", "no LLM is configured")
-    if case.escalation == HIGH_IMPACT:  # accepted: the small model is sure, and nobody but a person may end it
+    if (
+        case.escalation == HIGH_IMPACT
+    ):  # accepted: the small model is sure, and nobody but a person may end it
         return unasked(case, "high_impact", "no question for an LLM")
     return await consultant.consult(case)
 

@@ -32,7 +32,10 @@ def _revised(verdict: Verdict, incoming: Incoming) -> TriagedEvent:
     triaged = verdict.triaged
     unknown = sorted(set(verdict.labels) - set(triaged.labels))
     if unknown:
-        raise InvalidEvent(f"the verdict names {unknown[0]!r}, which is no axis of {triaged.domain}", stage="validate")
+        raise InvalidEvent(
+            f"the verdict names {unknown[0]!r}, which is no axis of {triaged.domain}",
+            stage="validate",
+        )
     # Certain by definition: a person has decided these axes, the others keep the model's own confidence.
     decided = {axis: Label(value=value, confidence=1.0) for axis, value in verdict.labels.items()}
     labels = triaged.labels | decided

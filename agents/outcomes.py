@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from schemas.deadletter import Disposition
 from schemas.event import Origin
 from schemas.triaged import Case, TriagedEvent
-
-Disposition = Literal["retryable", "poison"]
-"""`poison`: no retry can help, the bytes themselves are at fault. `retryable`: a replay may succeed later."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,25 +13,34 @@ from benchmarks.load import mixed, samples, short
 from benchmarks.pipeline import Arrival
 from benchmarks.rows import Row, show, write
 from inference.classifier import Classifier
-from inference.threads import Threads, usable_cores
-from streams.brokers.kafka import KafkaCluster
+from inference.model.threads import Threads, usable_cores
+from streams.local.brokers.kafka import KafkaCluster
 
 RESULTS = Path(__file__).parent / "results.ndjson"
 LATENCY_SECONDS = 30
 # The same for every row, the processes' too: a self-test that chose differently would be measured instead.
 THREADS = Threads(usable_cores(), 1)
-os.environ |= {"TRIAGE_MODEL__REPLICAS": str(THREADS.replicas), "TRIAGE_MODEL__THREADS_PER_REPLICA": "1"}
+os.environ |= {
+    "TRIAGE_MODEL__REPLICAS": str(THREADS.replicas),
+    "TRIAGE_MODEL__THREADS_PER_REPLICA": "1",
+}
 
 
 def main() -> None:
     """Run the benchmarks, print their rows and write them."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
-    parser.add_argument("--events", type=int, default=3000, help="events of mixed length for the throughput rows")
-    parser.add_argument("--soak", type=int, default=100_000, help="events for the memory rows; 0 leaves them out")
+    parser.add_argument(
+        "--events", type=int, default=3000, help="events of mixed length for the throughput rows"
+    )
+    parser.add_argument(
+        "--soak", type=int, default=100_000, help="events for the memory rows; 0 leaves them out"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory, KafkaCluster() as broker:
-        rows = asyncio.run(_run(arguments.events, arguments.soak, Path(directory), broker.bootstrap_servers))
+        rows = asyncio.run(
+            _run(arguments.events, arguments.soak, Path(directory), broker.bootstrap_servers)
+        )
     show(rows)
     write(rows, arguments.out)
 
@@ -50,10 +59,35 @@ async def _run(count: int, soak: int, directory: Path, servers: str) -> list[Row
     half = events[: int(whole / 2 * LATENCY_SECONDS)]
     arrivals = await pipeline.latency(await pipeline.prepare(servers, "latency"), half, whole / 2)
     return [
-        Row("bare model", rate, "events/s", note=f"{before:.0f}, {between:.0f}, {after:.0f} around the others"),
-        Row("same encoder, arrival order, batches of 32", naive, "events/s", "bare model", naive / rate),
-        Row("triage classify", by_command, "events/s", "bare model", by_command / rate, f"start {start_s:.1f} s"),
-        Row("pipeline on real Kafka", whole, "events/s", "bare model", whole / rate, "one node, backlog"),
+        Row(
+            "bare model",
+            rate,
+            "events/s",
+            note=f"{before:.0f}, {between:.0f}, {after:.0f} around the others",
+        ),
+        Row(
+            "same encoder, arrival order, batches of 32",
+            naive,
+            "events/s",
+            "bare model",
+            naive / rate,
+        ),
+        Row(
+            "triage classify",
+            by_command,
+            "events/s",
+            "bare model",
+            by_command / rate,
+            f"start {start_s:.1f} s",
+        ),
+        Row(
+            "pipeline on real Kafka",
+            whole,
+            "events/s",
+            "bare model",
+            whole / rate,
+            "one node, backlog",
+        ),
         *_latency_rows(arrivals, whole / 2),
         *(await _memory_rows(servers, soak) if soak else []),
     ]
@@ -61,7 +95,9 @@ async def _run(count: int, soak: int, directory: Path, servers: str) -> list[Row
 
 async def _memory_rows(servers: str, soak: int) -> list[Row]:
     marks = (soak // 10, soak // 2, soak)
-    resident = await pipeline.memory(await pipeline.prepare(servers, "memory"), list(short(soak)), marks)
+    resident = await pipeline.memory(
+        await pipeline.prepare(servers, "memory"), list(short(soak)), marks
+    )
     return [
         Row(
             f"resident memory after {mark:,} events",
@@ -76,13 +112,29 @@ async def _memory_rows(servers: str, soak: int) -> list[Row]:
 
 def _latency_rows(arrivals: Sequence[Arrival], rate: float) -> list[Row]:
     added = statistics.quantiles([arrival.added_s * 1000 for arrival in arrivals], n=100)
-    model = statistics.quantiles([arrival.triaged.timing.inference_s * 1000 for arrival in arrivals], n=100)
+    model = statistics.quantiles(
+        [arrival.triaged.timing.inference_s * 1000 for arrival in arrivals], n=100
+    )
     note = f"{len(arrivals)} events at {rate:.0f}/s, half the pipeline's rate"
     return [
         Row("model call, p50", model[49], "ms", note=note),
         Row("model call, p99", model[98], "ms", note=note),
-        Row("added by the pipeline, p50", added[49], "ms", "model call, p50", added[49] / model[49], note),
-        Row("added by the pipeline, p99", added[98], "ms", "model call, p99", added[98] / model[98], note),
+        Row(
+            "added by the pipeline, p50",
+            added[49],
+            "ms",
+            "model call, p50",
+            added[49] / model[49],
+            note,
+        ),
+        Row(
+            "added by the pipeline, p99",
+            added[98],
+            "ms",
+            "model call, p99",
+            added[98] / model[98],
+            note,
+        ),
     ]
 
 

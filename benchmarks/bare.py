@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import ctranslate2
 
-from inference.artifact import DEFAULT_MODEL, load_artifact
 from inference.classifier import Classifier
-from inference.encoder import open_tokenizer
-from inference.view import read
+from inference.model.artifact import DEFAULT_MODEL, load_artifact
+from inference.model.encoder import open_tokenizer
+from inference.model.input_text import read
 from schemas.event import Domain, Event
 
 BATCH = 32

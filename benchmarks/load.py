@@ -8,11 +8,15 @@ import orjson
 from schemas.errors import InvalidEvent
 from schemas.event import DOMAINS, Domain, Event, Origin
 from schemas.formats import read_event
-from streams.demo import SAMPLES
-from streams.source import read_lines
+from streams.local.demo import SAMPLES
+from streams.ndjson import read_lines
 
 ORIGIN = Origin(topic="samples", partition=0, offset=0)
-SHORT_TEXTS = ("My card was stolen last night", "Why was I charged a fee?", "The transfer has not arrived yet")
+SHORT_TEXTS = (
+    "My card was stolen last night",
+    "Why was I charged a fee?",
+    "The transfer has not arrived yet",
+)
 
 
 def samples() -> list[tuple[Domain, Event]]:

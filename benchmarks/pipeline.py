@@ -12,13 +12,13 @@ import msgspec
 from schemas.codec import decode
 from schemas.event import DOMAINS, Domain
 from schemas.triaged import TriagedEvent
-from streams import topics
 from streams.config import Settings, TopicsSection, load
-from streams.delivery import Delivery
-from streams.demo import at, worker
 from streams.errors import StreamError
-from streams.outputs import Record
-from streams.reader import reading
+from streams.kafka.admin import create_topics
+from streams.kafka.producer import Delivery
+from streams.kafka.reader import reading
+from streams.kafka.record import Record
+from streams.local.demo import at, worker
 from streams.topics import Topics
 
 WINDOW = 1000
@@ -44,7 +44,7 @@ async def prepare(bootstrap_servers: str, name: str) -> Settings:
     settings = at(load(environ=os.environ), bootstrap_servers)
     kafka = msgspec.structs.replace(settings.kafka, group_id=name)
     settings = msgspec.structs.replace(settings, kafka=kafka, topics=TopicsSection(prefix=name))
-    await topics.create(settings)
+    await create_topics(settings)
     return settings
 
 
@@ -57,7 +57,9 @@ async def throughput(settings: Settings, events: list[tuple[Domain, bytes]]) -> 
     return (len(times) - 1) / (times[-1] - times[0])
 
 
-async def latency(settings: Settings, events: list[tuple[Domain, bytes]], rate: float) -> list[Arrival]:
+async def latency(
+    settings: Settings, events: list[tuple[Domain, bytes]], rate: float
+) -> list[Arrival]:
     """Arrivals while events come at a steady rate."""
     async with worker(settings):
         sending = asyncio.create_task(send(settings, events, rate=rate))
@@ -66,7 +68,9 @@ async def latency(settings: Settings, events: list[tuple[Domain, bytes]], rate: 
     return arrivals
 
 
-async def memory(settings: Settings, events: list[tuple[Domain, bytes]], marks: Iterable[int]) -> dict[int, float]:
+async def memory(
+    settings: Settings, events: list[tuple[Domain, bytes]], marks: Iterable[int]
+) -> dict[int, float]:
     """The worker's resident memory in MB after each number of events."""
     found: dict[int, float] = {}
     async with worker(settings) as process:
@@ -83,7 +87,9 @@ async def memory(settings: Settings, events: list[tuple[Domain, bytes]], marks: 
     return found
 
 
-async def send(settings: Settings, events: Iterable[tuple[Domain, bytes]], *, rate: float | None = None) -> None:
+async def send(
+    settings: Settings, events: Iterable[tuple[Domain, bytes]], *, rate: float | None = None
+) -> None:
     """Produce events, as fast as they are taken or at a rate."""
     names, delivery = Topics(settings.topics.prefix), Delivery(settings.kafka)
     await delivery.start()
@@ -91,7 +97,9 @@ async def send(settings: Settings, events: Iterable[tuple[Domain, bytes]], *, ra
     for number, (domain, value) in enumerate(events):
         if rate:
             await asyncio.sleep(max(0.0, started_s + number / rate - time.perf_counter()))
-        receipts.append(await delivery.send(Record(names.input(domain), str(number).encode(), value)))
+        receipts.append(
+            await delivery.send(Record(names.input(domain), str(number).encode(), value))
+        )
         if len(receipts) >= WINDOW:
             await delivery.confirm(receipts)
             receipts.clear()
@@ -107,11 +115,15 @@ async def collect(settings: Settings, count: int) -> list[Arrival]:
         deadline_s = time.monotonic() + PATIENCE_S
         while len(arrivals) < count:
             if time.monotonic() > deadline_s:
-                raise StreamError(f"only {len(arrivals)} of {count} events came out; look at the worker's log")
+                raise StreamError(
+                    f"only {len(arrivals)} of {count} events came out; look at the worker's log"
+                )
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 seen_at_s = time.time()
                 decoded = [decode(record.value, TriagedEvent) for record in records]
-                arrivals += [Arrival(t, _received_s(t), seen_at_s) for t in decoded if t.revision == 0]
+                arrivals += [
+                    Arrival(t, _received_s(t), seen_at_s) for t in decoded if t.revision == 0
+                ]
     return arrivals
 
 

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.rows import machine
-from inference.calibration import UNSEEN_ALPHA, Half, Sample, calibrate
+from inference.acceptance.guarantee import UNSEEN_ALPHA, calibrate
+from inference.acceptance.samples import Half, Sample
 from inference.classifier import Classifier
-from inference.training.dataset import read_rows
+from inference.labelled import read_rows
 from schemas.event import Domain
 
 AXIS, DELTA, SPLITS = "queue", 0.10, 200
@@ -26,12 +27,16 @@ RESULTS = Path(__file__).parent / "promise.ndjson"
 def main() -> None:
     """Decide the rows once, then split them again and again."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.promise", description=main.__doc__)
-    parser.add_argument("--data", type=Path, action="append", required=True, help="labelled rows, once a file")
+    parser.add_argument(
+        "--data", type=Path, action="append", required=True, help="labelled rows, once a file"
+    )
     parser.add_argument("--model", type=Path, help="a model directory (default: the shipped one)")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     decided = asyncio.run(decide(arguments.model, arguments.data))
-    rows = [split(domain, half, alpha) for domain, half in decided.items() for alpha in (0.02, 0.05)]
+    rows = [
+        split(domain, half, alpha) for domain, half in decided.items() for alpha in (0.02, 0.05)
+    ]
     table = Table(
         "domain", "alpha", "rows", "of unseen sources", "splits that accept", "broken", "broken on unseen", "coverage",
         "risk, mean",
@@ -39,7 +44,9 @@ def main() -> None:
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     Console().print(table)
-    arguments.out.write_bytes(b"".join(orjson.dumps(row | {"machine": machine()}) + b"\n" for row in rows))
+    arguments.out.write_bytes(
+        b"".join(orjson.dumps(row | {"machine": machine()}) + b"\n" for row in rows)
+    )
 
 
 async def decide(model: Path | None, files: list[Path]) -> dict[Domain, Half]:
@@ -51,7 +58,10 @@ async def decide(model: Path | None, files: list[Path]) -> dict[Domain, Half]:
     for domain in classifier.domains:
         own = [row for row in rows if row.domain == domain]
         decisions = await classifier.classify(domain, [row.event for row in own])
-        right = [one.labels[AXIS].value in row.gold[AXIS] for one, row in zip(decisions, own, strict=True)]
+        right = [
+            one.labels[AXIS].value in row.gold[AXIS]
+            for one, row in zip(decisions, own, strict=True)
+        ]
         found[domain] = Half(
             np.array([[one.risk] for one in decisions]),
             np.array(right, np.int8)[:, None],
@@ -68,7 +78,9 @@ def split(domain: Domain, rows: Half, alpha: float) -> dict[str, object]:
     risks, unseen_risks, coverages = [], [], []
     for _ in range(SPLITS):
         order = generator.permutation(len(rows.doubt))
-        tuning, testing, held_out = (rows.where(part) for part in np.split(order, [len(order) // 4, len(order) // 2]))
+        tuning, testing, held_out = (
+            rows.where(part) for part in np.split(order, [len(order) // 4, len(order) // 2])
+        )
         promise = calibrate(Sample((AXIS,), tuning, testing), [AXIS], alpha, DELTA)
         accepted = held_out.where(held_out.doubt[:, 0] < promise.threshold)
         if len(accepted.doubt):

@@ -43,13 +43,18 @@ def machine() -> dict[str, Any]:
 def processor() -> str:
     """The processor's name."""
     with Path("/proc/cpuinfo").open(encoding="utf-8") as info:
-        return next((line.split(":", 1)[1].strip() for line in info if line.startswith("model name")), "unknown")
+        return next(
+            (line.split(":", 1)[1].strip() for line in info if line.startswith("model name")),
+            "unknown",
+        )
 
 
 def write(rows: Sequence[Row], file: Path) -> None:
     """One JSON object a row."""
     here = machine()
-    file.write_bytes(b"".join(orjson.dumps(asdict(row) | {"machine": here}) + b"\n" for row in rows))
+    file.write_bytes(
+        b"".join(orjson.dumps(asdict(row) | {"machine": here}) + b"\n" for row in rows)
+    )
 
 
 def show(rows: Sequence[Row]) -> None:

@@ -20,13 +20,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from benchmarks.rows import machine
-from inference.artifact import CALIBRATION
-from inference.calibration import Half, Sample, Terms
+from inference.acceptance.guarantee import Terms
+from inference.acceptance.samples import HALVES, Half, Sample
 from inference.classifier import Classifier
 from inference.evaluation import baselines
-from inference.heads import HALVES
-from inference.threads import Threads
-from inference.training.dataset import Row, read_rows
+from inference.labelled import Row, read_rows
+from inference.model.artifact import CALIBRATION
+from inference.model.threads import Threads
 from inference.training.recipe import Settings, train
 
 AXIS = "queue"
@@ -49,17 +49,31 @@ class Transfer:
 def main() -> None:
     """Leave each source out, print the table and write the rows."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.transfer", description=main.__doc__)
-    parser.add_argument("--encoder", type=Path, required=True, help="the encoder fine-tuning starts from")
-    parser.add_argument("--data", type=Path, action="append", required=True, help="labelled alerts, once a file")
-    parser.add_argument("--reference", type=Path, action="append", default=[], help="what fine-tuning reads as well")
-    parser.add_argument("--source", action="append", help="only these (default: every one with a queue)")
-    parser.add_argument("--epochs", type=int, default=2, help="of fine-tuning; 0 leaves the encoder as it is")
-    parser.add_argument("--models", type=Path, help="where the models go, or are (default: they are thrown away)")
+    parser.add_argument(
+        "--encoder", type=Path, required=True, help="the encoder fine-tuning starts from"
+    )
+    parser.add_argument(
+        "--data", type=Path, action="append", required=True, help="labelled alerts, once a file"
+    )
+    parser.add_argument(
+        "--reference", type=Path, action="append", default=[], help="what fine-tuning reads as well"
+    )
+    parser.add_argument(
+        "--source", action="append", help="only these (default: every one with a queue)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=2, help="of fine-tuning; 0 leaves the encoder as it is"
+    )
+    parser.add_argument(
+        "--models", type=Path, help="where the models go, or are (default: they are thrown away)"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     rows = [row for row in read_rows(arguments.data) if row.domain == "alerts" and AXIS in row.gold]
     found = []
-    for source in arguments.source or sorted({row.source for row in rows if not row.source.startswith("authored")}):
+    for source in arguments.source or sorted(
+        {row.source for row in rows if not row.source.startswith("authored")}
+    ):
         unseen = [row for row in rows if row.source == source]
         others = [row for row in rows if row.source != source]
         found += [ours(arguments, source, unseen), tfidf(source, others, unseen)]
@@ -80,7 +94,9 @@ def ours(arguments: argparse.Namespace, source: str, unseen: Sequence[Row]) -> T
         out = (arguments.models or Path(directory)) / source.replace("/", "-")
         if not (out / CALIBRATION).is_file():
             reference = tuple(arguments.reference)
-            settings = Settings(name="transfer", tuning=tuning, leave_out=(source,), reference=reference)
+            settings = Settings(
+                name="transfer", tuning=tuning, leave_out=(source,), reference=reference
+            )
             train(arguments.encoder, arguments.data, out, settings, lambda *_: None)
         return asyncio.run(_judge(out, source, unseen))
 
@@ -89,7 +105,9 @@ async def _judge(model: Path, source: str, unseen: Sequence[Row]) -> Transfer:
     classifier = Classifier.open(model, terms={"alerts": TERMS}, threads=Threads(1, 1))
     decisions = await classifier.classify("alerts", [row.event for row in unseen])
     await classifier.close()
-    right = [one.labels[AXIS].value in row.gold[AXIS] for one, row in zip(decisions, unseen, strict=True)]
+    right = [
+        one.labels[AXIS].value in row.gold[AXIS] for one, row in zip(decisions, unseen, strict=True)
+    ]
     return _transfer(source, "ours", np.array(right), np.array([one.accepted for one in decisions]))
 
 
@@ -97,7 +115,9 @@ def tfidf(source: str, others: Sequence[Row], unseen: Sequence[Row]) -> Transfer
     """TF-IDF with logistic regression on text and document, its threshold calibrated as ours is."""
     model = make_pipeline(baselines.tfidf(), LogisticRegression(C=10.0, max_iter=300, tol=1e-3))
     taught = [row for row in others if row.part == "train"]
-    model.fit([baselines.flatten(row.event) for row in taught], [row.gold[AXIS][0] for row in taught])
+    model.fit(
+        [baselines.flatten(row.event) for row in taught], [row.gold[AXIS][0] for row in taught]
+    )
 
     sources = {row.source for row in taught}
 
@@ -105,7 +125,12 @@ def tfidf(source: str, others: Sequence[Row], unseen: Sequence[Row]) -> Transfer
         rows = [row for row in others if row.part == part]
         doubt, right = answer(rows)
         unseen = np.array([row.source not in sources for row in rows])
-        return Half(doubt[:, None], right.astype(np.int8)[:, None], np.full(len(doubt), -1, np.int32), unseen)
+        return Half(
+            doubt[:, None],
+            right.astype(np.int8)[:, None],
+            np.full(len(doubt), -1, np.int32),
+            unseen,
+        )
 
     def answer(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
         probabilities = model.predict_proba([baselines.flatten(row.event) for row in rows])
@@ -129,7 +154,14 @@ def show(found: Sequence[Transfer]) -> None:
     table = Table("left out", "method", "rows", "accuracy", "accepted", "right of accepted")
     for one in found:
         kept = "-" if one.accuracy_of_accepted is None else f"{one.accuracy_of_accepted:.1%}"
-        table.add_row(one.source, one.method, str(one.rows), f"{one.accuracy:.1%}", f"{one.accepted:.1%}", kept)
+        table.add_row(
+            one.source,
+            one.method,
+            str(one.rows),
+            f"{one.accuracy:.1%}",
+            f"{one.accepted:.1%}",
+            kept,
+        )
     Console().print(table)
 
 

@@ -10,42 +10,22 @@ from typing import Self
 
 import numpy as np
 
-from inference.artifact import DEFAULT_MODEL, Artifact, load_artifact
-from inference.batching import DEFAULT_MAX_BATCH_TOKENS
-from inference.calibration import Floats, Promise, Sample, Terms, risk
-from inference.encoder import Encoder, Vectors, open_encoder, open_tokenizer
-from inference.engine import DEFAULT_MAX_WAITING, Engine
+from inference.acceptance.guarantee import Promise, Terms
+from inference.acceptance.policy import AcceptancePolicy, Decision
+from inference.arrays import Vectors
 from inference.errors import ModelError
-from inference.heads import Heads, calibrated, load_samples, unit
-from inference.lexical import Features
-from inference.novelty import novelty_of, unfamiliar
-from inference.threads import Threads, choose_threads
-from inference.view import read
+from inference.model.artifact import DEFAULT_MODEL, Artifact, load_artifact
+from inference.model.batching import DEFAULT_MAX_BATCH_TOKENS
+from inference.model.encoder import Encoder, open_encoder, open_tokenizer
+from inference.model.engine import DEFAULT_MAX_WAITING, Engine
+from inference.model.heads import Heads, calibrated, unit
+from inference.model.input_text import read
+from inference.model.ngrams import Features
+from inference.model.threads import Threads, choose_threads
 from schemas.event import DOMAINS, Domain, Event
-from schemas.triaged import Alternative, CalibrationInfo, Label, ModelInfo
+from schemas.triaged import CalibrationInfo, ModelInfo
 
 log = logging.getLogger(__name__)
-
-ALTERNATIVES = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The small model's answer for one event.
-
-    `risk` bounds the probability that any deciding axis is wrong; the event is accepted when it is below the
-    threshold calibrated for its domain or tenant. `escalation` is the metric label of why it was not (``risk``,
-    ``unfamiliar`` or ``uncalibrated``), empty when it was. `novelty`, in [0, 1], says how unlike the training rows
-    it is: from 0.5 on it is never accepted. `inference_s` is the wall time of the call that carried it.
-    """
-
-    labels: dict[str, Label]
-    risk: float
-    novelty: float
-    accepted: bool
-    reason: str
-    escalation: str
-    inference_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,66 +37,25 @@ class _Reading:
     surplus_pieces: float
 
 
-class _Judge:
-    """Acceptance in one domain: the promise over the deciding axes, and one an axis for saying it abstains.
-
-    A tenant whose own calibration rows support the promise is judged by them, any other by all rows together.
-    """
-
-    def __init__(self, artifact: Artifact, domain: Domain, terms: Terms) -> None:
-        sample = load_samples(artifact)[domain]
-        self.promise = promise_of(domain, sample, terms)
-        self.deciding = tuple(terms.deciding)
-        self._calibration = artifact.calibration.domains[domain]
-        self.tenants = _tenant_promises(sample, terms)
-        self._axes = {axis: terms.promise(sample, [axis]).threshold for axis in sample.axes}
-        if self.promise.reason:
-            log.warning("%s: %s", domain, self.promise.reason)
-
-    def promise_for(self, tenant: str) -> Promise:
-        return self.tenants.get(tenant, self.promise)
-
-    def novelty(self, surplus_pieces: float, distance: float) -> float:
-        return novelty_of(self._calibration, surplus_pieces, distance)
-
-    def decide(self, labels: dict[str, Label], tenant: str, novelty: float, inference_s: float) -> Decision:
-        what, threshold = " and ".join(self.deciding), self.promise_for(tenant).threshold
-        doubt = risk([1.0 - labels[axis].confidence for axis in self.deciding])
-        if unfamiliar(novelty):
-            reason, escalation = "the text reads unlike the training rows, perhaps another language", "unfamiliar"
-            doubt = 1.0
-        elif not threshold:
-            reason, escalation = f"the calibration sample supports no threshold for {what}", "uncalibrated"
-        elif doubt < threshold:
-            reason, escalation = f"estimated risk {doubt:.4f} on {what} is below the threshold {threshold:.4f}", ""
-        else:
-            reason = f"estimated risk {doubt:.4f} on {what} is not below the threshold {threshold:.4f}"
-            escalation = "risk"
-        return Decision(labels, doubt, novelty, not escalation, reason, escalation, inference_s)
-
-    def label(self, axis: str, names: Sequence[str], probabilities: Floats, novelty: float) -> Label:
-        order = np.argsort(-probabilities, kind="stable")[: ALTERNATIVES + 1]
-        best, *others = ((names[i], float(probabilities[i])) for i in order)
-        return Label(
-            value=best[0],
-            confidence=best[1],
-            alternatives=[Alternative(value=value, confidence=confidence) for value, confidence in others],
-            abstained=unfamiliar(novelty) or not risk([1.0 - best[1]]) < self._axes[axis],
-        )
-
-
 class Classifier:
     """Classifies events of any domain of one model, for any number of concurrent callers."""
 
-    def __init__(self, artifact: Artifact, engine: Engine, encoder: Encoder, terms: Mapping[Domain, Terms]) -> None:
+    def __init__(
+        self, artifact: Artifact, engine: Engine, encoder: Encoder, terms: Mapping[Domain, Terms]
+    ) -> None:
         manifest = artifact.manifest
         self.domains = tuple(domain for domain in DOMAINS if domain in manifest.domains)
         self._engine = engine
         self._heads = {domain: Heads.load(artifact, domain) for domain in self.domains}
-        self._judges = {domain: _Judge(artifact, domain, terms.get(domain, Terms())) for domain in self.domains}
+        self._judges = {
+            domain: AcceptancePolicy(artifact, domain, terms.get(domain, Terms()))
+            for domain in self.domains
+        }
         self._tokenizer = open_tokenizer(artifact.directory, manifest.encoder)
         self.artifact = artifact
-        self.model = ModelInfo(name=manifest.name, digest=artifact.digest, compute_type=encoder.compute_type)
+        self.model = ModelInfo(
+            name=manifest.name, digest=artifact.digest, compute_type=encoder.compute_type
+        )
 
     @classmethod
     def open(
@@ -135,7 +74,9 @@ class Classifier:
         """
         artifact = load_artifact(path or DEFAULT_MODEL)
         chosen = threads or choose_threads(artifact)
-        encoder = open_encoder(artifact, replicas=chosen.replicas, threads_per_replica=chosen.per_replica)
+        encoder = open_encoder(
+            artifact, replicas=chosen.replicas, threads_per_replica=chosen.per_replica
+        )
         log.info("model %s on %s", artifact.manifest.name, chosen)
         engine = Engine(encoder, max_batch_tokens=max_batch_tokens, max_waiting=max_waiting)
         return cls(artifact, engine, encoder, terms or {})
@@ -189,9 +130,13 @@ class Classifier:
             InferenceError: the model failed on these events, or was not trained on such.
         """
         self._judge(domain)
-        ids = await asyncio.to_thread(lambda: self._tokenizer.encode([read(event) for event in events]))
+        ids = await asyncio.to_thread(
+            lambda: self._tokenizer.encode([read(event) for event in events])
+        )
         vectors = await self._engine.embed(ids)
-        return np.array([unit(vector) for vector in vectors], dtype=np.float32).reshape(vectors.shape)
+        return np.array([unit(vector) for vector in vectors], dtype=np.float32).reshape(
+            vectors.shape
+        )
 
     async def classify(self, domain: Domain, events: Sequence[Event]) -> list[Decision]:
         """Decide each event, in order.
@@ -225,9 +170,11 @@ class Classifier:
         """Fail waiting callers and release the threads."""
         await self._engine.close()
 
-    def _judge(self, domain: Domain) -> _Judge:
+    def _judge(self, domain: Domain) -> AcceptancePolicy:
         if domain not in self._judges:
-            raise ModelError(f"the model in {self.artifact.directory} has no heads for {domain}; train it on such rows")
+            raise ModelError(
+                f"the model in {self.artifact.directory} has no heads for {domain}; train it on such rows"
+            )
         return self._judges[domain]
 
     def _read(self, domain: Domain, events: Sequence[Event]) -> list[_Reading]:
@@ -237,20 +184,3 @@ class Classifier:
             _Reading(own, lexicon.read(event), density)
             for own, event, density in zip(ids, events, surplus_pieces, strict=True)
         ]
-
-
-def promise_of(domain: str, sample: Sample, terms: Terms) -> Promise:
-    """The promise these calibration rows support for a domain.
-
-    Raises:
-        ModelError: the terms cannot be asked of the model.
-    """
-    try:
-        return terms.promise(sample)
-    except ValueError as error:
-        raise ModelError(f"domains.{domain}: {error}") from None
-
-
-def _tenant_promises(sample: Sample, terms: Terms) -> dict[str, Promise]:
-    promises = {tenant: terms.promise(sample.of(tenant)) for tenant in sample.tenants}
-    return {tenant: promise for tenant, promise in promises.items() if promise.threshold}

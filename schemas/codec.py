@@ -27,7 +27,9 @@ def decode_json(data: bytes) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise InvalidEvent(f"not JSON: {error}; send one UTF-8 JSON object per record", stage="decode") from None
+        raise InvalidEvent(
+            f"not JSON: {error}; send one UTF-8 JSON object per record", stage="decode"
+        ) from None
 
 
 def decode(data: bytes, type_: type[T]) -> T:
@@ -37,7 +39,9 @@ def decode(data: bytes, type_: type[T]) -> T:
         InvalidEvent: the bytes are not JSON or do not have that type's shape.
     """
     document = decode_json(data)
-    if data.count(b"{") + data.count(b"[") > WRITABLE_DEPTH:  # depth cannot exceed the number of opening brackets
+    if (
+        data.count(b"{") + data.count(b"[") > WRITABLE_DEPTH
+    ):  # depth cannot exceed the number of opening brackets
         _refuse_unwritable(document)
     try:
         return msgspec.convert(document, type_)

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import orjson
 
-from schemas.audit import AuditRecord
+from schemas.audit.record import AuditRecord
+from schemas.deadletter import HEADER_SCHEMAS
 from schemas.event import Event
 from schemas.triaged import SCHEMA_NAME, Case, TriagedEvent, Verdict
 
@@ -37,22 +38,32 @@ _CHANNELS: tuple[tuple[str, str, str | None, str, str], ...] = (
         "receive",
         "Tickets, in; id and kind may be left out, vendor formats are read too",
     ),
-    ("alerts.triaged.v1", "event id", "TriagedEvent", "send", "Triaged alerts; a later revision of an id supersedes"),
-    ("tickets.triaged.v1", "event id", "TriagedEvent", "send", "Triaged tickets; a later revision of an id supersedes"),
+    (
+        "alerts.triaged.v1",
+        "event id",
+        "TriagedEvent",
+        "send",
+        "Triaged alerts; a later revision of an id supersedes",
+    ),
+    (
+        "tickets.triaged.v1",
+        "event id",
+        "TriagedEvent",
+        "send",
+        "Triaged tickets; a later revision of an id supersedes",
+    ),
     ("enrichment.v1", "event id", "Case", "send", "Low-confidence events on their way to the LLM"),
     ("review.v1", "event id", "Case", "send", "Events waiting for a person"),
     ("feedback.v1", "event id", "Verdict", "receive", "Verdicts by people, in"),
     ("audit.v1", "tenant", "AuditRecord", "send", "Hash-chained decision log"),
-    ("deadletter.v1", "original key", None, "send", "Original bytes, key and headers of what could not be processed"),
+    (
+        "deadletter.v1",
+        "original key",
+        None,
+        "send",
+        "Original bytes, key and headers of what could not be processed",
+    ),
 )
-
-_ERROR = "__connect.errors."
-_DEAD_LETTER_HEADERS = {
-    **{f"{_ERROR}{name}": {"type": "string"} for name in ("topic", "partition", "offset", "stage")},
-    **{f"{_ERROR}exception.{name}": {"type": "string"} for name in ("class.name", "message")},
-    "triage.attempt": {"type": "string"},
-    "triage.disposition": {"enum": ["retryable", "poison"]},
-}
 
 
 def export(directory: Path, *, prefix: str = "triage") -> list[Path]:
@@ -91,7 +102,9 @@ def asyncapi(prefix: str) -> dict[str, Any]:
         "asyncapi": "3.0.0",
         "info": {"title": "Triage of alerts and tickets", "version": _VERSION},
         "defaultContentType": "application/json",
-        "channels": {name: _channel(prefix, name, key, carries) for name, key, _, _, carries in _CHANNELS},
+        "channels": {
+            name: _channel(prefix, name, key, carries) for name, key, _, _, carries in _CHANNELS
+        },
         "operations": {
             f"{action}.{name}": {"action": action, "channel": {"$ref": f"#/channels/{name}"}}
             for name, _, _, action, _ in _CHANNELS
@@ -106,7 +119,10 @@ def asyncapi(prefix: str) -> dict[str, Any]:
 def _definitions(types: list[type[msgspec.Struct]], ref_template: str) -> dict[str, Any]:
     _, definitions = msgspec.json.schema_components(types, ref_template=ref_template)
     # The descriptions are our docstrings, indented as they stand in the source.
-    return {name: {**schema, "description": cleandoc(schema["description"])} for name, schema in definitions.items()}
+    return {
+        name: {**schema, "description": cleandoc(schema["description"])}
+        for name, schema in definitions.items()
+    }
 
 
 def _channel(prefix: str, name: str, key: str, carries: str) -> dict[str, Any]:
@@ -120,16 +136,20 @@ def _channel(prefix: str, name: str, key: str, carries: str) -> dict[str, Any]:
 def _message(name: str, key: str, type_: str | None) -> dict[str, Any]:
     message: dict[str, Any] = {
         "name": name,
-        "bindings": {"kafka": {"key": {"type": "string", "description": key}, "bindingVersion": "0.5.0"}},
+        "bindings": {
+            "kafka": {"key": {"type": "string", "description": key}, "bindingVersion": "0.5.0"}
+        },
     }
     if type_ is not None:
         message["payload"] = {"$ref": f"#/components/schemas/{type_}"}
     if name == "deadletter.v1":
         message["contentType"] = "application/octet-stream"
-        message["headers"] = {"type": "object", "properties": _DEAD_LETTER_HEADERS}
+        message["headers"] = {"type": "object", "properties": HEADER_SCHEMAS}
     return message
 
 
 def _write(path: Path, document: dict[str, Any]) -> Path:
-    path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")
+    path.write_bytes(
+        orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+    )
     return path

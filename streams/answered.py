@@ -20,7 +20,7 @@ from schemas.errors import InvalidEvent
 from schemas.event import DOMAINS, Origin
 from schemas.triaged import Case, TriagedEvent
 from streams.config import KafkaSection
-from streams.tail import since
+from streams.kafka.reader import since
 from streams.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -76,13 +76,17 @@ class Answered:
 
     async def _read(self, from_s: float) -> None:
         started_s = time.monotonic()
-        self._read_from_s = from_s  # before the first record: partitions may change hands while it reads
+        self._read_from_s = (
+            from_s  # before the first record: partitions may change hands while it reads
+        )
         try:
             await self._note_since(from_s)
         except BaseException:
             self.forget()
             raise
-        log.info("%d cases were answered before (%.1f s)", len(self._known), time.monotonic() - started_s)
+        log.info(
+            "%d cases were answered before (%.1f s)", len(self._known), time.monotonic() - started_s
+        )
 
     async def _note_since(self, from_s: float) -> None:
         names = [self._topics.triaged(domain) for domain in DOMAINS]

@@ -19,14 +19,14 @@ from functools import partial
 from agents.classify import classify
 from agents.feedback import apply_feedback
 from inference.classifier import Classifier
-from inference.rules import Rules
-from streams.audit import AuditTrail
+from inference.rules.ruling import Rules
+from streams.audit.trail import AuditTrail
 from streams.config import AgentName, Settings
-from streams.consumption import Consumption
-from streams.delivery import Delivery
 from streams.enrichment import Enrichment
-from streams.lane import Lane, Process
+from streams.kafka.producer import Delivery
 from streams.metrics import Metrics
+from streams.pipeline.agent_pipeline import Lane, Process
+from streams.pipeline.consumer import Consumption
 from streams.topics import Topics
 
 
@@ -45,7 +45,9 @@ def build(
     topics = Topics(settings.topics.prefix)
     consumption = Consumption(settings, metrics=metrics, fail=fail)
     triage = partial(classify, classifier=classifier, rules=rules, mappings=settings.mappings)
-    enrichment = Enrichment(settings, classifier, rules, backlog=lambda: consumption.backlog(topics.enrichment))
+    enrichment = Enrichment(
+        settings, classifier, rules, backlog=lambda: consumption.backlog(topics.enrichment)
+    )
     consumption.when_assigned(enrichment.answered.forget)
 
     def route(topic: str, name: str, process: Process, *, in_order: bool = True) -> None:

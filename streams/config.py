@@ -13,12 +13,11 @@ import msgspec
 import orjson
 from msgspec import Meta, field
 
-from inference.egress.policy import EgressOptions
-from inference.llm.options import LlmOptions
-from inference.options import Options, Positive, Seconds, Usd
+from inference.egress.options import EgressOptions
+from inference.llm.options import CostOptions, LlmOptions
+from inference.options import Options, Positive, Seconds
 from inference.retrieval.options import RetrievalOptions
-from inference.rule import ImpactOptions, Rule
-from schemas.audit import AuditOptions
+from inference.rules.options import ImpactOptions, Rule
 from schemas.event import DOMAINS, Domain
 from schemas.formats import Mapping as FormatMapping
 from streams.errors import ConfigError
@@ -105,13 +104,11 @@ class DomainsSection(Options, frozen=True):
     tickets: DomainSection = field(default_factory=DomainSection)
 
 
-class CostSection(Options, frozen=True):
-    """What an average call to the LLM would cost, for comparisons; no call is ever billed from these."""
+class AuditSection(Options, frozen=True):
+    """Where the key of the seal is: a variable or a file that holds it. With neither, records are sealed without."""
 
-    llm_input_usd_per_million: Usd = 0.15
-    llm_output_usd_per_million: Usd = 0.60
-    llm_prompt_overhead_tokens: Positive = 600
-    llm_answer_tokens: Positive = 120
+    key_env: str | None = None
+    key_file: str | None = None
 
 
 class LogSection(Options, frozen=True):
@@ -131,11 +128,11 @@ class Settings(Options, frozen=True):
     pipeline: PipelineSection = field(default_factory=PipelineSection)
     domains: DomainsSection = field(default_factory=DomainsSection)
     llm: LlmOptions = field(default_factory=LlmOptions)
-    cost: CostSection = field(default_factory=CostSection)
+    cost: CostOptions = field(default_factory=CostOptions)
     egress: EgressOptions = field(default_factory=EgressOptions)
     retrieval: RetrievalOptions = field(default_factory=RetrievalOptions)
     impact: ImpactOptions = field(default_factory=ImpactOptions)
-    audit: AuditOptions = field(default_factory=AuditOptions)
+    audit: AuditSection = field(default_factory=AuditSection)
     log: LogSection = field(default_factory=LogSection)
     mappings: list[FormatMapping] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
@@ -167,7 +164,12 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
 def as_environment(settings: Settings) -> dict[str, str]:
     """The variables that make another process load the same settings, whatever file it finds."""
     tables = msgspec.to_builtins(settings)
-    flat = {f"{ENV_PREFIX}{s}__{k}": v for s, t in tables.items() if isinstance(t, dict) for k, v in t.items()}
+    flat = {
+        f"{ENV_PREFIX}{s}__{k}": v
+        for s, t in tables.items()
+        if isinstance(t, dict)
+        for k, v in t.items()
+    }
     flat |= {f"{ENV_PREFIX}{s}": t for s, t in tables.items() if isinstance(t, list)}
     return {
         name.upper(): value if isinstance(value, str) else orjson.dumps(value).decode()
@@ -198,7 +200,9 @@ def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
         for table in tables:
             place = place.setdefault(table, {})
             if not isinstance(place, dict):
-                raise ConfigError(f"{name} overrides a key inside {table!r}, which is not a table; rename one of them")
+                raise ConfigError(
+                    f"{name} overrides a key inside {table!r}, which is not a table; rename one of them"
+                )
         place[key] = _value(environ[name])
 
 
@@ -237,7 +241,9 @@ def _check(settings: Settings) -> None:
 def _check_llm(llm: LlmOptions) -> None:
     for tier in llm.tiers:
         if tier not in llm.endpoints:
-            raise ConfigError(f"llm.tiers names {tier!r}; describe it under [llm.endpoints.{tier}] or leave it out")
+            raise ConfigError(
+                f"llm.tiers names {tier!r}; describe it under [llm.endpoints.{tier}] or leave it out"
+            )
     if len(set(llm.tiers)) < len(llm.tiers):
         raise ConfigError("llm.tiers names an endpoint twice; list each once")
     for name, endpoint in llm.endpoints.items():
@@ -250,17 +256,27 @@ def _check_llm(llm: LlmOptions) -> None:
             raise ConfigError(f"{where} names no host; write it as https://HOST/v1")
         # Shown by `config show`, in logs and by the doctor: no place for a key.
         if "@" in url.netloc or url.query or url.fragment:
-            raise ConfigError(f"{where} holds more than an address; a key's variable goes into api_key_env")
+            raise ConfigError(
+                f"{where} holds more than an address; a key's variable goes into api_key_env"
+            )
 
 
 def _check_kafka(kafka: KafkaSection) -> None:
     if not all(SERVER.fullmatch(server.strip()) for server in kafka.bootstrap_servers.split(",")):
         raise ConfigError("kafka.bootstrap_servers takes HOST:PORT, and commas between several")
     if kafka.heartbeat_interval_s * 3 > kafka.session_timeout_s:
-        raise ConfigError("kafka.heartbeat_interval_s must be at most a third of kafka.session_timeout_s")
+        raise ConfigError(
+            "kafka.heartbeat_interval_s must be at most a third of kafka.session_timeout_s"
+        )
     if kafka.sasl_password_env and kafka.sasl_password_env not in os.environ:
-        raise ConfigError(f"kafka.sasl_password_env names {kafka.sasl_password_env}, which is not set; export it")
+        raise ConfigError(
+            f"kafka.sasl_password_env names {kafka.sasl_password_env}, which is not set; export it"
+        )
     if "SASL" in kafka.security_protocol and not (kafka.sasl_username and kafka.sasl_password_env):
-        raise ConfigError("kafka.security_protocol with SASL needs kafka.sasl_username and kafka.sasl_password_env")
+        raise ConfigError(
+            "kafka.security_protocol with SASL needs kafka.sasl_username and kafka.sasl_password_env"
+        )
     if kafka.compression not in ("none", "gzip") and find_spec("cramjam") is None:
-        raise ConfigError(f"kafka.compression {kafka.compression!r} needs the package cramjam; install it or use gzip")
+        raise ConfigError(
+            f"kafka.compression {kafka.compression!r} needs the package cramjam; install it or use gzip"
+        )

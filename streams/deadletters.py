@@ -2,73 +2,60 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from aiokafka import TopicPartition
 
 from agents.outcomes import Incoming
+from schemas.deadletter import DeadLetterHeaders, original_headers
 from streams.config import Settings
-from streams.delivery import Delivery, RecordTooLarge
-from streams.outputs import ATTEMPT_HEADER, DISPOSITION_HEADER, ERROR_PREFIX, VALUE_BYTES_HEADER, Record
-from streams.reader import reading, until_quiet
+from streams.kafka.producer import Delivery, RecordTooLarge
+from streams.kafka.reader import reading, until_quiet
+from streams.kafka.record import Record
 from streams.topics import Topics
 
 PREVIEW_CHARS = 80
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Letter:
     """One record of the dead-letter topic."""
 
     record: Incoming
 
-    def header(self, name: str) -> str:
-        """The last header of that name, as text; empty where there is none."""
-        values = [value for key, value in self.record.headers if key == name]
-        return (values[-1] or b"").decode("utf-8", "replace") if values else ""
-
-    @property
-    def stage(self) -> str:
-        """The step that refused it."""
-        return self.header(f"{ERROR_PREFIX}stage")
-
-    @property
-    def poison(self) -> bool:
-        """Whether no retry can help."""
-        return self.header(DISPOSITION_HEADER) == "poison"
-
-    @property
-    def whole(self) -> bool:
-        """Whether it holds its original value; one that was too large for the topic does not."""
-        return not self.header(VALUE_BYTES_HEADER)
+    @cached_property
+    def headers(self) -> DeadLetterHeaders:
+        """What its headers say."""
+        return DeadLetterHeaders.read(self.record.headers)
 
     def line(self) -> str:
         """One line for a person."""
-        where = "{}[{}]@{}".format(*(self.header(f"{ERROR_PREFIX}{part}") for part in ("topic", "partition", "offset")))
+        said = self.headers
+        where = f"{said.topic}[{said.partition}]@{said.offset}"
         preview = (self.record.value or b"").decode("utf-8", "replace")[:PREVIEW_CHARS]
-        why = self.header(f"{ERROR_PREFIX}exception.message")
-        return f"{where}  {self.stage}  {self.header(DISPOSITION_HEADER)}  {why}  {preview!r}"
+        return f"{where}  {said.stage}  {said.disposition}  {said.message}  {preview!r}"
 
     def describe(self) -> dict[str, Any]:
         """Everything, for a program."""
+        said = self.headers
         return {
-            "topic": self.header(f"{ERROR_PREFIX}topic"),
-            "partition": self.header(f"{ERROR_PREFIX}partition"),
-            "offset": self.header(f"{ERROR_PREFIX}offset"),
-            "stage": self.stage,
-            "error": self.header(f"{ERROR_PREFIX}exception.class.name"),
-            "message": self.header(f"{ERROR_PREFIX}exception.message"),
-            "disposition": self.header(DISPOSITION_HEADER),
-            "attempt": self.header(ATTEMPT_HEADER),
-            "key": None if self.record.key is None else self.record.key.decode("utf-8", "replace"),
-            "value": None if self.record.value is None else self.record.value.decode("utf-8", "replace"),
+            "topic": said.topic,
+            "partition": said.partition,
+            "offset": said.offset,
+            "stage": said.stage,
+            "error": said.error,
+            "message": said.message,
+            "disposition": said.disposition,
+            "attempt": said.attempt,
+            "key": _text(self.record.key),
+            "value": _text(self.record.value),
         }
 
     def original(self) -> Record:
-        """The record as it first was, but for the count of attempts, which goes along."""
-        kept = [(name, value) for name, value in self.record.headers if not name.startswith(ERROR_PREFIX)]
-        kept = [(name, value) for name, value in kept if name != DISPOSITION_HEADER]
-        return Record(self.header(f"{ERROR_PREFIX}topic"), self.record.key, self.record.value, kept)
+        """The record as it was first read, with the count of its attempts."""
+        headers = original_headers(self.record.headers)
+        return Record(self.headers.topic, self.record.key, self.record.value, headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +76,13 @@ async def find(settings: Settings, *, stage: str | None = None) -> AsyncIterator
     async with reading(settings.kafka, [topics.deadletter], from_beginning=True) as consumer:
         async for record in until_quiet(consumer):
             letter = Letter(record)
-            if stage in (None, letter.stage):
+            if stage in (None, letter.headers.stage):
                 yield letter
 
 
-async def replay(settings: Settings, *, stage: str | None, poison: bool, limit: int | None) -> Replay:
+async def replay(
+    settings: Settings, *, stage: str | None, poison: bool, limit: int | None
+) -> Replay:
     """Send dead letters back. A consumer group of its own remembers how far it has looked, so none goes twice.
 
     One group for each way of asking: what one filter leaves must still be there for the next.
@@ -109,13 +98,25 @@ async def replay(settings: Settings, *, stage: str | None, poison: bool, limit: 
     looked_at: dict[TopicPartition, int] = {}
     await delivery.start()
     try:
-        async with reading(settings.kafka, [topics.deadletter], from_beginning=True, group_id=group_id) as consumer:
+        async with reading(
+            settings.kafka, [topics.deadletter], from_beginning=True, group_id=group_id
+        ) as consumer:
             async for record in until_quiet(consumer):
                 letter = Letter(record)
-                wanted = stage in (None, letter.stage) and (poison or not letter.poison)
-                seen = {TopicPartition(record.origin.topic, record.origin.partition): record.origin.offset + 1}
+                wanted = stage in (None, letter.headers.stage) and (
+                    poison or not letter.headers.poison
+                )
+                seen = {
+                    TopicPartition(
+                        record.origin.topic, record.origin.partition
+                    ): record.origin.offset + 1
+                }
                 looked_at |= seen
-                if not wanted or not letter.whole or letter.header(f"{ERROR_PREFIX}topic") not in set(topics):
+                if (
+                    not wanted
+                    or not letter.headers.whole
+                    or letter.headers.topic not in set(topics)
+                ):
                     left += 1
                     continue
                 try:
@@ -133,3 +134,7 @@ async def replay(settings: Settings, *, stage: str | None, poison: bool, limit: 
     finally:
         await delivery.stop()
     return Replay(replayed, left)
+
+
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else data.decode("utf-8", "replace")

@@ -4,19 +4,21 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from inference.artifact import DEFAULT_MODEL
 from inference.classifier import Classifier
 from inference.errors import InferenceError
-from inference.llm.endpoint import Endpoint
-from inference.llm.failure import LlmFailure
+from inference.llm.client.endpoint import Endpoint
+from inference.llm.client.failure import LlmFailure
 from inference.llm.options import EndpointOptions
+from inference.model.artifact import DEFAULT_MODEL
 from schemas.event import KIND_OF_DOMAIN, Event
-from streams import topics
 from streams.config import Settings
 from streams.errors import BrokerUnreachable, ConfigError
-from streams.provision import open_classifier, open_policy, open_rules
+from streams.kafka.admin import check_topics
+from streams.wiring.model import open_classifier, open_policy, open_rules
 
-QUESTION = [{"role": "user", "content": 'Answer with the JSON object {"ready": true} and nothing else.'}]
+QUESTION = [
+    {"role": "user", "content": 'Answer with the JSON object {"ready": true} and nothing else.'}
+]
 ANSWER: dict[str, Any] = {
     "type": "object",
     "properties": {"ready": {"type": "boolean"}},
@@ -41,14 +43,16 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     async for finding in _model(settings):
         yield finding
     if not settings.llm.tiers:
-        yield Finding("llm", True, "none configured: events the small model is unsure of go to review")
+        yield Finding(
+            "llm", True, "none configured: events the small model is unsure of go to review"
+        )
     for tier in settings.llm.tiers:
         yield await _endpoint(tier, settings.llm.endpoints[tier])
 
 
 async def _broker(settings: Settings) -> AsyncIterator[Finding]:
     try:
-        problems = await topics.check(settings)
+        problems = await check_topics(settings)
     except BrokerUnreachable as error:
         yield Finding("broker", False, str(error))
         return
@@ -66,9 +70,15 @@ async def _model(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("model", False, str(error))
         return
     for domain in classifier.domains:
-        await classifier.classify(domain, [Event(id="doctor", kind=KIND_OF_DOMAIN[domain], text="card stolen")])
+        await classifier.classify(
+            domain, [Event(id="doctor", kind=KIND_OF_DOMAIN[domain], text="card stolen")]
+        )
     where = settings.model.path or DEFAULT_MODEL
-    yield Finding("model", True, f"{classifier.model.name} ({classifier.model.compute_type}) is whole, in {where}")
+    yield Finding(
+        "model",
+        True,
+        f"{classifier.model.name} ({classifier.model.compute_type}) is whole, in {where}",
+    )
     for domain in classifier.domains:
         promise = classifier.promise(domain)
         detail = promise.reason or (
@@ -94,7 +104,9 @@ def _egress(settings: Settings, classifier: Classifier) -> Finding:
         open_policy(settings, classifier)
     except ConfigError as error:
         return Finding("egress", False, str(error))
-    return Finding("egress", True, f"{settings.egress.default} by default, rules: {len(settings.egress.rules)}")
+    return Finding(
+        "egress", True, f"{settings.egress.default} by default, rules: {len(settings.egress.rules)}"
+    )
 
 
 async def _endpoint(tier: str, options: EndpointOptions) -> Finding:
@@ -110,4 +122,8 @@ async def _endpoint(tier: str, options: EndpointOptions) -> Finding:
         return Finding(subject, False, f"{options.base_url}: {failure}")
     finally:
         await endpoint.close()
-    return Finding(subject, True, f"{completion.model} answers at {options.base_url} in {completion.latency_s:.1f} s")
+    return Finding(
+        subject,
+        True,
+        f"{completion.model} answers at {options.base_url} in {completion.latency_s:.1f} s",
+    )

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
 from aiokafka.errors import KafkaError
 from msgspec.structs import replace
@@ -12,28 +11,21 @@ from msgspec.structs import replace
 from agents.enrich import enrich
 from agents.outcomes import Incoming, Outcome
 from inference.classifier import Classifier
-from inference.llm.briefing import Briefer
 from inference.llm.budget import Budget
-from inference.llm.cascade import Cascade, Tier
+from inference.llm.cascade import Cascade
 from inference.llm.consultant import Consultant
-from inference.llm.endpoint import Endpoint
-from inference.llm.guard import Guard, RetryBudget
-from inference.llm.options import PriceOptions
-from inference.llm.prices import price_of
-from inference.llm.shedding import Shedding
-from inference.retrieval.library import Library
-from inference.rules import Rules
+from inference.rules.ruling import Rules
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
 from schemas.event import DOMAINS
 from schemas.triaged import Case, TriagedEvent
 from streams.answered import Answered
 from streams.config import PipelineSection, Settings
-from streams.errors import ConfigError, StreamError
+from streams.errors import StreamError
+from streams.kafka.reader import follow
 from streams.metrics import Metrics
-from streams.provision import open_policy
-from streams.tail import follow
 from streams.topics import Topics
+from streams.wiring.llm import open_cascade, open_consultant, open_library
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +40,9 @@ class Enrichment:
     `backlog` says how many cases are waiting on the enrichment topic.
     """
 
-    def __init__(self, settings: Settings, classifier: Classifier, rules: Rules, backlog: Callable[[], int]) -> None:
+    def __init__(
+        self, settings: Settings, classifier: Classifier, rules: Rules, backlog: Callable[[], int]
+    ) -> None:
         self._settings = settings
         self._topics = Topics(settings.topics.prefix)
         self._following: asyncio.Task[None] | None = None
@@ -57,23 +51,32 @@ class Enrichment:
         self.cascade: Cascade | None = None
         self.consultant: Consultant | None = None
         if settings.llm.tiers:
-            self._library = _library(settings, classifier)
-            self.cascade = Cascade(tiers(settings), self.budget, deadline_s=settings.llm.patience_s)
-            self.consultant = self._new_consultant(self.cascade, classifier, rules, backlog)
+            self._library = open_library(settings, classifier)
+            self.cascade = open_cascade(settings, self.budget)
+            self.consultant = open_consultant(
+                settings, classifier, rules, self.cascade, self._library, backlog=backlog
+            )
 
     @property
     def pipeline(self) -> PipelineSection:
         """One case a batch, as many at once as the endpoints take: no case waits for another's slow answer."""
-        at_once = sum(self._settings.llm.endpoints[name].concurrency for name in self._settings.llm.tiers)
+        at_once = sum(
+            self._settings.llm.endpoints[name].concurrency for name in self._settings.llm.tiers
+        )
         return replace(
-            self._settings.pipeline, max_batch_events=1, max_batch_wait_ms=0, batches_in_flight=max(1, at_once)
+            self._settings.pipeline,
+            max_batch_events=1,
+            max_batch_wait_ms=0,
+            batches_in_flight=max(1, at_once),
         )
 
     def observe(self, metrics: Metrics) -> None:
         """Set the gauges of the tier."""
         if self.cascade is not None:
             breakers = {tier.name: tier.guard.state for tier in self.cascade.tiers}
-            metrics.observe_llm(breakers, self.budget.spent_usd(), self._settings.llm.budget.usd_per_day)
+            metrics.observe_llm(
+                breakers, self.budget.spent_usd(), self._settings.llm.budget.usd_per_day
+            )
 
     async def __call__(self, batch: Sequence[Incoming]) -> list[Outcome]:
         """End a batch of cases."""
@@ -92,36 +95,14 @@ class Enrichment:
         if self.cascade is not None:
             await self.cascade.close()
 
-    def _new_consultant(
-        self, cascade: Cascade, classifier: Classifier, rules: Rules, backlog: Callable[[], int]
-    ) -> Consultant:
-        settings = self._settings
-        policy = open_policy(settings, classifier)
-        labels = {domain: classifier.labels(domain) for domain in classifier.domains}
-        briefer = Briefer(
-            labels,
-            policy,
-            self._library,
-            max_event_chars=settings.llm.max_event_chars,
-            phone_regions=settings.egress.phone_regions,
-        )
-        return Consultant(
-            cascade,
-            briefer,
-            policy,
-            deciding={domain: settings.domain(domain).deciding for domain in classifier.domains},
-            limits=settings.llm.limits,
-            high_impact=lambda event, labels: rules.high_impact(event, labels, now=datetime.now(UTC)),
-            shedding=Shedding(settings.llm.max_backlog),
-            backlog=backlog,
-        )
-
     async def _fill(self) -> None:
         while True:
             try:
                 await self._read()
             except (StreamError, KafkaError) as error:
-                log.warning("settled events cannot be read (%s); trying again", type(error).__name__)
+                log.warning(
+                    "settled events cannot be read (%s); trying again", type(error).__name__
+                )
             await asyncio.sleep(RETRY_S)
 
     async def _read(self) -> None:
@@ -131,38 +112,11 @@ class Enrichment:
             value = record.value or b""
             try:
                 settled = record.origin.topic in triaged
-                await self._library.see(decode(value, TriagedEvent) if settled else decode(value, Case))
+                await self._library.see(
+                    decode(value, TriagedEvent) if settled else decode(value, Case)
+                )
             except InvalidEvent:
                 continue  # nothing that could be quoted
-
-
-def _library(settings: Settings, classifier: Classifier) -> Library:
-    try:
-        return Library.open(settings.retrieval, classifier.embed)
-    except ValueError as error:
-        raise ConfigError(f"retrieval.runbooks: {error}") from None
-
-
-def tiers(settings: Settings) -> list[Tier]:
-    """The configured tiers, in order, with one retry budget between them.
-
-    Raises:
-        ConfigError: a key is missing.
-    """
-    llm, cost = settings.llm, settings.cost
-    assumed = PriceOptions(
-        input_usd_per_million=cost.llm_input_usd_per_million, output_usd_per_million=cost.llm_output_usd_per_million
-    )
-    retries, found = RetryBudget(llm.retries), []
-    for name in llm.tiers:
-        options = llm.endpoints[name]
-        try:
-            endpoint = Endpoint(name, options)
-        except ValueError as error:
-            raise ConfigError(f"llm.endpoints.{name}: {error}") from None
-        guard = Guard(endpoint, llm.retries, llm.breaker, retries)
-        found.append(Tier(name, guard, price_of(options, assumed), options.max_answer_tokens))
-    return found
 
 
 def _tell(task: asyncio.Task[None]) -> None:

@@ -44,7 +44,9 @@ class HttpServer:
         except OSError as error:
             await self.stop()
             address = f"{self._section.host}:{self._section.port}"
-            raise ConfigError(f"cannot listen on {address} ({error.strerror}); set http.port to a free one") from None
+            raise ConfigError(
+                f"cannot listen on {address} ({error.strerror}); set http.port to a free one"
+            ) from None
         self.port = self._runner.addresses[0][1]
         log.info("metrics and health on http://%s:%d", self._section.host, self.port)
 
@@ -53,11 +55,15 @@ class HttpServer:
         await self._runner.cleanup()
 
     async def _render_metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(
+            body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
 
     async def _live(self, _: web.Request) -> web.Response:
         return web.json_response({"live": True})
 
     async def _ready(self, _: web.Request) -> web.Response:
         why_not = self._why_not_ready()
-        return web.json_response({"ready": why_not is None, "reason": why_not}, status=503 if why_not else 200)
+        return web.json_response(
+            {"ready": why_not is None, "reason": why_not}, status=503 if why_not else 200
+        )

@@ -19,11 +19,16 @@ from prometheus_client import (
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from schemas.event import Domain
 from schemas.triaged import DecidedBy, Enrichment, TriagedEvent
-from streams.ledger import Partition
+from streams.kafka.offsets import Partition
 
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 LLM_LATENCY_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120)
-FINAL_OUTCOMES: dict[DecidedBy, str] = {"rule": "ruled", "slm": "accepted", "llm": "answered", "human": "triaged"}
+FINAL_OUTCOMES: dict[DecidedBy, str] = {
+    "rule": "ruled",
+    "slm": "accepted",
+    "llm": "answered",
+    "human": "triaged",
+}
 BREAKER_STATES = ("closed", "half_open", "open")
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
@@ -49,7 +54,10 @@ class _Recent:
         """Total variation distance between the queues seen lately and those the model was calibrated on."""
         seen = Tally(self.queues)
         names = self.usual.keys() | seen.keys()
-        return sum(abs(seen[name] / len(self.queues) - self.usual.get(name, 0.0)) for name in names) / 2
+        return (
+            sum(abs(seen[name] / len(self.queues) - self.usual.get(name, 0.0)) for name in names)
+            / 2
+        )
 
 
 class Metrics:
@@ -65,7 +73,9 @@ class Metrics:
         self._recent: dict[Domain, _Recent] = {
             domain: _Recent(shares) for domain, shares in (usual_queues or {}).items()
         }
-        self.events = Counter("triage_events", "Events that ended, by outcome.", ["domain", "outcome"], registry=r)
+        self.events = Counter(
+            "triage_events", "Events that ended, by outcome.", ["domain", "outcome"], registry=r
+        )
         self.end_to_end = Histogram(
             "triage_end_to_end_latency_seconds",
             "From entering the input topic to the outputs' acknowledgement.",
@@ -81,7 +91,11 @@ class Metrics:
             registry=r,
         )
         self.batch_events = Histogram(
-            "triage_batch_events", "Events in one batch of an agent.", ["lane"], buckets=BATCH_BUCKETS, registry=r
+            "triage_batch_events",
+            "Events in one batch of an agent.",
+            ["lane"],
+            buckets=BATCH_BUCKETS,
+            registry=r,
         )
         self.confidence = Histogram(
             "triage_confidence_ratio",
@@ -91,7 +105,10 @@ class Metrics:
             registry=r,
         )
         self.coverage = Gauge(
-            "triage_coverage_ratio", "Share of recent events the small model decided alone.", ["domain"], registry=r
+            "triage_coverage_ratio",
+            "Share of recent events the small model decided alone.",
+            ["domain"],
+            registry=r,
         )
         self.drift = Gauge(
             "triage_drift_ratio",
@@ -100,10 +117,20 @@ class Metrics:
             registry=r,
         )
         self.escalations = Counter(
-            "triage_escalations", "Events sent to enrichment, by reason.", ["domain", "reason"], registry=r
+            "triage_escalations",
+            "Events sent to enrichment, by reason.",
+            ["domain", "reason"],
+            registry=r,
         )
-        self.dead_letters = Counter("triage_dead_letters", "Dead letters, by stage.", ["stage"], registry=r)
-        self.lag = Gauge("triage_consumer_lag_events", "Records not yet settled.", ["topic", "partition"], registry=r)
+        self.dead_letters = Counter(
+            "triage_dead_letters", "Dead letters, by stage.", ["stage"], registry=r
+        )
+        self.lag = Gauge(
+            "triage_consumer_lag_events",
+            "Records not yet settled.",
+            ["topic", "partition"],
+            registry=r,
+        )
         self.progress_age = Gauge(
             "triage_offset_progress_age_seconds",
             "How long the oldest unsettled record has been in hand.",
@@ -111,13 +138,23 @@ class Metrics:
             registry=r,
         )
         self.enrichments = Counter(
-            "triage_enrichments", "Escalated events that ended, by what the LLM tier did.", ["status"], registry=r
+            "triage_enrichments",
+            "Escalated events that ended, by what the LLM tier did.",
+            ["status"],
+            registry=r,
         )
         self.llm_calls = Counter(
-            "triage_llm_calls", "Requests sent to an endpoint, by how their event ended.", ["status"], registry=r
+            "triage_llm_calls",
+            "Requests sent to an endpoint, by how their event ended.",
+            ["status"],
+            registry=r,
         )
-        self.llm_tokens = Counter("triage_llm_tokens", "Tokens the LLM was paid for.", ["direction"], registry=r)
-        self.llm_cost = Counter("triage_llm_cost_usd", "What the LLM has cost, in US dollars.", registry=r)
+        self.llm_tokens = Counter(
+            "triage_llm_tokens", "Tokens the LLM was paid for.", ["direction"], registry=r
+        )
+        self.llm_cost = Counter(
+            "triage_llm_cost_usd", "What the LLM has cost, in US dollars.", registry=r
+        )
         self.llm_latency = Histogram(
             "triage_llm_latency_seconds",
             "From asking the first tier to the last answer about one event.",
@@ -131,14 +168,25 @@ class Metrics:
             registry=r,
         )
         self.llm_spent = Gauge(
-            "triage_llm_spent_today_usd", "Dollars of today's budget that are spent, by all workers.", registry=r
+            "triage_llm_spent_today_usd",
+            "Dollars of today's budget that are spent, by all workers.",
+            registry=r,
         )
-        self.llm_budget = Gauge("triage_llm_budget_usd", "The budget of a day, in US dollars.", registry=r)
+        self.llm_budget = Gauge(
+            "triage_llm_budget_usd", "The budget of a day, in US dollars.", registry=r
+        )
         self.redactions = Counter(
-            "triage_llm_redactions", "Values replaced before an event left the house, by kind.", ["kind"], registry=r
+            "triage_llm_redactions",
+            "Values replaced before an event left the house, by kind.",
+            ["kind"],
+            registry=r,
         )
-        self.commits = Counter("triage_commits", "Offset commits, by result.", ["result"], registry=r)
-        self.rebalances = Counter("triage_rebalances", "Times partitions were taken away.", registry=r)
+        self.commits = Counter(
+            "triage_commits", "Offset commits, by result.", ["result"], registry=r
+        )
+        self.rebalances = Counter(
+            "triage_rebalances", "Times partitions were taken away.", registry=r
+        )
 
     def count(self, outcome: Outcome, incoming: Incoming) -> None:
         """Note one event that ended: its outputs are acknowledged."""
@@ -161,7 +209,9 @@ class Metrics:
         if triaged.decided_by != "slm":
             self._enriched(triaged.enrichment if triaged.decided_by == "llm" else None)
             return
-        self.end_to_end.labels(domain=domain).observe(max(0.0, time.time() - incoming.received_at_s))
+        self.end_to_end.labels(domain=domain).observe(
+            max(0.0, time.time() - incoming.received_at_s)
+        )
         self.inference.labels(domain=domain).observe(triaged.timing.inference_s)
         for axis, label in triaged.labels.items():
             self.confidence.labels(domain=domain, axis=axis).observe(label.confidence)
@@ -183,14 +233,18 @@ class Metrics:
         self.llm_tokens.labels(direction="completion").inc(enrichment.completion_tokens)
         self.llm_cost.inc(enrichment.cost_usd)
 
-    def observe_partitions(self, lag: Mapping[Partition, int], age_s: Mapping[Partition, float]) -> None:
+    def observe_partitions(
+        self, lag: Mapping[Partition, int], age_s: Mapping[Partition, float]
+    ) -> None:
         """Set the gauges of assigned partitions; those of partitions no longer ours disappear."""
         self.lag.clear()
         self.progress_age.clear()
         for partition, events in lag.items():
             self.lag.labels(topic=partition.topic, partition=partition.partition).set(events)
         for partition, seconds in age_s.items():
-            self.progress_age.labels(topic=partition.topic, partition=partition.partition).set(seconds)
+            self.progress_age.labels(topic=partition.topic, partition=partition.partition).set(
+                seconds
+            )
 
     def observe_llm(self, breakers: Mapping[str, str], spent_usd: float, budget_usd: float) -> None:
         """Set the gauges of the LLM tier; `breakers` gives the state of each endpoint's."""

@@ -1,88 +1,18 @@
 """NDJSON from a file or standard input: as the records its lines would be, and onto the input topics."""
 
 import asyncio
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable
 
-from agents.outcomes import Incoming
-from schemas.codec import decode_json
 from schemas.errors import InvalidEvent
-from schemas.event import DOMAIN_OF_KIND, KIND_OF_DOMAIN, Domain, Kind, Origin
+from schemas.event import DOMAIN_OF_KIND, Domain
 from streams.config import Settings
-from streams.delivery import Delivery, Receipt, RecordTooLarge
 from streams.errors import StreamError
-from streams.outputs import Record
+from streams.kafka.producer import Delivery, Receipt, RecordTooLarge
+from streams.kafka.record import Record
+from streams.ndjson import key_of, kind_of
 from streams.topics import Topics
 
-STDIN = "-"
 IN_FLIGHT = 500
-
-
-def read_lines(file: str) -> Iterator[bytes]:
-    """The lines that hold something, without their ends.
-
-    Raises:
-        StreamError: the file cannot be read.
-    """
-    return (line for _, line in read_numbered(file))
-
-
-def read_numbered(file: str) -> Iterator[tuple[int, bytes]]:
-    """The same with each line's number in the file, from 0.
-
-    Raises:
-        StreamError: the file cannot be read.
-    """
-    try:
-        if file == STDIN:
-            yield from _filled(sys.stdin.buffer)
-        else:
-            with Path(file).open("rb") as stream:
-                yield from _filled(stream)
-    except OSError as error:
-        raise StreamError(
-            f"cannot read {file} ({error.strerror}); name an NDJSON file, or - for standard input"
-        ) from None
-
-
-def incoming(file: str, number: int, line: bytes) -> Incoming:
-    """One line as a record: its origin is the file's name and the line's number, from 0."""
-    name = "stdin" if file == STDIN else Path(file).stem
-    origin = Origin(topic=name, partition=0, offset=number)
-    return Incoming(value=line, key=None, headers=(), origin=origin, received_at_s=time.time())
-
-
-def kind_of(line: bytes, domain: Domain | None) -> Kind:
-    """What to take a line for where it does not say: the domain asked for, else its own `kind`.
-
-    Raises:
-        InvalidEvent: neither says.
-    """
-    if domain is not None:
-        return KIND_OF_DOMAIN[domain]
-    document = decode_json(line)
-    kind = document.get("kind") if isinstance(document, dict) else None
-    if not isinstance(kind, str) or kind not in DOMAIN_OF_KIND:
-        raise InvalidEvent("the event names no kind; add --domain alerts or --domain tickets", stage="recognise")
-    return kind
-
-
-def key_of(line: bytes) -> bytes | None:
-    """The id a line carries, as a record key; None where it has none or cannot be read."""
-    try:
-        document = decode_json(line)
-    except InvalidEvent:
-        return None
-    id_ = document.get("id") if isinstance(document, dict) else None
-    return str(id_).encode() if isinstance(id_, str | int) and id_ != "" else None
-
-
-def _filled(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    for number, line in enumerate(stream):
-        if stripped := line.rstrip(b"\r\n"):
-            yield number, stripped
 
 
 async def produce(
@@ -109,14 +39,20 @@ async def produce(
         for number, line in enumerate(lines):
             if rate:
                 await asyncio.sleep(max(0.0, started_s + number / rate - loop.time()))
-            receipts.append(await delivery.send(Record(_topic(topics, line, domain, number), key_of(line), line)))
+            receipts.append(
+                await delivery.send(
+                    Record(_topic(topics, line, domain, number), key_of(line), line)
+                )
+            )
             advance()
             if len(receipts) >= IN_FLIGHT:
                 await delivery.confirm(receipts)
                 receipts.clear()
         await delivery.confirm(receipts)
     except RecordTooLarge as error:
-        raise StreamError(f"an event is larger than {error} takes; leave it out or raise max.message.bytes") from None
+        raise StreamError(
+            f"an event is larger than {error} takes; leave it out or raise max.message.bytes"
+        ) from None
     finally:
         await delivery.stop()
 

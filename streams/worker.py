@@ -7,18 +7,18 @@ from collections.abc import Collection, Coroutine
 from typing import Any
 
 from inference.classifier import Classifier
-from inference.rules import Rules
-from streams import topics
+from inference.rules.ruling import Rules
 from streams.app import build
-from streams.audit import AuditTrail
+from streams.audit.trail import AuditTrail
 from streams.config import AgentName, Settings
-from streams.consumption import Consumption
-from streams.delivery import Delivery
 from streams.errors import BrokerUnreachable, TopicsMissing
 from streams.http import HttpServer
+from streams.kafka.admin import check_topics
+from streams.kafka.producer import Delivery
 from streams.metrics import Metrics
-from streams.provision import open_classifier, open_rules
+from streams.pipeline.consumer import Consumption
 from streams.topics import Topics
+from streams.wiring.model import open_classifier, open_rules
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ async def wait_for_topics(settings: Settings, patience_s: float = STARTUP_PATIEN
     deadline_s = asyncio.get_running_loop().time() + patience_s
     while True:
         try:
-            problems = await topics.check(settings)
+            problems = await check_topics(settings)
         except BrokerUnreachable as error:
             if asyncio.get_running_loop().time() > deadline_s:
                 raise
@@ -103,7 +103,9 @@ class Worker:
         wait.result()
         return False
 
-    async def _work(self, classifier: Classifier, rules: Rules, delivery: Delivery, metrics: Metrics) -> None:
+    async def _work(
+        self, classifier: Classifier, rules: Rules, delivery: Delivery, metrics: Metrics
+    ) -> None:
         audit = AuditTrail(self._settings)
         self._consumption, enrichment = consumption, _ = build(
             self._settings,

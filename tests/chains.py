@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 
 from agents.outcomes import Triaged
-from schemas.audit import AuditOptions, AuditRecord
+from schemas.audit.record import AuditRecord
+from schemas.audit.verification import Fault, Place, Verification
 from schemas.codec import decode
 from schemas.triaged import Enrichment
-from schemas.verification import Fault, Place, Verification
-from streams.audit import AuditTrail
-from streams.config import Settings
-from streams.outputs import Record
+from streams.audit.trail import AuditTrail
+from streams.config import AuditSection, Settings
+from streams.kafka.record import Record
 from tests.records import record as read
 from tests.records import triaged
 
@@ -49,7 +49,12 @@ class Appended:
         whole[at] ^= 1 << bit
         ends = [len(value), len(value) + len(key), len(value) + len(key) + len(name)]
         header = (whole[ends[1] : ends[2]].decode("latin-1"), bytes(whole[ends[2] :]))
-        return replace(self, value=bytes(whole[: ends[0]]), key=bytes(whole[ends[0] : ends[1]]), headers=[header])
+        return replace(
+            self,
+            value=bytes(whole[: ends[0]]),
+            key=bytes(whole[ends[0] : ends[1]]),
+            headers=[header],
+        )
 
     @property
     def bytes_in_all(self) -> int:
@@ -60,7 +65,9 @@ class Appended:
 
 def trail(writer: str = "w1", **audit: Any) -> AuditTrail:
     """A trail that is connected to nothing."""
-    return AuditTrail(msgspec.structs.replace(Settings(), audit=AuditOptions(**audit)), writer=writer)
+    return AuditTrail(
+        msgspec.structs.replace(Settings(), audit=AuditSection(**audit)), writer=writer
+    )
 
 
 def decide(trail_: AuditTrail, tenant: str, number: int = 0, **changes: Any) -> Record:
@@ -77,7 +84,9 @@ def topic(records: Iterable[Record], partitions: int = 2) -> list[Appended]:
     found = []
     for each in records:
         partition = sum(each.key or b"") % partitions
-        found.append(Appended(Place(partition, lengths[partition]), each.key, each.value, each.headers))
+        found.append(
+            Appended(Place(partition, lengths[partition]), each.key, each.value, each.headers)
+        )
         lengths[partition] += 1
     return found
 
@@ -93,7 +102,9 @@ def sixty(**audit: Any) -> list[Appended]:
             for each in topic(records):
                 writers[0].learn(read(each.value))
         enrichment = ASKED if number % 3 == 0 else None
-        records.append(decide(writers[number // 3 % 2], tenants[number % 3], number, enrichment=enrichment))
+        records.append(
+            decide(writers[number // 3 % 2], tenants[number % 3], number, enrichment=enrichment)
+        )
     return topic(records)
 
 

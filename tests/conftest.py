@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streams.brokers import Broker
-from streams.brokers.embedded import EmbeddedBroker
-from streams.brokers.java import kafka_available
-from streams.brokers.kafka import KafkaCluster
 from streams.config import KafkaSection, ModelSection, Settings, TopicsSection
+from streams.local.brokers import Broker
+from streams.local.brokers.embedded import EmbeddedBroker
+from streams.local.brokers.java import kafka_available
+from streams.local.brokers.kafka import KafkaCluster
 from tests.figures import FIGURES
 from tests.tiny_model import build_tiny_model
 
@@ -41,7 +41,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in items:
         if item.get_closest_marker("kafka"):
-            item.add_marker(pytest.mark.skip(reason=WITHOUT_KAFKA) if not CI else pytest.mark.usefixtures("real_kafka"))
+            item.add_marker(
+                pytest.mark.skip(reason=WITHOUT_KAFKA)
+                if not CI
+                else pytest.mark.usefixtures("real_kafka")
+            )
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +82,10 @@ def settings_for(bootstrap_servers: str, model: Path | None, *, partitions: int 
     return msgspec.structs.replace(
         Settings(),
         kafka=KafkaSection(
-            bootstrap_servers=bootstrap_servers, group_id=name, session_timeout_s=6.0, heartbeat_interval_s=1.0
+            bootstrap_servers=bootstrap_servers,
+            group_id=name,
+            session_timeout_s=6.0,
+            heartbeat_interval_s=1.0,
         ),
         topics=TopicsSection(prefix=name, partitions=partitions),
         model=ModelSection(path=str(model) if model else None, replicas=1, threads_per_replica=1),

@@ -9,16 +9,20 @@ from aiokafka.structs import RecordMetadata
 from agents.outcomes import Incoming
 from schemas.event import Origin
 from streams.config import KafkaSection
-from streams.delivery import Delivery, Receipt, RecordTooLarge
-from streams.outputs import Headers, Record
+from streams.kafka.producer import Delivery, Receipt, RecordTooLarge
+from streams.kafka.record import Headers, Record
 
 INPUT = "triage.alerts.v1"
 AUDIT = "triage.audit.v1"
 
 
-def incoming(offset: int = 0, value: bytes | None = b"{}", key: bytes | None = None, headers: Any = ()) -> Incoming:
+def incoming(
+    offset: int = 0, value: bytes | None = b"{}", key: bytes | None = None, headers: Any = ()
+) -> Incoming:
     """One record of the alerts topic."""
-    return Incoming(value, key, headers, Origin(topic=INPUT, partition=0, offset=offset), 1_700_000_000.0)
+    return Incoming(
+        value, key, headers, Origin(topic=INPUT, partition=0, offset=offset), 1_700_000_000.0
+    )
 
 
 def acknowledged(topic: str) -> RecordMetadata:
@@ -56,7 +60,10 @@ class FakeDelivery(Delivery):
             self.audited.append(record)
             receipt.set_result(acknowledged(record.topic))
             return receipt
-        if record.topic in self.takes_bytes and len(record.value or b"") > self.takes_bytes[record.topic]:
+        if (
+            record.topic in self.takes_bytes
+            and len(record.value or b"") > self.takes_bytes[record.topic]
+        ):
             receipt.set_exception(RecordTooLarge(record.topic))
         elif self.prompt:
             receipt.set_result(acknowledged(record.topic))

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from inference.training.dataset import Row, Split, read_rows
+from inference.labelled import Row, Split, read_rows
 
 WORDS = {
     "cloud": "bucket policy changed in aws",
@@ -57,7 +57,11 @@ def tickets(count: int = 60) -> list[dict[str, Any]]:
 def complaints(count: int = 200) -> list[dict[str, Any]]:
     """Tickets with an axis of somebody's own, of two labels, and none of the contract's."""
     return [
-        {"kind": "ticket", "text": f"{PRODUCTS[product]} {number}", "labels": {"product": product, "agent": None}}
+        {
+            "kind": "ticket",
+            "text": f"{PRODUCTS[product]} {number}",
+            "labels": {"product": product, "agent": None},
+        }
         for number, product in itertools.product(range(count), PRODUCTS)
     ]
 
@@ -80,7 +84,10 @@ def write(file: Path, lines: Iterable[Mapping[str, Any]]) -> Path:
 
 
 def to_rows(
-    lines: Iterable[Mapping[str, Any]], axes: Mapping[str, str] | None = None, *, unsplit: Split = "train"
+    lines: Iterable[Mapping[str, Any]],
+    axes: Mapping[str, str] | None = None,
+    *,
+    unsplit: Split = "train",
 ) -> list[Row]:
     """What training reads of these lines, which may lack an id."""
     numbered = [{"id": str(number)} | dict(line) for number, line in enumerate(lines)]

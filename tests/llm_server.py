@@ -10,10 +10,14 @@ from typing import Any, NamedTuple, Self
 
 from aiohttp import web
 
-from inference.llm.failure import FailureStatus
+from inference.llm.client.failure import FailureStatus
 
 PROMPT_TOKENS, COMPLETION_TOKENS = 100, 20
-USAGE = {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": COMPLETION_TOKENS, "total_tokens": 120}
+USAGE = {
+    "prompt_tokens": PROMPT_TOKENS,
+    "completion_tokens": COMPLETION_TOKENS,
+    "total_tokens": 120,
+}
 UNKNOWN_LABEL = "no-such-label"
 
 
@@ -64,7 +68,9 @@ class LlmServer:
         app = web.Application(client_max_size=1 << 24)
         app.router.add_post("/v1/chat/completions", self._serve)
         # Cancelled with its caller: a hanging behaviour must not outlive its test.
-        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
+        self._runner = web.AppRunner(
+            app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.base_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
@@ -79,7 +85,9 @@ class LlmServer:
         return await self.behaviour(request)
 
 
-def valid_answer(schema: Mapping[str, Any], picks: Mapping[str, Any] | None = None, name: str = "") -> Any:
+def valid_answer(
+    schema: Mapping[str, Any], picks: Mapping[str, Any] | None = None, name: str = ""
+) -> Any:
     """An answer that follows a schema: of each property the value in `picks`, else the first that is allowed."""
     if picks and name in picks:
         return picks[name]
@@ -91,14 +99,22 @@ def valid_answer(schema: Mapping[str, Any], picks: Mapping[str, Any] | None = No
     return samples.get(schema.get("type", ""), {})
 
 
-def completion(content: str | None, *, finish_reason: str = "stop", **message: Any) -> dict[str, Any]:
+def completion(
+    content: str | None, *, finish_reason: str = "stop", **message: Any
+) -> dict[str, Any]:
     """A chat completion's body."""
     choice = {
         "index": 0,
         "finish_reason": finish_reason,
         "message": {"role": "assistant", "content": content, **message},
     }
-    return {"id": "c-1", "object": "chat.completion", "model": "served", "choices": [choice], "usage": USAGE}
+    return {
+        "id": "c-1",
+        "object": "chat.completion",
+        "model": "served",
+        "choices": [choice],
+        "usage": USAGE,
+    }
 
 
 def ok(answer: Answering | None = None, **picks: Any) -> Behaviour:
@@ -123,15 +139,26 @@ def body(content: Any, *, status: int = 200, **headers: str) -> Behaviour:
 
 def error(status: int, code: str | int | None = None, **headers: str) -> Behaviour:
     """Answers with an error as OpenAI writes it; a header's underscores stand for hyphens."""
-    content = {"error": {"message": "The event was: secret-in-error", "type": "error", "param": None, "code": code}}
-    return body(content, status=status, **{name.replace("_", "-"): value for name, value in headers.items()})
+    content = {
+        "error": {
+            "message": "The event was: secret-in-error",
+            "type": "error",
+            "param": None,
+            "code": code,
+        }
+    }
+    return body(
+        content, status=status, **{name.replace("_", "-"): value for name, value in headers.items()}
+    )
 
 
 def html(status: int = 200) -> Behaviour:
     """A proxy's page."""
 
     async def behaviour(_: Request) -> web.Response:
-        return web.Response(text="<!doctype html><h1>Sign in</h1>", content_type="text/html", status=status)
+        return web.Response(
+            text="<!doctype html><h1>Sign in</h1>", content_type="text/html", status=status
+        )
 
     return behaviour
 
@@ -216,14 +243,18 @@ async def fenced(request: Request) -> web.StreamResponse:
 
 async def unknown_label(request: Request) -> web.StreamResponse:
     """Labels that are of no axis' set, whatever the schema says."""
-    return web.json_response(completion(json.dumps(_mislabelled(valid_answer(request.schema), request.schema))))
+    return web.json_response(
+        completion(json.dumps(_mislabelled(valid_answer(request.schema), request.schema)))
+    )
 
 
 def _mislabelled(answer: Any, schema: Mapping[str, Any]) -> Any:
     if "enum" in schema:
         return UNKNOWN_LABEL
     if "properties" in schema:
-        return {key: _mislabelled(answer[key], inner) for key, inner in schema["properties"].items()}
+        return {
+            key: _mislabelled(answer[key], inner) for key, inner in schema["properties"].items()
+        }
     return answer
 
 
@@ -236,22 +267,32 @@ class Fault(NamedTuple):
 
 
 FAULTS = {
-    "429 with a long Retry-After": Fault(error(429, "rate_limit_exceeded", Retry_After="120"), "rate_limited"),
+    "429 with a long Retry-After": Fault(
+        error(429, "rate_limit_exceeded", Retry_After="120"), "rate_limited"
+    ),
     "429 insufficient_quota": Fault(error(429, "insufficient_quota"), "quota_exhausted"),
     "500": Fault(error(500), "unavailable"),
     "connection reset": Fault(reset, "unavailable"),
     "hang": Fault(hang, "timeout"),
     "slow drip": Fault(slow_drip, "timeout"),
     "HTML with 200": Fault(html(), "unavailable"),
-    "gateway error body with 200": Fault(body({"error": {"message": "upstream", "code": 502}}), "unavailable"),
+    "gateway error body with 200": Fault(
+        body({"error": {"message": "upstream", "code": 502}}), "unavailable"
+    ),
     "empty choices": Fault(body(completion(None) | {"choices": []}), "invalid_answer", billed=True),
     "null content": Fault(body(completion(None)), "invalid_answer", billed=True),
     "refusal": Fault(body(completion(None, refusal="I cannot.")), "refused", billed=True),
-    "truncated": Fault(body(completion('{"summ', finish_reason="length")), "truncated", billed=True),
-    "content filter": Fault(body(completion("", finish_reason="content_filter")), "content_filter", billed=True),
+    "truncated": Fault(
+        body(completion('{"summ', finish_reason="length")), "truncated", billed=True
+    ),
+    "content filter": Fault(
+        body(completion("", finish_reason="content_filter")), "content_filter", billed=True
+    ),
     "fenced JSON": Fault(fenced, None, billed=True),
     "a label outside the set": Fault(unknown_label, "invalid_answer", billed=True),
     "huge answer": Fault(huge_answer, "invalid_answer"),
-    "json_schema refused with 500": Fault(only_modes("json_object+schema", "json_object", "none"), None, billed=True),
+    "json_schema refused with 500": Fault(
+        only_modes("json_object+schema", "json_object", "none"), None, billed=True
+    ),
 }
 """The faults of the LLM tier, by name."""

@@ -11,7 +11,7 @@ import numpy as np
 from agents.enrich import enrich
 from agents.outcomes import Outcome
 from inference.llm.options import EndpointOptions, LlmOptions, PriceOptions
-from inference.rules import ImpactOptions, Rules
+from inference.rules.ruling import ImpactOptions, Rules
 from schemas.event import DOMAINS, Domain, Event, Origin
 from schemas.triaged import Alternative, Case, Label, TriagedEvent
 from streams.config import Settings
@@ -50,19 +50,26 @@ class NoModel:
 def endpoint(base_url: str, **changes: Any) -> EndpointOptions:
     """An endpoint that is given little time."""
     return msgspec.structs.replace(
-        EndpointOptions(base_url=base_url, model="m", timeout_s=1.0, prices=PRICES, concurrency=32), **changes
+        EndpointOptions(base_url=base_url, model="m", timeout_s=1.0, prices=PRICES, concurrency=32),
+        **changes,
     )
 
 
-def configured(*endpoints: EndpointOptions, settings: Settings | None = None, **llm: Any) -> Settings:
+def configured(
+    *endpoints: EndpointOptions, settings: Settings | None = None, **llm: Any
+) -> Settings:
     """Settings with these endpoints as tiers, in order."""
     names = [f"tier-{number}" for number in range(len(endpoints))]
     options = LlmOptions(tiers=names, endpoints=dict(zip(names, endpoints, strict=True)))
-    return msgspec.structs.replace(settings or Settings(), llm=msgspec.structs.replace(options, **llm))
+    return msgspec.structs.replace(
+        settings or Settings(), llm=msgspec.structs.replace(options, **llm)
+    )
 
 
 @asynccontextmanager
-async def tier(settings: Settings, backlog: Callable[[], int] = lambda: 0) -> AsyncIterator[Enrichment]:
+async def tier(
+    settings: Settings, backlog: Callable[[], int] = lambda: 0
+) -> AsyncIterator[Enrichment]:
     """The enrichment agent with these settings, asked through `end`."""
     rules = Rules.of(settings.rules, ImpactOptions(), LABELS)
     enrichment = Enrichment(settings, NoModel(), rules, backlog)  # type: ignore[arg-type] # all it asks of a classifier
@@ -88,13 +95,19 @@ class Forgetful:
 
 async def end(enrichment: Enrichment, *cases: Case) -> list[Outcome]:
     """Put cases through the agent."""
-    batch = [record(case, topic="triage.enrichment.v1", offset=offset) for offset, case in enumerate(cases)]
+    batch = [
+        record(case, topic="triage.enrichment.v1", offset=offset)
+        for offset, case in enumerate(cases)
+    ]
     return await enrich(batch, consultant=enrichment.consultant, memory=Forgetful())
 
 
 def escalated(event: Event, *, offset: int = 0, **values: str | Label) -> Case:
     """An event that was read at an offset; the small model is unsure on every axis `values` gives no label for."""
-    labels = {axis: _unsure(names, values.get(axis, names[0])) for axis, names in LABELS[event.domain].items()}
+    labels = {
+        axis: _unsure(names, values.get(axis, names[0]))
+        for axis, names in LABELS[event.domain].items()
+    }
     decision: TriagedEvent = triaged(
         event.id,
         domain=event.domain,

@@ -8,7 +8,8 @@ from schemas.codec import decode
 from schemas.event import DOMAINS
 from schemas.triaged import TriagedEvent
 from streams.config import Settings
-from streams.reader import from_record, reading
+from streams.kafka.reader import reading
+from streams.kafka.record import from_record
 from streams.topics import Topics
 
 TIMEOUT_S = 90.0
@@ -43,15 +44,23 @@ class Outputs:
         return decided | {dead_letter_origin(letter) for letter in self.dead_letters}
 
     async def read_until(
-        self, enough: Callable[[], bool], topics: Sequence[str] = (), *, timeout_s: float = TIMEOUT_S
+        self,
+        enough: Callable[[], bool],
+        topics: Sequence[str] = (),
+        *,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         """Read from the beginning until `enough` says so; fails after a bounded time."""
-        names = topics or [t for t in self._topics if t not in {self._topics.input(domain) for domain in DOMAINS}]
+        names = topics or [
+            t for t in self._topics if t not in {self._topics.input(domain) for domain in DOMAINS}
+        ]
         self.records.clear()
         deadline_s = asyncio.get_running_loop().time() + timeout_s
         async with reading(self._settings.kafka, names, from_beginning=True) as consumer:
             while not enough():
-                assert asyncio.get_running_loop().time() < deadline_s, f"only {len(self.records)} records came"
+                assert asyncio.get_running_loop().time() < deadline_s, (
+                    f"only {len(self.records)} records came"
+                )
                 for records in (await consumer.getmany(timeout_ms=500)).values():
                     self.records += [from_record(record) for record in records]
 
@@ -59,5 +68,7 @@ class Outputs:
 def dead_letter_origin(letter: Incoming) -> tuple[str, int, int]:
     """Where a dead letter says it came from."""
     headers = {name: (value or b"").decode(errors="replace") for name, value in letter.headers}
-    topic, partition, offset = (headers[f"__connect.errors.{part}"] for part in ("topic", "partition", "offset"))
+    topic, partition, offset = (
+        headers[f"__connect.errors.{part}"] for part in ("topic", "partition", "offset")
+    )
     return topic, int(partition), int(offset)

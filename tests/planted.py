@@ -26,8 +26,21 @@ LAST = [
     "brandvold", "kowalczyk", "benyamina", "whitlock", "haraldsson", "abiola", "moreau", "oduya", "ferreira",
     "vandijk", "castellano",
 ]  # fmt: skip
-DOMAINS = ["corp.example.com", "example.org", "mail.example.net", "staff.acme-bank.example", "kunden.beispiel.de"]
-SECRET_WORDS = ["Tr0ub4dor&3", "hunter2!", "S0mmer2026", "correct-horse7", "Wint3r#Pass", "p4ssw0rd-Zx"]
+DOMAINS = [
+    "corp.example.com",
+    "example.org",
+    "mail.example.net",
+    "staff.acme-bank.example",
+    "kunden.beispiel.de",
+]
+SECRET_WORDS = [
+    "Tr0ub4dor&3",
+    "hunter2!",
+    "S0mmer2026",
+    "correct-horse7",
+    "Wint3r#Pass",
+    "p4ssw0rd-Zx",
+]
 ZERO_WIDTH = "\u200b"
 
 Plant = tuple[str, list[str]]
@@ -52,7 +65,9 @@ def _views(outgoing: str) -> list[str]:
     decoded += [_unbase64(run) for run in re.findall(r"[A-Za-z0-9+/_-]{12,}={0,2}", outgoing)]
     decoded.append(outgoing.replace("\\\\", "\\").replace("\\n", "\n").replace('\\"', '"'))
     plain = (unicodedata.normalize("NFKC", text) for text in decoded)
-    return ["".join(c for c in text if unicodedata.category(c) != "Cf").casefold() for text in plain]
+    return [
+        "".join(c for c in text if unicodedata.category(c) != "Cf").casefold() for text in plain
+    ]
 
 
 def _unbase64(run: str) -> str:
@@ -76,12 +91,16 @@ def login(chance: random.Random) -> str:
     """A user name as directories have them."""
     first, last = chance.choice(FIRST), chance.choice(LAST)
     number = chance.randint(10, 99)
-    return chance.choice([f"{first}.{last}", f"{first[0]}.{last}", f"adm_{first[0]}{last}", f"{last}{number}"])
+    return chance.choice(
+        [f"{first}.{last}", f"{first[0]}.{last}", f"adm_{first[0]}{last}", f"{last}{number}"]
+    )
 
 
 def host(chance: random.Random) -> str:
     """A machine's name, with or without its domain."""
-    site = chance.choice(["HYPERV", "ACC-LT", "FILESRV", "web-prod", "mba", "SRV-APP", "kiosk", "DC"])
+    site = chance.choice(
+        ["HYPERV", "ACC-LT", "FILESRV", "web-prod", "mba", "SRV-APP", "kiosk", "DC"]
+    )
     name = f"{site}-{chance.randint(10, 9999)}"
     return chance.choice([name, f"{name}.corp.example.com"])
 
@@ -140,22 +159,30 @@ def phone(chance: random.Random) -> Plant:
 
 def card(chance: random.Random) -> Plant:
     """A payment card that passes the Luhn check."""
-    prefix, length = chance.choice([("4", 16), ("51", 16), ("2223", 16), ("34", 15), ("6011", 16), ("36", 14)])
+    prefix, length = chance.choice(
+        [("4", 16), ("51", 16), ("2223", 16), ("34", 15), ("6011", 16), ("36", 14)]
+    )
     digits = prefix + "".join(chance.choices(string.digits, k=length - len(prefix) - 1))
     total = sum(sum(divmod(int(d) * (2 - i % 2), 10)) for i, d in enumerate(reversed(digits)))
     digits += str(-total % 10)
     groups = [digits[i : i + 4] for i in range(0, length, 4)]
-    written = chance.choice([digits, " ".join(groups), "-".join(groups), ".".join(groups), "\u2009".join(groups)])
+    written = chance.choice(
+        [digits, " ".join(groups), "-".join(groups), ".".join(groups), "\u2009".join(groups)]
+    )
     return written, [digits]
 
 
 def ssn(chance: random.Random) -> Plant:
     """A US social security number."""
-    parts = f"{chance.randint(100, 665)}", f"{chance.randint(10, 99)}", f"{chance.randint(1000, 9999)}"
+    parts = (
+        f"{chance.randint(100, 665)}",
+        f"{chance.randint(10, 99)}",
+        f"{chance.randint(1000, 9999)}",
+    )
     written = chance.choice(["-", " ", "\u2013"]).join(parts)
-    return chance.choice([written, f"SSN {''.join(parts)}", f"social security number: {''.join(parts)}"]), [
-        "".join(parts)
-    ]
+    return chance.choice(
+        [written, f"SSN {''.join(parts)}", f"social security number: {''.join(parts)}"]
+    ), ["".join(parts)]
 
 
 def iban(chance: random.Random) -> Plant:
@@ -205,7 +232,9 @@ def mac(chance: random.Random) -> Plant:
     return written, [":".join(pairs), "".join(pairs)]
 
 
-def _letters(chance: random.Random, count: int, alphabet: str = string.ascii_letters + string.digits) -> str:
+def _letters(
+    chance: random.Random, count: int, alphabet: str = string.ascii_letters + string.digits
+) -> str:
     return "".join(chance.choices(alphabet, k=count))
 
 
@@ -215,7 +244,10 @@ def jwt(chance: random.Random) -> str:
     def part(value: object) -> str:
         return base64.urlsafe_b64encode(orjson.dumps(value)).decode().rstrip("=")
 
-    header, claims = part({"alg": "HS256", "typ": "JWT"}), part({"sub": login(chance), "iat": 1773644422})
+    header, claims = (
+        part({"alg": "HS256", "typ": "JWT"}),
+        part({"sub": login(chance), "iat": 1773644422}),
+    )
     return f"{header}.{claims}.{_letters(chance, 43)}"
 
 
@@ -231,7 +263,9 @@ def token(chance: random.Random) -> str:
             lambda: "ghp_" + _letters(chance, 36),
             lambda: "github_pat_" + _letters(chance, 22) + "_" + _letters(chance, 59),
             lambda: "glpat-" + _letters(chance, 20),
-            lambda: f"xoxb-{chance.randint(10**11, 10**12)}-{chance.randint(10**11, 10**12)}-{_letters(chance, 24)}",
+            lambda: (
+                f"xoxb-{chance.randint(10**11, 10**12)}-{chance.randint(10**11, 10**12)}-{_letters(chance, 24)}"
+            ),
             lambda: "sk_live_" + _letters(chance, 24),
             lambda: "rk_live_" + _letters(chance, 24),
             lambda: "sk-proj-" + _letters(chance, 48),
@@ -250,7 +284,9 @@ def token(chance: random.Random) -> str:
 
 def password(chance: random.Random) -> str:
     """What a person would choose, or a generator."""
-    return chance.choice([chance.choice(SECRET_WORDS) + str(chance.randint(10, 99)), _letters(chance, 14) + "!7a"])
+    return chance.choice(
+        [chance.choice(SECRET_WORDS) + str(chance.randint(10, 99)), _letters(chance, 14) + "!7a"]
+    )
 
 
 def secret(chance: random.Random) -> Plant:
@@ -337,7 +373,14 @@ def _windows(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
         },
     }
     text = f"{user.upper()} started run.exe on {machine.lower()} as CORP\\{user}. {_sentences(chance, plants)}"
-    event = Event(id=id_, kind="alert", title=f"Process on {machine}", text=text, event=document, source="sysmon")
+    event = Event(
+        id=id_,
+        kind="alert",
+        title=f"Process on {machine}",
+        text=text,
+        event=document,
+        source="sysmon",
+    )
     return event, [user, machine, plain, word, *_all(plants)]
 
 
@@ -364,7 +407,9 @@ def _cloudtrail(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
         "responseElements": {"accessKey": {"secretAccessKey": key, "status": "Active"}},
     }
     body = f"Someone at {address} used {user}'s key; {user} denies it."
-    event = Event(id=id_, kind="alert", title="New access key", body=body, event=document, source="cloudtrail")
+    event = Event(
+        id=id_, kind="alert", title="New access key", body=body, event=document, source="cloudtrail"
+    )
     return event, [user, address, key, *mails, *_all(plants)]
 
 
@@ -377,12 +422,21 @@ def _ecs(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
     document = {
         "host": {"name": machine, "ip": [address], "mac": hardware[0], "os": {"name": "Windows"}},
         "user.name": user,
-        "process": {"command_line": f"scp /home/{user}/dump.sql {user}@{address}:/tmp/", "pid": 4711},
+        "process": {
+            "command_line": f"scp /home/{user}/dump.sql {user}@{address}:/tmp/",
+            "pid": 4711,
+        },
         "fields": {"card_number": int(numbers[0]), "ssn": int(social), "phone": int(phones[1])},
-        "matches": [{"value": number}, {"value": int(numbers[0])}, [[{"deep": {"deeper": address}}]]],
+        "matches": [
+            {"value": number},
+            {"value": int(numbers[0])},
+            [[{"deep": {"deeper": address}}]],
+        ],
         "message": f"sshd[811]: Accepted password for {user} from {address} port 51544 ssh2",
     }
-    event = Event(id=id_, kind="alert", text=f"{machine}: data staged by {user}", event=document, source="ecs")
+    event = Event(
+        id=id_, kind="alert", text=f"{machine}: data staged by {user}", event=document, source="ecs"
+    )
     return event, [user, machine, address, social, phones[1].lstrip("0"), *numbers, *hardware[1]]
 
 
@@ -400,18 +454,29 @@ def _encoded(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
         "cookie": base64.urlsafe_b64encode(f"{user}:{number}".encode()).decode(),
         f"seen {mail}": 3,
     }
-    event = Event(id=id_, kind="alert", title="Encoded upload", event=document, attributes={"user": user})
+    event = Event(
+        id=id_, kind="alert", title="Encoded upload", event=document, attributes={"user": user}
+    )
     return event, [mail, word, user, number]
 
 
 def _okta(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
-    mail, address, machine = f"{login(chance)}@{chance.choice(DOMAINS)}", plain_ip(chance), host(chance)
+    mail, address, machine = (
+        f"{login(chance)}@{chance.choice(DOMAINS)}",
+        plain_ip(chance),
+        host(chance),
+    )
     plants = _some(chance, 2)
     document = {
         "eventType": "user.session.start",
         "actor": {"type": "User", "alternateId": mail},
         "client": {"ipAddress": address, "device": {"name": machine}},
-        "debugContext": {"debugData": {"sessionToken": (key := _letters(chance, 26)), "url": f"/login?fromURI={mail}"}},
+        "debugContext": {
+            "debugData": {
+                "sessionToken": (key := _letters(chance, 26)),
+                "url": f"/login?fromURI={mail}",
+            }
+        },
         "target": [{"type": "User", "alternateId": mail}, _sentences(chance, plants)],
     }
     local = mail.partition("@")[0]
@@ -431,7 +496,9 @@ def _ticket(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
     body = f"Hello,\n\nmy transfer is missing. {_sentences(chance, plants)}\n\nKind regards"
     mail, mails = email(chance)
     attributes: dict[str, Any] = {"channel": "email", "from": mail, "user": (user := login(chance))}
-    event = Event(id=id_, kind="ticket", title="Where is my money", body=body, attributes=attributes)
+    event = Event(
+        id=id_, kind="ticket", title="Where is my money", body=body, attributes=attributes
+    )
     return event, [user, *mails, *_all(plants)]
 
 
@@ -446,7 +513,12 @@ def _syslog(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
     user, machine, address = login(chance), host(chance), plain_ip(chance)
     plants = _some(chance, 2)
     text = f'action=login user={user} host={machine} src={address} msg="failed for {user}" {_sentences(chance, plants)}'
-    return Event(id=id_, kind="alert", text=text, source="firewall"), [user, machine, address, *_all(plants)]
+    return Event(id=id_, kind="alert", text=text, source="firewall"), [
+        user,
+        machine,
+        address,
+        *_all(plants),
+    ]
 
 
 _SCENES = [_windows, _cloudtrail, _ecs, _encoded, _okta, _ticket, _chat, _syslog]

@@ -10,8 +10,8 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streams.brokers.loopback import free_ports
 from streams.config import Settings, as_environment
+from streams.local.brokers.loopback import free_ports
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
@@ -31,7 +31,12 @@ class WorkerProcess:
     def start(self) -> None:
         """Start it; it joins the group in its own time."""
         self.port = free_ports(1)[0]
-        environ = os.environ | as_environment(self.settings) | {"TRIAGE_HTTP__PORT": str(self.port)} | self.environ
+        environ = (
+            os.environ
+            | as_environment(self.settings)
+            | {"TRIAGE_HTTP__PORT": str(self.port)}
+            | self.environ
+        )
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", self.module, "worker"], env=environ, stdout=log, stderr=log
@@ -75,7 +80,9 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-            raise AssertionError(f"the worker did not end within {STOP_TIMEOUT_S} s:\n{self.log()}") from None
+            raise AssertionError(
+                f"the worker did not end within {STOP_TIMEOUT_S} s:\n{self.log()}"
+            ) from None
 
     def log(self) -> str:
         """What it has logged."""

@@ -42,7 +42,10 @@ def triaged(id_: str = "e-1", **changes: Any) -> TriagedEvent:
         enrichment=None,
         cost_usd=0.0,
         timing=Timing(
-            received_at="2026-01-01T00:00:00.000Z", triaged_at="2026-01-01T00:00:01.000Z", inference_s=0.01, total_s=1.0
+            received_at="2026-01-01T00:00:00.000Z",
+            triaged_at="2026-01-01T00:00:01.000Z",
+            inference_s=0.01,
+            total_s=1.0,
         ),
         origin=Origin(topic="triage.alerts.v1", partition=0, offset=0),
     )
@@ -74,7 +77,13 @@ def provisional(**changes: Any) -> TriagedEvent:
 
 def unsure(**changes: Any) -> Case:
     """The same with its event."""
-    event = Event(id="t-1", kind="ticket", text="my top-up is gone", attributes={"channel": "chat"}, tenant="acme")
+    event = Event(
+        id="t-1",
+        kind="ticket",
+        text="my top-up is gone",
+        attributes={"channel": "chat"},
+        tenant="acme",
+    )
     return Case(event=event, triaged=provisional(**changes))
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inference.batching import padded_length
-from inference.encoder import Vectors
+from inference.arrays import Vectors
 from inference.errors import InvalidTokens
+from inference.model.batching import padded_length
 
 GATE_TIMEOUT_S = 10.0
 
@@ -17,7 +17,9 @@ class SlowEncoder:
 
     width = 1
 
-    def __init__(self, *, replicas: int = 1, poison: Sequence[int] = (), is_open: bool = True) -> None:
+    def __init__(
+        self, *, replicas: int = 1, poison: Sequence[int] = (), is_open: bool = True
+    ) -> None:
         self.replicas = replicas
         self.poison = frozenset(poison)
         self.gate = threading.Event()

@@ -37,11 +37,16 @@ DISTILBERT = {
 }
 
 
-def write_encoder(directory: Path, vocab_size: int, *, model_type: str = "bert", prefix: str = "") -> Arrays:
+def write_encoder(
+    directory: Path, vocab_size: int, *, model_type: str = "bert", prefix: str = ""
+) -> Arrays:
     """`config.json` and `model.safetensors`; the weights, by BERT's names, are all different from zero and one."""
     directory.mkdir(parents=True, exist_ok=True)
     weights = random_weights(vocab_size, model_type)
-    save_file({prefix + spell(name, model_type): value for name, value in weights.items()}, weights_file(directory))
+    save_file(
+        {prefix + spell(name, model_type): value for name, value in weights.items()},
+        weights_file(directory),
+    )
     write_json(directory / "config.json", config(vocab_size, model_type))
     return weights
 
@@ -55,22 +60,42 @@ def random_weights(vocab_size: int, model_type: str) -> Arrays:
         **norm("embeddings.LayerNorm"),
     }
     if model_type != "distilbert":
-        shapes["embeddings.token_type_embeddings.weight"] = (1 if model_type in OFFSETS else 2, WIDTH)
+        shapes["embeddings.token_type_embeddings.weight"] = (
+            1 if model_type in OFFSETS else 2,
+            WIDTH,
+        )
     for layer in range(LAYERS):
         at = f"encoder.layer.{layer}."
         for name in ("query", "key", "value"):
             shapes |= linear(f"{at}attention.self.{name}", WIDTH, WIDTH)
-        shapes |= linear(f"{at}attention.output.dense", WIDTH, WIDTH) | norm(f"{at}attention.output.LayerNorm")
-        shapes |= linear(f"{at}intermediate.dense", HIDDEN, WIDTH) | linear(f"{at}output.dense", WIDTH, HIDDEN)
+        shapes |= linear(f"{at}attention.output.dense", WIDTH, WIDTH) | norm(
+            f"{at}attention.output.LayerNorm"
+        )
+        shapes |= linear(f"{at}intermediate.dense", HIDDEN, WIDTH) | linear(
+            f"{at}output.dense", WIDTH, HIDDEN
+        )
         shapes |= norm(f"{at}output.LayerNorm")
-    return {name: (generator.normal(size=shape) * 0.2).astype(np.float32) for name, shape in shapes.items()}
+    return {
+        name: (generator.normal(size=shape) * 0.2).astype(np.float32)
+        for name, shape in shapes.items()
+    }
 
 
 def config(vocab_size: int, model_type: str) -> dict[str, Any]:
     """`config.json` as transformers writes it, as far as it matters."""
-    common = {"model_type": model_type, "vocab_size": vocab_size, "max_position_embeddings": POSITIONS}
+    common = {
+        "model_type": model_type,
+        "vocab_size": vocab_size,
+        "max_position_embeddings": POSITIONS,
+    }
     if model_type == "distilbert":
-        return common | {"n_layers": LAYERS, "n_heads": HEADS, "dim": WIDTH, "activation": "gelu", "pad_token_id": 0}
+        return common | {
+            "n_layers": LAYERS,
+            "n_heads": HEADS,
+            "dim": WIDTH,
+            "activation": "gelu",
+            "pad_token_id": 0,
+        }
     return common | {
         "num_hidden_layers": LAYERS,
         "num_attention_heads": HEADS,
@@ -105,10 +130,14 @@ def forward(weights: Arrays, ids: list[int], model_type: str = "bert") -> Array:
     x = normalise("embeddings.LayerNorm", x)
     for layer in range(LAYERS):
         at = f"encoder.layer.{layer}."
-        query, key, value = (split(apply(f"{at}attention.self.{name}", x)) for name in ("query", "key", "value"))
+        query, key, value = (
+            split(apply(f"{at}attention.self.{name}", x)) for name in ("query", "key", "value")
+        )
         scores = np.exp(query @ key.transpose(0, 2, 1) / math.sqrt(WIDTH / HEADS))
         mixed = (scores / scores.sum(-1, keepdims=True)) @ value
-        attended = apply(f"{at}attention.output.dense", mixed.transpose(1, 0, 2).reshape(len(ids), WIDTH))
+        attended = apply(
+            f"{at}attention.output.dense", mixed.transpose(1, 0, 2).reshape(len(ids), WIDTH)
+        )
         x = normalise(f"{at}attention.output.LayerNorm", x + attended)
         hidden = apply(f"{at}intermediate.dense", x)
         active = hidden * 0.5 * (1 + np.vectorize(math.erf)(hidden / math.sqrt(2)))
@@ -125,12 +154,21 @@ def wordpiece_vocabulary(texts: list[str], *, words: int = 300) -> list[str]:
     """A WordPiece vocabulary in which no character of these texts is unknown, lower and upper case alike."""
     text = " ".join(texts)
     chars = sorted(
-        {part for char in text for part in (char, char.lower(), char.upper()) if len(part) == 1} - set(" \n")
+        {part for char in text for part in (char, char.lower(), char.upper()) if len(part) == 1}
+        - set(" \n")
     )
     counted = Counter(re.findall(r"\w{2,}", f"{text} {text.lower()}"))
     common = sorted(word for word, _ in counted.most_common(words))
-    parts = sorted({word[at : at + 3] for word in common for at in range(1, len(word) - 1)} - set(chars))
-    return [*SPECIALS, *chars, *(f"##{char}" for char in chars), *common, *(f"##{part}" for part in parts)]
+    parts = sorted(
+        {word[at : at + 3] for word in common for at in range(1, len(word) - 1)} - set(chars)
+    )
+    return [
+        *SPECIALS,
+        *chars,
+        *(f"##{char}" for char in chars),
+        *common,
+        *(f"##{part}" for part in parts),
+    ]
 
 
 def write_wordpiece(directory: Path, tokens: list[str]) -> None:
@@ -153,7 +191,9 @@ def spell(name: str, model_type: str) -> str:
     """A weight's name as this type of encoder has it."""
     if model_type == "distilbert":
         for theirs, its in DISTILBERT.items():
-            name = re.sub(rf"(?<![a-z.]){re.escape(theirs)}|(?<=\d\.){re.escape(theirs)}", its, name)
+            name = re.sub(
+                rf"(?<![a-z.]){re.escape(theirs)}|(?<=\d\.){re.escape(theirs)}", its, name
+            )
     return name
 
 

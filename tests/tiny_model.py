@@ -15,7 +15,9 @@ import numpy.typing as npt
 import sentencepiece
 from safetensors.numpy import save_file
 
-from inference.artifact import (
+from inference.acceptance.samples import HALVES
+from inference.arrays import DECIMALS, Floats, Vectors
+from inference.model.artifact import (
     CALIBRATION_ROWS_FILE,
     CARD,
     HEADS_FILE,
@@ -28,13 +30,12 @@ from inference.artifact import (
     write_calibration,
     write_manifest,
 )
-from inference.calibration import DECIMALS, Floats
-from inference.encoder import Encoder, Vectors, open_encoder, open_tokenizer, start_encoder
-from inference.heads import HALVES, Head, Heads, Opinions, calibrated, unit
-from inference.lexical import BUCKETS, Lexicon
-from inference.novelty import Centres
+from inference.model.encoder import Encoder, open_encoder, open_tokenizer, start_encoder
+from inference.model.heads import Head, Heads, Opinions, calibrated, unit
+from inference.model.input_text import VIEW, read
+from inference.model.ngrams import BUCKETS, Lexicon
+from inference.model.out_of_distribution import Centres
 from inference.training.convert import convert
-from inference.view import VIEW, read
 from schemas.errors import InvalidEvent
 from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Event, Origin
 from schemas.formats import read_event
@@ -76,7 +77,9 @@ def sample_events(domain: Domain) -> list[Event]:
     events = []
     for offset, line in enumerate(lines):
         try:
-            event = read_event(line, origin=Origin(topic="samples", offset=offset), kind=KIND_OF_DOMAIN[domain])
+            event = read_event(
+                line, origin=Origin(topic="samples", offset=offset), kind=KIND_OF_DOMAIN[domain]
+            )
         except InvalidEvent:
             continue
         events.append(event)
@@ -109,7 +112,9 @@ def build_tiny_model(directory: Path, *, seed: int = 0) -> Path:
     vectors = {domain: encoder.embed(tokenizer.encode(texts[domain])) for domain in DOMAINS}
     domains, calibrations = _write_heads(directory, vectors, generator)
     (directory / CARD).write_text("# tiny\n\nRandom weights, for tests only.\n", "utf-8")
-    write_manifest(directory, name=f"tiny-{seed}", encoder=spec, domains=domains, training={"seed": seed})
+    write_manifest(
+        directory, name=f"tiny-{seed}", encoder=spec, domains=domains, training={"seed": seed}
+    )
     write_calibration(directory, calibrations, {"rows": "sample events"})
     return directory
 
@@ -159,11 +164,18 @@ def _write_bert(out: Path, vocabulary: list[str], generator: np.random.Generator
     for name, rows in (("word", len(vocabulary)), ("position", POSITIONS), ("token_type", 2)):
         # Words weigh most: a vector that mostly said how long its text is would make every confidence alike.
         scale = 1.0 if name == "word" else 0.1
-        weights[f"embeddings.{name}_embeddings.weight"] = _random(generator, rows, WIDTH) * np.float32(scale)
+        weights[f"embeddings.{name}_embeddings.weight"] = _random(
+            generator, rows, WIDTH
+        ) * np.float32(scale)
     weights |= _norm("embeddings.LayerNorm")
     for layer in range(LAYERS):
         prefix = f"encoder.layer.{layer}"
-        for name in ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"):
+        for name in (
+            "attention.self.query",
+            "attention.self.key",
+            "attention.self.value",
+            "attention.output.dense",
+        ):
             weights |= _linear(generator, f"{prefix}.{name}", WIDTH, WIDTH)
         weights |= _norm(f"{prefix}.attention.output.LayerNorm")
         weights |= _linear(generator, f"{prefix}.intermediate.dense", HIDDEN, WIDTH)
@@ -182,7 +194,10 @@ def _linear(generator: np.random.Generator, name: str, out: int, into: int) -> A
 
 
 def _norm(name: str) -> Arrays:
-    return {f"{name}.weight": np.ones(WIDTH, np.float32), f"{name}.bias": np.zeros(WIDTH, np.float32)}
+    return {
+        f"{name}.weight": np.ones(WIDTH, np.float32),
+        f"{name}.bias": np.zeros(WIDTH, np.float32),
+    }
 
 
 def _write_heads(
@@ -204,11 +219,18 @@ def _write_heads(
             f"{domain}.lexical.scales": lexicon.scales.astype(np.float32),
             f"{domain}.lexical.bias": lexicon.bias.astype(np.float32),
         }
-        specs = {axis: AxisSpec(labels=list(names), lexical=axis in LEXICAL) for axis, names in axes.items()}
+        specs = {
+            axis: AxisSpec(labels=list(names), lexical=axis in LEXICAL)
+            for axis, names in axes.items()
+        }
         domains[domain] = DomainSpec(view=VIEW, axes=specs)
-        opinions = heads.opine(vectors[domain], [lexicon.read(event) for event in sample_events(domain)])
+        opinions = heads.opine(
+            vectors[domain], [lexicon.read(event) for event in sample_events(domain)]
+        )
         calibrations[domain], halves = _calibrate(opinions, axes)
-        rows |= {f"{domain}.{half}.{name}": array for half in HALVES for name, array in halves.items()}
+        rows |= {
+            f"{domain}.{half}.{name}": array for half in HALVES for name, array in halves.items()
+        }
     save_file(tensors, out / HEADS_FILE)
     save_file(rows, out / CALIBRATION_ROWS_FILE)
     return domains, calibrations
@@ -236,7 +258,9 @@ def _calibrate(
     opinions: Opinions, axes: Mapping[str, Sequence[str]]
 ) -> tuple[DomainCalibration, dict[str, npt.NDArray[Any]]]:
     """The least confident third is wrong, all others are right: every axis then supports a threshold between."""
-    mixtures = {axis: AxisCalibration(lexical_share=0.5, temperature=1.0, shares=[]) for axis in axes}
+    mixtures = {
+        axis: AxisCalibration(lexical_share=0.5, temperature=1.0, shares=[]) for axis in axes
+    }
     doubts = []
     for axis, probabilities in calibrated(opinions, mixtures).items():
         counts = np.bincount(probabilities.argmax(axis=1), minlength=len(axes[axis]))
@@ -246,7 +270,9 @@ def _calibrate(
     doubt = np.tile(np.stack(doubts, axis=1), (REPEATS, 1)).astype(np.float32)
     correct = (doubt <= np.quantile(doubt, COVERAGE, axis=0)).astype(np.int8)
     # Limits no event reaches: nothing is unfamiliar to a model that knows nothing.
-    calibration = DomainCalibration(axes=mixtures, max_surplus_pieces=1000.0, max_distance=1000.0, tenants=[])
+    calibration = DomainCalibration(
+        axes=mixtures, max_surplus_pieces=1000.0, max_distance=1000.0, tenants=[]
+    )
     nobody, seen = np.full(len(doubt), -1, np.int32), np.zeros(len(doubt), np.uint8)
     return calibration, {"doubt": doubt, "correct": correct, "tenant": nobody, "unseen": seen}
 

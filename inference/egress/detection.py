@@ -4,14 +4,21 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 
-from inference.egress.accounts import find_accounts
-from inference.egress.assignments import find_assignments
-from inference.egress.credentials import find_credentials
-from inference.egress.indicators import find_emails, find_ips, find_macs
+from inference.egress.detectors.accounts import find_accounts
+from inference.egress.detectors.assignments import find_assignments
+from inference.egress.detectors.credentials import find_credentials
+from inference.egress.detectors.indicators import find_emails, find_ips, find_macs
+from inference.egress.detectors.opaque import encoded_runs, find_harmless, find_random
+from inference.egress.detectors.personal import (
+    PhoneFinder,
+    find_announced,
+    find_cards,
+    find_ibans,
+    find_ssns,
+)
 from inference.egress.kinds import Found, Kind
 from inference.egress.normalization import PLACEHOLDER, normalise, plain
-from inference.egress.opaque import encoded_runs, find_harmless, find_random
-from inference.egress.personal import PHONE_REGIONS, PhoneFinder, find_announced, find_cards, find_ibans, find_ssns
+from inference.egress.options import PHONE_REGIONS
 
 Finder = Callable[[str], Iterable[Found]]
 
@@ -62,7 +69,11 @@ class Detection:
 
     def _scan(self, hidden: str, depth: int) -> list[Found]:
         found: list[Found] = []
-        for finder in (*self._before, lambda rest: self._find_encoded(rest, depth + 1), *self._after):
+        for finder in (
+            *self._before,
+            lambda rest: self._find_encoded(rest, depth + 1),
+            *self._after,
+        ):
             self._check()
             new = apart(finder(hidden))
             hidden = mask(hidden, new)

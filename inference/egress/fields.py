@@ -10,7 +10,19 @@ MAX_DEPTH = 32
 CUT = "…"
 """Stands for what lies deeper than anybody reads: left out, so that nothing leaves unseen."""
 
-_LABELS = ("Name", "name", "@Name", "key", "Key", "field", "Field", "fieldName", "property", "attribute", "label")
+_LABELS = (
+    "Name",
+    "name",
+    "@Name",
+    "key",
+    "Key",
+    "field",
+    "Field",
+    "fieldName",
+    "property",
+    "attribute",
+    "label",
+)
 _LABELLED = {
     "Value", "value", "val", "#text", "text", "content", "_", "old", "new", "from", "to", "before", "after",
     "old_value", "new_value", "oldValue", "newValue", "OldValue", "NewValue", "displayValue",
@@ -31,7 +43,10 @@ def rewrite(node: Any, visit: Visit, path: tuple[str, ...] = ()) -> Any:
     if isinstance(node, dict):
         return _rewrite_object(node, visit, path)
     if isinstance(node, list | tuple):
-        return [rewrite(inner, visit, (*path, name)) for name, inner in _items(node, nested=path[-1:] == ("",))]
+        return [
+            rewrite(inner, visit, (*path, name))
+            for name, inner in _items(node, nested=path[-1:] == ("",))
+        ]
     if node is None or isinstance(node, bool):
         return node
     if isinstance(node, float) and node.is_integer():
@@ -56,13 +71,19 @@ def _items(node: Sequence[Any], *, nested: bool) -> Iterator[tuple[str, Any]]:
     if nested and len(node) == _PAIR and isinstance(node[0], str):
         yield from (("", node[0]), (node[0], node[1]))
         return
-    attached = bool(node) and isinstance(node[0], str) and _ATTACHED.fullmatch(re.split(r"[/\\\\]", node[0])[-1])
+    attached = (
+        bool(node)
+        and isinstance(node[0], str)
+        and _ATTACHED.fullmatch(re.split(r"[/\\\\]", node[0])[-1])
+    )
     before = ""
     for item in node:
         text = item if isinstance(item, str) else ""
         flag = _FLAG.fullmatch(before)
         name = flag[1] if flag else ""
-        if (name in {"u", "user"} and ":" in text) or (attached and text.startswith("-p") and len(text) > _PAIR):
+        if (name in {"u", "user"} and ":" in text) or (
+            attached and text.startswith("-p") and len(text) > _PAIR
+        ):
             name = "password"
         yield name, item
         before = text

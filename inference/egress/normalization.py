@@ -8,7 +8,9 @@ from inference.egress.kinds import KINDS
 PLACEHOLDER = re.compile(rf"\[({'|'.join(kind.upper() for kind in KINDS)})_(\d{{1,6}})\]")
 
 _LOOKALIKE = re.compile(rf"\[\s*((?:{'|'.join(KINDS)})_\d+)\s*\]", re.IGNORECASE)
-_CHARACTER = re.compile(r"&#(?:[xX]([0-9a-fA-F]{1,6})|(\d{1,7}));?|\\u00([2-7][0-9a-fA-F])|&(commat|period|colon);")
+_CHARACTER = re.compile(
+    r"&#(?:[xX]([0-9a-fA-F]{1,6})|(\d{1,7}));?|\\u00([2-7][0-9a-fA-F])|&(commat|period|colon);"
+)
 _NAMED = {"commat": "@", "period": ".", "colon": ":"}
 _OVERLAY = re.compile(r"(?<=[\x21-\x7e])[\u0300-\u036f\u0488\u0489\u20d0-\u20ff]+")
 # Invisible, and yet not of the format category.
@@ -62,7 +64,11 @@ def fold(text: str) -> str:
     """The same length in lower case and with plain dashes, dots and quotes: offsets hold in both."""
     folded = text.translate(_DETECTION)
     lower = folded.lower()
-    return lower if len(lower) == len(folded) else "".join(c.lower() if len(c.lower()) == 1 else c for c in folded)
+    return (
+        lower
+        if len(lower) == len(folded)
+        else "".join(c.lower() if len(c.lower()) == 1 else c for c in folded)
+    )
 
 
 def plain(text: str) -> str:

@@ -2,58 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-import msgspec
-from msgspec import field
-from phonenumbers import SUPPORTED_REGIONS
 
 from inference.egress.kinds import GUARDED, KINDS, Kind
-from inference.options import Options
-from schemas.event import Domain
+from inference.egress.options import EgressOptions, EgressRule, PolicyName
 from schemas.triaged import Label, TriagedEvent
 
-PolicyName = Literal["never", "redacted", "full"]
-
 _STRICTNESS: dict[str, int] = {"never": 0, "redacted": 1, "full": 2}
-
-
-class EgressRule(Options, frozen=True):
-    """One rule; it is about the events that meet every condition it names, an empty condition is met by all.
-
-    `labels` gives for an axis the values it is about. `keep` holds the kinds of value that may leave under
-    ``redacted``, for instance the addresses that an analyst needs.
-    """
-
-    policy: PolicyName
-    tenants: list[str] = field(default_factory=list)
-    domains: list[Domain] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
-    labels: dict[str, list[str]] = field(default_factory=dict)
-    keep: list[Kind] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        _check_keep(self.keep)
-
-
-class EgressOptions(Options, frozen=True):
-    """The policy where no rule matches, and the rules.
-
-    `phone_regions` are the ISO 3166 codes of the countries whose national telephone numbers are recognised.
-    """
-
-    default: PolicyName = "redacted"
-    keep: list[Kind] = field(default_factory=list)
-    rules: list[EgressRule] = field(default_factory=list)
-    phone_regions: list[str] = field(default_factory=lambda: ["US", "GB", "BR", "DE", "FR", "ES", "IT", "PT"])
-
-    def __post_init__(self) -> None:
-        _check_keep(self.keep)
-        unknown = sorted(set(self.phone_regions) - set(SUPPORTED_REGIONS))
-        if unknown:
-            raise msgspec.ValidationError(
-                f"phone_regions names {unknown[0]!r}, which is no country; write ISO 3166 codes such as 'DE'"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +41,14 @@ class Policy:
         for rule in self._options.rules:
             for axis, values in rule.labels.items():
                 if axis not in labels:
-                    raise ValueError(f"an egress rule names the axis {axis!r}; use one of {', '.join(sorted(labels))}")
+                    raise ValueError(
+                        f"an egress rule names the axis {axis!r}; use one of {', '.join(sorted(labels))}"
+                    )
                 unknown = sorted(set(values) - set(labels[axis]))
                 if unknown:
-                    raise ValueError(f"an egress rule names {unknown[0]!r}, which is no value of {axis}; correct it")
+                    raise ValueError(
+                        f"an egress rule names {unknown[0]!r}, which is no value of {axis}; correct it"
+                    )
 
     def verdict(self, triaged: TriagedEvent) -> Verdict:
         """The strictest of the rules that match, the default where none does, ``never`` where anything is odd."""
@@ -111,7 +69,10 @@ class Policy:
             (not rule.tenants or triaged.tenant in rule.tenants)
             and (not rule.domains or triaged.domain in rule.domains)
             and (not rule.sources or triaged.source in rule.sources)
-            and all(self._is_labelled(rule, triaged.labels.get(axis), values) for axis, values in rule.labels.items())
+            and all(
+                self._is_labelled(rule, triaged.labels.get(axis), values)
+                for axis, values in rule.labels.items()
+            )
         )
 
     def _is_labelled(self, rule: EgressRule, label: Label | None, values: Collection[str]) -> bool:
@@ -133,10 +94,7 @@ class Policy:
 def _verdict(policy: PolicyName, keeps: Sequence[Collection[Kind]]) -> Verdict:
     if policy not in _STRICTNESS:
         return NEVER
-    return Verdict(policy, frozenset(KINDS).intersection(*keeps) - GUARDED if policy == "redacted" else frozenset())
-
-
-def _check_keep(keep: Collection[Kind]) -> None:
-    guarded = sorted(GUARDED.intersection(keep))
-    if guarded:
-        raise msgspec.ValidationError(f"keep names {guarded[0]!r}, which never leaves; take it out")
+    return Verdict(
+        policy,
+        frozenset(KINDS).intersection(*keeps) - GUARDED if policy == "redacted" else frozenset(),
+    )

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 import msgspec
 
 from inference.egress.detection import Detection, apart
+from inference.egress.detectors.keys import kind_of
+from inference.egress.detectors.values import is_secret, names, within
 from inference.egress.fields import rewrite
-from inference.egress.keys import kind_of
 from inference.egress.kinds import GUARDED, Found, Kind
 from inference.egress.normalization import PLACEHOLDER, disarm, normalise
-from inference.egress.personal import PHONE_REGIONS
-from inference.egress.values import is_secret, names, within
+from inference.egress.options import PHONE_REGIONS
 from inference.egress.vault import Vault
 from inference.errors import InferenceError
 from schemas.event import Event
@@ -45,7 +45,9 @@ class Redaction:
         RedactionFailed: from every method but `counts` and `restore`, whatever went wrong.
     """
 
-    def __init__(self, keep: frozenset[Kind] = frozenset(), *, regions: Sequence[str] = PHONE_REGIONS) -> None:
+    def __init__(
+        self, keep: frozenset[Kind] = frozenset(), *, regions: Sequence[str] = PHONE_REGIONS
+    ) -> None:
         self._keep = keep - GUARDED
         self._vault = Vault()
         self._detection = Detection(self._keep, self._vault.known, regions, self._check_time)
@@ -98,9 +100,15 @@ class Redaction:
         with self._failing_closed():
             raw, unescaped = normalise(outgoing), normalise(_ESCAPE.sub(_unescaped, outgoing))
             # What looks like a value may be an escape: detectors see it resolved, known values are sought in both.
-            found = any(not self._is_excused(one, unescaped) for one in self._detection.find(unescaped))
-            if found or any(any(self._vault.known(PLACEHOLDER.sub("\x00", view))) for view in (raw, unescaped)):
-                raise RedactionFailed("something that may not leave was still in the outgoing text; nothing was sent")
+            found = any(
+                not self._is_excused(one, unescaped) for one in self._detection.find(unescaped)
+            )
+            if found or any(
+                any(self._vault.known(PLACEHOLDER.sub("\x00", view))) for view in (raw, unescaped)
+            ):
+                raise RedactionFailed(
+                    "something that may not leave was still in the outgoing text; nothing was sent"
+                )
 
     @contextmanager
     def _failing_closed(self) -> Iterator[None]:
@@ -112,9 +120,13 @@ class Redaction:
         except TimeoutError:
             raise RedactionFailed("the event takes too long to redact; a person decides") from None
         except OverflowError:
-            raise RedactionFailed("the event has too many values to redact; a person decides") from None
+            raise RedactionFailed(
+                "the event has too many values to redact; a person decides"
+            ) from None
         except Exception as error:  # noqa: BLE001 - whatever it is, the event stays inside
-            raise RedactionFailed(f"redaction failed with {type(error).__name__}; nothing was sent") from None
+            raise RedactionFailed(
+                f"redaction failed with {type(error).__name__}; nothing was sent"
+            ) from None
         finally:
             self._spent_s += time.thread_time() - self._started_at_s
 
@@ -123,9 +135,14 @@ class Redaction:
             raise TimeoutError
 
     def _visit(self, event: Event, visit: Callable[[tuple[str, ...], str], str]) -> Event:
-        texts = {name: visit((), text) for name in _TEXTS if (text := getattr(event, name)) is not None}
+        texts = {
+            name: visit((), text) for name in _TEXTS if (text := getattr(event, name)) is not None
+        }
         return msgspec.structs.replace(
-            event, **texts, event=rewrite(event.event, visit), attributes=rewrite(event.attributes, visit)
+            event,
+            **texts,
+            event=rewrite(event.event, visit),
+            attributes=rewrite(event.attributes, visit),
         )
 
     def _read(self, text: str) -> str:
@@ -164,7 +181,10 @@ class Redaction:
         pieces, done = [], 0
         for one in found:
             assert one.kind  # noqa: S101 - what has no kind is not among what must not leave
-            pieces += [text[done : one.start], self._vault.placeholder(one.kind, text[one.start : one.end])]
+            pieces += [
+                text[done : one.start],
+                self._vault.placeholder(one.kind, text[one.start : one.end]),
+            ]
             done = one.end
         return "".join([*pieces, text[done:]])
 
@@ -180,14 +200,18 @@ class Redaction:
         """Whether it is the beginning of something long that was let out as harmless, and cut off since."""
         value = text[found.start : found.end]
         return (
-            found.kind == "secret" and len(value) >= _MIN_EXCUSED_CHARS and any(value in one for one in self._released)
+            found.kind == "secret"
+            and len(value) >= _MIN_EXCUSED_CHARS
+            and any(value in one for one in self._released)
         )
 
 
 def _by_field(kind: Kind, text: str, found: Sequence[Found]) -> Iterator[Found]:
     """What the name of its field says about a value that does not show what it is."""
     if kind in {"user", "host"}:
-        if not any(one.kind in {"email", "ip"} and one.end - one.start == len(text) for one in found):
+        if not any(
+            one.kind in {"email", "ip"} and one.end - one.start == len(text) for one in found
+        ):
             yield from within(kind, text, 0)
     elif kind == "secret":
         if is_secret(text):

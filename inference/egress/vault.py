@@ -68,7 +68,9 @@ class Vault:
         for start in starts.finditer(folded):
             at = start.start()
             lengths = self._lengths.get(folded[at : at + _KEY_CHARS], ())
-            yield from islice((Found(at, at + n, k) for n in lengths if (k := self._kind(folded, at, at + n))), 1)
+            yield from islice(
+                (Found(at, at + n, k) for n in lengths if (k := self._kind(folded, at, at + n))), 1
+            )
 
     def _index(self) -> re.Pattern[str]:
         """By their first characters, longest first: looking for two thousand values costs hardly more than for one."""
@@ -76,7 +78,9 @@ class Vault:
         for value in self._spread:
             lengths[value[:_KEY_CHARS]].add(len(value))
         self._lengths = {key: sorted(sizes, reverse=True) for key, sizes in lengths.items()}
-        self._starts = re.compile("[" + "".join(re.escape(first) for first in {key[0] for key in lengths}) + "]")
+        self._starts = re.compile(
+            "[" + "".join(re.escape(first) for first in {key[0] for key in lengths}) + "]"
+        )
         return self._starts
 
     def _kind(self, folded: str, start: int, end: int) -> Kind | None:

@@ -18,9 +18,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion
 
+from inference.acceptance.samples import HALVES
 from inference.evaluation.figures import BaselineFigures, DomainFigures
-from inference.evaluation.measurement import curve, rank, score_axis
-from inference.evaluation.outcomes import (
+from inference.evaluation.predictions import (
     SEVERITY_LEVELS,
     Answer,
     EvaluationError,
@@ -29,10 +29,10 @@ from inference.evaluation.outcomes import (
     union_risk,
     with_levels,
 )
-from inference.heads import HALVES
-from inference.training.dataset import Row
-from inference.training.reading import Progress
-from inference.view import VERDICTS, prose
+from inference.evaluation.scoring import curve, rank, score_axis
+from inference.labelled import Row
+from inference.model.input_text import VERDICTS, prose
+from inference.progress import Progress
 from schemas.event import Event
 
 STRENGTH = 10.0
@@ -84,7 +84,9 @@ def lesson_of(rows: Sequence[Row], evaluated: Sequence[Row]) -> Lesson:
     return Lesson(taught, choosing)
 
 
-def add_baselines(figures: DomainFigures, rows: Sequence[Row], lesson: Lesson, progress: Progress) -> DomainFigures:
+def add_baselines(
+    figures: DomainFigures, rows: Sequence[Row], lesson: Lesson, progress: Progress
+) -> DomainFigures:
     """The same figures with the baselines' beside them; `rows` are those that were evaluated.
 
     Raises:
@@ -93,7 +95,10 @@ def add_baselines(figures: DomainFigures, rows: Sequence[Row], lesson: Lesson, p
     if SEVERITY_LEVELS in figures.axes:
         rows = with_levels(rows)
         lesson = Lesson(with_levels(lesson.taught), with_levels(lesson.choosing))
-    features = {reads: _read(rows, lesson, with_event=reads != READS[0]) for reads in _readings(rows, lesson)}
+    features = {
+        reads: _read(rows, lesson, with_event=reads != READS[0])
+        for reads in _readings(rows, lesson)
+    }
     answers: dict[str, Answer] = {}
     axes = dict(figures.axes)
     for number, axis in enumerate(axes):
@@ -101,12 +106,22 @@ def add_baselines(figures: DomainFigures, rows: Sequence[Row], lesson: Lesson, p
         answers[axis], baseline = _fit_axis(axis, rows, lesson, features)
         axes[axis] = msgspec.structs.replace(axes[axis], baseline=baseline)
     progress(f"baselines of {rows[0].domain}", len(axes), len(axes))
-    labelled = [index for index, row in enumerate(rows) if all(axis in row.gold for axis in figures.deciding)]
-    own = {axis: Answer([one.values[i] for i in labelled], one.confidence[labelled]) for axis, one in answers.items()}
+    labelled = [
+        index
+        for index, row in enumerate(rows)
+        if all(axis in row.gold for axis in figures.deciding)
+    ]
+    own = {
+        axis: Answer([one.values[i] for i in labelled], one.confidence[labelled])
+        for axis, one in answers.items()
+    }
     correct = decided([rows[i] for i in labelled], own, figures.deciding)
     certainty = -union_risk(own, figures.deciding)
     return msgspec.structs.replace(
-        figures, axes=axes, baseline=rank(certainty, correct), baseline_curve=curve(certainty, correct)
+        figures,
+        axes=axes,
+        baseline=rank(certainty, correct),
+        baseline_curve=curve(certainty, correct),
     )
 
 
@@ -147,7 +162,9 @@ def _read(rows: Sequence[Row], lesson: Lesson, *, with_event: bool) -> _Features
     ]
     vectors = tfidf()
     try:
-        return _Features(vectors.fit_transform(texts[0]), *(vectors.transform(part) for part in texts[1:]))
+        return _Features(
+            vectors.fit_transform(texts[0]), *(vectors.transform(part) for part in texts[1:])
+        )
     except ValueError as error:
         raise EvaluationError(
             f"the baselines cannot read the training rows of {rows[0].domain} ({error}); give more of them"
@@ -159,7 +176,9 @@ def _fit_axis(
 ) -> tuple[Answer, BaselineFigures]:
     fitted = {reads: _fit(axis, lesson, one, rows[0].domain) for reads, one in features.items()}
     validation = {
-        reads: float(judge(lesson.choosing, axis, _answer(fitted[reads], one.choosing)).correct.mean())
+        reads: float(
+            judge(lesson.choosing, axis, _answer(fitted[reads], one.choosing)).correct.mean()
+        )
         for reads, one in features.items()
         if any(axis in row.gold for row in lesson.choosing)
     }
@@ -194,7 +213,11 @@ def _fit(axis: str, lesson: Lesson, features: _Features, domain: str) -> Any:
     index, target, weight = (list(column) for column in zip(*taught, strict=True))
     dense = len(labels) * features.taught.shape[1] <= MAX_DENSE_WEIGHTS
     model = LogisticRegression(
-        C=STRENGTH, tol=1e-3, max_iter=300 if dense else 50, solver="lbfgs" if dense else "saga", random_state=0
+        C=STRENGTH,
+        tol=1e-3,
+        max_iter=300 if dense else 50,
+        solver="lbfgs" if dense else "saga",
+        random_state=0,
     )
     with warnings.catch_warnings():
         # A baseline that stopped a little early is as good; the person who reads it can do nothing about it.
@@ -204,7 +227,9 @@ def _fit(axis: str, lesson: Lesson, features: _Features, domain: str) -> Any:
 
 
 def _answer(model: Any, vectors: Any) -> Answer:
-    probabilities = model.predict_proba(vectors) if vectors.shape[0] else np.zeros((0, len(model.classes_)))
+    probabilities = (
+        model.predict_proba(vectors) if vectors.shape[0] else np.zeros((0, len(model.classes_)))
+    )
     values = [str(model.classes_[index]) for index in probabilities.argmax(axis=1)]
     return Answer(values, np.asarray(probabilities.max(axis=1), dtype=np.float64))
 

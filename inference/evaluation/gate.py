@@ -54,10 +54,14 @@ def read_gate(file: Path) -> Gate:
     gate: Gate = {}
     for domain, table in document.items():
         if not isinstance(table, dict):
-            raise GateError(f"the gate {file} has {domain!r} outside a table; put bars under [alerts] or [tickets]")
+            raise GateError(
+                f"the gate {file} has {domain!r} outside a table; put bars under [alerts] or [tickets]"
+            )
         gate[domain] = dict(_bars(table, ""))
     if not any(gate.values()):
-        raise GateError(f'the gate {file} has no bar; write one such as "queue.accuracy" = 0.95 under [tickets]')
+        raise GateError(
+            f'the gate {file} has no bar; write one such as "queue.accuracy" = 0.95 under [tickets]'
+        )
     return gate
 
 
@@ -71,13 +75,17 @@ def fallen(evaluation: Evaluation, gate: Gate) -> list[str]:
     for domain, bars in gate.items():
         if domain not in evaluation.domains:
             known = ", ".join(evaluation.domains)
-            raise GateError(f"the gate has bars for {domain}, of which no row was evaluated; evaluated were {known}")
+            raise GateError(
+                f"the gate has bars for {domain}, of which no row was evaluated; evaluated were {known}"
+            )
         found = metrics_of(evaluation.domains[domain])
         for name, bar in bars.items():
             if name not in found:
                 raise GateError(_unknown(domain, name, found))
             if _is_lower_better(name) and bar.at_least is not None:
-                raise GateError(f"{domain} {name} is better the lower it is; write {{ at_most = {bar.at_least} }}")
+                raise GateError(
+                    f"{domain} {name} is better the lower it is; write {{ at_most = {bar.at_least} }}"
+                )
             sentences += _judge(domain, name, found[name], bar)
     return sentences
 
@@ -94,7 +102,9 @@ def metrics_of(figures: DomainFigures) -> dict[str, float | None]:
         "cost.share": figures.cost.share,
         "latency.p50_ms": figures.latency.p50_ms,
         "out_of_scope.auroc": figures.out_of_scope.auroc if figures.out_of_scope else None,
-        "out_of_scope.auroc_novelty": figures.out_of_scope.auroc_novelty if figures.out_of_scope else None,
+        "out_of_scope.auroc_novelty": figures.out_of_scope.auroc_novelty
+        if figures.out_of_scope
+        else None,
     }
     found |= _scores("selective", figures.selective)
     for axis, one in figures.axes.items():
@@ -107,7 +117,9 @@ def metrics_of(figures: DomainFigures) -> dict[str, float | None]:
 
 
 def _scores(prefix: str, scores: Selective | Scores, suffix: str = "") -> dict[str, float | None]:
-    return {f"{prefix}.{name}{suffix}": value for name, value in msgspec.structs.asdict(scores).items()}
+    return {
+        f"{prefix}.{name}{suffix}": value for name, value in msgspec.structs.asdict(scores).items()
+    }
 
 
 def _bars(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Bar]]:
@@ -123,7 +135,9 @@ def _bars(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Bar]]:
 
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise GateError(f"the bar of {name} is {value!r}; give a number, or {{ at_least = …, at_most = … }}")
+        raise GateError(
+            f"the bar of {name} is {value!r}; give a number, or {{ at_least = …, at_most = … }}"
+        )
     return float(value)
 
 

@@ -32,13 +32,19 @@ class _Plane:
         return TOP + (1 - value / self.top) * self.height
 
 
-def risk_coverage(ours: Sequence[Point], baseline: Sequence[Point], *, alpha: float, served: Point | None) -> str:
+def risk_coverage(
+    ours: Sequence[Point], baseline: Sequence[Point], *, alpha: float, served: Point | None
+) -> str:
     """Error rate among the accepted against the share accepted, with the promise and where the model stands."""
     drawn = [point.risk for point in (*ours, *baseline) if point.coverage >= FIRST_DRAWN]
     highest = max([*drawn, alpha * 1.5]) * 1.04
     step = next((step for step in STEPS if highest / step <= 5), STEPS[-1])  # noqa: PLR2004 - lines one can still read
     plane = _Plane(math.ceil(highest / step) * step, CURVE_HEIGHT)
-    inner = [_path(plane, points, style) for points, style in ((baseline, "base-line"), (ours, "ours")) if points]
+    inner = [
+        _path(plane, points, style)
+        for points, style in ((baseline, "base-line"), (ours, "ours"))
+        if points
+    ]
     dots = [f'<circle class="here" cx="{plane.x(served.coverage):.1f}" cy="{plane.y(served.risk):.1f}" r="6"/>'
             if served else ""]  # fmt: skip
     return _svg(
@@ -75,7 +81,10 @@ def reliability(bins: Sequence[Bin]) -> str:
 
 def heat_map(found: ConfusionFigures) -> str:
     """Gold labels down, answers across; a cell is as full as its share of the row, the diagonal is right."""
-    names = [one if len(one) <= MAX_LABEL_CHARS else f"{one[: MAX_LABEL_CHARS - 1]}…" for one in found.labels]
+    names = [
+        one if len(one) <= MAX_LABEL_CHARS else f"{one[: MAX_LABEL_CHARS - 1]}…"
+        for one in found.labels
+    ]
     margin = 14 + CHAR_WIDTH * max(map(len, names))
     slant = margin * 0.8 + 4
     side = CELL * len(names)
@@ -93,7 +102,9 @@ def heat_map(found: ConfusionFigures) -> str:
         )  # fmt: skip
         for column, count in enumerate(counts):
             tip = f"{gold} answered as {found.labels[column]}: {count} of {sum(counts)}"
-            parts.append(_cell(margin + column * CELL, y, count, sum(counts), tip, right=row == column))
+            parts.append(
+                _cell(margin + column * CELL, y, count, sum(counts), tip, right=row == column)
+            )
     return (
         f'<svg role="img" aria-label="Confusion matrix" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'style="max-width:{width * 1.15:.0f}px;min-width:{min(width, 520):.0f}px">{"".join(parts)}</svg>'
@@ -103,7 +114,9 @@ def heat_map(found: ConfusionFigures) -> str:
 def wilson(right: float, rows: int) -> tuple[float, float]:
     """The 95 % interval of a share seen in so many rows (Wilson, 1927, "Probable Inference")."""
     middle = (right + Z * Z / (2 * rows)) / (1 + Z * Z / rows)
-    half = Z / (1 + Z * Z / rows) * math.sqrt(right * (1 - right) / rows + Z * Z / (4 * rows * rows))
+    half = (
+        Z / (1 + Z * Z / rows) * math.sqrt(right * (1 - right) / rows + Z * Z / (4 * rows * rows))
+    )
     return max(0.0, middle - half), min(1.0, middle + half)
 
 

@@ -4,7 +4,14 @@ from collections.abc import Iterator, Mapping
 from html import escape
 
 from inference.evaluation import plots
-from inference.evaluation.figures import AxisFigures, DomainFigures, Evaluation, Point, Scores, Selective
+from inference.evaluation.figures import (
+    AxisFigures,
+    DomainFigures,
+    Evaluation,
+    Point,
+    Scores,
+    Selective,
+)
 from inference.evaluation.stylesheet import STYLE
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -57,7 +64,9 @@ def render(evaluation: Evaluation) -> str:
 
 def _domain(name: str, one: DomainFigures) -> Iterator[str]:
     promise = one.promise
-    left_out = f", {_count(one.unlabelled)} of them without a label that decides" if one.unlabelled else ""
+    left_out = (
+        f", {_count(one.unlabelled)} of them without a label that decides" if one.unlabelled else ""
+    )
     terms = (
         f"risk below {promise.threshold:.4f}, so that at most {_terse(promise.alpha)} are wrong, promised with "
         f"{_terse(1 - promise.delta)} confidence"
@@ -80,10 +89,16 @@ def _domain(name: str, one: DomainFigures) -> Iterator[str]:
 
 def _tiles(one: DomainFigures) -> Iterator[str]:
     accepted, order = one.accepted, one.selective
-    yield _tile("accepted", _share(accepted.coverage), f"{_count(accepted.rows)} decided without help")
+    yield _tile(
+        "accepted", _share(accepted.coverage), f"{_count(accepted.rows)} decided without help"
+    )
     right = "-" if accepted.accuracy is None else f"{accepted.accuracy:.2%}"
     yield _tile("of those right", right, f"{_count(accepted.errors)} wrong")
-    rival = f"TF-IDF {_share(one.baseline.coverage_at_98)}" if one.baseline else f"AURC {order.aurc:.4f}"
+    rival = (
+        f"TF-IDF {_share(one.baseline.coverage_at_98)}"
+        if one.baseline
+        else f"AURC {order.aurc:.4f}"
+    )
     yield _tile("coverage at 98%", _share(order.coverage_at_98), rival)
     if (scope := one.out_of_scope) and scope.auroc is not None:
         yield _tile("out-of-scope AUROC", f"{scope.auroc:.4f}", f"{_count(scope.rows)} such rows")
@@ -106,7 +121,11 @@ def _decisions(one: DomainFigures) -> str:
         ("accepted, right", (one.accepted.rows - one.accepted.errors) / rows, "ours"),
         ("accepted, wrong", one.accepted.errors / rows, "wrong"),
         *(
-            (f"escalated: {REASONS.get(reason, reason)}", share, REASON_COLOURS[number % len(REASON_COLOURS)])
+            (
+                f"escalated: {REASONS.get(reason, reason)}",
+                share,
+                REASON_COLOURS[number % len(REASON_COLOURS)],
+            )
             for number, (reason, share) in enumerate(one.escalations.items())
         ),
     ]
@@ -116,7 +135,9 @@ def _decisions(one: DomainFigures) -> str:
         if share
     )
     legend = _legend((name, colour, "", f"{share:.1%}") for name, share, colour in parts if share)
-    aurc = f"AURC {one.selective.aurc:.4f}" + (f", TF-IDF {one.baseline.aurc:.4f}" if one.baseline else "")
+    aurc = f"AURC {one.selective.aurc:.4f}" + (
+        f", TF-IDF {one.baseline.aurc:.4f}" if one.baseline else ""
+    )
     return (
         f'<h4>What becomes of the events</h4><div class="bar" role="img" aria-label="Accepted and escalated">{bar}'
         f'</div>{legend}{_at_accuracies(one)}<p class="facts">{aurc}; all rows {one.selective.accuracy:.2%} right.</p>'
@@ -130,23 +151,28 @@ def _at_accuracies(one: DomainFigures) -> str:
     head = "".join(f"<th>{name}</th>" for name, _, _ in orders)
     lines = "".join(
         f"<tr><td>{accuracy}% right</td>"
-        + "".join(f"<td>{_meter(getattr(order, f'coverage_at_{accuracy}'), style)}</td>" for _, style, order in orders)
+        + "".join(
+            f"<td>{_meter(getattr(order, f'coverage_at_{accuracy}'), style)}</td>"
+            for _, style, order in orders
+        )
         + "</tr>"
         for accuracy in (95, 97, 98)
     )
-    return (
-        f'<div class="scroll"><table><thead><tr><th>could be accepted at</th>{head}</tr></thead>{lines}</table></div>'
-    )
+    return f'<div class="scroll"><table><thead><tr><th>could be accepted at</th>{head}</tr></thead>{lines}</table></div>'
 
 
 def _curve(one: DomainFigures) -> str:
     accuracy = one.accepted.accuracy
     served = None if accuracy is None else Point(coverage=one.accepted.coverage, risk=1 - accuracy)
-    drawn = plots.risk_coverage(one.curve, one.baseline_curve, alpha=one.promise.alpha, served=served)
+    drawn = plots.risk_coverage(
+        one.curve, one.baseline_curve, alpha=one.promise.alpha, served=served
+    )
     legend = [("this model", "ours", "stroke", "")]
     if one.baseline:
         legend.append(("TF-IDF with logistic regression", "base", "stroke", ""))
-    legend.append((f"promised: at most {_terse(one.promise.alpha)} wrong", "wrong", "stroke dashed", ""))
+    legend.append(
+        (f"promised: at most {_terse(one.promise.alpha)} wrong", "wrong", "stroke dashed", "")
+    )
     if served:
         legend.append(("where it is served", "wrong", "dot", ""))
     return f"<figure><h4>Risk and coverage</h4>{_legend(iter(legend))}{drawn}</figure>"
@@ -174,16 +200,20 @@ def _table(one: DomainFigures) -> str:
     lines = []
     for axis in one.axes.values():
         styles = " ".join(["decides"] * axis.decides + ["joined"] * (axis.baseline is not None))
-        lines.append(f'<tr class="{styles}"><td>{escape(axis.title)}</td>{_cells(axis.overall)}</tr>')
+        lines.append(
+            f'<tr class="{styles}"><td>{escape(axis.title)}</td>{_cells(axis.overall)}</tr>'
+        )
         if base := axis.baseline:
             reads = f"TF-IDF, {escape(base.reads)}"
             lines.append(f'<tr class="base joined"><td>{reads}</td>{_cells(base.scores)}</tr>')
-            majority = f"<td>{base.scores.n:,}</td><td>{base.majority_accuracy:.4f}</td>" + "<td></td>" * 6
-            lines.append(f'<tr class="base"><td>majority, {escape(base.majority_label)}</td>{majority}</tr>')
+            majority = (
+                f"<td>{base.scores.n:,}</td><td>{base.majority_accuracy:.4f}</td>" + "<td></td>" * 6
+            )
+            lines.append(
+                f'<tr class="base"><td>majority, {escape(base.majority_label)}</td>{majority}</tr>'
+            )
     head = HEAD.format(f1="<th>macro-F1</th>")
-    return (
-        f'<h4>Axes</h4><div class="scroll"><table><thead><tr><th>axis</th>{head}{"".join(lines)}</tbody></table></div>'
-    )
+    return f'<h4>Axes</h4><div class="scroll"><table><thead><tr><th>axis</th>{head}{"".join(lines)}</tbody></table></div>'
 
 
 def _cells(scores: Scores, *, macro_f1: bool = True) -> str:
@@ -198,7 +228,11 @@ def _cells(scores: Scores, *, macro_f1: bool = True) -> str:
 
 def _axis(axis: AxisFigures) -> Iterator[str]:
     scores = axis.overall
-    unknown = f"; {_count(axis.unknown)} rows have a label the model does not know" if axis.unknown else ""
+    unknown = (
+        f"; {_count(axis.unknown)} rows have a label the model does not know"
+        if axis.unknown
+        else ""
+    )
     yield f'<div class="card"><h3>{escape(axis.title)}</h3>'
     yield f'<p class="facts">{_count(scores.n)} rows, {scores.accuracy:.2%} right, ECE {scores.ece:.4f}{unknown}</p>'
     yield f'<div class="pair"><figure><h4>Reliability</h4>{plots.reliability(axis.reliability)}</figure>'
@@ -232,7 +266,8 @@ def _breakable(name: str) -> str:
 
 def _sources(sources: Mapping[str, Scores]) -> str:
     lines = "".join(
-        f"<tr><td>{escape(source)}</td>{_cells(scores, macro_f1=False)}</tr>" for source, scores in sources.items()
+        f"<tr><td>{escape(source)}</td>{_cells(scores, macro_f1=False)}</tr>"
+        for source, scores in sources.items()
     )
     head = HEAD.format(f1="")
     return (

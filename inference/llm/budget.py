@@ -54,7 +54,9 @@ class Budget:
         self._roll_over()
         name, units = self._name(tenant), _units(worst_usd)
         account = self._accounts.get(name, _Account())
-        if _exceeds(self._all, units, self._options.usd_per_day) or _exceeds(account, units, self.limit_usd(tenant)):
+        if _exceeds(self._all, units, self._options.usd_per_day) or _exceeds(
+            account, units, self.limit_usd(tenant)
+        ):
             return None
         self._accounts[name] = account
         self._all.reserved += units
@@ -91,7 +93,9 @@ class Budget:
         Tenants without an account of their own are told what they spent together.
         """
         self._roll_over()
-        account = self._all if tenant is None else self._accounts.get(self._name(tenant), _Account())
+        account = (
+            self._all if tenant is None else self._accounts.get(self._name(tenant), _Account())
+        )
         return account.spent / UNITS_A_DOLLAR
 
     def limit_usd(self, tenant: str) -> float:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from inference.llm.answer import parse_answer
 from inference.llm.budget import Budget
-from inference.llm.endpoint import Completion
-from inference.llm.failure import FailureStatus, LlmFailure, Usage
-from inference.llm.guard import Guard
+from inference.llm.client.endpoint import Completion
+from inference.llm.client.failure import FailureStatus, LlmFailure, Usage
+from inference.llm.client.resilient_endpoint import Guard
 from inference.llm.prices import Price
-from inference.llm.question import Answer, Question
+from inference.llm.prompt.answer import parse_answer
+from inference.llm.prompt.prompt import Answer, Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,9 @@ class Cascade:
         self.budget = budget
         self._deadline_s = deadline_s
 
-    async def ask(self, question: Question, tenant: str, *, enough: Callable[[Answer], bool]) -> Consultation:
+    async def ask(
+        self, question: Question, tenant: str, *, enough: Callable[[Answer], bool]
+    ) -> Consultation:
         """Ask until an answer is `enough`, the tiers are through, the time is up or the budget is spent.
 
         An answer that was not enough still counts when no later tier has a better one.
@@ -84,11 +86,15 @@ class Cascade:
         if left_s <= 0:
             return Consultation("timeout", tier=tier.name, explanation="the event's time was up")
         # A token is at least a byte: the dearest a call can be.
-        worst = Usage(sum(len(message["content"].encode()) for message in messages), tier.max_answer_tokens)
+        worst = Usage(
+            sum(len(message["content"].encode()) for message in messages), tier.max_answer_tokens
+        )
         worst_usd = tier.price.cost_usd(worst)
         reservation = self.budget.reserve(tenant, worst_usd * tier.guard.attempts)
         if reservation is None:
-            return Consultation("over_budget", tier=tier.name, explanation="the day's budget for the LLM is spent")
+            return Consultation(
+                "over_budget", tier=tier.name, explanation="the day's budget for the LLM is spent"
+            )
         spent_usd = worst_usd  # what a cancelled call may have cost
         try:
             completion = await tier.guard.complete(messages, schema, deadline_s=left_s)

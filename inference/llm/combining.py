@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from inference.llm.options import LimitOptions
-from inference.llm.question import Answer
+from inference.llm.prompt.prompt import Answer
 from schemas.triaged import Alternative, Label
 
 
@@ -41,7 +41,11 @@ class _Settled:
 
 
 def combine(
-    labels: Mapping[str, Label], answer: Answer, *, deciding: Sequence[str], limits: LimitOptions | None = None
+    labels: Mapping[str, Label],
+    answer: Answer,
+    *,
+    deciding: Sequence[str],
+    limits: LimitOptions | None = None,
 ) -> Combined:
     """Lay an LLM's answer beside the small model's `labels`, by axis; `deciding` names the axes that must be right.
 
@@ -52,10 +56,15 @@ def combine(
     it says the event cannot be decided.
     """
     if not answer.decidable:
-        return Combined(dict(labels), True, ["the LLM finds too little in the event to decide; the labels are hints"])
+        return Combined(
+            dict(labels),
+            True,
+            ["the LLM finds too little in the event to decide; the labels are hints"],
+        )
     bounds = limits or LimitOptions()
     settled = {
-        axis: _settle(axis, label, answer.labels.get(axis), axis in deciding, bounds) for axis, label in labels.items()
+        axis: _settle(axis, label, answer.labels.get(axis), axis in deciding, bounds)
+        for axis, label in labels.items()
     }
     return Combined(
         labels={axis: one.label for axis, one in settled.items()},
@@ -64,29 +73,43 @@ def combine(
     )
 
 
-def _settle(axis: str, label: Label, said: str | None, decides: bool, limits: LimitOptions) -> _Settled:
+def _settle(
+    axis: str, label: Label, said: str | None, decides: bool, limits: LimitOptions
+) -> _Settled:
     if said == label.value:
         closes = label.abstained and said in limits.closing
-        return _Settled(label, f"neither model may close an event unsure: {axis} is {said}" if closes else "", closes)
+        return _Settled(
+            label,
+            f"neither model may close an event unsure: {axis} is {said}" if closes else "",
+            closes,
+        )
     if said is None:
         unsettled = decides and label.abstained
         return _Settled(label, f"the LLM says nothing about {axis}" if unsettled else "", unsettled)
     if axis in limits.orders:
         return _settle_ordered(axis, label, said, decides, limits.orders[axis])
     if said in limits.closing:
-        return _Settled(label, f"the LLM may not close an event: {axis} stays {label.value}", needs_person=True)
+        return _Settled(
+            label, f"the LLM may not close an event: {axis} stays {label.value}", needs_person=True
+        )
     if label.abstained:
-        return _Settled(_chosen(label, said), f"the LLM decides {axis}: {said} instead of {label.value}")
+        return _Settled(
+            _chosen(label, said), f"the LLM decides {axis}: {said} instead of {label.value}"
+        )
     reason = f"the LLM says {said} for {axis}, where the small model is confident of {label.value}"
     return _Settled(label, reason, needs_person=True)
 
 
-def _settle_ordered(axis: str, label: Label, said: str, decides: bool, order: Sequence[str]) -> _Settled:
+def _settle_ordered(
+    axis: str, label: Label, said: str, decides: bool, order: Sequence[str]
+) -> _Settled:
     confident = not label.abstained
     rank = {value: place for place, value in enumerate(order)}
     # A value outside the known order is never taken for higher.
     if rank.get(said, -1) > rank.get(label.value, len(rank)):
-        return _Settled(_chosen(label, said), f"the LLM raises {axis} from {label.value} to {said}", confident)
+        return _Settled(
+            _chosen(label, said), f"the LLM raises {axis} from {label.value} to {said}", confident
+        )
     reason = f"the LLM may not lower {axis}: it stays {label.value}, not {said}"
     return _Settled(label, reason, confident or decides)
 

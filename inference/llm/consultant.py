@@ -8,11 +8,11 @@ from msgspec.structs import replace
 
 from inference.egress.policy import Policy
 from inference.egress.redaction import RedactionFailed
-from inference.llm.briefing import Briefer, Briefing
 from inference.llm.cascade import Cascade, Consultation
 from inference.llm.combining import Combined, combine
 from inference.llm.options import LimitOptions
-from inference.llm.question import Answer
+from inference.llm.prompt.context import Briefer, Briefing
+from inference.llm.prompt.prompt import Answer
 from inference.llm.shedding import Shedding
 from schemas.event import Domain, Event
 from schemas.triaged import Case, Enrichment, Label
@@ -78,11 +78,19 @@ class Consultant:
         if verdict.policy == "never":
             return unasked(case, "kept_inside", "policy keeps this event inside")
         if self._shedding.sheds(case.risk, self._backlog()):
-            return unasked(case, "shed", "too many cases wait for the LLM and this one is among the least uncertain")
+            return unasked(
+                case,
+                "shed",
+                "too many cases wait for the LLM and this one is among the least uncertain",
+            )
         briefing = await self._briefer.brief(case, verdict)
-        weighing = _Weighing(case, self._limits, self._deciding[case.event.domain], self._high_impact)
+        weighing = _Weighing(
+            case, self._limits, self._deciding[case.event.domain], self._high_impact
+        )
         consultation = await self._cascade.ask(
-            briefing.question, case.event.tenant, enough=lambda answer: not weighing.of(answer).needs_person
+            briefing.question,
+            case.event.tenant,
+            enough=lambda answer: not weighing.of(answer).needs_person,
         )
         enrichment = _enrichment(briefing, consultation)
         if consultation.answer is None:
@@ -95,7 +103,9 @@ class Consultant:
 class _Weighing:
     """The answers about one case, tier by tier: what an earlier one has raised a later one may not lower."""
 
-    def __init__(self, case: Case, limits: LimitOptions, deciding: Sequence[str], high_impact: HighImpact) -> None:
+    def __init__(
+        self, case: Case, limits: LimitOptions, deciding: Sequence[str], high_impact: HighImpact
+    ) -> None:
         self._event = case.event
         self._small = case.triaged.labels
         self._labels = dict(case.triaged.labels)
@@ -107,11 +117,14 @@ class _Weighing:
     def of(self, answer: Answer) -> Combined:
         """What to make of the case after this answer."""
         combined = combine(self._labels, answer, deciding=self._deciding, limits=self._limits)
-        self._labels |= {axis: label for axis, label in combined.labels.items() if axis in self._limits.orders}
+        self._labels |= {
+            axis: label for axis, label in combined.labels.items() if axis in self._limits.orders
+        }
         high_impact = self._high_impact(self._event, combined.labels)
         # Raised by one tier and repeated by the next, a label is still not what the small model was confident of.
         overruled = any(
-            not label.abstained and combined.labels[axis].value != label.value for axis, label in self._small.items()
+            not label.abstained and combined.labels[axis].value != label.value
+            for axis, label in self._small.items()
         )
         self.last = Combined(
             combined.labels,

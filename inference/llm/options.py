@@ -102,3 +102,12 @@ class LlmOptions(Options, frozen=True):
     def patience_s(self) -> float:
         """How long one event may wait: `deadline_s`, or where that is longer one whole call to one of the tiers."""
         return max([self.deadline_s, *(self.endpoints[name].timeout_s for name in self.tiers)])
+
+
+class CostOptions(Options, frozen=True):
+    """What an average call to the LLM would cost, for comparisons; no call is ever billed from these."""
+
+    llm_input_usd_per_million: Usd = 0.15
+    llm_output_usd_per_million: Usd = 0.60
+    llm_prompt_overhead_tokens: Positive = 600
+    llm_answer_tokens: Positive = 120

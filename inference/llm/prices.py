@@ -11,7 +11,7 @@ from typing import Literal
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
 
-from inference.llm.failure import Usage
+from inference.llm.client.failure import Usage
 from inference.llm.options import EndpointOptions, PriceOptions
 
 log = logging.getLogger(__name__)
@@ -30,11 +30,14 @@ class Price:
     def cost_usd(self, usage: Usage) -> float:
         """What these tokens cost."""
         return (
-            usage.prompt_tokens * self.input_usd_per_million + usage.completion_tokens * self.output_usd_per_million
+            usage.prompt_tokens * self.input_usd_per_million
+            + usage.completion_tokens * self.output_usd_per_million
         ) / 1_000_000
 
 
-def price_of(options: EndpointOptions, fallback: PriceOptions, *, max_prompt_tokens: float = inf) -> Price:
+def price_of(
+    options: EndpointOptions, fallback: PriceOptions, *, max_prompt_tokens: float = inf
+) -> Price:
     """The price of an endpoint's model, looked up once at start-up and never over the network.
 
     Configured prices win. Then comes the table genai-prices carries (github.com/pydantic/genai-prices), at the dearest
@@ -88,7 +91,9 @@ def _model(table: DataSnapshot, options: EndpointOptions) -> ModelInfo:
     return table.find_provider_model(options.model, provider, None, None)[1]
 
 
-def _highest(prices: Iterable[Decimal | TieredPrices | None], max_prompt_tokens: float) -> float | None:
+def _highest(
+    prices: Iterable[Decimal | TieredPrices | None], max_prompt_tokens: float
+) -> float | None:
     found = [price for listed in prices for price in _reachable(listed, max_prompt_tokens)]
     return float(max(found)) if found else None
 

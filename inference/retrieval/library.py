@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from inference.heads import Vectors
+from inference.arrays import Vectors
+from inference.model.input_text import read
 from inference.retrieval.options import RetrievalOptions
 from inference.retrieval.precedents import Precedent, Precedents
 from inference.retrieval.runbooks import Passage, Runbooks
 from inference.retrieval.settled import SettledCases
-from inference.view import read
 from schemas.event import Domain, Event
 from schemas.triaged import Case, TriagedEvent
 
@@ -36,12 +36,18 @@ class Library:
         Raises:
             ValueError: the runbooks cannot be read; one sentence.
         """
-        runbooks = Runbooks.load(Path(options.runbooks)) if options.runbooks and options.passages else None
+        runbooks = (
+            Runbooks.load(Path(options.runbooks)) if options.runbooks and options.passages else None
+        )
         return cls(options, runbooks, embed)
 
     async def see(self, record: Case | TriagedEvent) -> None:
         """Note a case, or a revision that may settle one; their order does not matter."""
-        settled = self._settled.remember(record) if isinstance(record, Case) else self._settled.settle(record)
+        settled = (
+            self._settled.remember(record)
+            if isinstance(record, Case)
+            else self._settled.settle(record)
+        )
         if settled is not None:
             (vector,) = await self._embed(settled.event.domain, [settled.event])
             self._precedents.add(settled, vector)

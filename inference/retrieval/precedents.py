@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from inference.calibration import DECIMALS
-from inference.heads import Vectors
+from inference.arrays import DECIMALS, Vectors
+from inference.model.input_text import read
 from inference.retrieval.options import RetrievalOptions
-from inference.view import read
 from schemas.event import Domain, Event
 from schemas.triaged import Case, TriagedEvent
 
@@ -77,13 +76,17 @@ class Precedents:
             return []
         shelf = self._shelf(event)
         # No BLAS: its sums depend on shape and threads, and what is quoted must not.
-        cosines = np.einsum("ew,w->e", np.stack([kept.vector for kept in shelf.values()]), vector).round(DECIMALS)
+        cosines = np.einsum(
+            "ew,w->e", np.stack([kept.vector for kept in shelf.values()]), vector
+        ).round(DECIMALS)
         ranked = sorted(
             (-cosine, id_)
             for id_, cosine in zip(shelf, cosines.tolist(), strict=True)
             if cosine >= self._options.min_similarity and id_ != event.id
         )
-        return [_precedent(shelf[id_], -negative) for negative, id_ in ranked[: self._options.similar]]
+        return [
+            _precedent(shelf[id_], -negative) for negative, id_ in ranked[: self._options.similar]
+        ]
 
     def _shelf(self, event: Event) -> _Shelf:
         shelf = self._shelves.setdefault((event.tenant, event.domain), OrderedDict())

@@ -55,7 +55,9 @@ class Runbooks:
         self._passages = list(passages.items())
         tokens = bm25s.tokenize(list(passages.values()), stopwords="en", show_progress=False)
         if not tokens.vocab:
-            raise ValueError("the runbooks hold no word to search for: write some, or unset [retrieval] runbooks")
+            raise ValueError(
+                "the runbooks hold no word to search for: write some, or unset [retrieval] runbooks"
+            )
         self._index = bm25s.BM25()
         self._index.index(tokens, show_progress=False)
 
@@ -73,7 +75,9 @@ class Runbooks:
             for anchor, text in _cut(_read(file)):
                 passages[_unused(f"{name}{anchor}", passages)] = text
         if not passages:
-            raise ValueError(f"no runbook in {folder}: put *.md or *.txt files there, or unset [retrieval] runbooks")
+            raise ValueError(
+                f"no runbook in {folder}: put *.md or *.txt files there, or unset [retrieval] runbooks"
+            )
         return cls(passages)
 
     def __len__(self) -> int:
@@ -81,14 +85,20 @@ class Runbooks:
 
     def best(self, text: str, count: int) -> list[Passage]:
         """At most `count` passages that share a word with the text, best first; equals in order of file and place."""
-        (words,) = bm25s.tokenize(text[:MAX_QUERY_CHARS], stopwords="en", return_ids=False, show_progress=False)
+        (words,) = bm25s.tokenize(
+            text[:MAX_QUERY_CHARS], stopwords="en", return_ids=False, show_progress=False
+        )
         # Each word once: an event that repeats one must not choose what is quoted beside it.
         distinct = list(dict.fromkeys(words))[:MAX_QUERY_WORDS]
         if not distinct:
             return []
         scores = self._index.get_scores(distinct)
         order = np.argsort(-scores, kind="stable")[:count]
-        best = [(self._passages[i], round(float(scores[i]), SCORE_DECIMALS)) for i in order if scores[i] > 0]
+        best = [
+            (self._passages[i], round(float(scores[i]), SCORE_DECIMALS))
+            for i in order
+            if scores[i] > 0
+        ]
         return [Passage(id_, passage, score) for (id_, passage), score in best]
 
 
@@ -103,7 +113,9 @@ def _files(folder: Path) -> list[Path]:
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     ]
     if len(files) > MAX_FILES:
-        raise ValueError(f"{folder} holds more than {MAX_FILES} runbooks: point [retrieval] runbooks at fewer")
+        raise ValueError(
+            f"{folder} holds more than {MAX_FILES} runbooks: point [retrieval] runbooks at fewer"
+        )
     for file in files:
         if not file.resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"{file} is a link to outside the runbooks' folder: copy the file in")
@@ -118,7 +130,9 @@ def _read(file: Path) -> str:
             raise ValueError(f"{file} is larger than {MAX_FILE_BYTES} bytes: split it")
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
-        raise ValueError(f"{file} cannot be read ({error.strerror}): make it readable or remove it") from None
+        raise ValueError(
+            f"{file} cannot be read ({error.strerror}): make it readable or remove it"
+        ) from None
     except UnicodeDecodeError:
         raise ValueError(f"{file} is not UTF-8: save it as such") from None
 
@@ -154,7 +168,9 @@ def _parts(body: str, max_chars: int) -> Iterator[str]:
     """Whole paragraphs, as many together as fit; one that does not fit is broken between words."""
     part = ""
     for paragraph in _BLANK_LINES.split(body):
-        for piece in textwrap.wrap(paragraph.strip("\n"), max_chars, replace_whitespace=False, expand_tabs=False):
+        for piece in textwrap.wrap(
+            paragraph.strip("\n"), max_chars, replace_whitespace=False, expand_tabs=False
+        ):
             if part and len(part) + len(piece) + 2 > max_chars:
                 yield part
                 part = ""

@@ -55,7 +55,11 @@ class SettledCases:
             return None
         known = self._keep(self._verdicts, key, msgspec.json.encode(triaged))
         event = self._events.get(key)
-        return Case(event=msgspec.json.decode(event, type=Event), triaged=triaged) if known and event else None
+        return (
+            Case(event=msgspec.json.decode(event, type=Event), triaged=triaged)
+            if known and event
+            else None
+        )
 
     def _verdict(self, key: _Key) -> TriagedEvent | None:
         record = self._verdicts.get(key)

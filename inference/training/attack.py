@@ -16,7 +16,7 @@ import msgspec
 import yaml
 from rich.console import Console
 
-from inference.training.dataset import DataError
+from inference.labelled import DataError
 
 ATTACK, ATOMICS = "MITRE ATT&CK", "Atomic Red Team"
 LICENCES = {ATTACK: "ATT&CK-terms", ATOMICS: "MIT"}
@@ -83,10 +83,14 @@ class _Technique:
 
 def main() -> None:
     """Write the rows, one JSON object a line, as `triage train --data` reads them."""
-    parser = argparse.ArgumentParser(prog="python -m inference.training.attack", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m inference.training.attack", description=main.__doc__
+    )
     parser.add_argument("--attack", type=Path, required=True, help="enterprise-attack of MITRE's STIX data: the bundle "
                         "in one file, or the folder of github.com/mitre/cti with a file an object")  # fmt: skip
-    parser.add_argument("--atomics", type=Path, help="the folder atomics of github.com/redcanaryco/atomic-red-team")
+    parser.add_argument(
+        "--atomics", type=Path, help="the folder atomics of github.com/redcanaryco/atomic-red-team"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the NDJSON file to write")
     arguments = parser.parse_args()
     try:
@@ -105,7 +109,9 @@ def rows_of(attack: Path, atomics: Path | None = None) -> Iterator[dict[str, Any
     """
     techniques = _techniques(_objects(attack))
     if not techniques:
-        raise DataError(f"{attack} holds no ATT&CK technique; give the STIX data of enterprise-attack")
+        raise DataError(
+            f"{attack} holds no ATT&CK technique; give the STIX data of enterprise-attack"
+        )
     for one in techniques.values():
         for at, text in enumerate(one.texts()):
             yield _row(f"{one.number}-{at}", ATTACK, one.tactics, text)
@@ -127,9 +133,13 @@ def _objects(path: Path) -> dict[str, _Object]:
     found: dict[str, _Object] = {}
     for file in files:
         try:
-            found |= {one.id: one for one in msgspec.json.decode(file.read_bytes(), type=_Bundle).objects}
+            found |= {
+                one.id: one for one in msgspec.json.decode(file.read_bytes(), type=_Bundle).objects
+            }
         except (OSError, msgspec.DecodeError) as error:
-            raise DataError(f"{file} is no STIX bundle: {error}; give the STIX data of enterprise-attack") from None
+            raise DataError(
+                f"{file} is no STIX bundle: {error}; give the STIX data of enterprise-attack"
+            ) from None
     return {ref: one for ref, one in found.items() if not (one.revoked or one.x_mitre_deprecated)}
 
 
@@ -137,8 +147,19 @@ def _techniques(objects: Mapping[str, _Object]) -> dict[str, _Technique]:
     found = {}
     for ref, one in objects.items():
         if one.type == "attack-pattern":
-            tactics = [phase.phase_name for phase in one.kill_chain_phases if phase.kill_chain_name == KILL_CHAIN]
-            number = next((said.external_id for said in one.external_references if said.source_name == KILL_CHAIN), ref)
+            tactics = [
+                phase.phase_name
+                for phase in one.kill_chain_phases
+                if phase.kill_chain_name == KILL_CHAIN
+            ]
+            number = next(
+                (
+                    said.external_id
+                    for said in one.external_references
+                    if said.source_name == KILL_CHAIN
+                ),
+                ref,
+            )
             found[ref] = _Technique(tactics, number, one.name, _plain(one.description))
     for ref, one in sorted(objects.items()):
         technique = found.get(one.target_ref)
@@ -152,7 +173,9 @@ def _techniques(objects: Mapping[str, _Object]) -> dict[str, _Technique]:
 def _analytics(strategy: _Object, objects: Mapping[str, _Object]) -> Iterator[str]:
     for ref in strategy.x_mitre_analytic_refs:
         if analytic := objects.get(ref):
-            logs = "; ".join(f"{log.name} {log.channel}" for log in analytic.x_mitre_log_source_references)
+            logs = "; ".join(
+                f"{log.name} {log.channel}" for log in analytic.x_mitre_log_source_references
+            )
             yield f"{strategy.name}\n{_plain(analytic.description)}\n{logs}"
 
 
@@ -163,20 +186,33 @@ def _tests(atomics: Path) -> Iterator[tuple[str, str, str]]:
             listed = yaml.safe_load(file.read_text("utf-8"))
             for test in listed["atomic_tests"]:
                 said = (test["name"], _plain(test.get("description") or ""), _command(test))
-                yield listed["attack_technique"], test["auto_generated_guid"], "\n".join(filter(None, said))
+                yield (
+                    listed["attack_technique"],
+                    test["auto_generated_guid"],
+                    "\n".join(filter(None, said)),
+                )
         except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError):
-            raise DataError(f"{file} is no atomic test; give the folder atomics of Atomic Red Team") from None
+            raise DataError(
+                f"{file} is no atomic test; give the folder atomics of Atomic Red Team"
+            ) from None
 
 
 def _command(test: dict[str, Any]) -> str:
     """What is run, or by hand what is done, with the default of every argument."""
     executor, arguments = test["executor"], test.get("input_arguments") or {}
     written = executor.get("command") or executor.get("steps") or ""
-    return _ARGUMENT.sub(lambda found: str(arguments.get(found[1], {}).get("default", "")), written).strip()
+    return _ARGUMENT.sub(
+        lambda found: str(arguments.get(found[1], {}).get("default", "")), written
+    ).strip()
 
 
 def _plain(text: str) -> str:
-    return _CITATION.sub("", _LINK.sub(r"\1", text)).replace("<code>", "`").replace("</code>", "`").strip()
+    return (
+        _CITATION.sub("", _LINK.sub(r"\1", text))
+        .replace("<code>", "`")
+        .replace("</code>", "`")
+        .strip()
+    )
 
 
 if __name__ == "__main__":

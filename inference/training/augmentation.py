@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from inference.view import read
+from inference.model.input_text import read
 from schemas.event import Event
 
 # How often a row is read without its document, with its first line only, or by its document alone.

@@ -23,12 +23,19 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
 from inference.errors import ModelError
-from inference.tokenizer import Tokenizer
+from inference.labelled import Labels, Row
+from inference.model.input_text import read
+from inference.model.tokenizer import Tokenizer
+from inference.progress import Progress
 from inference.training.augmentation import batches, variant, worn
-from inference.training.dataset import Labels, Row
-from inference.training.network import Network, bf16_is_quicker, heads_of, keep_freed_memory, open_network, save_encoder
-from inference.training.reading import Progress
-from inference.view import read
+from inference.training.network import (
+    Network,
+    bf16_is_quicker,
+    heads_of,
+    keep_freed_memory,
+    open_network,
+    save_encoder,
+)
 
 STATE = "state.pt"
 BEST = "best.safetensors"
@@ -104,15 +111,33 @@ def fine_tune(
     keep_freed_memory()
     network = open_network(source, labels, pooling, tuning.dropout)
     work.mkdir(parents=True, exist_ok=True)
-    trainer = _Trainer(network, labels, tokenizer, pad_id, tuning, _fingerprint(source, rows, labels, pooling, tuning))
+    trainer = _Trainer(
+        network,
+        labels,
+        tokenizer,
+        pad_id,
+        tuning,
+        _fingerprint(source, rows, labels, pooling, tuning),
+    )
     trainer.train(rows, work, progress)
     network.load_state_dict(load_file(work / BEST))
-    return Tuned(save_encoder(network, source, work), heads_of(network), trainer.at.best, tuple(trainer.at.log_loss))
+    return Tuned(
+        save_encoder(network, source, work),
+        heads_of(network),
+        trainer.at.best,
+        tuple(trainer.at.log_loss),
+    )
 
 
 class _Trainer:
     def __init__(
-        self, network: Network, labels: Labels, tokenizer: Tokenizer, pad_id: int, tuning: Tuning, fingerprint: str
+        self,
+        network: Network,
+        labels: Labels,
+        tokenizer: Tokenizer,
+        pad_id: int,
+        tuning: Tuning,
+        fingerprint: str,
     ) -> None:
         self.at = _Progressed(fingerprint, bf16_is_quicker(network))
         self._network, self._labels, self._tokenizer = network, labels, tokenizer
@@ -125,9 +150,14 @@ class _Trainer:
         taught = [row for row in rows if row.part == "train"]
         held_out = [row for row in rows if row.part == "tuning"]
         steps = math.ceil(len(taught) / self._tuning.batch_rows) * self._tuning.epochs
-        schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, lambda step: _rate(step, steps, self._tuning))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimizer, lambda step: _rate(step, steps, self._tuning)
+        )
         self._resume(work, schedule)
-        while self.at.epoch < self._tuning.epochs and self.at.epoch - self._best_epoch() < self._tuning.patience:
+        while (
+            self.at.epoch < self._tuning.epochs
+            and self.at.epoch - self._best_epoch() < self._tuning.patience
+        ):
             self._epoch(taught, schedule, lambda done: progress("fine-tuning", done, steps))
             self.at.log_loss.append(self._log_loss(held_out or taught))
             if self.at.best == self.at.epoch:
@@ -148,7 +178,10 @@ class _Trainer:
             loss = self._loss(
                 self._network,
                 [rows[i] for i in batch],
-                [worn(ids[i], rng, self._tokenizer.unknown_id, self._tuning.token_dropout) for i in batch],
+                [
+                    worn(ids[i], rng, self._tokenizer.unknown_id, self._tuning.token_dropout)
+                    for i in batch
+                ],
                 self._tuning.label_smoothing,
             )
             self._optimizer.zero_grad()
@@ -160,7 +193,9 @@ class _Trainer:
             done += 1
             tell(done)
 
-    def _loss(self, network: Network, rows: Sequence[Row], ids: Sequence[Sequence[int]], smoothing: float) -> Any:
+    def _loss(
+        self, network: Network, rows: Sequence[Row], ids: Sequence[Sequence[int]], smoothing: float
+    ) -> Any:
         """The mean over the axes present of the cross-entropy with each row's gold labels, weighted alike."""
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.at.bf16):
             vectors = network(*_tensors(ids, self._pad_id))
@@ -168,12 +203,16 @@ class _Trainer:
         for domain, axes in self._labels.items():
             for axis, names in axes.items():
                 taught = [
-                    i for i, row in enumerate(rows) if row.domain == domain and set(row.gold.get(axis, ())) & set(names)
+                    i
+                    for i, row in enumerate(rows)
+                    if row.domain == domain and set(row.gold.get(axis, ())) & set(names)
                 ]
                 if taught:
                     target = torch.tensor([_target(rows[i].gold[axis], names) for i in taught])
                     logits = network.heads[f"{domain} {axis}"](vectors[taught])
-                    one = functional.cross_entropy(logits.float(), target, label_smoothing=smoothing)
+                    one = functional.cross_entropy(
+                        logits.float(), target, label_smoothing=smoothing
+                    )
                     losses.append(one * len(taught) / len(rows))
         return torch.stack(losses).sum() if losses else vectors.sum() * 0
 
@@ -185,7 +224,9 @@ class _Trainer:
         with torch.no_grad():
             for start in range(0, len(order), self._tuning.batch_rows):
                 batch = order[start : start + self._tuning.batch_rows]
-                total += float(self._loss(network, [rows[i] for i in batch], [ids[i] for i in batch], 0.0)) * len(batch)
+                total += float(
+                    self._loss(network, [rows[i] for i in batch], [ids[i] for i in batch], 0.0)
+                ) * len(batch)
         return total / len(rows)
 
     def _keep(self, work: Path, schedule: Any) -> None:
@@ -200,7 +241,9 @@ class _Trainer:
             return
         state = torch.load(work / STATE, weights_only=True)
         if state["at"]["fingerprint"] != self.at.fingerprint:
-            raise ModelError(f"{work} holds a training of other rows or settings; delete it or give another --out")
+            raise ModelError(
+                f"{work} holds a training of other rows or settings; delete it or give another --out"
+            )
         self.at = _Progressed(**state["at"])
         self._network.load_state_dict(state["network"])
         self._average.load_state_dict(state["average"])
@@ -253,13 +296,21 @@ def _groups(network: Network, tuning: Tuning) -> list[dict[str, Any]]:
 
 def _rate(step: int, steps: int, tuning: Tuning) -> float:
     warmup = max(1, int(steps * tuning.warmup_share))
-    return (step + 1) / warmup if step < warmup else max(0.0, (steps - step) / max(1, steps - warmup))
+    return (
+        (step + 1) / warmup if step < warmup else max(0.0, (steps - step) / max(1, steps - warmup))
+    )
 
 
-def _fingerprint(source: Path, rows: Sequence[Row], labels: Labels, pooling: str, tuning: Tuning) -> str:
-    digest = hashlib.sha256(repr((asdict(tuning), pooling, {d: dict(axes) for d, axes in labels.items()})).encode())
+def _fingerprint(
+    source: Path, rows: Sequence[Row], labels: Labels, pooling: str, tuning: Tuning
+) -> str:
+    digest = hashlib.sha256(
+        repr((asdict(tuning), pooling, {d: dict(axes) for d, axes in labels.items()})).encode()
+    )
     digest.update((source / "config.json").read_bytes())
-    digest.update(f"{[(path.name, path.stat().st_size) for path in sorted(source.glob('*.safetensors'))]}".encode())
+    digest.update(
+        f"{[(path.name, path.stat().st_size) for path in sorted(source.glob('*.safetensors'))]}".encode()
+    )
     for row in rows:
         digest.update(f"{row.part} {sorted(row.gold.items())} {read(row.event)}\n".encode())
     return digest.hexdigest()

@@ -16,11 +16,17 @@ from transformers import AutoModel
 from transformers.utils import logging as hugging_face
 
 from inference.errors import ModelError
-from inference.training.dataset import Labels
+from inference.labelled import Labels
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
-TOKENIZER_FILES = ("sentencepiece.model", "vocab.txt", "vocabulary.json", "tokenizer.json", "tokenizer_config.json")
+TOKENIZER_FILES = (
+    "sentencepiece.model",
+    "vocab.txt",
+    "vocabulary.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 
 
 class Network(nn.Module):  # type: ignore[misc]
@@ -66,7 +72,9 @@ def open_network(source: Path, labels: Labels, pooling: str, dropout: float) -> 
             attn_implementation="eager", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
         )  # fmt: skip
     except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{source} holds no encoder transformers can load: {str(error).splitlines()[0]}") from None
+        raise ModelError(
+            f"{source} holds no encoder transformers can load: {str(error).splitlines()[0]}"
+        ) from None
     return Network(encoder, labels, pooling, dropout)
 
 
@@ -82,7 +90,9 @@ def save_encoder(network: Network, source: Path, work: Path) -> Path:
     return out
 
 
-def heads_of(network: Network) -> dict[str, dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]]:
+def heads_of(
+    network: Network,
+) -> dict[str, dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]]:
     """`heads[domain][axis]`: weight (labels, width), for vectors of length one, and bias (labels)."""
     found: dict[str, dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]] = {}
     for name, head in network.heads.items():

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
-from inference.artifact import (
+from inference.acceptance.samples import HALVES, Sample
+from inference.labelled import Row, labels_of, read_rows
+from inference.model.artifact import (
     ENCODER_FILES,
     HEADS_FILE,
     MANIFEST,
@@ -22,19 +24,18 @@ from inference.artifact import (
     EncoderSpec,
     write_manifest,
 )
-from inference.calibration import Sample
-from inference.encoder import open_tokenizer
-from inference.heads import HALVES, Head, Heads
-from inference.lexical import Lexicon
-from inference.training.calibrating import SHARES, calibrate_domain, seal_calibration
-from inference.training.centres import fit_centres
+from inference.model.encoder import open_tokenizer
+from inference.model.heads import Head, Heads
+from inference.model.input_text import VIEW
+from inference.model.ngrams import Lexicon
+from inference.progress import Progress
+from inference.training.calibration_fit import SHARES, calibrate_domain, seal_calibration
+from inference.training.centre_fit import fit_centres
 from inference.training.convert import convert, describe
 from inference.training.convert.facts import FACTS, is_converted
-from inference.training.dataset import Row, labels_of, read_rows
-from inference.training.ngrams import fit_lexicon, kept
-from inference.training.quick import as_shipped, fit_heads
-from inference.training.reading import Progress, Read, embed_rows
-from inference.view import VIEW
+from inference.training.head_fit import as_shipped, fit_heads
+from inference.training.ngram_fit import fit_lexicon, kept
+from inference.training.row_features import Read, embed_rows
 
 if TYPE_CHECKING:
     from inference.training.finetune import Tuned, Tuning
@@ -77,7 +78,11 @@ class TrainedDomain:
 
 
 def train(
-    encoder_directory: Path, files: Sequence[Path], out: Path, settings: Settings, progress: Progress
+    encoder_directory: Path,
+    files: Sequence[Path],
+    out: Path,
+    settings: Settings,
+    progress: Progress,
 ) -> Artifact:
     """Train a model and write its directory `out`; a fine-tuning that was interrupted goes on where it was.
 
@@ -87,29 +92,44 @@ def train(
     """
     rows = [row for row in read_rows(files, settings.axes) if row.source not in settings.leave_out]
     labels = labels_of(rows)
-    reference = read_rows(settings.reference, settings.axes, known=labels) if settings.reference else []
+    reference = (
+        read_rows(settings.reference, settings.axes, known=labels) if settings.reference else []
+    )
     out.mkdir(parents=True, exist_ok=True)
     spec = prepare_encoder(encoder_directory, out, settings)
     tuned = None
     if settings.tuning:
-        tuned = _fine_tune(encoder_directory, [*rows, *reference], labels, out, spec, settings, progress)
+        tuned = _fine_tune(
+            encoder_directory, [*rows, *reference], labels, out, spec, settings, progress
+        )
         convert(tuned.encoder, out, compute_type=settings.compute_type)
     (out / FACTS).unlink(missing_ok=True)  # the manifest says it all
     domains = {}
     for domain in labels:
         own = [row for row in rows if row.domain == domain]
         heads = (
-            {axis: as_shipped(labels[domain][axis], *pair) for axis, pair in tuned.heads[domain].items()}
+            {
+                axis: as_shipped(labels[domain][axis], *pair)
+                for axis, pair in tuned.heads[domain].items()
+            }
             if tuned
             else None
         )
-        domains[domain] = train_domain(domain, own, labels[domain], heads, out, spec, settings, progress)
+        domains[domain] = train_domain(
+            domain, own, labels[domain], heads, out, spec, settings, progress
+        )
     _save(domains, out / HEADS_FILE)
     training = _provenance(encoder_directory, rows, reference, settings, tuned)
     write_manifest(
-        out, name=settings.name, encoder=spec, domains={d: one.spec for d, one in domains.items()}, training=training
+        out,
+        name=settings.name,
+        encoder=spec,
+        domains={d: one.spec for d, one in domains.items()},
+        training=training,
     )
-    return seal_calibration(out, {d: (one.calibration, one.sample) for d, one in domains.items()}, rows)
+    return seal_calibration(
+        out, {d: (one.calibration, one.sample) for d, one in domains.items()}, rows
+    )
 
 
 def prepare_encoder(source: Path, out: Path, settings: Settings) -> EncoderSpec:
@@ -165,18 +185,32 @@ def train_domain(
     fitted = heads or fit_heads(rows, vectors, labels, progress, seed=settings.seed)
     centres = fit_centres(vectors[taught], seed=settings.seed)
     own = [rows[i] for i in held_out]
-    read = Read(vectors[held_out], [lexicon.read(row.event) for row in own], surplus_pieces[held_out])
+    read = Read(
+        vectors[held_out], [lexicon.read(row.event) for row in own], surplus_pieces[held_out]
+    )
     sources = {rows[i].source for i in taught}
-    calibration, sample = calibrate_domain(domain, own, read, Heads(fitted, lexicon, centres), sources)
+    calibration, sample = calibrate_domain(
+        domain, own, read, Heads(fitted, lexicon, centres), sources
+    )
     # The next share below the least is none at all: leaving such a head out changes no answer.
-    useful = [axis for axis in lexicon.columns if calibration.axes[axis].lexical_share >= MIN_LEXICAL_SHARE]
+    useful = [
+        axis
+        for axis in lexicon.columns
+        if calibration.axes[axis].lexical_share >= MIN_LEXICAL_SHARE
+    ]
     both = Heads(fitted, kept(lexicon, useful), centres)
-    axes = {axis: AxisSpec(labels=list(names), lexical=axis in useful) for axis, names in labels.items()}
+    axes = {
+        axis: AxisSpec(labels=list(names), lexical=axis in useful) for axis, names in labels.items()
+    }
     return TrainedDomain(both, both.lexicon, DomainSpec(view=VIEW, axes=axes), calibration, sample)
 
 
 def _provenance(
-    encoder_directory: Path, rows: Sequence[Row], reference: Sequence[Row], settings: Settings, tuned: "Tuned | None"
+    encoder_directory: Path,
+    rows: Sequence[Row],
+    reference: Sequence[Row],
+    settings: Settings,
+    tuned: "Tuned | None",
 ) -> dict[str, Any]:
     """What a model was made of, for its manifest and its card."""
     read = [*rows, *reference]
@@ -191,7 +225,11 @@ def _provenance(
         "view": VIEW,
     }
     if tuned and settings.tuning:
-        training |= {"tuning": asdict(settings.tuning), "epoch": tuned.epoch + 1, "log_loss": list(tuned.log_loss)}
+        training |= {
+            "tuning": asdict(settings.tuning),
+            "epoch": tuned.epoch + 1,
+            "log_loss": list(tuned.log_loss),
+        }
     return training
 
 

@@ -33,8 +33,14 @@ def unwrap(value: bytes, headers: Headers, envelope: Envelope) -> tuple[Document
     """
     texts = _header_texts(headers)
     content_type = texts.get("content-type", "")
-    if not content_type.startswith(_STRUCTURED_TYPE) and ("ce_specversion" in texts or "ce_id" in texts):
-        attributes = {name.removeprefix(_PREFIX): text for name, text in texts.items() if name.startswith(_PREFIX)}
+    if not content_type.startswith(_STRUCTURED_TYPE) and (
+        "ce_specversion" in texts or "ce_id" in texts
+    ):
+        attributes = {
+            name.removeprefix(_PREFIX): text
+            for name, text in texts.items()
+            if name.startswith(_PREFIX)
+        }
         return _read_data(value, content_type), _describe(attributes, envelope)
     document = decode_document(value)
     if not _is_structured(document, content_type):
@@ -45,7 +51,11 @@ def unwrap(value: bytes, headers: Headers, envelope: Envelope) -> tuple[Document
 
 def _header_texts(headers: Headers) -> dict[str, str]:
     # Header values of other tools need not be UTF-8; a bad one is no reason to refuse the event.
-    return {name.lower(): value.decode("utf-8", "replace") for name, value in headers if value is not None}
+    return {
+        name.lower(): value.decode("utf-8", "replace")
+        for name, value in headers
+        if value is not None
+    }
 
 
 def _is_structured(document: Document, content_type: str) -> bool:
@@ -75,7 +85,8 @@ def _read_structured(document: Document) -> Document:
     if isinstance(data, str):
         return _read_string(data)
     raise InvalidEvent(
-        f"the CloudEvent's data is {json_type(data)}; send an object, JSON in a string, or text", stage="recognise"
+        f"the CloudEvent's data is {json_type(data)}; send an object, JSON in a string, or text",
+        stage="recognise",
     )
 
 
@@ -86,7 +97,9 @@ def _read_data(value: bytes, content_type: str) -> Document:
     try:
         return {"text": value.decode("utf-8")}
     except UnicodeDecodeError:
-        raise InvalidEvent("the CloudEvent's text is not UTF-8; encode it so", stage="decode") from None
+        raise InvalidEvent(
+            "the CloudEvent's text is not UTF-8; encode it so", stage="decode"
+        ) from None
 
 
 def _read_string(data: str) -> Document:
@@ -100,4 +113,6 @@ def _decode_base64(value: object) -> bytes:
     try:
         return base64.b64decode(value if isinstance(value, str) else "?", validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidEvent("the CloudEvent's data_base64 is not base64; encode it so", stage="decode") from None
+        raise InvalidEvent(
+            "the CloudEvent's data_base64 is not base64; encode it so", stage="decode"
+        ) from None

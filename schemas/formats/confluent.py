@@ -18,7 +18,9 @@ def schema_id(value: bytes) -> int | None:
     if value[0] != _MAGIC:
         return None
     if len(value) <= _FRAME_BYTES:
-        raise InvalidEvent("a Confluent frame with no payload; send the event after the schema id", stage="decode")
+        raise InvalidEvent(
+            "a Confluent frame with no payload; send the event after the schema id", stage="decode"
+        )
     return int.from_bytes(value[1:_FRAME_BYTES], "big")
 
 

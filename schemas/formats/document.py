@@ -27,13 +27,22 @@ def decode_document(data: bytes) -> Document:
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH:
         _refuse_deep(document)
     if not isinstance(document, dict):
-        raise InvalidEvent(f"the record is {json_type(document)}; send one JSON object per record", stage="recognise")
+        raise InvalidEvent(
+            f"the record is {json_type(document)}; send one JSON object per record",
+            stage="recognise",
+        )
     return document
 
 
 def json_type(value: object) -> str:
     """What a JSON value is called in an error message; never the value itself, which may be large or private."""
-    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    names = {
+        dict: "an object",
+        list: "an array",
+        str: "a string",
+        bool: "a boolean",
+        type(None): "null",
+    }
     return names.get(type(value), "a number")
 
 
@@ -44,4 +53,6 @@ def _refuse_deep(document: object) -> None:
     try:
         orjson.dumps(document)
     except orjson.JSONEncodeError:
-        raise InvalidEvent(f"nested deeper than {MAX_DEPTH} levels; flatten the document", stage="decode") from None
+        raise InvalidEvent(
+            f"nested deeper than {MAX_DEPTH} levels; flatten the document", stage="decode"
+        ) from None

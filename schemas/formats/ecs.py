@@ -14,7 +14,13 @@ _PLACES = Places(
     title=("kibana.alert.rule.name", "rule.name", "signal.rule.name"),
     body=("kibana.alert.reason", "message", "kibana.alert.rule.description", "rule.description"),
     tenant=("organization.id",),
-    source=("event.module", "event.dataset", "event.provider", "observer.product", "observer.vendor"),
+    source=(
+        "event.module",
+        "event.dataset",
+        "event.provider",
+        "observer.product",
+        "observer.vendor",
+    ),
     # When it happened; `@timestamp` of a Kibana alert is when the rule noticed.
     occurred_at=("kibana.alert.original_time", "@timestamp"),
 )

@@ -22,7 +22,11 @@ def to_rfc3339(value: object) -> str | None:
         return None
     if isinstance(value, int | float):
         return _from_epoch(value)
-    return _from_text(value.strip()) if isinstance(value, str) and len(value) <= _LONGEST_TEXT else None
+    return (
+        _from_text(value.strip())
+        if isinstance(value, str) and len(value) <= _LONGEST_TEXT
+        else None
+    )
 
 
 def _from_epoch(value: float) -> str | None:

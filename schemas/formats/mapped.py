@@ -35,7 +35,9 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def __post_init__(self) -> None:
         """Refuses a mapping that would claim every document, or fill a field that events do not have."""
         if not self.when:
-            raise ValueError(f"mapping {self.name} has an empty `when` and would claim every record; name a path")
+            raise ValueError(
+                f"mapping {self.name} has an empty `when` and would claim every record; name a path"
+            )
         unknown = self.fields.keys() - get_args(MappedField)
         if unknown:
             raise ValueError(

@@ -24,7 +24,10 @@ def recognises(document: Document) -> bool:
     return (
         any(isinstance(document.get(name), str | int | float) for name in _TEXTS)
         or (isinstance(document.get("event"), dict) and ("id" in document or "kind" in document))
-        or (_kind_named(document.get("kind")) is not None and not document.keys().isdisjoint(_CONTENT))
+        or (
+            _kind_named(document.get("kind")) is not None
+            and not document.keys().isdisjoint(_CONTENT)
+        )
         or document.keys() <= _FIELDS
     )
 
@@ -49,7 +52,9 @@ def read(document: Document, envelope: Envelope) -> Event:
         attributes=_read_attributes(document, envelope, instant),
     )
     if not (event.text or event.title or event.body or event.event):
-        raise InvalidEvent("nothing to read; fill at least one of text, title, body and event", stage="validate")
+        raise InvalidEvent(
+            "nothing to read; fill at least one of text, title, body and event", stage="validate"
+        )
     return event
 
 
@@ -63,7 +68,9 @@ def _read_kind(value: object, default: Kind) -> Kind:
         return default
     kind = _kind_named(value)
     if kind is None:
-        raise InvalidEvent("`kind` is neither alert nor ticket; send one of them or leave it out", stage="validate")
+        raise InvalidEvent(
+            "`kind` is neither alert nor ticket; send one of them or leave it out", stage="validate"
+        )
     return kind
 
 
@@ -78,7 +85,10 @@ def _read_vendor_document(value: object) -> dict[str, Any] | None:
     if value is None:
         return None
     if not isinstance(value, dict):
-        raise InvalidEvent(f"`event` is {json_type(value)}; send the vendor's document as an object", stage="validate")
+        raise InvalidEvent(
+            f"`event` is {json_type(value)}; send the vendor's document as an object",
+            stage="validate",
+        )
     return value or None
 
 

@@ -27,7 +27,9 @@ def find(document: object, path: str) -> Any:
 
 def first_text(document: object, paths: tuple[str, ...]) -> str | None:
     """The first of `paths` that holds something to read."""
-    return next((text for path in paths if (text := as_text(find(document, path))) is not None), None)
+    return next(
+        (text for path in paths if (text := as_text(find(document, path))) is not None), None
+    )
 
 
 @lru_cache(maxsize=1024)  # Paths come from our tables and the configuration, never from a record.

@@ -49,7 +49,9 @@ def read_event(
         InvalidEvent: the record cannot be an event. No other exception, whatever the bytes are.
     """
     if not value:
-        raise InvalidEvent("the record is empty (a tombstone); send one JSON object per record", stage="decode")
+        raise InvalidEvent(
+            "the record is empty (a tombstone); send one JSON object per record", stage="decode"
+        )
     schema_id = confluent.schema_id(value)
     payload = value if schema_id is None else confluent.unframe(value)
     envelope = Envelope(id=f"{origin.topic}-{origin.partition}-{origin.offset}", kind=kind)

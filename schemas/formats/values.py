@@ -10,7 +10,9 @@ from schemas.formats.document import json_type
 MAX_TENANT_CHARS = 128
 
 # Spaces, C0 and C1 controls, soft hyphen, zero-width and direction marks: nothing a person or a model could read.
-_READABLE = re.compile("[^\\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+_READABLE = re.compile(
+    "[^\\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
+)
 # Above this a JSON number may have lost digits on the way, and two ids could become one.
 _LARGEST_EXACT_FLOAT = 2.0**53
 
@@ -42,12 +44,16 @@ def as_id(value: object) -> str | None:
     if value is None:
         return None
     if isinstance(value, float) and abs(value) > _LARGEST_EXACT_FLOAT:
-        raise InvalidEvent("`id` is a number too large to be exact; send it as a string", stage="validate")
+        raise InvalidEvent(
+            "`id` is a number too large to be exact; send it as a string", stage="validate"
+        )
     if isinstance(value, bool | dict | list):
         raise InvalidEvent(f"`id` is {json_type(value)}; send a string", stage="validate")
     text = as_text(value)
     if text is not None and len(text) > MAX_ID_CHARS:
-        raise InvalidEvent(f"`id` is longer than {MAX_ID_CHARS} characters; send a shorter one", stage="validate")
+        raise InvalidEvent(
+            f"`id` is longer than {MAX_ID_CHARS} characters; send a shorter one", stage="validate"
+        )
     return text
 
 
@@ -62,7 +68,9 @@ def as_tenant(value: object) -> str:
     if value is None:
         return DEFAULT_TENANT
     if not isinstance(value, str) or len(value) > MAX_TENANT_CHARS:
-        raise InvalidEvent(f"`tenant` is not a string of up to {MAX_TENANT_CHARS} characters", stage="validate")
+        raise InvalidEvent(
+            f"`tenant` is not a string of up to {MAX_TENANT_CHARS} characters", stage="validate"
+        )
     return DEFAULT_TENANT if is_blank(value) else value
 
 

@@ -18,7 +18,10 @@ COMMANDS = {
     "calibrate": ("calibrate:calibrate", "Fit a model's thresholds to labelled rows of one's own."),
     "classify": ("classify:classify", "Triage NDJSON events from a file, with no broker."),
     "config": ("config:config", "Show or validate the configuration."),
-    "convert": ("convert:convert", "Turn a Hugging Face encoder into an int8 one, checked on real text."),
+    "convert": (
+        "convert:convert",
+        "Turn a Hugging Face encoder into an int8 one, checked on real text.",
+    ),
     "cost": ("cost:cost", "Report what the LLM has cost and what was saved."),
     "deadletters": ("deadletters:deadletters", "List or replay what could not be processed."),
     "demo": ("demo:demo", "See the whole pipeline work on sample events."),
@@ -55,7 +58,11 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, help_) for name, (_, help_) in sorted(COMMANDS.items())])
 
 
-@click.group(cls=LazyGroup, epilog="Example: triage demo", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    epilog="Example: triage demo",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="triage-stream", prog_name="triage")
 def triage() -> None:
     """Triage alerts and tickets on a Kafka stream."""
@@ -88,7 +95,11 @@ def main(arguments: list[str] | None = None) -> Any:
         if os.environ.get("TRIAGE_TRACEBACK"):
             raise
         what = f"unexpected {type(error).__name__}: {error}"
-        sys.exit(_complain(f"{what}; run it again with TRIAGE_TRACEBACK=1 and report what that prints", 1))
+        sys.exit(
+            _complain(
+                f"{what}; run it again with TRIAGE_TRACEBACK=1 and report what that prints", 1
+            )
+        )
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import click
 import orjson
 
-from schemas.verification import Chain, Fault
+from schemas.audit.verification import Chain, Fault
+from streams.audit.verify import Report
+from streams.audit.verify import verify as verify_topic
 from streams.cli.options import as_json, configured
 from streams.config import Settings
 from streams.errors import StreamError
-from streams.verification import Report
-from streams.verification import verify as verify_topic
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -28,22 +28,34 @@ class Expectation(click.ParamType):
 
     name = "TENANT=DIGEST"
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
         """Tenant and digest, in small letters."""
         tenant, _, digest = value.rpartition("=")
         if not tenant or not DIGEST.fullmatch(digest.lower()):
-            self.fail(f"{value!r} is not TENANT=DIGEST with the 64 hexadecimal digits of a head", param, ctx)
+            self.fail(
+                f"{value!r} is not TENANT=DIGEST with the 64 hexadecimal digits of a head",
+                param,
+                ctx,
+            )
         return tenant, digest.lower()
 
 
 @audit.command(epilog="Example: triage audit verify --expect acme=3f1c…  (a head noted earlier)")
 @click.option(
-    "--expect", "expected", type=Expectation(), multiple=True, help="Fail unless that head is still there; repeatable."
+    "--expect",
+    "expected",
+    type=Expectation(),
+    multiple=True,
+    help="Fail unless that head is still there; repeatable.",
 )
 @click.option("--tenant", help="Say only what concerns this tenant.")
 @as_json
 @configured
-def verify(settings: Settings, expected: tuple[tuple[str, str], ...], tenant: str | None, json_: bool) -> None:
+def verify(
+    settings: Settings, expected: tuple[tuple[str, str], ...], tenant: str | None, json_: bool
+) -> None:
     """Find every record of the audit topic that was changed, removed or moved; exit code 1 if there is one.
 
     A chain cannot show that its end is missing: note the heads this prints somewhere else, and give them to --expect.
@@ -63,7 +75,9 @@ def verify(settings: Settings, expected: tuple[tuple[str, str], ...], tenant: st
 
 def _print(report: Report) -> None:
     for fault in report.faults:
-        click.echo(f"{report.topic}[{fault.place.partition}]@{fault.place.offset}: {_sentence(fault)}")
+        click.echo(
+            f"{report.topic}[{fault.place.partition}]@{fault.place.offset}: {_sentence(fault)}"
+        )
     if report.many > len(report.faults):
         click.echo(f"... and {report.many - len(report.faults)} faults more")
     for tenant, digest in report.lost:
@@ -76,7 +90,9 @@ def _print(report: Report) -> None:
     click.echo(f"{'tenant':<{width}}  {'records':>9}  {'strands':>7}  {'copies':>6}  head")
     for tenant, chain in chains.items():
         head, *others = sorted(chain.tips) or [""]
-        click.echo(f"{tenant:<{width}}  {chain.records:>9}  {len(chain.heads):>7}  {chain.copies:>6}  {head}")
+        click.echo(
+            f"{tenant:<{width}}  {chain.records:>9}  {len(chain.heads):>7}  {chain.copies:>6}  {head}"
+        )
         for other in others:
             click.echo(" " * (width + 30) + other)
 

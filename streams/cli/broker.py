@@ -7,12 +7,12 @@ from typing import Literal, cast
 
 import click
 
-from streams.brokers import Broker, BrokerError
-from streams.brokers.embedded import EmbeddedBroker
-from streams.brokers.java import default_cache_dir, is_cached
-from streams.brokers.kafka import KafkaCluster
 from streams.cli.options import configured
 from streams.config import Settings
+from streams.local.brokers import Broker, BrokerError
+from streams.local.brokers.embedded import EmbeddedBroker
+from streams.local.brokers.java import default_cache_dir, is_cached
+from streams.local.brokers.kafka import KafkaCluster
 
 POLL_S = 0.5
 
@@ -27,7 +27,13 @@ POLL_S = 0.5
     show_default=True,
     help="embedded: one small process, in memory. kafka: a real Apache Kafka; needs Java 17 and, once, Maven.",
 )
-@click.option("--brokers", type=click.Choice(["1", "3"]), default="1", show_default=True, help="Nodes (kafka only).")
+@click.option(
+    "--brokers",
+    type=click.Choice(["1", "3"]),
+    default="1",
+    show_default=True,
+    help="Nodes (kafka only).",
+)
 @click.option(
     "--port",
     type=click.IntRange(1, 65_533),
@@ -71,7 +77,9 @@ def broker(
         raise click.ClickException(str(error)) from None
 
 
-def _chosen(engine: str, brokers: str, port: int, data_dir: Path | None, cache_dir: Path | None) -> Broker:
+def _chosen(
+    engine: str, brokers: str, port: int, data_dir: Path | None, cache_dir: Path | None
+) -> Broker:
     if engine == "embedded":
         return EmbeddedBroker(port)
     if not is_cached(cache_dir or default_cache_dir()):

@@ -18,8 +18,8 @@ from schemas.errors import InvalidEvent
 from schemas.event import KIND_OF_DOMAIN, Domain, Kind
 from streams.cli.options import configured, domain
 from streams.config import Settings
-from streams.provision import open_classifier, open_rules
-from streams.source import incoming, kind_of, read_numbered
+from streams.ndjson import incoming, kind_of, read_numbered
+from streams.wiring.model import open_classifier, open_rules
 
 BATCH_LINES = 128
 BATCHES_AHEAD = 4
@@ -27,7 +27,9 @@ BATCHES_AHEAD = 4
 Triage = Callable[..., Awaitable[list[Outcome]]]
 
 
-@click.command(epilog='Example: echo \'{"kind":"ticket","text":"my card was stolen"}\' | triage classify -')
+@click.command(
+    epilog='Example: echo \'{"kind":"ticket","text":"my card was stolen"}\' | triage classify -'
+)
 @click.argument("file")
 @domain
 @configured
@@ -42,7 +44,10 @@ def classify(settings: Settings, file: str, domain: str | None) -> None:
 async def _run(settings: Settings, file: str, domain: Domain | None) -> None:
     classifier = open_classifier(settings)
     triage = partial(
-        classify_batch, classifier=classifier, rules=open_rules(settings, classifier), mappings=settings.mappings
+        classify_batch,
+        classifier=classifier,
+        rules=open_rules(settings, classifier),
+        mappings=settings.mappings,
     )
     ahead: deque[tuple[list[Incoming], asyncio.Task[list[Outcome]]]] = deque()
     try:

@@ -60,7 +60,13 @@ def _key(key: str) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(key)} = {_value(each)}" for key, each in value.items() if each is not None) + "}"
+        return (
+            "{"
+            + ", ".join(
+                f"{_key(key)} = {_value(each)}" for key, each in value.items() if each is not None
+            )
+            + "}"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(_value(each) for each in value) + "]"
     # JSON's strings, numbers and booleans are TOML's, but for one character that TOML wants escaped.

@@ -11,27 +11,36 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from inference.encoder import Pooling
+from inference.model.encoder import Pooling
+from inference.model.input_text import read
 from inference.training.convert import EncoderFacts
 from inference.training.convert.checked import convert_checked
 from inference.training.convert.hub import find_source
-from inference.view import read
 from schemas.errors import InvalidEvent
 from schemas.event import DOMAIN_OF_KIND, DOMAINS, KIND_OF_DOMAIN, Domain, Origin
 from schemas.formats import read_event
 from streams.cli.options import as_json, configured
 from streams.config import Settings
-from streams.demo import SAMPLES
-from streams.source import kind_of, read_lines
+from streams.local.demo import SAMPLES
+from streams.ndjson import kind_of, read_lines
 
 MAX_TEXTS = 2_000
 """Read of a file: a minute for a small encoder, and enough to tell one in a hundred from none."""
 
 
-@click.command(epilog="Example: triage convert ./all-MiniLM-L6-v2 --out my-encoder --texts events.ndjson")
+@click.command(
+    epilog="Example: triage convert ./all-MiniLM-L6-v2 --out my-encoder --texts events.ndjson"
+)
 @click.argument("source")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Where the encoder goes.")
-@click.option("--compute-type", type=click.Choice(["int8", "float32"]), default="int8", show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Where the encoder goes.",
+)
+@click.option(
+    "--compute-type", type=click.Choice(["int8", "float32"]), default="int8", show_default=True
+)
 @click.option(
     "--texts",
     help="Text to check on, NDJSON events or plain lines, - for standard input; the first 2,000 are read "
@@ -42,7 +51,11 @@ MAX_TEXTS = 2_000
     help="Refuse an encoder whose tokens or vectors agree less with the source's.",
 )  # fmt: skip
 @click.option(
-    "--pooling", type=click.Choice(["mean", "cls"]), default="mean", show_default=True, help="How vectors are compared."
+    "--pooling",
+    type=click.Choice(["mean", "cls"]),
+    default="mean",
+    show_default=True,
+    help="How vectors are compared.",
 )
 @as_json
 @configured
@@ -80,7 +93,11 @@ def read_texts(file: str | None) -> list[tuple[Domain | None, str]]:
     """
     if file is not None:
         return list(_texts(read_lines(file), None))
-    return [one for domain in DOMAINS for one in _texts(read_lines(str(SAMPLES / f"{domain}.ndjson")), domain)]
+    return [
+        one
+        for domain in DOMAINS
+        for one in _texts(read_lines(str(SAMPLES / f"{domain}.ndjson")), domain)
+    ]
 
 
 def _texts(lines: Iterable[bytes], domain: Domain | None) -> Iterator[tuple[Domain | None, str]]:
@@ -97,7 +114,9 @@ def _text(line: bytes, number: int, domain: Domain | None) -> tuple[Domain | Non
         domain = DOMAIN_OF_KIND[kind_of(line, domain)]
     kind = KIND_OF_DOMAIN[domain or "alerts"]
     try:
-        return domain, read(read_event(line, origin=Origin(topic="texts", partition=0, offset=number), kind=kind))
+        return domain, read(
+            read_event(line, origin=Origin(topic="texts", partition=0, offset=number), kind=kind)
+        )
     except InvalidEvent:
         return domain, ""
 
@@ -107,17 +126,31 @@ def show(out: Path, facts: EncoderFacts) -> None:
     console = Console(soft_wrap=True)
     parity = facts.parity or {}
     agreement = parity["token_agreement"]
-    tokens = "the source's own" if agreement is None else f"{agreement:.2%} of tokens as the source's own"
+    tokens = (
+        "the source's own"
+        if agreement is None
+        else f"{agreement:.2%} of tokens as the source's own"
+    )
     console.print(
-        f"{facts.model_type} encoder in {out}, {facts.compute_type}; {parity['texts']} texts", highlight=False
+        f"{facts.model_type} encoder in {out}, {facts.compute_type}; {parity['texts']} texts",
+        highlight=False,
     )
     console.print(f"tokenizer from {parity['tokenizer']}: {tokens}", highlight=False)
     for name, share in parity["passed_over"].items():
-        console.print(f"{name} was passed over: only {share:.2%} of its tokens are the source's own", highlight=False)
+        console.print(
+            f"{name} was passed over: only {share:.2%} of its tokens are the source's own",
+            highlight=False,
+        )
     table = Table("", "mean cosine", "min cosine", "largest difference", "same label")
     _row(table, f"{facts.compute_type} vectors", parity["vectors"])
     for name, head in parity["heads"].items():
-        table.add_row(f"{name} logits", "", "", f"{head['max_logit_difference']:.4f}", f"{head['top1_agreement']:.2%}")
+        table.add_row(
+            f"{name} logits",
+            "",
+            "",
+            f"{head['max_logit_difference']:.4f}",
+            f"{head['top1_agreement']:.2%}",
+        )
     if parity["transformers"]:
         _row(table, "float32 vectors against transformers", parity["transformers"])
     console.print(f"against {parity['reference']}:", highlight=False)

@@ -11,10 +11,12 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from inference.llm.legible import one_line
+from inference.llm.options import CostOptions
+from inference.llm.prompt.visible_text import one_line
+from inference.llm.spending import End, Report, Spend, Spending
 from streams.cli.options import as_json, configured
-from streams.config import CostSection, Settings
-from streams.spend import End, Report, Spend, Spending, read_spending
+from streams.config import Settings
+from streams.spend import read_spending
 
 AGE = re.compile(r"(\d{1,5})([smhdw])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -48,7 +50,11 @@ def instant(ctx: click.Context, param: click.Parameter, text: str | None) -> dat
 
 
 @click.command(epilog="Example: triage cost --since 24h --tenant acme")
-@click.option("--since", callback=instant, help="Only what was decided since then: 2026-11-01 (UTC), or 24h ago.")
+@click.option(
+    "--since",
+    callback=instant,
+    help="Only what was decided since then: 2026-11-01 (UTC), or 24h ago.",
+)
 @click.option("--tenant", help="Only this tenant's events.")
 @as_json
 @configured
@@ -62,12 +68,16 @@ def cost(settings: Settings, since: datetime | None, tenant: str | None, json_: 
     elif report.events:
         show(report, settings.cost)
     else:
-        click.echo(f"no triaged events{' that match' if tenant or since else ''}{_unreadable(report)}")
+        click.echo(
+            f"no triaged events{' that match' if tenant or since else ''}{_unreadable(report)}"
+        )
 
 
-def show(report: Report, cost: CostSection) -> None:
+def show(report: Report, cost: CostOptions) -> None:
     """The report for a person."""
-    console = Console(soft_wrap=True, markup=False, emoji=False)  # names of tenants are text by strangers
+    console = Console(
+        soft_wrap=True, markup=False, emoji=False
+    )  # names of tenants are text by strangers
     summary = Table(show_header=False)
     for name, value in summary_rows(report, cost).items():
         summary.add_row(name, value)
@@ -82,9 +92,13 @@ def show(report: Report, cost: CostSection) -> None:
         console.print(_table(title, rows))
 
 
-def summary_rows(report: Report, cost: CostSection) -> Mapping[str, str]:
+def summary_rows(report: Report, cost: CostOptions) -> Mapping[str, str]:
     """What is said of all events together."""
-    ends = {text: _share(report.ends[end], report.events) for end, text in ENDS.items() if end in report.ends}
+    ends = {
+        text: _share(report.ends[end], report.events)
+        for end, text in ENDS.items()
+        if end in report.ends
+    }
     measured = f"estimate: the mean of {report.asked:,} that were asked"
     assumed = (
         f"estimate, nothing was paid yet: ${cost.llm_input_usd_per_million:g} / ${cost.llm_output_usd_per_million:g} "
@@ -108,7 +122,9 @@ def _table(title: str, rows: Iterable[tuple[str, Spend]]) -> Table:
     numbered = list(rows)
     for name, spend in numbered[-MAX_ROWS:] if title.startswith("day") else numbered[:MAX_ROWS]:
         counts = (spend.calls, spend.prompt_tokens, spend.completion_tokens)
-        table.add_row(one_line(name, MAX_NAME_CHARS), *(f"{count:,}" for count in counts), f"{spend.usd:,.4f}")
+        table.add_row(
+            one_line(name, MAX_NAME_CHARS), *(f"{count:,}" for count in counts), f"{spend.usd:,.4f}"
+        )
     if len(numbered) > MAX_ROWS:
         table.caption = f"{MAX_ROWS} of {len(numbered):,}; --json has all"
     return table

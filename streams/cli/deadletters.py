@@ -10,7 +10,9 @@ from streams import deadletters as letters
 from streams.cli.options import as_json, configured
 from streams.config import Settings
 
-stage_option = click.option("--stage", help="Only those that failed in this step (for instance decode).")
+stage_option = click.option(
+    "--stage", help="Only those that failed in this step (for instance decode)."
+)
 
 
 @click.group(epilog="Example: triage deadletters list --stage decode")
@@ -20,7 +22,13 @@ def deadletters() -> None:
 
 @deadletters.command("list", epilog="Example: triage deadletters list --limit 10 --json")
 @stage_option
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Show at most this many.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="Show at most this many.",
+)
 @as_json
 @configured
 def list_(settings: Settings, stage: str | None, limit: int, json_: bool) -> None:
@@ -41,11 +49,17 @@ def list_(settings: Settings, stage: str | None, limit: int, json_: bool) -> Non
 
 @deadletters.command(epilog="Example: triage deadletters replay --stage deliver")
 @stage_option
-@click.option("--poison", is_flag=True, help="Replay those marked as poison too, after what made them so is mended.")
+@click.option(
+    "--poison",
+    is_flag=True,
+    help="Replay those marked as poison too, after what made them so is mended.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Replay at most this many.")
 @as_json
 @configured
-def replay(settings: Settings, stage: str | None, poison: bool, limit: int | None, json_: bool) -> None:
+def replay(
+    settings: Settings, stage: str | None, poison: bool, limit: int | None, json_: bool
+) -> None:
     """Send dead letters back to the topics they came from, each once for a choice of --stage and --poison."""
     done = asyncio.run(letters.replay(settings, stage=stage, poison=poison, limit=limit))
     if json_:

@@ -14,13 +14,23 @@ from rich.table import Table
 
 from streams.cli.options import as_json, configured
 from streams.config import Settings
-from streams.demo import Tally, all_llm_cost_usd, run
+from streams.local.demo import Tally, all_llm_cost_usd, run
 
 
 @click.command(epilog="Example: triage demo --rate 50")
-@click.option("--rate", type=click.FloatRange(min=1), default=20.0, show_default=True, help="Events sent per second.")
-@click.option("--port", type=click.IntRange(1, 65_535), help="The broker's port; default: a free one.")
-@click.option("--no-console", is_flag=True, help="Headless: no live progress, only the lines and the table.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=1),
+    default=20.0,
+    show_default=True,
+    help="Events sent per second.",
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), help="The broker's port; default: a free one."
+)
+@click.option(
+    "--no-console", is_flag=True, help="Headless: no live progress, only the lines and the table."
+)
 @as_json
 @configured
 def demo(settings: Settings, rate: float, port: int | None, no_console: bool, json_: bool) -> None:
@@ -44,7 +54,9 @@ def demo(settings: Settings, rate: float, port: int | None, no_console: bool, js
                 description=f"{tally.accepted} accepted, {tally.escalated} escalated, {tally.dead_letters} dead",
             )
 
-        tally = asyncio.run(run(settings, rate=rate, port=port, say=progress.console.print, show=show))
+        tally = asyncio.run(
+            run(settings, rate=rate, port=port, say=progress.console.print, show=show)
+        )
     rows = _rows(settings, tally, rate)
     if json_:
         click.echo(orjson.dumps(rows))
@@ -74,7 +86,9 @@ def _rows(settings: Settings, tally: Tally, rate: float) -> dict[str, str]:
 
 
 def _milliseconds(tally: Tally, duration: Literal["inference_s", "total_s"]) -> str:
-    return " / ".join(f"{tally.percentile_s(duration, share) * 1000:.0f} ms" for share in (0.5, 0.99))
+    return " / ".join(
+        f"{tally.percentile_s(duration, share) * 1000:.0f} ms" for share in (0.5, 0.99)
+    )
 
 
 def _table(rows: dict[str, str]) -> Table:
@@ -87,10 +101,14 @@ def _table(rows: dict[str, str]) -> Table:
 def _processor() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as info:  # noqa: PTH123 - a kernel file, not a path of ours
-            return next(line.split(":", 1)[1].strip() for line in info if line.startswith("model name"))
+            return next(
+                line.split(":", 1)[1].strip() for line in info if line.startswith("model name")
+            )
     except (OSError, StopIteration):
         return platform.machine()
 
 
 def _versions() -> str:
-    return ", ".join(f"{name} {version(name)}" for name in ("faust-streaming", "aiokafka", "ctranslate2"))
+    return ", ".join(
+        f"{name} {version(name)}" for name in ("faust-streaming", "aiokafka", "ctranslate2")
+    )

@@ -22,7 +22,9 @@ def doctor(settings: Settings, json_: bool) -> int:
         async for finding in examine(settings):
             findings.append(finding)
             if not json_:
-                click.echo(f"{'ok  ' if finding.healthy else 'FAIL'}  {finding.subject}: {finding.detail}")
+                click.echo(
+                    f"{'ok  ' if finding.healthy else 'FAIL'}  {finding.subject}: {finding.detail}"
+                )
         return findings
 
     findings = asyncio.run(show())

@@ -16,19 +16,26 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from inference.evaluation.assessment import assess, choose_rows, describe, require_labels
 from inference.evaluation.figures import DomainFigures, Evaluation, Part, Scores, Selective
 from inference.evaluation.gate import Gate, GateError, fallen, read_gate
 from inference.evaluation.report import render
-from inference.training.dataset import Row, read_rows
-from inference.training.reading import Progress
+from inference.evaluation.run import assess, choose_rows, describe, require_labels
+from inference.labelled import Row, read_rows
+from inference.progress import Progress
 from schemas.event import DOMAINS, Domain
-from streams.cli.options import as_json, axes, configured, existing_file, labelled_rows, model_directory
+from streams.cli.options import (
+    as_json,
+    axes,
+    configured,
+    existing_file,
+    labelled_rows,
+    model_directory,
+)
 from streams.cli.progress import stages
 from streams.cli.train import axes_of
 from streams.config import Settings
 from streams.errors import ConfigError
-from streams.provision import open_classifier
+from streams.wiring.model import open_classifier
 
 COLUMNS = ("rows", "accuracy", "macro-F1", "ECE", "AURC", "cov95", "cov97", "cov98")
 
@@ -44,9 +51,22 @@ COLUMNS = ("rows", "accuracy", "macro-F1", "ECE", "AURC", "cov95", "cov97", "cov
     help="Which rows (default: the test rows where there are any, else validation, else all).",
 )
 @axes
-@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write one self-contained HTML file.")
-@click.option("--gate", "gate_file", type=existing_file, help="TOML bars a domain; exit code 1 when one is missed.")
-@click.option("--baselines", is_flag=True, help="TF-IDF with logistic regression, and the majority, beside the model.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write one self-contained HTML file.",
+)
+@click.option(
+    "--gate",
+    "gate_file",
+    type=existing_file,
+    help="TOML bars a domain; exit code 1 when one is missed.",
+)
+@click.option(
+    "--baselines",
+    is_flag=True,
+    help="TF-IDF with logistic regression, and the majority, beside the model.",
+)
 @click.option(
     "--train-data",
     "train_files",
@@ -55,7 +75,11 @@ COLUMNS = ("rows", "accuracy", "macro-F1", "ECE", "AURC", "cov95", "cov97", "cov
     help="What the baselines learn from (default: the training rows of --data).",
 )
 @click.option(
-    "--llm-cost-usd", type=click.FloatRange(min=0), default=0.002, show_default=True, help="One LLM call for one event."
+    "--llm-cost-usd",
+    type=click.FloatRange(min=0),
+    default=0.002,
+    show_default=True,
+    help="One LLM call for one event.",
 )
 @as_json
 @configured
@@ -70,7 +94,9 @@ def evaluate(
     if train_files and not baselines:
         raise click.UsageError("--train-data is for the baselines; add --baselines")
     if model:
-        settings = msgspec.structs.replace(settings, model=msgspec.structs.replace(settings.model, path=str(model)))
+        settings = msgspec.structs.replace(
+            settings, model=msgspec.structs.replace(settings.model, path=str(model))
+        )
     baselines_of = _baselines() if baselines else None
     named = axes_of(axes)
     rows = read_rows(files, named, unsplit="test")
@@ -92,7 +118,12 @@ class _Run:
     """One evaluation, from rows to the document. What is wrong with the rows is said before the minutes are spent."""
 
     def __init__(
-        self, settings: Settings, rows: Sequence[Row], split: Part | None, llm_cost_usd: float, progress: Progress
+        self,
+        settings: Settings,
+        rows: Sequence[Row],
+        split: Part | None,
+        llm_cost_usd: float,
+        progress: Progress,
     ) -> None:
         self._settings = settings
         self._llm_cost_usd = llm_cost_usd
@@ -110,7 +141,9 @@ class _Run:
         """Put the baselines beside the model."""
         for domain, (_, own) in self._chosen.items():
             lesson = baselines.lesson_of([row for row in teaching if row.domain == domain], own)
-            self._add[domain] = partial(baselines.add_baselines, rows=own, lesson=lesson, progress=self._progress)
+            self._add[domain] = partial(
+                baselines.add_baselines, rows=own, lesson=lesson, progress=self._progress
+            )
 
     async def evaluate(self, files: Sequence[Path]) -> Evaluation:
         """Every domain of the rows."""
@@ -133,7 +166,9 @@ class _Run:
 def show(evaluation: Evaluation) -> None:
     """The document for a person at a terminal: short, the rest is in the report."""
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{evaluation.model.name}  {evaluation.model.compute_type}  digest {evaluation.model.digest[:12]}")
+    console.print(
+        f"{evaluation.model.name}  {evaluation.model.compute_type}  digest {evaluation.model.digest[:12]}"
+    )
     for domain, one in evaluation.domains.items():
         console.print(f"\n[bold]{domain}[/bold]  {_headline(one)}")
         console.print(_table(one))
@@ -143,7 +178,11 @@ def show(evaluation: Evaluation) -> None:
 
 def _headline(one: DomainFigures) -> str:
     accepted, order = one.accepted, one.selective
-    right = "" if accepted.accuracy is None else f", {accepted.accuracy:.2%} of them right ({accepted.errors} wrong)"
+    right = (
+        ""
+        if accepted.accuracy is None
+        else f", {accepted.accuracy:.2%} of them right ({accepted.errors} wrong)"
+    )
     reasons = ", ".join(f"{reason} {share:.1%}" for reason, share in one.escalations.items())
     left_out = f", {one.unlabelled} more without a label on it" if one.unlabelled else ""
     lines = [
@@ -174,7 +213,9 @@ def _table(one: DomainFigures) -> Table:
     for axis in one.axes.values():
         table.add_row(escape(axis.title), *_cells(axis.overall))
         if axis.baseline:
-            table.add_row(f"  TF-IDF, {axis.baseline.reads}", *_cells(axis.baseline.scores), style="dim")
+            table.add_row(
+                f"  TF-IDF, {axis.baseline.reads}", *_cells(axis.baseline.scores), style="dim"
+            )
             majority = f"{axis.baseline.majority_accuracy:.4f}"
             table.add_row("  majority", str(axis.baseline.scores.n), majority, style="dim")
     return table
@@ -183,11 +224,18 @@ def _table(one: DomainFigures) -> Table:
 def _cells(scores: Scores) -> list[str]:
     shares = (scores.coverage_at_95, scores.coverage_at_97, scores.coverage_at_98)
     figures = (scores.accuracy, scores.macro_f1, scores.ece, scores.aurc)
-    return [str(scores.n), *(f"{figure:.4f}" for figure in figures), *(f"{share:.3f}" for share in shares)]
+    return [
+        str(scores.n),
+        *(f"{figure:.4f}" for figure in figures),
+        *(f"{share:.3f}" for share in shares),
+    ]
 
 
 def _coverages(order: Selective) -> str:
-    return " / ".join(f"{share:.1%}" for share in (order.coverage_at_95, order.coverage_at_97, order.coverage_at_98))
+    return " / ".join(
+        f"{share:.1%}"
+        for share in (order.coverage_at_95, order.coverage_at_97, order.coverage_at_98)
+    )
 
 
 def _figure(value: float | None) -> str:
@@ -223,17 +271,23 @@ def _baselines() -> ModuleType:
     try:
         from inference.evaluation import baselines  # noqa: PLC0415 - needs the train extra
     except ModuleNotFoundError as error:
-        raise click.ClickException(f"--baselines needs {error.name}; pip install 'triage-stream[train]'") from None
+        raise click.ClickException(
+            f"--baselines needs {error.name}; pip install 'triage-stream[train]'"
+        ) from None
     return baselines
 
 
 def _check_writable(report: Path | None) -> None:
     if report and not report.absolute().parent.is_dir():
-        raise click.UsageError(f"there is no directory {report.absolute().parent} for the report; make it")
+        raise click.UsageError(
+            f"there is no directory {report.absolute().parent} for the report; make it"
+        )
 
 
 def _write(report: Path, evaluation: Evaluation) -> None:
     try:
         report.write_text(render(evaluation), "utf-8")
     except OSError as error:
-        raise click.ClickException(f"the report {report} cannot be written: {error.strerror}") from None
+        raise click.ClickException(
+            f"the report {report} cannot be written: {error.strerror}"
+        ) from None

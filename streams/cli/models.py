@@ -9,14 +9,15 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from inference.artifact import CARD, DEFAULT_MODEL, Artifact, load_artifact
-from inference.calibration import Promise
-from inference.classifier import promise_of
-from inference.heads import Heads, load_samples
+from inference.acceptance.guarantee import Promise
+from inference.acceptance.policy import promise_of
+from inference.acceptance.samples import load_samples
+from inference.model.artifact import CARD, DEFAULT_MODEL, Artifact, load_artifact
+from inference.model.heads import Heads
 from schemas.event import DOMAINS
 from streams.cli.options import as_json, configured, model_directory
 from streams.config import Settings
-from streams.provision import terms
+from streams.wiring.model import terms
 
 
 @click.command(epilog="Example: triage models --json")
@@ -31,7 +32,9 @@ def models(settings: Settings, model: Path | None, json_: bool) -> None:
         Heads.load(artifact, domain)
     samples, asked = load_samples(artifact), terms(settings)
     promises: dict[str, Promise] = {
-        domain: promise_of(domain, samples[domain], asked[domain]) for domain in DOMAINS if domain in samples
+        domain: promise_of(domain, samples[domain], asked[domain])
+        for domain in DOMAINS
+        if domain in samples
     }
     facts = describe(artifact, promises)
     if json_:
@@ -64,11 +67,23 @@ def describe(artifact: Artifact, promises: dict[str, Promise]) -> dict[str, Any]
 def show(facts: dict[str, Any]) -> None:
     """The same for a person."""
     console = Console(soft_wrap=True)
-    console.print(f"{facts['name']}  {facts['size_bytes'] / 1e6:.1f} MB  {facts['compute_type']}", highlight=False)
+    console.print(
+        f"{facts['name']}  {facts['size_bytes'] / 1e6:.1f} MB  {facts['compute_type']}",
+        highlight=False,
+    )
     console.print(f"digest {facts['digest']}\npath {facts['path']}", highlight=False)
     licences = ", ".join(facts["licences"]) or "not named"
     console.print(f"rows' licences {licences}; attributions in {facts['card']}", highlight=False)
-    table = Table("domain", "axes (labels)", "alpha", "delta", "rows", "of unseen sources", "risk below", "coverage")
+    table = Table(
+        "domain",
+        "axes (labels)",
+        "alpha",
+        "delta",
+        "rows",
+        "of unseen sources",
+        "risk below",
+        "coverage",
+    )
     for domain, one in facts["domains"].items():
         terms = one["calibration"]
         axes = ", ".join(f"{axis} ({len(labels)})" for axis, labels in one["axes"].items())

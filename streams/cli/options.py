@@ -11,14 +11,20 @@ from streams import config
 
 Command = Callable[..., Any]
 
-as_json = click.option("--json", "json_", is_flag=True, help="Print JSON for programs instead of text for people.")
+as_json = click.option(
+    "--json", "json_", is_flag=True, help="Print JSON for programs instead of text for people."
+)
 domain = click.option(
-    "--domain", type=click.Choice(["alerts", "tickets"]), help="What the events are; default: each event's own kind."
+    "--domain",
+    type=click.Choice(["alerts", "tickets"]),
+    help="What the events are; default: each event's own kind.",
 )
 
 existing_file = click.Path(path_type=Path, exists=True, dir_okay=False)
 model_directory = click.option(
-    "--model", type=click.Path(path_type=Path), help="A model directory (default: [model] path, or the shipped one)."
+    "--model",
+    type=click.Path(path_type=Path),
+    help="A model directory (default: [model] path, or the shipped one).",
 )
 axes = click.option(
     "--axis",
@@ -28,9 +34,13 @@ axes = click.option(
 )
 
 
-def labelled_rows(help_: str = "Labelled rows, NDJSON or NDJSON.gz; give it once a file.") -> Callable[..., Command]:
+def labelled_rows(
+    help_: str = "Labelled rows, NDJSON or NDJSON.gz; give it once a file.",
+) -> Callable[..., Command]:
     """Add `--data`, handed to the command as `files`."""
-    return click.option("--data", "files", type=existing_file, multiple=True, required=True, help=help_)
+    return click.option(
+        "--data", "files", type=existing_file, multiple=True, required=True, help=help_
+    )
 
 
 def configured(command: Command) -> Command:

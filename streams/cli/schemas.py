@@ -23,4 +23,6 @@ def export(settings: Settings, directory: Path) -> None:
         for path in write_schemas(directory, prefix=settings.topics.prefix):
             click.echo(path)
     except OSError as error:
-        raise click.ClickException(f"cannot write into {directory} ({error.strerror}); choose another") from None
+        raise click.ClickException(
+            f"cannot write into {directory} ({error.strerror}); choose another"
+        ) from None

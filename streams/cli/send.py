@@ -11,16 +11,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from schemas.event import Domain
 from streams.cli.options import as_json, configured, domain
 from streams.config import Settings
-from streams.source import produce, read_lines
+from streams.ndjson import read_lines
+from streams.source import produce
 
 
 @click.command(epilog="Example: triage send alerts.ndjson --domain alerts --rate 100")
 @click.argument("file")
 @domain
-@click.option("--rate", type=click.FloatRange(min=0.1), help="Events per second; default: as fast as they are taken.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0.1),
+    help="Events per second; default: as fast as they are taken.",
+)
 @as_json
 @configured
-def send(settings: Settings, file: str, domain: str | None, rate: float | None, json_: bool) -> None:
+def send(
+    settings: Settings, file: str, domain: str | None, rate: float | None, json_: bool
+) -> None:
     """Produce the lines of FILE (- for standard input) to the input topic, keyed by event id.
 
     Lines are sent as they are, malformed ones too: what becomes of them is the pipeline's to say.
@@ -28,11 +35,18 @@ def send(settings: Settings, file: str, domain: str | None, rate: float | None, 
     lines = list(read_lines(file))
     console = Console(stderr=True)
     with Progress(
-        TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, disable=json_
+        TextColumn("sending"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=json_,
     ) as progress:
         task = progress.add_task("sending", total=len(lines))
         chosen = cast("Domain | None", domain)
-        asyncio.run(produce(settings, lines, chosen, rate=rate, advance=lambda: progress.advance(task)))
+        asyncio.run(
+            produce(settings, lines, chosen, rate=rate, advance=lambda: progress.advance(task))
+        )
     if json_:
         click.echo(orjson.dumps({"sent": len(lines)}))
     else:

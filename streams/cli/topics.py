@@ -5,10 +5,10 @@ import asyncio
 import click
 import orjson
 
-from streams import topics as our_topics
 from streams.cli.options import as_json, configured
 from streams.config import Settings
 from streams.errors import TopicsMissing
+from streams.kafka.admin import check_topics, create_topics
 
 
 @click.group(epilog="Example: triage topics create")
@@ -21,7 +21,7 @@ def topics() -> None:
 @configured
 def create(settings: Settings, json_: bool) -> None:
     """Create the topics that are missing."""
-    created = asyncio.run(our_topics.create(settings))
+    created = asyncio.run(create_topics(settings))
     if json_:
         click.echo(orjson.dumps({"created": created}))
         return
@@ -36,7 +36,7 @@ def create(settings: Settings, json_: bool) -> None:
 @configured
 def check(settings: Settings, json_: bool) -> None:
     """Say what is wrong with the topics; exit code 1 if anything is."""
-    problems = asyncio.run(our_topics.check(settings))
+    problems = asyncio.run(check_topics(settings))
     if json_:
         click.echo(orjson.dumps({"problems": problems}))
     elif not problems:

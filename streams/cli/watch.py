@@ -10,12 +10,16 @@ from schemas.event import DOMAINS
 from schemas.triaged import TriagedEvent
 from streams.cli.options import as_json, configured
 from streams.config import Settings
-from streams.reader import reading
+from streams.kafka.reader import reading
 from streams.topics import Topics
 
 
 @click.command(epilog="Example: triage watch --from-beginning --limit 20")
-@click.option("--from-beginning", is_flag=True, help="Start with the oldest event kept instead of the next one.")
+@click.option(
+    "--from-beginning",
+    is_flag=True,
+    help="Start with the oldest event kept instead of the next one.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after this many.")
 @as_json
 @configured
@@ -24,7 +28,9 @@ def watch(settings: Settings, from_beginning: bool, limit: int | None, json_: bo
     asyncio.run(_watch(settings, from_beginning=from_beginning, limit=limit, json_=json_))
 
 
-async def _watch(settings: Settings, *, from_beginning: bool, limit: int | None, json_: bool) -> None:
+async def _watch(
+    settings: Settings, *, from_beginning: bool, limit: int | None, json_: bool
+) -> None:
     topics = Topics(settings.topics.prefix)
     names = [topics.triaged(domain) for domain in DOMAINS]
     shown = 0
@@ -41,5 +47,7 @@ def _line(value: bytes) -> str:
         triaged = decode(value, TriagedEvent)
     except InvalidEvent as error:
         return f"?  {error}"
-    labels = "  ".join(f"{axis}={label.value} ({label.confidence:.2f})" for axis, label in triaged.labels.items())
+    labels = "  ".join(
+        f"{axis}={label.value} ({label.confidence:.2f})" for axis, label in triaged.labels.items()
+    )
     return f"{triaged.id}  r{triaged.revision} {triaged.status} by {triaged.decided_by}  {labels}"

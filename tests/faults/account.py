@@ -15,7 +15,7 @@ from schemas.codec import decode
 from schemas.event import DOMAINS
 from schemas.triaged import TriagedEvent
 from streams.config import Settings
-from streams.connection import connection
+from streams.kafka.connection import connection
 from streams.topics import MAX_MESSAGE_BYTES, Topics
 
 AUDIT_EVERY_S = 0.3
@@ -43,7 +43,9 @@ class Account:
         consumer = await _consumer(self.settings, outputs)
         try:
             while not stop.is_set():
-                with suppress(KafkaError, OSError):  # the broker is one of the things that are stopped
+                with suppress(
+                    KafkaError, OSError
+                ):  # the broker is one of the things that are stopped
                     await self._audit(consumer)
                 await asyncio.sleep(AUDIT_EVERY_S)
             await self._read_to_end(consumer)
@@ -59,7 +61,9 @@ class Account:
             topic = topics.input(domain)
             for partition, offset in committed.get(topic, {}).items():
                 seen = self.origins[topic]
-                self.overruns |= {(topic, partition, o) for o in range(offset) if (partition, o) not in seen}
+                self.overruns |= {
+                    (topic, partition, o) for o in range(offset) if (partition, o) not in seen
+                }
         self.highest_committed = sum(sum(offsets.values()) for offsets in committed.values())
         self.audits += 1
 
@@ -73,7 +77,10 @@ class Account:
     def _note(self, record: Any) -> None:
         if record.topic.endswith(".deadletter.v1"):
             headers = dict(record.headers)
-            where = [headers[f"__connect.errors.{part}"].decode() for part in ("topic", "partition", "offset")]
+            where = [
+                headers[f"__connect.errors.{part}"].decode()
+                for part in ("topic", "partition", "offset")
+            ]
             self.dead_letters.append((where[0], int(where[1]), int(where[2])))
             self.origins[where[0]].add((int(where[1]), int(where[2])))
             return
@@ -91,13 +98,16 @@ class Account:
         return [
             id_
             for id_, copies in self.copies.items()
-            if any(copy.status == "provisional" for copy in copies) and all(copy.revision == 0 for copy in copies)
+            if any(copy.status == "provisional" for copy in copies)
+            and all(copy.revision == 0 for copy in copies)
         ]
 
     def disagreeing(self) -> list[str]:
         """Ids of which two copies of one revision differ in anything but their timing."""
         return [
-            id_ for id_, copies in self.copies.items() if len(_answers(copies)) != len({c.revision for c in copies})
+            id_
+            for id_, copies in self.copies.items()
+            if len(_answers(copies)) != len({c.revision for c in copies})
         ]
 
     def duplicates(self) -> int:
@@ -122,10 +132,14 @@ async def committed_offsets(settings: Settings) -> dict[str, dict[int, int]]:
 
 async def _consumer(settings: Settings, topics: Sequence[str]) -> AIOKafkaConsumer:
     consumer = AIOKafkaConsumer(
-        **connection(settings.kafka), auto_offset_reset="earliest", max_partition_fetch_bytes=MAX_MESSAGE_BYTES
+        **connection(settings.kafka),
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
     )
     await consumer.start()
-    partitions = [TopicPartition(topic, p) for topic in topics for p in range(settings.topics.partitions)]
+    partitions = [
+        TopicPartition(topic, p) for topic in topics for p in range(settings.topics.partitions)
+    ]
     consumer.assign(partitions)
     await consumer.seek_to_beginning(*partitions)
     return consumer
@@ -138,6 +152,18 @@ def _revisions(copies: Sequence[TriagedEvent]) -> set[int]:
 def _answers(copies: Sequence[TriagedEvent]) -> set[str]:
     """Everything two copies must agree on, one string a distinct answer."""
     return {
-        repr((c.revision, c.status, c.decided_by, c.labels, c.queue, c.reasons, c.model, c.calibration, c.origin))
+        repr(
+            (
+                c.revision,
+                c.status,
+                c.decided_by,
+                c.labels,
+                c.queue,
+                c.reasons,
+                c.model,
+                c.calibration,
+                c.origin,
+            )
+        )
         for c in copies
     }

@@ -13,9 +13,9 @@ from agents.classify import classify
 from agents.outcomes import Incoming, Outcome
 from streams import app
 from streams.cli import main
-from streams.consumption import Consumption
-from streams.lane import Lane
-from streams.ledger import Ledger
+from streams.kafka.offsets import Ledger
+from streams.pipeline.agent_pipeline import Lane
+from streams.pipeline.consumer import Consumption
 
 SECONDS_A_BATCH = 1.0
 
@@ -29,7 +29,9 @@ async def slowly(batch: Sequence[Incoming], **arguments: Any) -> list[Outcome]:
 def route_with_faust_acking(self: Consumption, topic: str, lane: Lane) -> None:
     """`Consumption.route` with Faust's default acking: an event is acked when the agent asks for the next one."""
     source = self.app.topic(topic, key_serializer="raw", value_serializer="raw")
-    self.app.conf.broker_commit_interval = self._settings.kafka.commit_interval_s  # as often as ours
+    self.app.conf.broker_commit_interval = (
+        self._settings.kafka.commit_interval_s
+    )  # as often as ours
     self.lanes.append(lane)
 
     async def agent(stream: Any) -> None:

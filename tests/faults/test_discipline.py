@@ -7,10 +7,10 @@ import msgspec
 import orjson
 import pytest
 
-from streams import topics
-from streams.brokers import Broker
-from streams.delivery import Delivery
-from streams.outputs import Record
+from streams.kafka.admin import create_topics
+from streams.kafka.producer import Delivery
+from streams.kafka.record import Record
+from streams.local.brokers import Broker
 from streams.topics import Topics
 from tests.conftest import settings_for
 from tests.faults.account import Account
@@ -27,15 +27,21 @@ SETTLE_TIMEOUT_S = 20.0
 
 def test_our_discipline_loses_nothing(broker: Broker, tiny_model: Path, tmp_path: Path) -> None:
     """If it failed: offsets are committed for events whose outputs are not yet acknowledged."""
-    account, ids = asyncio.run(_kill_while_events_are_in_hand(broker, tiny_model, tmp_path, acking="ours"))
+    account, ids = asyncio.run(
+        _kill_while_events_are_in_hand(broker, tiny_model, tmp_path, acking="ours")
+    )
     _tell("our discipline", account, ids)
     assert not account.missing(ids)
     assert not account.overruns
 
 
-def test_faust_acking_is_seen_to_lose_events(broker: Broker, tiny_model: Path, tmp_path: Path) -> None:
+def test_faust_acking_is_seen_to_lose_events(
+    broker: Broker, tiny_model: Path, tmp_path: Path
+) -> None:
     """If it failed: these tests could not tell our discipline from one that loses events, and prove nothing."""
-    account, ids = asyncio.run(_kill_while_events_are_in_hand(broker, tiny_model, tmp_path, acking="faust"))
+    account, ids = asyncio.run(
+        _kill_while_events_are_in_hand(broker, tiny_model, tmp_path, acking="faust")
+    )
     _tell("Faust's default acking", account, ids)
     assert account.missing(ids)
     assert account.overruns
@@ -47,8 +53,10 @@ async def _kill_while_events_are_in_hand(
     settings = settings_for(broker.bootstrap_servers, model)
     kafka = msgspec.structs.replace(settings.kafka, commit_interval_s=0.3)
     settings = msgspec.structs.replace(settings, kafka=kafka)
-    await topics.create(settings)
-    worker = WorkerProcess(settings, tmp_path / "worker.log", "tests.faults.slow_worker", {"ACKING": acking})
+    await create_topics(settings)
+    worker = WorkerProcess(
+        settings, tmp_path / "worker.log", "tests.faults.slow_worker", {"ACKING": acking}
+    )
     account, stop = Account(settings), asyncio.Event()
     following = asyncio.create_task(account.follow(stop))
     worker.start()
@@ -61,7 +69,11 @@ async def _kill_while_events_are_in_hand(
             worker.start()
         ids = await sending
         deadline_s = asyncio.get_running_loop().time() + SETTLE_TIMEOUT_S
-        while account.missing(ids) and asyncio.get_running_loop().time() < deadline_s and not following.done():
+        while (
+            account.missing(ids)
+            and asyncio.get_running_loop().time() < deadline_s
+            and not following.done()
+        ):
             await asyncio.sleep(0.5)
     finally:
         await asyncio.to_thread(worker.kill)
@@ -76,7 +88,9 @@ async def _send(prefix: str, delivery: Delivery) -> list[str]:
     await delivery.start()
     for id_ in ids:
         await asyncio.sleep(SECONDS / EVENTS)
-        await delivery.send(Record(topic, id_.encode(), orjson.dumps({"id": id_, "text": f"card {id_}"})))
+        await delivery.send(
+            Record(topic, id_.encode(), orjson.dumps({"id": id_, "text": f"card {id_}"}))
+        )
     await delivery.stop()
     return ids
 

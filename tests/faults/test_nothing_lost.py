@@ -11,11 +11,11 @@ import orjson
 import pytest
 
 from schemas.event import Domain
-from streams import topics
-from streams.brokers.kafka import KafkaCluster
 from streams.config import Settings
-from streams.delivery import Delivery
-from streams.outputs import Record
+from streams.kafka.admin import create_topics
+from streams.kafka.producer import Delivery
+from streams.kafka.record import Record
+from streams.local.brokers.kafka import KafkaCluster
 from streams.topics import Topics
 from tests.conftest import settings_for
 from tests.faults.account import Account
@@ -28,7 +28,19 @@ EVENTS = 2000
 SECONDS = 60.0
 KILLS = 10
 SETTLE_TIMEOUT_S = 60.0
-WORDS = ("card", "payment", "transfer", "refund", "login", "alert", "malware", "bucket", "phishing", "token", "fee")
+WORDS = (
+    "card",
+    "payment",
+    "transfer",
+    "refund",
+    "login",
+    "alert",
+    "malware",
+    "bucket",
+    "phishing",
+    "token",
+    "fee",
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +54,7 @@ def kafka() -> Iterator[KafkaCluster]:
 def workers(kafka: KafkaCluster, tiny_model: Path, tmp_path: Path) -> Iterator[list[WorkerProcess]]:
     """Two running workers of one group."""
     settings = settings_for(kafka.bootstrap_servers, tiny_model)
-    asyncio.run(topics.create(settings))
+    asyncio.run(create_topics(settings))
     pair = [WorkerProcess(settings, tmp_path / f"worker{number}.log") for number in range(2)]
     for worker in pair:
         worker.start()
@@ -65,7 +77,9 @@ def test_no_event_is_lost_when_workers_are_killed(workers: list[WorkerProcess]) 
         for number in range(KILLS + len(graceful)):
             await asyncio.sleep(chance.uniform(0.5, 2 * SECONDS / (KILLS + len(graceful)) - 2))
             worker = chance.choice(workers)
-            code = await asyncio.to_thread(worker.end, signal.SIGTERM if number in graceful else signal.SIGKILL)
+            code = await asyncio.to_thread(
+                worker.end, signal.SIGTERM if number in graceful else signal.SIGKILL
+            )
             assert code == 0 or number not in graceful, worker.log()
             await asyncio.sleep(chance.uniform(0.1, 1.0))
             worker.start()
@@ -74,7 +88,9 @@ def test_no_event_is_lost_when_workers_are_killed(workers: list[WorkerProcess]) 
     _check(account, ids, f"{KILLS} kill -9 and 2 graceful restarts of 2 workers")
 
 
-def test_no_event_is_lost_when_the_broker_stops(workers: list[WorkerProcess], kafka: KafkaCluster) -> None:
+def test_no_event_is_lost_when_the_broker_stops(
+    workers: list[WorkerProcess], kafka: KafkaCluster
+) -> None:
     """If it failed: fifteen seconds without a broker cost events."""
 
     async def faults() -> None:
@@ -130,7 +146,9 @@ async def _send_steadily(settings: Settings) -> list[str]:
         id_ = f"{domain}-{number}"
         text = " ".join(chance.choices(WORDS, k=chance.randint(2, 40)))
         receipts.append(
-            await delivery.send(Record(names.input(domain), id_.encode(), orjson.dumps({"id": id_, "text": text})))
+            await delivery.send(
+                Record(names.input(domain), id_.encode(), orjson.dumps({"id": id_, "text": text}))
+            )
         )
         ids.append(id_)
     await delivery.confirm(receipts)

@@ -13,17 +13,17 @@ import orjson
 import pytest
 
 from agents.outcomes import Incoming, Triaged
-from streams import topics
-from streams.audit import AuditTrail
-from streams.brokers import Broker
-from streams.brokers.kafka import KafkaCluster
+from streams.audit.trail import AuditTrail
+from streams.audit.verify import verify
 from streams.config import Settings, TopicsSection, as_environment
-from streams.delivery import Delivery
 from streams.errors import DamagedBatch
-from streams.outputs import Record
-from streams.reader import reading, until_quiet
+from streams.kafka.admin import create_topics
+from streams.kafka.producer import Delivery
+from streams.kafka.reader import reading, until_quiet
+from streams.kafka.record import Record
+from streams.local.brokers import Broker
+from streams.local.brokers.kafka import KafkaCluster
 from streams.topics import Topics
-from streams.verification import verify
 from tests.chains import ASKED
 from tests.records import record as read
 from tests.records import triaged
@@ -36,7 +36,7 @@ TENANTS = ("acme", "globex", "initech")
 @pytest.fixture
 async def prepared(settings: Settings) -> Settings:
     """Settings whose topics exist."""
-    await topics.create(settings)
+    await create_topics(settings)
     return settings
 
 
@@ -90,18 +90,22 @@ async def test_several_workers_and_a_restart_leave_whole_chains(prepared: Settin
     async with asyncio.timeout(20):
         while len(spent) < 30:
             await asyncio.sleep(0.05)
-    await decide(prepared, restarted, 3)  # it has read what the other wrote last of acme, and names it
+    await decide(
+        prepared, restarted, 3
+    )  # it has read what the other wrote last of acme, and names it
     await restarted.stop()
     assert len(spent) == 30
     report = await verify(prepared)
     assert report.faults == []
-    assert {tenant: (chain.records, len(chain.heads)) for tenant, chain in report.chains.items()} == dict.fromkeys(
-        TENANTS, (41, 3)
-    )
+    assert {
+        tenant: (chain.records, len(chain.heads)) for tenant, chain in report.chains.items()
+    } == dict.fromkeys(TENANTS, (41, 3))
     chain = report.chains["acme"]
     assert chain.tips == {chain.heads["restarted"]}
     written = [orjson.loads(record.value or b"") for record in await records(prepared)]
-    assert all(each["previous"] for each in written if each["sequence"] or each["writer"] == "restarted")
+    assert all(
+        each["previous"] for each in written if each["sequence"] or each["writer"] == "restarted"
+    )
 
 
 @pytest.mark.kafka
@@ -118,7 +122,7 @@ async def test_the_command_locates_a_changed_record(prepared: Settings) -> None:
     forged = msgspec.structs.replace(
         prepared, topics=TopicsSection(prefix=f"{prepared.topics.prefix}-forged", partitions=4)
     )
-    await topics.create(forged)
+    await create_topics(forged)
     victim, delivery = None, Delivery(forged.kafka)
     await delivery.start()
     for record in await records(prepared):
@@ -132,7 +136,9 @@ async def test_the_command_locates_a_changed_record(prepared: Settings) -> None:
     found = run(forged)
     where = f"{Topics(forged.topics.prefix).audit}[{victim.origin.partition}]@{victim.origin.offset}: changed"
     assert found.returncode == 1
-    assert [line for line in found.stdout.splitlines() if "@" in line] == [f"{where} (tenant {victim.key.decode()})"]  # type: ignore[union-attr]
+    assert [line for line in found.stdout.splitlines() if "@" in line] == [
+        f"{where} (tenant {victim.key.decode()})"
+    ]  # type: ignore[union-attr]
     assert "Traceback" not in found.stderr
     assert found.stderr.count("\n") == 1
 
@@ -160,7 +166,9 @@ def flipped(file: Path, at: int) -> Iterator[None]:
 
 
 @pytest.mark.kafka
-async def test_a_byte_flipped_on_the_brokers_disk_is_located(prepared: Settings, broker: Broker) -> None:
+async def test_a_byte_flipped_on_the_brokers_disk_is_located(
+    prepared: Settings, broker: Broker
+) -> None:
     """If it failed: whoever can write to the broker's disk can change a decision, or only a batch could be named."""
     trail = AuditTrail(prepared)
     await trail.start()
@@ -169,17 +177,26 @@ async def test_a_byte_flipped_on_the_brokers_disk_is_located(prepared: Settings,
     everything = await records(prepared)
     for record in (everything[0], everything[13], everything[-1]):
         place, value = record.origin, record.value or b""
-        log = broker._nodes[0].directory / "data" / f"{place.topic}-{place.partition}" / f"{0:020}.log"
+        log = (
+            broker._nodes[0].directory
+            / "data"
+            / f"{place.topic}-{place.partition}"
+            / f"{0:020}.log"
+        )
         start = log.read_bytes().index(value)
         for at in (0, len(value) // 2, len(value) - 1, -len(record.key or b"")):
             with flipped(log, start + at):
                 found = await verify(prepared)
-                assert [fault.place for fault in found.faults] == [(place.partition, place.offset)], at
+                assert [fault.place for fault in found.faults] == [
+                    (place.partition, place.offset)
+                ], at
         # The first batch's time, which no record holds, and the length of its first record.
         for at in (30, 61):
             with (
                 flipped(log, at),
-                pytest.raises(DamagedBatch, match=rf"\[{place.partition}\]@0 begins a damaged batch"),
+                pytest.raises(
+                    DamagedBatch, match=rf"\[{place.partition}\]@0 begins a damaged batch"
+                ),
             ):
                 await verify(prepared)
     assert (await verify(prepared)).ok

@@ -12,15 +12,17 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from streams.brokers import Broker
-from streams.brokers.embedded import EmbeddedBroker
-from streams.brokers.java import kafka_available
-from streams.brokers.kafka import KafkaCluster
-from streams.brokers.loopback import free_ports, is_free
+from streams.local.brokers import Broker
+from streams.local.brokers.embedded import EmbeddedBroker
+from streams.local.brokers.java import kafka_available
+from streams.local.brokers.kafka import KafkaCluster
+from streams.local.brokers.loopback import free_ports, is_free
 
 REASON = kafka_available()
 # In CI nothing is skipped: a missing Kafka fails there.
-needs_kafka = pytest.mark.skipif(REASON is not None and not os.environ.get("CI"), reason=str(REASON))
+needs_kafka = pytest.mark.skipif(
+    REASON is not None and not os.environ.get("CI"), reason=str(REASON)
+)
 real_kafka = [pytest.mark.kafka, needs_kafka]
 CLI = "from streams.cli.broker import broker; broker()"
 
@@ -47,7 +49,9 @@ async def _consume(servers: str, topic: str, count: int) -> list[bytes]:
 
 def _ended(port: int) -> bool:
     """Whether nothing listens on the port and no process was told it."""
-    told = [p for p in Path("/proc").glob("[0-9]*/cmdline") if f"127.0.0.1:{port}".encode() in _read(p)]
+    told = [
+        p for p in Path("/proc").glob("[0-9]*/cmdline") if f"127.0.0.1:{port}".encode() in _read(p)
+    ]
     return is_free(port) and not told
 
 
@@ -108,7 +112,9 @@ async def test_three_nodes_carry_on_with_two() -> None:
 
 @pytest.mark.broker
 @pytest.mark.parametrize("engine", ["embedded", pytest.param("kafka", marks=real_kafka)])
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, -9)]
+)
 def test_the_command_ends_with_its_broker(engine: str, number: signal.Signals, status: int) -> None:
     """`triage broker` would leave a broker behind, or not end in order when asked to."""
     port = free_ports(1)[0]

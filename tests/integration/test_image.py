@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from streams.brokers import Broker
+from streams.local.brokers import Broker
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]
 
@@ -37,7 +37,13 @@ ENVIRON = {"BUILDAH_ISOLATION": "chroot", **os.environ}
 def sh(*command: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
-        command, input=stdin, env=ENVIRON, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S, check=False
+        command,
+        input=stdin,
+        env=ENVIRON,
+        capture_output=True,
+        text=True,
+        timeout=BUILD_TIMEOUT_S,
+        check=False,
     )
 
 
@@ -57,21 +63,29 @@ class Image:
         options = ["run", "--rm", "--interactive", "--network", "host", *named, *settings]
         return [self.builder, *options, "--entrypoint", command[0], NAME, *command[1:]]
 
-    def run(self, *command: str, stdin: str | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, stdin: str | None = None, **environ: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command inside to its end."""
         return sh(*self.argv(*command, **environ), stdin=stdin)
 
     def config(self) -> dict[str, Any]:
         """What is written into the image for whoever runs it."""
         if self.builder == "buildah":
-            return dict(json.loads(sh("buildah", "inspect", "--type", "image", NAME).stdout)["Docker"]["config"])
+            return dict(
+                json.loads(sh("buildah", "inspect", "--type", "image", NAME).stdout)["Docker"][
+                    "config"
+                ]
+            )
         return dict(json.loads(sh(self.builder, "image", "inspect", NAME).stdout)[0]["Config"])
 
     def size(self) -> str:
         """As a person would say it."""
         return sh(self.builder, "images", "--format", "{{.Size}}", NAME).stdout.strip()
 
-    def signal(self, process: subprocess.Popen[str], name: str, number: signal.Signals = signal.SIGTERM) -> None:
+    def signal(
+        self, process: subprocess.Popen[str], name: str, number: signal.Signals = signal.SIGTERM
+    ) -> None:
         """Signal the program itself: `buildah run` would kill it rather than pass a SIGTERM on."""
         if self.builder == "buildah":
             os.kill(own_process(process.pid), number)
@@ -137,7 +151,9 @@ def image() -> Iterator[Image]:
 @pytest.fixture
 def samples() -> str:
     """Five of the shipped sample alerts, of those in the native format, whose id is where we can read it."""
-    lines = (ROOT / "streams" / "samples" / "alerts.ndjson").read_text(encoding="utf-8").splitlines()
+    lines = (
+        (ROOT / "streams" / "samples" / "alerts.ndjson").read_text(encoding="utf-8").splitlines()
+    )
     native = [line for line in lines if line.startswith('{"id":')]
     return "\n".join(native[:5]) + "\n"
 
@@ -180,7 +196,9 @@ def test_classify_inside_triages_samples(image: Image, samples: str) -> None:
     done = image.run("triage", "classify", "--domain", "alerts", "-", stdin=samples)
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [event["id"] for event in events] == [json.loads(line)["id"] for line in samples.splitlines()]
+    assert [event["id"] for event in events] == [
+        json.loads(line)["id"] for line in samples.splitlines()
+    ]
     assert all(event["labels"]["queue"]["value"] for event in events)
 
 
@@ -188,11 +206,15 @@ def test_packages_inside_are_ours(image: Image) -> None:
     """Another distribution's `schemas` or `agents` would shadow ours."""
     program = "import schemas, inference, agents, streams as s; print(*{m.__path__[0].rpartition('/')[0] for m in (schemas, inference, agents, s)})"  # noqa: E501  one program
     done = image.run("python", "-c", program)
-    assert re.fullmatch(r"/opt/triage/lib/python3\.\d+/site-packages", done.stdout.strip()), done.stderr
+    assert re.fullmatch(r"/opt/triage/lib/python3\.\d+/site-packages", done.stdout.strip()), (
+        done.stderr
+    )
 
 
 @pytest.mark.broker
-async def test_worker_inside_triages_and_drains(image: Image, broker: Broker, samples: str, tmp_path: Path) -> None:
+async def test_worker_inside_triages_and_drains(
+    image: Image, broker: Broker, samples: str, tmp_path: Path
+) -> None:
     """The worker would not run in the container as it does outside, or `docker stop` would have to kill it."""
     name = f"triage-{uuid.uuid4().hex[:8]}"
     with socket.socket() as free:
@@ -208,7 +230,11 @@ async def test_worker_inside_triages_and_drains(image: Image, broker: Broker, sa
     assert created.returncode == 0, created.stderr
     with (tmp_path / "worker.log").open("w+") as log:
         worker = subprocess.Popen(
-            image.argv("triage", "worker", name=name, **environ), env=ENVIRON, stdout=log, stderr=log, text=True
+            image.argv("triage", "worker", name=name, **environ),
+            env=ENVIRON,
+            stdout=log,
+            stderr=log,
+            text=True,
         )
         try:
             await wait_until_ready(worker, port)
@@ -257,7 +283,9 @@ def answers(url: str) -> bool:
 
 async def triaged_ids(broker: Broker, topic: str, count: int) -> set[str]:
     """The ids of the first outputs, within a minute."""
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=broker.bootstrap_servers, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=broker.bootstrap_servers, auto_offset_reset="earliest"
+    )
     await consumer.start()
     found: set[str] = set()
     try:

@@ -41,11 +41,19 @@ async def test_an_event_ends_whatever_the_service_does(name: str) -> None:
     assert (ended.cost_usd > 0) == fault.billed
     if fault.status is None:
         assert isinstance(outcome, Triaged)
-        assert (ended.status, ended.decided_by, ended.enrichment.status) == ("final", "llm", "answered")
+        assert (ended.status, ended.decided_by, ended.enrichment.status) == (
+            "final",
+            "llm",
+            "answered",
+        )
         assert ended.enrichment.summary
     else:
         assert isinstance(outcome, Reviewed)
-        assert (ended.status, ended.decided_by, ended.enrichment.status) == ("needs_review", "slm", fault.status)
+        assert (ended.status, ended.decided_by, ended.enrichment.status) == (
+            "needs_review",
+            "slm",
+            fault.status,
+        )
         assert ended.labels == CASE.triaged.labels
         assert "secret-in-error" not in str(ended), "a server's error may repeat the event"
 
@@ -87,7 +95,9 @@ async def test_the_second_tier_is_asked_only_about_what_stays_open() -> None:
 async def test_an_outage_costs_each_event_little_time() -> None:
     """With every event waiting for its timeout, the enrichment topic would grow for as long as the service hangs."""
     async with LlmServer(hang) as server:
-        settings = configured(endpoint(server.base_url, timeout_s=TIMEOUT_S, concurrency=4), retries=RETRIES)
+        settings = configured(
+            endpoint(server.base_url, timeout_s=TIMEOUT_S, concurrency=4), retries=RETRIES
+        )
         async with tier(settings) as enrichment:
             started_s = time.monotonic()
             outcomes = await end(enrichment, *[CASE] * 200)
@@ -104,7 +114,9 @@ async def test_a_spent_budget_ends_in_review() -> None:
     async with LlmServer(ok()) as server:
         settings = configured(endpoint(server.base_url), budget=BudgetOptions(usd_per_day=0.02))
         async with tier(settings) as enrichment:
-            outcomes = [outcome for _ in range(50) for outcome in await end(enrichment, *[CASE] * 4)]
+            outcomes = [
+                outcome for _ in range(50) for outcome in await end(enrichment, *[CASE] * 4)
+            ]
             spent_usd = enrichment.budget.spent_usd()
     statuses = [ended.enrichment.status for o in outcomes if (ended := decision(o)).enrichment]
     tell(f"200 events on $0.02: {statuses.count('answered')} answered, ${spent_usd:.5f} spent")

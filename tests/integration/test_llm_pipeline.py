@@ -22,9 +22,9 @@ from aiohttp import web
 from schemas.codec import decode
 from schemas.event import Event
 from schemas.triaged import Case, TriagedEvent
-from streams import topics
 from streams.config import Settings, as_environment
-from streams.outputs import Record
+from streams.kafka.admin import create_topics
+from streams.kafka.record import Record
 from streams.topics import Topics
 from tests.figures import tell
 from tests.integration.test_pipeline import send, working
@@ -42,7 +42,8 @@ TEXT = "ticket number {} about a card"
 def by_number(number: int) -> Case:
     """A case whose number can be read out of the question."""
     return escalated(
-        Event(id=f"c-{number}", kind="ticket", text=TEXT.format(number), tenant=f"t{number % 3}"), offset=number
+        Event(id=f"c-{number}", kind="ticket", text=TEXT.format(number), tenant=f"t{number % 3}"),
+        offset=number,
     )
 
 
@@ -76,14 +77,22 @@ def serving(behaviour: Behaviour) -> Iterator[LlmServer]:
 async def produce(settings: Settings, cases: list[Case]) -> None:
     """Put cases on the enrichment topic."""
     topic = Topics(settings.topics.prefix).enrichment
-    await send(settings, [Record(topic, case.event.id.encode(), msgspec.json.encode(case)) for case in cases])
+    await send(
+        settings,
+        [Record(topic, case.event.id.encode(), msgspec.json.encode(case)) for case in cases],
+    )
 
 
 def run(settings: Settings, *arguments: str) -> tuple[int, str]:
     """A command against these settings: exit code and output."""
     command = [sys.executable, "-m", "streams.cli", *arguments]
     ended = subprocess.run(
-        command, env=os.environ | as_environment(settings), capture_output=True, text=True, timeout=120, check=False
+        command,
+        env=os.environ | as_environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     return ended.returncode, ended.stdout or ended.stderr
 
@@ -92,7 +101,7 @@ async def test_an_event_goes_all_the_way_round(settings: Settings, tmp_path: Pat
     """Everything works alone and nothing together."""
     with serving(ok(priority="low")) as server:
         settings = configured(endpoint(server.base_url), settings=settings)
-        await topics.create(settings)
+        await create_topics(settings)
         names = Topics(settings.topics.prefix)
         lines = [json.dumps({"id": f"e-{n}", "text": f"zxq {n} wvut"}).encode() for n in range(12)]
         with working(settings, tmp_path) as worker:
@@ -105,7 +114,9 @@ async def test_an_event_goes_all_the_way_round(settings: Settings, tmp_path: Pat
     ended = [t for t in outputs.triaged if t.revision]
     assert ended
     assert {t.enrichment.status for t in ended if t.enrichment} == {"answered"}
-    assert all(t.enrichment.model == "served" and t.enrichment.cost_usd > 0 for t in ended if t.enrichment)
+    assert all(
+        t.enrichment.model == "served" and t.enrichment.cost_usd > 0 for t in ended if t.enrichment
+    )
     assert all(t.decided_by in ("slm", "llm") for t in ended)
     assert len(server.requests) == len(ended)
     assert 'triage_llm_breaker_state{endpoint="tier-0",state="closed"} 1.0' in metrics
@@ -125,7 +136,9 @@ def _all_ended(triaged: list[TriagedEvent], sent: int) -> bool:
 
 @pytest.mark.kafka
 @pytest.mark.faults
-async def test_no_answer_is_paid_twice_when_the_worker_is_killed(settings: Settings, tmp_path: Path) -> None:
+async def test_no_answer_is_paid_twice_when_the_worker_is_killed(
+    settings: Settings, tmp_path: Path
+) -> None:
     """Every restart would send the last events, and the bill, once more."""
     chance = random.Random(3)
 
@@ -133,8 +146,10 @@ async def test_no_answer_is_paid_twice_when_the_worker_is_killed(settings: Setti
         return await slow(chance.uniform(0.05, 0.6), ok())(request)
 
     with serving(unsteady) as server:
-        settings = configured(endpoint(server.base_url, timeout_s=5.0, concurrency=6), settings=settings)
-        await topics.create(settings)
+        settings = configured(
+            endpoint(server.base_url, timeout_s=5.0, concurrency=6), settings=settings
+        )
+        await create_topics(settings)
         worker = WorkerProcess(settings, tmp_path / "worker.log")
         await asyncio.to_thread(worker.start)
         try:
@@ -150,7 +165,11 @@ async def test_no_answer_is_paid_twice_when_the_worker_is_killed(settings: Setti
                 await asyncio.to_thread(worker.start)
                 await asyncio.to_thread(worker.wait_until_ready)
                 await outputs.read_until(partial(_ended, outputs, ended + 20))
-                paid_twice += [n for r in server.requests[asked_before:] if f"c-{(n := number_of(r))}" in delivered]
+                paid_twice += [
+                    n
+                    for r in server.requests[asked_before:]
+                    if f"c-{(n := number_of(r))}" in delivered
+                ]
             await outputs.read_until(partial(_ended, outputs, CASES))
             await asyncio.sleep(2.0)  # whatever comes late
             await outputs.read_until(partial(_ended, outputs, CASES))
@@ -169,7 +188,9 @@ async def test_no_answer_is_paid_twice_when_the_worker_is_killed(settings: Setti
     )
     assert len(answers) == CASES
     assert not paid_twice
-    assert all(len(copies) == 1 for copies in answers.values()), "an event ends once: its copies are the same"
+    assert all(len(copies) == 1 for copies in answers.values()), (
+        "an event ends once: its copies are the same"
+    )
     code, printed = await asyncio.to_thread(run, settings, "audit", "verify")
     assert code == 0, printed
 
@@ -183,7 +204,9 @@ async def _delivered(settings: Settings) -> set[str]:
     outputs, seen = Outputs(settings), -1
     while seen != len(outputs.triaged):
         seen = len(outputs.triaged)
-        with contextlib.suppress(AssertionError):  # it reads until its time is up, and that is the end of the topic
+        with contextlib.suppress(
+            AssertionError
+        ):  # it reads until its time is up, and that is the end of the topic
             await outputs.read_until(lambda: False, timeout_s=2.0)
     return {triaged.id for triaged in outputs.triaged}
 
@@ -192,11 +215,13 @@ def _answer(triaged: TriagedEvent) -> str:
     return repr(msgspec.structs.replace(triaged, timing=None))  # type: ignore[arg-type]
 
 
-async def test_a_case_that_comes_twice_is_asked_about_once(settings: Settings, tmp_path: Path) -> None:
+async def test_a_case_that_comes_twice_is_asked_about_once(
+    settings: Settings, tmp_path: Path
+) -> None:
     """Each redelivered escalation would be billed again."""
     with serving(ok()) as server:
         settings = configured(endpoint(server.base_url), settings=settings)
-        await topics.create(settings)
+        await create_topics(settings)
         with working(settings, tmp_path):
             await produce(settings, [by_number(1)] * 5)
             outputs = Outputs(settings)
@@ -207,7 +232,7 @@ async def test_a_case_that_comes_twice_is_asked_about_once(settings: Settings, t
 
 async def test_without_an_llm_every_case_goes_to_review(settings: Settings, tmp_path: Path) -> None:
     """Events nobody is sure of would stay provisional for ever."""
-    await topics.create(settings)
+    await create_topics(settings)
     names = Topics(settings.topics.prefix)
     with working(settings, tmp_path):
         await produce(settings, [by_number(number) for number in range(20)])
@@ -215,4 +240,6 @@ async def test_without_an_llm_every_case_goes_to_review(settings: Settings, tmp_
         await outputs.read_until(lambda: len(outputs.on(names.review)) == 20)
     cases = [decode(one.value or b"", Case) for one in outputs.on(names.review)]
     assert {case.triaged.status for case in cases} == {"needs_review"}
-    assert {case.triaged.enrichment.status for case in cases if case.triaged.enrichment} == {"llm_off"}
+    assert {case.triaged.enrichment.status for case in cases if case.triaged.enrichment} == {
+        "llm_off"
+    }

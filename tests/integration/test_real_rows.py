@@ -15,9 +15,9 @@ import orjson
 import pytest
 
 from schemas.event import Domain
-from streams import topics
-from streams.brokers import Broker
-from streams.outputs import Record
+from streams.kafka.admin import create_topics
+from streams.kafka.record import Record
+from streams.local.brokers import Broker
 from streams.topics import Topics
 from tests.conftest import settings_for
 from tests.figures import tell
@@ -25,31 +25,41 @@ from tests.integration.test_pipeline import send, working
 from tests.outputs import Outputs
 
 DATA = Path(os.environ.get("TRIAGE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-FILES: dict[Domain, str] = {"alerts": "alerts_dev.jsonl.gz", "tickets": "tickets_banking_dev.jsonl.gz"}
+FILES: dict[Domain, str] = {
+    "alerts": "alerts_dev.jsonl.gz",
+    "tickets": "tickets_banking_dev.jsonl.gz",
+}
 
 pytestmark = [
     pytest.mark.broker,
     pytest.mark.data,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(not DATA.is_dir(), reason="no labelled rows; set TRIAGE_TEST_DATA to their directory"),
+    pytest.mark.skipif(
+        not DATA.is_dir(), reason="no labelled rows; set TRIAGE_TEST_DATA to their directory"
+    ),
 ]
 
 
 async def test_every_row_of_the_test_split_comes_out(broker: Broker, tmp_path: Path) -> None:
     """If it failed: real rows are lost, or what the model accepts is wrong far more often than it promises."""
     settings = settings_for(broker.bootstrap_servers, None)
-    settings = msgspec.structs.replace(settings, model=msgspec.structs.replace(settings.model, replicas=0))
-    await topics.create(settings)
+    settings = msgspec.structs.replace(
+        settings, model=msgspec.structs.replace(settings.model, replicas=0)
+    )
+    await create_topics(settings)
     names = Topics(settings.topics.prefix)
     every = [(domain, row) for domain in FILES for row in _test_rows(domain)]
     rows = {row["id"]: (domain, row) for domain, row in every}
-    records = [Record(names.input(domain), row["id"].encode(), _event(row)) for domain, row in every]
+    records = [
+        Record(names.input(domain), row["id"].encode(), _event(row)) for domain, row in every
+    ]
     outputs = Outputs(settings)
     with working(settings, tmp_path):
         started_s = time.monotonic()
         sending = asyncio.create_task(send(settings, records))
         await outputs.read_until(
-            lambda: _all_ended(outputs, set(rows)) and len(outputs.origins()) == len(every), timeout_s=600
+            lambda: _all_ended(outputs, set(rows)) and len(outputs.origins()) == len(every),
+            timeout_s=600,
         )
         took_s = time.monotonic() - started_s
         await sending

@@ -27,14 +27,27 @@ NATIVE = {
     "attributes": {"rule": "T1059"},
     "event": {"process": {"name": "powershell.exe", "pid": 4711}},
 }
-TICKET = {"id": 42, "kind": "ticket", "title": "Cartão não chegou", "body": "Pedi o cartão há três semanas. Onde está?"}
+TICKET = {
+    "id": 42,
+    "kind": "ticket",
+    "title": "Cartão não chegou",
+    "body": "Pedi o cartão há três semanas. Onde está?",
+}
 OCSF = {
     "class_uid": 2004,
     "category_uid": 2,
     "time": 1767323045000,
     "severity_id": 4,
-    "finding_info": {"uid": "f-1", "title": "Root login without MFA", "desc": "The root user signed in."},
-    "metadata": {"version": "1.3.0", "tenant_uid": "acme", "product": {"name": "Cloud Guard", "vendor_name": "Acme"}},
+    "finding_info": {
+        "uid": "f-1",
+        "title": "Root login without MFA",
+        "desc": "The root user signed in.",
+    },
+    "metadata": {
+        "version": "1.3.0",
+        "tenant_uid": "acme",
+        "product": {"name": "Cloud Guard", "vendor_name": "Acme"},
+    },
 }
 ECS = {
     "@timestamp": "2026-01-02T03:04:05.678Z",
@@ -51,7 +64,10 @@ KIBANA = {
     "kibana.alert.reason": "two countries within ten minutes",
     "event.kind": "signal",
 }
-VENDOR = {"Records": [{"eventName": "ConsoleLogin", "errorMessage": "Failed authentication"}], "region": "eu-west-1"}
+VENDOR = {
+    "Records": [{"eventName": "ConsoleLogin", "errorMessage": "Failed authentication"}],
+    "region": "eu-west-1",
+}
 CLOUDEVENT = {
     "specversion": "1.0",
     "id": "c-1",
@@ -71,7 +87,18 @@ BINARY_HEADERS: Headers = [
     ("content-type", b"application/json"),
 ]
 SAMPLES: tuple[dict[str, Any], ...] = (NATIVE, TICKET, OCSF, ECS, KIBANA, VENDOR, CLOUDEVENT)
-FIELDS = ("id", "kind", "text", "title", "body", "event", "source", "tenant", "occurred_at", "attributes")
+FIELDS = (
+    "id",
+    "kind",
+    "text",
+    "title",
+    "body",
+    "event",
+    "source",
+    "tenant",
+    "occurred_at",
+    "attributes",
+)
 
 
 def dump(document: object) -> bytes:
@@ -155,18 +182,45 @@ def _odd_text(rng: random.Random) -> bytes:
         "\x7f\x85",
     )
     text = "".join(rng.choice((*marks, "login failed ")) for _ in range(rng.randint(0, 12)))
-    return dump({"id": f"odd-{rng.randrange(1000)}", "kind": rng.choice(("alert", "ticket")), "text": text})
+    return dump(
+        {"id": f"odd-{rng.randrange(1000)}", "kind": rng.choice(("alert", "ticket")), "text": text}
+    )
 
 
 def _duplicate_id(rng: random.Random) -> bytes:
-    return dump({"id": rng.choice(("dup-1", "dup-2")), "kind": "alert", "text": f"copy {rng.randrange(3)}"})
+    return dump(
+        {"id": rng.choice(("dup-1", "dup-2")), "kind": "alert", "text": f"copy {rng.randrange(3)}"}
+    )
 
 
 def _odd_time(rng: random.Random) -> bytes:
-    times = (0, -1, 1e-9, 10**30, 2**63, 1e308, 253402300800, "0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59")
-    more = ("yesterday", "2026-02-30T00:00:00Z", "2026-01-02T03:04:60Z", "1767323045", "9" * 5000, True, [1], {"a": 1})
+    times = (
+        0,
+        -1,
+        1e-9,
+        10**30,
+        2**63,
+        1e308,
+        253402300800,
+        "0000-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-23:59",
+    )
+    more = (
+        "yesterday",
+        "2026-02-30T00:00:00Z",
+        "2026-01-02T03:04:60Z",
+        "1767323045",
+        "9" * 5000,
+        True,
+        [1],
+        {"a": 1},
+    )
     return dump(
-        {"id": f"time-{rng.randrange(1000)}", "text": "clock wrong", "occurred_at": rng.choice((*times, *more))}
+        {
+            "id": f"time-{rng.randrange(1000)}",
+            "text": "clock wrong",
+            "occurred_at": rng.choice((*times, *more)),
+        }
     )
 
 
@@ -200,41 +254,66 @@ def _odd_json(rng: random.Random) -> bytes:
 def _framed(rng: random.Random) -> bytes:
     head = b"\x00" + rng.randrange(2**32).to_bytes(4, "big")
     avro = bytes(rng.randrange(256) for _ in range(rng.randrange(40)))
-    return (head + rng.choice((dump(_sample(rng)), avro, b"", b"{")))[: rng.choice((3, 5, 6, *[None] * 9))]
+    return (head + rng.choice((dump(_sample(rng)), avro, b"", b"{")))[
+        : rng.choice((3, 5, 6, *[None] * 9))
+    ]
 
 
 def _structured(rng: random.Random) -> Made:
     document = {**CLOUDEVENT, "id": f"ce-{rng.randrange(1000)}"}
     inner = _sample(rng)
     if rng.random() < 0.5:
-        document["data"] = rng.choice((inner, dump(inner).decode(), "plain words", None, [], 7, "", CLOUDEVENT))
+        document["data"] = rng.choice(
+            (inner, dump(inner).decode(), "plain words", None, [], 7, "", CLOUDEVENT)
+        )
     else:
         del document["data"]
-        document["data_base64"] = rng.choice((base64.b64encode(dump(inner)).decode(), "%%%", "é", 5, "", "AA=="))
-    return dump(document), rng.choice(([], [("content-type", b"application/cloudevents+json; charset=UTF-8")]))
+        document["data_base64"] = rng.choice(
+            (base64.b64encode(dump(inner)).decode(), "%%%", "é", 5, "", "AA==")
+        )
+    return dump(document), rng.choice(
+        ([], [("content-type", b"application/cloudevents+json; charset=UTF-8")])
+    )
 
 
 def _binary(rng: random.Random) -> Made:
     record_headers = [header for header in BINARY_HEADERS if rng.random() < 0.8]
-    record_headers += rng.choice(([], [("ce_tag", b"\xff\xfe")], [("ce_id", None)], [("content-type", b"text/plain")]))
-    return rng.choice((dump(_sample(rng)), b"plain words", b"\xff", _truncated(rng), None)), record_headers
+    record_headers += rng.choice(
+        ([], [("ce_tag", b"\xff\xfe")], [("ce_id", None)], [("content-type", b"text/plain")])
+    )
+    return rng.choice(
+        (dump(_sample(rng)), b"plain words", b"\xff", _truncated(rng), None)
+    ), record_headers
 
 
 def _deep(rng: random.Random) -> bytes:
     depth = rng.choice((100, 129, 255, 1000, 1024, 100_000))
-    inner = rng.choice((b"[" * depth + b"]" * depth, b'{"a":' * depth + b"1" + b"}" * depth, b"[" * depth))
+    inner = rng.choice(
+        (b"[" * depth + b"]" * depth, b'{"a":' * depth + b"1" + b"}" * depth, b"[" * depth)
+    )
     return rng.choice((inner, b'{"id":"deep","text":"x","event":{"a":' + inner + b"}}"))
 
 
 def _long(rng: random.Random) -> bytes:
     unit = rng.choice(("payment failed ", "x", "\x00", "\u200b", "{", "é", "\U0001f525 ", '"\\'))
-    return dump({"id": f"long-{rng.randrange(1000)}", "kind": "ticket", "text": unit * (100_000 // len(unit))})
+    return dump(
+        {
+            "id": f"long-{rng.randrange(1000)}",
+            "kind": "ticket",
+            "text": unit * (100_000 // len(unit)),
+        }
+    )
 
 
 def _megabyte(rng: random.Random) -> bytes:
     document = _sample(rng)
     document["padding"] = rng.choice(
-        ({f"key{n}": n for n in range(70_000)}, [[]] * 250_000, "y" * 1_000_000, [{"a": "b"}] * 80_000)
+        (
+            {f"key{n}": n for n in range(70_000)},
+            [[]] * 250_000,
+            "y" * 1_000_000,
+            [{"a": "b"}] * 80_000,
+        )
     )
     data = dump(document)
     return data if rng.random() < 0.7 else data[: rng.randrange(len(data))]
@@ -257,4 +336,8 @@ SMALL: tuple[Callable[[random.Random], Made], ...] = (
     _structured,
     _binary,
 )
-LARGE: tuple[Callable[[random.Random], Made], ...] = (_plain(_deep), _plain(_long), _plain(_megabyte))
+LARGE: tuple[Callable[[random.Random], Made], ...] = (
+    _plain(_deep),
+    _plain(_long),
+    _plain(_megabyte),
+)

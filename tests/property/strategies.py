@@ -23,14 +23,18 @@ json_values = st.recursive(
     # Surrogates cannot be written as UTF-8, so no record can hold them.
     | st.text(st.characters(exclude_categories=("Cs",)), max_size=30),
     lambda children: (
-        st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=8) | field_names, children, max_size=6)
+        st.lists(children, max_size=4)
+        | st.dictionaries(st.text(max_size=8) | field_names, children, max_size=6)
     ),
     max_leaves=12,
 )
-documents = st.dictionaries(field_names | st.text(st.characters(exclude_categories=("Cs",)), max_size=8), json_values)
+documents = st.dictionaries(
+    field_names | st.text(st.characters(exclude_categories=("Cs",)), max_size=8), json_values
+)
 headers = st.lists(
     st.tuples(
-        st.sampled_from([name for name, _ in BINARY_HEADERS]) | st.text(max_size=8), st.none() | st.binary(max_size=12)
+        st.sampled_from([name for name, _ in BINARY_HEADERS]) | st.text(max_size=8),
+        st.none() | st.binary(max_size=12),
     ),
     max_size=4,
 )
@@ -45,4 +49,8 @@ def fuzz(seed: int, count: int) -> Iterator[Record]:
     for number in range(count):
         make = rng.choice(LARGE) if number % 300 == 299 else rng.choice(SMALL)
         value, record_headers = make(rng)
-        yield Record(value, rng.choice((None, b"", b"key", f"k-{number}".encode(), b"\xff\x00")), record_headers)
+        yield Record(
+            value,
+            rng.choice((None, b"", b"key", f"k-{number}".encode(), b"\xff\x00")),
+            record_headers,
+        )

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.audit import AuditRecord, Entry, LlmUse, seal, seal_of, unseal
+from schemas.audit.record import AuditRecord, Entry, LlmUse, seal, seal_of, unseal
 from schemas.event import Origin
 from tests.chains import check, decide, renumbered, topic, trail
 from tests.records import record as read
@@ -43,7 +43,9 @@ entries = st.builds(
     model_digest=words,
     calibration_digest=words,
     enrichment=st.none() | uses,
-    origin=st.builds(Origin, topic=words, partition=st.integers(-1, 99), offset=st.integers(-1, 2**53)),
+    origin=st.builds(
+        Origin, topic=words, partition=st.integers(-1, 99), offset=st.integers(-1, 2**53)
+    ),
 )
 
 
@@ -80,12 +82,18 @@ def _with_seal(entry: Entry, key: bytes | None) -> Entry:
 @settings(max_examples=60)
 @given(
     turns=st.lists(
-        st.tuples(st.integers(0, 3), st.sampled_from("abc"), st.sampled_from(("works", "follows", "restarts"))),
+        st.tuples(
+            st.integers(0, 3),
+            st.sampled_from("abc"),
+            st.sampled_from(("works", "follows", "restarts")),
+        ),
         max_size=60,
     ),
     partitions=st.integers(1, 3),
 )
-def test_no_way_of_working_together_looks_like_tampering(turns: list[tuple[int, str, str]], partitions: int) -> None:
+def test_no_way_of_working_together_looks_like_tampering(
+    turns: list[tuple[int, str, str]], partitions: int
+) -> None:
     """Workers that start, stop and follow one another in some order would break the chain by themselves."""
     writers = {number: trail(f"w{number}") for number in range(4)}
     records = []
@@ -133,5 +141,7 @@ def test_what_was_removed_is_counted(removed: set[int], moved: int | None) -> No
         kept.append(kept.pop(kept.index(records[moved])))
     faults, _ = check(renumbered(kept))
     assert sum(fault.count for fault in faults if fault.what == "missing") == len(removed)
-    assert sum(fault.what == "reordered" for fault in faults) == (moved is not None and moved not in removed)
+    assert sum(fault.what == "reordered" for fault in faults) == (
+        moved is not None and moved not in removed
+    )
     assert {fault.what for fault in faults} <= {"missing", "reordered"}

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.batching import PAD_MULTIPLE, padded_length, plan
+from inference.model.batching import PAD_MULTIPLE, padded_length, plan
 
 lengths_of_texts = st.lists(st.integers(1, 512), max_size=200)
 budgets = st.integers(1, 10_000)

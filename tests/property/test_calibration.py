@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.calibration import GRID, Floats, Half, Sample, binomial_tail, calibrate
-from inference.temperature import softmax
+from inference.acceptance.guarantee import GRID, binomial_tail, calibrate
+from inference.acceptance.samples import Half, Sample
+from inference.arrays import Floats
+from inference.model.temperature import softmax
 
 DELTA = 0.10
 SPLITS, ROWS = 200, 2_000
@@ -21,7 +23,9 @@ def draw(generator: np.random.Generator, rows: int) -> tuple[Half, Floats]:
     doubt = generator.beta(0.6, 6, size=rows).round(6)
     rate = np.minimum(1.0, 1.5 * doubt)
     correct = (generator.random(rows) >= rate).astype(np.int8)
-    return Half(doubt[:, None], correct[:, None], np.full(rows, -1, np.int32), np.zeros(rows, np.bool_)), rate
+    return Half(
+        doubt[:, None], correct[:, None], np.full(rows, -1, np.int32), np.zeros(rows, np.bool_)
+    ), rate
 
 
 def naive(half: Half, alpha: float) -> float:
@@ -35,7 +39,10 @@ def share_broken(choose: Callable[[Sample, float], float], alpha: float) -> tupl
     """The share of splits in which the accepted events' true risk exceeds `alpha`, and of those that accept at all."""
     population, rate = draw(np.random.default_rng(99), 200_000)
     order = np.argsort(population.doubt[:, 0])
-    doubt, mean_rate = population.doubt[order, 0], np.cumsum(rate[order]) / np.arange(1, len(rate) + 1)
+    doubt, mean_rate = (
+        population.doubt[order, 0],
+        np.cumsum(rate[order]) / np.arange(1, len(rate) + 1),
+    )
     broken = accepting = 0
     for seed in range(SPLITS):
         generator = np.random.default_rng(seed)
@@ -49,7 +56,9 @@ def share_broken(choose: Callable[[Sample, float], float], alpha: float) -> tupl
 @pytest.mark.parametrize("alpha", [0.02, 0.05])
 def test_promise_is_kept_over_random_splits(alpha: float) -> None:
     """The headline guarantee would be false: thresholds whose real error rate exceeds alpha, more often than delta."""
-    broken, accepting = share_broken(lambda one, a: calibrate(one, ["queue"], a, DELTA).threshold, alpha)
+    broken, accepting = share_broken(
+        lambda one, a: calibrate(one, ["queue"], a, DELTA).threshold, alpha
+    )
     assert broken <= ALLOWED
     assert accepting > 0.2, "a promise that accepts nothing is kept too, and worth nothing"
 
@@ -61,7 +70,9 @@ def test_a_threshold_chosen_and_judged_on_the_same_rows_breaks_the_promise() -> 
 
 
 @given(n=st.integers(0, 2000), p=st.floats(0.001, 0.999), data=st.data())
-def test_tail_grows_with_errors_and_shrinks_with_rate(n: int, p: float, data: st.DataObject) -> None:
+def test_tail_grows_with_errors_and_shrinks_with_rate(
+    n: int, p: float, data: st.DataObject
+) -> None:
     """More errors would look like better evidence."""
     k = data.draw(st.integers(0, n))
     tail = binomial_tail(k, n, p)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from inference.llm.combining import combine
 from inference.llm.options import LimitOptions
-from inference.llm.question import Answer
+from inference.llm.prompt.prompt import Answer
 from schemas.triaged import Alternative, Label
 
 (CLOSING,) = LimitOptions().closing
@@ -30,13 +30,17 @@ def opinions(draw: st.DrawFn) -> dict[str, Label]:
         kept = others[: draw(st.integers(0, len(others)))]
         alternatives = [Alternative(value=other, confidence=draw(probabilities)) for other in kept]
         confidence, abstained = draw(probabilities), draw(st.booleans())
-        labels[axis] = Label(value=value, confidence=confidence, alternatives=alternatives, abstained=abstained)
+        labels[axis] = Label(
+            value=value, confidence=confidence, alternatives=alternatives, abstained=abstained
+        )
     return labels
 
 
 answers = st.builds(
     Answer,
-    labels=st.fixed_dictionaries({}, optional={axis: st.sampled_from(values) for axis, values in SETS.items()}),
+    labels=st.fixed_dictionaries(
+        {}, optional={axis: st.sampled_from(values) for axis, values in SETS.items()}
+    ),
     decidable=st.booleans(),
     summary=st.just(""),
     rationale=st.just(""),
@@ -45,7 +49,9 @@ deciding_axes = st.lists(st.sampled_from(sorted(SETS)), unique=True)
 
 
 @given(opinions(), answers, deciding_axes)
-def test_no_answer_spares_anybody_a_look(labels: dict[str, Label], answer: Answer, deciding: list[str]) -> None:
+def test_no_answer_spares_anybody_a_look(
+    labels: dict[str, Label], answer: Answer, deciding: list[str]
+) -> None:
     """One combination of opinions would let an attacker's text lower a severity, close an event or invent a label."""
     combined = combine(labels, answer, deciding=deciding)
     assert list(combined.labels) == list(labels)
@@ -73,14 +79,18 @@ def test_a_confident_model_is_never_overruled_in_silence(
     """A disagreement with a sure model would be decided by the less reliable of the two."""
     combined = combine(labels, answer, deciding=deciding)
     said = {axis: value for axis, value in answer.labels.items() if axis in labels}
-    if any(not labels[axis].abstained and labels[axis].value != value for axis, value in said.items()):
+    if any(
+        not labels[axis].abstained and labels[axis].value != value for axis, value in said.items()
+    ):
         assert combined.needs_person
     if combined.needs_person:
         assert combined.reasons
 
 
 @given(opinions(), answers, deciding_axes)
-def test_combining_twice_changes_nothing_more(labels: dict[str, Label], answer: Answer, deciding: list[str]) -> None:
+def test_combining_twice_changes_nothing_more(
+    labels: dict[str, Label], answer: Answer, deciding: list[str]
+) -> None:
     """A redelivered answer would otherwise be a second opinion."""
     once = combine(labels, answer, deciding=deciding).labels
     assert combine(once, answer, deciding=deciding).labels == once

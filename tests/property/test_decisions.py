@@ -12,12 +12,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from inference.artifact import DEFAULT_MODEL, MANIFEST, load_artifact
-from inference.classifier import Classifier, Decision
-from inference.lexical import BUCKETS, TEXT_BUCKETS, WHOLE, Lexicon
-from inference.threads import Threads
+from inference.acceptance.policy import Decision
+from inference.classifier import Classifier
+from inference.model.artifact import DEFAULT_MODEL, MANIFEST, load_artifact
+from inference.model.input_text import read
+from inference.model.ngrams import BUCKETS, TEXT_BUCKETS, WHOLE, Lexicon
+from inference.model.threads import Threads
 from inference.training.recipe import Settings, train
-from inference.view import read
 from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Event
 from tests.labelled import alerts, split, tickets, write
 from tests.property.strategies import documents
@@ -34,14 +35,20 @@ made_up = st.builds(
     text=any_text,
     title=any_text,
     body=any_text,
-    event=st.none() | documents | st.dictionaries(st.text(st.characters(), max_size=9), any_text, max_size=5),
+    event=st.none()
+    | documents
+    | st.dictionaries(st.text(st.characters(), max_size=9), any_text, max_size=5),
     tenant=st.sampled_from(["default", "acme", "\ud800"]),
 )
 events = made_up | st.sampled_from([event for domain in DOMAINS for event in sample_events(domain)])
 batches = st.lists(st.lists(events, max_size=8), min_size=1, max_size=5)
 
 LEXICON = Lexicon(
-    np.ones(BUCKETS, np.float32), np.ones((BUCKETS, 2), np.int8), np.ones(2), np.zeros(2), {"queue": slice(0, 2)}
+    np.ones(BUCKETS, np.float32),
+    np.ones((BUCKETS, 2), np.int8),
+    np.ones(2),
+    np.zeros(2),
+    {"queue": slice(0, 2)},
 )
 
 
@@ -54,7 +61,9 @@ def serving(
     if request.param == "trained":
         model = tmp_path_factory.mktemp("decisions")
         data = write(model / "rows.jsonl", split([*alerts(), *tickets()]))
-        model = train(tiny_model, [data], model / "model", Settings(name="trained"), lambda *_: None).directory
+        model = train(
+            tiny_model, [data], model / "model", Settings(name="trained"), lambda *_: None
+        ).directory
     with asyncio.Runner() as runner:
         classifier = Classifier.open(model, threads=Threads(2, 1), max_waiting=6)
         yield runner, classifier
@@ -71,7 +80,9 @@ def test_both_opinions_are_on(tiny_model: Path) -> None:
     artifact = load_artifact(tiny_model)
     for domain, spec in artifact.manifest.domains.items():
         mixed = artifact.calibration.domains[domain].axes
-        assert any(one.lexical and 0 < mixed[axis].lexical_share < 1 for axis, one in spec.axes.items())
+        assert any(
+            one.lexical and 0 < mixed[axis].lexical_share < 1 for axis, one in spec.axes.items()
+        )
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
@@ -112,7 +123,11 @@ def test_any_event_is_decided_and_can_be_sent(serving: Serving, event: Event) ->
     """An event that fails would fail its batch on every redelivery, and NaN or infinity has no JSON."""
     runner, classifier = serving
     (decision,) = runner.run(classifier.classify(event.domain, [event]))
-    numbers = [decision.risk, decision.novelty, *(label.confidence for label in decision.labels.values())]
+    numbers = [
+        decision.risk,
+        decision.novelty,
+        *(label.confidence for label in decision.labels.values()),
+    ]
     assert all(0.0 <= number <= 1.0 for number in numbers)
     assert decision.accepted == (not decision.escalation)
     assert msgspec.json.decode(msgspec.json.encode(decision.labels), type=dict[str, Any])
@@ -152,7 +167,11 @@ EXAMPLES: Sequence[Event] = (
         id="3",
         kind="alert",
         text="PowerShell started by winword.exe with an encoded command",
-        event={"CommandLine": "powershell.exe -enc", "EventID": 4688, "Image": "C:\\Windows\\powershell.exe"},
+        event={
+            "CommandLine": "powershell.exe -enc",
+            "EventID": 4688,
+            "Image": "C:\\Windows\\powershell.exe",
+        },
     ),
     Event(id="4", kind="ticket", text="where is my money " * 60),
     Event(id="5", kind="ticket", text="\u2603 \U0001f4b3 ¿dónde está mi tarjeta?"),
@@ -160,7 +179,9 @@ EXAMPLES: Sequence[Event] = (
 )
 
 
-@pytest.mark.skipif(not (DEFAULT_MODEL / MANIFEST).is_file(), reason="the shipped model is not in this checkout")
+@pytest.mark.skipif(
+    not (DEFAULT_MODEL / MANIFEST).is_file(), reason="the shipped model is not in this checkout"
+)
 @pytest.mark.parametrize("domain", DOMAINS)
 async def test_the_shipped_model_keeps_the_promise_too(domain: Domain) -> None:
     """The tiny model is two layers of the same arithmetic; what is shipped has more, and heads that were taught."""

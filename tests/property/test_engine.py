@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.encoder import Encoder
-from inference.engine import Engine
 from inference.errors import EngineClosed
+from inference.model.encoder import Encoder
+from inference.model.engine import Engine
 from tests.slow_encoder import SlowEncoder
 from tests.tiny_model import PIECES, open_tiny_encoder
 
@@ -19,7 +19,10 @@ POISON = 13
 
 ids_of_text = st.lists(st.integers(0, PIECES - 1), min_size=1, max_size=90)
 slow_calls = st.lists(
-    st.tuples(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 60)), max_size=6), st.booleans()), max_size=10
+    st.tuples(
+        st.lists(st.tuples(st.integers(0, 40), st.integers(1, 60)), max_size=6), st.booleans()
+    ),
+    max_size=10,
 )
 
 
@@ -30,7 +33,9 @@ def encoder(tiny_model: Path) -> Encoder:
 
 
 @given(st.lists(ids_of_text, min_size=1, max_size=12), st.integers(1, 2_000))
-def test_a_vector_is_bit_identical_alone_and_in_any_batch(encoder: Encoder, ids: list[list[int]], budget: int) -> None:
+def test_a_vector_is_bit_identical_alone_and_in_any_batch(
+    encoder: Encoder, ids: list[list[int]], budget: int
+) -> None:
     """One differing bit near the threshold and a redelivered event would be escalated where its first copy was not."""
     alone = [encoder.embed([text])[0].tobytes() for text in ids]
     assert [vector.tobytes() for vector in encoder.embed(ids, max_batch_tokens=budget)] == alone
@@ -62,7 +67,9 @@ def test_every_caller_ends_in_exactly_one_way(
         callers = [asyncio.create_task(engine.embed(call)) for call in texts]
         for _ in range(steps):
             await asyncio.sleep(0)
-        held = sum(len(queue) for queue in engine._waiting.queues.values()) + sum(map(len, encoder.passes))
+        held = sum(len(queue) for queue in engine._waiting.queues.values()) + sum(
+            map(len, encoder.passes)
+        )
         assert held <= max_waiting
         for caller, (_, leaves) in zip(callers, calls, strict=True):
             if leaves:

@@ -26,7 +26,12 @@ def read_or_refuse(record: Record, kind: Kind = "alert") -> Event | None:
     """The event, checked for what every consumer relies on; None for a refusal in one sentence."""
     try:
         event = read_event(
-            record.value, key=record.key, headers=record.headers, origin=ORIGIN, kind=kind, mappings=(MAPPING,)
+            record.value,
+            key=record.key,
+            headers=record.headers,
+            origin=ORIGIN,
+            kind=kind,
+            mappings=(MAPPING,),
         )
     except InvalidEvent as refused:
         check_refusal(refused)
@@ -60,9 +65,13 @@ def test_any_json(value: object, record_headers: Headers) -> None:
 
 @relaxed
 @given(st.sampled_from(SAMPLES), documents, st.booleans())
-def test_damaged_samples(sample: dict[str, object], damage: dict[str, object], binary: bool) -> None:
+def test_damaged_samples(
+    sample: dict[str, object], damage: dict[str, object], binary: bool
+) -> None:
     """A well-known format with one odd field would crash its adapter."""
-    read_or_refuse(Record(orjson.dumps({**sample, **damage}), None, BINARY_HEADERS if binary else []))
+    read_or_refuse(
+        Record(orjson.dumps({**sample, **damage}), None, BINARY_HEADERS if binary else [])
+    )
 
 
 @relaxed
@@ -73,7 +82,11 @@ def test_nothing_of_a_document_is_dropped(document: dict[str, object]) -> None:
     if event is None or event.event == document:
         return
     kept = {f: getattr(event, f) for f in Event.__struct_fields__} | event.attributes
-    assert all(_is_kept(name, value, kept) for name, value in document.items() if "specversion" not in document)
+    assert all(
+        _is_kept(name, value, kept)
+        for name, value in document.items()
+        if "specversion" not in document
+    )
 
 
 def _is_kept(name: str, value: object, kept: dict[str, object]) -> bool:

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
-from streams.audit import AuditTrail
+from streams.audit.trail import AuditTrail
 from streams.config import PipelineSection, Settings
-from streams.lane import Held, Lane
-from streams.ledger import Ledger, Partition, Ticket
+from streams.kafka.offsets import Ledger, Partition, Ticket
 from streams.metrics import Metrics
+from streams.pipeline.agent_pipeline import Held, Lane
 from streams.topics import Topics
 from tests.doubles import AUDIT, INPUT, FakeDelivery, acknowledged, incoming
 from tests.records import case, triaged
@@ -118,7 +118,9 @@ class Run:
 
     def answer_one(self) -> None:
         """The broker acknowledges one record, any one."""
-        open_ = [index for index, receipt in enumerate(self.delivery.receipts) if not receipt.done()]
+        open_ = [
+            index for index, receipt in enumerate(self.delivery.receipts) if not receipt.done()
+        ]
         if not open_ or self.rng.random() < 0.3:
             return
         index = self.rng.choice(open_)
@@ -131,14 +133,22 @@ class Run:
         """What must hold at every moment."""
         delivered: dict[int, bool] = {}
         for record, receipt in zip(self.delivery.sent, self.delivery.receipts, strict=True):
-            offset = int(orjson.loads(record.value or b"")["id"] if record.topic == AUDIT else record.key or b"-1")
+            offset = int(
+                orjson.loads(record.value or b"")["id"]
+                if record.topic == AUDIT
+                else record.key or b"-1"
+            )
             taken = receipt.done() and receipt.exception() is None
             delivered[offset] = delivered.get(offset, True) and taken
         assert not self.plan.in_order or list(delivered) == sorted(delivered), "sent out of order"
         for ticket in self.tickets:
-            assert not ticket.settled or delivered.get(ticket.offset, False), "settled and not delivered"
+            assert not ticket.settled or delivered.get(ticket.offset, False), (
+                "settled and not delivered"
+            )
         done = self.ledger.positions().get(P, 0)
-        assert all(delivered.get(offset, False) for offset in range(done)), "committable and not delivered"
+        assert all(delivered.get(offset, False) for offset in range(done)), (
+            "committable and not delivered"
+        )
         assert len(self.failures) <= 1
 
     def conclude(self) -> None:

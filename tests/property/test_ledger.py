@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from streams.ledger import Gap, Ledger, Partition, Ticket
+from streams.kafka.offsets import Gap, Ledger, Partition, Ticket
 
 PARTITIONS = [Partition("alerts", 0), Partition("alerts", 1), Partition("tickets", 0)]
 partitions = st.sampled_from(PARTITIONS)
@@ -75,7 +75,9 @@ class LedgerMachine(RuleBasedStateMachine):
         """Batches end in any order, over several partitions at once."""
         open_ = [(p, t) for p, log in self.logs.items() for t in log.line if not t.settled]
         if open_:
-            self._settle(data.draw(st.lists(st.sampled_from(open_), unique_by=lambda each: id(each[1]))))
+            self._settle(
+                data.draw(st.lists(st.sampled_from(open_), unique_by=lambda each: id(each[1])))
+            )
 
     @rule(partition=partitions)
     def settle_all(self, partition: Partition) -> None:
@@ -91,7 +93,11 @@ class LedgerMachine(RuleBasedStateMachine):
         """A batch that began before the rebalance ends after it."""
         before = (self.ledger.committable(), self.ledger.positions(), self.ledger.in_flight())
         self._settle([data.draw(st.sampled_from(self.past))])
-        assert (self.ledger.committable(), self.ledger.positions(), self.ledger.in_flight()) == before
+        assert (
+            self.ledger.committable(),
+            self.ledger.positions(),
+            self.ledger.in_flight(),
+        ) == before
 
     @rule(accepted=st.booleans())
     def commit(self, accepted: bool) -> None:
@@ -144,14 +150,18 @@ class LedgerMachine(RuleBasedStateMachine):
     def what_is_committed_was_delivered(self) -> None:
         """The point of it all: what a crash now would skip is out."""
         for log in self.logs.values():
-            assert set(filter(lambda offset: offset < log.committed, log.existing)) <= log.ever_settled
+            assert (
+                set(filter(lambda offset: offset < log.committed, log.existing)) <= log.ever_settled
+            )
 
     @invariant()
     def in_flight_is_what_is_behind_an_unsettled_event(self) -> None:
         """The count the metrics show."""
         expected = 0
         for log in self.logs.values():
-            first = next((i for i, ticket in enumerate(log.line) if not ticket.settled), len(log.line))
+            first = next(
+                (i for i, ticket in enumerate(log.line) if not ticket.settled), len(log.line)
+            )
             expected += len(log.line) - first
         assert self.ledger.in_flight() == expected
 

@@ -5,9 +5,15 @@ import json
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inference.llm.answer import parse_answer
-from inference.llm.failure import LlmFailure
-from inference.llm.question import MAX_RATIONALE_CHARS, MAX_SUMMARY_CHARS, Question, Quotation, event_text
+from inference.llm.client.failure import LlmFailure
+from inference.llm.prompt.answer import parse_answer
+from inference.llm.prompt.prompt import (
+    MAX_RATIONALE_CHARS,
+    MAX_SUMMARY_CHARS,
+    Question,
+    Quotation,
+    event_text,
+)
 from schemas.event import Event
 from tests.property.strategies import documents, json_values
 
@@ -37,7 +43,10 @@ near_answers = st.fixed_dictionaries(
     },
 ).map(json.dumps)
 answers = st.lists(
-    near_answers | any_text | st.sampled_from(["```json\n", "```", "{", "}", '{"', "<think>", "</think>"]), max_size=4
+    near_answers
+    | any_text
+    | st.sampled_from(["```json\n", "```", "{", "}", '{"', "<think>", "</think>"]),
+    max_size=4,
 ).map("".join)
 
 
@@ -55,15 +64,22 @@ def test_text_never_leaves_its_fence(event: str, id_: str, passage: str) -> None
 
 
 @given(hostile, documents, st.integers(200, 400))
-def test_event_text_is_bounded_and_total(text: str, document: dict[str, object], max_chars: int) -> None:
+def test_event_text_is_bounded_and_total(
+    text: str, document: dict[str, object], max_chars: int
+) -> None:
     """An event could stop the agent, or make a question of any price."""
-    shown = event_text(Event(id="x", kind="alert", text=text, body=text[:5], event=document, source=text), max_chars)
+    shown = event_text(
+        Event(id="x", kind="alert", text=text, body=text[:5], event=document, source=text),
+        max_chars,
+    )
     assert len(shown) <= max_chars
     shown.encode()
 
 
 @given(answers)
-@example('{"labels":{"queue":"cloud","severity":"LOW"},"decidable":false,"summary":"\\ud800","rationale":""}')
+@example(
+    '{"labels":{"queue":"cloud","severity":"LOW"},"decidable":false,"summary":"\\ud800","rationale":""}'
+)
 def test_answer_is_of_the_sets_or_none(content: str) -> None:
     """A label nobody knows, or an exception nobody catches, would come out of a model's words."""
     try:

@@ -20,10 +20,14 @@ SECRET: list[Callable[[random.Random], str]] = [token, jwt]
 words = st.text(st.sampled_from("abcdefgh ,.;:!?\n()[]{}<>\"'/\\=&%-_@#+"), max_size=60)
 anything = st.text(max_size=200)
 values = st.builds(
-    lambda kind, seed: kind(random.Random(seed)), st.sampled_from([*RESTORABLE, card, ssn, iban]), st.integers(0, 10**6)
+    lambda kind, seed: kind(random.Random(seed)),
+    st.sampled_from([*RESTORABLE, card, ssn, iban]),
+    st.integers(0, 10**6),
 )
 restorable = st.builds(
-    lambda kind, seed: kind(random.Random(seed))[0], st.sampled_from(RESTORABLE), st.integers(0, 10**6)
+    lambda kind, seed: kind(random.Random(seed))[0],
+    st.sampled_from(RESTORABLE),
+    st.integers(0, 10**6),
 )
 documents = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | anything,
@@ -39,16 +43,23 @@ def test_what_was_replaced_comes_back(pairs: list[tuple[str, str]], tail: str) -
     redaction = Redaction()
     out = redaction.text(text)
     # A value written in two ways comes back the way it was written first.
-    assume(GUARDED.isdisjoint(redaction.counts) and len(PLACEHOLDER.findall(out)) == sum(redaction.counts.values()))
+    assume(
+        GUARDED.isdisjoint(redaction.counts)
+        and len(PLACEHOLDER.findall(out)) == sum(redaction.counts.values())
+    )
     assert redaction.restore(out) == disarm(normalise(text))
 
 
 @given(st.lists(st.tuples(words, values), min_size=1, max_size=6))
-def test_no_value_is_left_whatever_stands_round_it(pairs: list[tuple[str, tuple[str, list[str]]]]) -> None:
+def test_no_value_is_left_whatever_stands_round_it(
+    pairs: list[tuple[str, tuple[str, list[str]]]],
+) -> None:
     """A bracket or a quote before a value would carry it out."""
     text = "".join(f"{before} {written} " for before, (written, _) in pairs)
     out = Redaction().text(text)
-    assert not arrived([value for _, (_, planted) in pairs for value in planted if len(value) > 5], out)
+    assert not arrived(
+        [value for _, (_, planted) in pairs for value in planted if len(value) > 5], out
+    )
 
 
 @given(st.integers(0, 10**6), st.sampled_from(SECRET), words)
@@ -59,7 +70,9 @@ def test_no_token_is_left(seed: int, kind: Callable[[random.Random], str], befor
 
 
 @given(values, words, st.booleans())
-def test_verify_refuses_a_value_that_was_not_redacted(value: tuple[str, list[str]], before: str, encoded: bool) -> None:
+def test_verify_refuses_a_value_that_was_not_redacted(
+    value: tuple[str, list[str]], before: str, encoded: bool
+) -> None:
     """Whoever puts the question together could forget to redact a part of it."""
     redaction = Redaction()
     written = value[0]
@@ -72,10 +85,14 @@ def test_verify_refuses_a_value_that_was_not_redacted(value: tuple[str, list[str
 
 @given(anything, anything, documents)
 @settings(max_examples=150, deadline=None)
-def test_any_event_is_redacted_and_passes_its_own_check(title: str, text: str, document: object) -> None:
+def test_any_event_is_redacted_and_passes_its_own_check(
+    title: str, text: str, document: object
+) -> None:
     """An event of a vendor nobody thought of would fail, and every one of them would wait for a person."""
     redaction = Redaction()
-    event = Event(id="e", kind="alert", title=title, text=text, event={"user": "qbertson", "any": document})
+    event = Event(
+        id="e", kind="alert", title=title, text=text, event={"user": "qbertson", "any": document}
+    )
     out = redaction.event(event)
     redaction.verify("\n".join([out.title or "", out.text or ""]))
     assert redaction.event(event) == out

@@ -44,7 +44,9 @@ class TriagedTopics:
         self.go_on = asyncio.Event()
         self.go_on.set()
 
-    async def since(self, _: KafkaSection, names: Sequence[str], from_s: float) -> AsyncIterator[Incoming]:
+    async def since(
+        self, _: KafkaSection, names: Sequence[str], from_s: float
+    ) -> AsyncIterator[Incoming]:
         """Every record that is there now."""
         self.read_from_s.append(from_s)
         self.names, values = names, tuple(self.values)
@@ -68,7 +70,9 @@ def memory() -> Answered:
     return Answered(Settings().kafka, TOPICS)
 
 
-async def find(known: Answered, at_s: float = 1_000.0, case: Case | None = None) -> TriagedEvent | None:
+async def find(
+    known: Answered, at_s: float = 1_000.0, case: Case | None = None
+) -> TriagedEvent | None:
     """Look for the answer of a case that entered its topic at that time."""
     case = case or unsure()
     return await known.find(replace(record(case), received_at_s=at_s), case)
@@ -172,12 +176,16 @@ async def test_a_read_that_failed_is_no_read(topics: TriagedTopics, cancelled: b
         "gone",
     ],
 )
-async def test_only_an_answer_to_this_very_case_counts(topics: TriagedTopics, value: bytes | None) -> None:
+async def test_only_an_answer_to_this_very_case_counts(
+    topics: TriagedTopics, value: bytes | None
+) -> None:
     """A sender who uses an id again would get the old event's answer, or a stray record would stop the worker."""
     topics.values = [value]
     assert await find(memory()) is None
     topics.values.append(encode(answer(status="needs_review", decided_by="slm")))
-    assert await find(memory()) == answer(status="needs_review", decided_by="slm"), "a failed call was paid for as well"
+    assert await find(memory()) == answer(status="needs_review", decided_by="slm"), (
+        "a failed call was paid for as well"
+    )
 
 
 async def test_memory_is_bounded(topics: TriagedTopics, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +215,9 @@ async def server() -> AsyncIterator[LlmServer]:
         yield running
 
 
-async def test_a_case_that_is_in_flight_twice_is_asked_once(topics: TriagedTopics, server: LlmServer) -> None:
+async def test_a_case_that_is_in_flight_twice_is_asked_once(
+    topics: TriagedTopics, server: LlmServer
+) -> None:
     """Two copies of an escalation in one batch would be two bills, and perhaps two different ends."""
     case = escalated(Event(id="t-1", kind="ticket", text="a card"))
     batch = [record(case, offset=offset) for offset in range(5)]
@@ -219,7 +229,9 @@ async def test_a_case_that_is_in_flight_twice_is_asked_once(topics: TriagedTopic
     assert others == [first] * 4
 
 
-async def test_a_delivered_answer_is_not_paid_again(topics: TriagedTopics, server: LlmServer) -> None:
+async def test_a_delivered_answer_is_not_paid_again(
+    topics: TriagedTopics, server: LlmServer
+) -> None:
     """A worker that was killed before its commit would send the same events, and the bill, once more."""
     case = escalated(Event(id="t-1", kind="ticket", text="a card"))
     settings = configured(endpoint(server.base_url))

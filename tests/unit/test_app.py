@@ -10,12 +10,12 @@ from agents.classify import classify
 from agents.feedback import apply_feedback
 from streams import app
 from streams.app import build
-from streams.audit import AuditTrail
+from streams.audit.trail import AuditTrail
 from streams.config import ALL_AGENTS, Settings, TopicsSection
-from streams.consumption import Consumption
 from streams.enrichment import Enrichment
-from streams.lane import Lane
 from streams.metrics import Metrics
+from streams.pipeline.agent_pipeline import Lane
+from streams.pipeline.consumer import Consumption
 from tests.doubles import FakeDelivery
 
 
@@ -58,7 +58,9 @@ def wire(agents: Any, prefix: str = "triage") -> Consumption:
         ((), set()),
     ],
 )
-async def test_each_agent_reads_its_topics(routes: dict[str, Lane], agents: Any, topics: set[str]) -> None:
+async def test_each_agent_reads_its_topics(
+    routes: dict[str, Lane], agents: Any, topics: set[str]
+) -> None:
     """`--agents enrich` would take alerts from the workers that have the model, or a topic be read by none."""
     consumption = wire(agents, "p")
     assert set(routes) == topics

@@ -8,7 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from inference.artifact import (
+from inference.acceptance.guarantee import calibrate
+from inference.acceptance.samples import load_samples
+from inference.errors import ModelError
+from inference.model.artifact import (
     CALIBRATION,
     CALIBRATION_ROWS_FILE,
     CARD,
@@ -19,9 +22,7 @@ from inference.artifact import (
     load_artifact,
     load_manifest,
 )
-from inference.calibration import calibrate
-from inference.errors import ModelError
-from inference.heads import Heads, load_samples
+from inference.model.heads import Heads
 from inference.training.convert.facts import FACTS
 from schemas.event import DOMAINS
 from tests.tiny_model import build_tiny_model
@@ -97,7 +98,9 @@ def test_absent_directory_says_where_it_looked(tmp_path: Path) -> None:
     assert str(tmp_path / "nowhere") in refusal(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"format": 2}', b'{"format": "2"}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b'{"format": 2}', b'{"format": "2"}', b"\xff\xfe"]
+)
 def test_broken_manifest_is_refused(model: Path, data: bytes) -> None:
     """A damaged manifest would end in a traceback."""
     (model / MANIFEST).write_bytes(data)
@@ -157,7 +160,9 @@ def test_a_model_that_is_not_calibrated_can_be(model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"[]", b'{"format": 2}', b"\xff\xfe"], ids=["empty", "half", "array", "bare", "binary"]
+    "data",
+    [b"", b"{", b"[]", b'{"format": 2}', b"\xff\xfe"],
+    ids=["empty", "half", "array", "bare", "binary"],
 )
 def test_broken_calibration_is_refused(model: Path, data: bytes) -> None:
     """A damaged calibration would end in a traceback."""
@@ -166,7 +171,9 @@ def test_broken_calibration_is_refused(model: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "change_axis", [{"temperature": 0.0}, {"lexical_share": 1.5}, {"temperature": None}, {"mood": 1}], ids=str
+    "change_axis",
+    [{"temperature": 0.0}, {"lexical_share": 1.5}, {"temperature": None}, {"mood": 1}],
+    ids=str,
 )
 def test_impossible_calibration_is_refused(model: Path, change_axis: dict[str, Any]) -> None:
     """A temperature of zero would divide by it at the first event."""
@@ -199,7 +206,10 @@ def test_shipped_model_is_whole_and_promises_something() -> None:
     samples = load_samples(artifact)
     for domain in DOMAINS:
         sample, testing = samples[domain], samples[domain].testing
-        accepted = testing.doubt[:, sample.axes.index("queue")] < calibrate(sample, ["queue"], 0.02, 0.10).threshold
+        accepted = (
+            testing.doubt[:, sample.axes.index("queue")]
+            < calibrate(sample, ["queue"], 0.02, 0.10).threshold
+        )
         assert accepted[~testing.unseen].mean() > 0.8
         assert accepted[testing.unseen].mean() > 0.2
     assert "Sigma" in artifact.file(CARD).read_text()
@@ -210,6 +220,10 @@ def test_shipped_model_carries_no_rows_of_its_data() -> None:
     artifact = load_artifact(DEFAULT_MODEL)
     needed = {*FILES, MANIFEST, CARD, CALIBRATION, CALIBRATION_ROWS_FILE}
     assert needed <= {file.name for file in artifact.directory.iterdir()} <= needed | {FACTS}
-    tensors = [array for name in (HEADS_FILE, CALIBRATION_ROWS_FILE) for array in artifact.tensors(name).values()]
+    tensors = [
+        array
+        for name in (HEADS_FILE, CALIBRATION_ROWS_FILE)
+        for array in artifact.tensors(name).values()
+    ]
     assert all(array.dtype.kind in "fiu" for array in tensors)
     assert not any(artifact.calibration.domains[domain].tenants for domain in DOMAINS)

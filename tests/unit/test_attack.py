@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from inference.evaluation.card import ATTRIBUTIONS
+from inference.labelled import DataError, read_rows
 from inference.training.attack import LICENCES, MAX_PROCEDURES, main, rows_of
-from inference.training.card import ATTRIBUTIONS
-from inference.training.dataset import DataError, read_rows
 
 ATOMIC = """\
 attack_technique: T1003.001
@@ -27,13 +27,19 @@ atomic_tests:
 
 def technique(ref: str = "attack-pattern--1", **changes: Any) -> dict[str, Any]:
     """A technique of two tactics and a phase of somebody else's kill chain."""
-    chain = [("mitre-attack", "credential-access"), ("mitre-attack", "impact"), ("other", "delivery")]
+    chain = [
+        ("mitre-attack", "credential-access"),
+        ("mitre-attack", "impact"),
+        ("other", "delivery"),
+    ]
     return {
         "type": "attack-pattern",
         "id": ref,
         "name": "LSASS Memory",
         "description": "Adversaries read [LSASS](https://example.com) with <code>rundll32</code>.(Citation: X 2020)",
-        "kill_chain_phases": [{"kill_chain_name": one, "phase_name": phase} for one, phase in chain],
+        "kill_chain_phases": [
+            {"kill_chain_name": one, "phase_name": phase} for one, phase in chain
+        ],
         "external_references": [{"source_name": "mitre-attack", "external_id": "T1003.001"}],
     } | changes
 
@@ -76,7 +82,9 @@ def texts(path: Path, atomics: Path | None = None) -> list[str]:
     return [row["text"] for row in rows_of(path, atomics)]
 
 
-def test_description_detections_and_procedures_are_rows_of_the_techniques_tactics(tmp_path: Path) -> None:
+def test_description_detections_and_procedures_are_rows_of_the_techniques_tactics(
+    tmp_path: Path,
+) -> None:
     """A part of ATT&CK that is not read teaches nothing, and a tactic of another kill chain is no label."""
     rows = list(rows_of(bundle(tmp_path / "attack.json", technique(), uses(1), *detection())))
     assert [row["text"] for row in rows] == [
@@ -126,7 +134,9 @@ def test_atomic_tests_are_read_with_their_commands(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("content", ["not JSON", "[]", '{"objects": [{"id": 3}]}', '{"objects": []}'])
+@pytest.mark.parametrize(
+    "content", ["not JSON", "[]", '{"objects": [{"id": 3}]}', '{"objects": []}']
+)
 def test_another_file_is_a_sentence(tmp_path: Path, content: str) -> None:
     """Whoever gives the wrong file learns which one is wanted."""
     (tmp_path / "attack.json").write_text(content)
@@ -144,7 +154,9 @@ def test_another_atomic_is_a_sentence(tmp_path: Path, content: str) -> None:
         list(rows_of(bundle(tmp_path / "attack.json", technique()), tmp_path))
 
 
-def test_the_command_writes_what_training_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_writes_what_training_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rows that `triage train --reference` refuses would be of no use."""
     attack, out = bundle(tmp_path / "attack.json", technique(), uses(1)), tmp_path / "rows.ndjson"
     monkeypatch.setattr("sys.argv", ["attack", "--attack", str(attack), "--out", str(out)])
@@ -152,7 +164,9 @@ def test_the_command_writes_what_training_reads(tmp_path: Path, monkeypatch: pyt
     rows = read_rows([out])
     assert [row.gold for row in rows] == [{"tactic": ("credential-access", "impact")}] * 2
     assert {row.part for row in rows} == {"train"}
-    monkeypatch.setattr("sys.argv", ["attack", "--attack", str(tmp_path / "none.json"), "--out", str(out)])
+    monkeypatch.setattr(
+        "sys.argv", ["attack", "--attack", str(tmp_path / "none.json"), "--out", str(out)]
+    )
     with pytest.raises(SystemExit):
         main()
 

@@ -7,9 +7,18 @@ import msgspec
 import orjson
 import pytest
 
-from schemas import verification
-from schemas.audit import MAX_CHARS, MAX_HEADS, AuditRecord, Entry, clipped, clipped_labels, seal, unseal
-from schemas.verification import COPY_WINDOW, MAX_OPEN_HOLES, Place
+from schemas.audit import verification
+from schemas.audit.record import (
+    MAX_CHARS,
+    MAX_HEADS,
+    AuditRecord,
+    Entry,
+    clipped,
+    clipped_labels,
+    seal,
+    unseal,
+)
+from schemas.audit.verification import COPY_WINDOW, MAX_OPEN_HOLES, Place
 from tests.chains import Appended, check, decide, renumbered, sixty, topic, trail
 from tests.records import record as read
 
@@ -26,19 +35,24 @@ def test_a_whole_topic_has_no_fault() -> None:
     """Every `audit verify` would cry wolf: two writers at once, a restart, and tenants on one partition are normal."""
     faults, found = check(WHOLE)
     assert faults == []
-    assert {tenant: (chain.records, len(chain.heads)) for tenant, chain in found.chains.items()} == {
+    assert {
+        tenant: (chain.records, len(chain.heads)) for tenant, chain in found.chains.items()
+    } == {
         "acme": (20, 3),
         "globex": (20, 3),
         "é": (20, 3),
     }
     assert (
-        found.chains["é"].heads["w3"] == [e for e in WHOLE if _strand(e.decoded()) == ("é", "w3")][-1].decoded().digest
+        found.chains["é"].heads["w3"]
+        == [e for e in WHOLE if _strand(e.decoded()) == ("é", "w3")][-1].decoded().digest
     )
 
 
 def test_every_flipped_byte_is_found_and_located(monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte could change unseen, or another record than the changed one would be blamed."""
-    monkeypatch.setattr(verification, "unseal", cache(unseal))  # the others are read once, not a million times
+    monkeypatch.setattr(
+        verification, "unseal", cache(unseal)
+    )  # the others are read once, not a million times
     flips = 0
     for index, each in enumerate(WHOLE):
         tenants = [one for one in WHOLE if one.key == each.key]
@@ -56,12 +70,20 @@ def test_every_dropped_record_is_missed(index: int) -> None:
     """A decision could be taken off the topic without a trace, but for the last of a strand."""
     gone = WHOLE[index].decoded()
     faults, _ = check(renumbered([*WHOLE[:index], *WHOLE[index + 1 :]]))
-    strand = [each.decoded() for each in WHOLE if (each.decoded().tenant, each.decoded().writer) == _strand(gone)]
+    strand = [
+        each.decoded()
+        for each in WHOLE
+        if (each.decoded().tenant, each.decoded().writer) == _strand(gone)
+    ]
     anchored = any(gone.digest in named(each) for each in WHOLE)
     expected = ["missing"] * (gone != strand[-1]) + ["unknown anchor"] * anchored
     assert sorted(fault.what for fault in faults) == expected
     for fault in faults[: gone != strand[-1]]:
-        assert (fault.tenant, fault.writer, fault.sequence, fault.count) == (*_strand(gone), gone.sequence, 1)
+        assert (fault.tenant, fault.writer, fault.sequence, fault.count) == (
+            *_strand(gone),
+            gone.sequence,
+            1,
+        )
 
 
 def named(each: Appended) -> tuple[str, ...]:
@@ -106,9 +128,13 @@ def test_a_producers_copy_is_counted_and_is_no_fault() -> None:
 def test_a_record_appended_again_much_later_is_found() -> None:
     """An old decision could be put at the end of the topic to pass for the latest."""
     one = trail()
-    records = topic((decide(one, "acme", number) for number in range(COPY_WINDOW + 10)), partitions=1)
+    records = topic(
+        (decide(one, "acme", number) for number in range(COPY_WINDOW + 10)), partitions=1
+    )
     faults, _ = check(renumbered([*records, records[0]]))
-    assert [(fault.what, fault.place.offset) for fault in faults] == [("repeated", COPY_WINDOW + 10)]
+    assert [(fault.what, fault.place.offset) for fault in faults] == [
+        ("repeated", COPY_WINDOW + 10)
+    ]
 
 
 def test_a_record_sealed_anew_is_blamed_and_not_its_successor() -> None:
@@ -124,15 +150,22 @@ def test_damaged_neighbours_are_each_blamed_once() -> None:
     one = trail()
     records = topic(decide(one, "acme", number) for number in range(6))
     for first in range(5):
-        damaged = [each.flipped(200, 1) if first <= i <= first + 1 else each for i, each in enumerate(records)]
+        damaged = [
+            each.flipped(200, 1) if first <= i <= first + 1 else each
+            for i, each in enumerate(records)
+        ]
         assert [fault.place.offset for fault in check(damaged)[0]] == [first, first + 1]
 
 
-@pytest.mark.parametrize("value", [None, b"", b"{}", b"\xff" * 300, b"[" * 2000, orjson.dumps({"schema": "x"})])
+@pytest.mark.parametrize(
+    "value", [None, b"", b"{}", b"\xff" * 300, b"[" * 2000, orjson.dumps({"schema": "x"})]
+)
 def test_what_is_no_record_is_named(value: bytes | None) -> None:
     """A tombstone or garbage would stop the verification of everything behind it."""
     stray = Appended(Place(0, 99), b"acme", value, [])
-    assert [(fault.what, fault.tenant) for fault in check([*WHOLE, stray])[0]] == [("unreadable", "acme")]
+    assert [(fault.what, fault.tenant) for fault in check([*WHOLE, stray])[0]] == [
+        ("unreadable", "acme")
+    ]
 
 
 def test_the_end_of_a_chain_is_missed_when_it_was_noted() -> None:
@@ -191,7 +224,9 @@ def test_only_what_nothing_names_has_to_be_noted() -> None:
     assert tips == {whole[-1].decoded().digest}
     for apart in (topic([decide(trail("w1"), "acme"), decide(trail("w2"), "acme")]), WHOLE):
         for tenant, chain in check(apart)[1].chains.items():
-            assert chain.tips == set(chain.heads.values()) - {one for each in apart for one in named(each)}
+            assert chain.tips == set(chain.heads.values()) - {
+                one for each in apart for one in named(each)
+            }
             for head in chain.tips:
                 rest = [each for each in apart if each.decoded().digest != head]
                 faults, found = check(renumbered(rest), expected=[(tenant, head)])
@@ -226,7 +261,9 @@ def test_a_topic_given_more_partitions_is_whole() -> None:
     faults, _ = check([*before[:-1], *moved])
     assert [(fault.what, fault.sequence, fault.count) for fault in faults] == [("missing", 5, 1)]
     faults, _ = check([*before[:-1], sealed(before[-1], queue="nowhere"), *moved])
-    assert [(fault.what, fault.place, fault.sequence) for fault in faults] == [("changed", before[-1].place, 5)]
+    assert [(fault.what, fault.place, fault.sequence) for fault in faults] == [
+        ("changed", before[-1].place, 5)
+    ]
 
 
 def test_with_a_key_nothing_sealed_without_it_passes() -> None:
@@ -264,5 +301,15 @@ def test_what_strangers_choose_cannot_make_a_record_too_large() -> None:
 def test_no_content_is_in_a_record() -> None:
     """The trail would keep for ever what may have to be erased."""
     fields = set(AuditRecord.__struct_fields__)
-    assert not fields & {"text", "title", "body", "event", "reasons", "summary", "rationale", "comment", "source"}
+    assert not fields & {
+        "text",
+        "title",
+        "body",
+        "event",
+        "reasons",
+        "summary",
+        "rationale",
+        "comment",
+        "source",
+    }
     assert not {"summary", "rationale", "quoted"} & set(msgspec.structs.asdict(WHOLE[0].decoded()))

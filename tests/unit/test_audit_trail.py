@@ -10,18 +10,18 @@ import orjson
 import pytest
 
 from agents.outcomes import DeadLettered, Escalated, Reviewed, Triaged
-from schemas.audit import HEADERS, MAX_HEADS, AuditOptions, AuditRecord, sha256
+from schemas.audit.record import HEADERS, MAX_HEADS, AuditRecord, sha256
+from schemas.audit.segment import MAX_TENANTS, Strand, Strands
+from schemas.audit.verification import Chain, Fault, Place
 from schemas.codec import decode, encode
-from schemas.verification import Chain, Fault, Place
-from streams import topics
-from streams.audit import read_key
+from streams.audit.trail import read_key
+from streams.audit.verify import MAX_FAULTS, Report
 from streams.cli import audit as command
 from streams.cli import main
-from streams.config import Settings
+from streams.config import AuditSection, Settings
 from streams.errors import ConfigError, DeliveryFailed
-from streams.strands import MAX_TENANTS, Strand, Strands
+from streams.kafka import admin
 from streams.topics import Topics
-from streams.verification import MAX_FAULTS, Report
 from tests.chains import ASKED, check, decide, topic, trail
 from tests.doubles import FakeDelivery
 from tests.records import case, triaged
@@ -36,7 +36,12 @@ def test_the_record_says_what_was_decided_about_what() -> None:
     assert made is not None
     assert (made.topic, made.key, made.headers) == ("triage.audit.v1", b"acme", HEADERS)
     record = decode(made.value or b"", AuditRecord)
-    assert (record.id, record.revision, record.decided_by, record.labels) == ("e-1", 1, "llm", {"queue": "cloud"})
+    assert (record.id, record.revision, record.decided_by, record.labels) == (
+        "e-1",
+        1,
+        "llm",
+        {"queue": "cloud"},
+    )
     assert (record.origin, record.model_digest) == (incoming.origin, "d" * 64)
     assert record.enrichment is not None
     assert (record.enrichment.tier, record.enrichment.cost_usd) == ("small", 0.0002)
@@ -70,7 +75,10 @@ def test_a_restarted_worker_goes_on_from_what_it_finds() -> None:
         after.learn(read(each.value), lambda *spend: spent.append(spend))
     records.append(decide(after, "acme"))
     last = [decode(each.value or b"", AuditRecord) for each in records][-1]
-    assert (last.sequence, last.previous) == (0, decode(records[2].value or b"", AuditRecord).digest)
+    assert (last.sequence, last.previous) == (
+        0,
+        decode(records[2].value or b"", AuditRecord).digest,
+    )
     assert check(topic(records))[0] == []
     assert spent == []
 
@@ -143,7 +151,9 @@ async def test_lanes_that_write_at_once_keep_the_order() -> None:
     decided = [(Triaged(triaged(f"e-{n}")), read({}, offset=n)) for n in range(5)]
     receipts = await asyncio.gather(*(one.append(decided, delivery) for _ in range(4)))
     assert [len(some) for some in receipts] == [5] * 4
-    assert [decode(each.value or b"", AuditRecord).sequence for each in delivery.sent] == list(range(20))
+    assert [decode(each.value or b"", AuditRecord).sequence for each in delivery.sent] == list(
+        range(20)
+    )
 
 
 async def test_nothing_is_appended_behind_a_lost_record() -> None:
@@ -167,17 +177,23 @@ def test_the_key_is_read(options: dict[str, str], key: bytes | None, tmp_path: P
     (tmp_path / "seal.key").write_text("from a file\n")
     if "key_file" in options:
         options = {"key_file": str(tmp_path / options["key_file"])}
-    assert read_key(AuditOptions(**options), {"SEAL": "secret"}) == key
+    assert read_key(AuditSection(**options), {"SEAL": "secret"}) == key
 
 
-@pytest.mark.parametrize("options", [{"key_env": "SEAL"}, {"key_file": "/nowhere/seal.key"}, {"key_file": "/dev/null"}])
+@pytest.mark.parametrize(
+    "options", [{"key_env": "SEAL"}, {"key_file": "/nowhere/seal.key"}, {"key_file": "/dev/null"}]
+)
 def test_a_key_that_is_not_there_stops_the_worker(options: dict[str, str]) -> None:
     """Decisions would be sealed without the key, and nobody would know."""
     with pytest.raises(ConfigError, match=r"^audit\.key_"):
-        read_key(AuditOptions(**options), {})
+        read_key(AuditSection(**options), {})
 
 
-CHAIN = Chain(records=3, heads={"w1": "cd" * 32, "w2": "ab" * 32, "w3": "ef" * 32}, tips={"ef" * 32, "ab" * 32})
+CHAIN = Chain(
+    records=3,
+    heads={"w1": "cd" * 32, "w2": "ab" * 32, "w3": "ef" * 32},
+    tips={"ef" * 32, "ab" * 32},
+)
 
 
 @pytest.fixture
@@ -199,7 +215,9 @@ def run(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_a_whole_topic_is_a_table_and_exit_code_0(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_whole_topic_is_a_table_and_exit_code_0(
+    report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nobody would know which head to note."""
     assert run() == 0
     heading, line, other = capsys.readouterr().out.splitlines()
@@ -208,9 +226,16 @@ def test_a_whole_topic_is_a_table_and_exit_code_0(report: Report, capsys: pytest
     assert other.index("ef") == line.index("ab")
 
 
-def test_a_fault_is_one_line_and_exit_code_1(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_is_one_line_and_exit_code_1(
+    report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A changed record would not be named, or a tenant's name would drive the terminal."""
-    report.note([Fault("changed", Place(3, 17), "\x1b[2J"), Fault("missing", Place(0, 4), "acme", "w", 5, 2)])
+    report.note(
+        [
+            Fault("changed", Place(3, 17), "\x1b[2J"),
+            Fault("missing", Place(0, 4), "acme", "w", 5, 2),
+        ]
+    )
     report.lost = [("acme", "cd" * 32)]
     assert run() == 1
     out, err = capsys.readouterr()
@@ -230,7 +255,15 @@ def test_programs_get_json(report: Report, capsys: pytest.CaptureFixture[str]) -
     document = orjson.loads(capsys.readouterr().out)
     assert document["ok"] is False
     assert document["faults"] == [
-        {"what": "missing", "partition": 0, "offset": 4, "tenant": "acme", "writer": "w", "sequence": 5, "count": 2}
+        {
+            "what": "missing",
+            "partition": 0,
+            "offset": 4,
+            "tenant": "acme",
+            "writer": "w",
+            "sequence": 5,
+            "count": 2,
+        }
     ]
     assert document["tenants"]["acme"] == {
         "records": 3,
@@ -242,7 +275,9 @@ def test_programs_get_json(report: Report, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize("expectation", ["acme", "acme=12", f"={'ab' * 32}"])
-def test_an_expectation_that_is_none_is_bad_usage(expectation: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_expectation_that_is_none_is_bad_usage(
+    expectation: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A mistyped head would be reported as lost, or pass."""
     assert run("--expect", expectation) == 2
     assert "TENANT=DIGEST" in capsys.readouterr().err
@@ -251,7 +286,11 @@ def test_an_expectation_that_is_none_is_bad_usage(expectation: str, capsys: pyte
 def test_a_report_keeps_the_first_faults_and_counts_all() -> None:
     """A topic of a million faults would be held in memory; one tenant's would be hidden behind another's."""
     kept = Report("t", "acme")
-    kept.note(Fault("changed", Place(0, n), tenant) for n in range(MAX_FAULTS + 5) for tenant in ("acme", "globex"))
+    kept.note(
+        Fault("changed", Place(0, n), tenant)
+        for n in range(MAX_FAULTS + 5)
+        for tenant in ("acme", "globex")
+    )
     assert (len(kept.faults), kept.many, kept.ok) == (MAX_FAULTS, MAX_FAULTS + 5, False)
     assert Report("t", None).ok
 
@@ -259,13 +298,13 @@ def test_a_report_keeps_the_first_faults_and_counts_all() -> None:
 def test_the_audit_topic_is_made_to_keep_everything() -> None:
     """The broker's default would delete the evidence after a week."""
     names = Topics("triage")
-    assert topics._new_topic(names.audit, Settings()).topic_configs == {
+    assert admin._new_topic(names.audit, Settings()).topic_configs == {
         "max.message.bytes": "8388608",
         "cleanup.policy": "delete",
         "retention.ms": "-1",
         "retention.bytes": "-1",
     }
-    assert set(topics._new_topic(names.review, Settings()).topic_configs) == {"max.message.bytes"}
+    assert set(admin._new_topic(names.review, Settings()).topic_configs) == {"max.message.bytes"}
 
 
 @pytest.mark.parametrize(
@@ -286,6 +325,6 @@ async def test_an_audit_topic_that_forgets_is_named(found: dict[str, str], probl
         return [SimpleNamespace(resources=[(0, "", 2, names.audit, entries)])]
 
     client: Any = SimpleNamespace(describe_configs=describe_configs)
-    said = await topics._misconfigured(client, names)
+    said = await admin._misconfigured(client, names)
     assert len(said) == problems
     assert all("triage.audit.v1 does not keep every record" in sentence for sentence in said)

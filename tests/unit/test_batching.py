@@ -2,10 +2,18 @@
 
 import pytest
 
-from inference.batching import DEFAULT_MAX_BATCH_TOKENS, Batch, padded_length, plan, rows_per_batch
+from inference.model.batching import (
+    DEFAULT_MAX_BATCH_TOKENS,
+    Batch,
+    padded_length,
+    plan,
+    rows_per_batch,
+)
 
 
-@pytest.mark.parametrize(("tokens", "padded"), [(1, 16), (15, 16), (16, 16), (17, 32), (511, 512), (512, 512)])
+@pytest.mark.parametrize(
+    ("tokens", "padded"), [(1, 16), (15, 16), (16, 16), (17, 32), (511, 512), (512, 512)]
+)
 def test_padded_to_the_next_multiple_of_sixteen(tokens: int, padded: int) -> None:
     """Another padding would change every vector the shipped heads were trained on."""
     assert padded_length(tokens) == padded

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from streams.brokers import BrokerError, java
-from streams.brokers.embedded import EmbeddedBroker
-from streams.brokers.kafka import KafkaCluster
-from streams.brokers.loopback import HOST, free_ports, require_free
-from streams.brokers.process import Server
-from streams.brokers.properties import Node, server_properties
 from streams.cli.broker import broker
+from streams.local.brokers import BrokerError, java
+from streams.local.brokers.embedded import EmbeddedBroker
+from streams.local.brokers.kafka import KafkaCluster
+from streams.local.brokers.loopback import HOST, free_ports, require_free
+from streams.local.brokers.process import Server
+from streams.local.brokers.properties import Node, server_properties
 
 MVN = """#!/bin/sh
 echo run >> "{calls}"
@@ -52,8 +52,12 @@ def _listening() -> Iterator[int]:
 
 def _gone(group: int) -> bool:
     """Whether no live process of that group is left; one that nobody has reaped yet is dead, too."""
-    listed = subprocess.run(["ps", "-eo", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
-    return not any(int(line.split()[0]) == group and "Z" not in line for line in listed.splitlines())
+    listed = subprocess.run(
+        ["ps", "-eo", "pgid=,stat="], capture_output=True, text=True, check=True
+    ).stdout
+    return not any(
+        int(line.split()[0]) == group and "Z" not in line for line in listed.splitlines()
+    )
 
 
 def _until(condition: Callable[[], object], timeout_s: float = 10) -> None:
@@ -77,7 +81,11 @@ def parsed(text: str) -> dict[str, str]:
 def test_replication_follows_the_nodes(count: int, copies: str, in_sync: str) -> None:
     """Three nodes would keep one copy (and lose events with a node), or one node would wait for copies for ever."""
     settings = parsed(server_properties(nodes(count)[0], nodes(count)))
-    assert settings["default.replication.factor"] == settings["offsets.topic.replication.factor"] == copies
+    assert (
+        settings["default.replication.factor"]
+        == settings["offsets.topic.replication.factor"]
+        == copies
+    )
     assert settings["min.insync.replicas"] == settings["transaction.state.log.min.isr"] == in_sync
     assert settings["controller.quorum.voters"].count(HOST) == count
     assert settings["auto.create.topics.enable"] == "false"
@@ -113,7 +121,9 @@ def test_a_failed_fetch_leaves_no_cache(tmp_path: Path, fake_mvn: Callable[[str]
     assert list((tmp_path / "cache").glob("*partial*")) == []
 
 
-def test_an_abandoned_fetch_is_swept_and_repeated(tmp_path: Path, fake_mvn: Callable[[str], Path]) -> None:
+def test_an_abandoned_fetch_is_swept_and_repeated(
+    tmp_path: Path, fake_mvn: Callable[[str], Path]
+) -> None:
     """What a killed process left behind would be used, or fill the disk."""
     fake_mvn("exit 0")
     abandoned = tmp_path / "cache" / "kafka-4.1.0.partial-x" / "libs"
@@ -133,9 +143,12 @@ def test_another_pom_makes_the_cache_stale(tmp_path: Path, fake_mvn: Callable[[s
 
 
 @pytest.mark.parametrize(
-    ("printed", "said"), [('openjdk version "11.0.2"', "Java 11 is too old"), ("what?", "there is no Java")]
+    ("printed", "said"),
+    [('openjdk version "11.0.2"', "Java 11 is too old"), ("what?", "there is no Java")],
 )
-def test_an_unfit_java_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str, said: str) -> None:
+def test_an_unfit_java_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str, said: str
+) -> None:
     """The user would meet a JVM's stack trace instead of what to install."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "java").write_text(f"#!/bin/sh\necho '{printed}' >&2\n")
@@ -160,7 +173,9 @@ def test_ports_are_fixed_before_the_start() -> None:
 
 def test_a_server_that_dies_says_why(tmp_path: Path) -> None:
     """A broker dead at start would be waited for until the timeout, and its reason lost."""
-    server = Server("the thing", ["/bin/sh", "-c", "echo no such luck; exit 3"], log=tmp_path / "log")
+    server = Server(
+        "the thing", ["/bin/sh", "-c", "echo no such luck; exit 3"], log=tmp_path / "log"
+    )
     server.start()
     with pytest.raises(BrokerError, match=r"the thing ended with status 3.*no such luck"):
         _until(server.require_running)
@@ -186,11 +201,13 @@ def test_a_killed_starter_takes_its_server_along(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     code = (
-        "import sys, time; from pathlib import Path; from streams.brokers.process import Server; d = Path(sys.argv[1]);"
+        "import sys, time; from pathlib import Path; from streams.local.brokers.process import Server; d = Path(sys.argv[1]);"
         "s = Server('s', ['/bin/sleep', '60'], log=d / 'log', scratch=d); s.start();"
         "print(s.process_group, flush=True); time.sleep(60)"
     )
-    starter = subprocess.Popen([sys.executable, "-c", code, str(scratch)], stdout=subprocess.PIPE, text=True)
+    starter = subprocess.Popen(
+        [sys.executable, "-c", code, str(scratch)], stdout=subprocess.PIPE, text=True
+    )
     assert starter.stdout is not None
     group = int(starter.stdout.readline())
     starter.send_signal(signal.SIGKILL)

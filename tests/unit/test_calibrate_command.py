@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from inference.artifact import CALIBRATION, CARD
+from inference.model.artifact import CALIBRATION, CARD
 from schemas.codec import decode
 from schemas.triaged import TriagedEvent
 from streams import logs
@@ -21,9 +21,15 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+def run(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Run:
     """`triage` in this process, with nobody's configuration: exit code, stdout, stderr."""
-    for name in [name for name in os.environ if name.startswith("TRIAGE_") and ("__" in name or "CONFIG" in name)]:
+    for name in [
+        name
+        for name in os.environ
+        if name.startswith("TRIAGE_") and ("__" in name or "CONFIG" in name)
+    ]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("TRIAGE_MODEL__REPLICAS", "1")
     monkeypatch.chdir(tmp_path)
@@ -51,7 +57,10 @@ def relabelled(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def own(count: int = 200, **changes: Any) -> list[dict[str, Any]]:
     """Complaints of one's own, no split among them."""
-    return [line | {"id": f"own{n}"} | changes for n, line in enumerate(complaints(1_000 + count)[2_000:])]
+    return [
+        line | {"id": f"own{n}"} | changes
+        for n, line in enumerate(complaints(1_000 + count)[2_000:])
+    ]
 
 
 @pytest.fixture
@@ -82,7 +91,9 @@ def test_an_axis_of_ones_own_from_training_to_triage(run: Run, product: Path) ->
     assert promised["threshold"] > 0
     assert promised["reason"] == ""
 
-    lines = [{"id": str(n), "kind": "ticket", "text": line["text"]} for n, line in enumerate(own(20))]
+    lines = [
+        {"id": str(n), "kind": "ticket", "text": line["text"]} for n, line in enumerate(own(20))
+    ]
     code, out, err = run("classify", write(Path("in.ndjson"), lines))
     assert (code, err) == (0, "")
     triaged = [decode(line.encode(), TriagedEvent) for line in out.splitlines()]
@@ -95,7 +106,10 @@ def test_an_axis_of_ones_own_from_training_to_triage(run: Run, product: Path) ->
 
 def test_a_kind_the_model_does_not_know_ends_nothing(run: Run, product: Path) -> None:
     """One alert among the tickets would end the file."""
-    lines = [{"id": str(n), "kind": "alert" if n == 1 else "ticket", "text": "my credit card bill"} for n in range(3)]
+    lines = [
+        {"id": str(n), "kind": "alert" if n == 1 else "ticket", "text": "my credit card bill"}
+        for n in range(3)
+    ]
     code, out, err = run("classify", write(Path("in.ndjson"), lines))
     assert code == 0
     assert [decode(line.encode(), TriagedEvent).id for line in out.splitlines()] == ["0", "2"]
@@ -132,13 +146,17 @@ def test_nothing_to_promise_is_1_and_says_so(run: Run, product: Path) -> None:
     before = (product / "calibration.json").read_bytes()
     code, out, err = run("calibrate", "--data", write(Path("own.jsonl"), relabelled(own())))
     assert code == 1
-    assert (product / "calibration.json").read_bytes() == before, "a good calibration would be lost to bad rows"
+    assert (product / "calibration.json").read_bytes() == before, (
+        "a good calibration would be lost to bad rows"
+    )
     assert "no threshold can promise" in out
     assert is_one_sentence(err), err
     assert "nothing can be promised for tickets" in err
 
 
-def test_alpha_and_delta_are_configuration(run: Run, product: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alpha_and_delta_are_configuration(
+    run: Run, product: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The promise that is said would not be the one in force."""
     monkeypatch.setenv("TRIAGE_DOMAINS__TICKETS__ALPHA", "0.2")
     monkeypatch.setenv("TRIAGE_DOMAINS__TICKETS__DELTA", "0.3")
@@ -158,7 +176,9 @@ def test_alpha_and_delta_are_configuration(run: Run, product: Path, monkeypatch:
     ],
     ids=["another domain", "all taught", "another axis", "no labels"],
 )
-def test_rows_that_cannot_calibrate_are_1(run: Run, product: Path, lines: list[dict[str, Any]], message: str) -> None:
+def test_rows_that_cannot_calibrate_are_1(
+    run: Run, product: Path, lines: list[dict[str, Any]], message: str
+) -> None:
     """A person would see a traceback, or lose the calibration there was."""
     before = (product / CALIBRATION).read_bytes()
     code, out, err = run("calibrate", "--data", write(Path("own.jsonl"), lines))
@@ -170,8 +190,12 @@ def test_rows_that_cannot_calibrate_are_1(run: Run, product: Path, lines: list[d
 
 def test_labels_under_another_name_calibrate(run: Run, product: Path) -> None:
     """Whoever exports `produkt` would have to rewrite the file."""
-    lines = [line | {"labels": {"produkt": line["labels"]["product"], "queue": "x"}} for line in own()]
-    code, _, err = run("calibrate", "--data", write(Path("own.jsonl"), lines), "--axis", "product=produkt")
+    lines = [
+        line | {"labels": {"produkt": line["labels"]["product"], "queue": "x"}} for line in own()
+    ]
+    code, _, err = run(
+        "calibrate", "--data", write(Path("own.jsonl"), lines), "--axis", "product=produkt"
+    )
     assert code == 0, err
 
 
@@ -196,11 +220,17 @@ def test_a_model_that_is_not_calibrated_is_1_and_then_can_be(run: Run, product: 
     assert run("classify", lines)[0] == 0
 
 
-def test_deciding_axes_the_model_lacks_are_1(run: Run, product: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deciding_axes_the_model_lacks_are_1(
+    run: Run, product: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without the configuration a model of one's own axes would end in a traceback."""
     monkeypatch.setenv("TRIAGE_DOMAINS__TICKETS__DECIDING", '["queue"]')
     lines = write(Path("in.ndjson"), [{"id": "1", "kind": "ticket", "text": "x"}])
-    for command in (("classify", lines), ("models",), ("calibrate", "--data", write(Path("own.jsonl"), own(20)))):
+    for command in (
+        ("classify", lines),
+        ("models",),
+        ("calibrate", "--data", write(Path("own.jsonl"), own(20))),
+    ):
         code, out, err = run(*command)
         assert (code, out) == (1, "")
         assert is_one_sentence(err), err
@@ -218,7 +248,9 @@ def test_another_model_can_be_named(run: Run, product: Path, tmp_path: Path) -> 
 
 def test_the_models_own_axes_are_read(run: Run, product: Path) -> None:
     """Rows labelled on the contract's axes as well would be read for those, and the model's own find no label."""
-    lines = [line | {"labels": line["labels"] | {"queue": "cards", "priority": "low"}} for line in own()]
+    lines = [
+        line | {"labels": line["labels"] | {"queue": "cards", "priority": "low"}} for line in own()
+    ]
     code, out, err = run("calibrate", "--model", product, "--data", write(Path("own.jsonl"), lines))
     assert code == 0, err
     assert "accepts" in out

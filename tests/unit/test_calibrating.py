@@ -9,7 +9,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from inference.artifact import (
+from inference.acceptance.guarantee import calibrate
+from inference.acceptance.samples import HALVES, Sample, load_samples
+from inference.classifier import Classifier
+from inference.errors import ModelError
+from inference.labelled import DataError, Part, Row
+from inference.model.artifact import (
     CALIBRATION,
     CALIBRATION_ROWS_FILE,
     Artifact,
@@ -17,19 +22,19 @@ from inference.artifact import (
     load_artifact,
     load_manifest,
 )
-from inference.calibration import Sample, calibrate
-from inference.classifier import Classifier
-from inference.errors import ModelError
-from inference.heads import HALVES, Head, Heads, load_samples
-from inference.threads import Threads
-from inference.training.calibrating import calibrate_domain, calibrate_model
-from inference.training.dataset import DataError, Part, Row
-from inference.training.ngrams import fit_lexicon
-from inference.training.reading import read_all
+from inference.model.heads import Head, Heads
+from inference.model.threads import Threads
+from inference.training.calibration_fit import calibrate_domain, calibrate_model
+from inference.training.ngram_fit import fit_lexicon
 from inference.training.recipe import Settings, train
+from inference.training.row_features import read_all
 from tests.labelled import WORDS, alerts, split, tickets, to_rows, write
 
-LABELS = {"queue": tuple(sorted(WORDS)), "tactic": ("execution", "impact"), "severity": ("high", "low")}
+LABELS = {
+    "queue": tuple(sorted(WORDS)),
+    "tactic": ("execution", "impact"),
+    "severity": ("high", "low"),
+}
 
 
 def told(*_: object) -> None:
@@ -54,14 +59,18 @@ def model(trained: Path, tmp_path: Path) -> Path:
 def own(count: int, start: int = 1_000, **changes: Any) -> list[dict[str, Any]]:
     """Rows of somebody's own, no split among them."""
     lines = alerts(start + count)[start * len(WORDS) :]
-    return [line | {"id": f"own{start}-{n}", "source": "own"} | changes for n, line in enumerate(lines)]
+    return [
+        line | {"id": f"own{start}-{n}", "source": "own"} | changes for n, line in enumerate(lines)
+    ]
 
 
 def wrong(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same with a queue that is not theirs."""
     names = [*WORDS, *WORDS]
     return [
-        line | {"labels": line["labels"] | {"queue": names[names.index(line["labels"]["queue"]) + 1]}} for line in lines
+        line
+        | {"labels": line["labels"] | {"queue": names[names.index(line["labels"]["queue"]) + 1]}}
+        for line in lines
     ]
 
 
@@ -82,7 +91,9 @@ def test_rows_of_ones_own_make_the_promise(model: Path) -> None:
     assert after.calibration.made_from["rows"] == {"alerts": 450}
     published = after.calibration.made_from["promises"]["alerts"]
     assert published == msgspec.to_builtins(good) | {"deciding": ["queue"]}
-    bad = calibrate(load_samples(recalibrate(model, wrong(own(150))))["alerts"], ["queue"], 0.02, 0.10)
+    bad = calibrate(
+        load_samples(recalibrate(model, wrong(own(150))))["alerts"], ["queue"], 0.02, 0.10
+    )
     assert not bad.threshold
     assert bad.digest != good.digest
 
@@ -91,7 +102,10 @@ def test_rows_that_taught_or_test_are_not_looked_at(model: Path) -> None:
     """The model is sure of what it was taught: its promise would be tested on the wrong rows."""
     alone = recalibrate(model, own(100))
     files = {name: alone.file(name).read_bytes() for name in (CALIBRATION, CALIBRATION_ROWS_FILE)}
-    others = [*wrong(own(50, 3_000, split="train", tenant="t")), *wrong(own(50, 5_000, split="test", tenant="t"))]
+    others = [
+        *wrong(own(50, 3_000, split="train", tenant="t")),
+        *wrong(own(50, 5_000, split="test", tenant="t")),
+    ]
     after = recalibrate(model, [*own(100), *others])
     assert {name: after.file(name).read_bytes() for name in files} == files
 
@@ -109,7 +123,10 @@ def test_rows_of_sources_that_taught_nothing_are_marked(model: Path) -> None:
 def test_files_can_be_read_by_a_service(model: Path) -> None:
     """What a person calibrated could not be served under another account."""
     recalibrate(model, own(50))
-    assert all((model / name).stat().st_mode & 0o444 == 0o444 for name in (CALIBRATION, CALIBRATION_ROWS_FILE))
+    assert all(
+        (model / name).stat().st_mode & 0o444 == 0o444
+        for name in (CALIBRATION, CALIBRATION_ROWS_FILE)
+    )
 
 
 async def test_each_tenant_with_rows_enough_is_promised_for_itself(model: Path) -> None:
@@ -120,7 +137,10 @@ async def test_each_tenant_with_rows_enough_is_promised_for_itself(model: Path) 
     artifact = recalibrate(model, [*sure, *unsure, *few, *own(20, 6_000)])
     assert artifact.calibration.domains["alerts"].tenants == ["acme", "bmce", "few"]
     classifier = Classifier.open(model, threads=Threads(1, 1))
-    events = {tenant: [row.event for row in to_rows(own(30, 8_000, tenant=tenant))] for tenant in ("acme", "bmce", "x")}
+    events = {
+        tenant: [row.event for row in to_rows(own(30, 8_000, tenant=tenant))]
+        for tenant in ("acme", "bmce", "x")
+    }
     accepted = {
         tenant: float(np.mean([one.accepted for one in await classifier.classify("alerts", some)]))
         for tenant, some in events.items()
@@ -149,7 +169,13 @@ def test_halves_keep_their_tenants(model: Path) -> None:
         ([line | {"labels": {"queue": "cloud"}} for line in own(20)], "labelled on tactic"),
         ([line | {"labels": {"mood": "sad"}} for line in own(20)], "labelled on"),
     ],
-    ids=["none to calibrate on", "another domain", "one half only", "an axis without labels", "other axes"],
+    ids=[
+        "none to calibrate on",
+        "another domain",
+        "one half only",
+        "an axis without labels",
+        "other axes",
+    ],
 )
 def test_rows_that_cannot_calibrate_are_one_sentence(
     model: Path, lines: Sequence[dict[str, Any]], message: str
@@ -178,7 +204,9 @@ def test_a_damaged_model_is_not_calibrated(model: Path) -> None:
         recalibrate(model, own(50))
 
 
-def fit(model: Path, rows: Sequence[Row], heads: Heads | None = None) -> tuple[DomainCalibration, Sample]:
+def fit(
+    model: Path, rows: Sequence[Row], heads: Heads | None = None
+) -> tuple[DomainCalibration, Sample]:
     """The calibration of the alerts by these rows."""
     manifest = load_manifest(model)
     heads = heads or Heads.of(model, manifest, "alerts")
@@ -189,11 +217,15 @@ def fit(model: Path, rows: Sequence[Row], heads: Heads | None = None) -> tuple[D
 def halves(tuning: Sequence[dict[str, Any]], testing: Sequence[dict[str, Any]]) -> list[Row]:
     """Rows in halves of the test's choosing."""
     parts: list[tuple[Part, Sequence[dict[str, Any]]]] = [("tuning", tuning), ("testing", testing)]
-    return [msgspec.structs.replace(row, part=part) for part, lines in parts for row in to_rows(lines)]
+    return [
+        msgspec.structs.replace(row, part=part) for part, lines in parts for row in to_rows(lines)
+    ]
 
 
 STRANGE: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "another language": lambda line: line | {"text": f"Пожалуйста {line['text'][-3:]} проверьте подозрительный"},
+    "another language": lambda line: (
+        line | {"text": f"Пожалуйста {line['text'][-3:]} проверьте подозрительный"}
+    ),
     "no words": lambda line: line | {"text": "", "event": {"n": 1}},
 }
 
@@ -217,7 +249,10 @@ def test_what_a_guard_refuses_counts_as_not_accepted(
     [
         [{**line, "text": "the same"} for line in own(40)],
         [{**line, "text": "", "event": {"n": 1}} for line in own(40)],
-        [{**line, "text": "" if n % 20 else line["text"], "event": {"n": 1}} for n, line in enumerate(own(40))],
+        [
+            {**line, "text": "" if n % 20 else line["text"], "event": {"n": 1}}
+            for n, line in enumerate(own(40))
+        ],
     ],
     ids=["all alike", "no words at all", "mostly no words"],
 )
@@ -236,7 +271,10 @@ def test_the_testing_half_chooses_nothing(model: Path) -> None:
     for axis in one.axes:
         assert one.axes[axis].temperature == other.axes[axis].temperature
         assert one.axes[axis].lexical_share == other.axes[axis].lexical_share
-    assert (one.max_distance, one.max_surplus_pieces) == (other.max_distance, other.max_surplus_pieces)
+    assert (one.max_distance, one.max_surplus_pieces) == (
+        other.max_distance,
+        other.max_surplus_pieces,
+    )
 
 
 def test_confidence_is_how_often_it_is_right(model: Path) -> None:
@@ -261,7 +299,9 @@ def test_the_better_opinion_gets_the_larger_share(model: Path) -> None:
     }
     found, _ = fit(model, halves(own(60), own(60, 3_000)), Heads(deaf, lexicon, known.centres))
     assert found.axes["queue"].lexical_share > 0.5
-    shuffled = fit_lexicon(to_rows(wrong(alerts())[::2] + wrong(wrong(alerts()))[1::2]), LABELS, seed=0)
+    shuffled = fit_lexicon(
+        to_rows(wrong(alerts())[::2] + wrong(wrong(alerts()))[1::2]), LABELS, seed=0
+    )
     hearing = {axis: known._heads[axis] for axis in LABELS}
     found, _ = fit(model, halves(own(60), own(60, 3_000)), Heads(hearing, shuffled, known.centres))
     assert found.axes["queue"].lexical_share < 0.5

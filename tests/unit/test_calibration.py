@@ -5,12 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from inference.calibration import GRID, Half, Sample, binomial_tail, calibrate, max_errors, risk
-from inference.temperature import expected_calibration_error, fit_temperature, softmax
+from inference.acceptance.guarantee import GRID, binomial_tail, calibrate, max_errors, risk
+from inference.acceptance.samples import Half, Sample
+from inference.evaluation.formulas import expected_calibration_error
+from inference.model.temperature import fit_temperature, softmax
 
 
 def make_half(
-    doubt: Sequence[float], correct: Sequence[int], tenant: Sequence[int] | None = None, unseen: int = 0
+    doubt: Sequence[float],
+    correct: Sequence[int],
+    tenant: Sequence[int] | None = None,
+    unseen: int = 0,
 ) -> Half:
     """One axis; the last `unseen` rows are of sources the model was not taught with."""
     return Half(
@@ -28,7 +33,9 @@ def make_sample(rows: int, *, sure_errors: int = 0) -> Sample:
     return Sample(("queue",), make_half(doubt, correct), make_half(doubt, correct))
 
 
-@pytest.mark.parametrize(("k", "n", "p"), [(0, 114, 0.02), (3, 200, 0.02), (20, 1000, 0.02), (0, 0, 0.02), (7, 7, 0.5)])
+@pytest.mark.parametrize(
+    ("k", "n", "p"), [(0, 114, 0.02), (3, 200, 0.02), (20, 1000, 0.02), (0, 0, 0.02), (7, 7, 0.5)]
+)
 def test_binomial_tail_equals_scipy(k: int, n: int, p: float) -> None:
     """The p-values, and with them the promise, would be wrong."""
     stats = pytest.importorskip("scipy.stats")
@@ -77,7 +84,9 @@ def test_a_wrong_value_on_any_deciding_axis_counts() -> None:
     """The promise would be about the first axis only."""
     correct = np.ones((400, 2), dtype=np.int8)
     correct[:, 1] = 0
-    half = Half(np.full((400, 2), 0.001), correct, np.full(400, -1, np.int32), np.zeros(400, np.bool_))
+    half = Half(
+        np.full((400, 2), 0.001), correct, np.full(400, -1, np.int32), np.zeros(400, np.bool_)
+    )
     sample = Sample(("queue", "priority"), half, half)
     assert calibrate(sample, ["queue"], 0.02, 0.10).threshold
     assert not calibrate(sample, ["priority"], 0.02, 0.10).threshold
@@ -133,7 +142,10 @@ def test_known_sources_do_not_make_the_promise_for_others() -> None:
         assert promise.n_unseen == 400
     assert strict.digest != careful.digest
     sample = with_unseen(400, 40)
-    halves = [Half(one.doubt, one.correct, one.tenant, one.unseen & False) for one in (sample.tuning, sample.testing)]
+    halves = [
+        Half(one.doubt, one.correct, one.tenant, one.unseen & False)
+        for one in (sample.tuning, sample.testing)
+    ]
     assert calibrate(Sample(("queue",), *halves), ["queue"], 0.02, 0.10).coverage == 1.0
 
 
@@ -153,13 +165,17 @@ def test_digest_tells_promises_apart() -> None:
     """An audit could not say which promise was in force."""
     sample = make_sample(200)
     digests = {
-        calibrate(one, ["queue"], alpha, 0.10).digest for one in (sample, make_sample(201)) for alpha in (0.02, 0.03)
+        calibrate(one, ["queue"], alpha, 0.10).digest
+        for one in (sample, make_sample(201))
+        for alpha in (0.02, 0.03)
     }
     assert len(digests) == 4
     assert calibrate(sample, ["queue"], 0.02, 0.10) == calibrate(sample, ["queue"], 0.02, 0.10)
 
 
-@pytest.mark.parametrize(("deciding", "alpha", "delta"), [(["mood"], 0.02, 0.1), ([], 0.02, 0.1), (["queue"], 0, 0.1)])
+@pytest.mark.parametrize(
+    ("deciding", "alpha", "delta"), [(["mood"], 0.02, 0.1), ([], 0.02, 0.1), (["queue"], 0, 0.1)]
+)
 def test_impossible_terms_are_refused(deciding: list[str], alpha: float, delta: float) -> None:
     """A mistyped axis would silently decide nothing."""
     with pytest.raises(ValueError, match="must"):

@@ -9,16 +9,20 @@ import pytest
 
 from inference.llm.budget import Budget
 from inference.llm.cascade import Cascade, Consultation, Tier
-from inference.llm.endpoint import Completion
-from inference.llm.failure import LlmFailure, Usage
+from inference.llm.client.endpoint import Completion
+from inference.llm.client.failure import LlmFailure, Usage
 from inference.llm.options import BudgetOptions
 from inference.llm.prices import Price
-from inference.llm.question import Answer, Question
+from inference.llm.prompt.prompt import Answer, Question
 
-QUESTION = Question(labels={"queue": ("cloud", "email")}, opinions={}, event="an alert that reads like caf\u00e9")
+QUESTION = Question(
+    labels={"queue": ("cloud", "email")}, opinions={}, event="an alert that reads like caf\u00e9"
+)
 DOLLAR_A_TOKEN = Price(1e6, 1e6, "configured")
 MAX_ANSWER_TOKENS = 50
-WORST_USD = sum(len(message["content"].encode()) for message in QUESTION.messages()) + MAX_ANSWER_TOKENS
+WORST_USD = (
+    sum(len(message["content"].encode()) for message in QUESTION.messages()) + MAX_ANSWER_TOKENS
+)
 PLENTY_USD = 1e6
 USAGE = Usage(100, 20)
 
@@ -69,7 +73,9 @@ class Scripted:
         self.closed = True
 
 
-def cascade(*guards: Scripted, usd: float = PLENTY_USD, deadline_s: float = 5.0, **budget: Any) -> Cascade:
+def cascade(
+    *guards: Scripted, usd: float = PLENTY_USD, deadline_s: float = 5.0, **budget: Any
+) -> Cascade:
     """A cascade over these, each a tier at a dollar a token."""
     tiers: Any = [
         Tier(f"tier-{number}", guard, DOLLAR_A_TOKEN, MAX_ANSWER_TOKENS)  # type: ignore[arg-type] # all it asks of one
@@ -78,7 +84,9 @@ def cascade(*guards: Scripted, usd: float = PLENTY_USD, deadline_s: float = 5.0,
     return Cascade(tiers, Budget(BudgetOptions(usd_per_day=usd, **budget)), deadline_s=deadline_s)
 
 
-async def ask(asked: Cascade, enough: Callable[[Answer], bool] = bool, tenant: str = "acme") -> Consultation:
+async def ask(
+    asked: Cascade, enough: Callable[[Answer], bool] = bool, tenant: str = "acme"
+) -> Consultation:
     """Put the question."""
     return await asked.ask(QUESTION, tenant, enough=enough)
 
@@ -140,7 +148,9 @@ async def test_the_dearest_is_set_aside_while_a_question_is_asked() -> None:
     asked = cascade(Scripted(*[answered()] * 3, takes_s=0.01), usd=WORST_USD + 120)
     at_once = await asyncio.gather(ask(asked), ask(asked))
     assert sorted(one.status for one in at_once) == ["answered", "over_budget"]
-    assert (await ask(asked)).status == "answered", "what was set aside and not spent is there again"
+    assert (await ask(asked)).status == "answered", (
+        "what was set aside and not spent is there again"
+    )
     assert asked.budget.spent_usd() == pytest.approx(240)
 
 
@@ -156,7 +166,12 @@ async def test_nothing_is_asked_over_budget() -> None:
     """The bill would have no limit; and the event must say why nobody was asked."""
     guard = Scripted(answered())
     ended = await ask(cascade(guard, usd=WORST_USD - 1))
-    assert (ended.status, ended.calls, ended.cost_usd, ended.answer) == ("over_budget", 0, 0.0, None)
+    assert (ended.status, ended.calls, ended.cost_usd, ended.answer) == (
+        "over_budget",
+        0,
+        0.0,
+        None,
+    )
     assert not guard.deadlines_s
     assert "budget" in ended.explanation
 
@@ -174,16 +189,26 @@ async def test_the_first_answer_that_is_enough_ends_it() -> None:
     strong = Scripted(answered("email"))
     ended = await ask(cascade(Scripted(answered("cloud")), strong))
     assert ended.answer is not None
-    assert (ended.tier, ended.model, ended.answer.labels) == ("tier-0", "served", {"queue": "cloud"})
+    assert (ended.tier, ended.model, ended.answer.labels) == (
+        "tier-0",
+        "served",
+        {"queue": "cloud"},
+    )
     assert not strong.deadlines_s
 
 
 async def test_an_answer_that_is_not_enough_goes_on_to_the_next_tier() -> None:
     """What stays uncertain would never reach the strong tier; usage, calls and cost are of both."""
-    asked = cascade(Scripted(answered("cloud", calls=2)), Scripted(answered("email", usage=Usage(7, 3))))
+    asked = cascade(
+        Scripted(answered("cloud", calls=2)), Scripted(answered("email", usage=Usage(7, 3)))
+    )
     ended = await ask(asked, enough=lambda answer: answer.labels["queue"] == "email")
     assert ended.answer is not None
-    assert (ended.status, ended.tier, ended.answer.labels) == ("answered", "tier-1", {"queue": "email"})
+    assert (ended.status, ended.tier, ended.answer.labels) == (
+        "answered",
+        "tier-1",
+        {"queue": "email"},
+    )
     assert (ended.calls, ended.usage) == (3, Usage(107, 23))
     assert ended.cost_usd == pytest.approx(130)
     assert asked.budget.spent_usd() == pytest.approx(130)
@@ -198,7 +223,9 @@ async def test_an_answer_that_is_not_enough_goes_on_to_the_next_tier() -> None:
     ],
     ids=["refused", "left alone", "unusable"],
 )
-async def test_an_earlier_answer_is_kept_when_the_later_tier_has_none(later: End, calls: int, usd: float) -> None:
+async def test_an_earlier_answer_is_kept_when_the_later_tier_has_none(
+    later: End, calls: int, usd: float
+) -> None:
     """An answer that was paid for would be thrown away because a second opinion could not be had."""
     ended = await ask(cascade(Scripted(answered("cloud")), Scripted(later)), enough=lambda _: False)
     assert ended.answer is not None
@@ -217,7 +244,9 @@ async def test_a_failing_tier_is_no_end() -> None:
 
 async def test_without_any_answer_the_last_tier_says_why() -> None:
     """A person would be told of the first tier's trouble, which the second had survived."""
-    ended = await ask(cascade(Scripted(failed("refused")), Scripted(failed("rate_limited", calls=3))))
+    ended = await ask(
+        cascade(Scripted(failed("refused")), Scripted(failed("rate_limited", calls=3)))
+    )
     assert (ended.status, ended.tier, ended.answer) == ("rate_limited", "tier-1", None)
     assert (ended.calls, ended.explanation) == (4, "the service said no")
 

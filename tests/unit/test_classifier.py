@@ -12,7 +12,11 @@ import numpy.typing as npt
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from inference.artifact import (
+from inference.acceptance.guarantee import Terms, risk
+from inference.acceptance.policy import ALTERNATIVES, Decision
+from inference.classifier import Classifier
+from inference.errors import EngineClosed, ModelError
+from inference.model.artifact import (
     CALIBRATION_ROWS_FILE,
     DEFAULT_MODEL,
     MANIFEST,
@@ -22,10 +26,7 @@ from inference.artifact import (
     write_calibration,
     write_manifest,
 )
-from inference.calibration import Terms, risk
-from inference.classifier import ALTERNATIVES, Classifier, Decision
-from inference.errors import EngineClosed, ModelError
-from inference.threads import Threads
+from inference.model.threads import Threads
 from schemas.event import DOMAINS, Domain, Event
 from tests.tiny_model import LABELS, WIDTH, sample_events
 
@@ -82,7 +83,9 @@ async def test_accepted_means_below_the_threshold(classifier: Classifier, domain
         assert decision.accepted == (decision.risk < threshold)
         assert decision.escalation == ("" if decision.accepted else "risk")
         below = "is below" if decision.accepted else "is not below"
-        assert decision.reason == (f"estimated risk {decision.risk:.4f} on queue {below} the threshold {threshold:.4f}")
+        assert decision.reason == (
+            f"estimated risk {decision.risk:.4f} on queue {below} the threshold {threshold:.4f}"
+        )
         assert decision.inference_s > 0
 
 
@@ -91,9 +94,13 @@ async def test_each_axis_says_for_itself_when_it_abstains(tiny_model: Path, doma
     """An axis that does not decide would otherwise pass off a guess as an answer."""
     classifier, decisions = await decide(tiny_model, domain, Terms())
     for axis in LABELS[domain]:
-        promise = Classifier.open(tiny_model, threads=THREADS, terms={domain: Terms(deciding=(axis,))}).promise(domain)
+        promise = Classifier.open(
+            tiny_model, threads=THREADS, terms={domain: Terms(deciding=(axis,))}
+        ).promise(domain)
         abstained = [decision.labels[axis].abstained for decision in decisions]
-        assert abstained == [risk([1.0 - d.labels[axis].confidence]) >= promise.threshold for d in decisions]
+        assert abstained == [
+            risk([1.0 - d.labels[axis].confidence]) >= promise.threshold for d in decisions
+        ]
         assert any(abstained)
         assert not all(abstained)
     assert [d.labels["queue"].abstained for d in decisions] == [not d.accepted for d in decisions]
@@ -139,8 +146,17 @@ async def test_no_events_no_decisions(classifier: Classifier) -> None:
 
 async def test_any_string_is_decided(classifier: Classifier) -> None:
     """One unreadable text must not fail the batch it is in."""
-    hostile = ["", "\x00\x01\ufeff", "\ud800 lone", "x" * 100_000, "\U0001f4a5" * 3_000, "\u202e\u0000"]
-    assert len(await classifier.classify("tickets", [ticket(text) for text in hostile])) == len(hostile)
+    hostile = [
+        "",
+        "\x00\x01\ufeff",
+        "\ud800 lone",
+        "x" * 100_000,
+        "\U0001f4a5" * 3_000,
+        "\u202e\u0000",
+    ]
+    assert len(await classifier.classify("tickets", [ticket(text) for text in hostile])) == len(
+        hostile
+    )
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -159,14 +175,19 @@ async def test_an_embedding_is_the_event_s_own(classifier: Classifier, domain: D
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_the_label_sets_are_the_model_s(tiny_model: Path, domain: Domain) -> None:
     """The LLM may choose among exactly these, and a doubt about a deciding axis goes to a person."""
-    classifier = Classifier.open(tiny_model, threads=THREADS, terms={"alerts": Terms(deciding=("severity",))})
+    classifier = Classifier.open(
+        tiny_model, threads=THREADS, terms={"alerts": Terms(deciding=("severity",))}
+    )
     assert classifier.labels(domain) == LABELS[domain]
     assert classifier.deciding(domain) == {"alerts": ("severity",), "tickets": ("queue",)}[domain]
 
 
 async def test_closed_while_waiting(classifier: Classifier) -> None:
     """Shutdown must end the wait of every caller with an error that is ours."""
-    callers = [asyncio.create_task(classifier.classify("alerts", sample_events("alerts"))) for _ in range(3)]
+    callers = [
+        asyncio.create_task(classifier.classify("alerts", sample_events("alerts")))
+        for _ in range(3)
+    ]
     await asyncio.sleep(0)
     await classifier.close()
     answers = await asyncio.wait_for(asyncio.gather(*callers, return_exceptions=True), 10)
@@ -184,11 +205,20 @@ def test_the_usual_queues_are_the_model_s_own(tiny_model: Path) -> None:
 @pytest.mark.parametrize(
     ("terms", "message"),
     [
-        (Terms(deciding=("colour",)), r"domains\.alerts: deciding must name axes of queue, tactic, severity"),
+        (
+            Terms(deciding=("colour",)),
+            r"domains\.alerts: deciding must name axes of queue, tactic, severity",
+        ),
         (Terms(deciding=("queue", "colour")), r"domains\.alerts: deciding must name axes"),
         (Terms(deciding=()), r"domains\.alerts: deciding must name axes .* it names none"),
-        (Terms(alpha=0.0), r"domains\.alerts: alpha, unseen_alpha and delta must lie between 0 and 1"),
-        (Terms(delta=1.5), r"domains\.alerts: alpha, unseen_alpha and delta must lie between 0 and 1"),
+        (
+            Terms(alpha=0.0),
+            r"domains\.alerts: alpha, unseen_alpha and delta must lie between 0 and 1",
+        ),
+        (
+            Terms(delta=1.5),
+            r"domains\.alerts: alpha, unseen_alpha and delta must lie between 0 and 1",
+        ),
     ],
 )
 def test_terms_the_model_cannot_serve(tiny_model: Path, terms: Terms, message: str) -> None:
@@ -216,7 +246,9 @@ def test_labels_the_head_has_no_rows_for_are_refused(tiny_model: Path, tmp_path:
     def lengthen(domains: dict[str, DomainSpec]) -> dict[str, DomainSpec]:
         axes = domains["alerts"].axes
         longer = msgspec.structs.replace(axes["queue"], labels=[*axes["queue"].labels, "another"])
-        return domains | {"alerts": msgspec.structs.replace(domains["alerts"], axes=axes | {"queue": longer})}
+        return domains | {
+            "alerts": msgspec.structs.replace(domains["alerts"], axes=axes | {"queue": longer})
+        }
 
     with pytest.raises(ModelError, match="does not have the manifest's shape") as raised:
         Classifier.open(reseal(tiny_model, tmp_path / "model", lengthen).directory, threads=THREADS)
@@ -224,7 +256,9 @@ def test_labels_the_head_has_no_rows_for_are_refused(tiny_model: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "limits", [{"max_surplus_pieces": 1e-3}, {"max_distance": 1e-6}], ids=["another language", "far from the training"]
+    "limits",
+    [{"max_surplus_pieces": 1e-3}, {"max_distance": 1e-6}],
+    ids=["another language", "far from the training"],
 )
 async def test_an_unfamiliar_event_is_never_accepted(
     tiny_model: Path, tmp_path: Path, limits: dict[str, float]
@@ -234,14 +268,18 @@ async def test_an_unfamiliar_event_is_never_accepted(
     _, decisions = await decide(model, "alerts", Terms())
     strange = [one for one in decisions if one.novelty > 0.5]
     assert len(strange) > len(decisions) / 2
-    assert {(one.accepted, one.escalation, one.risk) for one in strange} == {(False, "unfamiliar", 1.0)}
+    assert {(one.accepted, one.escalation, one.risk) for one in strange} == {
+        (False, "unfamiliar", 1.0)
+    }
     assert all(label.abstained for one in strange for label in one.labels.values())
     assert all("unlike the training rows" in one.reason for one in strange)
 
 
 async def test_novelty_is_a_number_a_consumer_can_read(classifier: Classifier) -> None:
     """An event of no words is infinitely foreign: infinity has no JSON, and 0.5 is where acceptance ends."""
-    nothing, something = await classifier.classify("tickets", [ticket(""), ticket("my card was stolen")])
+    nothing, something = await classifier.classify(
+        "tickets", [ticket(""), ticket("my card was stolen")]
+    )
     assert (nothing.novelty, nothing.accepted) == (1.0, False)
     assert 0.0 <= something.novelty < 0.5
 
@@ -249,25 +287,37 @@ async def test_novelty_is_a_number_a_consumer_can_read(classifier: Classifier) -
 TENANTS = ("acme", "bmce", "few")
 
 
-async def test_a_tenant_with_rows_enough_has_a_threshold_of_its_own(tiny_model: Path, tmp_path: Path) -> None:
+async def test_a_tenant_with_rows_enough_has_a_threshold_of_its_own(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     """A tenant the model errs on would be handed the others' threshold, and one it knows well would wait for people."""
     model = recalibrate(tiny_model, tmp_path / "model", {"tenants": list(TENANTS)}, deal)
     classifier = Classifier.open(model, threads=THREADS)
     general = classifier.calibration("tickets")
-    of = {tenant: classifier.calibration("tickets", tenant) for tenant in (*TENANTS, "unheard of", "default")}
+    of = {
+        tenant: classifier.calibration("tickets", tenant)
+        for tenant in (*TENANTS, "unheard of", "default")
+    }
     assert of["acme"].threshold > general.threshold, "nothing of this tenant was wrong"
     assert of["acme"].n < general.n
     assert of["acme"].digest != general.digest
     assert all(of[tenant] == general for tenant in ("bmce", "few", "unheard of", "default"))
     text = sample_events("tickets")
     decisions = {
-        tenant: await classifier.classify("tickets", [msgspec.structs.replace(one, tenant=tenant) for one in text])
+        tenant: await classifier.classify(
+            "tickets", [msgspec.structs.replace(one, tenant=tenant) for one in text]
+        )
         for tenant in of
     }
     for tenant, decided in decisions.items():
-        assert [one.accepted for one in decided] == [one.risk < of[tenant].threshold for one in decided]
+        assert [one.accepted for one in decided] == [
+            one.risk < of[tenant].threshold for one in decided
+        ]
         assert [one.labels for one in decided] == [one.labels for one in decisions["default"]]
-    assert any(a.accepted != b.accepted for a, b in zip(decisions["acme"], decisions["default"], strict=True))
+    assert any(
+        a.accepted != b.accepted
+        for a, b in zip(decisions["acme"], decisions["default"], strict=True)
+    )
     await classifier.close()
 
 
@@ -285,7 +335,9 @@ def deal(correct: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
     return tenant
 
 
-def recalibrate(model: Path, out: Path, changes: Mapping[str, Any], deal: Deal | None = None) -> Path:
+def recalibrate(
+    model: Path, out: Path, changes: Mapping[str, Any], deal: Deal | None = None
+) -> Path:
     """A copy of the model whose domains are calibrated with these changes, their rows dealt to tenants by `deal`."""
     shutil.copytree(model, out)
     tensors = load_file(out / CALIBRATION_ROWS_FILE)
@@ -294,21 +346,33 @@ def recalibrate(model: Path, out: Path, changes: Mapping[str, Any], deal: Deal |
             tensors[f"{name}.tenant"] = deal(tensors[f"{name}.correct"])
     save_file(tensors, out / CALIBRATION_ROWS_FILE)
     found = load_artifact(model).calibration.domains
-    write_calibration(out, {domain: msgspec.structs.replace(one, **changes) for domain, one in found.items()}, {})
+    write_calibration(
+        out, {domain: msgspec.structs.replace(one, **changes) for domain, one in found.items()}, {}
+    )
     return out
 
 
-def reseal(model: Path, out: Path, change: Callable[[dict[str, DomainSpec]], dict[str, DomainSpec]]) -> Artifact:
+def reseal(
+    model: Path, out: Path, change: Callable[[dict[str, DomainSpec]], dict[str, DomainSpec]]
+) -> Artifact:
     """A copy of the model under another manifest, calibrated for what is left of its domains."""
     shutil.copytree(model, out)
     before = load_artifact(out)
     domains = change(before.manifest.domains)
-    write_manifest(out, name="resealed", encoder=before.manifest.encoder, domains=domains, training={})
-    return write_calibration(out, {domain: before.calibration.domains[domain] for domain in domains}, {})
+    write_manifest(
+        out, name="resealed", encoder=before.manifest.encoder, domains=domains, training={}
+    )
+    return write_calibration(
+        out, {domain: before.calibration.domains[domain] for domain in domains}, {}
+    )
 
 
-@pytest.mark.skipif(not (DEFAULT_MODEL / MANIFEST).is_file(), reason="the shipped model is not in this checkout")
-@pytest.mark.parametrize("text", ["Meine Karte ist gestohlen worden", "", "\x00\x01", "asdkjh qwlekjh zxcmnb"])
+@pytest.mark.skipif(
+    not (DEFAULT_MODEL / MANIFEST).is_file(), reason="the shipped model is not in this checkout"
+)
+@pytest.mark.parametrize(
+    "text", ["Meine Karte ist gestohlen worden", "", "\x00\x01", "asdkjh qwlekjh zxcmnb"]
+)
 async def test_what_the_model_cannot_read_is_never_accepted(text: str) -> None:
     """Another language, gibberish or nothing would be filed as out of scope with full confidence, and nobody told."""
     opened = Classifier.open(threads=THREADS)

@@ -9,10 +9,11 @@ import pytest
 
 from agents.classify import HIGH_IMPACT, RULE, classify
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
-from inference.classifier import Classifier, Decision
+from inference.acceptance.policy import Decision
+from inference.classifier import Classifier
 from inference.errors import InferenceError
-from inference.rules import SUPPRESSED, ImpactOptions, Rule, Rules
-from inference.threads import Threads
+from inference.model.threads import Threads
+from inference.rules.ruling import SUPPRESSED, ImpactOptions, Rule, Rules
 from schemas.event import KIND_OF_DOMAIN, Domain
 from schemas.triaged import CalibrationInfo, Label, Timing, TriagedEvent
 from tests.records import RECEIVED_AT, decision, record, triaged
@@ -43,7 +44,10 @@ async def classifier(tiny_model: Path) -> AsyncIterator[Classifier]:
 def samples(domain: Domain, count: int = 60) -> list[Incoming]:
     """The first shipped sample events of a domain, as records."""
     lines = (SAMPLES / f"{domain}.ndjson").read_bytes().splitlines()[:count]
-    return [record(line, offset=offset, topic=f"triage.{domain}.v1") for offset, line in enumerate(lines)]
+    return [
+        record(line, offset=offset, topic=f"triage.{domain}.v1")
+        for offset, line in enumerate(lines)
+    ]
 
 
 def timeless(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -62,7 +66,9 @@ def _timeless(outcome: Outcome) -> Outcome:
 
 
 def _without_timing(triaged: TriagedEvent) -> TriagedEvent:
-    timing = Timing(received_at=triaged.timing.received_at, triaged_at="", inference_s=0.0, total_s=0.0)
+    timing = Timing(
+        received_at=triaged.timing.received_at, triaged_at="", inference_s=0.0, total_s=0.0
+    )
     return msgspec.structs.replace(triaged, timing=timing)
 
 
@@ -70,7 +76,9 @@ def _without_timing(triaged: TriagedEvent) -> TriagedEvent:
 async def test_one_outcome_a_record_in_order(classifier: Classifier, domain: Domain) -> None:
     """An outcome left out or swapped would ack an event with another one's answer."""
     batch = samples(domain)
-    outcomes = await classify(batch, kind=KIND_OF_DOMAIN[domain], classifier=classifier, rules=RULES)
+    outcomes = await classify(
+        batch, kind=KIND_OF_DOMAIN[domain], classifier=classifier, rules=RULES
+    )
     assert len(outcomes) == len(batch)
     for incoming, outcome in zip(batch, outcomes, strict=True):
         if not isinstance(outcome, DeadLettered):
@@ -83,7 +91,9 @@ async def test_one_outcome_a_record_in_order(classifier: Classifier, domain: Dom
 
 async def test_accepted_is_final_and_the_rest_provisional(classifier: Classifier) -> None:
     """Status is what a consumer acts on: `final` on a doubtful answer would break the promise."""
-    for outcome in await classify(samples("tickets"), kind="ticket", classifier=classifier, rules=RULES):
+    for outcome in await classify(
+        samples("tickets"), kind="ticket", classifier=classifier, rules=RULES
+    ):
         match outcome:
             case Triaged(triaged):
                 assert triaged.status == "final"
@@ -102,7 +112,9 @@ async def test_accepted_is_final_and_the_rest_provisional(classifier: Classifier
 
 
 @pytest.mark.parametrize(("value", "stage"), POISON.values(), ids=POISON.keys())
-async def test_poison_is_a_dead_letter_and_the_rest_goes_on(classifier: Classifier, value: object, stage: str) -> None:
+async def test_poison_is_a_dead_letter_and_the_rest_goes_on(
+    classifier: Classifier, value: object, stage: str
+) -> None:
     """One bad record that raised would come back with its whole batch for ever."""
     good = {"kind": "alert", "text": "admin login from a new country"}
     batch = [record(good, offset=0), record(value, offset=1), record(good, offset=2)]
@@ -133,20 +145,33 @@ async def test_mixed_kinds_on_one_topic(classifier: Classifier) -> None:
         record({"id": str(n), "text": text} | ({"kind": kind} if kind else {}), offset=n)
         for n, kind in enumerate(kinds)
     ]
-    outcomes = [decision(one) for one in await classify(batch, kind="alert", classifier=classifier, rules=RULES)]
-    assert [triaged.domain for triaged in outcomes] == ["tickets", "alerts", "alerts", "tickets", "alerts"]
+    outcomes = [
+        decision(one)
+        for one in await classify(batch, kind="alert", classifier=classifier, rules=RULES)
+    ]
+    assert [triaged.domain for triaged in outcomes] == [
+        "tickets",
+        "alerts",
+        "alerts",
+        "tickets",
+        "alerts",
+    ]
     assert [triaged.id for triaged in outcomes] == ["0", "1", "2", "3", "4"]
     for one in outcomes:
         assert set(one.labels) == set(LABELS[one.domain])
 
 
-async def test_a_redelivered_event_is_decided_the_same(classifier: Classifier, tiny_model: Path) -> None:
+async def test_a_redelivered_event_is_decided_the_same(
+    classifier: Classifier, tiny_model: Path
+) -> None:
     """All copies of an id must agree, also from another worker and in another batch; consumers deduplicate by id."""
     batch = [*samples("alerts", 40), *samples("tickets", 40)]
     first = timeless(await classify(batch, kind="alert", classifier=classifier, rules=RULES))
     other = Classifier.open(tiny_model, threads=Threads(2, 1))
     again = timeless(await classify(batch[::-1], kind="alert", classifier=other, rules=RULES))[::-1]
-    alone = timeless([(await classify([one], kind="alert", classifier=other, rules=RULES))[0] for one in batch])
+    alone = timeless(
+        [(await classify([one], kind="alert", classifier=other, rules=RULES))[0] for one in batch]
+    )
     await other.close()
     assert first == again == alone
 
@@ -156,7 +181,8 @@ async def test_an_event_without_id_gets_one_from_its_origin(classifier: Classifi
     anonymous = {"text": "login from two places at once"}
     batch = [record(anonymous, offset=5), record(anonymous, offset=5), record(anonymous, offset=6)]
     first, again, other = (
-        decision(one).id for one in await classify(batch, kind="alert", classifier=classifier, rules=RULES)
+        decision(one).id
+        for one in await classify(batch, kind="alert", classifier=classifier, rules=RULES)
     )
     assert first == again != other
 
@@ -175,7 +201,10 @@ class AlertsOnly:
 
 async def test_a_kind_the_model_does_not_know_is_a_dead_letter(classifier: Classifier) -> None:
     """One ticket on the alerts topic of somebody who trained on alerts would stop the topic, again on redelivery."""
-    batch = [record({"id": kind, "kind": kind, "text": "x"}, offset=n) for n, kind in enumerate(("alert", "ticket"))]
+    batch = [
+        record({"id": kind, "kind": kind, "text": "x"}, offset=n)
+        for n, kind in enumerate(("alert", "ticket"))
+    ]
     alerts_only: Any = AlertsOnly(classifier)
     known, unknown = await classify(batch, kind="alert", classifier=alerts_only, rules=RULES)
     assert decision(known).id == "alert"
@@ -195,9 +224,13 @@ async def test_a_tenant_gets_the_calibration_in_force_for_it(classifier: Classif
         return msgspec.structs.replace(classifier.calibration(domain), digest=tenant)
 
     spying.calibration = calibration
-    batch = [record({"kind": "alert", "text": "x", "tenant": tenant}) for tenant in ("acme", "bmce")]
+    batch = [
+        record({"kind": "alert", "text": "x", "tenant": tenant}) for tenant in ("acme", "bmce")
+    ]
     outcomes = await classify(batch, kind="alert", classifier=spying, rules=RULES)
-    assert [decision(one).calibration for one in outcomes] == [calibration("alerts", one) for one in ("acme", "bmce")]
+    assert [decision(one).calibration for one in outcomes] == [
+        calibration("alerts", one) for one in ("acme", "bmce")
+    ]
     assert asked[:2] == [("alerts", "acme"), ("alerts", "bmce")]
 
 
@@ -224,7 +257,10 @@ class Deciding:
     model = triaged().model
 
     def __init__(self, *, accepted: bool = True, severity: str = "low") -> None:
-        labels = {"queue": Label(value="cloud", confidence=0.9), "severity": Label(value=severity, confidence=0.8)}
+        labels = {
+            "queue": Label(value="cloud", confidence=0.9),
+            "severity": Label(value=severity, confidence=0.8),
+        }
         why = "" if accepted else "risk"
         self.decision = Decision(labels, 0.25, 0.0, accepted, "the model says so", why, 0.01)
 
@@ -294,14 +330,23 @@ async def test_a_rule_may_ask_for_a_person() -> None:
     outcome = await ruled({"review": True, "queue": "the night shift"})
     assert end(outcome) == (Reviewed, "needs_review", "rule", "the night shift")
     assert isinstance(outcome, Reviewed)
-    assert (outcome.case.escalation, outcome.case.risk, outcome.case.event.id) == (RULE, 0.25, "a-1")
+    assert (outcome.case.escalation, outcome.case.risk, outcome.case.event.id) == (
+        RULE,
+        0.25,
+        "a-1",
+    )
 
 
 @pytest.mark.parametrize(
     ("accepted", "ended"),
-    [(True, (Triaged, "final", "slm", "cloud")), (False, (Escalated, "provisional", "slm", "cloud"))],
+    [
+        (True, (Triaged, "final", "slm", "cloud")),
+        (False, (Escalated, "provisional", "slm", "cloud")),
+    ],
 )
-async def test_a_label_on_an_axis_that_does_not_decide_ends_nothing(accepted: bool, ended: tuple[Any, ...]) -> None:
+async def test_a_label_on_an_axis_that_does_not_decide_ends_nothing(
+    accepted: bool, ended: tuple[Any, ...]
+) -> None:
     """A rule about severity would make the queue, which nobody is sure of, final."""
     outcome = await ruled({"labels": {"severity": "medium"}}, accepted=accepted)
     assert end(outcome) == ended
@@ -339,7 +384,9 @@ async def test_doubt_about_an_event_of_high_impact_is_doubt() -> None:
     ],
     ids=["suppressed", "routed", "lowered", "raised"],
 )
-async def test_no_rule_spares_a_critical_event_a_person(rule: dict[str, Any], severity: str) -> None:
+async def test_no_rule_spares_a_critical_event_a_person(
+    rule: dict[str, Any], severity: str
+) -> None:
     """One rule too broad, and an incident ends as known to be benign."""
     outcome = await ruled(rule, CRITICAL, severity=severity)
     assert isinstance(outcome, Reviewed)

@@ -18,9 +18,9 @@ import pytest
 from schemas.codec import decode
 from schemas.triaged import TriagedEvent
 from streams import cli, logs, worker
-from streams.brokers.loopback import free_ports
 from streams.cli import COMMANDS, main
 from streams.errors import DeliveryFailed
+from streams.local.brokers.loopback import free_ports
 
 Run = Callable[..., tuple[int, str, str]]
 TICKET = b'{"id":"t-1","kind":"ticket","text":"my card was stolen"}\n'
@@ -29,7 +29,11 @@ TICKET = b'{"id":"t-1","kind":"ticket","text":"my card was stolen"}\n'
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No configuration of whoever runs the tests."""
-    for name in [name for name in os.environ if name.startswith("TRIAGE_") and ("__" in name or "CONFIG" in name)]:
+    for name in [
+        name
+        for name in os.environ
+        if name.startswith("TRIAGE_") and ("__" in name or "CONFIG" in name)
+    ]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     # It would take the test's own stderr for every later test of this process.
@@ -120,7 +124,9 @@ def write(path: Path, data: bytes) -> str:
     return str(path)
 
 
-def test_bad_usage_and_configuration_is_2(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_usage_and_configuration_is_2(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A deployment script could not tell a mistake of its own from work that failed."""
     broken = write(tmp_path / "broken.toml", b"[kafka\n")
     unknown = write(tmp_path / "unknown.toml", b'[kafka]\ngrop_id = "x"\n')
@@ -162,12 +168,18 @@ def test_bad_usage_and_configuration_is_2(run: Run, tmp_path: Path, monkeypatch:
     ids=" ".join,
 )
 def test_an_unreachable_broker_is_1_and_soon(
-    run: Run, closed_port: str, arguments: list[str], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run,
+    closed_port: str,
+    arguments: list[str],
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A person would wait for minutes, or be shown aiokafka's own complaints."""
     Path("in.ndjson").write_bytes(TICKET)
     monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
-    monkeypatch.setattr(worker.wait_for_topics, "__defaults__", (0.0,))  # the worker gives a starting broker a minute
+    monkeypatch.setattr(
+        worker.wait_for_topics, "__defaults__", (0.0,)
+    )  # the worker gives a starting broker a minute
     started_s = time.monotonic()
     code, out, err = run(*arguments)
     assert (code, out) == (1, "")
@@ -197,7 +209,9 @@ def test_certificates_that_cannot_be_read_are_2(
         assert value in err
 
 
-def test_a_missing_file_is_1(run: Run, closed_port: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_is_1(
+    run: Run, closed_port: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A mistyped name would look like an empty file."""
     monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
     for command in (["send", "none.ndjson", "--domain", "alerts"], ["classify", "none.ndjson"]):
@@ -217,9 +231,13 @@ def test_a_damaged_model_is_1(
         model.write_bytes(b"")
     elif damage != "missing":
         shutil.copytree(tiny_model, model)
-        weights = model / "model.bin" if (model / "model.bin").exists() else next(model.rglob("*.bin"))
+        weights = (
+            model / "model.bin" if (model / "model.bin").exists() else next(model.rglob("*.bin"))
+        )
         data = weights.read_bytes()
-        weights.write_bytes(data[:-7] if damage == "truncated" else data[:-1] + bytes([data[-1] ^ 1]))
+        weights.write_bytes(
+            data[:-7] if damage == "truncated" else data[:-1] + bytes([data[-1] ^ 1])
+        )
     monkeypatch.setenv("TRIAGE_MODEL__PATH", str(model))
     Path("in.ndjson").write_bytes(TICKET)
     code, out, err = run("classify", "in.ndjson")
@@ -228,10 +246,15 @@ def test_a_damaged_model_is_1(
     assert str(model) in err
 
 
-def test_classify_answers_in_order_and_goes_on(run: Run, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_classify_answers_in_order_and_goes_on(
+    run: Run, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One bad line would end the file, or answers could not be matched with their lines."""
     monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
-    lines = [b'{"id":"%d","kind":"%s","text":"card %d"}' % (n, b"alert" if n % 3 else b"ticket", n) for n in range(300)]
+    lines = [
+        b'{"id":"%d","kind":"%s","text":"card %d"}' % (n, b"alert" if n % 3 else b"ticket", n)
+        for n in range(300)
+    ]
     lines[7] = b"{broken"
     lines[200] = b'{"id":"200","text":"no kind"}'
     Path("in.ndjson").write_bytes(b"\n".join(lines))
@@ -241,11 +264,16 @@ def test_classify_answers_in_order_and_goes_on(run: Run, tiny_model: Path, monke
     assert [each.id for each in triaged] == [str(n) for n in range(300) if n not in (7, 200)]
     assert [each.domain for each in triaged[:4]] == ["tickets", "alerts", "alerts", "tickets"]
     letters = [orjson.loads(line) for line in err.splitlines()]
-    assert [(letter["line"], letter["stage"]) for letter in letters] == [(8, "decode"), (201, "recognise")]
+    assert [(letter["line"], letter["stage"]) for letter in letters] == [
+        (8, "decode"),
+        (201, "recognise"),
+    ]
     assert letters[0]["original"] == "{broken"
 
 
-def test_schemas_are_exported_under_the_configured_prefix(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_schemas_are_exported_under_the_configured_prefix(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The AsyncAPI document would describe somebody else's topics."""
     monkeypatch.setenv("TRIAGE_TOPICS__PREFIX", "mine")
     code, out, _ = run("schemas", "export", "out")
@@ -320,7 +348,9 @@ def test_the_installed_command_is_this_one() -> None:
     ],
     ids=["good", "no such command", "no such file", "no broker"],
 )
-def test_a_real_process_ends_as_promised(closed_port: str, arguments: tuple[str, ...], code: int) -> None:
+def test_a_real_process_ends_as_promised(
+    closed_port: str, arguments: tuple[str, ...], code: int
+) -> None:
     """What holds inside the tests would not hold in a shell: an interpreter's last words, or a wrong exit code."""
     ended = process(*arguments)
     assert ended.returncode == code
@@ -331,5 +361,7 @@ def test_a_real_process_ends_as_promised(closed_port: str, arguments: tuple[str,
 def test_a_reader_that_goes_away_is_no_error() -> None:
     """`triage config show | head -1` would print a traceback."""
     shell = f"{sys.executable} -m streams.cli config show | head -1"
-    ended = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        ["sh", "-c", shell], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -4,7 +4,7 @@ import pytest
 
 from inference.llm.combining import combine
 from inference.llm.options import LimitOptions
-from inference.llm.question import Answer
+from inference.llm.prompt.prompt import Answer
 from schemas.triaged import Alternative, Label
 
 (CLOSING,) = LimitOptions().closing
@@ -16,7 +16,9 @@ def label(value: str, *, confident: bool = False, **others: float) -> Label:
     return Label(
         value=value,
         confidence=0.6,
-        alternatives=[Alternative(value=other, confidence=confidence) for other, confidence in others.items()],
+        alternatives=[
+            Alternative(value=other, confidence=confidence) for other, confidence in others.items()
+        ],
         abstained=not confident,
     )
 
@@ -52,10 +54,14 @@ def answer(decidable: bool = True, **labels: str) -> Answer:
         ("severity", "low", "worse", True, False, "low", True),
     ],
 )
-def test_the_table(axis: str, small: str, said: str, confident: bool, decides: bool, value: str, person: bool) -> None:
+def test_the_table(
+    axis: str, small: str, said: str, confident: bool, decides: bool, value: str, person: bool
+) -> None:
     """One cell wrong, and an attacker's sentence lowers a severity, closes an event or overrules a sure model."""
     deciding = [axis] if decides else []
-    combined = combine({axis: label(small, confident=confident)}, answer(**{axis: said}), deciding=deciding)
+    combined = combine(
+        {axis: label(small, confident=confident)}, answer(**{axis: said}), deciding=deciding
+    )
     assert (combined.labels[axis].value, combined.needs_person) == (value, person)
     assert bool(combined.reasons) == (said != small or person), (
         "whoever reads the event must see that there were two opinions"
@@ -65,28 +71,39 @@ def test_the_table(axis: str, small: str, said: str, confident: bool, decides: b
 
 def test_a_value_the_llm_chose_keeps_the_calibrated_confidence() -> None:
     """The LLM's own confidence is nobody's promise; a reader would trust the number."""
-    combined = combine({"queue": label("cloud", email=0.3, saas=0.1)}, answer(queue="email"), deciding=["queue"])
+    combined = combine(
+        {"queue": label("cloud", email=0.3, saas=0.1)}, answer(queue="email"), deciding=["queue"]
+    )
     assert combined.labels["queue"] == Label(
         value="email",
         confidence=0.3,
-        alternatives=[Alternative(value="cloud", confidence=0.6), Alternative(value="saas", confidence=0.1)],
+        alternatives=[
+            Alternative(value="cloud", confidence=0.6),
+            Alternative(value="saas", confidence=0.1),
+        ],
         abstained=True,
     )
-    unheard = combine({"queue": label("cloud", email=0.3)}, answer(queue="network"), deciding=["queue"])
+    unheard = combine(
+        {"queue": label("cloud", email=0.3)}, answer(queue="network"), deciding=["queue"]
+    )
     assert unheard.labels["queue"].confidence == 0.0
     assert [one.value for one in unheard.labels["queue"].alternatives] == ["cloud", "email"]
 
 
 def test_a_sure_severity_that_is_raised_is_no_longer_sure() -> None:
     """Nobody has calibrated what the LLM raised it to."""
-    combined = combine({"severity": label("low", confident=True)}, answer(severity="critical"), deciding=[])
+    combined = combine(
+        {"severity": label("low", confident=True)}, answer(severity="critical"), deciding=[]
+    )
     assert combined.labels["severity"].abstained
 
 
 def test_an_event_that_cannot_be_decided_keeps_its_labels() -> None:
     """An LLM that says it does not know must not have filled in values all the same."""
     given = {"queue": label("cloud"), "severity": label("low")}
-    combined = combine(given, answer(decidable=False, queue="email", severity="critical"), deciding=["queue"])
+    combined = combine(
+        given, answer(decidable=False, queue="email", severity="critical"), deciding=["queue"]
+    )
     assert combined.labels == given
     assert combined.needs_person
     assert combined.reasons

@@ -34,7 +34,9 @@ def missing(tool: str) -> None:
 
 def run(*command: str) -> None:
     """Run a checker and show what it says when it objects."""
-    done = subprocess.run(command, cwd=DOCKER.parent, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, cwd=DOCKER.parent, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -82,7 +84,9 @@ def test_foreign_images_are_pinned_and_watched(services: dict[str, Any], name: s
 def test_worker_waits_for_topics_and_topics_for_kafka(services: dict[str, Any]) -> None:
     """The worker would start against topics that do not exist."""
     assert services["topics"]["depends_on"]["kafka"]["condition"] == "service_healthy"
-    assert services["worker"]["depends_on"]["topics"]["condition"] == "service_completed_successfully"
+    assert (
+        services["worker"]["depends_on"]["topics"]["condition"] == "service_completed_successfully"
+    )
     assert services["topics"]["restart"] == "no"
 
 
@@ -99,7 +103,9 @@ def test_no_topic_is_made_by_a_typing_error(services: dict[str, Any]) -> None:
 def test_one_metrics_port_everywhere(services: dict[str, Any]) -> None:
     """Prometheus would scrape a port on which no worker listens."""
     dockerfile = (DOCKER / "Dockerfile").read_text()
-    scrape = yaml.safe_load((DOCKER / "prometheus.yml").read_text())["scrape_configs"][0]["dns_sd_configs"][0]
+    scrape = yaml.safe_load((DOCKER / "prometheus.yml").read_text())["scrape_configs"][0][
+        "dns_sd_configs"
+    ][0]
     port = str(scrape["port"])
     assert scrape["names"] == ["worker"]
     assert f"EXPOSE {port}\n" in dockerfile
@@ -128,7 +134,8 @@ def test_compose_accepts_the_file() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("check", "config", "docker/prometheus.yml"), ("test", "rules", "docker/alerts.test.yml")]
+    "arguments",
+    [("check", "config", "docker/prometheus.yml"), ("test", "rules", "docker/alerts.test.yml")],
 )
 def test_prometheus_accepts_its_files(arguments: tuple[str, ...]) -> None:
     """Prometheus would not start, or an alert would fire for nothing or stay silent."""
@@ -142,10 +149,17 @@ def test_alerts_watch_metrics_that_exist() -> None:
     known = {
         name
         for family in Metrics().registry.collect()
-        for name in (family.name, f"{family.name}_total", f"{family.name}_bucket", f"{family.name}_count")
+        for name in (
+            family.name,
+            f"{family.name}_total",
+            f"{family.name}_bucket",
+            f"{family.name}_count",
+        )
     }
     groups = yaml.safe_load((DOCKER / "alerts.rules.yml").read_text())["groups"]
     expressions = [rule["expr"] for group in groups for rule in group["rules"]]
-    watched = {name for expression in expressions for name in re.findall(r"\btriage_\w+", expression)}
+    watched = {
+        name for expression in expressions for name in re.findall(r"\btriage_\w+", expression)
+    }
     assert watched
     assert watched <= known

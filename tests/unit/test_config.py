@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from inference.egress.policy import EgressRule
+from inference.egress.options import EgressRule
 from inference.llm.options import PriceOptions
-from inference.rules import Rule
+from inference.rules.ruling import Rule
 from schemas.formats import Mapping
 from streams.cli.config import config
 from streams.config import Settings, as_environment, load
@@ -61,7 +61,11 @@ def test_the_contracts_examples() -> None:
 def test_the_contracts_defaults() -> None:
     """A worker without a file would keep another promise than the documented one."""
     settings = load_environment()
-    assert (settings.topics.prefix, settings.kafka.group_id, settings.llm.tiers) == ("triage", "triage", [])
+    assert (settings.topics.prefix, settings.kafka.group_id, settings.llm.tiers) == (
+        "triage",
+        "triage",
+        [],
+    )
     for domain in (settings.domains.alerts, settings.domains.tickets):
         assert (domain.deciding, domain.alpha, domain.delta) == (["queue"], 0.02, 0.10)
 
@@ -69,8 +73,14 @@ def test_the_contracts_defaults() -> None:
 def test_the_environment_goes_over_the_file(toml: Any) -> None:
     """A container could not be told anything without a new file."""
     path = toml('[kafka]\ngroup_id = "file"\nlinger_ms = 7\n[topics]\nprefix = "p"\n')
-    settings = load(path, {"TRIAGE_KAFKA__GROUP_ID": "env", "TRIAGE_CONFIG": "/nowhere", "TRIAGE_KNOB": "x"})
-    assert (settings.kafka.group_id, settings.kafka.linger_ms, settings.topics.prefix) == ("env", 7, "p")
+    settings = load(
+        path, {"TRIAGE_KAFKA__GROUP_ID": "env", "TRIAGE_CONFIG": "/nowhere", "TRIAGE_KNOB": "x"}
+    )
+    assert (settings.kafka.group_id, settings.kafka.linger_ms, settings.topics.prefix) == (
+        "env",
+        7,
+        "p",
+    )
 
 
 def test_an_endpoint_keeps_the_files_spelling(toml: Any) -> None:
@@ -113,14 +123,18 @@ def test_the_llm_tier_by_environment() -> None:
     assert settings.llm.patience_s == 90.0, "a tier is not cut off before its own time"
     assert (settings.llm.budget.usd_per_day, settings.llm.budget.tenants) == (2.5, {"acme": 0.5})
     assert settings.llm.retries.attempts == 1
-    assert settings.egress.rules == [EgressRule(policy="never", tenants=["acme"], labels={"queue": ["identity"]})]
+    assert settings.egress.rules == [
+        EgressRule(policy="never", tenants=["acme"], labels={"queue": ["identity"]})
+    ]
     assert settings.egress.keep == ["ip"]
     assert settings.retrieval.settled_by == ["human", "llm"]
     assert (settings.impact.tickets, bool(settings.impact.alerts)) == ("", True)
     assert settings.rules == [Rule(name="r", when="true", suppress=True, until=date(2026, 12, 31))]
 
 
-def test_trigger_of_triage_config(toml: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_trigger_of_triage_config(
+    toml: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """`TRIAGE_CONFIG` would be ignored, or a file in the working directory would not be found."""
     path = toml('[kafka]\ngroup_id = "named"\n')
     assert load(None, {"TRIAGE_CONFIG": str(path)}).kafka.group_id == "named"
@@ -155,12 +169,21 @@ def test_trigger_of_triage_config(toml: Any, monkeypatch: pytest.MonkeyPatch, tm
         ("[[rules]]\nwhen = 'true'\n", "name"),
         ("[[rules]]\nname = 'r'\nwhen = 'true'\nsupress = true\n", "unknown field `supress`"),
         ("[[rules]]\nname = 'r'\nwhen = 'true'\nuntil = 'soon'\n", r"\$\.rules\[0\]\.until"),
-        ("[[rules]]\nname = 'r'\nwhen = 'true'\nuntil = 2026-12-31T00:00:00Z\n", r"\$\.rules\[0\]\.until"),
+        (
+            "[[rules]]\nname = 'r'\nwhen = 'true'\nuntil = 2026-12-31T00:00:00Z\n",
+            r"\$\.rules\[0\]\.until",
+        ),
         ("[impact]\nseverity = 'x'\n", "unknown field `severity`"),
         ("[llm.budget]\nusd_per_day = -1\n", r"\$\.llm\.budget\.usd_per_day"),
         ("[llm.budget]\nusd_per_day = nan\n", r"\$\.llm\.budget\.usd_per_day"),
-        ("[llm.endpoints.a]\nbase_url = 'http://a'\nmodel = 'm'\napi_key = 'k'\n", "unknown field `api_key`"),
-        ("[llm.endpoints.a]\nbase_url = 'http://a'\nmodel = 'm'\nresponse_mode = 'x'\n", "response_mode"),
+        (
+            "[llm.endpoints.a]\nbase_url = 'http://a'\nmodel = 'm'\napi_key = 'k'\n",
+            "unknown field `api_key`",
+        ),
+        (
+            "[llm.endpoints.a]\nbase_url = 'http://a'\nmodel = 'm'\nresponse_mode = 'x'\n",
+            "response_mode",
+        ),
         ("[retrieval]\nsettled_by = ['slm']\n", "settled_by"),
         ("[topics]\nprefix = 'a b'\n", r"\$\.topics\.prefix"),
         ("[kafka]\nbootstrap_servers = 'host:port'\n", "HOST:PORT"),
@@ -203,7 +226,9 @@ def test_a_wrong_environment_is_said(toml: Any, text: str, name: str, value: str
 @pytest.mark.parametrize("servers", ["a:1", "a.b-c:9092, d:1", "[::1]:9092", "broker"])
 def test_addresses_of_every_kind_are_taken(servers: str) -> None:
     """A cluster with an address we did not think of could not be reached."""
-    assert load_environment(TRIAGE_KAFKA__BOOTSTRAP_SERVERS=servers).kafka.bootstrap_servers == servers
+    assert (
+        load_environment(TRIAGE_KAFKA__BOOTSTRAP_SERVERS=servers).kafka.bootstrap_servers == servers
+    )
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -277,7 +302,9 @@ def test_what_is_shown_can_be_loaded_again(
     monkeypatch.setenv("KAFKA_PASSWORD", SECRET)
     monkeypatch.setenv("LLM_KEY", SECRET)
     path = toml(text)
-    shown = CliRunner().invoke(config, ["show", "--config", str(path)], catch_exceptions=False).stdout
+    shown = (
+        CliRunner().invoke(config, ["show", "--config", str(path)], catch_exceptions=False).stdout
+    )
     again = tmp_path / "again.toml"
     again.write_text(shown, "utf-8")
     assert load(again, {}) == load(path, {})
@@ -285,7 +312,9 @@ def test_what_is_shown_can_be_loaded_again(
 
 
 @pytest.mark.parametrize("text", ["", EVERYTHING], ids=["defaults", "everything"])
-def test_what_is_loaded_can_be_handed_on(toml: Any, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_what_is_loaded_can_be_handed_on(
+    toml: Any, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
     """The worker of the demo would run with other rules, policies or budgets than the command that started it."""
     monkeypatch.setenv("KAFKA_PASSWORD", SECRET)
     settings = load(toml(text), {})
@@ -296,7 +325,9 @@ def test_what_is_loaded_can_be_handed_on(toml: Any, monkeypatch: pytest.MonkeyPa
 
 def test_every_key_is_shown() -> None:
     """A person could not find out what there is to set."""
-    shown = CliRunner().invoke(config, ["show", "--config", "/dev/null"], catch_exceptions=False).stdout
+    shown = (
+        CliRunner().invoke(config, ["show", "--config", "/dev/null"], catch_exceptions=False).stdout
+    )
     document = tomllib.loads(shown.replace("# ", "").replace(" is not set", " = 'unset'"))
     assert document == _without_empty_tables(msgspec.to_builtins(Settings()))
 

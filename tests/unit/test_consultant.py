@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from inference.egress.policy import EgressOptions
+from inference.egress.options import EgressOptions
 from inference.egress.redaction import MAX_CHARS
 from inference.llm.consultant import Opinion
 from inference.llm.options import BudgetOptions
@@ -18,7 +18,16 @@ from schemas.event import Event
 from schemas.triaged import Case, Label
 from streams.config import Settings
 from streams.enrichment import Enrichment
-from tests.llm_server import COMPLETION_TOKENS, PROMPT_TOKENS, Behaviour, LlmServer, body, completion, error, ok
+from tests.llm_server import (
+    COMPLETION_TOKENS,
+    PROMPT_TOKENS,
+    Behaviour,
+    LlmServer,
+    body,
+    completion,
+    error,
+    ok,
+)
 from tests.llm_tier import configured, endpoint, escalated, tier
 
 MAIL = "anna.smith@example.com"
@@ -43,7 +52,9 @@ class Desk:
     async def settle(self, *cases: Case) -> None:
         """People have decided these."""
         for case in cases:
-            verdict = msgspec.structs.replace(case.triaged, status="final", decided_by="human", revision=2)
+            verdict = msgspec.structs.replace(
+                case.triaged, status="final", decided_by="human", revision=2
+            )
             await self.enrichment._library.see(case)
             await self.enrichment._library.see(verdict)
 
@@ -63,8 +74,12 @@ async def desk(
 ) -> AsyncIterator[Desk]:
     """A desk with these settings: `egress` as in a configuration, `backlog` cases waiting."""
     async with LlmServer(behaviour or ok()) as server:
-        base = msgspec.structs.replace(Settings(), egress=msgspec.convert(egress or {}, EgressOptions), **changes)
-        async with tier(configured(endpoint(server.base_url), settings=base), lambda: backlog) as enrichment:
+        base = msgspec.structs.replace(
+            Settings(), egress=msgspec.convert(egress or {}, EgressOptions), **changes
+        )
+        async with tier(
+            configured(endpoint(server.base_url), settings=base), lambda: backlog
+        ) as enrichment:
             yield Desk(enrichment, server)
 
 
@@ -130,7 +145,9 @@ async def test_a_text_of_a_megabyte_is_cut_before_it_is_redacted() -> None:
     """One log pasted into a ticket would hold up every other call; cut within a word, half a secret would leave."""
     secret = "password=" + "k7Qz" * 2000
     async with desk() as at:
-        opinion = await at.consult(escalated(alert(text="noise " * 3_999 + secret + " noise" * 200_000)))
+        opinion = await at.consult(
+            escalated(alert(text="noise " * 3_999 + secret + " noise" * 200_000))
+        )
     assert status(opinion) == "answered"
     assert "k7Qz" not in at.server.requests[0].text
 
@@ -163,7 +180,9 @@ async def test_a_case_of_a_model_we_do_not_have_is_no_crash() -> None:
     """Cases of an earlier model may have axes that are gone."""
     case = escalated(alert())
     labels = case.triaged.labels | {"colour": Label(value="red", confidence=0.1)}
-    old = msgspec.structs.replace(case, triaged=msgspec.structs.replace(case.triaged, labels=labels))
+    old = msgspec.structs.replace(
+        case, triaged=msgspec.structs.replace(case.triaged, labels=labels)
+    )
     async with desk() as at:
         opinion = await at.consult(old)
     assert status(opinion) == "failed"
@@ -278,7 +297,11 @@ IDENTITY = {"labels": {"queue": ["identity"]}}
         ({"default": "full"}, {"policy": "never"}, False),
         ({"default": "full"}, {"policy": "redacted"}, False),
         ({"default": "redacted", "keep": ["ip"]}, {"policy": "redacted"}, False),
-        ({"default": "redacted", "keep": ["ip"]}, {"policy": "redacted", "keep": ["ip", "host"]}, True),
+        (
+            {"default": "redacted", "keep": ["ip"]},
+            {"policy": "redacted", "keep": ["ip", "host"]},
+            True,
+        ),
         ({"default": "redacted"}, {"policy": "full"}, True),
         ({"default": "full"}, {"policy": "full"}, True),
     ],
@@ -287,7 +310,9 @@ async def test_a_settled_event_leaves_under_its_own_policy(
     default: dict[str, Any], rule: dict[str, Any], quoted: bool
 ) -> None:
     """What policy keeps inside would leave as a quotation beside an event that may go."""
-    settled = escalated(alert("a-0", f"by {MAIL} from 192.0.2.7"), queue=Label(value="identity", confidence=0.99))
+    settled = escalated(
+        alert("a-0", f"by {MAIL} from 192.0.2.7"), queue=Label(value="identity", confidence=0.99)
+    )
     async with desk(egress=default | {"rules": [rule | IDENTITY]}) as at:
         await at.settle(settled)
         opinion = await at.consult(escalated(alert(), queue=SURE))
@@ -299,7 +324,9 @@ async def test_a_settled_event_leaves_under_its_own_policy(
 async def test_a_value_has_one_placeholder_wherever_it_stands() -> None:
     """Who did it then and who did it now would look like two people; or the quotation would tell the name."""
     async with desk(ok(summary="[EMAIL_1] again.")) as at:
-        await at.settle(escalated(alert("a-0", f"yesterday {MAIL} and eve@example.org downloaded it")))
+        await at.settle(
+            escalated(alert("a-0", f"yesterday {MAIL} and eve@example.org downloaded it"))
+        )
         opinion = await at.consult(escalated(alert(text=f"today {MAIL} downloaded it")))
     assert opinion.enrichment.summary == f"{MAIL} again."
     assert at.shown.count("[EMAIL_1]") == 3, "the orders, the event and the quotation"
@@ -320,7 +347,9 @@ async def test_quotations_are_recorded_by_their_own_ids() -> None:
 @pytest.fixture
 def runbooks(tmp_path: Path) -> RetrievalOptions:
     """A folder with one runbook, by somebody who wrote a colleague's address into it."""
-    (tmp_path / "download.md").write_text(f"# Mass download\nAsk {MAIL} whether the download was planned.\n", "utf-8")
+    (tmp_path / "download.md").write_text(
+        f"# Mass download\nAsk {MAIL} whether the download was planned.\n", "utf-8"
+    )
     (tmp_path / "other.md").write_text("# Phishing\nNothing of the kind.\n", "utf-8")
     return RetrievalOptions(runbooks=str(tmp_path))
 

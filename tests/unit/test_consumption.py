@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from streams.config import KafkaSection, Settings
-from streams.consumption import Consumption
 from streams.errors import OffsetGap
-from streams.lane import Held
-from streams.ledger import Gap, Partition
+from streams.kafka.offsets import Gap, Partition
 from streams.metrics import Metrics
+from streams.pipeline.agent_pipeline import Held
+from streams.pipeline.consumer import Consumption
 from tests.doubles import INPUT
 
 P = Partition(INPUT, 0)
@@ -76,11 +76,15 @@ class Bench:
     def __init__(self) -> None:
         self.failures: list[BaseException] = []
         self.metrics = Metrics()
-        self.all = Consumption(Settings(kafka=KafkaSection()), metrics=self.metrics, fail=self.failures.append)
+        self.all = Consumption(
+            Settings(kafka=KafkaSection()), metrics=self.metrics, fail=self.failures.append
+        )
         self.consumer = FakeConsumer()
         self.flowing = True
         flow_control = SimpleNamespace(is_active=lambda: self.flowing)
-        self.all.app = SimpleNamespace(consumer=self.consumer, consumer_generation_id=1, flow_control=flow_control)
+        self.all.app = SimpleNamespace(
+            consumer=self.consumer, consumer_generation_id=1, flow_control=flow_control
+        )
         self.lane: Any = FakeLane()
         self.all.lanes.append(self.lane)
 
@@ -159,7 +163,9 @@ async def test_drain_commits_last(bench: Bench) -> None:
     assert bench.consumer.commits == [{P: 1}]
 
 
-async def test_a_gap_is_looked_into_before_the_record_is_taken(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_gap_is_looked_into_before_the_record_is_taken(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Records that the consumer jumped over would be committed with the next one."""
     seen: list[Gap] = []
 
@@ -176,7 +182,9 @@ async def test_a_gap_is_looked_into_before_the_record_is_taken(bench: Bench, mon
 
 
 @pytest.mark.parametrize("found", [None, OffsetGap("of an assignment that is no more")])
-@pytest.mark.parametrize("change", [{"consumer_generation_id": 2}, {"flow_control": SimpleNamespace(is_active=bool)}])
+@pytest.mark.parametrize(
+    "change", [{"consumer_generation_id": 2}, {"flow_control": SimpleNamespace(is_active=bool)}]
+)
 async def test_a_record_that_a_rebalance_has_overtaken_is_left_alone(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], found: OffsetGap | None
 ) -> None:
@@ -210,7 +218,9 @@ async def test_commits_that_end_stop_the_worker(bench: Bench) -> None:
     async def end() -> None:
         raise AssertionError("not assigned")
 
-    object.__setattr__(bench.all, "_settings", Settings(kafka=KafkaSection(commit_interval_s=0.001)))
+    object.__setattr__(
+        bench.all, "_settings", Settings(kafka=KafkaSection(commit_interval_s=0.001))
+    )
     task = asyncio.create_task(bench.all._regularly(end))
     task.add_done_callback(bench.all._ended)
     await asyncio.sleep(0.05)
@@ -231,7 +241,9 @@ async def test_the_backlog_is_one_topics(bench: Bench) -> None:
     """Cases would be shed because alerts wait, or never because only one partition is counted."""
     for partition in (P, Partition(INPUT, 1), Partition("other", 0)):
         bench.consumer.ours.add(partition)
-        await bench.all._take(message(0, topic=partition.topic, partition=partition.partition), bench.lane)
+        await bench.all._take(
+            message(0, topic=partition.topic, partition=partition.partition), bench.lane
+        )
     assert bench.all.backlog(INPUT) == 20
     assert bench.all.backlog("other") == 10
     assert bench.all.backlog("not read") == 0
@@ -252,9 +264,12 @@ async def test_whoever_waits_for_an_assignment_is_called(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "wanted"), [(None, []), ({}, []), ({"a": b"1"}, [("a", b"1")]), ([("a", None)], [("a", None)])]
+    ("headers", "wanted"),
+    [(None, []), ({}, []), ({"a": b"1"}, [("a", b"1")]), ([("a", None)], [("a", None)])],
 )
-async def test_headers_of_every_shape_are_read(bench: Bench, headers: Any, wanted: list[Any]) -> None:
+async def test_headers_of_every_shape_are_read(
+    bench: Bench, headers: Any, wanted: list[Any]
+) -> None:
     """CloudEvents in binary mode would not be recognised, or a record without headers would stop the worker."""
     await bench.all._take(message(0, headers=headers), bench.lane)
     assert list(bench.lane.held[0].incoming.headers) == wanted

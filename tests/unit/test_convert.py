@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from inference.encoder import Encoder
 from inference.errors import ModelError
+from inference.model.encoder import Encoder
 from inference.training.convert import convert, describe, read_config, read_vocabulary
 from inference.training.convert.checkpoint import read_weights
 from inference.training.convert.stored import restore
@@ -42,7 +42,12 @@ def write_bert(directory: Path, *, model_type: str = "bert", prefix: str = "") -
 def embed(directory: Path, compute_type: str) -> Any:
     """The first vector of the ids, as served."""
     encoder = Encoder(
-        directory, width=WIDTH, vocab_size=len(TOKENS), pad_id=0, pooling="cls", compute_type=compute_type
+        directory,
+        width=WIDTH,
+        vocab_size=len(TOKENS),
+        pad_id=0,
+        pooling="cls",
+        compute_type=compute_type,
     )
     return encoder.embed([IDS])[0]
 
@@ -56,7 +61,10 @@ def test_converted_model_computes_what_its_weights_say(
     weights = write_bert(tmp_path, model_type=model_type)
     convert(tmp_path, tmp_path / "out", compute_type=compute_type)
     expected = forward(weights, IDS, model_type)[0]
-    assert np.abs(embed(tmp_path / "out", compute_type) - expected).max() < tolerance * np.abs(expected).max()
+    assert (
+        np.abs(embed(tmp_path / "out", compute_type) - expected).max()
+        < tolerance * np.abs(expected).max()
+    )
 
 
 @pytest.mark.parametrize("prefix", ["bert.", "roberta.", "model.distilbert.", "0.auto_model."])
@@ -71,7 +79,9 @@ def test_task_heads_are_left_out(tmp_path: Path) -> None:
     """A head's weights would be taken for the encoder's."""
     weights = write_bert(tmp_path)
     stored = {f"bert.{name}": value for name, value in weights.items()}
-    save_file(stored | {"classifier.weight": np.ones((2, WIDTH), np.float32)}, weights_file(tmp_path))
+    save_file(
+        stored | {"classifier.weight": np.ones((2, WIDTH), np.float32)}, weights_file(tmp_path)
+    )
     assert read_weights(tmp_path).keys() == weights.keys()
 
 
@@ -90,9 +100,17 @@ def write_half(file: Path, weights: Arrays, dtype: str) -> None:
     header: dict[str, Any] = {}
     data = b""
     for name, value in weights.items():
-        narrow = value.view(np.uint32) >> 16 if dtype == "BF16" else value.astype(np.float16).view(np.uint16)
+        narrow = (
+            value.view(np.uint32) >> 16
+            if dtype == "BF16"
+            else value.astype(np.float16).view(np.uint16)
+        )
         own = narrow.astype(np.uint16).tobytes()
-        header[name] = {"dtype": dtype, "shape": value.shape, "data_offsets": [len(data), len(data) + len(own)]}
+        header[name] = {
+            "dtype": dtype,
+            "shape": value.shape,
+            "data_offsets": [len(data), len(data) + len(own)],
+        }
         data += own
     written = msgspec.json.encode(header)
     file.write_bytes(len(written).to_bytes(8, "little") + written + data)
@@ -102,7 +120,10 @@ def test_sharded_weights_are_put_together(tmp_path: Path) -> None:
     """A large encoder is stored in several files; only a part of it would be read."""
     weights = write_bert(tmp_path)
     names = sorted(weights)
-    shards = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    shards = {
+        "model-00001-of-00002.safetensors": names[::2],
+        "model-00002-of-00002.safetensors": names[1::2],
+    }
     for file, own in shards.items():
         save_file({name: weights[name] for name in own}, tmp_path / file)
     weights_file(tmp_path).unlink()
@@ -114,9 +135,13 @@ def test_sharded_weights_are_put_together(tmp_path: Path) -> None:
 def test_old_names_of_layer_norms_are_known(tmp_path: Path) -> None:
     """The original BERT checkpoints would lack every layer norm."""
     weights = write_bert(tmp_path)
-    old = {name.replace("LayerNorm.weight", "LayerNorm.gamma"): value for name, value in weights.items()}
+    old = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma"): value
+        for name, value in weights.items()
+    }
     save_file(
-        {name.replace("LayerNorm.bias", "LayerNorm.beta"): value for name, value in old.items()}, weights_file(tmp_path)
+        {name.replace("LayerNorm.bias", "LayerNorm.beta"): value for name, value in old.items()},
+        weights_file(tmp_path),
     )
     assert read_weights(tmp_path).keys() == weights.keys()
 
@@ -130,7 +155,9 @@ def test_pickled_weights_want_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         convert(tmp_path, tmp_path / "out")
 
 
-def test_pickled_weights_are_read_as_data_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickled_weights_are_read_as_data_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A checkpoint from the hub could run code on this machine."""
     weights = write_bert(tmp_path)
     weights_file(tmp_path).rename(tmp_path / "pytorch_model.bin")
@@ -152,7 +179,9 @@ def test_pickled_weights_are_read_as_data_only(tmp_path: Path, monkeypatch: pyte
 
     def load(_: Path, **options: Any) -> dict[str, Tensor]:
         asked.append(options["weights_only"])
-        return {name: Tensor(value) for name, value in weights.items()} | {"position_ids": Tensor(np.arange(9))}
+        return {name: Tensor(value) for name, value in weights.items()} | {
+            "position_ids": Tensor(np.arange(9))
+        }
 
     monkeypatch.setattr(torch, "load", load, raising=False)
     monkeypatch.setitem(sys.modules, "torch", torch)
@@ -191,7 +220,9 @@ def test_what_cannot_be_converted_is_refused(tmp_path: Path, changed: dict[str, 
         convert(tmp_path, tmp_path / "out")
 
 
-@pytest.mark.parametrize("lost", ["encoder.layer.1.output.dense.weight", "embeddings.token_type_embeddings.weight"])
+@pytest.mark.parametrize(
+    "lost", ["encoder.layer.1.output.dense.weight", "embeddings.token_type_embeddings.weight"]
+)
 def test_incomplete_weights_are_refused(tmp_path: Path, lost: str) -> None:
     """A checkpoint that lacks a layer would fail deep in the library instead of by name."""
     write_bert(tmp_path)
@@ -210,7 +241,8 @@ def test_the_source_is_never_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model_type", "positions"), [("bert", POSITIONS), ("distilbert", POSITIONS), ("roberta", POSITIONS - 2)]
+    ("model_type", "positions"),
+    [("bert", POSITIONS), ("distilbert", POSITIONS), ("roberta", POSITIONS - 2)],
 )
 def test_facts_say_how_an_encoder_is_fed(tmp_path: Path, model_type: str, positions: int) -> None:
     """Training would put the wrong ids around every text, or feed it more tokens than it has positions."""
@@ -267,7 +299,10 @@ def test_spare_embeddings_are_kept(tmp_path: Path) -> None:
     write_wordpiece(tmp_path, TOKENS)
     write_encoder(tmp_path, len(TOKENS) + 5)
     assert convert(tmp_path, tmp_path / "out").vocab_size == len(TOKENS) + 5
-    assert len(msgspec.json.decode((tmp_path / "out" / "vocabulary.json").read_bytes())) == len(TOKENS) + 5
+    assert (
+        len(msgspec.json.decode((tmp_path / "out" / "vocabulary.json").read_bytes()))
+        == len(TOKENS) + 5
+    )
 
 
 def test_too_large_a_vocabulary_is_refused(tmp_path: Path) -> None:

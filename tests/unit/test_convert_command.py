@@ -15,7 +15,14 @@ from inference.training.convert import describe
 from inference.training.convert.hub import find_source
 from inference.training.convert.normalization import Casing
 from inference.training.convert.parity import compare_heads, compare_vectors
-from inference.training.convert.pieces import Algorithm, Kind, Piece, PieceModel, read_charsmap, read_pieces
+from inference.training.convert.pieces import (
+    Algorithm,
+    Kind,
+    Piece,
+    PieceModel,
+    read_charsmap,
+    read_pieces,
+)
 from inference.training.convert.wordpiece import to_sentencepiece
 from streams.cli import main
 from streams.cli.convert import read_texts
@@ -56,7 +63,12 @@ def test_figures_are_printed_and_kept(run: Run, source: Path, tmp_path: Path) ->
     assert code == 0
     assert printed["parity"]["token_agreement"] == 1.0
     assert printed["parity"]["texts"] == len(TEXTS)
-    assert 0.98 < printed["parity"]["vectors"]["min_cosine"] <= printed["parity"]["vectors"]["mean_cosine"] < 1.0
+    assert (
+        0.98
+        < printed["parity"]["vectors"]["min_cosine"]
+        <= printed["parity"]["vectors"]["mean_cosine"]
+        < 1.0
+    )
     assert describe(tmp_path / "out").parity == printed["parity"]
 
 
@@ -69,7 +81,9 @@ def test_a_person_reads_a_table(run: Run, source: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("out_exists", [False, True])
-def test_what_falls_below_the_floor_leaves_nothing(run: Run, source: Path, tmp_path: Path, out_exists: bool) -> None:
+def test_what_falls_below_the_floor_leaves_nothing(
+    run: Run, source: Path, tmp_path: Path, out_exists: bool
+) -> None:
     """A refused encoder would lie there and be used all the same."""
     if out_exists:
         (tmp_path / "out").mkdir()
@@ -96,8 +110,12 @@ def test_a_poor_ready_tokenizer_is_passed_over(run: Run, source: Path, tmp_path:
     made = to_sentencepiece(tokens, "[UNK]", frozenset({"[CLS]", "[SEP]"}), Casing())
     # The likeliest pieces where WordPiece takes the longest: the same vocabulary, cut in other places.
     kinds = {Kind.USER_DEFINED: Kind.NORMAL}
-    pieces = [Piece(one.text, -len(one.text), kinds.get(one.kind, one.kind)) for one in read_pieces(made)]
-    (source / "sentencepiece.model").write_bytes(PieceModel(pieces, Algorithm.UNIGRAM, read_charsmap(made)).write())
+    pieces = [
+        Piece(one.text, -len(one.text), kinds.get(one.kind, one.kind)) for one in read_pieces(made)
+    ]
+    (source / "sentencepiece.model").write_bytes(
+        PieceModel(pieces, Algorithm.UNIGRAM, read_charsmap(made)).write()
+    )
     code, out, _ = run(source, "--out", tmp_path / "out", "--json")
     parity = msgspec.json.decode(out)["parity"]
     assert code == 0
@@ -110,7 +128,11 @@ def test_events_and_plain_lines_are_read(tmp_path: Path) -> None:
     """A file of one's own could not be used for the check."""
     file = tmp_path / "texts"
     file.write_text('plain text\n{"kind":"ticket","text":"my card"}\n{"text":"no kind"}\n{"bad\n')
-    assert read_texts(str(file)) == [(None, "plain text"), ("tickets", "my card"), (None, "no kind")]
+    assert read_texts(str(file)) == [
+        (None, "plain text"),
+        ("tickets", "my card"),
+        (None, "no kind"),
+    ]
     assert {domain for domain, _ in read_texts(None)} == {"alerts", "tickets"}
 
 
@@ -122,7 +144,9 @@ def test_no_text_is_one_sentence(run: Run, source: Path, tmp_path: Path) -> None
     assert "--texts" in err
 
 
-def test_the_source_and_what_is_converted_are_refused(run: Run, source: Path, tmp_path: Path) -> None:
+def test_the_source_and_what_is_converted_are_refused(
+    run: Run, source: Path, tmp_path: Path
+) -> None:
     """The source would be overwritten, or int8 be compared with itself."""
     assert run(source, "--out", source)[0] == 1
     assert run(source, "--out", tmp_path / "out")[0] == 0
@@ -132,7 +156,9 @@ def test_the_source_and_what_is_converted_are_refused(run: Run, source: Path, tm
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "a/b/c", "some/encoder"])
-def test_a_source_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_source_that_is_not_there_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """A mistyped path would end in a traceback of a package the person never heard of."""
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ModelError, match=r"no directory"):
@@ -173,7 +199,9 @@ def test_a_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_directory_is_compared_by_its_logits(run: Run, tiny_model: Path, tmp_path: Path) -> None:
+def test_a_model_directory_is_compared_by_its_logits(
+    run: Run, tiny_model: Path, tmp_path: Path
+) -> None:
     """What int8 does to decisions would be guessed from what it does to vectors."""
     code, out, _ = run(tiny_model, "--out", tmp_path / "out", "--json", "--floor", "0.5")
     printed = msgspec.json.decode(out)
@@ -197,5 +225,7 @@ def test_heads_are_compared_on_their_own_texts() -> None:
 
 def test_closeness_is_what_it_says() -> None:
     """A figure nobody checked is no figure."""
-    found = compare_vectors(np.array([[3, 0], [1, 0]], np.float32), np.array([[1, 0], [0, 1]], np.float32))
+    found = compare_vectors(
+        np.array([[3, 0], [1, 0]], np.float32), np.array([[1, 0], [0, 1]], np.float32)
+    )
     assert (found.mean_cosine, found.min_cosine, found.max_difference) == (0.5, 0.0, 2.0)

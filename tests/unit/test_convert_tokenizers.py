@@ -11,13 +11,24 @@ import pytest
 import sentencepiece
 
 from inference.errors import ModelError
-from inference.training.convert.bytelevel import ALPHABET, ByteLevelBPE, split_words, to_sentencepiece
+from inference.training.convert.bytelevel import (
+    ALPHABET,
+    ByteLevelBPE,
+    split_words,
+    to_sentencepiece,
+)
 from inference.training.convert.checkpoint import read_config
 from inference.training.convert.facts import describe
 from inference.training.convert.parity import measure_tokens
 from inference.training.convert.pieces import read_charsmap, read_pieces
 from inference.training.convert.vocabulary import SourceTokenizer, _reference, find_tokenizers
-from tests.tiny_encoder import config, sample_texts, wordpiece_vocabulary, write_json, write_wordpiece
+from tests.tiny_encoder import (
+    config,
+    sample_texts,
+    wordpiece_vocabulary,
+    write_json,
+    write_wordpiece,
+)
 
 TEXTS = sample_texts()
 ROBERTA_SPECIALS = ["<s>", "<pad>", "</s>", "<unk>"]
@@ -37,7 +48,11 @@ def train_pieces() -> bytes:
 
 def train_merges(count: int) -> tuple[list[str], list[tuple[str, str]]]:
     """A byte-level vocabulary as RoBERTa has it, and its merges; the plain algorithm of Sennrich et al. (2016)."""
-    counts = Counter("".join(ALPHABET[byte] for byte in word.encode()) for text in TEXTS for word in split_words(text))
+    counts = Counter(
+        "".join(ALPHABET[byte] for byte in word.encode())
+        for text in TEXTS
+        for word in split_words(text)
+    )
     words = {spelled: list(spelled) for spelled in counts}
     merges: list[tuple[str, str]] = []
     while len(merges) < count:
@@ -48,7 +63,12 @@ def train_merges(count: int) -> tuple[list[str], list[tuple[str, str]]]:
         best = max(pairs, key=lambda pair: (pairs[pair], pair))
         merges.append(best)
         words = {spelled: join(word, best) for spelled, word in words.items()}
-    tokens = [*ROBERTA_SPECIALS, *ALPHABET.values(), *dict.fromkeys("".join(pair) for pair in merges), "<mask>"]
+    tokens = [
+        *ROBERTA_SPECIALS,
+        *ALPHABET.values(),
+        *dict.fromkeys("".join(pair) for pair in merges),
+        "<mask>",
+    ]
     return tokens, merges
 
 
@@ -81,7 +101,9 @@ def encode(tokenizer: SourceTokenizer, text: str) -> list[int]:
     return list(sentencepiece.SentencePieceProcessor(model_proto=tokenizer.make()).encode(text))
 
 
-@pytest.mark.parametrize(("model_type", "shift", "begin", "end"), [("xlm-roberta", 1, 0, 2), ("camembert", 4, 5, 6)])
+@pytest.mark.parametrize(
+    ("model_type", "shift", "begin", "end"), [("xlm-roberta", 1, 0, 2), ("camembert", 4, 5, 6)]
+)
 def test_pieces_are_counted_as_the_encoder_does(
     tmp_path: Path, model_type: str, shift: int, begin: int, end: int
 ) -> None:
@@ -129,7 +151,10 @@ def test_unigram_saved_as_json_only(tmp_path: Path) -> None:
                 {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
             ],
         },
-        "model": {"type": "Unigram", "vocab": [[one.text, one.score] for one in read_pieces(expected.make())]},
+        "model": {
+            "type": "Unigram",
+            "vocab": [[one.text, one.score] for one in read_pieces(expected.make())],
+        },
     }
     write_json(tmp_path / "tokenizer.json", written)
     tokenizer = only(tmp_path, "xlm-roberta", TRAINED + 2)
@@ -191,7 +216,9 @@ def test_byte_level_files_are_found(tmp_path: Path, form: str) -> None:
         (tmp_path / "merges.txt").write_text(f"#version: 0.2\n{lines}\n", "utf-8")
     else:
         model = {"type": "BPE", "vocab": vocabulary, "merges": [" ".join(pair) for pair in MERGES]}
-        write_json(tmp_path / "tokenizer.json", {"pre_tokenizer": {"type": "ByteLevel"}, "model": model})
+        write_json(
+            tmp_path / "tokenizer.json", {"pre_tokenizer": {"type": "ByteLevel"}, "model": model}
+        )
     tokenizer = only(tmp_path, "roberta", len(BYTE_TOKENS))
     assert list(tokenizer.tokens) == BYTE_TOKENS
     assert tokenizer.encode is not None
@@ -211,7 +238,9 @@ def test_wordpiece_saved_as_json_only(tmp_path: Path, lowercase: bool) -> None:
     write_json(tmp_path / "tokenizer.json", written)
     tokenizer = only(tmp_path, "bert", len(tokens))
     assert tokenizer.encode is not None
-    assert encode(tokenizer, "A") == tokenizer.encode("A") == [tokens.index("a" if lowercase else "A")]
+    assert (
+        encode(tokenizer, "A") == tokenizer.encode("A") == [tokens.index("a" if lowercase else "A")]
+    )
 
 
 def test_case_is_kept_where_the_directory_says_so(tmp_path: Path) -> None:
@@ -224,9 +253,15 @@ def test_case_is_kept_where_the_directory_says_so(tmp_path: Path) -> None:
 
 def test_other_names_of_special_tokens_are_known(tmp_path: Path) -> None:
     """A vocabulary with names of its own would be refused."""
-    tokens = [{"[CLS]": "[BEGIN]", "[SEP]": "[END]"}.get(token, token) for token in wordpiece_vocabulary(TEXTS)]
+    tokens = [
+        {"[CLS]": "[BEGIN]", "[SEP]": "[END]"}.get(token, token)
+        for token in wordpiece_vocabulary(TEXTS)
+    ]
     write_wordpiece(tmp_path, tokens)
-    write_json(tmp_path / "special_tokens_map.json", {"cls_token": "[BEGIN]", "sep_token": {"content": "[END]"}})
+    write_json(
+        tmp_path / "special_tokens_map.json",
+        {"cls_token": "[BEGIN]", "sep_token": {"content": "[END]"}},
+    )
     specials = only(tmp_path, "bert", len(tokens)).specials
     assert (specials.begin, specials.end) == ("[BEGIN]", "[END]")
 

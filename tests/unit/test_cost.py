@@ -12,18 +12,20 @@ import orjson
 import pytest
 
 from agents.outcomes import Incoming
+from inference.llm.options import CostOptions
+from inference.llm.spending import Report, Spending, assumed_usd
 from schemas.codec import encode
 from schemas.event import Origin
 from schemas.triaged import Enrichment, Timing, TriagedEvent
 from streams import spend
 from streams.cli import cost as command
 from streams.cli import main
-from streams.config import CostSection, Settings
+from streams.config import Settings
 from streams.errors import TopicsMissing
-from streams.spend import Report, Spending, assumed_usd, read_spending
+from streams.spend import read_spending
 from tests.records import provisional, triaged
 
-COST = CostSection()
+COST = CostOptions()
 NAMES = ["triage.alerts.triaged.v1", "triage.tickets.triaged.v1"]
 Run = Callable[..., tuple[int, str, str]]
 
@@ -50,7 +52,10 @@ def at(triaged_at: str) -> Timing:
 
 def answered(enrichment: Enrichment, **changes: Any) -> TriagedEvent:
     """The LLM's revision of the ticket."""
-    return provisional(**{"revision": 1, "status": "final", "decided_by": "llm", "enrichment": enrichment} | changes)
+    return provisional(
+        **{"revision": 1, "status": "final", "decided_by": "llm", "enrichment": enrichment}
+        | changes
+    )
 
 
 def report(*events: TriagedEvent, **filters: Any) -> Report:
@@ -114,12 +119,23 @@ def test_spend_is_told_apart() -> None:
     """Nobody could see which tenant, model or day the money went to."""
     found = report(
         answered(asked(0.01), id="a", timing=at("2026-01-01T23:59:59.999Z")),
-        answered(asked(0.5, tier="large", model="m-2"), id="b", timing=at("2026-01-02T00:00:00.000Z")),
+        answered(
+            asked(0.5, tier="large", model="m-2"), id="b", timing=at("2026-01-02T00:00:00.000Z")
+        ),
         answered(asked(0.02), id="c", tenant="other", timing=at("2026-01-02T01:00:00.000+02:00")),
     )
-    assert [(each.tier, each.model, each.calls) for each in found.tiers] == [("large", "m-2", 1), ("small", "m-1", 2)]
-    assert [(name, each.usd) for name, each in found.tenants.items()] == [("acme", 0.51), ("other", 0.02)]
-    assert [(day, each.usd) for day, each in found.days.items()] == [("2026-01-01", 0.03), ("2026-01-02", 0.5)]
+    assert [(each.tier, each.model, each.calls) for each in found.tiers] == [
+        ("large", "m-2", 1),
+        ("small", "m-1", 2),
+    ]
+    assert [(name, each.usd) for name, each in found.tenants.items()] == [
+        ("acme", 0.51),
+        ("other", 0.02),
+    ]
+    assert [(day, each.usd) for day, each in found.days.items()] == [
+        ("2026-01-01", 0.03),
+        ("2026-01-02", 0.5),
+    ]
 
 
 def test_a_tenant_sees_its_own() -> None:
@@ -130,7 +146,9 @@ def test_a_tenant_sees_its_own() -> None:
 
 def test_since_leaves_out_what_was_decided_and_paid_before() -> None:
     """Today's verdict about yesterday's answer would put yesterday's money on today's bill."""
-    verdict = answered(asked(), revision=2, decided_by="human", timing=at("2026-01-02T08:00:00.000Z"))
+    verdict = answered(
+        asked(), revision=2, decided_by="human", timing=at("2026-01-02T08:00:00.000Z")
+    )
     old = answered(asked(), id="old", timing=at("2026-01-01T00:00:00.000Z"))
     found = report(old, answered(asked()), verdict, since=datetime(2026, 1, 2, tzinfo=UTC))
     assert (found.events, found.ends, found.spent.usd) == (1, {"human": 1}, 0.0)
@@ -150,7 +168,12 @@ def test_savings_are_assumed_where_nothing_was_paid(enrichment: Enrichment | Non
     """Without an LLM the command could not say what one would cost; with a free one it would divide by zero."""
     found = report(triaged(), triaged("e-2", enrichment=enrichment))
     assert found.all_llm_basis == "assumed"
-    assert found.all_llm_usd == found.saved_usd == assumed_usd(COST, 2) == 2 * (600 * 0.15 + 120 * 0.60) / 1e6
+    assert (
+        found.all_llm_usd
+        == found.saved_usd
+        == assumed_usd(COST, 2)
+        == 2 * (600 * 0.15 + 120 * 0.60) / 1e6
+    )
 
 
 def test_what_is_no_triaged_event_is_counted_and_passed_over() -> None:
@@ -168,7 +191,7 @@ class Topic:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.present = NAMES
         self.records: list[bytes | None] = []
-        monkeypatch.setattr(spend, "admin", self._admin)
+        monkeypatch.setattr(spend, "admin_client", self._admin)
         monkeypatch.setattr(spend, "since", self._since)
 
     @asynccontextmanager
@@ -205,7 +228,9 @@ def test_missing_topics_are_named(topic: Topic) -> None:
 
 
 @pytest.fixture
-def run(topic: Topic, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Run:
+def run(
+    topic: Topic, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> Run:
     """`triage cost` in this process: exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
@@ -222,11 +247,24 @@ def run(topic: Topic, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
 def test_a_person_is_told(run: Run, topic: Topic) -> None:
     """A figure would be missing, or a tenant's name would be read as the terminal's own commands."""
     hostile = "[bold]evil[/bold]\x1b[31m\n[/]"
-    events = [answered(asked(0.02)), answered(asked(0.5), id="x", tenant=hostile), triaged(), triaged("e-2")]
+    events = [
+        answered(asked(0.02)),
+        answered(asked(0.5), id="x", tenant=hostile),
+        triaged(),
+        triaged("e-2"),
+    ]
     topic.records = [encode(event) for event in events]
     code, out, err = run()
     assert (code, err) == (0, "")
-    for figure in ("2 (50.0%)", "$0.5200", "$1.0400", "the mean of 2", "small, m-1", "acme", "2026-01-01"):
+    for figure in (
+        "2 (50.0%)",
+        "$0.5200",
+        "$1.0400",
+        "the mean of 2",
+        "small, m-1",
+        "acme",
+        "2026-01-01",
+    ):
         assert figure in out, figure
     assert "[bold]evil[/bold]" in out
     assert "\x1b" not in out
@@ -234,7 +272,9 @@ def test_a_person_is_told(run: Run, topic: Topic) -> None:
 
 def test_long_lists_are_cut_and_say_so(run: Run, topic: Topic) -> None:
     """A thousand tenants would scroll the totals away; or some would be missing without a word."""
-    topic.records = [encode(answered(asked(0.01 * n), id=f"{n}", tenant=f"t-{n:03}")) for n in range(1, 31)]
+    topic.records = [
+        encode(answered(asked(0.01 * n), id=f"{n}", tenant=f"t-{n:03}")) for n in range(1, 31)
+    ]
     out = run()[1]
     assert "t-030" in out
     assert "t-010" not in out
@@ -273,8 +313,14 @@ def test_instants_and_ages() -> None:
     param = command.cost.params[0]
     context = click.Context(command.cost)
     assert command.instant(context, param, "2026-11-01") == datetime(2026, 11, 1, tzinfo=UTC)
-    assert command.instant(context, param, "2026-11-01T02:00+02:00") == datetime(2026, 11, 1, tzinfo=UTC)
-    for text, age in (("90m", timedelta(minutes=90)), ("24h", timedelta(days=1)), ("2w", timedelta(weeks=2))):
+    assert command.instant(context, param, "2026-11-01T02:00+02:00") == datetime(
+        2026, 11, 1, tzinfo=UTC
+    )
+    for text, age in (
+        ("90m", timedelta(minutes=90)),
+        ("24h", timedelta(days=1)),
+        ("2w", timedelta(weeks=2)),
+    ):
         found = command.instant(context, param, text)
         assert found is not None
         assert abs(datetime.now(UTC) - age - found) < timedelta(seconds=5)

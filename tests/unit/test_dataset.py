@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inference.training.dataset import MAX_LABELS, DataError, Part, labels_of, read_rows
+from inference.labelled import MAX_LABELS, DataError, Part, labels_of, read_rows
 from tests.labelled import alerts, split, to_rows, write
 
 
@@ -19,7 +19,9 @@ def test_the_contracts_axes_are_read_and_nothing_else() -> None:
     """A column somebody kept beside the labels would become an axis of the model."""
     (row,) = to_rows([ticket(queue="top_up", priority="low", language="en", comment="x")])
     assert row.gold == {"queue": ("top_up",), "priority": ("low",)}
-    (alert,) = to_rows([alerts()[1] | {"labels": {"tactics": ["impact", "execution"], "severity3": "low"}}])
+    (alert,) = to_rows(
+        [alerts()[1] | {"labels": {"tactics": ["impact", "execution"], "severity3": "low"}}]
+    )
     assert alert.gold == {"tactic": ("impact", "execution")}
 
 
@@ -71,7 +73,11 @@ def test_rows_without_any_label_are_left_out() -> None:
 @pytest.mark.parametrize("unsplit", ["train", "test"])
 def test_rows_that_name_no_split(unsplit: Any) -> None:
     """Whoever has one file of labelled rows would have to write a split into it."""
-    lines = [ticket(queue="a"), ticket(queue="a") | {"split": None}, ticket(queue="a") | {"split": "test"}]
+    lines = [
+        ticket(queue="a"),
+        ticket(queue="a") | {"split": None},
+        ticket(queue="a") | {"split": "test"},
+    ]
     assert [row.part for row in to_rows(lines, unsplit=unsplit)] == [unsplit, unsplit, "test"]
 
 
@@ -86,7 +92,9 @@ def test_validation_rows_are_cut_in_two_halves() -> None:
 @pytest.mark.parametrize("key", ["cluster", "group", "text"])
 def test_rows_of_a_kind_do_not_straddle_the_halves(key: str) -> None:
     """Near-duplicates on both sides would make the promise look better than it is."""
-    lines = [ticket(queue="a") | {"text": f"text {n}", "split": "val"} | {key: "one"} for n in range(50)]
+    lines = [
+        ticket(queue="a") | {"text": f"text {n}", "split": "val"} | {key: "one"} for n in range(50)
+    ]
     assert len({row.part for row in to_rows(lines)}) == 1
 
 
@@ -98,7 +106,13 @@ def test_an_event_is_read_whole() -> None:
     }  # fmt: skip
     (row,) = to_rows([line])
     event = row.event
-    assert (event.title, event.body, event.text, event.event, event.tenant) == ("t", "b", None, {"a": 1}, "acme")
+    assert (event.title, event.body, event.text, event.event, event.tenant) == (
+        "t",
+        "b",
+        None,
+        {"a": 1},
+        "acme",
+    )
     assert (row.domain, row.source, row.license) == ("alerts", "s", "MIT")
     assert event.source is None, "the model never reads where a row comes from"
 
@@ -106,7 +120,9 @@ def test_an_event_is_read_whole() -> None:
 def test_labels_are_those_that_are_taught() -> None:
     """A head would have a row for a label no training row has, and never choose it."""
     lines = [ticket(queue=queue, intent="i1" if n % 2 else "i2") for n, queue in enumerate("cab")]
-    rows = to_rows([*lines, ticket(queue="d") | {"split": "val"}, ticket(queue="e") | {"split": "test"}])
+    rows = to_rows(
+        [*lines, ticket(queue="d") | {"split": "val"}, ticket(queue="e") | {"split": "test"}]
+    )
     assert labels_of(rows) == {"tickets": {"queue": ("a", "b", "c"), "intent": ("i1", "i2")}}
 
 
@@ -115,7 +131,10 @@ def test_the_contracts_axes_come_first() -> None:
     lines = [ticket(zeal=n, priority=n, queue=n, age=n) for n in "ab"]
     axes = {axis: axis for axis in ("zeal", "age", "priority", "queue")}
     assert list(labels_of(to_rows(lines, axes))["tickets"]) == ["queue", "priority", "age", "zeal"]
-    assert list(labels_of(to_rows(lines[::-1], dict(reversed(axes.items()))))["tickets"])[:2] == ["queue", "priority"]
+    assert list(labels_of(to_rows(lines[::-1], dict(reversed(axes.items()))))["tickets"])[:2] == [
+        "queue",
+        "priority",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -127,9 +146,13 @@ def test_the_contracts_axes_come_first() -> None:
     ],
     ids=["one", "too many", "none taught"],
 )
-def test_axes_nothing_can_be_learnt_on_are_one_sentence(lines: list[dict[str, Any]], number: int) -> None:
+def test_axes_nothing_can_be_learnt_on_are_one_sentence(
+    lines: list[dict[str, Any]], number: int
+) -> None:
     """A column of one value, or one of free text, would end in a traceback of the library or in a useless model."""
-    with pytest.raises(DataError, match=rf"tickets have {number} labels on queue; .*--axis") as caught:
+    with pytest.raises(
+        DataError, match=rf"tickets have {number} labels on queue; .*--axis"
+    ) as caught:
         labels_of(to_rows(lines))
     assert "\n" not in str(caught.value)
 
@@ -145,7 +168,14 @@ def test_two_labels_and_a_thousand_will_do() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"{", b"[]\n", b'{"id": 1}\n', b"\xff\n", b"", b'{"id":"1","kind":"mail","text":"x","labels":{"queue":"a"}}\n'],
+    [
+        b"{",
+        b"[]\n",
+        b'{"id": 1}\n',
+        b"\xff\n",
+        b"",
+        b'{"id":"1","kind":"mail","text":"x","labels":{"queue":"a"}}\n',
+    ],
 )
 def test_unusable_data_is_one_sentence(tmp_path: Path, content: bytes) -> None:
     """A person with a wrong file would see a traceback."""
@@ -166,5 +196,8 @@ def test_truncated_gzip_is_one_sentence(tmp_path: Path) -> None:
 def test_plain_and_compressed_files_are_read_as_one(tmp_path: Path) -> None:
     """Rows of a domain in two files would be two data sets."""
     lines = split(alerts())
-    files = [write(tmp_path / "one.jsonl", lines[:50]), write(tmp_path / "two.jsonl.gz", lines[50:])]
+    files = [
+        write(tmp_path / "one.jsonl", lines[:50]),
+        write(tmp_path / "two.jsonl.gz", lines[50:]),
+    ]
     assert [row.event.id for row in read_rows(files)] == [line["id"] for line in lines]

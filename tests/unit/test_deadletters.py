@@ -12,7 +12,8 @@ from streams import deadletters
 from streams.config import Settings
 from streams.deadletters import Letter, replay
 from streams.errors import DeliveryFailed
-from streams.outputs import Record, dead_letter
+from streams.kafka.record import Record
+from streams.pipeline.records import dead_letter
 from streams.topics import Topics
 from tests.doubles import FakeDelivery, incoming, text
 
@@ -21,13 +22,22 @@ HEADERS = [("traceparent", b"00-1"), ("empty", None)]
 
 
 def letter(
-    offset: int = 0, disposition: Any = "retryable", value: bytes | None = b"{", headers: Sequence[Any] = HEADERS
+    offset: int = 0,
+    disposition: Any = "retryable",
+    value: bytes | None = b"{",
+    headers: Sequence[Any] = HEADERS,
 ) -> Letter:
     """A dead letter as it lies on its topic, at the offset it came from."""
     why = DeadLettered("decode", "InvalidEvent", "not JSON", disposition)
     record = dead_letter(why, incoming(offset, value, b"\xff", headers), TOPICS)
     return Letter(
-        Incoming(record.value, record.key, record.headers, Origin(topic=record.topic, partition=0, offset=offset), 0.0)
+        Incoming(
+            record.value,
+            record.key,
+            record.headers,
+            Origin(topic=record.topic, partition=0, offset=offset),
+            0.0,
+        )
     )
 
 
@@ -96,7 +106,9 @@ async def test_each_letter_is_replayed_once_also_with_a_limit(topic: ReplayBench
     assert [record.topic for record in topic.delivery.sent] == [TOPICS.input("alerts")] * 3
 
 
-async def test_a_failing_replay_remembers_what_it_has_sent(topic: ReplayBench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failing_replay_remembers_what_it_has_sent(
+    topic: ReplayBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The letters before the failure would be sent twice."""
     topic.letters = [letter(n) for n in range(3)]
     send, sent = topic.delivery.send, topic.delivery.sent
@@ -125,10 +137,18 @@ async def test_what_cannot_be_replayed_is_left(topic: ReplayBench, left: Letter)
     """An empty record or a hopeless one would go through the pipeline, or to a topic that is not ours."""
     if left.record.value is None:
         left = Letter(
-            Incoming(None, None, [*left.record.headers, ("triage.value.bytes", b"9000000")], left.record.origin, 0.0)
+            Incoming(
+                None,
+                None,
+                [*left.record.headers, ("triage.value.bytes", b"9000000")],
+                left.record.origin,
+                0.0,
+            )
         )
     topic.letters = [left]
-    assert await replay(Settings(), stage=None, poison=False, limit=None) == deadletters.Replay(replayed=0, left=1)
+    assert await replay(Settings(), stage=None, poison=False, limit=None) == deadletters.Replay(
+        replayed=0, left=1
+    )
     assert topic.delivery.sent == []
 
 

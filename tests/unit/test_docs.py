@@ -10,10 +10,10 @@ from typing import get_args
 import msgspec
 import pytest
 
-from inference.artifact import DEFAULT_MODEL, MANIFEST, Manifest
 from inference.egress.policy import Policy
-from inference.llm.failure import FailureStatus
-from inference.rules import Rules
+from inference.llm.client.failure import FailureStatus
+from inference.model.artifact import DEFAULT_MODEL, MANIFEST, Manifest
+from inference.rules.ruling import Rules
 from schemas.event import DOMAINS, Domain
 from streams.config import load
 
@@ -35,7 +35,15 @@ FORBIDDEN = re.compile(
 LLM = ROOT / "docs" / "llm.md"
 TOML = re.findall(r"^```toml\n(.*?)^```", LLM.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
 # How an event can end in the LLM tier without a call that failed.
-UNASKED = {"answered", "llm_off", "kept_inside", "redaction_failed", "shed", "high_impact", "failed"}
+UNASKED = {
+    "answered",
+    "llm_off",
+    "kept_inside",
+    "redaction_failed",
+    "shed",
+    "high_impact",
+    "failed",
+}
 LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)")
 # Alerts about somebody's machine name its files.
 SAMPLES = ROOT / "streams" / "samples"
@@ -47,12 +55,16 @@ SKIPPED = {".git", ".venv", "build", "dist", "__pycache__"}
 def tree() -> list[Path]:
     """Every file that is or would be committed."""
     listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-coz", "--exclude-standard"], capture_output=True, check=False
+        ["git", "-C", str(ROOT), "ls-files", "-coz", "--exclude-standard"],
+        capture_output=True,
+        check=False,
     )
     if listed.returncode == 0:
         files = [ROOT / name.decode() for name in listed.stdout.split(b"\0") if name]
     else:
-        files = [path for path in ROOT.rglob("*") if not SKIPPED & set(path.relative_to(ROOT).parts)]
+        files = [
+            path for path in ROOT.rglob("*") if not SKIPPED & set(path.relative_to(ROOT).parts)
+        ]
     return [path for path in files if path.is_file()]
 
 
@@ -71,24 +83,32 @@ def test_no_file_mentions_a_machine_or_a_registry() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()[:120]}"
         for path, text in texts().items()
-        if path.parent not in (SAMPLES, AUTHORED) and path not in PLANTED  # events in which any path may be told of
+        if path.parent not in (SAMPLES, AUTHORED)
+        and path not in PLANTED  # events in which any path may be told of
         for number, line in enumerate(text.splitlines(), 1)
         if FORBIDDEN.search(line)
     ]
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("path", [path for path in tree() if path.suffix == ".md"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [path for path in tree() if path.suffix == ".md"], ids=lambda path: path.name
+)
 def test_every_relative_link_leads_somewhere(path: Path) -> None:
     """A reader would click on a page that was moved."""
-    missing = [link for link in LINK.findall(path.read_text("utf-8")) if not (path.parent / link).exists()]
+    missing = [
+        link for link in LINK.findall(path.read_text("utf-8")) if not (path.parent / link).exists()
+    ]
     assert not missing
 
 
 def labels() -> dict[Domain, Mapping[str, Sequence[str]]]:
     """The label sets of the shipped model."""
     manifest = msgspec.json.decode((DEFAULT_MODEL / MANIFEST).read_bytes(), type=Manifest)
-    return {domain: {axis: spec.labels for axis, spec in manifest.domains[domain].axes.items()} for domain in DOMAINS}
+    return {
+        domain: {axis: spec.labels for axis, spec in manifest.domains[domain].axes.items()}
+        for domain in DOMAINS
+    }
 
 
 @pytest.mark.parametrize("example", [*TOML, (ROOT / "examples" / "triage.toml").read_text("utf-8")])
@@ -99,7 +119,10 @@ def test_every_configuration_shown_can_be_used(example: str, tmp_path: Path) -> 
     sets = labels()
     rules = Rules.of(settings.rules, settings.impact, sets)
     assert not rules.expired(now=datetime(2026, 12, 31, tzinfo=UTC))
-    axes = {axis: {value for domain in DOMAINS for value in sets[domain].get(axis, ())} for axis in sets["alerts"]}
+    axes = {
+        axis: {value for domain in DOMAINS for value in sets[domain].get(axis, ())}
+        for axis in sets["alerts"]
+    }
     Policy.of(settings.egress).check(axes)
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from inference.egress.policy import EgressOptions, EgressRule
+from inference.egress.options import EgressOptions, EgressRule
 from inference.llm.options import EndpointOptions
-from inference.rules import Rule
-from streams.brokers.loopback import free_ports
+from inference.rules.ruling import Rule
 from streams.config import KafkaSection, ModelSection, Settings
 from streams.doctor import Finding, examine
+from streams.local.brokers.loopback import free_ports
 from tests.llm_server import LlmServer, error, ok
 from tests.llm_tier import configured, endpoint
 
@@ -41,10 +41,14 @@ async def test_an_endpoint_is_asked_a_question(tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["api_key_env", "api_key_file"])
-async def test_a_key_that_is_missing_is_named(tiny_model: Path, tmp_path: Path, source: str) -> None:
+async def test_a_key_that_is_missing_is_named(
+    tiny_model: Path, tmp_path: Path, source: str
+) -> None:
     """The worker would be the one to find out, or the service would see `none` for a key."""
     named = str(tmp_path / "TRIAGE_NO_SUCH_KEY")
-    (found,) = await findings(settings(tiny_model, endpoint("http://127.0.0.1:9", **{source: named})), ["llm tier-0"])
+    (found,) = await findings(
+        settings(tiny_model, endpoint("http://127.0.0.1:9", **{source: named})), ["llm tier-0"]
+    )
     assert not found.healthy
     assert named in found.detail
 
@@ -53,7 +57,9 @@ async def test_rules_and_policy_are_held_against_the_model(tiny_model: Path) -> 
     """A rule about a label no model gives would suppress nothing, or protect nothing."""
     rule = Rule(name="r", when='labels.colour == "red"', review=True)
     egress = EgressOptions(rules=[EgressRule(policy="never", labels={"queue": ["no-such-queue"]})])
-    for finding in await findings(settings(tiny_model, rules=[rule], egress=egress), ["rules", "egress"]):
+    for finding in await findings(
+        settings(tiny_model, rules=[rule], egress=egress), ["rules", "egress"]
+    ):
         assert not finding.healthy
         assert "\n" not in finding.detail
     for finding in await findings(settings(tiny_model), ["rules", "egress"]):

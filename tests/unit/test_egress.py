@@ -5,16 +5,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from inference.egress.policy import EgressOptions, EgressRule, Policy, Verdict
+from inference.egress.options import EgressOptions, EgressRule
+from inference.egress.policy import Policy, Verdict
 from schemas.triaged import Alternative, Label
 from tests.records import triaged
 
 LABELS = {"queue": ["cloud", "identity"], "severity": ["low", "high"]}
 
 
-def verdict(rules: list[dict[str, Any]], *, default: str = "redacted", keep: Any = (), **changes: Any) -> Verdict:
+def verdict(
+    rules: list[dict[str, Any]], *, default: str = "redacted", keep: Any = (), **changes: Any
+) -> Verdict:
     """What a configuration decides about the usual event."""
-    options = msgspec.convert({"default": default, "keep": list(keep), "rules": rules}, EgressOptions)
+    options = msgspec.convert(
+        {"default": default, "keep": list(keep), "rules": rules}, EgressOptions
+    )
     return Policy.of(options).verdict(triaged(**changes))
 
 
@@ -44,11 +49,16 @@ def test_the_strictest_of_the_matching_rules_wins() -> None:
         ({"domains": ["alerts"]}, {"domain": "tickets"}),
         ({"sources": ["okta"]}, {"source": "zeek"}),
         ({"sources": ["okta"]}, {"source": None}),
-        ({"labels": {"queue": ["cloud"]}}, {"labels": {"queue": Label(value="identity", confidence=1.0)}}),
+        (
+            {"labels": {"queue": ["cloud"]}},
+            {"labels": {"queue": Label(value="identity", confidence=1.0)}},
+        ),
         ({"labels": {"queue": ["cloud"]}}, {"labels": {}}),
     ],
 )
-def test_a_condition_that_is_not_met_leaves_the_rule_out(condition: dict[str, Any], other: dict[str, Any]) -> None:
+def test_a_condition_that_is_not_met_leaves_the_rule_out(
+    condition: dict[str, Any], other: dict[str, Any]
+) -> None:
     """A rule for one source would stop, or let out, the others."""
     rules = [{"policy": "never", **condition}]
     assert verdict(rules, source="okta").policy == "never"
@@ -62,7 +72,10 @@ def test_a_rule_needs_all_its_conditions() -> None:
 
 
 UNSURE = Label(
-    value="cloud", confidence=0.5, alternatives=[Alternative(value="identity", confidence=0.4)], abstained=True
+    value="cloud",
+    confidence=0.5,
+    alternatives=[Alternative(value="identity", confidence=0.4)],
+    abstained=True,
 )
 
 
@@ -84,7 +97,10 @@ def test_a_rule_that_lets_out_needs_the_label_to_be_sure() -> None:
 
 def test_what_is_kept_is_what_all_winning_rules_keep() -> None:
     """One generous rule would undo a careful one."""
-    rules = [{"policy": "redacted", "keep": ["ip", "host"]}, {"policy": "redacted", "keep": ["ip", "mac"]}]
+    rules = [
+        {"policy": "redacted", "keep": ["ip", "host"]},
+        {"policy": "redacted", "keep": ["ip", "mac"]},
+    ]
     assert verdict([*rules, {"policy": "full", "keep": []}], keep=["email"]).keep == {"ip"}
     assert verdict([], keep=["email"]).keep == {"email"}
 
@@ -99,7 +115,12 @@ def test_secrets_and_account_numbers_cannot_be_kept(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "table",
-    [{"default": "none"}, {"rules": [{}]}, {"rules": [{"policy": "never", "tennants": []}]}, {"keep": ["name"]}],
+    [
+        {"default": "none"},
+        {"rules": [{}]},
+        {"rules": [{"policy": "never", "tennants": []}]},
+        {"keep": ["name"]},
+    ],
 )
 def test_a_mistyped_table_is_refused(table: dict[str, Any]) -> None:
     """A rule with a mistyped condition would match everything or nothing."""
@@ -109,10 +130,14 @@ def test_a_mistyped_table_is_refused(table: dict[str, Any]) -> None:
 
 def test_rules_about_labels_nobody_gives_are_refused() -> None:
     """The rule would protect nothing and nobody would notice."""
-    Policy.of(EgressOptions(rules=[EgressRule(policy="never", labels={"queue": ["cloud"]})])).check(LABELS)
+    Policy.of(EgressOptions(rules=[EgressRule(policy="never", labels={"queue": ["cloud"]})])).check(
+        LABELS
+    )
     for labels in ({"que": ["cloud"]}, {"queue": ["clod"]}):
         with pytest.raises(ValueError, match="an egress rule names"):
-            Policy.of(EgressOptions(rules=[EgressRule(policy="never", labels=labels)])).check(LABELS)
+            Policy.of(EgressOptions(rules=[EgressRule(policy="never", labels=labels)])).check(
+                LABELS
+            )
 
 
 def test_whatever_goes_wrong_keeps_the_event_inside() -> None:

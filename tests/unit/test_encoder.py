@@ -7,10 +7,10 @@ import ctranslate2
 import numpy as np
 import pytest
 
-from inference.artifact import load_artifact
-from inference.batching import PAD_MULTIPLE
-from inference.encoder import MAX_POSITIONS, Encoder
 from inference.errors import InferenceError, InvalidTokens, ModelError
+from inference.model.artifact import load_artifact
+from inference.model.batching import PAD_MULTIPLE
+from inference.model.encoder import MAX_POSITIONS, Encoder
 from tests.tiny_model import BEGIN_ID, END_ID, PAD_ID, PIECES, WIDTH, open_tiny_encoder
 
 
@@ -44,7 +44,9 @@ def test_no_texts_are_no_vectors(encoder: Encoder) -> None:
     assert encoder.embed([]).shape == (0, WIDTH)
 
 
-@pytest.mark.parametrize("ids", [[PAD_ID], [PIECES - 1], [7] * MAX_POSITIONS], ids=["lowest", "highest", "longest"])
+@pytest.mark.parametrize(
+    "ids", [[PAD_ID], [PIECES - 1], [7] * MAX_POSITIONS], ids=["lowest", "highest", "longest"]
+)
 def test_the_last_allowed_values_run(encoder: Encoder, ids: list[int]) -> None:
     """A bound that is off by one would either crash the process or turn good events away."""
     vectors = encoder.embed([ids])
@@ -86,7 +88,13 @@ def test_cls_pooling_reads_the_first_position(tiny_model: Path) -> None:
     """A model trained on its first vector and served on the mean would answer nonsense without any error."""
     spec = load_artifact(tiny_model).manifest.encoder
     kinds = [
-        Encoder(tiny_model, width=spec.width, vocab_size=spec.vocab_size, pad_id=spec.pad_id, pooling=pooling)
+        Encoder(
+            tiny_model,
+            width=spec.width,
+            vocab_size=spec.vocab_size,
+            pad_id=spec.pad_id,
+            pooling=pooling,
+        )
         for pooling in ("cls", "mean")
     ]
     one_token, many = [[BEGIN_ID], [BEGIN_ID, 8, 9, END_ID]]

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
-from inference.encoder import Vectors
-from inference.engine import Engine
+from inference.arrays import Vectors
 from inference.errors import EngineClosed, InvalidTokens
+from inference.model.engine import Engine
 from tests.slow_encoder import SlowEncoder
 
 ONE_ROW = 16
@@ -64,7 +64,9 @@ async def test_each_caller_gets_its_own_rows_in_order() -> None:
     async with running(SlowEncoder(replicas=2)) as engine:
         callers = [ask(engine, [n], [n + 1] * LONG, [n + 2] * 20) for n in range(0, 60, 3)]
         answers = await asyncio.gather(*callers)
-    assert [answer[:, 0].tolist() for answer in answers] == [[n, n + 1, n + 2] for n in range(0, 60, 3)]
+    assert [answer[:, 0].tolist() for answer in answers] == [
+        [n, n + 1, n + 2] for n in range(0, 60, 3)
+    ]
 
 
 async def test_callers_share_passes() -> None:
@@ -102,7 +104,14 @@ async def test_the_bound_really_waits() -> None:
         assert encoder.passes == [[0]]
         assert in_line(engine) == [1, 2, 3], "one runs and three wait: the fifth is not taken"
         encoder.gate.set()
-        assert [float(answer[0, 0]) for answer in await asyncio.gather(*callers)] == [0, 1, 2, 3, 4, 5]
+        assert [float(answer[0, 0]) for answer in await asyncio.gather(*callers)] == [
+            0,
+            1,
+            2,
+            3,
+            4,
+            5,
+        ]
 
 
 async def test_room_is_given_back_whatever_happens() -> None:
@@ -132,9 +141,13 @@ async def test_large_calls_do_not_block_each_other() -> None:
     encoder = SlowEncoder(replicas=2)
     async with running(encoder, max_waiting=2) as engine:
         lengths = (1, 20, LONG)
-        callers = [ask(engine, *([n * 100 + i] * lengths[i % 3] for i in range(30))) for n in range(4)]
+        callers = [
+            ask(engine, *([n * 100 + i] * lengths[i % 3] for i in range(30))) for n in range(4)
+        ]
         answers = await asyncio.gather(*callers)
-    assert [answer[:, 0].tolist() for answer in answers] == [[n * 100 + i for i in range(30)] for n in range(4)]
+    assert [answer[:, 0].tolist() for answer in answers] == [
+        [n * 100 + i for i in range(30)] for n in range(4)
+    ]
 
 
 async def test_a_failing_pass_fails_everyone_in_it_and_nobody_else() -> None:
@@ -255,7 +268,11 @@ async def test_close_ends_every_wait(caplog: pytest.LogCaptureFixture) -> None:
     """A future that nobody answers would hang the shutdown until the orchestrator kills the worker."""
     encoder = SlowEncoder(is_open=False)
     async with running(encoder, max_batch_tokens=ONE_ROW, max_waiting=3) as engine:
-        runs, half_run, for_room = ask(engine, [1]), ask(engine, *([n] for n in range(2, 9))), ask(engine, [9])
+        runs, half_run, for_room = (
+            ask(engine, [1]),
+            ask(engine, *([n] for n in range(2, 9))),
+            ask(engine, [9]),
+        )
         await until_passes(encoder, 1)
         closing = asyncio.create_task(engine.close())
         await settle()

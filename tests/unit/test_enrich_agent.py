@@ -17,7 +17,9 @@ from tests.llm_tier import Forgetful
 from tests.records import record, unsure
 
 CARD = Label(value="card", confidence=0.3, abstained=True)
-PAID = Enrichment(status="answered", model="m", tier="small", calls=1, summary="A card.", cost_usd=0.002)
+PAID = Enrichment(
+    status="answered", model="m", tier="small", calls=1, summary="A card.", cost_usd=0.002
+)
 
 
 async def ended(batch: Sequence[Incoming]) -> list[Outcome]:
@@ -37,7 +39,9 @@ async def test_a_case_ends_in_review() -> None:
     assert triaged.enrichment is not None
     assert (triaged.enrichment.status, triaged.enrichment.cost_usd) == ("llm_off", 0.0)
     assert triaged.reasons == [*given.triaged.reasons, "no LLM is configured", "a person decides"]
-    assert triaged.origin == given.triaged.origin, "where the event came from, not where the case did"
+    assert triaged.origin == given.triaged.origin, (
+        "where the event came from, not where the case did"
+    )
 
 
 async def test_time_counts_from_the_event() -> None:
@@ -56,7 +60,10 @@ async def test_a_redelivered_case_ends_the_same() -> None:
     first, again = await ended([record(unsure(), offset=1), record(unsure(), offset=1)])
     assert isinstance(first, Reviewed)
     assert isinstance(again, Reviewed)
-    timeless = [msgspec.structs.replace(one.case.triaged, timing=unsure().triaged.timing) for one in (first, again)]
+    timeless = [
+        msgspec.structs.replace(one.case.triaged, timing=unsure().triaged.timing)
+        for one in (first, again)
+    ]
     assert timeless[0] == timeless[1]
 
 
@@ -72,11 +79,20 @@ async def test_a_redelivered_case_ends_the_same() -> None:
         (unsure(revision=-1), "validate"),
         (unsure(revision=2**64 - 1), "validate"),
         (
-            unsure(timing=Timing(received_at="yesterday", triaged_at="", inference_s=0.0, total_s=0.0)),
+            unsure(
+                timing=Timing(received_at="yesterday", triaged_at="", inference_s=0.0, total_s=0.0)
+            ),
             "validate",
         ),
         (
-            unsure(timing=Timing(received_at="0001-01-01T00:00:00+23:59", triaged_at="", inference_s=0.0, total_s=0.0)),
+            unsure(
+                timing=Timing(
+                    received_at="0001-01-01T00:00:00+23:59",
+                    triaged_at="",
+                    inference_s=0.0,
+                    total_s=0.0,
+                )
+            ),
             "validate",
         ),
     ],
@@ -121,7 +137,9 @@ class Remembering(Forgetful):
 
 def opinion(*, needs_person: bool = False, **labels: Label) -> Opinion:
     """What comes of an answer that says so of the ticket's axes."""
-    return Opinion(PAID, {**unsure().triaged.labels, **labels}, needs_person, ["the LLM decides queue"])
+    return Opinion(
+        PAID, {**unsure().triaged.labels, **labels}, needs_person, ["the LLM decides queue"]
+    )
 
 
 async def asked(case: Case, consultant: Any, memory: Any = None) -> Outcome:
@@ -144,13 +162,21 @@ async def test_an_answer_that_may_stand_alone_is_final() -> None:
     assert triaged.cost_usd == pytest.approx(0.003), "what the event has cost so far counts"
 
 
-@pytest.mark.parametrize(("labels", "decided_by", "queue"), [({}, "slm", "top_up"), ({"queue": CARD}, "llm", "card")])
-async def test_an_answer_that_needs_a_person_is_reviewed(labels: Any, decided_by: str, queue: str) -> None:
+@pytest.mark.parametrize(
+    ("labels", "decided_by", "queue"), [({}, "slm", "top_up"), ({"queue": CARD}, "llm", "card")]
+)
+async def test_an_answer_that_needs_a_person_is_reviewed(
+    labels: Any, decided_by: str, queue: str
+) -> None:
     """Whoever looks at the event must be told whose labels it has, and that it has been paid for."""
     outcome = await asked(unsure(), Opinionated(opinion(needs_person=True, **labels)))
     assert isinstance(outcome, Reviewed)
     triaged = outcome.case.triaged
-    assert (triaged.status, triaged.decided_by, triaged.queue) == ("needs_review", decided_by, queue)
+    assert (triaged.status, triaged.decided_by, triaged.queue) == (
+        "needs_review",
+        decided_by,
+        queue,
+    )
     assert triaged.reasons[-2:] == ["the LLM decides queue", "a person decides"]
     assert (triaged.enrichment, triaged.cost_usd) == (PAID, PAID.cost_usd)
     assert outcome.case.event == unsure().event
@@ -159,7 +185,9 @@ async def test_an_answer_that_needs_a_person_is_reviewed(labels: Any, decided_by
 async def test_what_a_rule_has_decided_stays_the_rules() -> None:
     """An event whose labels a rule has set would be shown as the small model's."""
     given = unsure(decided_by="rule")
-    outcome = await asked(given, Opinionated(unasked(given, "kept_inside", "policy keeps this event inside")))
+    outcome = await asked(
+        given, Opinionated(unasked(given, "kept_inside", "policy keeps this event inside"))
+    )
     assert isinstance(outcome, Reviewed)
     assert outcome.case.triaged.decided_by == "rule"
 
@@ -185,7 +213,9 @@ async def test_a_case_of_high_impact_is_no_question() -> None:
 @pytest.mark.parametrize("status", ["final", "needs_review"])
 async def test_a_recalled_answer_is_given_again_as_it_was(status: Any) -> None:
     """The second copy would be another answer, or one more revision, and the call be paid twice."""
-    answered = unsure(revision=1, status=status, decided_by="llm", enrichment=PAID, cost_usd=0.002).triaged
+    answered = unsure(
+        revision=1, status=status, decided_by="llm", enrichment=PAID, cost_usd=0.002
+    ).triaged
     consultant, memory = Opinionated(opinion()), Remembering(answered)
     outcome = await asked(unsure(), consultant, memory)
     assert outcome == (Triaged(answered) if status == "final" else Reviewed(unsure_with(answered)))
@@ -234,4 +264,8 @@ async def test_cases_of_a_batch_do_not_wait_for_each_other() -> None:
     batch = [record(unsure(id=f"t-{number}"), offset=number) for number in range(3)]
     consultant: Any = Meeting(opinion())
     outcomes = await asyncio.wait_for(enrich(batch, consultant=consultant, memory=Forgetful()), 5)
-    assert [outcome.triaged.id for outcome in outcomes if isinstance(outcome, Triaged)] == ["t-0", "t-1", "t-2"]
+    assert [outcome.triaged.id for outcome in outcomes if isinstance(outcome, Triaged)] == [
+        "t-0",
+        "t-1",
+        "t-2",
+    ]

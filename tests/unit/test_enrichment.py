@@ -10,20 +10,21 @@ import msgspec
 import pytest
 
 from agents.outcomes import Incoming, Reviewed, Triaged
-from inference.egress.policy import EgressOptions
+from inference.egress.options import EgressOptions
 from inference.llm.options import BreakerOptions, BudgetOptions, RetryOptions
 from inference.retrieval.options import RetrievalOptions
-from inference.rules import ImpactOptions, Rules
+from inference.rules.ruling import ImpactOptions, Rules
 from schemas.event import Event
 from schemas.triaged import Label
 from streams import enrichment as module
 from streams.app import build
-from streams.audit import AuditTrail
+from streams.audit.trail import AuditTrail
 from streams.config import DomainSection, DomainsSection, KafkaSection, Settings
-from streams.enrichment import REMEMBERED_S, Enrichment, tiers
+from streams.enrichment import REMEMBERED_S, Enrichment
 from streams.errors import BrokerUnreachable, ConfigError
 from streams.metrics import Metrics
 from streams.topics import Topics
+from streams.wiring.llm import open_tiers
 from tests.doubles import FakeDelivery
 from tests.llm_server import LlmServer, body, error, ok
 from tests.llm_tier import LABELS, NoModel, configured, end, endpoint, escalated, tier
@@ -35,7 +36,9 @@ TOPICS = Topics("triage")
 
 def alert(id_: str = "a-1", **fields: Any) -> Event:
     """An alert of a tenant."""
-    return Event(**{"id": id_, "kind": "alert", "text": "a mass download", "tenant": "acme"} | fields)
+    return Event(
+        **{"id": id_, "kind": "alert", "text": "a mass download", "tenant": "acme"} | fields
+    )
 
 
 def opened(settings: Settings) -> Enrichment:
@@ -59,8 +62,14 @@ async def test_without_tiers_every_case_goes_to_review() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"egress": {"rules": [{"policy": "never", "labels": {"colour": ["red"]}}]}}, "egress.rules: .*colour"),
-        ({"egress": {"rules": [{"policy": "never", "labels": {"queue": ["typo"]}}]}}, "egress.rules: .*typo"),
+        (
+            {"egress": {"rules": [{"policy": "never", "labels": {"colour": ["red"]}}]}},
+            "egress.rules: .*colour",
+        ),
+        (
+            {"egress": {"rules": [{"policy": "never", "labels": {"queue": ["typo"]}}]}},
+            "egress.rules: .*typo",
+        ),
         ({"retrieval": {"runbooks": "/nowhere"}}, "retrieval.runbooks: .*/nowhere"),
     ],
 )
@@ -80,8 +89,12 @@ async def test_an_egress_rule_may_be_about_labels_of_either_domain() -> None:
     """A rule about tickets would be refused because alerts have no such queue."""
     rules = [{"policy": "never", "labels": {"queue": ["top_up", "cloud"]}}]
     egress = msgspec.convert({"rules": rules}, EgressOptions)
-    async with tier(msgspec.structs.replace(configured(endpoint(NOWHERE)), egress=egress)) as enrichment:
-        (outcome,) = await end(enrichment, escalated(alert(), queue=Label(value="cloud", confidence=0.9)))
+    async with tier(
+        msgspec.structs.replace(configured(endpoint(NOWHERE)), egress=egress)
+    ) as enrichment:
+        (outcome,) = await end(
+            enrichment, escalated(alert(), queue=Label(value="cloud", confidence=0.9))
+        )
     ended = decision(outcome).enrichment
     assert ended is not None
     assert ended.status == "kept_inside"
@@ -91,13 +104,18 @@ def test_a_missing_key_is_said_by_its_variable(monkeypatch: pytest.MonkeyPatch) 
     """Every call would be refused by the service, an event at a time."""
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(ConfigError, match=r"llm\.endpoints\.tier-0: .*NO_SUCH_KEY") as caught:
-        tiers(configured(endpoint(NOWHERE, api_key_env="NO_SUCH_KEY")))
+        open_tiers(configured(endpoint(NOWHERE, api_key_env="NO_SUCH_KEY")))
     assert "\n" not in str(caught.value)
 
 
 def test_tiers_keep_their_order_and_prices(caplog: pytest.LogCaptureFixture) -> None:
     """The dear tier would be asked first, or at the cheap one's price; an assumed price must be said to be one."""
-    found = tiers(configured(endpoint(NOWHERE, max_answer_tokens=7), endpoint(NOWHERE, prices=None, model="home-made")))
+    found = open_tiers(
+        configured(
+            endpoint(NOWHERE, max_answer_tokens=7),
+            endpoint(NOWHERE, prices=None, model="home-made"),
+        )
+    )
     assert [(one.name, one.max_answer_tokens) for one in found] == [("tier-0", 7), ("tier-1", 500)]
     assert [(one.price.input_usd_per_million, one.price.source) for one in found] == [
         (1.0, "configured"),
@@ -108,7 +126,9 @@ def test_tiers_keep_their_order_and_prices(caplog: pytest.LogCaptureFixture) -> 
 
 async def test_retries_of_all_tiers_come_from_one_budget() -> None:
     """When everything fails each tier would add its own retries to the load."""
-    retries = RetryOptions(attempts=5, wait_initial_s=0.001, wait_max_s=0.002, budget_share=0.0, budget_reserve=3)
+    retries = RetryOptions(
+        attempts=5, wait_initial_s=0.001, wait_max_s=0.002, budget_share=0.0, budget_reserve=3
+    )
     async with LlmServer(error(503)) as server:
         base = endpoint(server.base_url, response_mode="none")
         async with tier(configured(base, base, retries=retries)) as enrichment:
@@ -120,13 +140,19 @@ async def test_as_many_cases_at_once_as_the_endpoints_take() -> None:
     """One slow answer would hold up every case behind it, or the worker hold more cases than anybody answers."""
     settings = configured(endpoint(NOWHERE, concurrency=3), endpoint(NOWHERE, concurrency=2))
     pipeline = opened(settings).pipeline
-    assert (pipeline.max_batch_events, pipeline.max_batch_wait_ms, pipeline.batches_in_flight) == (1, 0, 5)
+    assert (pipeline.max_batch_events, pipeline.max_batch_wait_ms, pipeline.batches_in_flight) == (
+        1,
+        0,
+        5,
+    )
     assert pipeline.drain_timeout_s == settings.pipeline.drain_timeout_s
 
 
 async def test_the_gauges_show_breaker_and_budget() -> None:
     """An endpoint that is left alone, or a day's money that is gone, would be seen when events pile up for people."""
-    broken = body({"error": {"code": 500}, "usage": {"prompt_tokens": 1_000_000, "completion_tokens": 0}})
+    broken = body(
+        {"error": {"code": 500}, "usage": {"prompt_tokens": 1_000_000, "completion_tokens": 0}}
+    )
     once = RetryOptions(attempts=1)
     async with LlmServer(broken) as server:
         settings = configured(
@@ -156,7 +182,9 @@ async def test_the_configured_axes_decide() -> None:
         finals = []
         for deciding in (["queue"], ["queue", "severity"]):
             domains = DomainsSection(alerts=DomainSection(deciding=deciding))
-            settings = msgspec.structs.replace(configured(endpoint(server.base_url)), domains=domains)
+            settings = msgspec.structs.replace(
+                configured(endpoint(server.base_url)), domains=domains
+            )
             async with tier(settings) as enrichment:
                 (outcome,) = await end(enrichment, escalated(alert(), severity=low))
             finals.append(isinstance(outcome, Triaged))
@@ -174,7 +202,9 @@ class Followed:
         self.read = asyncio.Event()
         self.let_go = False
 
-    async def follow(self, _: KafkaSection, names: Sequence[str], from_s: float) -> AsyncIterator[Incoming]:
+    async def follow(
+        self, _: KafkaSection, names: Sequence[str], from_s: float
+    ) -> AsyncIterator[Incoming]:
         """Every record, then none until it is let go of."""
         self.names, self.from_s = names, from_s
         try:
@@ -239,7 +269,9 @@ async def test_a_library_that_cannot_be_filled_stops_nothing(
 async def test_nothing_is_read_where_nothing_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A month of topics would be read for a library that is switched off."""
     monkeypatch.setattr(module, "follow", None)
-    settings = msgspec.structs.replace(configured(endpoint(NOWHERE)), retrieval=RetrievalOptions(similar=0))
+    settings = msgspec.structs.replace(
+        configured(endpoint(NOWHERE)), retrieval=RetrievalOptions(similar=0)
+    )
     async with tier(settings) as enrichment:
         enrichment.start()
         assert enrichment._following is None

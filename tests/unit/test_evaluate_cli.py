@@ -17,13 +17,25 @@ from streams.cli import main
 from tests.tiny_model import LABELS
 
 Run = Callable[..., tuple[int, str, str]]
-TEXTS = ("my card was stolen", "the transfer is late", "top up failed", "what is the exchange rate", "weather today")
+TEXTS = (
+    "my card was stolen",
+    "the transfer is late",
+    "top up failed",
+    "what is the exchange rate",
+    "weather today",
+)
 
 
 @pytest.fixture
-def run(capfdbinary: pytest.CaptureFixture[bytes], tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(
+    capfdbinary: pytest.CaptureFixture[bytes], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> Run:
     """`triage evaluate` in this process: exit code, stdout, stderr."""
-    for name in [name for name in os.environ if name.startswith("TRIAGE_") and ("__" in name or "CONFIG" in name)]:
+    for name in [
+        name
+        for name in os.environ
+        if name.startswith("TRIAGE_") and ("__" in name or "CONFIG" in name)
+    ]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
     monkeypatch.setenv("TRIAGE_MODEL__REPLICAS", "1")
@@ -124,11 +136,19 @@ def test_baselines_stand_beside_ours(run: Run, data: Path, tmp_path: Path) -> No
     assert "TF-IDF" in report.read_text("utf-8")
 
 
-def test_baselines_without_scikit_learn_are_one_sentence(run: Run, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_baselines_without_scikit_learn_are_one_sentence(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A serving installation would show a traceback."""
-    for name in [name for name in sys.modules if name.startswith(("sklearn", "inference.evaluation.baselines"))]:
+    for name in [
+        name
+        for name in sys.modules
+        if name.startswith(("sklearn", "inference.evaluation.baselines"))
+    ]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(evaluation, "baselines", raising=False)  # where an earlier test has imported it
+    monkeypatch.delattr(
+        evaluation, "baselines", raising=False
+    )  # where an earlier test has imported it
     monkeypatch.setitem(sys.modules, "sklearn", None)
     code, out, err = run("--data", data, "--baselines")
     assert (code, out) == (1, "")
@@ -139,7 +159,9 @@ def test_baselines_without_scikit_learn_are_one_sentence(run: Run, data: Path, m
 def test_a_fallen_bar_is_1_and_every_one_is_named(run: Run, data: Path, tmp_path: Path) -> None:
     """CI would be green with a model that got worse, or red without a reason."""
     bars = tmp_path / "bars.toml"
-    bars.write_text('[tickets]\n"queue.accuracy" = 1.0\ncoverage = 0.0\n"queue.macro_f1" = 0.99\n', "utf-8")
+    bars.write_text(
+        '[tickets]\n"queue.accuracy" = 1.0\ncoverage = 0.0\n"queue.macro_f1" = 0.99\n', "utf-8"
+    )
     code, out, err = run("--data", data, "--gate", bars, "--json")
     assert code == 1
     assert orjson.loads(out)["domains"]
@@ -150,7 +172,9 @@ def test_a_fallen_bar_is_1_and_every_one_is_named(run: Run, data: Path, tmp_path
     assert run("--data", data, "--gate", bars)[0] == 0
 
 
-@pytest.mark.parametrize("bars", ["[tickets]\nqueue.acuracy = 1", "[tickets", "[alerts]\ncoverage = 0"])
+@pytest.mark.parametrize(
+    "bars", ["[tickets]\nqueue.acuracy = 1", "[tickets", "[alerts]\ncoverage = 0"]
+)
 def test_a_wrong_gate_is_2(run: Run, data: Path, tmp_path: Path, bars: str) -> None:
     """A mistyped bar would look like a fallen one, or like none."""
     (tmp_path / "bars.toml").write_text(bars, "utf-8")
@@ -173,7 +197,9 @@ def test_a_wrong_gate_is_2(run: Run, data: Path, tmp_path: Path, bars: str) -> N
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_done_is_one_sentence(run: Run, data: Path, arguments: list[str], code: int, said: str) -> None:
+def test_what_cannot_be_done_is_one_sentence(
+    run: Run, data: Path, arguments: list[str], code: int, said: str
+) -> None:
     """A person would see a traceback, or figures of something else."""
     ended, out, err = run(*(str(data) if each == "DATA" else each for each in arguments))
     assert (ended, out) == (code, "")

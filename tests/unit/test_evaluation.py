@@ -10,9 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from inference.classifier import Decision
-from inference.evaluation import measurement
-from inference.evaluation.assessment import choose_rows
+from inference.acceptance.policy import Decision
+from inference.evaluation import scoring as measurement
 from inference.evaluation.figures import (
     CostFigures,
     DomainFigures,
@@ -22,7 +21,8 @@ from inference.evaluation.figures import (
     PromiseTerms,
 )
 from inference.evaluation.gate import GateError, fallen, metrics_of, read_gate
-from inference.evaluation.outcomes import (
+from inference.evaluation.plots import wilson
+from inference.evaluation.predictions import (
     SEVERITY_LEVELS,
     Answer,
     EvaluationError,
@@ -34,16 +34,18 @@ from inference.evaluation.outcomes import (
     union_risk,
     with_levels,
 )
-from inference.evaluation.plots import wilson
 from inference.evaluation.report import render
-from inference.training.dataset import Part, Row
+from inference.evaluation.run import choose_rows
+from inference.labelled import Part, Row
 from schemas.event import Event
 from schemas.triaged import Alternative, Label
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 
 
-def row(gold: dict[str, tuple[str, ...]], *, source: str = "a", part: Part = "test", text: str = "text") -> Row:
+def row(
+    gold: dict[str, tuple[str, ...]], *, source: str = "a", part: Part = "test", text: str = "text"
+) -> Row:
     """A labelled ticket."""
     event = Event(id=text, kind="ticket", text=text)
     return Row(event=event, domain="tickets", gold=gold, part=part, source=source)
@@ -74,7 +76,9 @@ def figures_of(rows: Sequence[Row], decisions: Sequence[Decision]) -> DomainFigu
         rows=len(rows),
         unlabelled=0,
         deciding=["queue"],
-        promise=PromiseTerms(alpha=0.02, delta=0.1, n=100, unseen_alpha=0.05, n_unseen=0, threshold=0.2, coverage=0.5),
+        promise=PromiseTerms(
+            alpha=0.02, delta=0.1, n=100, unseen_alpha=0.05, n_unseen=0, threshold=0.2, coverage=0.5
+        ),
         accepted=measurement.describe_accepted(accepted, judged.correct),
         escalated=float((~accepted).mean()),
         escalations=measurement.describe_escalations(decisions),
@@ -88,7 +92,12 @@ def figures_of(rows: Sequence[Row], decisions: Sequence[Decision]) -> DomainFigu
     )
 
 
-ROWS = [row({"queue": ("a",)}), row({"queue": ("b",)}), row({"queue": ("c",)}, source="z"), row({"queue": ("a",)})]
+ROWS = [
+    row({"queue": ("a",)}),
+    row({"queue": ("b",)}),
+    row({"queue": ("c",)}, source="z"),
+    row({"queue": ("a",)}),
+]
 DECISIONS = [
     decision({"queue": label("a", 0.9)}),
     decision({"queue": label("a", 0.8)}),
@@ -102,13 +111,23 @@ def evaluation() -> Evaluation:
     """Four tickets, of which two are accepted and one of those is wrong."""
     model = ModelFacts(name="made up", digest="0" * 64, compute_type="int8")
     figures = figures_of(ROWS, DECISIONS)
-    return Evaluation(evaluated_at="2026-01-01T00:00:00+00:00", model=model, files=["f"], domains={"tickets": figures})
+    return Evaluation(
+        evaluated_at="2026-01-01T00:00:00+00:00",
+        model=model,
+        files=["f"],
+        domains={"tickets": figures},
+    )
 
 
 def test_what_is_accepted_is_counted(evaluation: Evaluation) -> None:
     """Coverage, accuracy among the accepted and the reasons of the others would not add up."""
     one = evaluation.domains["tickets"]
-    assert (one.accepted.rows, one.accepted.coverage, one.accepted.errors, one.accepted.accuracy) == (2, 0.5, 1, 0.5)
+    assert (
+        one.accepted.rows,
+        one.accepted.coverage,
+        one.accepted.errors,
+        one.accepted.accuracy,
+    ) == (2, 0.5, 1, 0.5)
     assert one.escalations == {"risk": 0.25, "unfamiliar": 0.25}
     assert one.escalated == 0.5
     assert [(point.coverage, point.risk) for point in one.curve] == [
@@ -118,7 +137,9 @@ def test_what_is_accepted_is_counted(evaluation: Evaluation) -> None:
 
 def test_nothing_accepted_has_no_accuracy() -> None:
     """A model that accepts nothing would pass for one that is never right, or always."""
-    accepted = measurement.describe_accepted(np.zeros(3, dtype=np.bool_), np.ones(3, dtype=np.bool_))
+    accepted = measurement.describe_accepted(
+        np.zeros(3, dtype=np.bool_), np.ones(3, dtype=np.bool_)
+    )
     assert (accepted.accuracy, accepted.coverage) == (None, 0.0)
 
 
@@ -129,7 +150,10 @@ def test_an_axis_is_told_by_source_and_by_what_it_cannot_answer(evaluation: Eval
         "a": (3, pytest.approx(2 / 3)), "z": (1, 0.0)
     }  # fmt: skip
     assert axis.unknown == 1
-    assert {(pair.gold, pair.value, pair.rows) for pair in axis.confusion.pairs} == {("b", "a", 1), ("c", "b", 1)}
+    assert {(pair.gold, pair.value, pair.rows) for pair in axis.confusion.pairs} == {
+        ("b", "a", 1),
+        ("c", "b", 1),
+    }
 
 
 def test_any_of_several_gold_labels_is_right() -> None:
@@ -163,7 +187,9 @@ def test_severity_is_read_in_three_levels_too() -> None:
     assert judged.correct.tolist() == [True, False]
     assert judged.confidence.tolist() == pytest.approx([0.8, 0.6])
     torn = decision({"severity": label("medium", 0.4, ("high", 0.35), ("critical", 0.2))})
-    assert levels_of([torn]).values == ["high"], "most of the confidence is in two neighbouring labels"
+    assert levels_of([torn]).values == ["high"], (
+        "most of the confidence is in two neighbouring labels"
+    )
 
 
 def test_out_of_scope_is_found_in_value_alternatives_and_novelty() -> None:
@@ -186,13 +212,18 @@ def test_out_of_scope_is_found_in_value_alternatives_and_novelty() -> None:
 
 def test_a_baselines_risk_is_the_union_of_its_doubts() -> None:
     """A baseline on two deciding axes would be ordered by one of them."""
-    answers = {"x": Answer(["a", "a"], np.array([0.9, 0.2])), "y": Answer(["a", "a"], np.array([0.8, 0.1]))}
+    answers = {
+        "x": Answer(["a", "a"], np.array([0.9, 0.2])),
+        "y": Answer(["a", "a"], np.array([0.8, 0.1])),
+    }
     assert union_risk(answers, ["x", "y"]).tolist() == pytest.approx([0.3, 1.0])
 
 
 def test_the_test_rows_are_the_default() -> None:
     """A model would be praised for the rows it was taught."""
-    taught, tuned, held = (row({"queue": ("a",)}, part=part) for part in ("train", "tuning", "test"))
+    taught, tuned, held = (
+        row({"queue": ("a",)}, part=part) for part in ("train", "tuning", "test")
+    )
     assert choose_rows([taught, tuned, held], None) == ("test", [held])
     assert choose_rows([taught, tuned], None) == ("val", [tuned])
     assert choose_rows([taught], None) == ("all", [taught])
@@ -222,7 +253,9 @@ selective.aurc = { at_most = 0.9, at_least = 0.0001 }
     found = evaluation.domains["tickets"]
     with pytest.raises(GateError, match="lower"):
         fallen(evaluation, read_gate(gate(tmp_path, bars)))
-    sentences = fallen(evaluation, read_gate(gate(tmp_path, bars.replace(", at_least = 0.0001", ""))))
+    sentences = fallen(
+        evaluation, read_gate(gate(tmp_path, bars.replace(", at_least = 0.0001", "")))
+    )
     assert sentences == [
         "tickets accepted.accuracy is 0.5, below its bar of 0.98",
         "tickets queue.accuracy@z is 0, below its bar of 0.1",
@@ -245,7 +278,9 @@ selective.aurc = { at_most = 0.9, at_least = 0.0001 }
         ("[tickets]\nqueue.ece = 0.03", "at_most"),
     ],
 )
-def test_a_wrong_gate_is_one_sentence(evaluation: Evaluation, tmp_path: Path, text: str, said: str) -> None:
+def test_a_wrong_gate_is_one_sentence(
+    evaluation: Evaluation, tmp_path: Path, text: str, said: str
+) -> None:
     """A mistyped bar would never fall, and nobody would notice."""
     with pytest.raises(GateError, match=said) as caught:
         fallen(evaluation, read_gate(gate(tmp_path, text)))
@@ -255,17 +290,32 @@ def test_a_wrong_gate_is_one_sentence(evaluation: Evaluation, tmp_path: Path, te
 def test_every_metric_of_the_issue_can_have_a_bar(evaluation: Evaluation) -> None:
     """A figure one wants to keep could not be kept."""
     names = set(metrics_of(evaluation.domains["tickets"]))
-    axis = {f"queue.{name}" for name in ("accuracy", "macro_f1", "ece", "aurc", "coverage_at_98", "accuracy@a")}
-    assert names >= axis | {"coverage", "accepted.accuracy", "escalated", "cost.share", "selective.coverage_at_95"}
+    axis = {
+        f"queue.{name}"
+        for name in ("accuracy", "macro_f1", "ece", "aurc", "coverage_at_98", "accuracy@a")
+    }
+    assert names >= axis | {
+        "coverage",
+        "accepted.accuracy",
+        "escalated",
+        "cost.share",
+        "selective.coverage_at_95",
+    }
 
 
 def test_the_report_escapes_and_asks_for_nothing() -> None:
     """A label or a source could run in the reader's browser, or the page would tell somebody it was opened."""
     rows = [row({"queue": (HOSTILE,)}, source=HOSTILE)] * 3
-    decisions = [decision({"queue": label(value, 0.9)}, escalation=HOSTILE) for value in (HOSTILE, "a", "b")]
+    decisions = [
+        decision({"queue": label(value, 0.9)}, escalation=HOSTILE) for value in (HOSTILE, "a", "b")
+    ]
     model = ModelFacts(name=HOSTILE, digest=HOSTILE, compute_type=HOSTILE)
-    figures = msgspec.structs.replace(figures_of(rows, decisions), notes=[HOSTILE], deciding=[HOSTILE])
-    page = render(Evaluation(evaluated_at=HOSTILE, model=model, files=[HOSTILE], domains={HOSTILE: figures}))
+    figures = msgspec.structs.replace(
+        figures_of(rows, decisions), notes=[HOSTILE], deciding=[HOSTILE]
+    )
+    page = render(
+        Evaluation(evaluated_at=HOSTILE, model=model, files=[HOSTILE], domains={HOSTILE: figures})
+    )
     assert "<script" not in page
     assert not re.search(r"(src|href)\s*=|url\(|@import|https?:", page)
     assert "&lt;script&gt;" in page
@@ -282,7 +332,9 @@ def test_a_domain_where_nothing_is_right_can_be_drawn() -> None:
     rows = [row({"queue": ("a",)})]
     figures = figures_of(rows, [decision({"queue": label("b", 0.0)}, escalation="risk")])
     model = ModelFacts(name="m", digest="0", compute_type="int8")
-    assert "<svg" in render(Evaluation(evaluated_at="now", model=model, files=[], domains={"tickets": figures}))
+    assert "<svg" in render(
+        Evaluation(evaluated_at="now", model=model, files=[], domains={"tickets": figures})
+    )
 
 
 @pytest.mark.parametrize(("right", "rows"), [(0.0, 1), (1.0, 1), (0.5, 40), (1.0, 10_000)])
@@ -342,13 +394,22 @@ def test_baselines_read_the_vendors_document_where_it_helps() -> None:
 
     def alert(part: Part, number: int) -> Row:
         product = "waf" if number % 2 else "mailgate"
-        event = Event(id=f"{part}{number}", kind="alert", text="something happened", event={"product": product})
+        event = Event(
+            id=f"{part}{number}",
+            kind="alert",
+            text="something happened",
+            event={"product": product},
+        )
         return Row(event=event, domain="alerts", gold={"queue": (product,)}, part=part, source="a")
 
-    lesson = baselines.Lesson([alert("train", n) for n in range(20)], [alert("tuning", n) for n in range(20)])
+    lesson = baselines.Lesson(
+        [alert("train", n) for n in range(20)], [alert("tuning", n) for n in range(20)]
+    )
     evaluated = [alert("test", n) for n in range(10)]
     decisions = [decision({"queue": label("waf", 0.5)})] * 10
-    found = baselines.add_baselines(figures_of(evaluated, decisions), evaluated, lesson, lambda *_: None)
+    found = baselines.add_baselines(
+        figures_of(evaluated, decisions), evaluated, lesson, lambda *_: None
+    )
     base = found.axes["queue"].baseline
     assert base is not None
     assert (base.reads, base.scores.accuracy) == ("text+event", 1.0)
@@ -358,6 +419,6 @@ def test_baselines_read_the_vendors_document_where_it_helps() -> None:
 def test_evaluating_needs_no_training_library() -> None:
     """An installation that only serves could not evaluate what it serves."""
     heavy = ("sklearn", "torch", "transformers", "faust")
-    parts = "inference.evaluation.assessment, inference.evaluation.report, inference.evaluation.gate"
+    parts = "inference.evaluation.run, inference.evaluation.report, inference.evaluation.gate"
     code = f"import sys, {parts}; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -8,27 +8,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.evaluation import metrics
-from inference.temperature import expected_calibration_error
+from inference.evaluation import formulas as metrics
+from inference.evaluation.formulas import expected_calibration_error
 
 # Few values, so that ties are the rule.
-SCORED = st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]), st.booleans()), min_size=1, max_size=7)
+SCORED = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]), st.booleans()),
+    min_size=1,
+    max_size=7,
+)
 LONGER = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60)
-LABELLED = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcde")), min_size=1, max_size=50)
+LABELLED = st.lists(
+    st.tuples(st.sampled_from("abcd"), st.sampled_from("abcde")), min_size=1, max_size=50
+)
 
 Scored = list[tuple[float, bool]]
 
 
 def columns(scored: Scored) -> tuple[np.ndarray, np.ndarray]:
     """Scores and flags as arrays."""
-    return np.array([score for score, _ in scored]), np.array([flag for _, flag in scored], dtype=np.bool_)
+    return np.array([score for score, _ in scored]), np.array(
+        [flag for _, flag in scored], dtype=np.bool_
+    )
 
 
 def orders(scored: Scored) -> list[list[bool]]:
     """Whether each row is right, surest first, in every order that the scores allow."""
     groups = [
         [right for _, right in group]
-        for _, group in itertools.groupby(sorted(scored, key=lambda row: -row[0]), key=lambda row: row[0])
+        for _, group in itertools.groupby(
+            sorted(scored, key=lambda row: -row[0]), key=lambda row: row[0]
+        )
     ]
     return [
         [right for group in chosen for right in group]
@@ -40,7 +50,9 @@ def orders(scored: Scored) -> list[list[bool]]:
 def test_aurc_is_the_mean_over_every_order_the_scores_allow(scored: Scored) -> None:
     """Rows that tie would count by their place in the file."""
     areas = [
-        np.mean([order[:k].count(False) / k for k in range(1, len(order) + 1)])  # the definition, word for word
+        np.mean(
+            [order[:k].count(False) / k for k in range(1, len(order) + 1)]
+        )  # the definition, word for word
         for order in orders(scored)
     ]
     assert metrics.aurc(*columns(scored)) == pytest.approx(np.mean(areas))
@@ -88,8 +100,12 @@ def test_macro_f1_and_confusion_are_scikit_learns(labelled: list[tuple[str, str]
     gold, values = [list(column) for column in zip(*labelled, strict=True)]
     found = metrics.confusion(gold, values)
     if len(found.labels) > 1:  # it warns of a matrix of one cell
-        assert np.array_equal(found.counts, reference.confusion_matrix(gold, values, labels=list(found.labels)))
-    assert metrics.macro_f1(found) == pytest.approx(reference.f1_score(gold, values, average="macro", zero_division=0))
+        assert np.array_equal(
+            found.counts, reference.confusion_matrix(gold, values, labels=list(found.labels))
+        )
+    assert metrics.macro_f1(found) == pytest.approx(
+        reference.f1_score(gold, values, average="macro", zero_division=0)
+    )
 
 
 @given(LONGER)

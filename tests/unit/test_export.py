@@ -7,7 +7,7 @@ import msgspec
 import orjson
 import pytest
 
-from schemas.audit import AuditRecord
+from schemas.audit.record import AuditRecord
 from schemas.export import export
 from schemas.triaged import Verdict
 from tests.records import case

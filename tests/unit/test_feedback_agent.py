@@ -9,7 +9,9 @@ from schemas.triaged import Label, Timing, TriagedEvent, Verdict
 from tests.records import provisional, record
 
 
-def verdict(labels: dict[str, str], *, triaged: TriagedEvent | None = None, comment: str | None = None) -> Verdict:
+def verdict(
+    labels: dict[str, str], *, triaged: TriagedEvent | None = None, comment: str | None = None
+) -> Verdict:
     """A person's answer to `triaged`."""
     return Verdict(triaged=triaged or provisional(), labels=labels, by="r.okafor", comment=comment)
 
@@ -59,8 +61,13 @@ async def test_time_counts_from_the_event() -> None:
 
 async def test_a_redelivered_verdict_says_the_same() -> None:
     """A verdict read twice must not count as two."""
-    outcomes = await apply_feedback([record(verdict({"queue": "fees_fx"})), record(verdict({"queue": "fees_fx"}))])
-    assert [outcome.triaged.revision for outcome in outcomes if isinstance(outcome, Triaged)] == [1, 1]
+    outcomes = await apply_feedback(
+        [record(verdict({"queue": "fees_fx"})), record(verdict({"queue": "fees_fx"}))]
+    )
+    assert [outcome.triaged.revision for outcome in outcomes if isinstance(outcome, Triaged)] == [
+        1,
+        1,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -71,11 +78,18 @@ async def test_a_redelivered_verdict_says_the_same() -> None:
         (b"{}", "validate", "not a Verdict"),
         (encode(verdict({})).replace(b'"by"', b'"who"'), "validate", "not a Verdict"),
         (verdict({"colour": "red"}), "validate", "'colour', which is no axis of tickets"),
-        (verdict({"queue": "fees_fx", "colour": "red"}), "validate", "'colour', which is no axis of tickets"),
+        (
+            verdict({"queue": "fees_fx", "colour": "red"}),
+            "validate",
+            "'colour', which is no axis of tickets",
+        ),
         (verdict({}, triaged=provisional(revision=2**64 - 1)), "validate", "has no successor"),
         (
             verdict(
-                {}, triaged=provisional(timing=Timing(received_at="", triaged_at="", inference_s=0.0, total_s=0.0))
+                {},
+                triaged=provisional(
+                    timing=Timing(received_at="", triaged_at="", inference_s=0.0, total_s=0.0)
+                ),
             ),
             "validate",
             "timing.received_at",

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from inference.artifact import HEADS_FILE, load_artifact
 from inference.classifier import Classifier
-from inference.encoder import open_tokenizer
 from inference.errors import ModelError
-from inference.threads import Threads
+from inference.labelled import Row, labels_of, read_rows
+from inference.model.artifact import HEADS_FILE, load_artifact
+from inference.model.encoder import open_tokenizer
+from inference.model.threads import Threads
 from inference.training.convert import convert
-from inference.training.dataset import Row, labels_of, read_rows
 from inference.training.recipe import WORK, Settings, prepare_encoder, train
 from tests.labelled import alerts, split, tickets, to_rows, write
 from tests.tiny_encoder import (
@@ -59,7 +59,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = [line["text"] for line in (*alerts(), *tickets())]
     tokens = wordpiece_vocabulary([*sample_texts(), *words])
     write_encoder(directory, len(tokens))
-    write_json(directory / "config.json", config(len(tokens), "bert") | {"intermediate_size": HIDDEN})
+    write_json(
+        directory / "config.json", config(len(tokens), "bert") | {"intermediate_size": HIDDEN}
+    )
     write_wordpiece(directory, tokens)
     return directory
 
@@ -77,7 +79,9 @@ class Tuner:
         self.source, self.out = source, out
         self.steps: list[int] = []
 
-    def __call__(self, rows: Sequence[Row], tuning: Tuning = TUNING, *, stop_at: int | None = None) -> Tuned:
+    def __call__(
+        self, rows: Sequence[Row], tuning: Tuning = TUNING, *, stop_at: int | None = None
+    ) -> Tuned:
         """Fine-tune; `stop_at` is the step at which somebody presses Ctrl-C."""
 
         def progress(_: str, done: int, __: int) -> None:
@@ -110,14 +114,21 @@ def numbers(tuned: Tuned) -> dict[str, bytes]:
     return found | {"encoder": (tuned.encoder / "model.safetensors").read_bytes()}
 
 
-def test_what_comes_out_is_what_is_served(tuner: Tuner, lines: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_what_comes_out_is_what_is_served(
+    tuner: Tuner, lines: list[dict[str, Any]], tmp_path: Path
+) -> None:
     """Heads of another shape, or an encoder the converter cannot read, would waste the hours before."""
     rows = to_rows(lines)
     tuned = tuner(rows)
     for domain, axes in labels_of(rows).items():
         shapes = {axis: weight.shape for axis, (weight, _) in tuned.heads[domain].items()}
         assert shapes == {axis: (len(names), WIDTH) for axis, names in axes.items()}
-    assert all(np.isfinite(array).all() for axes in tuned.heads.values() for pair in axes.values() for array in pair)
+    assert all(
+        np.isfinite(array).all()
+        for axes in tuned.heads.values()
+        for pair in axes.values()
+        for array in pair
+    )
     assert len(tuned.log_loss) == TUNING.epochs
     assert tuned.epoch == int(np.argmin(tuned.log_loss))
     assert tuner.steps == list(range(1, max(tuner.steps) + 1)), "progress counts every step once"
@@ -125,7 +136,9 @@ def test_what_comes_out_is_what_is_served(tuner: Tuner, lines: list[dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("epochs", "steps"), [(0, 1), (1, 0), (1, 2)], ids=["in the first epoch", "at its end", "in the second"]
+    ("epochs", "steps"),
+    [(0, 1), (1, 0), (1, 2)],
+    ids=["in the first epoch", "at its end", "in the second"],
 )
 def test_interrupted_and_resumed_is_the_same_as_not(
     source: Path, tmp_path: Path, lines: list[dict[str, Any]], epochs: int, steps: int
@@ -139,7 +152,9 @@ def test_interrupted_and_resumed_is_the_same_as_not(
         broken(rows, stop_at=epochs * epoch + steps)
     before = len(broken.steps)
     again = broken(rows)
-    assert broken.steps[before] == (1 if before <= epoch else epoch + 1), "it goes on after the last whole epoch"
+    assert broken.steps[before] == (1 if before <= epoch else epoch + 1), (
+        "it goes on after the last whole epoch"
+    )
     assert again.log_loss == expected.log_loss
     assert numbers(again) == numbers(expected)
 
@@ -150,7 +165,8 @@ def test_same_seed_same_model_and_another_one_another(
     """The shipped model could not be reproduced."""
     rows = to_rows(lines)
     one, again, other = (
-        Tuner(source, tmp_path / str(n))(rows, replace(TUNING, seed=seed, epochs=1)) for n, seed in enumerate((0, 0, 1))
+        Tuner(source, tmp_path / str(n))(rows, replace(TUNING, seed=seed, epochs=1))
+        for n, seed in enumerate((0, 0, 1))
     )
     assert numbers(one) == numbers(again)
     assert numbers(one)["encoder"] != numbers(other)["encoder"]
@@ -170,12 +186,25 @@ def test_other_rows_or_settings_are_refused(tuner: Tuner, lines: list[dict[str, 
     rows = to_rows(lines)
     with pytest.raises(KeyboardInterrupt):
         tuner(rows, stop_at=13)
-    relabelled = [line | {"labels": line["labels"] | {"severity": "high"}} for line in lines[:1]] + lines[1:]
-    for others in (rows[:-1], rows[::-1], to_rows(relabelled), to_rows([lines[0] | {"text": "else"}, *lines[1:]])):
-        with pytest.raises(ModelError, match="holds a training of other rows or settings; delete it") as raised:
+    relabelled = [
+        line | {"labels": line["labels"] | {"severity": "high"}} for line in lines[:1]
+    ] + lines[1:]
+    for others in (
+        rows[:-1],
+        rows[::-1],
+        to_rows(relabelled),
+        to_rows([lines[0] | {"text": "else"}, *lines[1:]]),
+    ):
+        with pytest.raises(
+            ModelError, match="holds a training of other rows or settings; delete it"
+        ) as raised:
             tuner(others)
         assert "\n" not in str(raised.value)
-    for tuning in (replace(TUNING, seed=9), replace(TUNING, learning_rate=1e-5), replace(TUNING, epochs=3)):
+    for tuning in (
+        replace(TUNING, seed=9),
+        replace(TUNING, learning_rate=1e-5),
+        replace(TUNING, epochs=3),
+    ):
         with pytest.raises(ModelError, match="other rows or settings"):
             tuner(rows, tuning)
     assert tuner(rows).log_loss
@@ -189,7 +218,9 @@ def test_it_stops_when_nothing_is_gained(tuner: Tuner, lines: list[dict[str, Any
     assert tuned.epoch == 0
 
 
-def test_words_that_were_not_taught_stay_as_they_are(tuner: Tuner, source: Path, lines: list[dict[str, Any]]) -> None:
+def test_words_that_were_not_taught_stay_as_they_are(
+    tuner: Tuner, source: Path, lines: list[dict[str, Any]]
+) -> None:
     """The vectors of taught words would move away from those of the words that will be read tomorrow."""
     name = "embeddings.word_embeddings.weight"
     before = load_file(source / "model.safetensors")
@@ -204,7 +235,9 @@ def test_missing_and_several_labels_teach_what_they_say(tuner: Tuner) -> None:
     """One row without a label would stop the training, or teach it that everything is wrong."""
     lines = split(alerts(30))
     for number, line in enumerate(lines):
-        line["labels"] = {key: value for key, value in line["labels"].items() if key == "queue" or number % 3}
+        line["labels"] = {
+            key: value for key, value in line["labels"].items() if key == "queue" or number % 3
+        }
     rows = to_rows(lines)
     tuned = tuner(rows)
     assert np.isfinite(tuned.log_loss).all()
@@ -243,7 +276,10 @@ async def test_a_tuned_model_is_served(source: Path, tmp_path: Path) -> None:
     classifier = Classifier.open(artifact.directory, threads=Threads(1, 1))
     decisions = await classifier.classify("alerts", [row.event for row in rows])
     await classifier.close()
-    right = [one.labels["queue"].value in row.gold["queue"] for one, row in zip(decisions, rows, strict=True)]
+    right = [
+        one.labels["queue"].value in row.gold["queue"]
+        for one, row in zip(decisions, rows, strict=True)
+    ]
     assert np.mean(right) > 0.9
     shares = artifact.calibration.domains["alerts"].axes
     assert shares["queue"].lexical_share < 1, "the encoder's head says something"
@@ -253,12 +289,20 @@ def test_a_reference_teaches_the_encoder_and_not_the_n_grams(source: Path, tmp_p
     """Text of another genre would weigh words by how it uses them, or its labels would become labels of the model."""
     data = write(tmp_path / "rows.jsonl", split(tickets(20)))
     about = {"kind": "ticket", "source": "book", "license": "CC0-1.0", "split": "train"}
-    pages = [(f"of lost cards, chapter {n}", queue) for n in range(8) for queue in ("refunds", "of no row")]
-    lines = [about | {"id": text, "text": text, "labels": {"queue": queue}} for text, queue in pages]
+    pages = [
+        (f"of lost cards, chapter {n}", queue)
+        for n in range(8)
+        for queue in ("refunds", "of no row")
+    ]
+    lines = [
+        about | {"id": text, "text": text, "labels": {"queue": queue}} for text, queue in pages
+    ]
     book = write(tmp_path / "book.jsonl", lines)
     tuned = replace(SETTINGS, tuning=replace(TUNING, epochs=1))
     alone = train(source, [data], tmp_path / "alone", tuned, lambda *_: None)
-    both = train(source, [data], tmp_path / "both", replace(tuned, reference=(book,)), lambda *_: None)
+    both = train(
+        source, [data], tmp_path / "both", replace(tuned, reference=(book,)), lambda *_: None
+    )
     heads, others = (load_file(one.directory / HEADS_FILE) for one in (alone, both))
     assert not np.array_equal(heads["tickets.queue.weight"], others["tickets.queue.weight"])
     assert np.array_equal(heads["tickets.lexical.idf"], others["tickets.lexical.idf"])

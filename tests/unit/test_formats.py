@@ -48,11 +48,18 @@ CLOUDEVENT = {
 NOTABLE = Mapping(
     name="splunk-notable",
     when={"search_name": True, "result.kind": "notable"},
-    fields={"id": "result.event_id", "title": "result.rule_title", "tenant": "result.org", "occurred_at": "result.at"},
+    fields={
+        "id": "result.event_id",
+        "title": "result.rule_title",
+        "tenant": "result.org",
+        "occurred_at": "result.at",
+    },
 )
 
 
-def read(value: object, *, kind: Kind = "alert", headers: Any = (), mappings: tuple[Mapping, ...] = ()) -> Event:
+def read(
+    value: object, *, kind: Kind = "alert", headers: Any = (), mappings: tuple[Mapping, ...] = ()
+) -> Event:
     """The event in a document or in bytes."""
     data = value if isinstance(value, bytes) or value is None else json.dumps(value).encode()
     return read_event(data, headers=headers, origin=ORIGIN, kind=kind, mappings=mappings)
@@ -94,7 +101,9 @@ def test_own_kind_wins_over_the_topic() -> None:
     assert read({"kind": "Ticket", "text": "x"}, kind="alert").kind == "ticket"
 
 
-@pytest.mark.parametrize(("sent", "read_as"), [(7, "7"), ("", DERIVED_ID), (" \n", DERIVED_ID), (None, DERIVED_ID)])
+@pytest.mark.parametrize(
+    ("sent", "read_as"), [(7, "7"), ("", DERIVED_ID), (" \n", DERIVED_ID), (None, DERIVED_ID)]
+)
 def test_ids_are_text(sent: object, read_as: str) -> None:
     """Ticket systems number their tickets; an empty id would make unrelated events supersede each other."""
     assert read({"id": sent, "text": "x"}).id == read_as
@@ -108,9 +117,15 @@ def test_unknown_fields_are_kept() -> None:
 
 def test_unusable_extras_never_refuse_an_event() -> None:
     """A wrong clock or a structured source would cost an alert."""
-    event = read({"text": "x", "occurred_at": "yesterday", "source": {"name": "edr"}, "attributes": [1]})
+    event = read(
+        {"text": "x", "occurred_at": "yesterday", "source": {"name": "edr"}, "attributes": [1]}
+    )
     assert (event.occurred_at, event.source) == (None, None)
-    assert event.attributes == {"occurred_at": "yesterday", "source": {"name": "edr"}, "attributes": [1]}
+    assert event.attributes == {
+        "occurred_at": "yesterday",
+        "source": {"name": "edr"},
+        "attributes": [1],
+    }
 
 
 def test_numbers_are_plain_enough_for_text() -> None:
@@ -161,7 +176,9 @@ def test_only_objects_are_events(value: bytes) -> None:
     assert refusal(value).stage == "recognise"
 
 
-@pytest.mark.parametrize("value", [None, b"", b"{", b"\xff", b'{"a":NaN}', rb'{"text":"\ud800"}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "value", [None, b"", b"{", b"\xff", b'{"a":NaN}', rb'{"text":"\ud800"}', b"[" * 100_000]
+)
 def test_what_is_not_json_is_refused(value: bytes | None) -> None:
     """Broken bytes would raise something a worker does not expect."""
     assert refusal(value).stage == "decode"
@@ -195,7 +212,9 @@ def test_confluent_framed_avro_names_the_schema_id() -> None:
 
 def test_structured_cloudevent_is_unwrapped() -> None:
     """The envelope would be triaged instead of what is in it."""
-    event = read(CLOUDEVENT, headers=[("content-type", b"application/cloudevents+json; charset=UTF-8")])
+    event = read(
+        CLOUDEVENT, headers=[("content-type", b"application/cloudevents+json; charset=UTF-8")]
+    )
     assert (event.id, event.text, event.source) == ("c-1", "door forced open", "/sensors/7")
     assert event.occurred_at == "2026-01-02T03:04:05Z"
     assert event.attributes["ce_severity"] == "high"
@@ -231,7 +250,9 @@ def test_cloudevent_data_in_its_other_forms(data: dict[str, str], text: str) -> 
     assert read({**{k: v for k, v in CLOUDEVENT.items() if k != "data"}, **data}).text == text
 
 
-@pytest.mark.parametrize("data", [{"data": None}, {"data": [1]}, {"data_base64": "%%%"}, {"data_base64": 5}])
+@pytest.mark.parametrize(
+    "data", [{"data": None}, {"data": [1]}, {"data_base64": "%%%"}, {"data_base64": 5}]
+)
 def test_cloudevents_without_readable_data_are_refused(data: dict[str, Any]) -> None:
     """An empty envelope would be triaged."""
     refusal({**CLOUDEVENT, **data})
@@ -239,7 +260,12 @@ def test_cloudevents_without_readable_data_are_refused(data: dict[str, Any]) -> 
 
 def test_binary_cloudevent_of_text() -> None:
     """A text/plain CloudEvent would be dead-lettered as broken JSON."""
-    headers = [("ce_id", b"c-9"), ("ce_odd", None), ("ce_raw", b"\xff"), ("content-type", b"text/plain")]
+    headers = [
+        ("ce_id", b"c-9"),
+        ("ce_odd", None),
+        ("ce_raw", b"\xff"),
+        ("content-type", b"text/plain"),
+    ]
     event = read(b"plain words", headers=headers)
     assert (event.id, event.text) == ("c-9", "plain words")
     assert refusal(b"\xff", headers=headers).stage == "decode"
@@ -248,28 +274,48 @@ def test_binary_cloudevent_of_text() -> None:
 def test_ocsf_finding() -> None:
     """Security Lake's findings would be triaged without title, tenant or time."""
     event = read(OCSF)
-    assert (event.id, event.title, event.body) == ("f-1", "Root login", "Root signed in without MFA.")
-    assert (event.source, event.tenant, event.occurred_at) == ("Cloud Guard", "acme", "2026-01-02T03:04:05Z")
+    assert (event.id, event.title, event.body) == (
+        "f-1",
+        "Root login",
+        "Root signed in without MFA.",
+    )
+    assert (event.source, event.tenant, event.occurred_at) == (
+        "Cloud Guard",
+        "acme",
+        "2026-01-02T03:04:05Z",
+    )
     assert event.event == OCSF
 
 
 def test_ecs_alert_nested() -> None:
     """An ECS alert would be taken for our own format, which has an `event` object too."""
     event = read({**ECS, "id": "not-ecs"})
-    assert (event.id, event.title, event.body) == ("e-1", "Ransom note written", "README.txt written to 200 folders")
+    assert (event.id, event.title, event.body) == (
+        "e-1",
+        "Ransom note written",
+        "README.txt written to 200 folders",
+    )
     assert (event.source, event.occurred_at) == ("endpoint", "2026-01-02T03:04:05.678000Z")
 
 
 def test_ecs_alert_with_dotted_keys() -> None:
     """Kibana writes dotted keys and arrays of one; its alerts would have no title."""
     event = read(KIBANA)
-    assert (event.id, event.title, event.body) == ("k-1", "Impossible travel", "two countries within ten minutes")
+    assert (event.id, event.title, event.body) == (
+        "k-1",
+        "Impossible travel",
+        "two countries within ten minutes",
+    )
     assert event.event == KIBANA
 
 
 def test_vendor_fields_that_make_no_sense_are_skipped() -> None:
     """A finding whose title is an object would be refused although its document says everything."""
-    odd = {"class_uid": 2004, "time": "soon", "finding_info": {"uid": ["a", "b"], "title": {"en": "x"}}}
+    odd = {
+        "class_uid": 2004,
+        "time": "soon",
+        "finding_info": {"uid": ["a", "b"], "title": {"en": "x"}},
+    }
     event = read(odd)
     assert (event.id, event.title, event.event) == (DERIVED_ID, None, odd)
     assert event.attributes == {"occurred_at": "soon"}
@@ -284,7 +330,13 @@ def test_unknown_vendor_document_is_kept_whole() -> None:
 
 def test_mapping_reads_a_vendor_document() -> None:
     """What the configuration says about a vendor would not be followed."""
-    result = {"kind": "notable", "event_id": "n-1", "rule_title": "Brute force", "org": "acme", "at": "1767323045"}
+    result = {
+        "kind": "notable",
+        "event_id": "n-1",
+        "rule_title": "Brute force",
+        "org": "acme",
+        "at": "1767323045",
+    }
     document = {"search_name": "x", "result": result}
     event = read(document, mappings=(NOTABLE,))
     assert (event.id, event.title, event.tenant) == ("n-1", "Brute force", "acme")
@@ -293,15 +345,26 @@ def test_mapping_reads_a_vendor_document() -> None:
 
 def test_first_mapping_that_matches_wins_and_absent_paths_are_absent() -> None:
     """Two mappings of one vendor would be chosen between by chance."""
-    other = Mapping(name="other", when={"result.kind": "other"}, fields={"title": "search_name"}, kind="ticket")
+    other = Mapping(
+        name="other", when={"result.kind": "other"}, fields={"title": "search_name"}, kind="ticket"
+    )
     again = msgspec.structs.replace(other, fields={"title": "nowhere"})
-    event = read({"search_name": "x", "result": {"kind": "other"}}, mappings=(NOTABLE, other, again))
+    event = read(
+        {"search_name": "x", "result": {"kind": "other"}}, mappings=(NOTABLE, other, again)
+    )
     assert (event.title, event.kind, event.id) == ("x", "ticket", DERIVED_ID)
 
 
 @pytest.mark.parametrize(
     ("wanted", "value", "matches"),
-    [(True, "x", True), (True, None, False), (True, False, False), (1, True, False), (1, 1, True), (False, 0, False)],
+    [
+        (True, "x", True),
+        (True, None, False),
+        (True, False, False),
+        (1, True, False),
+        (1, 1, True),
+        (False, 0, False),
+    ],
 )
 def test_mapping_conditions_compare_json_values(wanted: Any, value: Any, matches: bool) -> None:
     """Python's `True == 1` would let a mapping claim another vendor's documents."""
@@ -309,11 +372,15 @@ def test_mapping_conditions_compare_json_values(wanted: Any, value: Any, matches
     assert mapping.recognises({"a": value}) is matches
 
 
-@pytest.mark.parametrize("broken", [{"when": {}}, {"fields": {"queue": "a"}}, {"kind": "invoice"}, {"extra": 1}])
+@pytest.mark.parametrize(
+    "broken", [{"when": {}}, {"fields": {"queue": "a"}}, {"kind": "invoice"}, {"extra": 1}]
+)
 def test_broken_mappings_are_refused_when_configured(broken: dict[str, Any]) -> None:
     """A typing error in the configuration would show only as badly read events."""
     with pytest.raises(msgspec.ValidationError):
-        msgspec.convert({"name": "m", "when": {"a": True}, "fields": {"title": "a"}, **broken}, Mapping)
+        msgspec.convert(
+            {"name": "m", "when": {"a": True}, "fields": {"title": "a"}, **broken}, Mapping
+        )
 
 
 @pytest.mark.parametrize(
@@ -326,9 +393,27 @@ def test_broken_mappings_are_refused_when_configured(broken: dict[str, Any]) -> 
         (1767323045123, "2026-01-02T03:04:05.123000Z"),
         (1767323045000000000, "2026-01-02T03:04:05Z"),
         ("1767323045", "2026-01-02T03:04:05Z"),
-        *((absurd, None) for absurd in (0, -5, 10**30, 1e308, 253402300800, True, None, [], {}, "", "yesterday")),
-        *((absurd, None) for absurd in ("0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59", "2026-02-30T00:00:00Z")),
-        *((absurd, None) for absurd in ("0001-01-01T00:00:00+23:00", "2026-01-02", "9" * 5000, "٢٠٢٦-01-02T03:04:05Z")),
+        *(
+            (absurd, None)
+            for absurd in (0, -5, 10**30, 1e308, 253402300800, True, None, [], {}, "", "yesterday")
+        ),
+        *(
+            (absurd, None)
+            for absurd in (
+                "0000-01-01T00:00:00Z",
+                "9999-12-31T23:59:59-23:59",
+                "2026-02-30T00:00:00Z",
+            )
+        ),
+        *(
+            (absurd, None)
+            for absurd in (
+                "0001-01-01T00:00:00+23:00",
+                "2026-01-02",
+                "9" * 5000,
+                "٢٠٢٦-01-02T03:04:05Z",
+            )
+        ),
     ],
 )
 def test_instants(value: object, instant: str | None) -> None:
@@ -338,7 +423,15 @@ def test_instants(value: object, instant: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("path", "value"),
-    [("a.b.c", 1), ("d.e.f", 2), ("g.h.i", 3), ("l.1.m", 4), ("l.9.m", None), ("l.-1.m", None), ("a.b.x", None)],
+    [
+        ("a.b.c", 1),
+        ("d.e.f", 2),
+        ("g.h.i", 3),
+        ("l.1.m", 4),
+        ("l.9.m", None),
+        ("l.-1.m", None),
+        ("a.b.x", None),
+    ],
 )
 def test_paths(path: str, value: int | None) -> None:
     """A mapped field would not be found where Elastic writes it: nested, dotted or a mixture."""

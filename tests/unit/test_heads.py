@@ -10,11 +10,19 @@ import numpy.typing as npt
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from inference.artifact import CALIBRATION_ROWS_FILE, HEADS_FILE, Artifact, AxisCalibration, load_artifact
+from inference.acceptance.samples import load_samples
+from inference.arrays import Vectors
 from inference.errors import ModelError
-from inference.heads import Head, Heads, Opinions, Vectors, calibrated, load_samples, mixed, unit
-from inference.lexical import BUCKETS, Features, Lexicon
-from inference.novelty import Centres
+from inference.model.artifact import (
+    CALIBRATION_ROWS_FILE,
+    HEADS_FILE,
+    Artifact,
+    AxisCalibration,
+    load_artifact,
+)
+from inference.model.heads import Head, Heads, Opinions, calibrated, mixed, unit
+from inference.model.ngrams import BUCKETS, Features, Lexicon
+from inference.model.out_of_distribution import Centres
 
 WIDTH = 384
 
@@ -23,7 +31,9 @@ def lexicon(columns: int, **axes: slice) -> Lexicon:
     """Random weights."""
     generator = np.random.default_rng(9)
     weights = generator.integers(-127, 128, (BUCKETS, columns), dtype=np.int8)
-    return Lexicon(np.ones(BUCKETS, np.float32), weights, np.full(columns, 0.02), np.zeros(columns), axes)
+    return Lexicon(
+        np.ones(BUCKETS, np.float32), weights, np.full(columns, 0.02), np.zeros(columns), axes
+    )
 
 
 @pytest.fixture
@@ -31,10 +41,16 @@ def heads() -> Heads:
     """Two axes on vectors as wide as the shipped encoder's, one of them read letter by letter too."""
     generator = np.random.default_rng(3)
     made = {
-        axis: Head(tuple(f"{axis}-{i}" for i in range(n)), generator.normal(size=(n, WIDTH)), generator.normal(size=n))
+        axis: Head(
+            tuple(f"{axis}-{i}" for i in range(n)),
+            generator.normal(size=(n, WIDTH)),
+            generator.normal(size=n),
+        )
         for axis, n in (("queue", 10), ("intent", 77))
     }
-    centres = Centres(np.stack([unit(row) for row in generator.normal(size=(5, WIDTH))]).astype(np.float32))
+    centres = Centres(
+        np.stack([unit(row) for row in generator.normal(size=(5, WIDTH))]).astype(np.float32)
+    )
     return Heads(made, lexicon(10, queue=slice(0, 10)), centres)
 
 
@@ -54,14 +70,19 @@ def features(count: int) -> list[Features]:
     return made
 
 
-def predict(heads: Heads, vectors: Vectors, read: Sequence[Features] | None = None) -> dict[str, Any]:
+def predict(
+    heads: Heads, vectors: Vectors, read: Sequence[Features] | None = None
+) -> dict[str, Any]:
     """Calibrated probabilities."""
     return calibrated(heads.opine(vectors, read or features(len(vectors))), AXES)
 
 
 def test_a_row_is_the_same_alone_and_in_any_batch(heads: Heads) -> None:
     """A redelivered event in another batch would get another confidence, and its two outputs would disagree."""
-    vectors, read = np.random.default_rng(4).normal(size=(67, WIDTH)).astype(np.float32), features(67)
+    vectors, read = (
+        np.random.default_rng(4).normal(size=(67, WIDTH)).astype(np.float32),
+        features(67),
+    )
     together = predict(heads, vectors, read)
     backwards = predict(heads, vectors[::-1], read[::-1])
     distance = heads.opine(vectors, read).distance
@@ -69,7 +90,11 @@ def test_a_row_is_the_same_alone_and_in_any_batch(heads: Heads) -> None:
         alone = predict(heads, vectors[row : row + 1], read[row : row + 1])
         assert heads.opine(vectors[row : row + 1], read[row : row + 1]).distance[0] == distance[row]
         for axis, probabilities in together.items():
-            assert alone[axis][0].tobytes() == probabilities[row].tobytes() == backwards[axis][-1 - row].tobytes()
+            assert (
+                alone[axis][0].tobytes()
+                == probabilities[row].tobytes()
+                == backwards[axis][-1 - row].tobytes()
+            )
 
 
 def test_rows_are_probabilities(heads: Heads) -> None:
@@ -93,10 +118,14 @@ def test_extreme_vectors_stay_probabilities(heads: Heads, value: float) -> None:
 def test_any_number_of_rows_and_columns(heads: Heads, rows: int, columns: int) -> None:
     """An empty batch, or a model without a lexical head, would crash."""
     axes = {"queue": slice(0, 10)} if columns else {}
-    some = Heads({axis: heads._heads[axis] for axis in heads.labels}, lexicon(columns, **axes), heads.centres)
+    some = Heads(
+        {axis: heads._heads[axis] for axis in heads.labels}, lexicon(columns, **axes), heads.centres
+    )
     opinions = some.opine(np.ones((rows, WIDTH), np.float32), features(rows))
     assert opinions.encoder["intent"].shape == (rows, 77)
-    assert {axis: logits.shape for axis, logits in opinions.lexical.items()} == dict.fromkeys(axes, (rows, 10))
+    assert {axis: logits.shape for axis, logits in opinions.lexical.items()} == dict.fromkeys(
+        axes, (rows, 10)
+    )
     assert opinions.distance.shape == (rows,)
     assert calibrated(opinions, AXES)["queue"].shape == (rows, 10)
 
@@ -112,9 +141,19 @@ def test_predictions_equal_the_formula() -> None:
     weight, bias = np.array([[2.0, 0.0], [0.0, 2.0]]), np.array([0.5, 0.0])
     table = np.zeros((BUCKETS, 2), np.int8)
     table[7] = (10, -20)
-    words = Lexicon(np.ones(BUCKETS, np.float32), table, np.full(2, 0.1), np.array([0.0, 0.3]), {"queue": slice(0, 2)})
-    heads = Heads({"queue": Head(("a", "b"), weight, bias)}, words, Centres(np.eye(2, dtype=np.float32)))
-    opinions = heads.opine(np.array([[3.0, 4.0]], np.float32), [Features(np.array([7]), np.array([0.5]))])
+    words = Lexicon(
+        np.ones(BUCKETS, np.float32),
+        table,
+        np.full(2, 0.1),
+        np.array([0.0, 0.3]),
+        {"queue": slice(0, 2)},
+    )
+    heads = Heads(
+        {"queue": Head(("a", "b"), weight, bias)}, words, Centres(np.eye(2, dtype=np.float32))
+    )
+    opinions = heads.opine(
+        np.array([[3.0, 4.0]], np.float32), [Features(np.array([7]), np.array([0.5]))]
+    )
     axes = {"queue": AxisCalibration(lexical_share=0.25, temperature=2.0, shares=[])}
     encoder, lexical = (2 * 0.6 + 0.5) - 2 * 0.8, 0.5 * (10 * 0.1) - (0.5 * (-20 * 0.1) + 0.3)
     expected = 1 / (1 + np.exp(-(0.75 * encoder + 0.25 * lexical) / 2))
@@ -174,7 +213,12 @@ def test_calibration_rows_of_another_shape_are_refused(
 ) -> None:
     """The promise would be computed from the wrong axis, or the wrong tenant's rows."""
     array = None if damage == "missing" else np.zeros((3, 9), np.int32)
-    artifact = reseal(load_artifact(tiny_model), CALIBRATION_ROWS_FILE, tmp_path, **{f"alerts_tuning_{name}": array})
+    artifact = reseal(
+        load_artifact(tiny_model),
+        CALIBRATION_ROWS_FILE,
+        tmp_path,
+        **{f"alerts_tuning_{name}": array},
+    )
     with pytest.raises(ModelError, match="alerts") as raised:
         load_samples(artifact)
     assert "\n" not in str(raised.value)

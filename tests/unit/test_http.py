@@ -43,7 +43,11 @@ async def test_live(bench: Bench) -> None:
 
 async def test_ready(bench: Bench) -> None:
     """A worker that does not work would be sent the traffic, or nobody could see why it is not."""
-    assert await bench.get("/ready") == (200, "application/json; charset=utf-8", '{"ready": true, "reason": null}')
+    assert await bench.get("/ready") == (
+        200,
+        "application/json; charset=utf-8",
+        '{"ready": true, "reason": null}',
+    )
     bench.why_not = "no partitions are assigned yet"
     status, _, body = await bench.get("/ready")
     assert status == 503

@@ -32,7 +32,9 @@ def add(commands: Path, name: str, script: str) -> None:
 def build(commands: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the script with that PATH and nothing else of the caller's environment."""
     variables = {"PATH": str(commands), "HOME": os.environ.get("HOME", "/"), **environment}
-    return subprocess.run([BUILD], env=variables, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(
+        [BUILD], env=variables, capture_output=True, text=True, timeout=30, check=False
+    )
 
 
 def test_no_builder_is_one_sentence(commands: Path) -> None:

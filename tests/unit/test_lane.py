@@ -8,12 +8,12 @@ import orjson
 import pytest
 
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
-from streams.audit import AuditTrail
+from streams.audit.trail import AuditTrail
 from streams.config import PipelineSection, Settings
 from streams.errors import DeliveryFailed
-from streams.lane import MAX_BLAMED_IN_A_ROW, Held, Lane
-from streams.ledger import Ledger, Partition
+from streams.kafka.offsets import Ledger, Partition
 from streams.metrics import Metrics
+from streams.pipeline.agent_pipeline import MAX_BLAMED_IN_A_ROW, Held, Lane
 from streams.topics import Topics
 from tests.doubles import INPUT, FakeDelivery, incoming, text
 from tests.records import case, triaged
@@ -43,7 +43,11 @@ class Bench:
         self.ledger = Ledger(lambda _: 0)
         self.delivery = delivery or FakeDelivery()
         self.metrics = Metrics()
-        sizes: dict[str, Any] = {"max_batch_events": 4, "max_batch_wait_ms": 0, "batches_in_flight": 2} | pipeline
+        sizes: dict[str, Any] = {
+            "max_batch_events": 4,
+            "max_batch_wait_ms": 0,
+            "batches_in_flight": 2,
+        } | pipeline
         self.lane = Lane(
             "classify-alerts",
             process,
@@ -108,7 +112,10 @@ async def test_every_output_of_an_escalated_event_is_awaited() -> None:
     async with Bench(escalate) as bench:
         await bench.accept(0)
         await calm()
-        assert [record.topic for record in bench.delivery.sent] == [TOPICS.triaged("alerts"), TOPICS.enrichment]
+        assert [record.topic for record in bench.delivery.sent] == [
+            TOPICS.triaged("alerts"),
+            TOPICS.enrichment,
+        ]
         bench.delivery.acknowledge(0)
         await calm()
         assert bench.done == 0
@@ -257,7 +264,10 @@ async def test_one_output_too_large_leaves_its_neighbours_alone() -> None:
     delivery = FakeDelivery(prompt=True, takes_bytes={TOPICS.triaged("alerts"): 1200})
 
     async def enlarge(batch: Sequence[Incoming]) -> list[Outcome]:
-        return [Triaged(triaged(str(n), reasons=["x" * (2000 if n == 1 else 1)])) for n, _ in enumerate(batch)]
+        return [
+            Triaged(triaged(str(n), reasons=["x" * (2000 if n == 1 else 1)]))
+            for n, _ in enumerate(batch)
+        ]
 
     async with Bench(enlarge, delivery) as bench:
         await bench.accept(0, 1, 2)
@@ -272,7 +282,9 @@ async def test_one_output_too_large_leaves_its_neighbours_alone() -> None:
 
 async def test_a_dead_letter_too_large_goes_without_its_value() -> None:
     """The worker would stop at an event that no topic takes, for ever."""
-    delivery = FakeDelivery(prompt=True, takes_bytes={TOPICS.triaged("alerts"): 10, TOPICS.deadletter: 5})
+    delivery = FakeDelivery(
+        prompt=True, takes_bytes={TOPICS.triaged("alerts"): 10, TOPICS.deadletter: 5}
+    )
     async with Bench(delivery=delivery) as bench:
         await bench.accept(0, value=b"0123456789")
         await calm()
@@ -384,7 +396,11 @@ async def test_every_decision_is_audited_once_it_is_delivered() -> None:
     """The trail would lack decisions, or hold some that nobody was told of."""
 
     async def mixed(batch: Sequence[Incoming]) -> list[Outcome]:
-        return [Triaged(triaged("0")), Escalated(case("1")), DeadLettered("decode", "InvalidEvent", "not JSON")]
+        return [
+            Triaged(triaged("0")),
+            Escalated(case("1")),
+            DeadLettered("decode", "InvalidEvent", "not JSON"),
+        ]
 
     async with Bench(mixed) as bench:
         await bench.accept(0, 1, 2)
@@ -404,7 +420,10 @@ async def test_an_event_is_settled_only_when_it_is_on_the_trail() -> None:
         await calm()
         bench.delivery.acknowledge(0)
         await calm()
-        assert [record.topic for record in bench.delivery.sent] == [TOPICS.triaged("alerts"), TOPICS.audit]
+        assert [record.topic for record in bench.delivery.sent] == [
+            TOPICS.triaged("alerts"),
+            TOPICS.audit,
+        ]
         assert bench.done == 0
         bench.delivery.acknowledge(1)
         await calm()
@@ -418,7 +437,9 @@ async def test_out_of_order_no_event_waits_for_a_slower_one() -> None:
         await asyncio.sleep(0.1 if batch[0].origin.offset == 0 else 0)
         return await accept_all(batch)
 
-    async with Bench(slow_first, FakeDelivery(prompt=True), in_order=False, max_batch_events=1) as bench:
+    async with Bench(
+        slow_first, FakeDelivery(prompt=True), in_order=False, max_batch_events=1
+    ) as bench:
         await bench.accept(0, 1)
         await calm()
         assert bench.ids() == ["1"]

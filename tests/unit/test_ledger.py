@@ -2,7 +2,7 @@
 
 from aiokafka import TopicPartition
 
-from streams.ledger import Gap, Ledger, Partition
+from streams.kafka.offsets import Gap, Ledger, Partition
 
 P = Partition("t", 0)
 

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.lexical import BUCKETS, TEXT_BUCKETS, WHOLE, Features, Lexicon
-from inference.training.ngrams import fit_lexicon, kept, quantized
+from inference.model.ngrams import BUCKETS, TEXT_BUCKETS, WHOLE, Features, Lexicon
+from inference.training.ngram_fit import fit_lexicon, kept, quantized
 from schemas.event import Event
 from tests.labelled import WORDS, alerts, to_rows
 
-READER = Lexicon(np.ones(BUCKETS, np.float32), np.zeros((BUCKETS, 0), np.int8), np.zeros(0), np.zeros(0), {})
+READER = Lexicon(
+    np.ones(BUCKETS, np.float32), np.zeros((BUCKETS, 0), np.int8), np.zeros(0), np.zeros(0), {}
+)
 
 CLOUDTRAIL: dict[str, Any] = {
     "eventSource": "iam.amazonaws.com",
@@ -52,7 +54,10 @@ def test_features_are_the_same_for_ever() -> None:
 def test_features_of_an_event_are_its_own() -> None:
     """A redelivered event would be decided otherwise."""
     event = alert("AssumeRole from a new country", CLOUDTRAIL)
-    first, again = READER.read(event), READER.read(alert("AssumeRole from a new country", dict(CLOUDTRAIL)))
+    first, again = (
+        READER.read(event),
+        READER.read(alert("AssumeRole from a new country", dict(CLOUDTRAIL))),
+    )
     assert first.buckets.tobytes() == again.buckets.tobytes()
     assert first.values.tobytes() == again.values.tobytes()
     assert np.all(np.diff(first.buckets) > 0)
@@ -80,13 +85,17 @@ def test_text_and_document_never_share_a_feature() -> None:
     """A word in the text would speak for a field of the document, whose words are of another kind."""
     text, document = alert("CreateUser iam amazonaws com"), alert(None, CLOUDTRAIL)
     both = readings(alert("CreateUser iam amazonaws com", CLOUDTRAIL))
-    assert both[:2] == [readings(text)[0], readings(document)[1]], "neither changes what the other says"
+    assert both[:2] == [readings(text)[0], readings(document)[1]], (
+        "neither changes what the other says"
+    )
     assert readings(text)[1:] == [{}, {}], "and a text alone is read once"
 
 
 def test_a_word_is_the_same_in_text_and_document_of_the_whole() -> None:
     """Nobody knows the fields of a vendor never seen, but the words in them others have used in their texts."""
-    whole = readings(alert("bucket was made public", {"requestParameters": {"bucket_policy": "public"}}))[2]
+    whole = readings(
+        alert("bucket was made public", {"requestParameters": {"bucket_policy": "public"}})
+    )[2]
     said = readings(alert("bucket was made public request parameters bucket policy public"))[0]
     assert whole.keys() < said.keys(), "which also has the pair where the two meet"
     known = readings(alert("policy of request parameters"))[0]
@@ -96,7 +105,9 @@ def test_a_word_is_the_same_in_text_and_document_of_the_whole() -> None:
 
 def test_every_reading_has_length_one() -> None:
     """A long document would drown the text."""
-    for part in readings(alert("a bucket is public", {f"field{n}": f"value {n}x" for n in range(60)})):
+    for part in readings(
+        alert("a bucket is public", {f"field{n}": f"value {n}x" for n in range(60)})
+    ):
         assert np.linalg.norm(list(part.values())) == pytest.approx(1)
 
 
@@ -111,7 +122,9 @@ def test_a_word_counts_more_where_it_is_repeated_but_not_as_often() -> None:
 def test_ids_sender_and_tenant_are_not_read() -> None:
     """A head that reads them learns the data set instead of the work."""
     plain = told(alert("New user", CLOUDTRAIL))
-    assert plain == told(alert("New user", CLOUDTRAIL, source="vendor", tenant="acme", attributes={"a": "b"}))
+    assert plain == told(
+        alert("New user", CLOUDTRAIL, source="vendor", tenant="acme", attributes={"a": "b"})
+    )
     other = CLOUDTRAIL | {"eventID": "11111111-2222-3333-4444-555555555555"}
     known = CLOUDTRAIL | {"eventID": "66666666-7777-8888-9999-000000000000"}
     assert told(alert("New user", known)) == told(alert("New user", other)), (
@@ -137,7 +150,16 @@ def test_an_event_of_nothing_has_no_features() -> None:
         alert(None, {"a": [["deep " * 100_000] * 9] * 100_000}),
         alert(None, {f"key{n}": "word " * 100_000 for n in range(64)}),
     ],
-    ids=["one word", "many words", "unreadable", "three parts", "wide", "long", "lists", "long values"],
+    ids=[
+        "one word",
+        "many words",
+        "unreadable",
+        "three parts",
+        "wide",
+        "long",
+        "lists",
+        "long values",
+    ],
 )
 def test_hostile_events_cost_no_more_than_long_ones(event: Event) -> None:
     """One event would hold up the stream."""
@@ -154,7 +176,12 @@ LONE = "\ud800"
 
 @pytest.mark.parametrize(
     "event",
-    [alert(LONE), alert(f"a{LONE}b"), alert(None, {LONE: "value"}), alert(None, {f"key{LONE}": f"value {LONE}"})],
+    [
+        alert(LONE),
+        alert(f"a{LONE}b"),
+        alert(None, {LONE: "value"}),
+        alert(None, {f"key{LONE}": f"value {LONE}"}),
+    ],
     ids=["text", "word", "key", "both"],
 )
 def test_lone_surrogates_are_read(event: Event) -> None:
@@ -184,7 +211,11 @@ def test_int8_says_what_float_says() -> None:
 def test_an_axis_keeps_its_scores_when_others_are_left_out() -> None:
     """Leaving out a head that does not earn its bytes would shift the columns of the ones that do."""
     rows = to_rows(alerts())
-    labels = {"queue": tuple(sorted(WORDS)), "tactic": ("execution", "impact"), "severity": ("high", "low")}
+    labels = {
+        "queue": tuple(sorted(WORDS)),
+        "tactic": ("execution", "impact"),
+        "severity": ("high", "low"),
+    }
     lexicon = fit_lexicon(rows, labels, seed=0)
     features = lexicon.read(rows[0].event)
     whole = lexicon.logits(features)
@@ -202,21 +233,34 @@ def test_lexical_heads_learn() -> None:
     names = tuple(sorted(WORDS))
     lexicon = fit_lexicon(rows[::2], {"queue": names}, seed=0)
     values = [names[int(lexicon.logits(lexicon.read(row.event)).argmax())] for row in rows[1::2]]
-    assert np.mean([value in row.gold["queue"] for value, row in zip(values, rows[1::2], strict=True)]) == 1.0
+    assert (
+        np.mean([value in row.gold["queue"] for value, row in zip(values, rows[1::2], strict=True)])
+        == 1.0
+    )
 
 
 def test_too_many_labels_have_no_lexical_head() -> None:
     """The table of a thousand labels would be twice the size of the encoder."""
-    lines = [{"kind": "ticket", "text": f"word{n} twice", "labels": {"intent": f"i{n % 300}"}} for n in range(600)]
+    lines = [
+        {"kind": "ticket", "text": f"word{n} twice", "labels": {"intent": f"i{n % 300}"}}
+        for n in range(600)
+    ]
     lexicon = fit_lexicon(to_rows(lines), {"intent": tuple(f"i{n}" for n in range(300))}, seed=0)
     assert (lexicon.columns, lexicon.weights.shape) == ({}, (TEXT_BUCKETS, 0))
 
 
 def test_what_was_taught_by_no_document_reads_none() -> None:
     """Its table would be twice the size, and its events read thrice, for weights that are nought."""
-    lines = [{"kind": "ticket", "text": f"{word} {n}", "labels": {"queue": word}} for word in "ab" for n in range(20)]
+    lines = [
+        {"kind": "ticket", "text": f"{word} {n}", "labels": {"queue": word}}
+        for word in "ab"
+        for n in range(20)
+    ]
     lexicon = fit_lexicon(to_rows(lines), {"queue": ("a", "b")}, seed=0)
     assert lexicon.weights.shape == (TEXT_BUCKETS, 2)
-    bare, dressed = Event(id="1", kind="ticket", text="a 7"), Event(id="1", kind="ticket", text="a 7", event=CLOUDTRAIL)
+    bare, dressed = (
+        Event(id="1", kind="ticket", text="a 7"),
+        Event(id="1", kind="ticket", text="a 7", event=CLOUDTRAIL),
+    )
     assert np.array_equal(lexicon.read(bare).buckets, lexicon.read(dressed).buckets)
     assert np.array_equal(lexicon.logits(lexicon.read(bare)), lexicon.logits(lexicon.read(dressed)))

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from inference.llm.answer import MAX_ANSWER_CHARS, parse_answer
-from inference.llm.failure import LlmFailure
-from inference.llm.question import Answer, Question
+from inference.llm.client.failure import LlmFailure
+from inference.llm.prompt.answer import MAX_ANSWER_CHARS, parse_answer
+from inference.llm.prompt.prompt import Answer, Question
 
 QUESTION = Question(
-    labels={"queue": ("out_of_scope", "cloud", "identity"), "severity": ("low", "high")}, opinions={}, event="x"
+    labels={"queue": ("out_of_scope", "cloud", "identity"), "severity": ("low", "high")},
+    opinions={},
+    event="x",
 )
 GOOD: dict[str, Any] = {
     "summary": "Root signed in.",
@@ -20,7 +22,10 @@ GOOD: dict[str, Any] = {
     "decidable": True,
 }
 ANSWER = Answer(
-    {"queue": "cloud", "severity": "high"}, decidable=True, summary="Root signed in.", rationale="As in a-7."
+    {"queue": "cloud", "severity": "high"},
+    decidable=True,
+    summary="Root signed in.",
+    rationale="As in a-7.",
 )
 WRITTEN = json.dumps(GOOD)
 
@@ -29,7 +34,11 @@ def refused(content: str) -> str:
     """The sentence an answer is refused with."""
     with pytest.raises(LlmFailure) as failure:
         parse_answer(content, QUESTION)
-    assert (failure.value.status, failure.value.retryable, failure.value.healthy) == ("invalid_answer", False, True)
+    assert (failure.value.status, failure.value.retryable, failure.value.healthy) == (
+        "invalid_answer",
+        False,
+        True,
+    )
     return str(failure.value)
 
 
@@ -46,7 +55,17 @@ def refused(content: str) -> str:
         f'{{"note": "for you"}} {WRITTEN}',
         json.dumps(GOOD | {"confidence": 0.99, "labels": GOOD["labels"] | {"mood": "grim"}}),
     ],
-    ids=["bare", "bom", "pretty", "fence", "prose", "thoughts", "twice", "other object", "extra keys"],
+    ids=[
+        "bare",
+        "bom",
+        "pretty",
+        "fence",
+        "prose",
+        "thoughts",
+        "twice",
+        "other object",
+        "extra keys",
+    ],
 )
 def test_answer_is_found_however_it_is_wrapped(content: str) -> None:
     """A paid answer would be thrown away for its wrapping."""
@@ -54,7 +73,13 @@ def test_answer_is_found_however_it_is_wrapped(content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "read"), [("High", "high"), (" HIGH ", "high"), ("Out of scope", "out_of_scope"), ("out-of-scope", None)]
+    ("given", "read"),
+    [
+        ("High", "high"),
+        (" HIGH ", "high"),
+        ("Out of scope", "out_of_scope"),
+        ("out-of-scope", None),
+    ],
 )
 def test_label_is_matched_whatever_its_case_and_spaces(given: str, read: str | None) -> None:
     """A right answer would be refused for its spelling, or reach a consumer who knows no such label."""
@@ -66,7 +91,9 @@ def test_label_is_matched_whatever_its_case_and_spaces(given: str, read: str | N
 def test_label_that_could_be_two_is_none() -> None:
     """One of two labels would be chosen by chance."""
     question = Question(labels={"queue": ("top-up", "top_up")}, opinions={}, event="x")
-    exact, unclear = (json.dumps(GOOD | {"labels": {"queue": given}}) for given in ("top_up", "Top up"))
+    exact, unclear = (
+        json.dumps(GOOD | {"labels": {"queue": given}}) for given in ("top_up", "Top up")
+    )
     assert parse_answer(exact, question).labels == {"queue": "top_up"}
     with pytest.raises(LlmFailure, match="outside its set"):
         parse_answer(unclear, question)
@@ -114,7 +141,19 @@ def test_every_field_is_needed(key: str) -> None:
         '{"a":[' + "[" * 20_000,
         json.dumps({"answer": GOOD}),
     ],
-    ids=["empty", "prose", "list", "null", "cut", "key twice", "nan", "number", "nested", "lists", "wrapped"],
+    ids=[
+        "empty",
+        "prose",
+        "list",
+        "null",
+        "cut",
+        "key twice",
+        "nan",
+        "number",
+        "nested",
+        "lists",
+        "wrapped",
+    ],
 )
 def test_what_is_no_answer_is_refused(content: str) -> None:
     """Something would be made up where the model said nothing clear."""
@@ -131,7 +170,12 @@ def test_two_answers_that_differ_are_none() -> None:
 
 def test_refusal_never_repeats_the_answer() -> None:
     """Content written by an attacker would be logged, and shown to people."""
-    for content in ("secret", '{"secret": 1}', WRITTEN.replace("high", "secret"), WRITTEN[:-1] + ', "secret'):
+    for content in (
+        "secret",
+        '{"secret": 1}',
+        WRITTEN.replace("high", "secret"),
+        WRITTEN[:-1] + ', "secret',
+    ):
         assert "secret" not in refused(content)
     assert "severity" in refused(WRITTEN.replace("high", "x"))
 
@@ -142,7 +186,10 @@ def test_texts_are_one_legible_line_of_bounded_length() -> None:
     answer = parse_answer(json.dumps(GOOD | texts), QUESTION)
     assert answer.summary == "ab <b>c</b>[31m" + "d" * (300 - 16) + "…"
     assert (len(answer.rationale), answer.rationale[-1]) == (500, "…")
-    assert parse_answer(json.dumps(GOOD | {"summary": "", "rationale": " \n"}), QUESTION).rationale == ""
+    assert (
+        parse_answer(json.dumps(GOOD | {"summary": "", "rationale": " \n"}), QUESTION).rationale
+        == ""
+    )
 
 
 def test_line_break_within_a_string_is_read() -> None:
@@ -150,7 +197,9 @@ def test_line_break_within_a_string_is_read() -> None:
     assert parse_answer(WRITTEN.replace("Root ", "Root\n"), QUESTION) == ANSWER
 
 
-@pytest.mark.parametrize("unit", ["{", '{"', '{"a":', '{"a":1}', "{ ", "<think>", " ", '{"\\', "\ufeff "])
+@pytest.mark.parametrize(
+    "unit", ["{", '{"', '{"a":', '{"a":1}', "{ ", "<think>", " ", '{"\\', "\ufeff "]
+)
 def test_a_hostile_answer_costs_no_time(unit: str) -> None:
     """One answer could hold the process for minutes."""
     started_s = time.perf_counter()

@@ -171,7 +171,9 @@ STEPS = st.lists(
 
 @mock.patch.object(budgets, "MAX_TENANTS", 3)
 @given(steps=STEPS, chance=st.randoms(use_true_random=False))
-def test_no_interleaving_overspends(steps: list[tuple[str, str, float, float]], chance: random.Random) -> None:
+def test_no_interleaving_overspends(
+    steps: list[tuple[str, str, float, float]], chance: random.Random
+) -> None:
     """Some order of questions, answers and midnights would spend more than was allowed."""
     clock = Clock()
     day = budget(clock, usd_per_tenant_per_day=0.4, tenants={"a": 0.9, "b": 0.0})

@@ -15,11 +15,11 @@ import openai
 import pytest
 from aiohttp import web
 
-from inference.llm import mode
-from inference.llm.endpoint import Completion, Endpoint
-from inference.llm.failure import LlmFailure, Usage
+from inference.llm.client import response_format as mode
+from inference.llm.client.endpoint import Completion, Endpoint
+from inference.llm.client.failure import LlmFailure, Usage
+from inference.llm.client.reply import retry_after_s
 from inference.llm.options import EndpointOptions
-from inference.llm.reply import retry_after_s
 from tests.llm_server import (
     COMPLETION_TOKENS,
     FAULTS,
@@ -52,7 +52,11 @@ COMPLETED = {"fenced JSON", "a label outside the set", "json_schema refused with
 
 def endpoint_at(base_url: str, environ: dict[str, str] | None = None, **options: Any) -> Endpoint:
     """An endpoint with short patience."""
-    chosen: dict[str, Any] = {"base_url": base_url, "timeout_s": TIMEOUT_S, "model": "small"} | options
+    chosen: dict[str, Any] = {
+        "base_url": base_url,
+        "timeout_s": TIMEOUT_S,
+        "model": "small",
+    } | options
     return Endpoint("small", EndpointOptions(**chosen), environ=environ or {})
 
 
@@ -169,7 +173,12 @@ async def test_nothing_listens() -> None:
     endpoint = endpoint_at(base_url)
     failed = await failure(endpoint)
     await endpoint.close()
-    assert (failed.status, failed.retryable, failed.healthy, failed.calls) == ("unavailable", True, False, 1)
+    assert (failed.status, failed.retryable, failed.healthy, failed.calls) == (
+        "unavailable",
+        True,
+        False,
+        1,
+    )
 
 
 async def test_nested_without_end() -> None:
@@ -212,14 +221,20 @@ async def test_the_environment_adds_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     """Another service's key, organisation and this machine's versions would go to whoever base_url names."""
     for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.setenv(name, "secret-of-another")
-    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: secret-of-another\nX-Other: secret-of-another")
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nothing listens there: loopback is reached directly
+    monkeypatch.setenv(
+        "OPENAI_CUSTOM_HEADERS", "Authorization: secret-of-another\nX-Other: secret-of-another"
+    )
+    monkeypatch.setenv(
+        "http_proxy", "http://127.0.0.1:9"
+    )  # nothing listens there: loopback is reached directly
     async with served(ok()) as (endpoint, server):
         await endpoint.complete(MESSAGES, SCHEMA)
     headers = server.requests[0].headers
     assert headers["Authorization"] == "Bearer none"
     assert "secret-of-another" not in str(headers)
-    assert [name for name in headers if name.lower().startswith("x-")] == ["x-stainless-raw-response"]
+    assert [name for name in headers if name.lower().startswith("x-")] == [
+        "x-stainless-raw-response"
+    ]
 
 
 async def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,12 +252,18 @@ async def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatc
 async def test_a_key_from_the_environment_or_a_file(tmp_path: Path) -> None:
     """A newline at a file's end, as every editor writes it, would make the key wrong."""
     (tmp_path / "key").write_text("from-file\n")
-    async with served(ok(), api_key_env="KEY", environ={"KEY": " from-env\n"}) as (endpoint, server):
+    async with served(ok(), api_key_env="KEY", environ={"KEY": " from-env\n"}) as (
+        endpoint,
+        server,
+    ):
         await endpoint.complete(MESSAGES, SCHEMA)
         other = endpoint_at(server.base_url, api_key_file=str(tmp_path / "key"))
         await other.complete(MESSAGES, SCHEMA)
         await other.close()
-    assert [r.headers["Authorization"] for r in server.requests] == ["Bearer from-env", "Bearer from-file"]
+    assert [r.headers["Authorization"] for r in server.requests] == [
+        "Bearer from-env",
+        "Bearer from-file",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -251,14 +272,19 @@ async def test_a_key_from_the_environment_or_a_file(tmp_path: Path) -> None:
         ({"api_key_env": "NOWHERE"}, "put it into NOWHERE"),
         ({"api_key_env": "BAD"}, "cannot be sent in a header: look into BAD"),
         ({"api_key_file": "/nonexistent/key"}, r"from /nonexistent/key \(FileNotFoundError\)"),
-        ({"base_url": "http://me:hunter2@127.0.0.1/v1"}, "base_url of the LLM endpoint 'small' holds a password"),
+        (
+            {"base_url": "http://me:hunter2@127.0.0.1/v1"},
+            "base_url of the LLM endpoint 'small' holds a password",
+        ),
         ({"base_url": "http://host:hunter2/v1"}, "base_url of the LLM endpoint 'small' is no URL"),
     ],
 )
 async def test_a_key_that_cannot_be_had(options: dict[str, Any], says: str) -> None:
     """The worker would start and fail every question, or print the key."""
     with pytest.raises(ValueError, match=says) as raised:
-        endpoint_at(**{"base_url": "http://127.0.0.1:9/v1", "environ": {"BAD": "hunter2 ä"}} | options)
+        endpoint_at(
+            **{"base_url": "http://127.0.0.1:9/v1", "environ": {"BAD": "hunter2 ä"}} | options
+        )
     assert "hunter2" not in str(raised.value)
 
 
@@ -313,7 +339,13 @@ async def test_usage_of_a_call_cut_off_by_its_gateway() -> None:
 
 @pytest.mark.parametrize(
     ("model", "kept"),
-    [("m" * 1000, "m" * 199 + "…"), ("a\u202eb\n", "ab"), (None, "small"), (["x"], "small"), ("", "small")],
+    [
+        ("m" * 1000, "m" * 199 + "…"),
+        ("a\u202eb\n", "ab"),
+        (None, "small"),
+        (["x"], "small"),
+        ("", "small"),
+    ],
 )
 async def test_the_model_a_server_names(model: object, kept: str) -> None:
     """A server could fill every event with what it calls its model."""
@@ -363,7 +395,11 @@ async def test_retry_after_comes_with_the_failure() -> None:
     ("configured", "known", "asked"),
     [
         ("json_schema", ["json_schema"], ["json_schema"]),
-        ("json_schema", ["json_object+schema", "json_object", "none"], ["json_schema", "json_object+schema"]),
+        (
+            "json_schema",
+            ["json_object+schema", "json_object", "none"],
+            ["json_schema", "json_object+schema"],
+        ),
         ("json_schema", ["none"], ["json_schema", "json_object+schema", "json_object", "none"]),
         ("json_object", ["json_object"], ["json_object+schema", "json_object"]),
         ("none", ["none"], ["none"]),
@@ -374,7 +410,10 @@ async def test_a_weaker_mode_is_found_and_kept(
     configured: str, known: list[str], asked: list[str], status: int
 ) -> None:
     """A server without json_schema could not be used, or would be asked twice for every event."""
-    async with served(only_modes(*known, status=status), response_mode=configured) as (endpoint, server):
+    async with served(only_modes(*known, status=status), response_mode=configured) as (
+        endpoint,
+        server,
+    ):
         first = await endpoint.complete(MESSAGES, SCHEMA)
         second = await endpoint.complete(MESSAGES, SCHEMA)
     assert server.modes == [*asked, asked[-1]]
@@ -422,7 +461,12 @@ async def test_a_weaker_mode_is_not_for_ever(monkeypatch: pytest.MonkeyPatch) ->
         await endpoint.complete(MESSAGES, SCHEMA)
         await asyncio.sleep(0.06)
         await endpoint.complete(MESSAGES, SCHEMA)
-    assert server.modes == ["json_schema", "json_object+schema", "json_object+schema", "json_schema"]
+    assert server.modes == [
+        "json_schema",
+        "json_object+schema",
+        "json_object+schema",
+        "json_schema",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -445,11 +489,16 @@ async def test_a_search_is_bounded_in_time() -> None:
     ("options", "check"),
     [
         ({"temperature": None}, lambda sent: "temperature" not in sent),
-        ({"max_tokens_field": "max_completion_tokens"}, lambda sent: sent["max_completion_tokens"] == 500),
+        (
+            {"max_tokens_field": "max_completion_tokens"},
+            lambda sent: sent["max_completion_tokens"] == 500,
+        ),
         ({"response_mode": "none"}, lambda sent: "response_format" not in sent),
     ],
 )
-async def test_options_reach_the_request(options: dict[str, Any], check: Callable[[dict[str, Any]], bool]) -> None:
+async def test_options_reach_the_request(
+    options: dict[str, Any], check: Callable[[dict[str, Any]], bool]
+) -> None:
     """A model that refuses the usual fields could not be used."""
     async with served(ok({}), **options) as (endpoint, server):
         await endpoint.complete(MESSAGES, SCHEMA)

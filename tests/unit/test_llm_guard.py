@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from inference.llm.endpoint import Completion, Endpoint
-from inference.llm.failure import LlmFailure, Usage
-from inference.llm.guard import Guard, RetryBudget
+from inference.llm.client.endpoint import Completion, Endpoint
+from inference.llm.client.failure import LlmFailure, Usage
+from inference.llm.client.resilient_endpoint import Guard, RetryBudget
 from inference.llm.options import BreakerOptions, EndpointOptions, RetryOptions
 from tests.figures import tell
 from tests.llm_server import (
@@ -50,8 +50,14 @@ async def guarded(
     retries = retries or RetryOptions(**QUICK)
     async with LlmServer(behaviour) as server:
         # A fixed mode: the search for one makes calls of its own.
-        chosen: dict[str, Any] = {"model": "small", "response_mode": "none", "timeout_s": 2.0} | options
-        endpoint = Endpoint("small", EndpointOptions(base_url=server.base_url, **chosen), environ={})
+        chosen: dict[str, Any] = {
+            "model": "small",
+            "response_mode": "none",
+            "timeout_s": 2.0,
+        } | options
+        endpoint = Endpoint(
+            "small", EndpointOptions(base_url=server.base_url, **chosen), environ={}
+        )
         guard = Guard(endpoint, retries, breaker, budget or RetryBudget(retries))
         try:
             yield guard, server
@@ -90,7 +96,9 @@ async def test_attempts_end() -> None:
     assert len(server.requests) == 3
 
 
-@pytest.mark.parametrize("behaviour", [error(401), error(429, "insufficient_quota"), body(completion(None))])
+@pytest.mark.parametrize(
+    "behaviour", [error(401), error(429, "insufficient_quota"), body(completion(None))]
+)
 async def test_what_no_retry_cures_is_asked_once(behaviour: Behaviour) -> None:
     """Each such event would cost three calls."""
     async with guarded(behaviour) as (guard, _):
@@ -98,7 +106,8 @@ async def test_what_no_retry_cures_is_asked_once(behaviour: Behaviour) -> None:
 
 
 @pytest.mark.parametrize(
-    "limit", [error(429, Retry_After="1"), error(429, retry_after_ms="400"), error(503, Retry_After="1")]
+    "limit",
+    [error(429, Retry_After="1"), error(429, retry_after_ms="400"), error(503, Retry_After="1")],
 )
 async def test_retry_after_is_obeyed(limit: Behaviour) -> None:
     """A server that asks for patience would be asked again at once, and close the account in the end."""
@@ -124,7 +133,10 @@ async def test_a_retry_after_longer_than_what_is_left() -> None:
 async def test_the_last_attempt_pays_for_no_retry() -> None:
     """The budget would shrink without any retry being made."""
     budget = RetryBudget(RetryOptions(budget_reserve=2, budget_share=0))
-    async with guarded(error(500), budget=budget, retries=RetryOptions(attempts=2, **QUICK)) as (guard, _):
+    async with guarded(error(500), budget=budget, retries=RetryOptions(attempts=2, **QUICK)) as (
+        guard,
+        _,
+    ):
         await failed(guard)
     assert [budget.take(), budget.take()] == [True, False]
 
@@ -134,7 +146,9 @@ async def test_the_budget_bounds_retries_in_an_outage() -> None:
     retries = RetryOptions(budget_share=0.2, budget_reserve=10, **QUICK)
     async with guarded(error(500), retries=retries, concurrency=20) as (guard, server):
         outcomes = await asyncio.gather(*(ask(guard, 20.0) for _ in range(200)))
-    assert {outcome.status for outcome in outcomes if isinstance(outcome, LlmFailure)} == {"unavailable"}
+    assert {outcome.status for outcome in outcomes if isinstance(outcome, LlmFailure)} == {
+        "unavailable"
+    }
     calls = sum(outcome.calls for outcome in outcomes)
     assert calls == len(server.requests)
     assert 200 < calls <= 200 * 1.2 + 10
@@ -144,7 +158,10 @@ async def test_the_budget_bounds_retries_in_an_outage() -> None:
 async def test_two_endpoints_share_a_budget() -> None:
     """Each tier would multiply the load on its own account."""
     budget = RetryBudget(RetryOptions(budget_share=0, budget_reserve=3))
-    async with guarded(error(500), budget=budget) as (one, _), guarded(error(500), budget=budget) as (other, _):
+    async with (
+        guarded(error(500), budget=budget) as (one, _),
+        guarded(error(500), budget=budget) as (other, _),
+    ):
         assert ((await failed(one)).calls, (await failed(other)).calls) == (3, 2)
 
 
@@ -208,9 +225,15 @@ async def test_the_breaker_opens_and_tries_with_one() -> None:
     """A service that is down would be asked by every event, and flooded the moment it might be back."""
     breaker = BreakerOptions(failures=3, reset_s=0.2)
     once = RetryOptions(attempts=1)
-    async with guarded(error(500), retries=once, breaker=breaker, concurrency=20) as (guard, server):
+    async with guarded(error(500), retries=once, breaker=breaker, concurrency=20) as (
+        guard,
+        server,
+    ):
         assert guard.state == "closed"
-        assert [(await failed(guard)).status for _ in range(4)] == [*["unavailable"] * 3, "breaker_open"]
+        assert [(await failed(guard)).status for _ in range(4)] == [
+            *["unavailable"] * 3,
+            "breaker_open",
+        ]
         assert (guard.state, len(server.requests)) == ("open", 3)
         outcomes = await asyncio.gather(*(failed(guard) for _ in range(20)))
         assert {(outcome.status, outcome.calls) for outcome in outcomes} == {("breaker_open", 0)}
@@ -221,7 +244,10 @@ async def test_the_breaker_opens_and_tries_with_one() -> None:
         probing = asyncio.gather(*(failed(guard) for _ in range(20)))
         await asyncio.sleep(0.05)
         assert guard.state == "half_open"
-        assert sorted(outcome.status for outcome in await probing) == [*["breaker_open"] * 19, "unavailable"]
+        assert sorted(outcome.status for outcome in await probing) == [
+            *["breaker_open"] * 19,
+            "unavailable",
+        ]
         assert (guard.state, len(server.requests)) == ("open", 4)
 
         await asyncio.sleep(0.25)
@@ -235,7 +261,11 @@ async def test_the_breaker_opens_and_tries_with_one() -> None:
 async def test_what_an_event_caused_opens_no_breaker() -> None:
     """One attacker's text that the model refuses would switch the tier off for every tenant."""
     breaker = BreakerOptions(failures=2)
-    for behaviour in (body(completion(None, refusal="no")), error(400), error(429, Retry_After="60")):
+    for behaviour in (
+        body(completion(None, refusal="no")),
+        error(400),
+        error(429, Retry_After="60"),
+    ):
         async with guarded(behaviour, breaker=breaker) as (guard, _):
             for _ in range(4):
                 await failed(guard)
@@ -245,7 +275,9 @@ async def test_what_an_event_caused_opens_no_breaker() -> None:
 async def test_an_answer_in_between_keeps_it_closed() -> None:
     """An endpoint that fails now and then would be left alone, though most of its answers are good."""
     behaviour = in_turn(error(500), error(500), ok({}), error(500), error(500), ok({}))
-    async with guarded(behaviour, breaker=BreakerOptions(failures=3), retries=RetryOptions(attempts=1)) as (guard, _):
+    async with guarded(
+        behaviour, breaker=BreakerOptions(failures=3), retries=RetryOptions(attempts=1)
+    ) as (guard, _):
         for _ in range(6):
             await ask(guard)
         assert guard.state == "closed"
@@ -254,15 +286,24 @@ async def test_an_answer_in_between_keeps_it_closed() -> None:
 async def test_hanging_calls_open_the_breaker() -> None:
     """Each event would wait out its time at an endpoint that has not answered for hours."""
     breaker = BreakerOptions(failures=2)
-    async with guarded(hang, breaker=breaker, timeout_s=0.1, retries=RetryOptions(attempts=1)) as (guard, server):
-        assert [(await failed(guard)).status for _ in range(3)] == ["timeout", "timeout", "breaker_open"]
+    async with guarded(hang, breaker=breaker, timeout_s=0.1, retries=RetryOptions(attempts=1)) as (
+        guard,
+        server,
+    ):
+        assert [(await failed(guard)).status for _ in range(3)] == [
+            "timeout",
+            "timeout",
+            "breaker_open",
+        ]
     assert len(server.requests) == 2
 
 
 async def test_an_answer_from_before_does_not_close_it() -> None:
     """A slow answer to an old question would let everybody through to a service that is down."""
     behaviour = in_turn(slow(0.2, ok({})), error(500))
-    async with guarded(behaviour, breaker=BreakerOptions(failures=2), retries=RetryOptions(attempts=1)) as (guard, _):
+    async with guarded(
+        behaviour, breaker=BreakerOptions(failures=2), retries=RetryOptions(attempts=1)
+    ) as (guard, _):
         early = asyncio.create_task(ask(guard))
         await asyncio.sleep(0.05)
         await failed(guard)
@@ -275,7 +316,10 @@ async def test_an_answer_from_before_does_not_close_it() -> None:
 async def test_a_cancelled_probe_gives_its_place_back() -> None:
     """A worker that was rebalanced in the wrong moment would never ask its endpoint again."""
     breaker = BreakerOptions(failures=1, reset_s=0.05)
-    async with guarded(error(500), breaker=breaker, retries=RetryOptions(attempts=1)) as (guard, server):
+    async with guarded(error(500), breaker=breaker, retries=RetryOptions(attempts=1)) as (
+        guard,
+        server,
+    ):
         await failed(guard)
         await asyncio.sleep(0.1)
         server.behaviour = hang
@@ -294,8 +338,15 @@ async def test_a_cancelled_probe_gives_its_place_back() -> None:
 async def test_calls_with_little_time_say_nothing() -> None:
     """Events at the end of their time would close the breaker of an endpoint that hangs, or keep it from opening."""
     breaker = BreakerOptions(failures=2, reset_s=0.05)
-    async with guarded(hang, breaker=breaker, timeout_s=0.2, retries=RetryOptions(attempts=1)) as (guard, server):
-        assert [(await failed(guard, deadline_s)).healthy for deadline_s in (5.0, 0.05, 5.0)] == [False, True, False]
+    async with guarded(hang, breaker=breaker, timeout_s=0.2, retries=RetryOptions(attempts=1)) as (
+        guard,
+        server,
+    ):
+        assert [(await failed(guard, deadline_s)).healthy for deadline_s in (5.0, 0.05, 5.0)] == [
+            False,
+            True,
+            False,
+        ]
         assert guard.state == "open"
         await asyncio.sleep(0.1)
         assert (await failed(guard, 0.05)).status == "timeout"
@@ -332,7 +383,11 @@ async def test_retries_are_quiet(caplog: pytest.LogCaptureFixture) -> None:
         await failed(guard)
     assert "label this" not in caplog.text
     assert "secret-in-error" not in caplog.text
-    assert not [metric.name for metric in REGISTRY.collect() if metric.name.startswith(("stamina", "tenacity"))]
+    assert not [
+        metric.name
+        for metric in REGISTRY.collect()
+        if metric.name.startswith(("stamina", "tenacity"))
+    ]
 
 
 def test_the_budget_saves_no_more_than_its_reserve() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inference.llm.failure import Usage
+from inference.llm.client.failure import Usage
 from inference.llm.options import EndpointOptions, PriceOptions
 from inference.llm.prices import Price, price_of
 
@@ -16,7 +16,9 @@ LOCAL = "http://127.0.0.1:11434/v1"
 MILLION = Usage(1_000_000, 1_000_000)
 
 
-def endpoint(model: str, base_url: str = OPENAI, prices: PriceOptions | None = None) -> EndpointOptions:
+def endpoint(
+    model: str, base_url: str = OPENAI, prices: PriceOptions | None = None
+) -> EndpointOptions:
     """An endpoint with a model."""
     return EndpointOptions(base_url=base_url, model=model, prices=prices)
 
@@ -54,9 +56,16 @@ def test_configured_prices_win(caplog: pytest.LogCaptureFixture) -> None:
         ("gpt-4o-mini", LOCAL),
         ("openai/gpt-4o-mini", "http://litellm.internal:4000"),
     ],
-    ids=["the provider's own address", "another provider's", "a proxy on this machine", "a proxy's spelling"],
+    ids=[
+        "the provider's own address",
+        "another provider's",
+        "a proxy on this machine",
+        "a proxy's spelling",
+    ],
 )
-def test_known_models_are_looked_up(model: str, base_url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_known_models_are_looked_up(
+    model: str, base_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Everybody would have to configure prices that are published."""
     price = price_of(endpoint(model, base_url), ASSUMED)
     assert (price.source, price.cost_usd(MILLION)) == ("table", 0.75)
@@ -72,7 +81,13 @@ def test_known_models_are_looked_up(model: str, base_url: str, caplog: pytest.Lo
         ("sonar", "https://api.perplexity.ai"),
         ("text-embedding-3-small", OPENAI),
     ],
-    ids=["unknown", "not at this provider", "a local server", "bills every call too", "no price for answers"],
+    ids=[
+        "unknown",
+        "not at this provider",
+        "a local server",
+        "bills every call too",
+        "no price for answers",
+    ],
 )
 def test_what_the_table_cannot_say_is_assumed_and_said_once(
     model: str, base_url: str, caplog: pytest.LogCaptureFixture
@@ -89,8 +104,18 @@ def test_what_the_table_cannot_say_is_assumed_and_said_once(
     ("model", "base_url", "tokens", "usd"),
     [
         ("deepseek-chat", "https://api.deepseek.com/v1", 1e9, 0.27 + 1.1),
-        ("gemini-2.5-pro", "https://generativelanguage.googleapis.com/v1beta/openai/", 1e9, 2.5 + 15),
-        ("gemini-2.5-pro", "https://generativelanguage.googleapis.com/v1beta/openai/", 8_000, 1.25 + 10),
+        (
+            "gemini-2.5-pro",
+            "https://generativelanguage.googleapis.com/v1beta/openai/",
+            1e9,
+            2.5 + 15,
+        ),
+        (
+            "gemini-2.5-pro",
+            "https://generativelanguage.googleapis.com/v1beta/openai/",
+            8_000,
+            1.25 + 10,
+        ),
     ],
     ids=["the dearest hour", "the dearest tier", "the dearest tier such a prompt reaches"],
 )

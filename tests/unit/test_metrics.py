@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agents.outcomes import DeadLettered, Escalated, Outcome, Reviewed, Triaged
 from schemas.triaged import Enrichment, Label
-from streams.ledger import Partition
+from streams.kafka.offsets import Partition
 from streams.metrics import BREAKER_STATES, RECENT_EVENTS, Metrics
 from tests.doubles import incoming
 from tests.records import case, triaged
@@ -66,35 +66,50 @@ def metrics() -> Metrics:
     for outcome in OUTCOMES:
         counted.count(outcome, incoming())
     counted.batch_events.labels(lane="classify-alerts").observe(3)
-    counted.observe_partitions({Partition("triage.alerts.v1", 0): 5}, {Partition("triage.alerts.v1", 0): 1.5})
+    counted.observe_partitions(
+        {Partition("triage.alerts.v1", 0): 5}, {Partition("triage.alerts.v1", 0): 1.5}
+    )
     counted.observe_llm({"small": "open"}, 1.5, 10.0)
     return counted
 
 
 def families(metrics: Metrics) -> dict[str, Metric]:
     """What Prometheus reads, by name."""
-    return {family.name: family for family in text_string_to_metric_families(metrics.render().decode())}
+    return {
+        family.name: family for family in text_string_to_metric_families(metrics.render().decode())
+    }
 
 
 def test_every_family_of_the_contract_is_there(metrics: Metrics) -> None:
     """A dashboard or an alert rule would stay empty."""
     found = families(metrics)
     for name, labels in CONTRACT.items():
-        assert {tuple(sorted(set(s.labels) - {"le"})) for s in found[name].samples} == {tuple(labels)}, name
+        assert {tuple(sorted(set(s.labels) - {"le"})) for s in found[name].samples} == {
+            tuple(labels)
+        }, name
 
 
 def test_names_are_ours_and_in_base_units(metrics: Metrics) -> None:
     """A latency in milliseconds would be read as seconds."""
     for name, family in families(metrics).items():
-        assert name.startswith(("triage_", "process_")), name  # process_: Prometheus' own, the same everywhere
-        assert not name.startswith("triage_") or family.type == "counter" or name.endswith(UNITS), name
+        assert name.startswith(("triage_", "process_")), (
+            name
+        )  # process_: Prometheus' own, the same everywhere
+        assert not name.startswith("triage_") or family.type == "counter" or name.endswith(UNITS), (
+            name
+        )
         assert family.documentation
 
 
 def test_no_label_holds_what_events_bring(metrics: Metrics) -> None:
     """Every event would make a new series, until Prometheus dies of it."""
     assert b"secret-id" not in metrics.render()
-    labels = {label for family in families(metrics).values() for sample in family.samples for label in sample.labels}
+    labels = {
+        label
+        for family in families(metrics).values()
+        for sample in family.samples
+        for label in sample.labels
+    }
     assert labels <= {label for names in CONTRACT.values() for label in names} | {"le", "result"}
 
 
@@ -174,7 +189,9 @@ def test_a_breaker_is_in_one_state() -> None:
     for now in ("open", "half_open", "closed"):
         metrics.observe_llm({"small": now, "strong": "closed"}, 1.5, 10.0)
         states = {
-            state: metrics.registry.get_sample_value("triage_llm_breaker_state", {"endpoint": "small", "state": state})
+            state: metrics.registry.get_sample_value(
+                "triage_llm_breaker_state", {"endpoint": "small", "state": state}
+            )
             for state in BREAKER_STATES
         }
         assert states == {state: float(state == now) for state in BREAKER_STATES}
@@ -185,7 +202,10 @@ def test_a_breaker_is_in_one_state() -> None:
 def test_coverage_and_drift_are_of_recent_decisions() -> None:
     """A model that stopped deciding an hour ago would still look fine."""
     metrics = Metrics({"alerts": {"cloud": 0.5, "email": 0.5}})
-    assert "triage_coverage_ratio" not in metrics.render().decode().split("# TYPE triage_coverage_ratio gauge")[1]
+    assert (
+        "triage_coverage_ratio"
+        not in metrics.render().decode().split("# TYPE triage_coverage_ratio gauge")[1]
+    )
     for _ in range(RECENT_EVENTS):
         metrics.count(Triaged(triaged()), incoming())
     value = metrics.registry.get_sample_value
@@ -209,7 +229,10 @@ def test_partitions_that_are_gone_show_nothing(metrics: Metrics) -> None:
 def test_confidence_is_seen_per_axis() -> None:
     """An axis whose confidence falls would hide behind the others."""
     metrics = Metrics()
-    labels = {"queue": Label(value="cloud", confidence=0.9), "tactic": Label(value="impact", confidence=0.2)}
+    labels = {
+        "queue": Label(value="cloud", confidence=0.9),
+        "tactic": Label(value="impact", confidence=0.2),
+    }
     metrics.count(Triaged(triaged(labels=labels)), incoming())
     for axis, confidence in (("queue", 0.9), ("tactic", 0.2)):
         name, at = "triage_confidence_ratio_sum", {"domain": "alerts", "axis": axis}

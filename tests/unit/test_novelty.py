@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from inference.artifact import DomainCalibration
-from inference.heads import Vectors, unit
-from inference.novelty import Centres, novelty_of, unfamiliar
-from inference.training.centres import MAX_CENTRES, fit_centres
+from inference.arrays import Vectors
+from inference.model.artifact import DomainCalibration
+from inference.model.heads import unit
+from inference.model.out_of_distribution import Centres, novelty_of, unfamiliar
+from inference.training.centre_fit import MAX_CENTRES, fit_centres
 
 
 def directions(count: int, width: int = 16, *, seed: int = 0) -> Vectors:
@@ -38,7 +39,10 @@ def test_what_is_between_the_clusters_is_farther_than_what_is_in_them() -> None:
     noise = np.random.default_rng(4).normal(size=(300, 16)) * 0.05
     taught = np.repeat(middle, 100, axis=0) + noise
     centres = fit_centres(taught.astype(np.float32), seed=0)
-    near = [centres.distance(one / np.linalg.norm(one)) for one in (taught[::10] + noise[::-10]).astype(np.float64)]
+    near = [
+        centres.distance(one / np.linalg.norm(one))
+        for one in (taught[::10] + noise[::-10]).astype(np.float64)
+    ]
     far = [centres.distance(one.astype(np.float64)) for one in directions(30, seed=9)]
     assert np.quantile(near, 0.95) < np.quantile(far, 0.05)
 
@@ -61,10 +65,15 @@ def test_rows_that_are_all_alike_have_a_centre() -> None:
 def test_same_seed_same_centres() -> None:
     """The default model could not be reproduced."""
     vectors = directions(400)
-    assert fit_centres(vectors, seed=3).vectors.tobytes() == fit_centres(vectors, seed=3).vectors.tobytes()
+    assert (
+        fit_centres(vectors, seed=3).vectors.tobytes()
+        == fit_centres(vectors, seed=3).vectors.tobytes()
+    )
 
 
-@pytest.mark.parametrize(("novelty", "expected"), [(0.0, False), (0.5, False), (0.500001, True), (1.0, True)])
+@pytest.mark.parametrize(
+    ("novelty", "expected"), [(0.0, False), (0.5, False), (0.500001, True), (1.0, True)]
+)
 def test_half_is_where_acceptance_ends(novelty: float, expected: bool) -> None:
     """Calibration counts what lies at its limit as accepted; serving has to agree."""
     assert unfamiliar(novelty) is expected
@@ -85,7 +94,9 @@ LIMITS = DomainCalibration(axes={}, max_surplus_pieces=2.5, max_distance=0.3, te
         (math.inf, 0.0, 1.0),
     ],
 )
-def test_novelty_is_the_worse_of_the_guards(surplus_pieces: float, distance: float, expected: float) -> None:
+def test_novelty_is_the_worse_of_the_guards(
+    surplus_pieces: float, distance: float, expected: float
+) -> None:
     """One guard would hide the other, or a limit lie elsewhere than it was calibrated."""
     assert novelty_of(LIMITS, surplus_pieces, distance) == pytest.approx(expected, abs=1e-6)
     beyond = surplus_pieces > LIMITS.max_surplus_pieces or distance > LIMITS.max_distance

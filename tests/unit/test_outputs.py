@@ -5,8 +5,9 @@ import pytest
 
 from agents.outcomes import DeadLettered, Escalated, Outcome, Reviewed, Triaged
 from schemas.codec import decode
+from schemas.deadletter import MAX_MESSAGE_CHARS, attempts
 from schemas.triaged import Case, TriagedEvent
-from streams.outputs import MAX_MESSAGE_CHARS, attempt, dead_letter, records
+from streams.pipeline.records import dead_letter, records
 from streams.topics import Topics
 from tests.doubles import INPUT, incoming, text
 from tests.records import case, triaged
@@ -24,7 +25,9 @@ LETTER = DeadLettered("decode", "InvalidEvent", "not JSON; send JSON")
         (Reviewed(case("é")), ["triage.alerts.triaged.v1", "triage.review.v1"]),
     ],
 )
-def test_an_outcome_goes_to_its_topics_under_the_events_id(outcome: Outcome, topics: list[str]) -> None:
+def test_an_outcome_goes_to_its_topics_under_the_events_id(
+    outcome: Outcome, topics: list[str]
+) -> None:
     """Consumers would look for it elsewhere, and a revision would not land beside the one it supersedes."""
     sent = records(outcome, incoming(), TOPICS)
     assert [record.topic for record in sent] == topics
@@ -43,7 +46,9 @@ def test_a_redelivered_event_gives_the_same_keys() -> None:
     assert records(outcome, incoming(7), TOPICS) == records(outcome, incoming(7), TOPICS)
 
 
-@pytest.mark.parametrize(("key", "value"), [(None, None), (b"", b""), (b"\xff\x00", b"\xc3\x28"), (b"k", b"{}")])
+@pytest.mark.parametrize(
+    ("key", "value"), [(None, None), (b"", b""), (b"\xff\x00", b"\xc3\x28"), (b"k", b"{}")]
+)
 def test_a_dead_letter_keeps_what_it_was(key: bytes | None, value: bytes | None) -> None:
     """A replay would send something else than what had arrived."""
     headers = [("traceparent", b"00-\xff"), ("empty", None), ("traceparent", b"again")]
@@ -77,11 +82,13 @@ def test_a_second_dead_letter_counts_and_does_not_repeat() -> None:
 
 def test_a_message_of_any_length_and_letters_fits() -> None:
     """An error that quotes its input would make the dead letter larger than the topic takes, or not encodable."""
-    headers = text(dead_letter(DeadLettered("s", "E", "\ud800" + "x" * 5000), incoming(), TOPICS).headers)
+    headers = text(
+        dead_letter(DeadLettered("s", "E", "\ud800" + "x" * 5000), incoming(), TOPICS).headers
+    )
     assert len(headers["__connect.errors.exception.message"]) == MAX_MESSAGE_CHARS
 
 
 @pytest.mark.parametrize("count", [b"", None, b"x", b"-1", b"1.5", b"\xb2", b"9" * 5000])
 def test_an_attempt_that_is_no_count_is_none(count: bytes | None) -> None:
     """Anybody may write that header; a hostile one would stop the worker."""
-    assert attempt(incoming(headers=[("triage.attempt", count)])) == 0
+    assert attempts([("triage.attempt", count)]) == 0

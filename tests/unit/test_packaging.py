@@ -19,7 +19,9 @@ def test_a_package_is_this_trees(name: str) -> None:
     assert spec is not None
     assert spec.origin is not None
     assert Path(spec.origin).resolve() == ROOT / name / "__init__.py"
-    assert Path(importlib.import_module(name).__file__ or "").resolve() == ROOT / name / "__init__.py"
+    assert (
+        Path(importlib.import_module(name).__file__ or "").resolve() == ROOT / name / "__init__.py"
+    )
 
 
 def test_docker_is_no_package() -> None:
@@ -32,21 +34,27 @@ def test_every_folder_with_modules_is_packaged() -> None:
     for package in PACKAGES:
         folders = {path.parent for path in (ROOT / package).rglob("*.py")}
         assert all((folder / "__init__.py").exists() for folder in folders)
-    assert set(PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]) == {f"{name}*" for name in PACKAGES}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]) == {
+        f"{name}*" for name in PACKAGES
+    }
 
 
 def test_every_file_that_is_not_python_is_packaged() -> None:
     """The model, the samples or the typing marker would be missing from the wheel, and only there."""
     patterns = PROJECT["tool"]["setuptools"]["package-data"]
     for package in PACKAGES:
-        matched = {path for pattern in patterns.get(package, ()) for path in (ROOT / package).glob(pattern)}
+        matched = {
+            path for pattern in patterns.get(package, ()) for path in (ROOT / package).glob(pattern)
+        }
         # setuptools takes py.typed along by itself.
         wanted = {
             path
             for path in (ROOT / package).rglob("*")
             if path.is_file() and path.suffix not in (".py", ".pyc") and path.name != "py.typed"
         }
-        assert wanted <= matched, f"[tool.setuptools.package-data] {package} misses {sorted(wanted - matched)}"
+        assert wanted <= matched, (
+            f"[tool.setuptools.package-data] {package} misses {sorted(wanted - matched)}"
+        )
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -57,5 +65,15 @@ def test_types_are_shipped(name: str) -> None:
 
 def test_what_must_move_together_is_pinned() -> None:
     """A new aiokafka under Faust's feet, or a new CTranslate2 under the model's, would be installed one morning."""
-    pinned = {requirement.split("==")[0] for requirement in PROJECT["project"]["dependencies"] if "==" in requirement}
-    assert pinned >= {"aiokafka", "ctranslate2", "faust-streaming", "mode-streaming", "sentencepiece"}
+    pinned = {
+        requirement.split("==")[0]
+        for requirement in PROJECT["project"]["dependencies"]
+        if "==" in requirement
+    }
+    assert pinned >= {
+        "aiokafka",
+        "ctranslate2",
+        "faust-streaming",
+        "mode-streaming",
+        "sentencepiece",
+    }

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from inference.heads import Vectors
+from inference.arrays import Vectors
 from inference.retrieval.library import Library
 from inference.retrieval.options import RetrievalOptions
 from inference.retrieval.precedents import MAX_EXCERPT_CHARS, Precedents, render
@@ -25,7 +25,9 @@ def at(degrees: float) -> Vectors:
     return np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], np.float32)
 
 
-def event(id_: str, tenant: str = "acme", text: str = "impossible travel of an administrator") -> Event:
+def event(
+    id_: str, tenant: str = "acme", text: str = "impossible travel of an administrator"
+) -> Event:
     """One alert."""
     return Event(id=id_, kind="alert", text=text, tenant=tenant)
 
@@ -35,7 +37,9 @@ def verdict(id_: str, *, tenant: str = "acme", **changes: Any) -> TriagedEvent:
     return triaged(id_, tenant=tenant, **{"decided_by": "human", "revision": 1} | changes)
 
 
-def settled(id_: str, *, tenant: str = "acme", text: str = "impossible travel", **changes: Any) -> Case:
+def settled(
+    id_: str, *, tenant: str = "acme", text: str = "impossible travel", **changes: Any
+) -> Case:
     """The two together."""
     return Case(event=event(id_, tenant, text), triaged=verdict(id_, tenant=tenant, **changes))
 
@@ -133,7 +137,13 @@ def test_a_case_meets_its_verdict_in_either_order(case_first: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "stranger", [{"tenant": "bmce"}, {"domain": "tickets"}, {"id": "e-2"}, {"origin": Origin(topic="t", offset=9)}]
+    "stranger",
+    [
+        {"tenant": "bmce"},
+        {"domain": "tickets"},
+        {"id": "e-2"},
+        {"origin": Origin(topic="t", offset=9)},
+    ],
 )
 def test_a_verdict_is_only_about_its_own_event(stranger: dict[str, Any]) -> None:
     """Ids are chosen by senders: one used by two tenants, or again for another text, must not bring a verdict along."""
@@ -143,7 +153,13 @@ def test_a_verdict_is_only_about_its_own_event(stranger: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize(
-    "unsettled", [{"status": "needs_review"}, {"decided_by": "slm"}, {"decided_by": "llm"}, {"decided_by": "rule"}]
+    "unsettled",
+    [
+        {"status": "needs_review"},
+        {"decided_by": "slm"},
+        {"decided_by": "llm"},
+        {"decided_by": "rule"},
+    ],
 )
 def test_only_those_named_settle(unsettled: dict[str, Any]) -> None:
     """A model shown its own answers as precedents grows sure of its mistakes."""
@@ -204,4 +220,6 @@ def test_a_precedent_says_what_was_decided_and_by_whom() -> None:
     assert excerpt.startswith("impossible travel impossible")
     assert len(excerpt) <= MAX_EXCERPT_CHARS
     redacted = dataclasses.replace(precedent, event=event("e-1", text="[USER_1] travels"))
-    assert render(redacted).endswith("\n[USER_1] travels"), "what the caller has redacted is what is shown"
+    assert render(redacted).endswith("\n[USER_1] travels"), (
+        "what the caller has redacted is what is shown"
+    )

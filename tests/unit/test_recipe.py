@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from inference.artifact import CALIBRATION, HEADS_FILE, Artifact, load_artifact
-from inference.calibration import Terms
-from inference.classifier import Classifier, Decision
+from inference.acceptance.guarantee import Terms
+from inference.acceptance.policy import Decision
+from inference.acceptance.samples import HALVES, load_samples
+from inference.classifier import Classifier
 from inference.errors import ModelError
-from inference.heads import HALVES, load_samples
-from inference.lexical import BUCKETS, TEXT_BUCKETS
-from inference.novelty import unfamiliar
-from inference.threads import Threads
-from inference.training.dataset import DataError, Row, read_rows
+from inference.labelled import DataError, Row, read_rows
+from inference.model.artifact import CALIBRATION, HEADS_FILE, Artifact, load_artifact
+from inference.model.ngrams import BUCKETS, TEXT_BUCKETS
+from inference.model.out_of_distribution import unfamiliar
+from inference.model.threads import Threads
 from inference.training.recipe import MIN_LEXICAL_SHARE, Settings, train
 from schemas.event import DOMAINS, Domain
 from tests.labelled import alerts, complaints, split, tickets, write
@@ -39,7 +40,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(tiny_model: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """The trained model, loaded like any other."""
-    return load_artifact(train(tiny_model, [data], tmp_path_factory.mktemp("trained"), SETTINGS, told).directory)
+    return load_artifact(
+        train(tiny_model, [data], tmp_path_factory.mktemp("trained"), SETTINGS, told).directory
+    )
 
 
 def decide(model: Artifact, rows: Sequence[Row], *deciding: str) -> list[Decision]:
@@ -62,7 +65,14 @@ def rows_of(data: Path, domain: str, part: str) -> list[Row]:
 
 def accuracy(decisions: Sequence[Decision], rows: Sequence[Row], axis: str) -> float:
     """The share of rows whose value is one of their labels."""
-    return float(np.mean([one.labels[axis].value in row.gold[axis] for one, row in zip(decisions, rows, strict=True)]))
+    return float(
+        np.mean(
+            [
+                one.labels[axis].value in row.gold[axis]
+                for one, row in zip(decisions, rows, strict=True)
+            ]
+        )
+    )
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -74,7 +84,10 @@ def test_served_doubts_are_the_calibrated_ones(model: Artifact, data: Path, doma
         rows = rows_of(data, domain, half)
         decisions = decide(model, rows)
         served = [
-            [1.0 if unfamiliar(one.novelty) else round(1 - one.labels[axis].confidence, 6) for axis in sample.axes]
+            [
+                1.0 if unfamiliar(one.novelty) else round(1 - one.labels[axis].confidence, 6)
+                for axis in sample.axes
+            ]
             for one in decisions
         ]
         assert np.array_equal(served, getattr(sample, half).doubt)
@@ -85,14 +98,18 @@ def test_served_doubts_are_the_calibrated_ones(model: Artifact, data: Path, doma
     assert refused, "the guards draw a line somewhere, and the rows beyond it are in the sample"
 
 
-@pytest.mark.parametrize(("domain", "axis"), [("alerts", "queue"), ("tickets", "queue"), ("tickets", "intent")])
+@pytest.mark.parametrize(
+    ("domain", "axis"), [("alerts", "queue"), ("tickets", "queue"), ("tickets", "intent")]
+)
 def test_heads_learn(model: Artifact, data: Path, domain: str, axis: str) -> None:
     """Labels attached to the wrong rows of a head would leave the model no better than chance."""
     rows = rows_of(data, domain, "test")
     assert accuracy(decide(model, rows), rows, axis) > 0.9
 
 
-def test_same_seed_same_model(model: Artifact, tiny_model: Path, data: Path, tmp_path: Path) -> None:
+def test_same_seed_same_model(
+    model: Artifact, tiny_model: Path, data: Path, tmp_path: Path
+) -> None:
     """The default model could not be reproduced."""
     again = train(tiny_model, [data], tmp_path / "again", SETTINGS, told)
     assert again.digest == model.digest
@@ -101,11 +118,15 @@ def test_same_seed_same_model(model: Artifact, tiny_model: Path, data: Path, tmp
     assert other.digest != model.digest
 
 
-def test_manifest_and_calibration_say_what_the_model_was_made_from(model: Artifact, data: Path) -> None:
+def test_manifest_and_calibration_say_what_the_model_was_made_from(
+    model: Artifact, data: Path
+) -> None:
     """Nobody could tell afterwards which rows, which view and which promise a model rests on."""
     training, made_from = model.manifest.training, model.calibration.made_from
     assert (training["recipe"], training["sources"], training["seed"]) == ("quick", ["made up"], 0)
-    assert training["rows"] == {domain: len([r for r in read_rows([data]) if r.domain == domain]) for domain in DOMAINS}
+    assert training["rows"] == {
+        domain: len([r for r in read_rows([data]) if r.domain == domain]) for domain in DOMAINS
+    }
     for domain in DOMAINS:
         promise = made_from["promises"][domain]
         assert promise["deciding"] == ["queue"]
@@ -124,17 +145,25 @@ def test_a_lexical_head_ships_only_where_it_is_used(model: Artifact, data: Path)
             share = model.calibration.domains[domain].axes[axis].lexical_share
             assert (share >= MIN_LEXICAL_SHARE) if one.lexical else (share == 0)
             columns += len(one.labels) if one.lexical else 0
-        buckets = BUCKETS if any(row.event.event for row in read_rows([data]) if row.domain == domain) else TEXT_BUCKETS
+        buckets = (
+            BUCKETS
+            if any(row.event.event for row in read_rows([data]) if row.domain == domain)
+            else TEXT_BUCKETS
+        )
         assert tensors[f"{domain}.lexical.weights"].shape == (buckets, columns)
 
 
 def test_test_rows_choose_nothing(model: Artifact, tiny_model: Path, tmp_path: Path) -> None:
     """Every figure on the test rows would be worth nothing."""
     lines = [
-        line | {"text": "secret", "labels": line["labels"] | {"severity": "high"}} if line["split"] == "test" else line
+        line | {"text": "secret", "labels": line["labels"] | {"severity": "high"}}
+        if line["split"] == "test"
+        else line
         for line in split([*alerts(), *tickets()])
     ]
-    other = train(tiny_model, [write(tmp_path / "rows.jsonl", lines)], tmp_path / "out", SETTINGS, told)
+    other = train(
+        tiny_model, [write(tmp_path / "rows.jsonl", lines)], tmp_path / "out", SETTINGS, told
+    )
     assert other.digest == model.digest
     assert other.file(CALIBRATION).read_bytes() == model.file(CALIBRATION).read_bytes()
 
@@ -142,10 +171,17 @@ def test_test_rows_choose_nothing(model: Artifact, tiny_model: Path, tmp_path: P
 def test_a_source_can_be_left_out(tiny_model: Path, tmp_path: Path) -> None:
     """How a model does on a source it never saw could not be measured."""
     lines = split(alerts())
-    strange = [line | {"id": f"s{line['id']}", "source": "strange", "text": "other words"} for line in lines]
+    strange = [
+        line | {"id": f"s{line['id']}", "source": "strange", "text": "other words"}
+        for line in lines
+    ]
     both = write(tmp_path / "both.jsonl", [*lines, *strange])
-    left = train(tiny_model, [both], tmp_path / "left", replace(SETTINGS, leave_out=("strange",)), told)
-    alone = train(tiny_model, [write(tmp_path / "one.jsonl", lines)], tmp_path / "alone", SETTINGS, told)
+    left = train(
+        tiny_model, [both], tmp_path / "left", replace(SETTINGS, leave_out=("strange",)), told
+    )
+    alone = train(
+        tiny_model, [write(tmp_path / "one.jsonl", lines)], tmp_path / "alone", SETTINGS, told
+    )
     assert left.digest == alone.digest
     assert left.calibration.made_from["sources"] == ["made up"]
 
@@ -154,8 +190,12 @@ def test_missing_and_several_labels(tiny_model: Path, tmp_path: Path) -> None:
     """Half-labelled data is what people have: a missing label must neither teach nor count, two must both be right."""
     lines = split(alerts(100))
     for number, line in enumerate(lines):
-        line["labels"] = {key: value for key, value in line["labels"].items() if key == "queue" or number % 3}
-        line["labels"]["queue"] = ["cloud", "email"] if line["labels"]["queue"] == "cloud" else line["labels"]["queue"]
+        line["labels"] = {
+            key: value for key, value in line["labels"].items() if key == "queue" or number % 3
+        }
+        line["labels"]["queue"] = (
+            ["cloud", "email"] if line["labels"]["queue"] == "cloud" else line["labels"]["queue"]
+        )
     data = write(tmp_path / "rows.jsonl", lines)
     model = train(tiny_model, [data], tmp_path / "out", SETTINGS, told)
     sample = load_samples(model)["alerts"]
@@ -174,7 +214,9 @@ def test_an_axis_of_ones_own_with_two_labels(tiny_model: Path, tmp_path: Path) -
     """A person's own label set, the smallest there is, would not train, calibrate or serve."""
     data = write(tmp_path / "rows.jsonl", split(complaints(300)))
     model = train(tiny_model, [data], tmp_path / "out", SETTINGS, told)
-    assert {domain: list(spec.axes) for domain, spec in model.manifest.domains.items()} == {"tickets": ["product"]}
+    assert {domain: list(spec.axes) for domain, spec in model.manifest.domains.items()} == {
+        "tickets": ["product"]
+    }
     assert model.calibration.made_from["promises"]["tickets"]["deciding"] == ["product"]
     rows = rows_of(data, "tickets", "test")
     decisions = decide(model, rows, "product")
@@ -196,11 +238,15 @@ def test_a_thousand_labels(tiny_model: Path, tmp_path: Path) -> None:
     assert len(model.manifest.domains["tickets"].axes["intent"].labels) == 1_000
     rows = rows_of(data, "tickets", "testing")
     decisions = decide(model, rows, "intent")
-    assert accuracy(decisions, rows, "intent") > 0.1, "a tiny encoder of random weights; by chance it would be 0.001"
+    assert accuracy(decisions, rows, "intent") > 0.1, (
+        "a tiny encoder of random weights; by chance it would be 0.001"
+    )
 
 
 @pytest.mark.parametrize("tactics", [["impact"], []], ids=["one", "none"])
-def test_axis_with_nothing_to_tell_apart_is_one_sentence(tiny_model: Path, tmp_path: Path, tactics: list[str]) -> None:
+def test_axis_with_nothing_to_tell_apart_is_one_sentence(
+    tiny_model: Path, tmp_path: Path, tactics: list[str]
+) -> None:
     """Rows with nothing to learn would end in a traceback of the library."""
     lines = [line | {"labels": line["labels"] | {"tactics": tactics}} for line in split(alerts())]
     if not tactics:
@@ -211,7 +257,9 @@ def test_axis_with_nothing_to_tell_apart_is_one_sentence(tiny_model: Path, tmp_p
 
 
 @pytest.mark.parametrize("part", ["val", "train"])
-def test_rows_of_one_part_only_are_one_sentence(tiny_model: Path, tmp_path: Path, part: str) -> None:
+def test_rows_of_one_part_only_are_one_sentence(
+    tiny_model: Path, tmp_path: Path, part: str
+) -> None:
     """Whoever gives no validation rows, or nothing else, would see a traceback."""
     lines: list[dict[str, Any]] = [line | {"split": part} for line in split(alerts())]
     data = write(tmp_path / "rows.jsonl", lines)

@@ -296,13 +296,20 @@ def test_names_from_addresses_and_domains_are_known_bare() -> None:
     for value in ("CORP\\jdoe", "jdoe@corp.example", "arn:aws:iam::1:user/jdoe"):
         event = Event(id="e", kind="alert", text="JDOE again", event={"user": value})
         assert Redaction().event(event).text == "[USER_1] again"
-    machine = Event(id="e", kind="alert", text="WEB-17 again", event={"host": "web-17.corp.example"})
+    machine = Event(
+        id="e", kind="alert", text="WEB-17 again", event={"host": "web-17.corp.example"}
+    )
     assert Redaction().event(machine).text == "[HOST_1] again"
 
 
 def test_pairs_of_name_and_value_are_fields() -> None:
     """Windows and Google put a field's name beside its value."""
-    data = {"Data": [{"@Name": "TargetUserName", "#text": "qbert"}, {"name": "password", "value": "abc"}]}
+    data = {
+        "Data": [
+            {"@Name": "TargetUserName", "#text": "qbert"},
+            {"name": "password", "value": "abc"},
+        ]
+    }
     assert document(data)["Data"] == [
         {"@Name": "TargetUserName", "#text": "[USER_1]"},
         {"name": "password", "value": "[SECRET_1]"},
@@ -312,9 +319,21 @@ def test_pairs_of_name_and_value_are_fields() -> None:
 def test_numbers_and_keys_are_texts() -> None:
     """A card as a JSON number or an address as a key would pass."""
     out = document(
-        {"n": 4111111111111111, "f": 4111111111111111.0, "ssn": 536904399, "phone": 442079460958, "a@b.example": 1}
+        {
+            "n": 4111111111111111,
+            "f": 4111111111111111.0,
+            "ssn": 536904399,
+            "phone": 442079460958,
+            "a@b.example": 1,
+        }
     )
-    assert out == {"n": "[CARD_1]", "f": "[CARD_1]", "ssn": "[SSN_1]", "phone": "[PHONE_1]", "[EMAIL_1]": 1}
+    assert out == {
+        "n": "[CARD_1]",
+        "f": "[CARD_1]",
+        "ssn": "[SSN_1]",
+        "phone": "[PHONE_1]",
+        "[EMAIL_1]": 1,
+    }
     assert document({"count": 17, "ratio": 0.5, "on": True, "off": None}) == {
         "count": 17,
         "ratio": 0.5,
@@ -384,7 +403,10 @@ def test_keep_lets_out_what_the_policy_allows_and_nothing_else() -> None:
     assert redacted("10.0.0.1 a@b.example", "ip") == "10.0.0.1 [EMAIL_1]"
     assert redacted("4111111111111111 password=abc", *KINDS) == "[CARD_1] password=[SECRET_1]"
     event = Event(id="e", kind="alert", event={"user": "qbertson", "mail": "qbertson@b.example"})
-    assert Redaction(frozenset({"email"})).event(event).event == {"user": "[USER_1]", "mail": "[USER_1]@b.example"}
+    assert Redaction(frozenset({"email"})).event(event).event == {
+        "user": "[USER_1]",
+        "mail": "[USER_1]@b.example",
+    }
 
 
 def test_restoring_puts_back_what_may_be_seen_inside() -> None:
@@ -392,7 +414,9 @@ def test_restoring_puts_back_what_may_be_seen_inside() -> None:
     redaction = Redaction()
     redaction.text("a@b.example 10.0.0.1 4111111111111111 password=abc DE89370400440532013000")
     summary = "[EMAIL_1] from [IP_1] used [CARD_1], [SECRET_1], [IBAN_1], [EMAIL_9] and EMAIL_1"
-    expected = "a@b.example from 10.0.0.1 used [CARD_1], [SECRET_1], [IBAN_1], [EMAIL_9] and EMAIL_1"
+    expected = (
+        "a@b.example from 10.0.0.1 used [CARD_1], [SECRET_1], [IBAN_1], [EMAIL_9] and EMAIL_1"
+    )
     assert redaction.restore(summary) == expected
 
 
@@ -421,7 +445,9 @@ def test_restoring_does_not_go_round() -> None:
 def test_verify_refuses_what_is_left(outgoing: str) -> None:
     """A mistake of whoever puts the question together would send what was to stay."""
     redaction = Redaction()
-    redaction.event(Event(id="e", kind="alert", text="jane@corp.example", event={"user": "qbertson"}))
+    redaction.event(
+        Event(id="e", kind="alert", text="jane@corp.example", event={"user": "qbertson"})
+    )
     redaction.verify("about [USER_1], [EMAIL_1] and (EMAIL_1)")
     with pytest.raises(RedactionFailed) as failure:
         redaction.verify(f"say: {outgoing}")
@@ -431,7 +457,9 @@ def test_verify_refuses_what_is_left(outgoing: str) -> None:
 def test_verify_lets_a_long_harmless_value_be_cut() -> None:
     """A document cut to the model's length would end within a digest and be taken for a key."""
     redaction = Redaction()
-    out = redaction.event(Event(id="e", kind="alert", event={"sha256": (HEX_64[:-1] + "a").replace("0f0f", "a17c")}))
+    out = redaction.event(
+        Event(id="e", kind="alert", event={"sha256": (HEX_64[:-1] + "a").replace("0f0f", "a17c")})
+    )
     redaction.verify(orjson.dumps(out.event).decode()[:60])
 
 

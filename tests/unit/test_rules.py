@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from inference.expression import EVENT_FIELDS, MAX_CHARS, MAX_ELEMENTS, Expression, Facts
-from inference.rules import SUPPRESSED, ImpactOptions, Rule, Rules, Ruling
+from inference.rules.condition import EVENT_FIELDS, MAX_CHARS, MAX_ELEMENTS, Expression, Facts
+from inference.rules.ruling import SUPPRESSED, ImpactOptions, Rule, Rules, Ruling
 from schemas.event import Domain, Event
 from schemas.triaged import Label
 
@@ -49,13 +49,18 @@ def rules(*conditions: str, impact: ImpactOptions = OFF, **fields: Any) -> Rules
     """Rules about alerts, named r0, r1 …, that ask for a person unless told otherwise."""
     fields = fields or {"review": True}
     return Rules.of(
-        [Rule(name=f"r{i}", when=when, domains=["alerts"], **fields) for i, when in enumerate(conditions)],
+        [
+            Rule(name=f"r{i}", when=when, domains=["alerts"], **fields)
+            for i, when in enumerate(conditions)
+        ],
         impact,
         LABELS,
     )
 
 
-def ruling(given: Rules, event: Event | None = None, opinion: Mapping[str, Label] | None = None) -> Ruling | None:
+def ruling(
+    given: Rules, event: Event | None = None, opinion: Mapping[str, Label] | None = None
+) -> Ruling | None:
     """What they make of it."""
     return given.apply(event or alert(), opinion or labels(), now=NOW)
 
@@ -106,8 +111,14 @@ def test_every_field_can_be_read_alone() -> None:
         ("labels.colour == 'red'", "reads the axis 'colour'; the model has queue, severity"),
         ("labels.priority == 'urgent'", "reads the axis 'priority'"),
         ("event.title.lower() == 'x'", "calls 'lower'"),
-        ("event.attributes.tags.all(a, event.attributes.tags.all(b, a == b))", "loops inside a loop"),
-        ("event.attributes.tags.all(a, (size(a) > 1) && [1].map(b, b) == [1])", "loops inside a loop"),
+        (
+            "event.attributes.tags.all(a, event.attributes.tags.all(b, a == b))",
+            "loops inside a loop",
+        ),
+        (
+            "event.attributes.tags.all(a, (size(a) > 1) && [1].map(b, b) == [1])",
+            "loops inside a loop",
+        ),
         ("event.title.matches(event.text)", "pattern from elsewhere"),
         ("event.title.matches('a' + event.text)", "pattern from elsewhere"),
         ("event.title.matches('(')", "no RE2 pattern"),
@@ -128,7 +139,9 @@ def test_a_condition_that_cannot_work_is_refused(when: str, message: str) -> Non
 def test_two_loops_beside_each_other_are_fine() -> None:
     """Refusing more than what can run away would make people write worse rules."""
     tags = "event.attributes.tags"
-    assert ruling(rules(f"{tags}.filter(t, t != 'x').exists(t, t == 'test') && {tags}.all(t, t != '')"))
+    assert ruling(
+        rules(f"{tags}.filter(t, t != 'x').exists(t, t == 'test') && {tags}.all(t, t != '')")
+    )
 
 
 def test_a_rule_may_read_an_axis_of_either_of_its_domains() -> None:
@@ -151,7 +164,10 @@ def test_a_rule_may_read_an_axis_of_either_of_its_domains() -> None:
         ({"suppress": True, "until": TODAY, "queue": "cloud"}, "choose one"),
         ({"queue": SUPPRESSED}, "suppress = true"),
         ({"labels": {"colour": "red"}}, "sets 'colour', which is no axis of alerts"),
-        ({"labels": {"severity": "terrible"}}, "sets severity to 'terrible', which is no label of alerts"),
+        (
+            {"labels": {"severity": "terrible"}},
+            "sets severity to 'terrible', which is no label of alerts",
+        ),
         ({"labels": {"queue": "cloud"}, "domains": ["alerts", "tickets"]}, "no label of tickets"),
     ],
 )
@@ -182,9 +198,9 @@ def test_an_impact_about_no_axis_is_refused() -> None:
     alerts = {"alerts": {"queue": ("cloud",)}}
     with pytest.raises(ValueError, match=r"impact\.alerts reads the axis 'severity'"):
         Rules.of([], ImpactOptions(alerts='labels.severity == "high"'), alerts)
-    assert not Rules.of([], ImpactOptions(), alerts).high_impact(Event(id="e", kind="alert"), {}, now=NOW), (
-        "the default is not the user's"
-    )
+    assert not Rules.of([], ImpactOptions(), alerts).high_impact(
+        Event(id="e", kind="alert"), {}, now=NOW
+    ), "the default is not the user's"
 
 
 def test_rules_read_from_configuration() -> None:
@@ -201,11 +217,18 @@ def test_what_a_rule_may_do() -> None:
     """Agents act on the ruling alone."""
     sets = ruling(rules("true", labels={"severity": "high"}))
     assert sets == Ruling(
-        "r0", "label", "rule 'r0' sets severity to high", {"severity": Label(value="high", confidence=1.0)}
+        "r0",
+        "label",
+        "rule 'r0' sets severity to high",
+        {"severity": Label(value="high", confidence=1.0)},
     )
     sends = ruling(rules("true", queue="soc-emea", labels={"queue": "email"}))
     assert sends == Ruling(
-        "r0", "route", "rule 'r0' sends it to soc-emea", {"queue": Label(value="email", confidence=1.0)}, "soc-emea"
+        "r0",
+        "route",
+        "rule 'r0' sends it to soc-emea",
+        {"queue": Label(value="email", confidence=1.0)},
+        "soc-emea",
     )
     ends = ruling(rules("true", suppress=True, until=TODAY))
     assert ends is not None
@@ -237,7 +260,11 @@ def test_a_rule_ends_with_its_last_day() -> None:
     assert given.apply(alert(), labels(), now=east), "it is still the 15th in UTC"
 
 
-FAILING = ("event.attributes.title.contains('x')", "event.attributes.score > 'high'", "event.attributes.score / 0 == 1")
+FAILING = (
+    "event.attributes.title.contains('x')",
+    "event.attributes.score > 'high'",
+    "event.attributes.score / 0 == 1",
+)
 
 
 @pytest.mark.parametrize("when", [*FAILING, "event.tenant"])
@@ -257,7 +284,9 @@ def test_a_review_nobody_evades_by_making_it_fail() -> None:
     assert decided is not None
     assert (decided.action, decided.rule) == ("review", "r0")
     assert "could not be evaluated" in decided.reason
-    assert ruling(given, alert(attributes={})) is None, "a field that is not there is a condition not met"
+    assert ruling(given, alert(attributes={})) is None, (
+        "a field that is not there is a condition not met"
+    )
     assert given.errors == {"r0": 2}
 
 
@@ -272,18 +301,25 @@ def test_what_cannot_be_converted_fails_one_event() -> None:
 def test_a_loop_over_more_than_a_person_would_write_fails() -> None:
     """A sender decides how long a list is, and everybody else's events wait for it."""
     long: dict[str, Any] = {"tags": ["x"] * (MAX_ELEMENTS + 1)}
-    given = rules("event.attributes.tags.exists(tag, tag in event.attributes.tags)", suppress=True, until=TODAY)
+    given = rules(
+        "event.attributes.tags.exists(tag, tag in event.attributes.tags)",
+        suppress=True,
+        until=TODAY,
+    )
     assert ruling(given, alert(attributes=long)) is None
     assert given.errors == {"r0": 1}
     assert ruling(given, alert(attributes={"tags": ["x"] * MAX_ELEMENTS}))
-    assert ruling(rules("'x' in event.attributes.tags"), alert(attributes=long)), "without a loop any length is fine"
+    assert ruling(rules("'x' in event.attributes.tags"), alert(attributes=long)), (
+        "without a loop any length is fine"
+    )
 
 
 def test_conditions_stay_quick_on_what_a_sender_can_choose() -> None:
     """Backtracking or nesting would let one event hold up the topic."""
     event = alert(text="a" * 200_000, attributes={"tags": ["a" * 500] * MAX_ELEMENTS})
     given = rules(
-        "event.text.matches('^(a+)+$(b|c)') || event.attributes.tags.exists(t, t.matches('(a*)*b'))", queue="x"
+        "event.text.matches('^(a+)+$(b|c)') || event.attributes.tags.exists(t, t.matches('(a*)*b'))",
+        queue="x",
     )
     started_s = time.process_time()
     ruling(given, event)
@@ -294,7 +330,12 @@ def test_conditions_stay_quick_on_what_a_sender_can_choose() -> None:
 @pytest.mark.parametrize("severity", ["critical", "low"])
 @pytest.mark.parametrize(
     "fields",
-    [{"suppress": True, "until": TODAY}, {"queue": "email"}, {"labels": {"severity": "low"}}, {"review": True}],
+    [
+        {"suppress": True, "until": TODAY},
+        {"queue": "email"},
+        {"labels": {"severity": "low"}},
+        {"review": True},
+    ],
 )
 def test_high_impact_always_ends_with_a_person(severity: str, fields: dict[str, Any]) -> None:
     """A rule written for the usual case would end the one event that matters."""
@@ -310,9 +351,15 @@ def test_high_impact_always_ends_with_a_person(severity: str, fields: dict[str, 
 
 def test_a_rule_that_makes_it_high_impact_calls_a_person_too() -> None:
     """What people call critical would be final because the model had called it low."""
-    decided = ruling(rules("true", impact=ImpactOptions(), queue="email", labels={"severity": "critical"}))
+    decided = ruling(
+        rules("true", impact=ImpactOptions(), queue="email", labels={"severity": "critical"})
+    )
     assert decided is not None
-    assert (decided.action, decided.queue, decided.labels["severity"].value) == ("review", "email", "critical")
+    assert (decided.action, decided.queue, decided.labels["severity"].value) == (
+        "review",
+        "email",
+        "critical",
+    )
     assert decided.reason.endswith("but high impact always ends with a person")
 
 
@@ -352,4 +399,6 @@ def test_without_rules_an_event_costs_nothing_to_speak_of() -> None:
     for _ in range(1_000):
         given.apply(event, opinion, now=NOW)
         given.high_impact(event, opinion, now=NOW)
-    assert time.process_time() - started_s < 0.5, "half a millisecond an event on a busy machine; 15 µs on an idle one"
+    assert time.process_time() - started_s < 0.5, (
+        "half a millisecond an event on a busy machine; 15 µs on an idle one"
+    )

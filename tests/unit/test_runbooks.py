@@ -32,7 +32,9 @@ def folder(tmp_path: Path) -> Path:
     """A folder of two runbooks, one in a folder of its own."""
     (tmp_path / "phishing.md").write_text(PHISHING, "utf-8")
     (tmp_path / "cloud").mkdir()
-    (tmp_path / "cloud" / "keys.txt").write_text("Rotate the leaked access key in the cloud console.", "utf-8")
+    (tmp_path / "cloud" / "keys.txt").write_text(
+        "Rotate the leaked access key in the cloud console.", "utf-8"
+    )
     return tmp_path
 
 
@@ -45,7 +47,9 @@ def test_the_best_passage_comes_first(folder: Path) -> None:
     """A passage about something else would send the analyst the wrong way."""
     runbooks = Runbooks.load(folder)
     assert best(runbooks, "an access key was leaked on a public page") == ["cloud/keys.txt"]
-    assert best(runbooks, "the customer disputes it as fraud with the bank", 1) == ["phishing.md#contacts"]
+    assert best(runbooks, "the customer disputes it as fraud with the bank", 1) == [
+        "phishing.md#contacts"
+    ]
     first, second = runbooks.best("phishing message: reset the password", 2)
     assert first.id == "phishing.md#steps"
     assert first.score > second.score > 0
@@ -69,12 +73,16 @@ def test_a_passage_stands_under_its_headings(folder: Path) -> None:
 def test_a_long_section_becomes_several_passages_of_whole_paragraphs(tmp_path: Path) -> None:
     """One quotation must not fill the prompt, and every id must lead to one passage."""
     paragraphs = [f"step{turn} " + "do something about it " * 15 for turn in range(6)]
-    text = "\n\n".join(["# Steps", *paragraphs, "# Steps 2", "unrelated words", "# Steps", "x" * 2_000])
+    text = "\n\n".join(
+        ["# Steps", *paragraphs, "# Steps 2", "unrelated words", "# Steps", "x" * 2_000]
+    )
     (tmp_path / "long.md").write_text(text, "utf-8")
     runbooks = Runbooks.load(tmp_path)
     passages = runbooks.best("steps", 100)
     assert len(passages) == len(runbooks) == len({passage.id for passage in passages})
-    assert {"long.md#steps", "long.md#steps-2", "long.md#steps-3"} <= {passage.id for passage in passages}
+    assert {"long.md#steps", "long.md#steps-2", "long.md#steps-3"} <= {
+        passage.id for passage in passages
+    }
     assert max(len(passage.text) for passage in passages) <= MAX_PASSAGE_CHARS
     (third,) = runbooks.best("step3", 1)
     assert paragraphs[3].strip() in third.text
@@ -133,7 +141,9 @@ def test_a_file_that_cannot_be_used_is_named(folder: Path, content: bytes, messa
     assert "\n" not in str(raised.value)
 
 
-def test_a_link_out_of_the_folder_is_refused(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_link_out_of_the_folder_is_refused(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """A link to a key or a password file would send it to the LLM."""
     secret = tmp_path_factory.mktemp("elsewhere") / "secret.txt"
     secret.write_text("hunter2", "utf-8")
@@ -144,7 +154,9 @@ def test_a_link_out_of_the_folder_is_refused(folder: Path, tmp_path_factory: pyt
 
 def test_a_folder_without_runbooks(tmp_path: Path) -> None:
     """A mistyped path must stop the start, not switch the runbooks off."""
-    with pytest.raises(ValueError, match=r"no folder .*missing: point \[retrieval\] runbooks at one"):
+    with pytest.raises(
+        ValueError, match=r"no folder .*missing: point \[retrieval\] runbooks at one"
+    ):
         Runbooks.load(tmp_path / "missing")
     with pytest.raises(ValueError, match=r"no runbook in "):
         Runbooks.load(tmp_path)
@@ -156,7 +168,9 @@ def test_a_folder_without_runbooks(tmp_path: Path) -> None:
         Runbooks.load(tmp_path)
 
 
-def test_indexing_is_silent(folder: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+def test_indexing_is_silent(
+    folder: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     """bm25s draws progress bars and logs every step: neither belongs between a worker's JSON lines."""
     caplog.set_level(logging.DEBUG)
     Runbooks.load(folder).best("quarantine", 1)

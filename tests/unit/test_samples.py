@@ -35,7 +35,11 @@ def read_events(domain: Domain) -> Iterator[Event | InvalidEvent]:
     """What the pipeline reads from each line, good or bad."""
     for offset, line in enumerate(read_lines(domain)):
         try:
-            yield read_event(line, origin=Origin(topic=domain, partition=0, offset=offset), kind=KIND_OF_DOMAIN[domain])
+            yield read_event(
+                line,
+                origin=Origin(topic=domain, partition=0, offset=offset),
+                kind=KIND_OF_DOMAIN[domain],
+            )
         except InvalidEvent as error:
             yield error
 
@@ -59,7 +63,10 @@ def name_shape(document: dict[str, Any]) -> str:
         "schemaVersion": "GuardDuty",
     }
     vendor = document.get("event") or {}
-    return next((shape for field, shape in markers.items() if field in document or field in vendor), "native")
+    return next(
+        (shape for field, shape in markers.items() if field in document or field in vendor),
+        "native",
+    )
 
 
 @both
@@ -111,10 +118,14 @@ def test_tickets_come_in_many_languages() -> None:
 def test_nobody_real_is_in_the_samples(domain: Domain) -> None:
     """A routable address or a real mailbox in a sample could belong to somebody."""
     text = (SAMPLES / f"{domain}.ndjson").read_text(encoding="utf-8")
-    for address in {ipaddress.ip_address(match) for match in re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", text)}:
+    for address in {
+        ipaddress.ip_address(match) for match in re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", text)
+    }:
         assert address.is_private, address  # the documentation networks count as private too
     mailboxes = re.findall(r"[\w.+-]+@([\w-]+(?:\.[\w-]+)+)", text)
-    reserved = re.compile(r"(?:.*\.)?example\.(?:com|org|net)|example-[a-z]+\.iam\.gserviceaccount\.com")
+    reserved = re.compile(
+        r"(?:.*\.)?example\.(?:com|org|net)|example-[a-z]+\.iam\.gserviceaccount\.com"
+    )
     assert [host for host in mailboxes if not reserved.fullmatch(host)] == []
 
 

@@ -10,7 +10,9 @@ from inference.llm.shedding import Shedding
 def test_nothing_is_shed_within_the_limit() -> None:
     """Events would go unanswered although there is time for them."""
     shedding = Shedding(10)
-    assert not any(shedding.sheds(chance / 100, backlog) for chance in range(100) for backlog in (0, 5, 10))
+    assert not any(
+        shedding.sheds(chance / 100, backlog) for chance in range(100) for backlog in (0, 5, 10)
+    )
 
 
 @pytest.mark.parametrize(("backlog", "share"), [(20, 0.5), (100, 0.9), (11, 1 / 11)])

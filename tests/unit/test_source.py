@@ -12,7 +12,8 @@ from schemas.errors import InvalidEvent
 from streams import source
 from streams.config import Settings
 from streams.errors import StreamError
-from streams.source import incoming, key_of, kind_of, produce, read_lines
+from streams.ndjson import incoming, key_of, kind_of, read_lines
+from streams.source import produce
 from tests.doubles import FakeDelivery
 
 
@@ -42,7 +43,9 @@ def test_the_kind_is_the_one_asked_for_else_the_events_own() -> None:
     assert kind_of(b'{"kind":"alert"}', None) == "alert"
 
 
-@pytest.mark.parametrize("line", [b"{}", b'{"kind":"other"}', b'{"kind":["alert"]}', b'{"kind":null}', b"3", b"{"])
+@pytest.mark.parametrize(
+    "line", [b"{}", b'{"kind":"other"}', b'{"kind":["alert"]}', b'{"kind":null}', b"3", b"{"]
+)
 def test_a_line_without_a_kind_is_refused(line: bytes) -> None:
     """It would be triaged as something it is not, or stop the whole file."""
     with pytest.raises(InvalidEvent):

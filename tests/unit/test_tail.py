@@ -7,14 +7,19 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import CorruptRecordException, KafkaError, TopicAuthorizationFailedError, UnsupportedVersionError
+from aiokafka.errors import (
+    CorruptRecordException,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    UnsupportedVersionError,
+)
 from aiokafka.structs import OffsetAndTimestamp
 
 from agents.outcomes import Incoming
-from streams import tail
 from streams.config import KafkaSection
 from streams.errors import BrokerUnreachable, StreamError
-from streams.tail import DamagedBatch, follow, seek_recent, since, until_end
+from streams.kafka import reader as tail
+from streams.kafka.reader import DamagedBatch, follow, seek_recent, since, until_end
 
 A, B = TopicPartition("t", 0), TopicPartition("t", 1)
 START_MS = 1_000_000
@@ -45,12 +50,17 @@ class Log:
         self.ends = {partition: end + self.grows_by for partition, end in self.ends.items()}
         return ends
 
-    async def offsets_for_times(self, times: dict[TopicPartition, int]) -> dict[TopicPartition, Any]:
+    async def offsets_for_times(
+        self, times: dict[TopicPartition, int]
+    ) -> dict[TopicPartition, Any]:
         """The first record since then, None where there is none."""
         if not self.knows_times:
             raise UnsupportedVersionError
         firsts = {p: -(-max(0, at_ms - START_MS) // 1000) for p, at_ms in times.items()}
-        return {p: OffsetAndTimestamp(first, 0) if first < self.ends[p] else None for p, first in firsts.items()}
+        return {
+            p: OffsetAndTimestamp(first, 0) if first < self.ends[p] else None
+            for p, first in firsts.items()
+        }
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Go there."""
@@ -71,7 +81,11 @@ class Log:
         if at <= self.damaged.get(partition, -1) < to:
             raise self.error
         self.positions[partition] = to
-        return {partition: [_record(partition, offset) for offset in range(at, to) if offset not in self.holes]}
+        return {
+            partition: [
+                _record(partition, offset) for offset in range(at, to) if offset not in self.holes
+            ]
+        }
 
     async def getone(self) -> Any:
         """The next record of the first partition."""

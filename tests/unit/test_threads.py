@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from inference import threads
-from inference.artifact import load_artifact
-from inference.threads import Threads, candidates, choose_threads, usable_cores
+from inference.model import threads
+from inference.model.artifact import load_artifact
+from inference.model.threads import Threads, candidates, choose_threads, usable_cores
 
 
 @pytest.mark.parametrize("cores", range(1, 65))
@@ -15,7 +15,9 @@ def test_every_candidate_uses_all_cores(cores: int) -> None:
     """A candidate with idle cores loses throughput, one with more threads than cores fights itself."""
     options = candidates(cores)
     assert options[0] == Threads(cores, 1)
-    assert all(option.replicas * option.per_replica == cores and option.replicas > 0 for option in options)
+    assert all(
+        option.replicas * option.per_replica == cores and option.replicas > 0 for option in options
+    )
 
 
 def test_the_quickest_is_chosen(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,15 +8,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from inference.artifact import load_artifact
-from inference.encoder import open_tokenizer
 from inference.errors import ModelError
-from inference.tokenizer import Tokenizer, legible
+from inference.model.artifact import load_artifact
+from inference.model.encoder import open_tokenizer
+from inference.model.tokenizer import Tokenizer, legible
 
 
 def tokenizer_of(model: Path, **changes: Any) -> Tokenizer:
     """The tiny model's tokenizer."""
-    return open_tokenizer(model, msgspec.structs.replace(load_artifact(model).manifest.encoder, **changes))
+    return open_tokenizer(
+        model, msgspec.structs.replace(load_artifact(model).manifest.encoder, **changes)
+    )
 
 
 HOSTILE = [
@@ -84,6 +86,8 @@ def test_legible_text_can_always_be_encoded() -> None:
 
 def test_foreign_text_has_more_pieces_a_word(tiny_model: Path) -> None:
     """The guard against other languages and gibberish would have nothing to go by, and accept an empty text."""
-    _, (familiar, foreign, empty) = tokenizer_of(tiny_model).encode_counted(["the card", "xqzw kvbjh", " \x00 "])
+    _, (familiar, foreign, empty) = tokenizer_of(tiny_model).encode_counted(
+        ["the card", "xqzw kvbjh", " \x00 "]
+    )
     assert familiar < foreign
     assert empty == math.inf

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from streams import topics
 from streams.config import Settings, TopicsSection
 from streams.errors import StreamError
+from streams.kafka import admin
+from streams.kafka.admin import check_topics, create_topics
 from streams.topics import MAX_MESSAGE_BYTES, Topics
 
 CONTRACT = {
@@ -58,10 +59,10 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def use(client: FakeAdmin) -> FakeAdmin:
         @asynccontextmanager
-        async def admin(_: Settings) -> Any:
+        async def admin_client(_: Settings) -> Any:
             yield client
 
-        monkeypatch.setattr(topics, "admin", admin)
+        monkeypatch.setattr(admin, "admin_client", admin_client)
         return client
 
     return use
@@ -71,7 +72,7 @@ async def test_only_missing_topics_are_created_and_as_configured(cluster: Any) -
     """A second `topics create` would fail, or the partitions of the configuration would not be made."""
     client = cluster(FakeAdmin([f"triage.{name}" for name in CONTRACT - {"review.v1"}]))
     settings = Settings(topics=TopicsSection(partitions=8, replication=3))
-    assert await topics.create(settings) == ["triage.review.v1"]
+    assert await create_topics(settings) == ["triage.review.v1"]
     (made,) = client.created
     assert (made.num_partitions, made.replication_factor) == (8, 3)
     assert made.topic_configs == {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
@@ -80,24 +81,26 @@ async def test_only_missing_topics_are_created_and_as_configured(cluster: Any) -
 async def test_a_topic_somebody_else_has_just_made_is_no_error(cluster: Any) -> None:
     """Two deployments that start together would fail one another."""
     cluster(FakeAdmin([], code=36))
-    assert len(await topics.create(Settings())) == len(CONTRACT)
+    assert len(await create_topics(Settings())) == len(CONTRACT)
 
 
 async def test_a_refusal_is_said(cluster: Any) -> None:
     """A topic that could not be made would be reported as created."""
     cluster(FakeAdmin([], code=38))
     with pytest.raises(StreamError, match=r"refused to create triage\..*ReplicationFactor"):
-        await topics.create(Settings())
+        await create_topics(Settings())
 
 
 async def test_check_names_what_is_wrong(cluster: Any) -> None:
     """The worker would start on topics that are not there, or too small for a dead letter."""
     everything = [f"triage.{name}" for name in CONTRACT]
     cluster(FakeAdmin(everything))
-    assert await topics.check(Settings()) == []
+    assert await check_topics(Settings()) == []
     cluster(FakeAdmin(everything[1:]))
-    assert await topics.check(Settings()) == [f"{everything[0]} is missing; run `triage topics create`"]
+    assert await check_topics(Settings()) == [
+        f"{everything[0]} is missing; run `triage topics create`"
+    ]
     cluster(FakeAdmin(everything, limit=1_000_000))
-    problems = await topics.check(Settings())
+    problems = await check_topics(Settings())
     assert len(problems) == 3
     assert all("max.message.bytes" in problem for problem in problems)

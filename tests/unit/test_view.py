@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from inference.view import MAX_FIELDS, read
+from inference.model.input_text import MAX_FIELDS, read
 from schemas.event import Event
 
 
@@ -27,7 +27,9 @@ CLOUDTRAIL = {
 
 def test_headline_then_fields_then_text() -> None:
     """Fields behind a long text would be cut off, and with them the queue."""
-    assert make(CLOUDTRAIL, title="New user", body="A user was made.\nBy somebody.").split("\n") == [
+    assert make(CLOUDTRAIL, title="New user", body="A user was made.\nBy somebody.").split(
+        "\n"
+    ) == [
         "New user",
         "eventSource iam.amazonaws.com; eventName CreateUser; type IAMUser; awsRegion eu-central-1",
         "A user was made. By somebody.",
@@ -36,14 +38,18 @@ def test_headline_then_fields_then_text() -> None:
 
 def test_title_and_body_read_like_text() -> None:
     """The model was trained on one shape of text; a producer that sends the parts apart would be read otherwise."""
-    assert make(title="New user", body="A user was made.") == make(text="New user\nA user was made.")
+    assert make(title="New user", body="A user was made.") == make(
+        text="New user\nA user was made."
+    )
     assert make(title="Same", text="Same") == make(text="Same")
 
 
 def test_ids_sender_and_tenant_are_not_read() -> None:
     """A model that reads them learns the data set instead of the work."""
     plain = make(CLOUDTRAIL, text="New user")
-    assert plain == make(CLOUDTRAIL, text="New user", source="vendor", tenant="acme", attributes={"a": "b"})
+    assert plain == make(
+        CLOUDTRAIL, text="New user", source="vendor", tenant="acme", attributes={"a": "b"}
+    )
     assert plain == read(Event(id="another", kind="alert", text="New user", event=CLOUDTRAIL))
     for secret in ("the-id", "11111111", "a123456", "2026-01-01", "someone"):
         assert secret not in plain
@@ -65,8 +71,16 @@ def test_document_alone_speaks_for_itself() -> None:
 
 def test_whose_log_it_is_comes_first() -> None:
     """The field that settles the queue would be cut off behind others, or left out with what else a SIEM adds."""
-    document = {"aaa": "filler", "p_any_usernames": "somebody", "p_log_type": "Okta.SystemLog", "name": "sign-on"}
-    assert make(document, text="x").splitlines()[1] == "p_log_type Okta.SystemLog; name sign-on; aaa filler"
+    document = {
+        "aaa": "filler",
+        "p_any_usernames": "somebody",
+        "p_log_type": "Okta.SystemLog",
+        "name": "sign-on",
+    }
+    assert (
+        make(document, text="x").splitlines()[1]
+        == "p_log_type Okta.SystemLog; name sign-on; aaa filler"
+    )
 
 
 def test_order_of_keys_hardly_matters() -> None:

@@ -23,7 +23,9 @@ Encode = Callable[[str], list[int]]
 def pair(tokens: list[str], casing: Casing) -> tuple[Encode, Encode]:
     """The reference and its stand-in."""
     model = to_sentencepiece(tokens, "[UNK]", CONTROLS, casing)
-    return WordPiece(tokens, "[UNK]", casing).encode, sentencepiece.SentencePieceProcessor(model_proto=model).encode
+    return WordPiece(tokens, "[UNK]", casing).encode, sentencepiece.SentencePieceProcessor(
+        model_proto=model
+    ).encode
 
 
 def words(*tokens: str) -> list[str]:
@@ -113,4 +115,6 @@ def test_every_token_keeps_its_id() -> None:
     pieces = read_pieces(to_sentencepiece(VOCABULARY, "[UNK]", CONTROLS, Casing()))
     assert len(pieces) == len(VOCABULARY)
     assert pieces[VOCABULARY.index("[UNK]")].kind is Kind.UNKNOWN
-    assert {VOCABULARY[id_] for id_, piece in enumerate(pieces) if piece.kind is Kind.CONTROL} == CONTROLS
+    assert {
+        VOCABULARY[id_] for id_, piece in enumerate(pieces) if piece.kind is Kind.CONTROL
+    } == CONTROLS

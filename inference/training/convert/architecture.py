@@ -60,7 +60,9 @@ def build(config: BertConfig, weights: Weights) -> Any:
         activation=ACTIVATIONS[config.hidden_act],
         layernorm_embedding=True,
         num_source_embeddings=1 if distilled else 2,
-        embeddings_merge=common_spec.EmbeddingsMerge.CONCAT if distilled else common_spec.EmbeddingsMerge.ADD,
+        embeddings_merge=common_spec.EmbeddingsMerge.CONCAT
+        if distilled
+        else common_spec.EmbeddingsMerge.ADD,
     )
     names = DISTILBERT if distilled else BERT
     try:
@@ -68,13 +70,18 @@ def build(config: BertConfig, weights: Weights) -> Any:
         for index, layer in enumerate(encoder.layer):
             _fill_layer(layer, weights, names, f"{names.layers}.{index}.")
     except KeyError as error:
-        raise ModelError(f"the weights lack {error}; give a plain {config.model_type} encoder") from None
+        raise ModelError(
+            f"the weights lack {error}; give a plain {config.model_type} encoder"
+        ) from None
     return transformer_spec.TransformerEncoderModelSpec(encoder, pooling_layer=False)
 
 
 def _fill_embeddings(encoder: Any, config: BertConfig, weights: Weights) -> None:
     words, positions = weights[WORDS], weights[POSITIONS]
-    expected = (config.vocab_size, config.hidden_size), (config.max_position_embeddings, config.hidden_size)
+    expected = (
+        (config.vocab_size, config.hidden_size),
+        (config.max_position_embeddings, config.hidden_size),
+    )
     if (words.shape, positions.shape) != expected:
         raise ModelError(
             f"the embeddings have shapes {words.shape} and {positions.shape}, config.json says {expected[0]} and "
@@ -84,7 +91,9 @@ def _fill_embeddings(encoder: Any, config: BertConfig, weights: Weights) -> None
     encoder.embeddings[0].weight = words
     if config.model_type != "distilbert":
         encoder.embeddings[1].weight = weights[TOKEN_TYPES]
-    encoder.position_encodings.encodings = np.ascontiguousarray(positions[config.skipped_positions :])
+    encoder.position_encodings.encodings = np.ascontiguousarray(
+        positions[config.skipped_positions :]
+    )
     _fill_norm(encoder.layernorm_embedding, weights, "embeddings.LayerNorm")
 
 

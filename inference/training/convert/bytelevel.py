@@ -22,7 +22,9 @@ def _alphabet() -> dict[int, str]:
     """GPT-2's spelling of bytes: printable Latin-1 as itself, every other byte as a letter from U+0100 on."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = (byte for byte in range(BYTES) if byte not in printable)
-    return {byte: chr(byte) for byte in printable} | {byte: chr(BYTES + n) for n, byte in enumerate(others)}
+    return {byte: chr(byte) for byte in printable} | {
+        byte: chr(BYTES + n) for n, byte in enumerate(others)
+    }
 
 
 ALPHABET = _alphabet()
@@ -79,7 +81,9 @@ def to_sentencepiece(
             pieces[id_] = _unused(id_)
         seen.add(piece.text)
     byte_fallback = _complete_bytes(pieces)
-    return PieceModel(pieces, Algorithm.BPE, trim=False, prefix=prefix, byte_fallback=byte_fallback).write()
+    return PieceModel(
+        pieces, Algorithm.BPE, trim=False, prefix=prefix, byte_fallback=byte_fallback
+    ).write()
 
 
 def _complete_bytes(pieces: list[Piece]) -> bool:
@@ -97,7 +101,9 @@ def _complete_bytes(pieces: list[Piece]) -> bool:
     return complete
 
 
-def _piece(id_: int, token: str, rank: Mapping[str, float], unknown: str, controls: frozenset[str]) -> Piece:
+def _piece(
+    id_: int, token: str, rank: Mapping[str, float], unknown: str, controls: frozenset[str]
+) -> Piece:
     if token == unknown:
         return Piece(token, kind=Kind.UNKNOWN)
     if token in controls or not token or any(char not in BYTE_OF for char in token):

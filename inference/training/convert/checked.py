@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from inference.artifact import ENCODER_FILES, HEADS_FILE, MANIFEST, Artifact, load_artifact
-from inference.encoder import Pooling
 from inference.errors import ModelError
+from inference.model.artifact import ENCODER_FILES, HEADS_FILE, MANIFEST, Artifact, load_artifact
+from inference.model.encoder import Pooling
 from inference.training.convert.checkpoint import read_config
 from inference.training.convert.conversion import convert
 from inference.training.convert.facts import EncoderFacts, describe, is_converted, write_facts
@@ -49,15 +49,21 @@ def convert_checked(
         ModelError: it cannot be converted, or token agreement or mean cosine is below `floor`; `out` is as before.
     """
     if out.resolve() == source.resolve():
-        raise ModelError(f"{out} is where the encoder comes from; name another directory for the result")
+        raise ModelError(
+            f"{out} is where the encoder comes from; name another directory for the result"
+        )
     if not any(text.strip() for text in texts):
         raise ModelError("there is no text to check the encoder on; give some with --texts")
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         if (source / MANIFEST).is_file():
-            facts, parity = _restore(load_artifact(source), work, texts, domains or [None] * len(texts), compute_type)
+            facts, parity = _restore(
+                load_artifact(source), work, texts, domains or [None] * len(texts), compute_type
+            )
         elif is_converted(source):
-            raise ModelError(f"{source} is converted already; give the Hugging Face encoder it was made from")
+            raise ModelError(
+                f"{source} is converted already; give the Hugging Face encoder it was made from"
+            )
         else:
             facts, parity = _convert(source, work, texts, compute_type, floor, pooling)
         check(parity, compute_type, floor)
@@ -68,7 +74,12 @@ def convert_checked(
 
 
 def _convert(
-    source: Path, work: Path, texts: Sequence[str], compute_type: str, floor: float, pooling: Pooling
+    source: Path,
+    work: Path,
+    texts: Sequence[str],
+    compute_type: str,
+    floor: float,
+    pooling: Pooling,
 ) -> tuple[EncoderFacts, Parity]:
     tokenizer, agreements = _choose(find_tokenizers(source, read_config(source)), texts, floor)
     facts = convert(source, work / "out", compute_type=compute_type, tokenizer=tokenizer)
@@ -105,12 +116,18 @@ def _choose(
 
 
 def _restore(
-    model: Artifact, work: Path, texts: Sequence[str], domains: Sequence[str | None], compute_type: str
+    model: Artifact,
+    work: Path,
+    texts: Sequence[str],
+    domains: Sequence[str | None],
+    compute_type: str,
 ) -> tuple[EncoderFacts, Parity]:
     """A model directory's encoder, stored again. What is stored in int8 has only itself to be compared with."""
     spec = model.manifest.encoder
     if spec.compute_type not in {compute_type, FLOAT32}:
-        raise ModelError(f"{model.directory} holds {spec.compute_type} weights; give the encoder they were made from")
+        raise ModelError(
+            f"{model.directory} holds {spec.compute_type} weights; give the encoder they were made from"
+        )
     out = work / "out"
     out.mkdir()
     for name in ENCODER_FILES:
@@ -129,7 +146,9 @@ def _restore(
         tokens=sum(map(len, ids)),
         tokenizer=TAKEN,
         token_agreement=None,
-        reference=FLOAT32 if spec.compute_type == FLOAT32 else f"its {spec.compute_type} weights computed in {FLOAT32}",
+        reference=FLOAT32
+        if spec.compute_type == FLOAT32
+        else f"its {spec.compute_type} weights computed in {FLOAT32}",
         vectors=compare_vectors(vectors, wide),
         heads=compare_heads(_read_heads(model), vectors, wide, domains),
     )

@@ -87,9 +87,13 @@ def read_config(source: Path) -> BertConfig:
     try:
         written = msgspec.json.decode((source / "config.json").read_bytes(), type=_Written)
     except (OSError, msgspec.DecodeError) as error:
-        raise ModelError(f"no usable config.json in {source}: {error}; give a Hugging Face encoder directory") from None
+        raise ModelError(
+            f"no usable config.json in {source}: {error}; give a Hugging Face encoder directory"
+        ) from None
     if written.model_type not in MODEL_TYPES:
-        raise ModelError(f"{source} holds a {written.model_type}; only {', '.join(MODEL_TYPES)} can be converted")
+        raise ModelError(
+            f"{source} holds a {written.model_type}; only {', '.join(MODEL_TYPES)} can be converted"
+        )
     if written.position_embedding_type not in {None, "absolute"}:
         raise ModelError(
             f"{source} has {written.position_embedding_type} positions; give an encoder with absolute ones"
@@ -98,10 +102,14 @@ def read_config(source: Path) -> BertConfig:
     heads = written.num_attention_heads or written.n_heads
     width = written.hidden_size or written.dim
     if not layers or not heads or not width:
-        raise ModelError(f"config.json in {source} does not say layers, heads and width; fetch the encoder again")
+        raise ModelError(
+            f"config.json in {source} does not say layers, heads and width; fetch the encoder again"
+        )
     activation = written.hidden_act or written.activation or "gelu"
     if activation not in ACTIVATIONS:
-        raise ModelError(f"{source} uses {activation}; only {', '.join(ACTIVATIONS)} can be converted")
+        raise ModelError(
+            f"{source} uses {activation}; only {', '.join(ACTIVATIONS)} can be converted"
+        )
     pad = written.pad_token_id
     return BertConfig(
         num_hidden_layers=layers,
@@ -112,7 +120,9 @@ def read_config(source: Path) -> BertConfig:
         hidden_act=activation,
         # DistilBERT has the constant in its code.
         layer_norm_eps=1e-12 if written.model_type == "distilbert" else written.layer_norm_eps,
-        pad_token_id=(1 if written.model_type in COUNTS_FROM_PADDING else 0) if pad is None else pad,
+        pad_token_id=(1 if written.model_type in COUNTS_FROM_PADDING else 0)
+        if pad is None
+        else pad,
         max_position_embeddings=written.max_position_embeddings,
     )
 
@@ -128,11 +138,17 @@ def read_weights(source: Path) -> Weights:
     prefix = next((name.removesuffix(WORDS) for name in stored if name.endswith(WORDS)), None)
     if prefix is None:
         raise ModelError(f"the weights in {source} lack {WORDS}; give an encoder")
-    return {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): value
+        for name, value in stored.items()
+        if name.startswith(prefix)
+    }
 
 
 def _read_stored(source: Path) -> Weights:
-    if (source / SAFETENSORS).is_file() or not any((source / name).is_file() for name in (INDEX, PICKLE)):
+    if (source / SAFETENSORS).is_file() or not any(
+        (source / name).is_file() for name in (INDEX, PICKLE)
+    ):
         return _read_safetensors(source / SAFETENSORS)
     if (source / INDEX).is_file():
         return _read_shards(source)
@@ -144,15 +160,23 @@ def _read_shards(source: Path) -> Weights:
         index = msgspec.json.decode((source / INDEX).read_bytes())
         files = sorted({str(name) for name in index["weight_map"].values()})
     except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"no usable {INDEX} in {source}: {error}; fetch the encoder again") from None
-    return {name: value for file in files for name, value in _read_safetensors(source / Path(file).name).items()}
+        raise ModelError(
+            f"no usable {INDEX} in {source}: {error}; fetch the encoder again"
+        ) from None
+    return {
+        name: value
+        for file in files
+        for name, value in _read_safetensors(source / Path(file).name).items()
+    }
 
 
 def _read_safetensors(file: Path) -> Weights:
     try:
         tensors = cast("Any", deserialize)(file.read_bytes())
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"no usable {file.name} in {file.parent}: {error}; fetch the encoder again") from None
+        raise ModelError(
+            f"no usable {file.name} in {file.parent}: {error}; fetch the encoder again"
+        ) from None
     # Position ids and other integers are no weights.
     return {name: _to_float32(one) for name, one in tensors if one["dtype"] in FLOATS}
 
@@ -177,11 +201,19 @@ def _read_pickle(file: Path) -> Weights:
         ) from None
     try:
         stored = torch.load(file, map_location="cpu", weights_only=True)
-        return {name: value.float().numpy() for name, value in stored.items() if value.is_floating_point()}
+        return {
+            name: value.float().numpy()
+            for name, value in stored.items()
+            if value.is_floating_point()
+        }
     except Exception as error:  # noqa: BLE001 - torch raises whatever the bytes make it raise
-        raise ModelError(f"no usable {PICKLE} in {file.parent}: {error}; fetch the encoder again") from None
+        raise ModelError(
+            f"no usable {PICKLE} in {file.parent}: {error}; fetch the encoder again"
+        ) from None
 
 
 def _modern(name: str) -> str:
     """Names of before 2019 call the two arrays of a layer norm gamma and beta."""
-    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace(
+        "LayerNorm.beta", "LayerNorm.bias"
+    )

@@ -9,11 +9,18 @@ from pathlib import Path
 
 import msgspec
 
-from inference.artifact import ENCODER_FILES
 from inference.errors import ModelError
+from inference.model.artifact import ENCODER_FILES
 from inference.training.convert.architecture import build
 from inference.training.convert.checkpoint import read_config, read_weights
-from inference.training.convert.facts import FACTS, EncoderFacts, describe, facts_of, is_converted, write_facts
+from inference.training.convert.facts import (
+    FACTS,
+    EncoderFacts,
+    describe,
+    facts_of,
+    is_converted,
+    write_facts,
+)
 from inference.training.convert.vocabulary import TAKEN, SourceTokenizer, find_tokenizers
 
 COMPUTE_TYPES = ("int8", "float32")
@@ -32,7 +39,9 @@ def convert(
         ModelError: a file is missing or unreadable, or the encoder is of a kind that cannot be converted.
     """
     if out.resolve() == source.resolve():
-        raise ModelError(f"{out} is where the encoder comes from; name another directory for the result")
+        raise ModelError(
+            f"{out} is where the encoder comes from; name another directory for the result"
+        )
     if is_converted(source):
         return _copy(source, out, compute_type)
     config = read_config(source)

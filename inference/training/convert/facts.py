@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import msgspec
 
-from inference.artifact import MANIFEST, load_manifest
-from inference.encoder import MAX_POSITIONS
 from inference.errors import ModelError
+from inference.model.artifact import MANIFEST, load_manifest
+from inference.model.encoder import MAX_POSITIONS
 from inference.training.convert.checkpoint import BertConfig, read_config
 from inference.training.convert.vocabulary import SourceTokenizer, find_tokenizers
 
@@ -77,7 +77,9 @@ def facts_of(config: BertConfig, tokenizer: SourceTokenizer) -> EncoderFacts:
 
 def write_facts(facts: EncoderFacts, directory: Path) -> None:
     """Put `encoder.json` beside a converted encoder."""
-    (directory / FACTS).write_bytes(msgspec.json.format(msgspec.json.encode(facts), indent=1) + b"\n")
+    (directory / FACTS).write_bytes(
+        msgspec.json.format(msgspec.json.encode(facts), indent=1) + b"\n"
+    )
 
 
 def _read_facts(file: Path) -> EncoderFacts:

@@ -37,7 +37,10 @@ def order_of(model_type: str, pieces: Sequence[Piece], vocab_size: int) -> Order
     Raises:
         ModelError: the encoder has too few tokens for these pieces.
     """
-    if tuple(piece.text for piece in pieces[:3]) == SENTENCEPIECE_ORDER and len(pieces) != vocab_size:
+    if (
+        tuple(piece.text for piece in pieces[:3]) == SENTENCEPIECE_ORDER
+        and len(pieces) != vocab_size
+    ):
         # Multilingual E5 is a BERT that counts as XLM-RoBERTa does, and its embeddings have rows to spare.
         order = ORDERS.get(model_type, ORDERS["xlm-roberta"])
         if len(order.head) + len(pieces) - order.dropped + 1 <= vocab_size:
@@ -51,8 +54,13 @@ def order_of(model_type: str, pieces: Sequence[Piece], vocab_size: int) -> Order
 
 def tokens_in_order(pieces: Sequence[Piece], order: Order) -> list[Piece]:
     """The pieces as the encoder counts them."""
-    head = [Piece(text, kind=Kind.UNKNOWN if text == "<unk>" else Kind.CONTROL) for text in order.head]
-    rest = [Piece(one.text, one.score, Kind.CONTROL if one.text in SPECIALS else one.kind) for one in pieces]
+    head = [
+        Piece(text, kind=Kind.UNKNOWN if text == "<unk>" else Kind.CONTROL) for text in order.head
+    ]
+    rest = [
+        Piece(one.text, one.score, Kind.CONTROL if one.text in SPECIALS else one.kind)
+        for one in pieces
+    ]
     return [*head, *rest[order.dropped :], Piece(MASK, kind=Kind.CONTROL)]
 
 

@@ -20,7 +20,9 @@ def find_source(name: str) -> Path:
     if Path(name).is_dir():
         return Path(name)
     if not _HUB_ID.fullmatch(name):
-        raise ModelError(f"{name} is no directory; give a Hugging Face encoder's directory or its hub id")
+        raise ModelError(
+            f"{name} is no directory; give a Hugging Face encoder's directory or its hub id"
+        )
     try:
         hub = importlib.import_module("huggingface_hub")
     except ModuleNotFoundError:

@@ -47,7 +47,11 @@ def normalize(char: str, casing: Casing) -> str:
         return ""
     text = char
     if casing.strip_accents:
-        text = "".join(part for part in unicodedata.normalize("NFD", text) if unicodedata.category(part) != "Mn")
+        text = "".join(
+            part
+            for part in unicodedata.normalize("NFD", text)
+            if unicodedata.category(part) != "Mn"
+        )
     if casing.lowercase:
         text = text.lower()
     if casing.split_ideographs and _is_ideograph(char):

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from inference.encoder import Encoder, Pooling, Vectors
+from inference.arrays import Vectors
 from inference.errors import ModelError
-from inference.heads import unit
-from inference.tokenizer import Tokenizer, legible
+from inference.model.encoder import Encoder, Pooling
+from inference.model.heads import unit
+from inference.model.tokenizer import Tokenizer, legible
 from inference.training.convert.facts import EncoderFacts
 from inference.training.convert.vocabulary import TAKEN
 
@@ -75,7 +76,9 @@ def measure_tokens(model: bytes, encode: Callable[[str], list[int]], texts: Sequ
     return same / total
 
 
-def open_pair(directory: Path, facts: EncoderFacts, compute_type: str, pooling: Pooling) -> tuple[Tokenizer, Encoder]:
+def open_pair(
+    directory: Path, facts: EncoderFacts, compute_type: str, pooling: Pooling
+) -> tuple[Tokenizer, Encoder]:
     """A converted directory's tokenizer and encoder."""
     tokenizer = Tokenizer(
         directory / TAKEN,
@@ -112,7 +115,10 @@ def compare_heads(
     for name, (weight, bias) in heads.items():
         rows = [row for row, domain in enumerate(domains) if domain in {None, name.split(".")[0]}]
         if rows and weight.shape[1] == ours.shape[1]:
-            a, b = (np.array([unit(vectors[row]) for row in rows]) @ weight.T + bias for vectors in (ours, reference))
+            a, b = (
+                np.array([unit(vectors[row]) for row in rows]) @ weight.T + bias
+                for vectors in (ours, reference)
+            )
             found[name] = HeadCloseness(
                 max_logit_difference=float(np.abs(a - b).max()),
                 top1_agreement=float((a.argmax(axis=1) == b.argmax(axis=1)).mean()),
@@ -120,17 +126,25 @@ def compare_heads(
     return found
 
 
-def compare_with_torch(source: Path, ids: Sequence[Sequence[int]], ours: Vectors, pooling: Pooling) -> Closeness | None:
+def compare_with_torch(
+    source: Path, ids: Sequence[Sequence[int]], ours: Vectors, pooling: Pooling
+) -> Closeness | None:
     """Our float32 beside the same encoder run by transformers; nothing where that is not installed or does not load."""
     try:
         torch, transformers = (importlib.import_module(name) for name in ("torch", "transformers"))
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
-        model = transformers.AutoModel.from_pretrained(str(source), local_files_only=True).float().eval()
+        model = (
+            transformers.AutoModel.from_pretrained(str(source), local_files_only=True)
+            .float()
+            .eval()
+        )
     except (ImportError, OSError, ValueError, RuntimeError):
         return None
     some = ids[:MAX_TEXTS_IN_TORCH]
-    return compare_vectors(ours[: len(some)], np.stack([_forward(torch, model, one, pooling) for one in some]))
+    return compare_vectors(
+        ours[: len(some)], np.stack([_forward(torch, model, one, pooling) for one in some])
+    )
 
 
 def check(parity: Parity, compute_type: str, floor: float) -> None:

@@ -69,7 +69,9 @@ class PieceModel:
     def write(self) -> bytes:
         """The model file."""
         pieces = (
-            _field(PIECE_TEXT, one.text) + _field(PIECE_SCORE, one.score) + _field(PIECE_KIND, int(one.kind))
+            _field(PIECE_TEXT, one.text)
+            + _field(PIECE_SCORE, one.score)
+            + _field(PIECE_KIND, int(one.kind))
             for one in self.pieces
         )
         normalizer = (
@@ -106,11 +108,17 @@ def replace_pieces(model: bytes, pieces: Sequence[Piece]) -> bytes:
         ModelError: `model` is no SentencePiece model.
     """
     known = PieceModel(pieces, Algorithm.UNIGRAM)
-    head = b"".join(_field(number, value) for number, value in fields(known.write()) if number == PIECES)
+    head = b"".join(
+        _field(number, value) for number, value in fields(known.write()) if number == PIECES
+    )
     trainer, normalizer = _first(model, TRAINER), _first(model, NORMALIZER)
     specials = {VOCAB_SIZE, *UNK, *BOS, *EOS, *PAD}
-    kept = b"".join(_field(number, value) for number, value in fields(trainer) if number not in specials)
-    own = b"".join(_field(number, value) for number, value in fields(known._trainer()) if number in specials)  # noqa: SLF001 - this module's own
+    kept = b"".join(
+        _field(number, value) for number, value in fields(trainer) if number not in specials
+    )
+    own = b"".join(
+        _field(number, value) for number, value in fields(known._trainer()) if number in specials
+    )  # noqa: SLF001 - this module's own
     return head + _field(TRAINER, kept + own) + _field(NORMALIZER, normalizer)
 
 
@@ -124,7 +132,11 @@ def read_pieces(model: bytes) -> list[Piece]:
     for number, value in fields(model):
         if number == PIECES and isinstance(value, bytes):
             entry = dict(fields(value))
-            text, score, kind = entry.get(PIECE_TEXT, b""), entry.get(PIECE_SCORE, 0.0), entry.get(PIECE_KIND, 1)
+            text, score, kind = (
+                entry.get(PIECE_TEXT, b""),
+                entry.get(PIECE_SCORE, 0.0),
+                entry.get(PIECE_KIND, 1),
+            )
             if not isinstance(text, bytes) or isinstance(score, bytes) or isinstance(kind, bytes):
                 raise _damaged()
             pieces.append(Piece(text.decode("utf-8", "replace"), float(score), Kind(int(kind))))
@@ -178,7 +190,14 @@ def _slice(message: bytes, at: int, length: int) -> bytes:
 
 
 def _first(message: bytes, wanted: int) -> bytes:
-    return next((value for number, value in fields(message) if number == wanted and isinstance(value, bytes)), b"")
+    return next(
+        (
+            value
+            for number, value in fields(message)
+            if number == wanted and isinstance(value, bytes)
+        ),
+        b"",
+    )
 
 
 def _field(number: int, value: bool | float | str | bytes) -> bytes:

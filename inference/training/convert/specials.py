@@ -36,21 +36,29 @@ def read_specials(source: Path, tokens: Sequence[str]) -> Specials:
     Raises:
         ModelError: the vocabulary has no token for the start, the end or the unknown.
     """
-    written = read_object(source / "special_tokens_map.json") | read_object(source / TOKENIZER_CONFIG)
+    written = read_object(source / "special_tokens_map.json") | read_object(
+        source / TOKENIZER_CONFIG
+    )
     known = set(tokens)
     found = {}
     for role, usual in USUAL.items():
         name = written.get(role)
         name = name.get("content") if isinstance(name, dict) else name
-        found[role] = next((one for one in (name, *usual) if isinstance(one, str) and one in known), None)
+        found[role] = next(
+            (one for one in (name, *usual) if isinstance(one, str) and one in known), None
+        )
     begin, end, unknown = found["cls_token"], found["sep_token"], found["unk_token"]
     if begin is None or end is None or unknown is None:
         raise ModelError(
             f"the vocabulary of {source} lacks [CLS], [SEP] and [UNK], and <s>, </s> and <unk>; give an encoder "
             "that has either"
         )
-    usual_names = {name for names in USUAL.values() for name in names} | set(filter(None, found.values()))
-    return Specials(begin, end, found["pad_token"], unknown, frozenset((usual_names & known) - {unknown}))
+    usual_names = {name for names in USUAL.values() for name in names} | set(
+        filter(None, found.values())
+    )
+    return Specials(
+        begin, end, found["pad_token"], unknown, frozenset((usual_names & known) - {unknown})
+    )
 
 
 def read_object(file: Path) -> dict[str, Any]:

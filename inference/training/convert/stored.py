@@ -32,8 +32,18 @@ def restore(directory: Path) -> Any:
         spec = _build(variables)
         spec.register_vocabulary(tokens)
         spec.validate()
-    except (OSError, struct.error, ValueError, KeyError, IndexError, AttributeError, msgspec.DecodeError) as error:
-        raise ModelError(f"the encoder in {directory} cannot be read ({error}); convert its source again") from None
+    except (
+        OSError,
+        struct.error,
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        msgspec.DecodeError,
+    ) as error:
+        raise ModelError(
+            f"the encoder in {directory} cannot be read ({error}); convert its source again"
+        ) from None
     for name, value in config.items():
         setattr(spec.config, name, value)
     return spec
@@ -41,7 +51,9 @@ def restore(directory: Path) -> Any:
 
 def _build(variables: Variables) -> Any:
     layers = {name.split("/")[1] for name in variables if name.startswith("encoder/layer_")}
-    embeddings = sum(name.startswith("encoder/embeddings_") and name.endswith("/weight") for name in variables)
+    embeddings = sum(
+        name.startswith("encoder/embeddings_") and name.endswith("/weight") for name in variables
+    )
     merge = variables.get("encoder/embeddings_merge", np.int8(common_spec.EmbeddingsMerge.CONCAT))
     encoder = transformer_spec.TransformerEncoderSpec(
         len(layers),
@@ -69,7 +81,9 @@ def _read_variables(file: memoryview) -> Variables:
         (rank,), at = _unpack(file, "B", at)
         shape, at = _unpack(file, f"{rank}I", at)
         (kind, size), at = _unpack(file, "=BI", at)
-        variables[name] = np.frombuffer(file[at : at + size], dtype=TYPES[kind]).reshape(shape).copy()
+        variables[name] = (
+            np.frombuffer(file[at : at + size], dtype=TYPES[kind]).reshape(shape).copy()
+        )
         at += size
     return variables
 

@@ -16,7 +16,12 @@ from inference.training.convert import bytelevel, fairseq, wordpiece
 from inference.training.convert.checkpoint import BertConfig, read_config
 from inference.training.convert.normalization import Casing
 from inference.training.convert.pieces import Algorithm, Kind, Piece, PieceModel, read_pieces
-from inference.training.convert.specials import TOKENIZER_CONFIG, Specials, read_object, read_specials
+from inference.training.convert.specials import (
+    TOKENIZER_CONFIG,
+    Specials,
+    read_object,
+    read_specials,
+)
 
 TAKEN = "sentencepiece.model"
 FAIRSEQ = "sentencepiece.bpe.model"
@@ -66,7 +71,9 @@ def read_vocabulary(source: Path) -> list[str]:
     return list(find_tokenizers(source, read_config(source))[0].tokens)
 
 
-def _find_ready(source: Path, config: BertConfig, made: SourceTokenizer | None) -> SourceTokenizer | None:
+def _find_ready(
+    source: Path, config: BertConfig, made: SourceTokenizer | None
+) -> SourceTokenizer | None:
     """`sentencepiece.model`, where its ids already are the encoder's."""
     if not (source / TAKEN).is_file():
         return None
@@ -92,7 +99,9 @@ def _same_ids(pieces: Sequence[Piece], tokens: Sequence[str]) -> bool:
 def _find_fairseq(source: Path, config: BertConfig) -> SourceTokenizer | None:
     """XLM-RoBERTa's and CamemBERT's SentencePiece file, counted as the encoder counts."""
     name = FAIRSEQ if (source / FAIRSEQ).is_file() else TAKEN
-    if not (source / name).is_file() or any((source / other).is_file() for other in ("vocab.txt", "vocabulary.json")):
+    if not (source / name).is_file() or any(
+        (source / other).is_file() for other in ("vocab.txt", "vocabulary.json")
+    ):
         return None
     model = _read(source / name)
     pieces = read_pieces(model)
@@ -113,14 +122,22 @@ def _find_wordpiece(source: Path, config: BertConfig) -> SourceTokenizer | None:
     model = file.get("model") or {}
     if (source / "vocab.txt").is_file():
         origin = "vocab.txt"
-        tokens = _read(source / origin).decode("utf-8", "replace").rstrip("\n").replace("\r\n", "\n").split("\n")
+        tokens = (
+            _read(source / origin)
+            .decode("utf-8", "replace")
+            .rstrip("\n")
+            .replace("\r\n", "\n")
+            .split("\n")
+        )
     elif model.get("type") == "WordPiece":
         origin, tokens = TOKENIZER, _by_id(file)
     else:
         return None
     specials = read_specials(source, tokens)
     casing = _read_casing(source, file)
-    make = cache(partial(wordpiece.to_sentencepiece, tokens, specials.unknown, specials.controls, casing))
+    make = cache(
+        partial(wordpiece.to_sentencepiece, tokens, specials.unknown, specials.controls, casing)
+    )
     encode = wordpiece.WordPiece(tokens, specials.unknown, casing).encode
     return SourceTokenizer(origin, tokens, specials, make, encode)
 
@@ -143,7 +160,14 @@ def _find_bytelevel(source: Path, config: BertConfig) -> SourceTokenizer | None:
     settings = file.get("pre_tokenizer") or read_object(source / TOKENIZER_CONFIG)
     prefix = bool(settings.get("add_prefix_space", False))
     make = cache(
-        partial(bytelevel.to_sentencepiece, tokens, merges, specials.unknown, specials.controls, prefix=prefix)
+        partial(
+            bytelevel.to_sentencepiece,
+            tokens,
+            merges,
+            specials.unknown,
+            specials.controls,
+            prefix=prefix,
+        )
     )
     encode = bytelevel.ByteLevelBPE(tokens, merges, prefix=prefix).encode
     return SourceTokenizer(origin, tokens, specials, make, encode)
@@ -179,7 +203,9 @@ def _reference(file: Path) -> Encode | None:
     except ModuleNotFoundError:
         return None
     except Exception as error:  # noqa: BLE001 - the package raises nothing more telling
-        raise ModelError(f"the tokenizers package cannot read {file} ({error}); save the encoder again") from None
+        raise ModelError(
+            f"the tokenizers package cannot read {file} ({error}); save the encoder again"
+        ) from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids)
@@ -196,7 +222,11 @@ def _read_charsmap(source: Path, file: dict[str, Any]) -> bytes:
     steps = written.get("normalizers", [written])
     maps = [step.get("precompiled_charsmap") for step in steps if step.get("type") == "Precompiled"]
     # Runs of spaces and those at the ends are SentencePiece's own business.
-    if unknown := {step.get("type") for step in steps if step} - {"Precompiled", "Replace", "Strip"}:
+    if unknown := {step.get("type") for step in steps if step} - {
+        "Precompiled",
+        "Replace",
+        "Strip",
+    }:
         raise ModelError(
             f"{source / TOKENIZER} normalizes by {', '.join(map(str, sorted(unknown)))}, which SentencePiece cannot "
             f"stand in for; put a {TAKEN} beside it"
@@ -204,7 +234,9 @@ def _read_charsmap(source: Path, file: dict[str, Any]) -> bytes:
     try:
         return base64.b64decode(maps[0]) if maps and maps[0] else b""
     except (binascii.Error, TypeError) as error:
-        raise ModelError(f"{source / TOKENIZER} cannot be read: {error}; fetch the encoder again") from None
+        raise ModelError(
+            f"{source / TOKENIZER} cannot be read: {error}; fetch the encoder again"
+        ) from None
 
 
 def _read_casing(source: Path, file: dict[str, Any]) -> Casing:
@@ -230,7 +262,9 @@ def _by_id(file: dict[str, Any]) -> list[str]:
     """The tokens of a `tokenizer.json` in id order; an id without one has a name of its own."""
     vocabulary = file["model"]["vocab"]
     pairs = (
-        vocabulary.items() if isinstance(vocabulary, dict) else ((one[0], id_) for id_, one in enumerate(vocabulary))
+        vocabulary.items()
+        if isinstance(vocabulary, dict)
+        else ((one[0], id_) for id_, one in enumerate(vocabulary))
     )
     ids = {int(id_): str(token) for token, id_ in pairs}
     ids |= {int(one["id"]): str(one["content"]) for one in file.get("added_tokens") or []}
@@ -243,11 +277,15 @@ def _read_list(file: Path) -> list[str] | None:
     try:
         return msgspec.json.decode(file.read_bytes(), type=list[str])
     except (OSError, msgspec.DecodeError) as error:
-        raise ModelError(f"no usable vocabulary in {file}: {error}; fetch the encoder again") from None
+        raise ModelError(
+            f"no usable vocabulary in {file}: {error}; fetch the encoder again"
+        ) from None
 
 
 def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise ModelError(f"{file} cannot be read: {error.strerror}; fetch the encoder again") from None
+        raise ModelError(
+            f"{file} cannot be read: {error.strerror}; fetch the encoder again"
+        ) from None

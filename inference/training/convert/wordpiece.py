@@ -32,7 +32,9 @@ class WordPiece:
         ids, start = list[int](), 0
         while start < len(word) <= MAX_WORD_CHARS:
             mark = CONTINUES if start else ""
-            ends = (end for end in range(len(word), start, -1) if mark + word[start:end] in self._ids)
+            ends = (
+                end for end in range(len(word), start, -1) if mark + word[start:end] in self._ids
+            )
             end = next(ends, None)
             if end is None:
                 return [self._unknown_id]
@@ -41,7 +43,9 @@ class WordPiece:
         return ids or [self._unknown_id]
 
 
-def to_sentencepiece(tokens: Sequence[str], unknown: str, controls: frozenset[str], casing: Casing) -> bytes:
+def to_sentencepiece(
+    tokens: Sequence[str], unknown: str, controls: frozenset[str], casing: Casing
+) -> bytes:
     """The SentencePiece model with these tokens' ids. `controls` are tokens no text may produce."""
     seen: set[str] = set()
     pieces = []
@@ -68,5 +72,7 @@ def _piece(token: str, unknown: str, controls: frozenset[str], casing: Casing) -
     # SentencePiece looks for user-defined pieces before it normalizes. One that normalizing changes, such as ``##!``,
     # can never come out of WordPiece and would here be taken out of the middle of what it must split.
     alone = text.startswith(SPACE) and len(token) == 1
-    reachable = alone or all(normalize(char, casing) == char for char in token.removeprefix(CONTINUES))
+    reachable = alone or all(
+        normalize(char, casing) == char for char in token.removeprefix(CONTINUES)
+    )
     return Piece(text, kind=Kind.USER_DEFINED if reachable else Kind.UNUSED)

@@ -1,0 +1,69 @@
+"""What may be configured about egress."""
+
+from collections.abc import Collection
+from typing import Literal
+
+import msgspec
+from msgspec import field
+
+from inference.egress.kinds import GUARDED, Kind
+from inference.options import Options
+from schemas.event import Domain
+
+PHONE_REGIONS = ("US", "GB", "BR", "DE", "FR", "ES", "IT", "PT")
+"""Countries whose national spelling of telephone numbers is recognised by default."""
+
+PolicyName = Literal["never", "redacted", "full"]
+
+
+class EgressRule(Options, frozen=True):
+    """One rule; it is about the events that meet every condition it names, an empty condition is met by all.
+
+    `labels` gives for an axis the values it is about. `keep` holds the kinds of value that may leave under
+    ``redacted``, for instance the addresses that an analyst needs.
+    """
+
+    policy: PolicyName
+    tenants: list[str] = field(default_factory=list)
+    domains: list[Domain] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    labels: dict[str, list[str]] = field(default_factory=dict)
+    keep: list[Kind] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        _check_keep(self.keep)
+
+
+class EgressOptions(Options, frozen=True):
+    """The policy where no rule matches, and the rules.
+
+    `phone_regions` are the ISO 3166 codes of the countries whose national telephone numbers are recognised.
+    """
+
+    default: PolicyName = "redacted"
+    keep: list[Kind] = field(default_factory=list)
+    rules: list[EgressRule] = field(default_factory=list)
+    phone_regions: list[str] = field(default_factory=lambda: list(PHONE_REGIONS))
+
+    def __post_init__(self) -> None:
+        _check_keep(self.keep)
+        if not set(self.phone_regions) <= set(PHONE_REGIONS):
+            _check_regions(self.phone_regions)
+
+
+def _check_keep(keep: Collection[Kind]) -> None:
+    guarded = sorted(GUARDED.intersection(keep))
+    if guarded:
+        raise msgspec.ValidationError(f"keep names {guarded[0]!r}, which never leaves; take it out")
+
+
+def _check_regions(regions: Collection[str]) -> None:
+    # Only here, because the tables of telephone numbers take longer to load than a configuration.
+    from phonenumbers import SUPPORTED_REGIONS  # noqa: PLC0415
+
+    unknown = sorted(set(regions) - set(SUPPORTED_REGIONS))
+    if unknown:
+        raise msgspec.ValidationError(
+            f"phone_regions names {unknown[0]!r}, which is no country; "
+            "write ISO 3166 codes such as 'DE'"
+        )

@@ -1,0 +1,36 @@
+"""What may be configured about rules, apart from what compiles them: that loads slower than most commands run."""
+
+from datetime import date
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from inference.options import Options
+from schemas.event import DOMAINS, Domain
+
+
+class Rule(Options, frozen=True):
+    """One rule; `when` is a condition in CEL over `event`, `labels`, `confidence` and `now`.
+
+    `labels` sets axes, `queue` sends the event there (any name), `suppress` ends it as known to be benign, `review`
+    gives it to a person. `until` is the last day it is in force, in UTC; a suppression needs one.
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    when: str
+    domains: Annotated[list[Domain], Meta(min_length=1)] = msgspec.field(
+        default_factory=lambda: list(DOMAINS)
+    )
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    queue: Annotated[str, Meta(min_length=1)] | None = None
+    suppress: bool = False
+    until: date | None = None
+    review: bool = False
+
+
+class ImpactOptions(Options, frozen=True):
+    """Conditions, in CEL, under which an event ends with a person; an empty one switches that off for its domain."""
+
+    alerts: str = 'labels.severity == "critical"'
+    tickets: str = 'labels.priority == "urgent"'

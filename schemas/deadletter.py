@@ -1,0 +1,132 @@
+"""The dead letter: its headers, built and read in one place.
+
+A dead letter is the original record (bytes, key and headers) with headers that say what went wrong.
+The names of those headers are Kafka Connect's, so that tools for its dead letters can read ours:
+https://cwiki.apache.org/confluence/display/KAFKA/KIP-298%3A+Error+Handling+in+Connect
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, Self, get_args
+
+from schemas.event import Origin
+
+Disposition = Literal["retryable", "poison"]
+"""`poison`: no retry can help, the bytes are at fault. `retryable`: a replay may succeed later."""
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+ERROR_PREFIX: Final = "__connect.errors."
+TOPIC: Final = f"{ERROR_PREFIX}topic"
+PARTITION: Final = f"{ERROR_PREFIX}partition"
+OFFSET: Final = f"{ERROR_PREFIX}offset"
+STAGE: Final = f"{ERROR_PREFIX}stage"
+ERROR_CLASS: Final = f"{ERROR_PREFIX}exception.class.name"
+MESSAGE: Final = f"{ERROR_PREFIX}exception.message"
+ATTEMPT: Final = "triage.attempt"
+DISPOSITION: Final = "triage.disposition"
+VALUE_BYTES: Final = "triage.value.bytes"
+"""Set on a dead letter that is too large to carry its value: the size of the value in bytes."""
+
+MAX_MESSAGE_CHARS = 1000
+MAX_ATTEMPT_DIGITS = 9
+
+HEADER_SCHEMAS: dict[str, dict[str, object]] = {
+    **{
+        name: {"type": "string"}
+        for name in (TOPIC, PARTITION, OFFSET, STAGE, ERROR_CLASS, MESSAGE, ATTEMPT)
+    },
+    DISPOSITION: {"enum": list(get_args(Disposition))},
+}
+"""The JSON Schema of every header that each dead letter has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a record could not be processed.
+
+    `stage` names the step that failed and `error` the class of its exception. `message` says what to
+    do about it.
+    """
+
+    stage: str
+    error: str
+    message: str
+    disposition: Disposition
+
+
+def build_headers(
+    original: Headers, origin: Origin, failure: Failure
+) -> list[tuple[str, bytes | None]]:
+    """The original headers without those of an earlier dead letter, and the reason as headers."""
+    kept = [(name, value) for name, value in original if not _is_ours(name)]
+    reason = {
+        TOPIC: origin.topic,
+        PARTITION: str(origin.partition),
+        OFFSET: str(origin.offset),
+        STAGE: failure.stage,
+        ERROR_CLASS: failure.error,
+        MESSAGE: failure.message[:MAX_MESSAGE_CHARS],
+        ATTEMPT: str(attempts(original) + 1),
+        DISPOSITION: failure.disposition,
+    }
+    return kept + [(name, value.encode("utf-8", "replace")) for name, value in reason.items()]
+
+
+def attempts(headers: Headers) -> int:
+    """How often a record has been dead-lettered before; a replayed record carries the count."""
+    for name, value in headers:
+        # Anybody may write this header, and Python refuses to read a number of thousands of digits.
+        if name == ATTEMPT and value and value.isdigit() and len(value) <= MAX_ATTEMPT_DIGITS:
+            return int(value)
+    return 0
+
+
+def original_headers(headers: Headers) -> list[tuple[str, bytes | None]]:
+    """What a replayed record carries: its own headers, and the count of attempts."""
+    return [(name, value) for name, value in headers if name == ATTEMPT or not _is_ours(name)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterHeaders:
+    """What the headers of a dead letter say, as text; an empty string stands for a missing header."""
+
+    topic: str
+    partition: str
+    offset: str
+    stage: str
+    error: str
+    message: str
+    attempt: str
+    disposition: str
+    value_bytes: str
+
+    @classmethod
+    def read(cls, headers: Headers) -> Self:
+        """Read headers that anybody may have written; the last one of a name counts."""
+        values = {name: (value or b"").decode("utf-8", "replace") for name, value in headers}
+        return cls(
+            topic=values.get(TOPIC, ""),
+            partition=values.get(PARTITION, ""),
+            offset=values.get(OFFSET, ""),
+            stage=values.get(STAGE, ""),
+            error=values.get(ERROR_CLASS, ""),
+            message=values.get(MESSAGE, ""),
+            attempt=values.get(ATTEMPT, ""),
+            disposition=values.get(DISPOSITION, ""),
+            value_bytes=values.get(VALUE_BYTES, ""),
+        )
+
+    @property
+    def poison(self) -> bool:
+        """Whether no retry can help."""
+        return self.disposition == "poison"
+
+    @property
+    def whole(self) -> bool:
+        """Whether the dead letter carries the original value."""
+        return not self.value_bytes
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(ERROR_PREFIX) or name in {ATTEMPT, DISPOSITION, VALUE_BYTES}

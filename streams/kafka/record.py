@@ -1,0 +1,25 @@
+"""One Kafka record: as it is produced, and as it was read."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.outcomes import Incoming
+from schemas.event import Origin
+
+Headers = list[tuple[str, bytes | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record to produce."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = field(default_factory=list)
+
+
+def from_record(record: Any) -> Incoming:
+    """An aiokafka record as ours."""
+    origin = Origin(topic=record.topic, partition=record.partition, offset=record.offset)
+    return Incoming(record.value, record.key, list(record.headers), origin, record.timestamp / 1000)

@@ -1,0 +1,1 @@
+"""What runs on one machine for trying and testing: local brokers and the demo."""

@@ -1,0 +1,145 @@
+"""The tools a real Apache Kafka needs, and Kafka itself, fetched once with Maven into the user's cache."""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from streams.local.brokers import BrokerError
+
+KAFKA_VERSION = "4.1.0"
+JAVA_MINIMUM = 17
+POM = Path(__file__).parent / "kafka-pom.xml"
+# The full coordinate: the short prefix would make Maven look plugins up by name first. The pom pins its version.
+COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:copy-dependencies"
+FETCH_TIMEOUT_S = 600
+
+
+def default_cache_dir() -> Path:
+    """`$XDG_CACHE_HOME/triage`, or `~/.cache/triage` (XDG Base Directory Specification)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "triage"
+
+
+def java_command() -> str | None:
+    """The `java` of `JAVA_HOME` if that is set, else of the `PATH`."""
+    home = os.environ.get("JAVA_HOME")
+    return shutil.which("java", path=f"{home}/bin") if home else shutil.which("java")
+
+
+def java_major() -> int:
+    """Major version of that `java`; 0 when there is none or it does not say."""
+    java = java_command()
+    if java is None:
+        return 0
+    printed = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603 - our own look-up
+    found = re.search(r'version "(\d+)', printed)
+    return int(found[1]) if found else 0
+
+
+def kafka_available(cache_dir: Path | None = None) -> str | None:
+    """None when a real Kafka can be run here, else one sentence saying what is missing.
+
+    Maven is needed only until the cache is whole. Whether Maven can reach its repository is not tried.
+    """
+    if (major := java_major()) < JAVA_MINIMUM:
+        found = f"Java {major} is too old" if major else "there is no Java"
+        return f"{found}; install Java {JAVA_MINIMUM} or newer to run Apache Kafka"
+    if not is_cached(cache_dir or default_cache_dir()) and shutil.which("mvn") is None:
+        return "there is no Maven; install Maven (mvn) to fetch Apache Kafka"
+    return None
+
+
+def home_of(cache_dir: Path) -> Path:
+    """Where in the cache this version lives."""
+    return cache_dir / f"kafka-{KAFKA_VERSION}"
+
+
+def is_cached(cache_dir: Path) -> bool:
+    """Whether the jars are there, whole, and of the pom we ship.
+
+    The directory appears by a rename when it is complete and holds a copy of the pom it was made from, so a
+    half-finished one is never seen and one of an older pom is recognised.
+    """
+    copy = home_of(cache_dir) / POM.name
+    return copy.is_file() and copy.read_bytes() == POM.read_bytes()
+
+
+def fetch_jars(cache_dir: Path) -> Path:
+    """The directory of Kafka's jars, fetched (54 MB) unless the cache is whole; safe beside other processes.
+
+    Raises:
+        BrokerError: Maven is missing, failed, or took longer than ten minutes.
+    """
+    with _locked(cache_dir):
+        if not is_cached(cache_dir):
+            _fill(cache_dir)
+    return home_of(cache_dir) / "libs"
+
+
+@contextmanager
+def _locked(cache_dir: Path) -> Iterator[None]:
+    """Hold the cache's lock; the kernel drops it with us, so a killed process never blocks the next."""
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        lock = (cache_dir / f"kafka-{KAFKA_VERSION}.lock").open("w")
+    except OSError as error:
+        raise BrokerError(
+            f"cannot write to the cache {cache_dir}: {error.strerror}; choose another directory"
+        ) from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _fill(cache_dir: Path) -> None:
+    home = home_of(cache_dir)
+    # Under the lock: whatever another attempt left half-finished belongs to nobody.
+    for leftover in cache_dir.glob(f"{home.name}.partial-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial = Path(tempfile.mkdtemp(prefix=f"{home.name}.partial-", dir=cache_dir))
+    try:
+        _run_maven(partial / "libs")
+        shutil.copyfile(POM, partial / POM.name)
+        shutil.rmtree(home, ignore_errors=True)
+        partial.rename(home)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _run_maven(libs: Path) -> None:
+    mvn = shutil.which("mvn")
+    if mvn is None:
+        raise BrokerError("there is no Maven; install Maven (mvn) to fetch Apache Kafka")
+    command = [
+        mvn,
+        "-q",
+        "-B",
+        "-f",
+        str(POM),
+        COPY_GOAL,
+        "-DincludeScope=runtime",
+        f"-DoutputDirectory={libs}",
+    ]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=FETCH_TIMEOUT_S
+        )  # noqa: S603 - our own command line
+    except subprocess.TimeoutExpired:
+        raise BrokerError(
+            f"Maven took longer than {FETCH_TIMEOUT_S} s; check its access to a repository"
+        ) from None
+    if done.returncode or not any(libs.glob(f"kafka_*-{KAFKA_VERSION}.jar")):
+        printed = [
+            line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()
+        ]
+        reason = (
+            printed[0].removeprefix("[ERROR] ") if printed else f"exit status {done.returncode}"
+        )
+        raise BrokerError(
+            f"Maven could not fetch Apache Kafka; check its access to a repository: {reason[:300]}"
+        )

@@ -1,0 +1,241 @@
+"""The main job in miniature: an embedded broker, a worker, the sample events, and what came of them."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Literal
+
+import aiohttp
+from msgspec.structs import replace
+
+from agents.outcomes import Incoming
+from inference.llm.options import CostOptions, LlmOptions
+from inference.llm.spending import assumed_usd
+from schemas.codec import decode
+from schemas.event import DOMAINS, Domain
+from schemas.triaged import TriagedEvent
+from streams.config import KafkaSection, Settings, as_environment
+from streams.errors import StreamError
+from streams.kafka.admin import create_topics
+from streams.kafka.reader import reading
+from streams.kafka.record import from_record
+from streams.local.brokers.embedded import EmbeddedBroker
+from streams.local.brokers.loopback import HOST, free_ports
+from streams.ndjson import read_lines
+from streams.source import produce
+from streams.topics import Topics
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+CHARS_PER_TOKEN = 4
+WORKER_START_TIMEOUT_S = 60.0
+WORKER_STOP_TIMEOUT_S = 15.0
+SETTLE_TIMEOUT_S = 60.0
+
+
+@dataclass
+class Tally:
+    """What has been seen on the output topics so far."""
+
+    sent: int = 0
+    sent_chars: int = 0
+    first: dict[tuple[str, int, int], TriagedEvent] = field(default_factory=dict)
+    """Revision 0 by where its input came from: a redelivered duplicate id is an input of its own."""
+    ended: set[str] = field(default_factory=set)
+    dead_letters: int = 0
+    started_s: float = field(default_factory=time.monotonic)
+    finished_s: float = 0.0
+
+    def note(self, topics_: Topics, record: Incoming) -> None:
+        """Count one output record."""
+        self.finished_s = time.monotonic()
+        if record.origin.topic == topics_.deadletter:
+            self.dead_letters += 1
+            return
+        triaged = decode(record.value or b"", TriagedEvent)
+        if triaged.revision == 0:
+            origin = triaged.origin
+            self.first[origin.topic, origin.partition, origin.offset] = triaged
+        else:
+            self.ended.add(triaged.id)
+
+    @property
+    def accepted(self) -> int:
+        """Events the small model decided alone."""
+        return sum(triaged.status == "final" for triaged in self.first.values())
+
+    @property
+    def escalated(self) -> int:
+        """Events it was not sure of."""
+        return len(self.first) - self.accepted
+
+    @property
+    def complete(self) -> bool:
+        """Whether every event sent has come out, and every escalated one has ended."""
+        escalated = {
+            triaged.id for triaged in self.first.values() if triaged.status == "provisional"
+        }
+        return len(self.first) + self.dead_letters >= self.sent and escalated <= self.ended
+
+    def percentile_s(self, duration: Literal["inference_s", "total_s"], share: float) -> float:
+        """A percentile of a duration of revision 0: the model call's, or from entering the topic to the decision."""
+        times = sorted(getattr(triaged.timing, duration) for triaged in self.first.values())
+        return times[min(len(times) - 1, int(share * len(times)))] if times else 0.0
+
+    def events_per_second(self) -> float:
+        """Events in over the time from the first sent to the last output."""
+        return self.sent / max(1e-9, self.finished_s - self.started_s)
+
+
+def all_llm_cost_usd(cost: CostOptions, tally: Tally) -> float:
+    """What sending every event to an LLM would have cost: an estimate from list prices and four characters a token."""
+    text_usd = tally.sent_chars / CHARS_PER_TOKEN * cost.llm_input_usd_per_million / 1_000_000
+    return assumed_usd(cost, tally.sent) + text_usd
+
+
+async def run(
+    settings: Settings,
+    *,
+    rate: float,
+    port: int | None,
+    say: Callable[[str], None],
+    show: Callable[[Tally], None],
+) -> Tally:
+    """Run the demo; every process it started is gone when it returns.
+
+    `say` gets a line about each step, `show` the counts as they change.
+
+    Raises:
+        StreamError: a step failed, or events were missing at the end.
+    """
+    say("starting the embedded broker")
+    async with _embedded_broker(port) as bootstrap_servers:
+        settings = at(settings, bootstrap_servers)
+        # This broker has no idempotent producers, which "auto" would find out with an error in the log.
+        settings = replace(settings, kafka=replace(settings.kafka, idempotence="off"))
+        await create_topics(settings)
+        say(f"broker at {bootstrap_servers}; starting the worker")
+        async with worker(settings):
+            say(f"worker ready; streaming the samples at {rate:g} events a second")
+            return await _stream(settings, rate, show)
+
+
+@asynccontextmanager
+async def _embedded_broker(port: int | None) -> AsyncIterator[str]:
+    broker = EmbeddedBroker(port)
+    try:
+        await asyncio.to_thread(broker.start)
+        yield broker.bootstrap_servers
+    finally:
+        await asyncio.to_thread(broker.stop)
+
+
+def at(settings: Settings, bootstrap_servers: str) -> Settings:
+    """The settings on a broker of our own: none of how another cluster, or an LLM, is reached; a free port for HTTP."""
+    return replace(
+        settings,
+        kafka=KafkaSection(bootstrap_servers=bootstrap_servers),
+        topics=replace(settings.topics, replication=1),
+        http=replace(settings.http, host=HOST, port=free_ports(1)[0]),
+        llm=LlmOptions(),
+    )
+
+
+async def _stream(settings: Settings, rate: float, show: Callable[[Tally], None]) -> Tally:
+    topics_ = Topics(settings.topics.prefix)
+    lines: dict[Domain, list[bytes]] = {
+        domain: list(read_lines(str(SAMPLES / f"{domain}.ndjson"))) for domain in DOMAINS
+    }
+    outputs = [*(topics_.triaged(domain) for domain in DOMAINS), topics_.deadletter]
+    async with reading(settings.kafka, outputs, from_beginning=True) as consumer:
+        tally = Tally(
+            sent=sum(map(len, lines.values())),
+            sent_chars=sum(len(x) for group in lines.values() for x in group),
+        )
+        sending = asyncio.gather(
+            *(
+                produce(
+                    settings, lines[domain], domain, rate=rate * len(lines[domain]) / tally.sent
+                )
+                for domain in DOMAINS
+            )
+        )
+        deadline_s = time.monotonic() + tally.sent / rate + SETTLE_TIMEOUT_S
+        while not tally.complete and time.monotonic() < deadline_s and not _failed(sending):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                for record in records:
+                    tally.note(topics_, from_record(record))
+            show(tally)
+        await sending
+    if not tally.complete:
+        missing = tally.sent - len(tally.first) - tally.dead_letters
+        raise StreamError(
+            f"{missing} of {tally.sent} events did not come out in time; run `triage doctor`"
+        )
+    return tally
+
+
+def _failed(sending: "asyncio.Future[list[None]]") -> bool:
+    return sending.done() and sending.exception() is not None
+
+
+@asynccontextmanager
+async def worker(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A worker process with these settings, ready when the block begins and drained when it ends.
+
+    Raises:
+        StreamError: it did not start.
+    """
+    quiet = replace(settings.log, level="warning", format="plain")
+    environment = os.environ | as_environment(replace(settings, log=quiet))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "streams.cli",
+        "worker",
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await _wait_until_ready(settings, process)
+        yield process
+    finally:
+        await _end(process)
+
+
+async def _wait_until_ready(settings: Settings, process: asyncio.subprocess.Process) -> None:
+    deadline_s = time.monotonic() + WORKER_START_TIMEOUT_S
+    async with aiohttp.ClientSession() as session:
+        while time.monotonic() < deadline_s and process.returncode is None:
+            try:
+                async with session.get(
+                    f"http://{settings.http.host}:{settings.http.port}/ready"
+                ) as answer:
+                    if answer.status == HTTPStatus.OK:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.1)
+    ended = f"ended with exit code {process.returncode}; its reason is above"
+    late = f"was not ready within {WORKER_START_TIMEOUT_S:.0f} s; run `triage doctor`"
+    raise StreamError(f"the worker {late if process.returncode is None else ended}")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), WORKER_STOP_TIMEOUT_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+    if process.returncode:
+        raise StreamError(
+            f"the worker ended with exit code {process.returncode}; its reason is above"
+        )

@@ -1,0 +1,81 @@
+"""NDJSON from a file or standard input, as the records its lines would be."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from agents.outcomes import Incoming
+from schemas.codec import decode_json
+from schemas.errors import InvalidEvent
+from schemas.event import DOMAIN_OF_KIND, KIND_OF_DOMAIN, Domain, Kind, Origin
+from streams.errors import StreamError
+
+STDIN = "-"
+
+
+def read_lines(file: str) -> Iterator[bytes]:
+    """The lines that hold something, without their ends.
+
+    Raises:
+        StreamError: the file cannot be read.
+    """
+    return (line for _, line in read_numbered(file))
+
+
+def read_numbered(file: str) -> Iterator[tuple[int, bytes]]:
+    """The same with each line's number in the file, from 0.
+
+    Raises:
+        StreamError: the file cannot be read.
+    """
+    try:
+        if file == STDIN:
+            yield from _filled(sys.stdin.buffer)
+        else:
+            with Path(file).open("rb") as stream:
+                yield from _filled(stream)
+    except OSError as error:
+        raise StreamError(
+            f"cannot read {file} ({error.strerror}); name an NDJSON file, or - for standard input"
+        ) from None
+
+
+def incoming(file: str, number: int, line: bytes) -> Incoming:
+    """One line as a record: its origin is the file's name and the line's number, from 0."""
+    name = "stdin" if file == STDIN else Path(file).stem
+    origin = Origin(topic=name, partition=0, offset=number)
+    return Incoming(value=line, key=None, headers=(), origin=origin, received_at_s=time.time())
+
+
+def kind_of(line: bytes, domain: Domain | None) -> Kind:
+    """What to take a line for where it does not say: the domain asked for, else its own `kind`.
+
+    Raises:
+        InvalidEvent: neither says.
+    """
+    if domain is not None:
+        return KIND_OF_DOMAIN[domain]
+    document = decode_json(line)
+    kind = document.get("kind") if isinstance(document, dict) else None
+    if not isinstance(kind, str) or kind not in DOMAIN_OF_KIND:
+        raise InvalidEvent(
+            "the event names no kind; add --domain alerts or --domain tickets", stage="recognise"
+        )
+    return kind
+
+
+def key_of(line: bytes) -> bytes | None:
+    """The id a line carries, as a record key; None where it has none or cannot be read."""
+    try:
+        document = decode_json(line)
+    except InvalidEvent:
+        return None
+    id_ = document.get("id") if isinstance(document, dict) else None
+    return str(id_).encode() if isinstance(id_, str | int) and id_ != "" else None
+
+
+def _filled(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    for number, line in enumerate(stream):
+        if stripped := line.rstrip(b"\r\n"):
+            yield number, stripped

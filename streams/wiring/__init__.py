@@ -1,0 +1,1 @@
+"""Opens what the configuration asks for and checks that the parts fit together."""

@@ -1,0 +1,103 @@
+"""The LLM tier, opened as the configuration asks.
+
+Apart from `wiring.model`, because these packages load slower than most commands run.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from inference.classifier import Classifier
+from inference.llm.budget import Budget
+from inference.llm.cascade import Cascade, Tier
+from inference.llm.client.endpoint import Endpoint
+from inference.llm.client.resilient_endpoint import Guard, RetryBudget
+from inference.llm.consultant import Consultant
+from inference.llm.options import PriceOptions
+from inference.llm.prices import price_of
+from inference.llm.prompt.context import Briefer
+from inference.llm.shedding import Shedding
+from inference.retrieval.library import Library
+from inference.rules.ruling import Rules
+from streams.config import Settings
+from streams.errors import ConfigError
+from streams.wiring.model import open_policy
+
+
+def open_library(settings: Settings, classifier: Classifier) -> Library:
+    """The library that is quoted to the LLM, with the configured runbooks.
+
+    Raises:
+        ConfigError: the runbooks cannot be read.
+    """
+    try:
+        return Library.open(settings.retrieval, classifier.embed)
+    except ValueError as error:
+        raise ConfigError(f"retrieval.runbooks: {error}") from None
+
+
+def open_tiers(settings: Settings) -> list[Tier]:
+    """The configured tiers, in order, with one retry budget between them.
+
+    Raises:
+        ConfigError: a key is missing.
+    """
+    llm, cost = settings.llm, settings.cost
+    assumed = PriceOptions(
+        input_usd_per_million=cost.llm_input_usd_per_million,
+        output_usd_per_million=cost.llm_output_usd_per_million,
+    )
+    retries = RetryBudget(llm.retries)
+    tiers = []
+    for name in llm.tiers:
+        options = llm.endpoints[name]
+        try:
+            endpoint = Endpoint(name, options)
+        except ValueError as error:
+            raise ConfigError(f"llm.endpoints.{name}: {error}") from None
+        guard = Guard(endpoint, llm.retries, llm.breaker, retries)
+        tiers.append(Tier(name, guard, price_of(options, assumed), options.max_answer_tokens))
+    return tiers
+
+
+def open_cascade(settings: Settings, budget: Budget) -> Cascade:
+    """The configured tiers behind one budget and one deadline.
+
+    Raises:
+        ConfigError: a key is missing.
+    """
+    return Cascade(open_tiers(settings), budget, deadline_s=settings.llm.patience_s)
+
+
+def open_consultant(
+    settings: Settings,
+    classifier: Classifier,
+    rules: Rules,
+    cascade: Cascade,
+    library: Library,
+    *,
+    backlog: Callable[[], int],
+) -> Consultant:
+    """The consultant that asks `cascade`; `backlog` says how many cases are waiting.
+
+    Raises:
+        ConfigError: an egress rule cannot mean anything.
+    """
+    policy = open_policy(settings, classifier)
+    labels = {domain: classifier.labels(domain) for domain in classifier.domains}
+    briefer = Briefer(
+        labels,
+        policy,
+        library,
+        max_event_chars=settings.llm.max_event_chars,
+        phone_regions=settings.egress.phone_regions,
+    )
+    return Consultant(
+        cascade,
+        briefer,
+        policy,
+        deciding={domain: settings.domain(domain).deciding for domain in classifier.domains},
+        limits=settings.llm.limits,
+        high_impact=lambda event, labels: rules.high_impact(event, labels, now=datetime.now(UTC)),
+        shedding=Shedding(settings.llm.max_backlog),
+        backlog=backlog,
+    )

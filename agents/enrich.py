@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from agents.classify import HIGH_IMPACT
 from agents.outcomes import DeadLettered, Incoming, Outcome, Reviewed, Triaged
 from agents.revision import successor
-from inference.llm.consultant import Consultant, Opinion, unasked
+from inference.llm.consultant import Consultant, LlmOpinion, unasked
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
 from schemas.triaged import Case, TriagedEvent
@@ -58,7 +58,7 @@ async def _end(incoming: Incoming, consultant: Consultant | None, memory: Memory
     return Reviewed(replace(case, triaged=triaged))
 
 
-async def _opinion(case: Case, consultant: Consultant | None) -> Opinion:
+async def _opinion(case: Case, consultant: Consultant | None) -> LlmOpinion:
     if consultant is None:
         return unasked(case, "llm_off", "no LLM is configured")
     if (
@@ -68,7 +68,7 @@ async def _opinion(case: Case, consultant: Consultant | None) -> Opinion:
     return await consultant.consult(case)
 
 
-def _ended(case: Case, opinion: Opinion, incoming: Incoming) -> TriagedEvent:
+def _ended(case: Case, opinion: LlmOpinion, incoming: Incoming) -> TriagedEvent:
     triaged = case.triaged
     alone = not opinion.needs_person
     return replace(

@@ -1,10 +1,9 @@
 """What can become of one event. The union is closed: every event ends in exactly one of these."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from schemas.deadletter import Disposition
-from schemas.event import Origin
+from schemas.event import Headers, Origin
 from schemas.triaged import Case, TriagedEvent
 
 
@@ -17,7 +16,7 @@ class Incoming:
 
     value: bytes | None
     key: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
+    headers: Headers
     origin: Origin
     received_at_s: float
 

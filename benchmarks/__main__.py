@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import bare, command, pipeline
 from benchmarks.load import mixed, samples, short
 from benchmarks.pipeline import Arrival
-from benchmarks.rows import Row, show, write
+from benchmarks.rows import Measurement, show, write
 from inference.classifier import Classifier
 from inference.model.threads import Threads, usable_cores
 from streams.local.brokers.kafka import KafkaCluster
@@ -45,7 +45,7 @@ def main() -> None:
     write(rows, arguments.out)
 
 
-async def _run(count: int, soak: int, directory: Path, servers: str) -> list[Row]:
+async def _run(count: int, soak: int, directory: Path, servers: str) -> list[Measurement]:
     events, decoded = list(mixed(count)), [samples()[i % len(samples())] for i in range(count)]
     classifier = Classifier.open(threads=THREADS)
     before = await bare.batched_rate(decoded, classifier)
@@ -59,20 +59,20 @@ async def _run(count: int, soak: int, directory: Path, servers: str) -> list[Row
     half = events[: int(whole / 2 * LATENCY_SECONDS)]
     arrivals = await pipeline.latency(await pipeline.prepare(servers, "latency"), half, whole / 2)
     return [
-        Row(
+        Measurement(
             "bare model",
             rate,
             "events/s",
             note=f"{before:.0f}, {between:.0f}, {after:.0f} around the others",
         ),
-        Row(
+        Measurement(
             "same encoder, arrival order, batches of 32",
             naive,
             "events/s",
             "bare model",
             naive / rate,
         ),
-        Row(
+        Measurement(
             "triage classify",
             by_command,
             "events/s",
@@ -80,7 +80,7 @@ async def _run(count: int, soak: int, directory: Path, servers: str) -> list[Row
             by_command / rate,
             f"start {start_s:.1f} s",
         ),
-        Row(
+        Measurement(
             "pipeline on real Kafka",
             whole,
             "events/s",
@@ -93,13 +93,13 @@ async def _run(count: int, soak: int, directory: Path, servers: str) -> list[Row
     ]
 
 
-async def _memory_rows(servers: str, soak: int) -> list[Row]:
+async def _memory_rows(servers: str, soak: int) -> list[Measurement]:
     marks = (soak // 10, soak // 2, soak)
     resident = await pipeline.memory(
         await pipeline.prepare(servers, "memory"), list(short(soak)), marks
     )
     return [
-        Row(
+        Measurement(
             f"resident memory after {mark:,} events",
             megabytes,
             "MB",
@@ -110,16 +110,16 @@ async def _memory_rows(servers: str, soak: int) -> list[Row]:
     ]
 
 
-def _latency_rows(arrivals: Sequence[Arrival], rate: float) -> list[Row]:
+def _latency_rows(arrivals: Sequence[Arrival], rate: float) -> list[Measurement]:
     added = statistics.quantiles([arrival.added_s * 1000 for arrival in arrivals], n=100)
     model = statistics.quantiles(
         [arrival.triaged.timing.inference_s * 1000 for arrival in arrivals], n=100
     )
     note = f"{len(arrivals)} events at {rate:.0f}/s, half the pipeline's rate"
     return [
-        Row("model call, p50", model[49], "ms", note=note),
-        Row("model call, p99", model[98], "ms", note=note),
-        Row(
+        Measurement("model call, p50", model[49], "ms", note=note),
+        Measurement("model call, p99", model[98], "ms", note=note),
+        Measurement(
             "added by the pipeline, p50",
             added[49],
             "ms",
@@ -127,7 +127,7 @@ def _latency_rows(arrivals: Sequence[Arrival], rate: float) -> list[Row]:
             added[49] / model[49],
             note,
         ),
-        Row(
+        Measurement(
             "added by the pipeline, p99",
             added[98],
             "ms",

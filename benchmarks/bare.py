@@ -10,7 +10,7 @@ import ctranslate2
 from inference.classifier import Classifier
 from inference.model.artifact import DEFAULT_MODEL, load_artifact
 from inference.model.encoder import open_tokenizer
-from inference.model.input_text import read
+from inference.model.input_text import render
 from schemas.event import Domain, Event
 
 BATCH = 32
@@ -32,7 +32,7 @@ def naive_rate(events: Sequence[tuple[Domain, Event]]) -> float:
     spec = artifact.manifest.encoder
     tokenizer = open_tokenizer(artifact.directory, spec)
     encoder = ctranslate2.Encoder(str(artifact.directory), compute_type=spec.compute_type)
-    texts = [read(event) for _, event in events]
+    texts = [render(event) for _, event in events]
     started_s = time.perf_counter()
     for start in range(0, len(texts), BATCH):
         encoder.forward_batch(tokenizer.encode(texts[start : start + BATCH]))

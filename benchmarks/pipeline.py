@@ -15,7 +15,7 @@ from schemas.triaged import TriagedEvent
 from streams.config import Settings, TopicsSection, load
 from streams.errors import StreamError
 from streams.kafka.admin import create_topics
-from streams.kafka.producer import Delivery
+from streams.kafka.producer import Producer
 from streams.kafka.reader import reading
 from streams.kafka.record import Record
 from streams.local.demo import at, worker
@@ -91,7 +91,7 @@ async def send(
     settings: Settings, events: Iterable[tuple[Domain, bytes]], *, rate: float | None = None
 ) -> None:
     """Produce events, as fast as they are taken or at a rate."""
-    names, delivery = Topics(settings.topics.prefix), Delivery(settings.kafka)
+    names, delivery = Topics(settings.topics.prefix), Producer(settings.kafka)
     await delivery.start()
     receipts, started_s = [], time.perf_counter()
     for number, (domain, value) in enumerate(events):

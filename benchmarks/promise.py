@@ -15,7 +15,7 @@ from rich.table import Table
 
 from benchmarks.rows import machine
 from inference.acceptance.guarantee import UNSEEN_ALPHA, calibrate
-from inference.acceptance.samples import Half, Sample
+from inference.acceptance.samples import CalibrationSample, CalibrationSplit
 from inference.classifier import Classifier
 from inference.labelled import read_rows
 from schemas.event import Domain
@@ -49,12 +49,12 @@ def main() -> None:
     )
 
 
-async def decide(model: Path | None, files: list[Path]) -> dict[Domain, Half]:
+async def decide(model: Path | None, files: list[Path]) -> dict[Domain, CalibrationSplit]:
     """The risk of every row, 1.0 where a guard refused it, and whether its queue is right; by domain."""
     classifier = Classifier.open(model)
     taught = classifier.artifact.manifest.training["taught"]
     rows = [row for row in read_rows(files) if row.part != "train" and AXIS in row.gold]
-    found: dict[Domain, Half] = {}
+    found: dict[Domain, CalibrationSplit] = {}
     for domain in classifier.domains:
         own = [row for row in rows if row.domain == domain]
         decisions = await classifier.classify(domain, [row.event for row in own])
@@ -62,7 +62,7 @@ async def decide(model: Path | None, files: list[Path]) -> dict[Domain, Half]:
             one.labels[AXIS].value in row.gold[AXIS]
             for one, row in zip(decisions, own, strict=True)
         ]
-        found[domain] = Half(
+        found[domain] = CalibrationSplit(
             np.array([[one.risk] for one in decisions]),
             np.array(right, np.int8)[:, None],
             np.full(len(own), -1, np.int32),
@@ -72,26 +72,26 @@ async def decide(model: Path | None, files: list[Path]) -> dict[Domain, Half]:
     return found
 
 
-def split(domain: Domain, rows: Half, alpha: float) -> dict[str, object]:
+def split(domain: Domain, rows: CalibrationSplit, alpha: float) -> dict[str, object]:
     """What 200 promises of this alpha were worth, on all rows and on those of sources that taught the model nothing."""
     generator = np.random.default_rng(0)
     risks, unseen_risks, coverages = [], [], []
     for _ in range(SPLITS):
-        order = generator.permutation(len(rows.doubt))
+        order = generator.permutation(len(rows.error_probability))
         tuning, testing, held_out = (
             rows.where(part) for part in np.split(order, [len(order) // 4, len(order) // 2])
         )
-        promise = calibrate(Sample((AXIS,), tuning, testing), [AXIS], alpha, DELTA)
-        accepted = held_out.where(held_out.doubt[:, 0] < promise.threshold)
-        if len(accepted.doubt):
+        promise = calibrate(CalibrationSample((AXIS,), tuning, testing), [AXIS], alpha, DELTA)
+        accepted = held_out.where(held_out.error_probability[:, 0] < promise.threshold)
+        if len(accepted.error_probability):
             risks.append(_risk(accepted))
-            coverages.append(len(accepted.doubt) / len(held_out.doubt))
+            coverages.append(len(accepted.error_probability) / len(held_out.error_probability))
             if promise.n_unseen:
                 unseen_risks.append(_risk(accepted.where(accepted.unseen)))
     return {
         "domain": domain,
         "alpha": alpha,
-        "rows": len(rows.doubt),
+        "rows": len(rows.error_probability),
         "unseen": int(rows.unseen.sum()),
         "accepting": len(risks),
         "broken": _share(risks, alpha),
@@ -101,7 +101,7 @@ def split(domain: Domain, rows: Half, alpha: float) -> dict[str, object]:
     }
 
 
-def _risk(accepted: Half) -> float:
+def _risk(accepted: CalibrationSplit) -> float:
     return float((accepted.correct == 0).mean()) if len(accepted.correct) else 0.0
 
 

@@ -17,7 +17,7 @@ PACKAGES = ("faust-streaming", "aiokafka", "ctranslate2", "sentencepiece", "nump
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Measurement:
     """One figure; `ratio` is to `baseline`, measured in the same run."""
 
     name: str
@@ -49,7 +49,7 @@ def processor() -> str:
         )
 
 
-def write(rows: Sequence[Row], file: Path) -> None:
+def write(rows: Sequence[Measurement], file: Path) -> None:
     """One JSON object a row."""
     here = machine()
     file.write_bytes(
@@ -57,7 +57,7 @@ def write(rows: Sequence[Row], file: Path) -> None:
     )
 
 
-def show(rows: Sequence[Row]) -> None:
+def show(rows: Sequence[Measurement]) -> None:
     """The same for a person."""
     console = Console()
     console.print(", ".join(f"{key} {value}" for key, value in machine().items()))

@@ -21,13 +21,13 @@ from sklearn.pipeline import make_pipeline
 
 from benchmarks.rows import machine
 from inference.acceptance.guarantee import Terms
-from inference.acceptance.samples import HALVES, Half, Sample
+from inference.acceptance.samples import CALIBRATION_SPLITS, CalibrationSample, CalibrationSplit
 from inference.classifier import Classifier
 from inference.evaluation import baselines
-from inference.labelled import Row, read_rows
+from inference.labelled import LabelledRow, read_rows
 from inference.model.artifact import CALIBRATION
 from inference.model.threads import Threads
-from inference.training.recipe import Settings, train
+from inference.training.recipe import TrainingOptions, train
 
 AXIS = "queue"
 TERMS = Terms((AXIS,), 0.02, 0.10)
@@ -83,7 +83,7 @@ def main() -> None:
         arguments.out.write_bytes(b"\n".join(lines) + b"\n")
 
 
-def ours(arguments: argparse.Namespace, source: str, unseen: Sequence[Row]) -> Transfer:
+def ours(arguments: argparse.Namespace, source: str, unseen: Sequence[LabelledRow]) -> Transfer:
     """The recipe of the shipped model without this source."""
     tuning = None
     if arguments.epochs:
@@ -94,14 +94,14 @@ def ours(arguments: argparse.Namespace, source: str, unseen: Sequence[Row]) -> T
         out = (arguments.models or Path(directory)) / source.replace("/", "-")
         if not (out / CALIBRATION).is_file():
             reference = tuple(arguments.reference)
-            settings = Settings(
+            settings = TrainingOptions(
                 name="transfer", tuning=tuning, leave_out=(source,), reference=reference
             )
             train(arguments.encoder, arguments.data, out, settings, lambda *_: None)
         return asyncio.run(_judge(out, source, unseen))
 
 
-async def _judge(model: Path, source: str, unseen: Sequence[Row]) -> Transfer:
+async def _judge(model: Path, source: str, unseen: Sequence[LabelledRow]) -> Transfer:
     classifier = Classifier.open(model, terms={"alerts": TERMS}, threads=Threads(1, 1))
     decisions = await classifier.classify("alerts", [row.event for row in unseen])
     await classifier.close()
@@ -111,7 +111,7 @@ async def _judge(model: Path, source: str, unseen: Sequence[Row]) -> Transfer:
     return _transfer(source, "ours", np.array(right), np.array([one.accepted for one in decisions]))
 
 
-def tfidf(source: str, others: Sequence[Row], unseen: Sequence[Row]) -> Transfer:
+def tfidf(source: str, others: Sequence[LabelledRow], unseen: Sequence[LabelledRow]) -> Transfer:
     """TF-IDF with logistic regression on text and document, its threshold calibrated as ours is."""
     model = make_pipeline(baselines.tfidf(), LogisticRegression(C=10.0, max_iter=300, tol=1e-3))
     taught = [row for row in others if row.part == "train"]
@@ -121,26 +121,28 @@ def tfidf(source: str, others: Sequence[Row], unseen: Sequence[Row]) -> Transfer
 
     sources = {row.source for row in taught}
 
-    def half(part: str) -> Half:
+    def half(part: str) -> CalibrationSplit:
         rows = [row for row in others if row.part == part]
-        doubt, right = answer(rows)
+        error_probability, right = answer(rows)
         unseen = np.array([row.source not in sources for row in rows])
-        return Half(
-            doubt[:, None],
+        return CalibrationSplit(
+            error_probability[:, None],
             right.astype(np.int8)[:, None],
-            np.full(len(doubt), -1, np.int32),
+            np.full(len(error_probability), -1, np.int32),
             unseen,
         )
 
-    def answer(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
+    def answer(rows: Sequence[LabelledRow]) -> tuple[np.ndarray, np.ndarray]:
         probabilities = model.predict_proba([baselines.flatten(row.event) for row in rows])
         values = model.classes_[probabilities.argmax(axis=1)]
         right = np.array([value in row.gold[AXIS] for value, row in zip(values, rows, strict=True)])
         return (1.0 - probabilities.max(axis=1)).round(6), right
 
-    promise = TERMS.promise(Sample((AXIS,), *(half(part) for part in HALVES)))
-    doubt, right = answer(unseen)
-    return _transfer(source, "TF-IDF", right, doubt < promise.threshold)
+    promise = TERMS.promise(
+        CalibrationSample((AXIS,), *(half(part) for part in CALIBRATION_SPLITS))
+    )
+    error_probability, right = answer(unseen)
+    return _transfer(source, "TF-IDF", right, error_probability < promise.threshold)
 
 
 def _transfer(source: str, method: str, right: np.ndarray, accepted: np.ndarray) -> Transfer:

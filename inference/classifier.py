@@ -19,7 +19,7 @@ from inference.model.batching import DEFAULT_MAX_BATCH_TOKENS
 from inference.model.encoder import Encoder, open_encoder, open_tokenizer
 from inference.model.engine import DEFAULT_MAX_WAITING, Engine
 from inference.model.heads import Heads, calibrated, unit
-from inference.model.input_text import read
+from inference.model.input_text import render
 from inference.model.ngrams import Features
 from inference.model.threads import Threads, choose_threads
 from schemas.event import DOMAINS, Domain, Event
@@ -29,12 +29,12 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _ModelInput:
     """What is read of an event before the encoder sees it."""
 
     ids: list[int]
     features: Features
-    surplus_pieces: float
+    excess_tokens: float
 
 
 class Classifier:
@@ -47,7 +47,7 @@ class Classifier:
         self.domains = tuple(domain for domain in DOMAINS if domain in manifest.domains)
         self._engine = engine
         self._heads = {domain: Heads.load(artifact, domain) for domain in self.domains}
-        self._judges = {
+        self._policies = {
             domain: AcceptancePolicy(artifact, domain, terms.get(domain, Terms()))
             for domain in self.domains
         }
@@ -83,7 +83,7 @@ class Classifier:
 
     def calibration(self, domain: Domain, tenant: str = "") -> CalibrationInfo:
         """The promise in force for a tenant of a domain."""
-        promise = self._judge(domain).promise_for(tenant)
+        promise = self._policy(domain).promise_for(tenant)
         return CalibrationInfo(
             alpha=promise.alpha,
             delta=promise.delta,
@@ -94,12 +94,12 @@ class Classifier:
 
     def promise(self, domain: Domain) -> Promise:
         """The promise in force for a domain, with the coverage it had on the calibration sample."""
-        return self._judge(domain).promise
+        return self._policy(domain).promise
 
     def queue_axis(self, domain: Domain) -> str:
         """The axis whose value is an event's queue: ``queue``, or for a model without one the first that decides."""
-        judge = self._judge(domain)
-        return "queue" if "queue" in self._heads[domain].labels else judge.deciding[0]
+        policy = self._policy(domain)
+        return "queue" if "queue" in self._heads[domain].labels else policy.deciding[0]
 
     def usual_queues(self) -> dict[Domain, dict[str, float]]:
         """For each domain the share of each queue among the model's answers on its calibration sample."""
@@ -112,12 +112,12 @@ class Classifier:
 
     def labels(self, domain: Domain) -> dict[str, tuple[str, ...]]:
         """The closed label set of each axis of a domain."""
-        self._judge(domain)
+        self._policy(domain)
         return self._heads[domain].labels
 
     def deciding(self, domain: Domain) -> tuple[str, ...]:
         """The axes that must be right for an event of a domain to be accepted."""
-        return self._judge(domain).deciding
+        return self._policy(domain).deciding
 
     async def embed(self, domain: Domain, events: Sequence[Event]) -> Vectors:
         """Embed events as `classify` reads them.
@@ -129,9 +129,9 @@ class Classifier:
             EngineClosed: the classifier was closed meanwhile.
             InferenceError: the model failed on these events, or was not trained on such.
         """
-        self._judge(domain)
+        self._policy(domain)
         ids = await asyncio.to_thread(
-            lambda: self._tokenizer.encode([read(event) for event in events])
+            lambda: self._tokenizer.encode([render(event) for event in events])
         )
         vectors = await self._engine.embed(ids)
         return np.array([unit(vector) for vector in vectors], dtype=np.float32).reshape(
@@ -147,40 +147,42 @@ class Classifier:
         """
         if not events:
             return []
-        judge = self._judge(domain)
+        policy = self._policy(domain)
         started_s = time.perf_counter()
-        readings = await asyncio.to_thread(self._read, domain, events)
-        vectors = await self._engine.embed([reading.ids for reading in readings])
-        opinions = await asyncio.to_thread(
-            self._heads[domain].opine, vectors, [reading.features for reading in readings]
+        inputs = await asyncio.to_thread(self._read, domain, events)
+        vectors = await self._engine.embed([each_input.ids for each_input in inputs])
+        axis_logits = await asyncio.to_thread(
+            self._heads[domain].logits, vectors, [each_input.features for each_input in inputs]
         )
-        probabilities = calibrated(opinions, self.artifact.calibration.domains[domain].axes)
+        probabilities = calibrated(axis_logits, self.artifact.calibration.domains[domain].axes)
         elapsed_s = time.perf_counter() - started_s
         decisions = []
         for row, event in enumerate(events):
-            novelty = judge.novelty(readings[row].surplus_pieces, float(opinions.distance[row]))
+            ood_score = policy.ood_score(
+                inputs[row].excess_tokens, float(axis_logits.distance[row])
+            )
             labels = {
-                axis: judge.label(axis, names, probabilities[axis][row], novelty)
+                axis: policy.label(axis, names, probabilities[axis][row], ood_score)
                 for axis, names in self._heads[domain].labels.items()
             }
-            decisions.append(judge.decide(labels, event.tenant, novelty, elapsed_s))
+            decisions.append(policy.decide(labels, event.tenant, ood_score, elapsed_s))
         return decisions
 
     async def close(self) -> None:
         """Fail waiting callers and release the threads."""
         await self._engine.close()
 
-    def _judge(self, domain: Domain) -> AcceptancePolicy:
-        if domain not in self._judges:
+    def _policy(self, domain: Domain) -> AcceptancePolicy:
+        if domain not in self._policies:
             raise ModelError(
                 f"the model in {self.artifact.directory} has no heads for {domain}; train it on such rows"
             )
-        return self._judges[domain]
+        return self._policies[domain]
 
-    def _read(self, domain: Domain, events: Sequence[Event]) -> list[_Reading]:
-        lexicon = self._heads[domain].lexicon
-        ids, surplus_pieces = self._tokenizer.encode_counted([read(event) for event in events])
+    def _read(self, domain: Domain, events: Sequence[Event]) -> list[_ModelInput]:
+        ngram_head = self._heads[domain].ngram_head
+        ids, excess_tokens = self._tokenizer.encode_with_excess([render(event) for event in events])
         return [
-            _Reading(own, lexicon.read(event), density)
-            for own, event, density in zip(ids, events, surplus_pieces, strict=True)
+            _ModelInput(own, ngram_head.read(event), density)
+            for own, event, density in zip(ids, events, excess_tokens, strict=True)
         ]

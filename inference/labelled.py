@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from inference.errors import InferenceError
+from inference.errors import DataError
 from schemas.event import DEFAULT_TENANT, DOMAIN_OF_KIND, DOMAINS, Domain, Event, Kind
 
 Split = Literal["train", "val", "test"]
@@ -28,11 +28,7 @@ NAMES_OF_AXIS = {"tactic": "tactics"}
 MAX_LABELS = 1_000
 
 
-class DataError(InferenceError):
-    """A file of labelled rows cannot be used."""
-
-
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
     """One labelled event; `gold` maps an axis to the labels that count as right, and lacks axes without one.
 
     `source` and `license` are for the model card and the figures by source; the model never reads them.
@@ -70,7 +66,7 @@ def read_rows(
     *,
     known: Mapping[str, Collection[str]] = AXES,
     unsplit: Split = "train",
-) -> list[Row]:
+) -> list[LabelledRow]:
     """Every row of these NDJSON files (plain or gzip) that is labelled on an axis of its domain.
 
     `axes` maps the axes wanted to the keys of `labels` they are read from; by default they are the `known` ones of a
@@ -101,7 +97,7 @@ def read_rows(
 
 
 def lessons(
-    rows: Sequence[Row], axis: str, labels: Sequence[str]
+    rows: Sequence[LabelledRow], axis: str, labels: Sequence[str]
 ) -> tuple[list[int], list[int], list[float]]:
     """Whom to teach what: for every gold label of every row the row, the label, and how much it weighs.
 
@@ -119,7 +115,7 @@ def lessons(
     return [one[0] for one in taught], [one[1] for one in taught], [one[2] for one in taught]
 
 
-def labels_of(rows: Sequence[Row]) -> dict[str, dict[str, tuple[str, ...]]]:
+def labels_of(rows: Sequence[LabelledRow]) -> dict[str, dict[str, tuple[str, ...]]]:
     """The labels that training rows have on each axis of each domain, sorted.
 
     Raises:
@@ -172,11 +168,11 @@ def _read(file: Path) -> Iterator[_Line]:
         ) from None
 
 
-def _to_row(line: _Line, axes: Mapping[str, str], unsplit: Split) -> Row:
+def _to_row(line: _Line, axes: Mapping[str, str], unsplit: Split) -> LabelledRow:
     gold = {axis: _gold(line.labels.get(key)) for axis, key in axes.items()}
     split = line.split or unsplit
     said = line.text or line.title or line.body or line.id
-    return Row(
+    return LabelledRow(
         event=Event(
             id=line.id, kind=line.kind, text=line.text, title=line.title, body=line.body, event=line.event,
             tenant=line.tenant,

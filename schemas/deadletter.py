@@ -5,16 +5,13 @@ The names of those headers are Kafka Connect's, so that tools for its dead lette
 https://cwiki.apache.org/confluence/display/KAFKA/KIP-298%3A+Error+Handling+in+Connect
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Self, get_args
 
-from schemas.event import Origin
+from schemas.event import Headers, Origin
 
 Disposition = Literal["retryable", "poison"]
 """`poison`: no retry can help, the bytes are at fault. `retryable`: a replay may succeed later."""
-
-Headers = Sequence[tuple[str, bytes | None]]
 
 ERROR_PREFIX: Final = "__connect.errors."
 TOPIC: Final = f"{ERROR_PREFIX}topic"

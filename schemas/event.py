@@ -4,6 +4,7 @@ msgspec rather than pydantic: events are decoded and encoded thousands of times 
 latency is measured on, and msgspec converts and validates several times quicker with the same strictness.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -14,6 +15,9 @@ Kind = Literal["alert", "ticket"]
 DOMAINS: tuple[Domain, ...] = get_args(Domain)
 DOMAIN_OF_KIND: dict[Kind, Domain] = {"alert": "alerts", "ticket": "tickets"}
 KIND_OF_DOMAIN: dict[Domain, Kind] = {"alerts": "alert", "tickets": "ticket"}
+
+Headers = Sequence[tuple[str, bytes | None]]
+"""The headers of a Kafka record, in order; a name may occur more than once."""
 
 DEFAULT_TENANT = "default"
 MAX_ID_CHARS = 512

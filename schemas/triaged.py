@@ -1,5 +1,6 @@
 """The triaged event (`triage.event.v1`): the pipeline's public output, strict in every field."""
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -10,6 +11,9 @@ SCHEMA_NAME = "triage.event.v1"
 
 Status = Literal["final", "provisional", "needs_review"]
 DecidedBy = Literal["rule", "slm", "llm", "human"]
+
+LabelSets = Mapping[Domain, Mapping[str, Sequence[str]]]
+"""For each domain and each of its axes: every label the axis may have."""
 
 
 class Alternative(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

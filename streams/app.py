@@ -22,11 +22,11 @@ from inference.classifier import Classifier
 from inference.rules.ruling import Rules
 from streams.audit.trail import AuditTrail
 from streams.config import AgentName, Settings
-from streams.enrichment import Enrichment
-from streams.kafka.producer import Delivery
+from streams.enrichment import EnrichmentAgent
+from streams.kafka.producer import Producer
 from streams.metrics import Metrics
-from streams.pipeline.agent_pipeline import Lane, Process
-from streams.pipeline.consumer import Consumption
+from streams.pipeline.agent_pipeline import AgentPipeline, Process
+from streams.pipeline.consumer import GroupConsumer
 from streams.topics import Topics
 
 
@@ -36,28 +36,28 @@ def build(
     agents: Collection[AgentName],
     classifier: Classifier,
     rules: Rules,
-    delivery: Delivery,
+    producer: Producer,
     audit: AuditTrail,
     metrics: Metrics,
     fail: Callable[[BaseException], None],
-) -> tuple[Consumption, Enrichment]:
+) -> tuple[GroupConsumer, EnrichmentAgent]:
     """Wire configuration, topics and agents together; nothing is connected yet."""
     topics = Topics(settings.topics.prefix)
-    consumption = Consumption(settings, metrics=metrics, fail=fail)
+    consumption = GroupConsumer(settings, metrics=metrics, fail=fail)
     triage = partial(classify, classifier=classifier, rules=rules, mappings=settings.mappings)
-    enrichment = Enrichment(
+    enrichment = EnrichmentAgent(
         settings, classifier, rules, backlog=lambda: consumption.backlog(topics.enrichment)
     )
     consumption.when_assigned(enrichment.answered.forget)
 
     def route(topic: str, name: str, process: Process, *, in_order: bool = True) -> None:
-        lane = Lane(
+        lane = AgentPipeline(
             name,
             process,
             pipeline=settings.pipeline if in_order else enrichment.pipeline,
             topics=topics,
-            delivery=delivery,
-            ledger=consumption.ledger,
+            producer=producer,
+            offsets=consumption.offsets,
             audit=audit,
             metrics=metrics,
             fail=fail,

@@ -29,7 +29,7 @@ ENV_RESERVED = frozenset({"TRIAGE_CONFIG"})
 
 SERVER = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:\[\]/]+)(:\d{1,5})?")
 
-Share = Annotated[float, Meta(gt=0, lt=1)]
+Probability = Annotated[float, Meta(gt=0, lt=1)]
 AgentName = Literal["classify", "enrich", "feedback"]
 ALL_AGENTS: tuple[AgentName, ...] = ("classify", "enrich", "feedback")
 
@@ -92,9 +92,9 @@ class DomainSection(Options, frozen=True):
     """Which axes must be right for the small model to decide alone, and the promise about them."""
 
     deciding: Annotated[list[str], Meta(min_length=1)] = field(default_factory=lambda: ["queue"])
-    alpha: Share = 0.02
-    unseen_alpha: Share = 0.05
-    delta: Share = 0.10
+    alpha: Probability = 0.02
+    unseen_alpha: Probability = 0.05
+    delta: Probability = 0.10
 
 
 class DomainsSection(Options, frozen=True):

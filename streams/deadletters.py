@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from agents.outcomes import Incoming
 from schemas.deadletter import DeadLetterHeaders, original_headers
 from streams.config import Settings
-from streams.kafka.producer import Delivery, RecordTooLarge
+from streams.kafka.producer import Producer, RecordTooLarge
 from streams.kafka.reader import reading, until_quiet
 from streams.kafka.record import Record
 from streams.topics import Topics
@@ -93,10 +93,10 @@ async def replay(
     """
     topics = Topics(settings.topics.prefix)
     group_id = f"{settings.kafka.group_id}-replay-{stage or 'every-stage'}-{'all' if poison else 'retryable'}"
-    delivery = Delivery(settings.kafka)
+    producer = Producer(settings.kafka)
     replayed = left = 0
     looked_at: dict[TopicPartition, int] = {}
-    await delivery.start()
+    await producer.start()
     try:
         async with reading(
             settings.kafka, [topics.deadletter], from_beginning=True, group_id=group_id
@@ -120,7 +120,7 @@ async def replay(
                     left += 1
                     continue
                 try:
-                    await delivery.confirm([await delivery.send(letter.original())])
+                    await producer.confirm([await producer.send(letter.original())])
                 except RecordTooLarge:  # it stays where it is, and must not keep those behind it
                     left += 1
                     continue
@@ -132,7 +132,7 @@ async def replay(
             if looked_at:
                 await consumer.commit(looked_at)
     finally:
-        await delivery.stop()
+        await producer.stop()
     return Replay(replayed, left)
 
 

@@ -34,7 +34,7 @@ REMEMBERED_S = 30 * 86_400.0
 RETRY_S = 5.0
 
 
-class Enrichment:
+class EnrichmentAgent:
     """The enrichment agent with everything it leans on; without tiers it sends every case to review.
 
     `backlog` says how many cases are waiting on the enrichment topic.
@@ -73,7 +73,7 @@ class Enrichment:
     def observe(self, metrics: Metrics) -> None:
         """Set the gauges of the tier."""
         if self.cascade is not None:
-            breakers = {tier.name: tier.guard.state for tier in self.cascade.tiers}
+            breakers = {tier.name: tier.endpoint.state for tier in self.cascade.tiers}
             metrics.observe_llm(
                 breakers, self.budget.spent_usd(), self._settings.llm.budget.usd_per_day
             )

@@ -7,7 +7,7 @@ from schemas.errors import InvalidEvent
 from schemas.event import DOMAIN_OF_KIND, Domain
 from streams.config import Settings
 from streams.errors import StreamError
-from streams.kafka.producer import Delivery, Receipt, RecordTooLarge
+from streams.kafka.producer import Producer, Receipt, RecordTooLarge
 from streams.kafka.record import Record
 from streams.ndjson import key_of, kind_of
 from streams.topics import Topics
@@ -30,9 +30,9 @@ async def produce(
         InvalidEvent: without a `domain`, a line does not name its kind.
     """
     topics = Topics(settings.topics.prefix)
-    delivery = Delivery(settings.kafka)
+    producer = Producer(settings.kafka)
     loop = asyncio.get_running_loop()
-    await delivery.start()
+    await producer.start()
     try:
         receipts: list[Receipt] = []
         started_s = loop.time()
@@ -40,21 +40,21 @@ async def produce(
             if rate:
                 await asyncio.sleep(max(0.0, started_s + number / rate - loop.time()))
             receipts.append(
-                await delivery.send(
+                await producer.send(
                     Record(_topic(topics, line, domain, number), key_of(line), line)
                 )
             )
             advance()
             if len(receipts) >= IN_FLIGHT:
-                await delivery.confirm(receipts)
+                await producer.confirm(receipts)
                 receipts.clear()
-        await delivery.confirm(receipts)
+        await producer.confirm(receipts)
     except RecordTooLarge as error:
         raise StreamError(
             f"an event is larger than {error} takes; leave it out or raise max.message.bytes"
         ) from None
     finally:
-        await delivery.stop()
+        await producer.stop()
 
 
 def _topic(topics: Topics, line: bytes, domain: Domain | None, number: int) -> str:

@@ -14,9 +14,9 @@ from streams.config import AgentName, Settings
 from streams.errors import BrokerUnreachable, TopicsMissing
 from streams.http import HttpServer
 from streams.kafka.admin import check_topics
-from streams.kafka.producer import Delivery
+from streams.kafka.producer import Producer
 from streams.metrics import Metrics
-from streams.pipeline.consumer import Consumption
+from streams.pipeline.consumer import GroupConsumer
 from streams.topics import Topics
 from streams.wiring.model import open_classifier, open_rules
 
@@ -56,7 +56,7 @@ class Worker:
         self._agents = agents
         self._ended = asyncio.Event()
         self._failure: BaseException | None = None
-        self._consumption: Consumption | None = None
+        self._consumption: GroupConsumer | None = None
         self._topics = Topics(settings.topics.prefix)
 
     async def run(self) -> None:
@@ -71,15 +71,15 @@ class Worker:
         rules = open_rules(self._settings, classifier)
         metrics = Metrics(classifier.usual_queues())
         http = HttpServer(self._settings.http, metrics, self._why_not_ready)
-        delivery = Delivery(self._settings.kafka)
+        producer = Producer(self._settings.kafka)
         try:
             await http.start()
             if await self._told_to_stop_before(wait_for_topics(self._settings)):
                 return
-            await delivery.start()
-            await self._work(classifier, rules, delivery, metrics)
+            await producer.start()
+            await self._work(classifier, rules, producer, metrics)
         finally:
-            await delivery.stop()
+            await producer.stop()
             await http.stop()
             await classifier.close()
         if self._failure is not None:
@@ -104,7 +104,7 @@ class Worker:
         return False
 
     async def _work(
-        self, classifier: Classifier, rules: Rules, delivery: Delivery, metrics: Metrics
+        self, classifier: Classifier, rules: Rules, producer: Producer, metrics: Metrics
     ) -> None:
         audit = AuditTrail(self._settings)
         self._consumption, enrichment = consumption, _ = build(
@@ -112,7 +112,7 @@ class Worker:
             agents=self._agents,
             classifier=classifier,
             rules=rules,
-            delivery=delivery,
+            producer=producer,
             audit=audit,
             metrics=metrics,
             fail=self.fail,
@@ -132,7 +132,7 @@ class Worker:
             await enrichment.stop()
             await audit.stop()
 
-    async def _end(self, consumption: Consumption) -> None:
+    async def _end(self, consumption: GroupConsumer) -> None:
         if self._failure is None:
             drained = await consumption.drain()
             log.info("drained" if drained else "drained in part; the rest will be read again")
@@ -141,7 +141,7 @@ class Worker:
         except TimeoutError:
             log.warning("the consumer did not stop in %.0f s; leaving it", STOP_TIMEOUT_S)
 
-    async def _watch(self, consumption: Consumption) -> None:
+    async def _watch(self, consumption: GroupConsumer) -> None:
         self.fail(await consumption.crashed())
 
     def _why_not_ready(self) -> str | None:
@@ -151,7 +151,7 @@ class Worker:
             return "waiting for the broker and its topics"
         if not self._consumption.assigned:
             return "no partitions are assigned yet"
-        for partition, age_s in self._consumption.ledger.progress_age_s().items():
+        for partition, age_s in self._consumption.offsets.progress_age_s().items():
             if age_s > self._patience_s(partition.topic):
                 return f"an event has been in hand for {age_s:.0f} s; offsets are not progressing"
         return None

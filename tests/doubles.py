@@ -9,7 +9,7 @@ from aiokafka.structs import RecordMetadata
 from agents.outcomes import Incoming
 from schemas.event import Origin
 from streams.config import KafkaSection
-from streams.kafka.producer import Delivery, Receipt, RecordTooLarge
+from streams.kafka.producer import Producer, Receipt, RecordTooLarge
 from streams.kafka.record import Headers, Record
 
 INPUT = "triage.alerts.v1"
@@ -30,8 +30,8 @@ def acknowledged(topic: str) -> RecordMetadata:
     return RecordMetadata(topic, 0, TopicPartition(topic, 0), 0, 0, 0, 0)
 
 
-class FakeDelivery(Delivery):
-    """Everything of `Delivery` but the producer: the test, or `prompt`, resolves the receipts.
+class FakeProducer(Producer):
+    """Everything of `Producer` but the producer: the test, or `prompt`, resolves the receipts.
 
     A record whose value is longer than `takes_bytes` of its topic is refused as too large. Audit records are kept
     apart and acknowledged at once, but for a test that `awaits_audit`.

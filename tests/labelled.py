@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from inference.labelled import Row, Split, read_rows
+from inference.labelled import LabelledRow, Split, read_rows
 
 WORDS = {
     "cloud": "bucket policy changed in aws",
@@ -88,7 +88,7 @@ def to_rows(
     axes: Mapping[str, str] | None = None,
     *,
     unsplit: Split = "train",
-) -> list[Row]:
+) -> list[LabelledRow]:
     """What training reads of these lines, which may lack an id."""
     numbered = [{"id": str(number)} | dict(line) for number, line in enumerate(lines)]
     with tempfile.TemporaryDirectory() as directory:

@@ -15,7 +15,7 @@ from inference.rules.ruling import ImpactOptions, Rules
 from schemas.event import DOMAINS, Domain, Event, Origin
 from schemas.triaged import Alternative, Case, Label, TriagedEvent
 from streams.config import Settings
-from streams.enrichment import Enrichment
+from streams.enrichment import EnrichmentAgent
 from tests.records import record, triaged
 
 LABELS: dict[Domain, dict[str, tuple[str, ...]]] = {
@@ -69,10 +69,10 @@ def configured(
 @asynccontextmanager
 async def tier(
     settings: Settings, backlog: Callable[[], int] = lambda: 0
-) -> AsyncIterator[Enrichment]:
+) -> AsyncIterator[EnrichmentAgent]:
     """The enrichment agent with these settings, asked through `end`."""
     rules = Rules.of(settings.rules, ImpactOptions(), LABELS)
-    enrichment = Enrichment(settings, NoModel(), rules, backlog)  # type: ignore[arg-type] # all it asks of a classifier
+    enrichment = EnrichmentAgent(settings, NoModel(), rules, backlog)  # type: ignore[arg-type] # all it asks of a classifier
     try:
         yield enrichment
     finally:
@@ -93,7 +93,7 @@ class Forgetful:
         """Forgotten at once."""
 
 
-async def end(enrichment: Enrichment, *cases: Case) -> list[Outcome]:
+async def end(enrichment: EnrichmentAgent, *cases: Case) -> list[Outcome]:
     """Put cases through the agent."""
     batch = [
         record(case, topic="triage.enrichment.v1", offset=offset)

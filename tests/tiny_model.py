@@ -15,7 +15,7 @@ import numpy.typing as npt
 import sentencepiece
 from safetensors.numpy import save_file
 
-from inference.acceptance.samples import HALVES
+from inference.acceptance.samples import CALIBRATION_SPLITS
 from inference.arrays import DECIMALS, Floats, Vectors
 from inference.model.artifact import (
     CALIBRATION_ROWS_FILE,
@@ -31,9 +31,9 @@ from inference.model.artifact import (
     write_manifest,
 )
 from inference.model.encoder import Encoder, open_encoder, open_tokenizer, start_encoder
-from inference.model.heads import Head, Heads, Opinions, calibrated, unit
-from inference.model.input_text import VIEW, read
-from inference.model.ngrams import BUCKETS, Lexicon
+from inference.model.heads import AxisLogits, Head, Heads, calibrated, unit
+from inference.model.input_text import INPUT_TEXT_FORMAT, render
+from inference.model.ngrams import BUCKETS, NgramHead
 from inference.model.out_of_distribution import Centres
 from inference.training.convert import convert
 from schemas.errors import InvalidEvent
@@ -89,7 +89,7 @@ def sample_events(domain: Domain) -> list[Event]:
 def build_tiny_model(directory: Path, *, seed: int = 0) -> Path:
     """Write a model of two layers of width 32 into `directory`, the same for the same seed; about a second."""
     generator = np.random.default_rng(seed)
-    texts = {domain: [read(event) for event in sample_events(domain)] for domain in DOMAINS}
+    texts = {domain: [render(event) for event in sample_events(domain)] for domain in DOMAINS}
     source = directory / "source"
     source.mkdir(parents=True)
     vocabulary = _train_pieces([text for domain in DOMAINS for text in texts[domain]], source)
@@ -211,25 +211,27 @@ def _write_heads(
         heads = _heads(domain, vectors[domain], generator)
         for axis, (weight, bias) in heads.arrays().items():
             tensors |= {f"{domain}.{axis}.weight": weight, f"{domain}.{axis}.bias": bias}
-        lexicon = heads.lexicon
+        ngram_head = heads.ngram_head
         tensors |= {
             f"{domain}.centres": heads.centres.vectors,
-            f"{domain}.lexical.idf": lexicon.idf,
-            f"{domain}.lexical.weights": lexicon.weights,
-            f"{domain}.lexical.scales": lexicon.scales.astype(np.float32),
-            f"{domain}.lexical.bias": lexicon.bias.astype(np.float32),
+            f"{domain}.lexical.idf": ngram_head.idf,
+            f"{domain}.lexical.weights": ngram_head.weights,
+            f"{domain}.lexical.scales": ngram_head.scales.astype(np.float32),
+            f"{domain}.lexical.bias": ngram_head.bias.astype(np.float32),
         }
         specs = {
-            axis: AxisSpec(labels=list(names), lexical=axis in LEXICAL)
+            axis: AxisSpec(labels=list(names), ngrams=axis in LEXICAL)
             for axis, names in axes.items()
         }
-        domains[domain] = DomainSpec(view=VIEW, axes=specs)
-        opinions = heads.opine(
-            vectors[domain], [lexicon.read(event) for event in sample_events(domain)]
+        domains[domain] = DomainSpec(input_text=INPUT_TEXT_FORMAT, axes=specs)
+        axis_logits = heads.logits(
+            vectors[domain], [ngram_head.read(event) for event in sample_events(domain)]
         )
-        calibrations[domain], halves = _calibrate(opinions, axes)
+        calibrations[domain], halves = _calibrate(axis_logits, axes)
         rows |= {
-            f"{domain}.{half}.{name}": array for half in HALVES for name, array in halves.items()
+            f"{domain}.{half}.{name}": array
+            for half in CALIBRATION_SPLITS
+            for name, array in halves.items()
         }
     save_file(tensors, out / HEADS_FILE)
     save_file(rows, out / CALIBRATION_ROWS_FILE)
@@ -244,37 +246,47 @@ def _heads(domain: Domain, vectors: Vectors, generator: np.random.Generator) -> 
         heads[axis] = Head(names, weight.astype(np.float64), bias.astype(np.float64))
     wanted = {axis: names for axis, names in LABELS[domain].items() if axis in LEXICAL}
     ends = np.cumsum([0, *(len(names) for names in wanted.values())]).tolist()
-    lexicon = Lexicon(
+    ngram_head = NgramHead(
         np.ones(BUCKETS, np.float32),
         generator.integers(-127, 128, (BUCKETS, ends[-1]), dtype=np.int8),
         np.full(ends[-1], np.float32(0.05)).astype(np.float64),
         np.zeros(ends[-1]),
         {axis: slice(*ends[i : i + 2]) for i, axis in enumerate(wanted)},
     )
-    return Heads(heads, lexicon, Centres(units[:8].astype(np.float32)))
+    return Heads(heads, ngram_head, Centres(units[:8].astype(np.float32)))
 
 
 def _calibrate(
-    opinions: Opinions, axes: Mapping[str, Sequence[str]]
+    axis_logits: AxisLogits, axes: Mapping[str, Sequence[str]]
 ) -> tuple[DomainCalibration, dict[str, npt.NDArray[Any]]]:
     """The least confident third is wrong, all others are right: every axis then supports a threshold between."""
-    mixtures = {
-        axis: AxisCalibration(lexical_share=0.5, temperature=1.0, shares=[]) for axis in axes
-    }
-    doubts = []
-    for axis, probabilities in calibrated(opinions, mixtures).items():
+    mixtures = {axis: AxisCalibration(ngram_share=0.5, temperature=1.0, shares=[]) for axis in axes}
+    error_probabilities = []
+    for axis, probabilities in calibrated(axis_logits, mixtures).items():
         counts = np.bincount(probabilities.argmax(axis=1), minlength=len(axes[axis]))
         shares = (counts / len(probabilities)).round(DECIMALS).tolist()
         mixtures[axis] = msgspec.structs.replace(mixtures[axis], shares=shares)
-        doubts.append(1.0 - probabilities.max(axis=1))
-    doubt = np.tile(np.stack(doubts, axis=1), (REPEATS, 1)).astype(np.float32)
-    correct = (doubt <= np.quantile(doubt, COVERAGE, axis=0)).astype(np.int8)
+        error_probabilities.append(1.0 - probabilities.max(axis=1))
+    error_probability = np.tile(np.stack(error_probabilities, axis=1), (REPEATS, 1)).astype(
+        np.float32
+    )
+    correct = (error_probability <= np.quantile(error_probability, COVERAGE, axis=0)).astype(
+        np.int8
+    )
     # Limits no event reaches: nothing is unfamiliar to a model that knows nothing.
     calibration = DomainCalibration(
-        axes=mixtures, max_surplus_pieces=1000.0, max_distance=1000.0, tenants=[]
+        axes=mixtures, max_excess_tokens=1000.0, max_distance=1000.0, tenants=[]
     )
-    nobody, seen = np.full(len(doubt), -1, np.int32), np.zeros(len(doubt), np.uint8)
-    return calibration, {"doubt": doubt, "correct": correct, "tenant": nobody, "unseen": seen}
+    nobody, seen = (
+        np.full(len(error_probability), -1, np.int32),
+        np.zeros(len(error_probability), np.uint8),
+    )
+    return calibration, {
+        "doubt": error_probability,
+        "correct": correct,
+        "tenant": nobody,
+        "unseen": seen,
+    }
 
 
 def _head(

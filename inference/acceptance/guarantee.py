@@ -18,7 +18,7 @@ from functools import partial
 
 import numpy as np
 
-from inference.acceptance.samples import UNLABELLED, Half, Sample
+from inference.acceptance.samples import UNLABELLED, CalibrationSample, CalibrationSplit
 from inference.arrays import DECIMALS, Bools, Floats
 
 UNSEEN_ALPHA = 0.05
@@ -39,7 +39,9 @@ class Terms:
     delta: float = 0.10
     unseen_alpha: float = UNSEEN_ALPHA
 
-    def promise(self, sample: Sample, deciding: Sequence[str] | None = None) -> "Promise":
+    def promise(
+        self, sample: CalibrationSample, deciding: Sequence[str] | None = None
+    ) -> "Promise":
         """What these rows support of the terms, as `calibrate` finds it; `deciding` asks about other axes."""
         return calibrate(
             sample, deciding or self.deciding, self.alpha, self.delta, self.unseen_alpha
@@ -107,16 +109,16 @@ class Promise:
     reason: str
 
 
-def risk(doubts: Sequence[float]) -> float:
+def risk(error_probabilities: Sequence[float]) -> float:
     """An upper bound on the probability that any of these axes is wrong: the union bound over their doubts.
 
     Rounded to the decimals doubts have, so that comparing with a threshold never hangs on the last bit.
     """
-    return round(min(1.0, sum(doubts)), DECIMALS)
+    return round(min(1.0, sum(error_probabilities)), DECIMALS)
 
 
 def calibrate(
-    sample: Sample,
+    sample: CalibrationSample,
     deciding: Sequence[str],
     alpha: float,
     delta: float,
@@ -172,7 +174,9 @@ def binomial_tail(successes: int, trials: int, probability: float) -> float:
     return min(1.0, math.fsum(_binomial(trials, probability, successes)))
 
 
-def _columns(sample: Sample, deciding: Sequence[str], shares: tuple[float, ...]) -> list[int]:
+def _columns(
+    sample: CalibrationSample, deciding: Sequence[str], shares: tuple[float, ...]
+) -> list[int]:
     unknown = [axis for axis in deciding if axis not in sample.axes]
     if unknown or not deciding:
         raise ValueError(
@@ -185,12 +189,13 @@ def _columns(sample: Sample, deciding: Sequence[str], shares: tuple[float, ...])
     return [sample.axes.index(axis) for axis in deciding]
 
 
-def _decisions(half: Half, columns: list[int]) -> _Decided:
+def _decisions(half: CalibrationSplit, columns: list[int]) -> _Decided:
     """Risk and wrongness of the rows that have a label on every deciding axis."""
     correct = half.correct[:, columns]
     labelled = (correct != UNLABELLED).all(axis=1)
     risks = np.asarray(
-        [risk(row) for row in half.doubt[labelled][:, columns].tolist()], dtype=np.float64
+        [risk(row) for row in half.error_probability[labelled][:, columns].tolist()],
+        dtype=np.float64,
     )
     return _Decided(risks, (correct[labelled] == 0).any(axis=1), half.unseen[labelled])
 
@@ -260,10 +265,10 @@ def _why_not(group: _Group, delta: float) -> str:
     )
 
 
-def _digest(sample: Sample, deciding: Sequence[str], terms: tuple[float, ...]) -> str:
+def _digest(sample: CalibrationSample, deciding: Sequence[str], terms: tuple[float, ...]) -> str:
     digest = hashlib.sha256(repr((sample.axes, tuple(deciding), *terms, GRID)).encode())
     for half in (sample.tuning, sample.testing):
-        digest.update(np.ascontiguousarray(half.doubt).tobytes())
+        digest.update(np.ascontiguousarray(half.error_probability).tobytes())
         digest.update(np.ascontiguousarray(half.correct).tobytes())
         digest.update(np.ascontiguousarray(half.unseen).tobytes())
     return digest.hexdigest()

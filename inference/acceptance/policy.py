@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference.acceptance.guarantee import Promise, Terms, risk
-from inference.acceptance.samples import Sample, load_samples
+from inference.acceptance.samples import CalibrationSample, load_samples
 from inference.arrays import Floats
 from inference.errors import ModelError
 from inference.model.artifact import Artifact
-from inference.model.out_of_distribution import novelty_of, unfamiliar
+from inference.model.out_of_distribution import is_out_of_distribution, out_of_distribution_score
 from schemas.event import Domain
 from schemas.triaged import Alternative, Label
 
@@ -32,7 +32,7 @@ class Decision:
 
     labels: dict[str, Label]
     risk: float
-    novelty: float
+    ood_score: float
     accepted: bool
     reason: str
     escalation: str
@@ -58,39 +58,39 @@ class AcceptancePolicy:
     def promise_for(self, tenant: str) -> Promise:
         return self.tenants.get(tenant, self.promise)
 
-    def novelty(self, surplus_pieces: float, distance: float) -> float:
-        return novelty_of(self._calibration, surplus_pieces, distance)
+    def ood_score(self, excess_tokens: float, distance: float) -> float:
+        return out_of_distribution_score(self._calibration, excess_tokens, distance)
 
     def decide(
-        self, labels: dict[str, Label], tenant: str, novelty: float, inference_s: float
+        self, labels: dict[str, Label], tenant: str, ood_score: float, inference_s: float
     ) -> Decision:
         what, threshold = " and ".join(self.deciding), self.promise_for(tenant).threshold
-        doubt = risk([1.0 - labels[axis].confidence for axis in self.deciding])
-        if unfamiliar(novelty):
+        error_probability = risk([1.0 - labels[axis].confidence for axis in self.deciding])
+        if is_out_of_distribution(ood_score):
             reason, escalation = (
                 "the text reads unlike the training rows, perhaps another language",
                 "unfamiliar",
             )
-            doubt = 1.0
+            error_probability = 1.0
         elif not threshold:
             reason, escalation = (
                 f"the calibration sample supports no threshold for {what}",
                 "uncalibrated",
             )
-        elif doubt < threshold:
+        elif error_probability < threshold:
             reason, escalation = (
-                f"estimated risk {doubt:.4f} on {what} is below the threshold {threshold:.4f}",
+                f"estimated risk {error_probability:.4f} on {what} is below the threshold {threshold:.4f}",
                 "",
             )
         else:
-            reason = (
-                f"estimated risk {doubt:.4f} on {what} is not below the threshold {threshold:.4f}"
-            )
+            reason = f"estimated risk {error_probability:.4f} on {what} is not below the threshold {threshold:.4f}"
             escalation = "risk"
-        return Decision(labels, doubt, novelty, not escalation, reason, escalation, inference_s)
+        return Decision(
+            labels, error_probability, ood_score, not escalation, reason, escalation, inference_s
+        )
 
     def label(
-        self, axis: str, names: Sequence[str], probabilities: Floats, novelty: float
+        self, axis: str, names: Sequence[str], probabilities: Floats, ood_score: float
     ) -> Label:
         order = np.argsort(-probabilities, kind="stable")[: ALTERNATIVES + 1]
         best, *others = ((names[i], float(probabilities[i])) for i in order)
@@ -100,11 +100,12 @@ class AcceptancePolicy:
             alternatives=[
                 Alternative(value=value, confidence=confidence) for value, confidence in others
             ],
-            abstained=unfamiliar(novelty) or not risk([1.0 - best[1]]) < self._axes[axis],
+            abstained=is_out_of_distribution(ood_score)
+            or not risk([1.0 - best[1]]) < self._axes[axis],
         )
 
 
-def promise_of(domain: str, sample: Sample, terms: Terms) -> Promise:
+def promise_of(domain: str, sample: CalibrationSample, terms: Terms) -> Promise:
     """The promise these calibration rows support for a domain.
 
     Raises:
@@ -116,6 +117,6 @@ def promise_of(domain: str, sample: Sample, terms: Terms) -> Promise:
         raise ModelError(f"domains.{domain}: {error}") from None
 
 
-def _tenant_promises(sample: Sample, terms: Terms) -> dict[str, Promise]:
+def _tenant_promises(sample: CalibrationSample, terms: Terms) -> dict[str, Promise]:
     promises = {tenant: terms.promise(sample.of(tenant)) for tenant in sample.tenants}
     return {tenant: promise for tenant, promise in promises.items() if promise.threshold}

@@ -16,7 +16,7 @@ from inference.egress.detectors.personal import (
     find_ibans,
     find_ssns,
 )
-from inference.egress.kinds import Found, Kind
+from inference.egress.kinds import Found, ValueKind
 from inference.egress.normalization import PLACEHOLDER, normalise, plain
 from inference.egress.options import PHONE_REGIONS
 
@@ -38,7 +38,7 @@ class Detection:
 
     def __init__(
         self,
-        keep: frozenset[Kind],
+        keep: frozenset[ValueKind],
         known: Finder,
         regions: Sequence[str] = PHONE_REGIONS,
         check: Callable[[], None] = lambda: None,

@@ -2,10 +2,10 @@
 
 from typing import Literal, NamedTuple, get_args
 
-Kind = Literal["email", "phone", "card", "ssn", "iban", "ip", "mac", "host", "user", "secret"]
+ValueKind = Literal["email", "phone", "card", "ssn", "iban", "ip", "mac", "host", "user", "secret"]
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
-GUARDED: frozenset[Kind] = frozenset({"secret", "card", "ssn", "iban"})
+VALUE_KINDS: tuple[ValueKind, ...] = get_args(ValueKind)
+GUARDED: frozenset[ValueKind] = frozenset({"secret", "card", "ssn", "iban"})
 """Never allowed out by a policy, and never put back into what a model has written."""
 
 
@@ -14,4 +14,4 @@ class Found(NamedTuple):
 
     start: int
     end: int
-    kind: Kind | None
+    kind: ValueKind | None

@@ -3,11 +3,11 @@
 import re
 import unicodedata
 
-from inference.egress.kinds import KINDS
+from inference.egress.kinds import VALUE_KINDS
 
-PLACEHOLDER = re.compile(rf"\[({'|'.join(kind.upper() for kind in KINDS)})_(\d{{1,6}})\]")
+PLACEHOLDER = re.compile(rf"\[({'|'.join(kind.upper() for kind in VALUE_KINDS)})_(\d{{1,6}})\]")
 
-_LOOKALIKE = re.compile(rf"\[\s*((?:{'|'.join(KINDS)})_\d+)\s*\]", re.IGNORECASE)
+_LOOKALIKE = re.compile(rf"\[\s*((?:{'|'.join(VALUE_KINDS)})_\d+)\s*\]", re.IGNORECASE)
 _CHARACTER = re.compile(
     r"&#(?:[xX]([0-9a-fA-F]{1,6})|(\d{1,7}));?|\\u00([2-7][0-9a-fA-F])|&(commat|period|colon);"
 )

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 from msgspec import field
 
-from inference.egress.kinds import GUARDED, Kind
+from inference.egress.kinds import GUARDED, ValueKind
 from inference.options import Options
 from schemas.event import Domain
 
@@ -28,7 +28,7 @@ class EgressRule(Options, frozen=True):
     domains: list[Domain] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     labels: dict[str, list[str]] = field(default_factory=dict)
-    keep: list[Kind] = field(default_factory=list)
+    keep: list[ValueKind] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         _check_keep(self.keep)
@@ -41,7 +41,7 @@ class EgressOptions(Options, frozen=True):
     """
 
     default: PolicyName = "redacted"
-    keep: list[Kind] = field(default_factory=list)
+    keep: list[ValueKind] = field(default_factory=list)
     rules: list[EgressRule] = field(default_factory=list)
     phone_regions: list[str] = field(default_factory=lambda: list(PHONE_REGIONS))
 
@@ -51,7 +51,7 @@ class EgressOptions(Options, frozen=True):
             _check_regions(self.phone_regions)
 
 
-def _check_keep(keep: Collection[Kind]) -> None:
+def _check_keep(keep: Collection[ValueKind]) -> None:
     guarded = sorted(GUARDED.intersection(keep))
     if guarded:
         raise msgspec.ValidationError(f"keep names {guarded[0]!r}, which never leaves; take it out")

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from inference.egress.kinds import GUARDED, KINDS, Kind
+from inference.egress.kinds import GUARDED, VALUE_KINDS, ValueKind
 from inference.egress.options import EgressOptions, EgressRule, PolicyName
 from schemas.triaged import Label, TriagedEvent
 
@@ -11,14 +11,14 @@ _STRICTNESS: dict[str, int] = {"never": 0, "redacted": 1, "full": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class EgressDecision:
     """What may be done with one event; `keep` holds the kinds that redaction leaves alone."""
 
     policy: PolicyName
-    keep: frozenset[Kind] = frozenset()
+    keep: frozenset[ValueKind] = frozenset()
 
 
-NEVER = Verdict("never")
+NEVER = EgressDecision("never")
 
 
 class Policy:
@@ -50,19 +50,19 @@ class Policy:
                         f"an egress rule names {unknown[0]!r}, which is no value of {axis}; correct it"
                     )
 
-    def verdict(self, triaged: TriagedEvent) -> Verdict:
+    def decision(self, triaged: TriagedEvent) -> EgressDecision:
         """The strictest of the rules that match, the default where none does, ``never`` where anything is odd."""
         try:
             return self._decide(triaged)
         except Exception:  # noqa: BLE001 - whatever it is, the event stays inside
             return NEVER
 
-    def _decide(self, triaged: TriagedEvent) -> Verdict:
+    def _decide(self, triaged: TriagedEvent) -> EgressDecision:
         matching = [rule for rule in self._options.rules if self._matches(rule, triaged)]
         if not matching:
-            return _verdict(self._options.default, [self._options.keep])
+            return _decision(self._options.default, [self._options.keep])
         policy = min((rule.policy for rule in matching), key=_STRICTNESS.__getitem__)
-        return _verdict(policy, [rule.keep for rule in matching if rule.policy == policy])
+        return _decision(policy, [rule.keep for rule in matching if rule.policy == policy])
 
     def _matches(self, rule: EgressRule, triaged: TriagedEvent) -> bool:
         return (
@@ -91,10 +91,12 @@ class Policy:
         )
 
 
-def _verdict(policy: PolicyName, keeps: Sequence[Collection[Kind]]) -> Verdict:
+def _decision(policy: PolicyName, keeps: Sequence[Collection[ValueKind]]) -> EgressDecision:
     if policy not in _STRICTNESS:
         return NEVER
-    return Verdict(
+    return EgressDecision(
         policy,
-        frozenset(KINDS).intersection(*keeps) - GUARDED if policy == "redacted" else frozenset(),
+        frozenset(VALUE_KINDS).intersection(*keeps) - GUARDED
+        if policy == "redacted"
+        else frozenset(),
     )

@@ -11,11 +11,11 @@ from inference.egress.detection import Detection, apart
 from inference.egress.detectors.keys import kind_of
 from inference.egress.detectors.values import is_secret, names, within
 from inference.egress.fields import rewrite
-from inference.egress.kinds import GUARDED, Found, Kind
+from inference.egress.kinds import GUARDED, Found, ValueKind
 from inference.egress.normalization import PLACEHOLDER, disarm, normalise
 from inference.egress.options import PHONE_REGIONS
 from inference.egress.vault import Vault
-from inference.errors import InferenceError
+from inference.errors import RedactionFailed
 from schemas.event import Event
 
 MAX_PASSES = 3
@@ -30,10 +30,6 @@ _MIN_EXCUSED_CHARS = 20
 _DIGITS_OF = {"card": 12, "ssn": 9, "iban": 8, "phone": 7, "mac": 12}
 
 
-class RedactionFailed(InferenceError):  # noqa: N818 - named after what the caller has to act on
-    """The event must not leave; the message says why and has nothing of the event in it."""
-
-
 class Redaction:
     """One event's redaction; what goes out with it (quoted events, passages) goes through the same one.
 
@@ -46,7 +42,7 @@ class Redaction:
     """
 
     def __init__(
-        self, keep: frozenset[Kind] = frozenset(), *, regions: Sequence[str] = PHONE_REGIONS
+        self, keep: frozenset[ValueKind] = frozenset(), *, regions: Sequence[str] = PHONE_REGIONS
     ) -> None:
         self._keep = keep - GUARDED
         self._vault = Vault()
@@ -206,7 +202,7 @@ class Redaction:
         )
 
 
-def _by_field(kind: Kind, text: str, found: Sequence[Found]) -> Iterator[Found]:
+def _by_field(kind: ValueKind, text: str, found: Sequence[Found]) -> Iterator[Found]:
     """What the name of its field says about a value that does not show what it is."""
     if kind in {"user", "host"}:
         if not any(

@@ -5,12 +5,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import islice
 
-from inference.egress.kinds import GUARDED, KINDS, Found, Kind
+from inference.egress.kinds import GUARDED, VALUE_KINDS, Found, ValueKind
 from inference.egress.normalization import PLACEHOLDER, fold
 
 MAX_VALUES = 2_000
 # A shorter one is replaced where it was recognised, and means something else in other places.
-MIN_SPREAD_CHARS: dict[Kind, int] = dict.fromkeys(KINDS, 5) | {"secret": 4, "user": 3, "host": 3}
+MIN_SPREAD_CHARS: dict[ValueKind, int] = dict.fromkeys(VALUE_KINDS, 5) | {
+    "secret": 4,
+    "user": 3,
+    "host": 3,
+}
 _MIN_INSIDE_CHARS = 8
 _KEY_CHARS = 3
 """No value that spreads is shorter."""
@@ -29,7 +33,7 @@ class Vault:
         self._placeholders: dict[str, str] = {}
         self._values: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
-        self._spread: dict[str, Kind] = {}
+        self._spread: dict[str, ValueKind] = {}
         self._lengths: dict[str, list[int]] = {}
         self._starts: re.Pattern[str] | None = None
 
@@ -38,7 +42,7 @@ class Vault:
         """Different values by kind."""
         return dict(self._counts)
 
-    def learn(self, kind: Kind, value: str) -> None:
+    def learn(self, kind: ValueKind, value: str) -> None:
         """From now on `value` is known wherever it occurs, unless it is too short to mean it everywhere."""
         for spelling in {_canonical(kind, value), fold(value)}:
             if len(spelling) >= MIN_SPREAD_CHARS[kind] and spelling not in self._spread:
@@ -47,7 +51,7 @@ class Vault:
         if len(self._spread) > 2 * MAX_VALUES:
             raise OverflowError
 
-    def placeholder(self, kind: Kind, value: str) -> str:
+    def placeholder(self, kind: ValueKind, value: str) -> str:
         """What stands for `value`."""
         canonical = _canonical(kind, value)
         if canonical not in self._placeholders:
@@ -83,7 +87,7 @@ class Vault:
         )
         return self._starts
 
-    def _kind(self, folded: str, start: int, end: int) -> Kind | None:
+    def _kind(self, folded: str, start: int, end: int) -> ValueKind | None:
         kind = self._spread.get(folded[start:end])
         inside = kind == "secret" and end - start >= _MIN_INSIDE_CHARS
         return kind if kind and (inside or _is_whole(folded, start, end)) else None
@@ -102,7 +106,7 @@ def _is_whole(text: str, start: int, end: int) -> bool:
     return not before and not after
 
 
-def _canonical(kind: Kind, value: str) -> str:
+def _canonical(kind: ValueKind, value: str) -> str:
     folded = fold(value)
     if kind == "secret":
         return value

@@ -18,20 +18,20 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion
 
-from inference.acceptance.samples import HALVES
+from inference.acceptance.samples import CALIBRATION_SPLITS
+from inference.errors import EvaluationError
 from inference.evaluation.figures import BaselineFigures, DomainFigures
 from inference.evaluation.predictions import (
     SEVERITY_LEVELS,
-    Answer,
-    EvaluationError,
+    AxisPredictions,
     decided,
     judge,
     union_risk,
     with_levels,
 )
 from inference.evaluation.scoring import curve, rank, score_axis
-from inference.labelled import Row
-from inference.model.input_text import VERDICTS, prose
+from inference.labelled import LabelledRow
+from inference.model.input_text import VERDICTS, plain_text
 from inference.progress import Progress
 from schemas.event import Event
 
@@ -51,8 +51,8 @@ READS = ("text", "text+event")
 class Lesson:
     """The rows a baseline may see: those it learns from and those that choose between its readings."""
 
-    taught: list[Row]
-    choosing: list[Row]
+    taught: list[LabelledRow]
+    choosing: list[LabelledRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class _Features:
     evaluated: Any
 
 
-def lesson_of(rows: Sequence[Row], evaluated: Sequence[Row]) -> Lesson:
+def lesson_of(rows: Sequence[LabelledRow], evaluated: Sequence[LabelledRow]) -> Lesson:
     """Training and validation rows of one domain, without any that is evaluated.
 
     Raises:
@@ -73,7 +73,7 @@ def lesson_of(rows: Sequence[Row], evaluated: Sequence[Row]) -> Lesson:
     held = {_identity(row) for row in evaluated}
     free = [row for row in rows if _identity(row) not in held]
     taught = [row for row in free if row.part == "train"]
-    choosing = [row for row in free if row.part in HALVES]
+    choosing = [row for row in free if row.part in CALIBRATION_SPLITS]
     if not choosing:
         taught, choosing = [row for i, row in enumerate(taught) if i % HELD_OUT], taught[::HELD_OUT]
     if not taught:
@@ -85,7 +85,7 @@ def lesson_of(rows: Sequence[Row], evaluated: Sequence[Row]) -> Lesson:
 
 
 def add_baselines(
-    figures: DomainFigures, rows: Sequence[Row], lesson: Lesson, progress: Progress
+    figures: DomainFigures, rows: Sequence[LabelledRow], lesson: Lesson, progress: Progress
 ) -> DomainFigures:
     """The same figures with the baselines' beside them; `rows` are those that were evaluated.
 
@@ -99,7 +99,7 @@ def add_baselines(
         reads: _read(rows, lesson, with_event=reads != READS[0])
         for reads in _readings(rows, lesson)
     }
-    answers: dict[str, Answer] = {}
+    answers: dict[str, AxisPredictions] = {}
     axes = dict(figures.axes)
     for number, axis in enumerate(axes):
         progress(f"baselines of {rows[0].domain}", number, len(axes))
@@ -112,7 +112,7 @@ def add_baselines(
         if all(axis in row.gold for axis in figures.deciding)
     ]
     own = {
-        axis: Answer([one.values[i] for i in labelled], one.confidence[labelled])
+        axis: AxisPredictions([one.values[i] for i in labelled], one.confidence[labelled])
         for axis, one in answers.items()
     }
     correct = decided([rows[i] for i in labelled], own, figures.deciding)
@@ -138,7 +138,7 @@ def flatten(event: Event) -> str:
 
     Left out is only a sensor's verdict about its own alert, from which labels could be read off.
     """
-    found, waiting = [prose(event)], deque[tuple[str, Any]]([("", event.event or {})])
+    found, waiting = [plain_text(event)], deque[tuple[str, Any]]([("", event.event or {})])
     while waiting and len(found) < MAX_LEAVES:
         path, value = waiting.popleft()
         if isinstance(value, dict):
@@ -150,14 +150,14 @@ def flatten(event: Event) -> str:
     return "\n".join(found)
 
 
-def _readings(rows: Sequence[Row], lesson: Lesson) -> tuple[str, ...]:
+def _readings(rows: Sequence[LabelledRow], lesson: Lesson) -> tuple[str, ...]:
     """Both, unless no row has a document to flatten."""
     return READS if any(row.event.event for row in (*rows, *lesson.taught)) else READS[:1]
 
 
-def _read(rows: Sequence[Row], lesson: Lesson, *, with_event: bool) -> _Features:
+def _read(rows: Sequence[LabelledRow], lesson: Lesson, *, with_event: bool) -> _Features:
     texts = [
-        [flatten(row.event) if with_event else prose(row.event) for row in part]
+        [flatten(row.event) if with_event else plain_text(row.event) for row in part]
         for part in (lesson.taught, lesson.choosing, rows)
     ]
     vectors = tfidf()
@@ -172,8 +172,8 @@ def _read(rows: Sequence[Row], lesson: Lesson, *, with_event: bool) -> _Features
 
 
 def _fit_axis(
-    axis: str, rows: Sequence[Row], lesson: Lesson, features: Mapping[str, _Features]
-) -> tuple[Answer, BaselineFigures]:
+    axis: str, rows: Sequence[LabelledRow], lesson: Lesson, features: Mapping[str, _Features]
+) -> tuple[AxisPredictions, BaselineFigures]:
     fitted = {reads: _fit(axis, lesson, one, rows[0].domain) for reads, one in features.items()}
     validation = {
         reads: float(
@@ -186,7 +186,7 @@ def _fit_axis(
     answer = _answer(fitted[reads], features[reads].evaluated)
     counted = Counter(label for row in lesson.taught for label in row.gold.get(axis, ()))
     majority = min(counted, key=lambda label: (-counted[label], label))
-    guess = judge(rows, axis, Answer([majority] * len(rows), np.ones(len(rows))))
+    guess = judge(rows, axis, AxisPredictions([majority] * len(rows), np.ones(len(rows))))
     return answer, BaselineFigures(
         reads=reads,
         validation=validation,
@@ -226,14 +226,14 @@ def _fit(axis: str, lesson: Lesson, features: _Features, domain: str) -> Any:
     return model
 
 
-def _answer(model: Any, vectors: Any) -> Answer:
+def _answer(model: Any, vectors: Any) -> AxisPredictions:
     probabilities = (
         model.predict_proba(vectors) if vectors.shape[0] else np.zeros((0, len(model.classes_)))
     )
     values = [str(model.classes_[index]) for index in probabilities.argmax(axis=1)]
-    return Answer(values, np.asarray(probabilities.max(axis=1), dtype=np.float64))
+    return AxisPredictions(values, np.asarray(probabilities.max(axis=1), dtype=np.float64))
 
 
-def _identity(row: Row) -> tuple[str, str]:
+def _identity(row: LabelledRow) -> tuple[str, str]:
     """The same event in two files is one row, though its id may be another's number elsewhere."""
-    return row.event.id, prose(row.event)
+    return row.event.id, plain_text(row.event)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from inference.evaluation.figures import DomainFigures, Scores
-from inference.labelled import Row
+from inference.labelled import LabelledRow
 from inference.model.artifact import Artifact
 
 AUTHORED = (
@@ -64,7 +64,7 @@ HEADER = (
 
 def write_card(
     artifact: Artifact,
-    rows: Sequence[Row],
+    rows: Sequence[LabelledRow],
     figures: Mapping[str, DomainFigures],
     notes: Sequence[str],
 ) -> str:
@@ -93,7 +93,7 @@ def write_card(
     ])  # fmt: skip
 
 
-def _sources(rows: Sequence[Row]) -> list[str]:
+def _sources(rows: Sequence[LabelledRow]) -> list[str]:
     counted = Counter((row.source, row.license) for row in rows)
     return [
         f"- {ATTRIBUTIONS.get(source, source)} {count} rows, {LICENCES.get(licence, licence or 'no licence named')}."
@@ -108,7 +108,7 @@ def _domain(artifact: Artifact, domain: str, figures: DomainFigures) -> Iterator
     yield (
         "Share of the n-grams and temperature: "
         + ", ".join(
-            f"{axis} {one.lexical_share:g} and {one.temperature:.2f}" for axis, one in axes.items()
+            f"{axis} {one.ngram_share:g} and {one.temperature:.2f}" for axis, one in axes.items()
         )
         + f". {figures.rows} {figures.part} rows:\n"
     )

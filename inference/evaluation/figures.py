@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-Part = Literal["test", "val", "all"]
+Selection = Literal["test", "val", "all"]
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,12 +133,12 @@ class ScopeFigures(Figures, frozen=True, kw_only=True):
     """How well rows that belong to no queue stand out; 1.0 is perfect, 0.5 chance.
 
     `auroc` scores a row by the larger of its novelty and the confidence given to ``out_of_scope``,
-    `auroc_novelty` by its novelty alone.
+    `auroc_ood` by its novelty alone.
     """
 
     rows: int
     auroc: float | None
-    auroc_novelty: float | None
+    auroc_ood: float | None = msgspec.field(name="auroc_novelty")
 
 
 class CostFigures(Figures, frozen=True, kw_only=True):
@@ -169,7 +169,7 @@ class DomainFigures(Figures, frozen=True, kw_only=True):
     for all deciding axes at once; `baseline` the same for TF-IDF, `curve` and `baseline_curve` what is drawn of them.
     """
 
-    part: Part
+    part: Selection
     rows: int
     unlabelled: int
     deciding: list[str]

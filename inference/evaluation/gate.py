@@ -19,16 +19,12 @@ from typing import Any
 
 import msgspec
 
-from inference.errors import InferenceError
+from inference.errors import GateError
 from inference.evaluation.figures import DomainFigures, Evaluation, Scores, Selective
 
 LOWER_IS_BETTER = {"aurc", "ece", "escalated", "errors", "share", "p50_ms", "unlabelled", "unknown"}
 
 Gate = dict[str, dict[str, "Bar"]]
-
-
-class GateError(InferenceError):
-    """The file of bars is wrong: it cannot be read, or names what does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +98,7 @@ def metrics_of(figures: DomainFigures) -> dict[str, float | None]:
         "cost.share": figures.cost.share,
         "latency.p50_ms": figures.latency.p50_ms,
         "out_of_scope.auroc": figures.out_of_scope.auroc if figures.out_of_scope else None,
-        "out_of_scope.auroc_novelty": figures.out_of_scope.auroc_novelty
+        "out_of_scope.auroc_novelty": figures.out_of_scope.auroc_ood
         if figures.out_of_scope
         else None,
     }

@@ -8,8 +8,7 @@ import numpy as np
 
 from inference.acceptance.policy import Decision
 from inference.arrays import Bools, Floats
-from inference.errors import InferenceError
-from inference.labelled import Row
+from inference.labelled import LabelledRow
 from schemas.triaged import Label
 
 OUT_OF_SCOPE, SCOPE_AXIS = "out_of_scope", "queue"
@@ -25,19 +24,15 @@ LEVELS = {
 """Severity in three levels: neighbours that vendors do not agree on are one."""
 
 
-class EvaluationError(InferenceError):
-    """The rows cannot be evaluated as asked."""
-
-
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AxisPredictions:
     """One axis' answer to every row: its value and the confidence in it, shape (rows,)."""
 
     values: Sequence[str]
     confidence: Floats
 
 
-Answers = Mapping[str, Answer]
+Predictions = Mapping[str, AxisPredictions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +60,10 @@ class Judged:
         )
 
 
-def answers_of(decisions: Sequence[Decision]) -> dict[str, Answer]:
+def answers_of(decisions: Sequence[Decision]) -> dict[str, AxisPredictions]:
     """What the served model answered, axis by axis."""
     return {
-        axis: Answer(
+        axis: AxisPredictions(
             [decision.labels[axis].value for decision in decisions],
             np.array(
                 [decision.labels[axis].confidence for decision in decisions], dtype=np.float64
@@ -78,22 +73,22 @@ def answers_of(decisions: Sequence[Decision]) -> dict[str, Answer]:
     }
 
 
-def levels_of(decisions: Sequence[Decision]) -> Answer:
+def levels_of(decisions: Sequence[Decision]) -> AxisPredictions:
     """Severity in three levels: the level whose labels, as far as they are told, have most confidence together."""
     shares = [_level_shares(decision.labels[SEVERITY]) for decision in decisions]
     levels = [max(share, key=lambda level: share[level]) for share in shares]
-    return Answer(
+    return AxisPredictions(
         levels,
         np.array([min(1.0, share[level]) for share, level in zip(shares, levels, strict=True)]),
     )
 
 
-def with_levels(rows: Sequence[Row]) -> list[Row]:
+def with_levels(rows: Sequence[LabelledRow]) -> list[LabelledRow]:
     """The same rows, labelled on the three levels of severity too where they have a severity that is one of them."""
     return [_with_level(row) for row in rows]
 
 
-def has_levels(rows: Sequence[Row], labels: Mapping[str, Sequence[str]]) -> bool:
+def has_levels(rows: Sequence[LabelledRow], labels: Mapping[str, Sequence[str]]) -> bool:
     """Whether severity can be read in three levels: all its labels are known, and the levels are no axis already."""
     known = {
         *labels.get(SEVERITY, ()),
@@ -102,7 +97,7 @@ def has_levels(rows: Sequence[Row], labels: Mapping[str, Sequence[str]]) -> bool
     return SEVERITY in labels and SEVERITY_LEVELS not in labels and known <= LEVELS.keys()
 
 
-def judge(rows: Sequence[Row], axis: str, answer: Answer) -> Judged:
+def judge(rows: Sequence[LabelledRow], axis: str, answer: AxisPredictions) -> Judged:
     """The answers to the rows that are labelled on `axis`; a value is right if it is one of the row's gold labels."""
     chosen = [index for index, row in enumerate(rows) if axis in row.gold]
     values = [answer.values[i] for i in chosen]
@@ -119,7 +114,7 @@ def judge(rows: Sequence[Row], axis: str, answer: Answer) -> Judged:
     )
 
 
-def decided(rows: Sequence[Row], answers: Answers, deciding: Sequence[str]) -> Bools:
+def decided(rows: Sequence[LabelledRow], answers: Predictions, deciding: Sequence[str]) -> Bools:
     """Whether every deciding axis is right, for rows that are labelled on all of them."""
     return np.array(
         [
@@ -130,10 +125,10 @@ def decided(rows: Sequence[Row], answers: Answers, deciding: Sequence[str]) -> B
     )  # fmt: skip
 
 
-def union_risk(answers: Answers, deciding: Sequence[str]) -> Floats:
+def union_risk(answers: Predictions, deciding: Sequence[str]) -> Floats:
     """The risk of each row by the union bound over its doubts: what a baseline has to go by."""
-    doubts = [1.0 - answers[axis].confidence for axis in deciding]
-    return np.minimum(np.sum(doubts, axis=0, dtype=np.float64), 1.0)
+    error_probabilities = [1.0 - answers[axis].confidence for axis in deciding]
+    return np.minimum(np.sum(error_probabilities, axis=0, dtype=np.float64), 1.0)
 
 
 def scope_confidence(decision: Decision) -> float:
@@ -159,7 +154,7 @@ def _level_shares(label: Label) -> dict[str, float]:
     return shares
 
 
-def _with_level(row: Row) -> Row:
+def _with_level(row: LabelledRow) -> LabelledRow:
     gold = row.gold.get(SEVERITY)
     if gold is None or SEVERITY_LEVELS in row.gold:
         return row

@@ -8,13 +8,19 @@ import msgspec
 import numpy as np
 
 from inference.acceptance.policy import Decision
-from inference.acceptance.samples import HALVES
+from inference.acceptance.samples import CALIBRATION_SPLITS
 from inference.classifier import Classifier
+from inference.errors import EvaluationError
 from inference.evaluation import scoring as measurement
-from inference.evaluation.figures import DomainFigures, Evaluation, LatencyFigures, ModelFacts, Part
+from inference.evaluation.figures import (
+    DomainFigures,
+    Evaluation,
+    LatencyFigures,
+    ModelFacts,
+    Selection,
+)
 from inference.evaluation.predictions import (
     SEVERITY_LEVELS,
-    EvaluationError,
     answers_of,
     decided,
     has_levels,
@@ -22,7 +28,7 @@ from inference.evaluation.predictions import (
     levels_of,
     with_levels,
 )
-from inference.labelled import Row
+from inference.labelled import LabelledRow
 from inference.progress import Progress
 from schemas.event import Domain
 
@@ -30,7 +36,9 @@ BATCH_ROWS = 64
 TIMED_ALONE = 50
 
 
-def choose_rows(rows: Sequence[Row], split: Part | None) -> tuple[Part, list[Row]]:
+def choose_rows(
+    rows: Sequence[LabelledRow], split: Selection | None
+) -> tuple[Selection, list[LabelledRow]]:
     """The rows of a domain that are evaluated, and which part that is.
 
     Without `split`: the test rows where there are any, else the validation rows, else all of them.
@@ -38,12 +46,12 @@ def choose_rows(rows: Sequence[Row], split: Part | None) -> tuple[Part, list[Row
     Raises:
         EvaluationError: the part asked for has no row.
     """
-    parts: dict[Part, list[Row]] = {
+    parts: dict[Selection, list[LabelledRow]] = {
         "test": [row for row in rows if row.part == "test"],
-        "val": [row for row in rows if row.part in HALVES],
+        "val": [row for row in rows if row.part in CALIBRATION_SPLITS],
         "all": list(rows),
     }
-    chosen: Part = next(part for part, own in parts.items() if own) if split is None else split
+    chosen: Selection = next(part for part, own in parts.items() if own) if split is None else split
     if not parts[chosen]:
         raise EvaluationError(f"{rows[0].domain} have no {chosen} row; --split all reads every row")
     return chosen, parts[chosen]
@@ -52,10 +60,10 @@ def choose_rows(rows: Sequence[Row], split: Part | None) -> tuple[Part, list[Row
 async def assess(
     classifier: Classifier,
     domain: Domain,
-    rows: Sequence[Row],
+    rows: Sequence[LabelledRow],
     *,
     deciding: Sequence[str],
-    part: Part,
+    part: Selection,
     llm_usd_per_event: float,
     progress: Progress,
 ) -> DomainFigures:
@@ -125,7 +133,7 @@ def describe(
     )
 
 
-def require_labels(domain: Domain, rows: Sequence[Row], deciding: Sequence[str]) -> None:
+def require_labels(domain: Domain, rows: Sequence[LabelledRow], deciding: Sequence[str]) -> None:
     """Stop before the work where there is nothing to judge the decisions by.
 
     Raises:
@@ -141,7 +149,7 @@ def require_labels(domain: Domain, rows: Sequence[Row], deciding: Sequence[str])
 
 
 async def _decide(
-    classifier: Classifier, domain: Domain, rows: Sequence[Row], progress: Progress
+    classifier: Classifier, domain: Domain, rows: Sequence[LabelledRow], progress: Progress
 ) -> list[Decision]:
     decisions: list[Decision] = []
     progress(f"deciding {domain}", 0, len(rows))
@@ -154,7 +162,7 @@ async def _decide(
 
 
 async def _time(
-    classifier: Classifier, domain: Domain, rows: Sequence[Row], batched_s: float
+    classifier: Classifier, domain: Domain, rows: Sequence[LabelledRow], batched_s: float
 ) -> LatencyFigures:
     """Alone as on a quiet topic, on rows from all over the data."""
     chosen = rows[:: max(1, len(rows) // TIMED_ALONE)][:TIMED_ALONE]
@@ -166,7 +174,7 @@ async def _time(
     )
 
 
-def _notes(rows: Sequence[Row], unread: Sequence[str]) -> list[str]:
+def _notes(rows: Sequence[LabelledRow], unread: Sequence[str]) -> list[str]:
     notes = []
     if taught := sum(row.part == "train" for row in rows):
         notes.append(

@@ -30,7 +30,7 @@ from inference.evaluation.predictions import (
     Judged,
     scope_confidence,
 )
-from inference.labelled import Row
+from inference.labelled import LabelledRow
 
 ACCURACIES = (0.95, 0.97, 0.98)
 MAX_MATRIX_LABELS = 20
@@ -114,18 +114,20 @@ def describe_escalations(decisions: Sequence[Decision]) -> dict[str, float]:
     return {reason: count / len(decisions) for reason, count in reasons.most_common()}
 
 
-def describe_scope(rows: Sequence[Row], decisions: Sequence[Decision]) -> ScopeFigures | None:
+def describe_scope(
+    rows: Sequence[LabelledRow], decisions: Sequence[Decision]
+) -> ScopeFigures | None:
     """How well the rows whose gold queue is ``out_of_scope`` stand out; None where there are none."""
     labelled = [index for index, row in enumerate(rows) if SCOPE_AXIS in row.gold]
     outside = np.array([OUT_OF_SCOPE in rows[i].gold[SCOPE_AXIS] for i in labelled], dtype=np.bool_)
     if not outside.any():
         return None
-    novelty = np.array([decisions[i].novelty for i in labelled], dtype=np.float64)
+    ood_score = np.array([decisions[i].ood_score for i in labelled], dtype=np.float64)
     said = np.array([scope_confidence(decisions[i]) for i in labelled], dtype=np.float64)
     return ScopeFigures(
         rows=int(outside.sum()),
-        auroc=metrics.auroc(np.maximum(novelty, said), outside),
-        auroc_novelty=metrics.auroc(novelty, outside),
+        auroc=metrics.auroc(np.maximum(ood_score, said), outside),
+        auroc_ood=metrics.auroc(ood_score, outside),
     )
 
 
@@ -152,7 +154,7 @@ def describe_promise(promise: Promise) -> PromiseTerms:
     )
 
 
-def unread(rows: Sequence[Row], labels: Mapping[str, Sequence[str]]) -> list[str]:
+def unread(rows: Sequence[LabelledRow], labels: Mapping[str, Sequence[str]]) -> list[str]:
     """Axes that rows are labelled on and the model does not have."""
     return sorted({axis for row in rows for axis in row.gold} - set(labels))
 

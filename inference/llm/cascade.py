@@ -9,10 +9,10 @@ from typing import Any, Literal
 from inference.llm.budget import Budget
 from inference.llm.client.endpoint import Completion
 from inference.llm.client.failure import FailureStatus, LlmFailure, Usage
-from inference.llm.client.resilient_endpoint import Guard
+from inference.llm.client.resilient_endpoint import ResilientEndpoint
 from inference.llm.prices import Price
 from inference.llm.prompt.answer import parse_answer
-from inference.llm.prompt.prompt import Answer, Question
+from inference.llm.prompt.prompt import Answer, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Tier:
     """One endpoint behind its guard, and what it charges."""
 
     name: str
-    guard: Guard
+    endpoint: ResilientEndpoint
     price: Price
     max_answer_tokens: int
 
@@ -53,7 +53,7 @@ class Cascade:
         self._deadline_s = deadline_s
 
     async def ask(
-        self, question: Question, tenant: str, *, enough: Callable[[Answer], bool]
+        self, question: Prompt, tenant: str, *, enough: Callable[[Answer], bool]
     ) -> Consultation:
         """Ask until an answer is `enough`, the tiers are through, the time is up or the budget is spent.
 
@@ -72,12 +72,12 @@ class Cascade:
 
     async def close(self) -> None:
         """Close every endpoint's connections."""
-        await asyncio.gather(*(tier.guard.close() for tier in self.tiers))
+        await asyncio.gather(*(tier.endpoint.close() for tier in self.tiers))
 
     async def _ask(
         self,
         tier: Tier,
-        question: Question,
+        question: Prompt,
         messages: list[dict[str, str]],
         schema: dict[str, Any],
         tenant: str,
@@ -90,14 +90,14 @@ class Cascade:
             sum(len(message["content"].encode()) for message in messages), tier.max_answer_tokens
         )
         worst_usd = tier.price.cost_usd(worst)
-        reservation = self.budget.reserve(tenant, worst_usd * tier.guard.attempts)
+        reservation = self.budget.reserve(tenant, worst_usd * tier.endpoint.attempts)
         if reservation is None:
             return Consultation(
                 "over_budget", tier=tier.name, explanation="the day's budget for the LLM is spent"
             )
         spent_usd = worst_usd  # what a cancelled call may have cost
         try:
-            completion = await tier.guard.complete(messages, schema, deadline_s=left_s)
+            completion = await tier.endpoint.complete(messages, schema, deadline_s=left_s)
             spent_usd = tier.price.cost_usd(completion.usage) + worst_usd * completion.cut_off
         except LlmFailure as failure:
             spent_usd = tier.price.cost_usd(failure.usage) + worst_usd * failure.cut_off
@@ -107,7 +107,7 @@ class Cascade:
         return _read(tier, completion, question)
 
 
-def _read(tier: Tier, completion: Completion, question: Question) -> Consultation:
+def _read(tier: Tier, completion: Completion, question: Prompt) -> Consultation:
     cost_usd = tier.price.cost_usd(completion.usage)
     asked = Consultation(
         "answered",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from inference.egress.policy import Policy
-from inference.egress.redaction import RedactionFailed
+from inference.errors import RedactionFailed
 from inference.llm.cascade import Cascade, Consultation
 from inference.llm.combining import Combined, combine
 from inference.llm.options import LimitOptions
-from inference.llm.prompt.context import Briefer, Briefing
+from inference.llm.prompt.context import PromptContext, PromptWriter
 from inference.llm.prompt.prompt import Answer
 from inference.llm.shedding import Shedding
 from schemas.event import Domain, Event
@@ -24,7 +24,7 @@ HighImpact = Callable[[Event, Labels], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
+class LlmOpinion:
     """What the LLM tier has to say of a case; without an answer, `reasons` says why and the labels stay as they were.
 
     `needs_person` is false only for an answer that may stand alone.
@@ -45,7 +45,7 @@ class Consultant:
     def __init__(
         self,
         cascade: Cascade,
-        briefer: Briefer,
+        briefer: PromptWriter,
         policy: Policy,
         *,
         deciding: Mapping[Domain, Sequence[str]],
@@ -63,7 +63,7 @@ class Consultant:
         self._shedding = shedding
         self._backlog = backlog
 
-    async def consult(self, case: Case) -> Opinion:
+    async def consult(self, case: Case) -> LlmOpinion:
         """Ask about a case, as far as policy, backlog, budget and the endpoints allow."""
         try:
             return await self._consult(case)
@@ -73,9 +73,9 @@ class Consultant:
             log.error("a case failed in the LLM tier: %s", type(error).__name__)  # noqa: TRY400 - see above
             return unasked(case, "failed", f"the LLM tier failed ({type(error).__name__})")
 
-    async def _consult(self, case: Case) -> Opinion:
-        verdict = self._policy.verdict(case.triaged)
-        if verdict.policy == "never":
+    async def _consult(self, case: Case) -> LlmOpinion:
+        decision = self._policy.decision(case.triaged)
+        if decision.policy == "never":
             return unasked(case, "kept_inside", "policy keeps this event inside")
         if self._shedding.sheds(case.risk, self._backlog()):
             return unasked(
@@ -83,7 +83,7 @@ class Consultant:
                 "shed",
                 "too many cases wait for the LLM and this one is among the least uncertain",
             )
-        briefing = await self._briefer.brief(case, verdict)
+        briefing = await self._briefer.brief(case, decision)
         weighing = _Weighing(
             case, self._limits, self._deciding[case.event.domain], self._high_impact
         )
@@ -95,9 +95,9 @@ class Consultant:
         enrichment = _enrichment(briefing, consultation)
         if consultation.answer is None:
             reason = f"the LLM gave no answer: {consultation.explanation}"
-            return Opinion(enrichment, dict(case.triaged.labels), True, [reason])
+            return LlmOpinion(enrichment, dict(case.triaged.labels), True, [reason])
         combined = weighing.last
-        return Opinion(enrichment, combined.labels, combined.needs_person, combined.reasons)
+        return LlmOpinion(enrichment, combined.labels, combined.needs_person, combined.reasons)
 
 
 class _Weighing:
@@ -134,12 +134,12 @@ class _Weighing:
         return self.last
 
 
-def unasked(case: Case, status: str, reason: str) -> Opinion:
+def unasked(case: Case, status: str, reason: str) -> LlmOpinion:
     """The opinion about a case no LLM was asked about."""
-    return Opinion(Enrichment(status=status), dict(case.triaged.labels), True, [reason])
+    return LlmOpinion(Enrichment(status=status), dict(case.triaged.labels), True, [reason])
 
 
-def _enrichment(briefing: Briefing, consultation: Consultation) -> Enrichment:
+def _enrichment(briefing: PromptContext, consultation: Consultation) -> Enrichment:
     enrichment = Enrichment(
         status=consultation.status,
         model=consultation.model,

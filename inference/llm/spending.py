@@ -40,7 +40,7 @@ class TierSpend(Spend, kw_only=True):
     model: str
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class SpendingReport(msgspec.Struct, frozen=True, kw_only=True):
     """Everything `triage cost` says; dollars, days in UTC.
 
     `ends` counts events by their last revision. `all_llm_usd` is what asking the LLM about every event would have
@@ -106,12 +106,12 @@ class Spending:
         if triaged.enrichment is not None and triaged.enrichment.calls:
             self._note_enrichment(event, triaged, triaged.enrichment, decided_at)
 
-    def report(self, cost: CostOptions) -> Report:
+    def report(self, cost: CostOptions) -> SpendingReport:
         """What it comes to so far."""
         events, asked = len(self._last), len(self._asked)
         per_asked_usd = self._spent.usd / asked if asked else 0.0
         all_llm_usd = per_asked_usd * events if per_asked_usd else assumed_usd(cost, events)
-        return Report(
+        return SpendingReport(
             events=events,
             ends=dict(Counter(end for _, end in self._last.values())),
             asked=asked,

@@ -25,7 +25,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from inference.errors import ModelError
-from inference.model.input_text import VIEW
+from inference.model.input_text import INPUT_TEXT_FORMAT
+from inference.options import Positive
 
 FORMAT: Literal[2] = 2
 MANIFEST = "manifest.json"
@@ -39,8 +40,6 @@ BOUND_FILES = ("model.bin", "config.json", "sentencepiece.model", HEADS_FILE)
 """What a calibration depends on, beside the labels and how the encoder is fed: another bit makes it somebody else's."""
 
 DEFAULT_MODEL = Path(__file__).parent.parent / "models" / "default"
-
-Positive = Annotated[int, msgspec.Meta(gt=0)]
 
 
 class EncoderSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,13 +59,13 @@ class AxisSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """An axis' labels in the order of its head's rows, and whether it has a lexical head too."""
 
     labels: Annotated[list[str], msgspec.Meta(min_length=2)]
-    lexical: bool
+    ngrams: bool = msgspec.field(name="lexical")
 
 
 class DomainSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which view of an event the heads were trained on, and the axes they label."""
 
-    view: str
+    input_text: str = msgspec.field(name="view")
     axes: dict[str, AxisSpec]
 
 
@@ -82,12 +81,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class AxisCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How an axis' logits become probabilities: mixed with `lexical_share`, then divided by `temperature`.
+    """How an axis' logits become probabilities: mixed with `ngram_share`, then divided by `temperature`.
 
     `shares` says how often each label is the model's answer on the calibration rows: what drift is measured from.
     """
 
-    lexical_share: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    ngram_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = msgspec.field(name="lexical_share")
     temperature: Annotated[float, msgspec.Meta(gt=0)]
     shares: list[float]
 
@@ -95,12 +94,14 @@ class AxisCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class DomainCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A domain's calibration, and the guards before it.
 
-    An event of more surplus pieces (see `Tokenizer`) than `max_surplus_pieces`, or farther from the training than
+    An event of more surplus pieces (see `Tokenizer`) than `max_excess_tokens`, or farther from the training than
     `max_distance`, is unlike anything the heads were trained on, and is never accepted.
     """
 
     axes: dict[str, AxisCalibration]
-    max_surplus_pieces: Annotated[float, msgspec.Meta(gt=0)]
+    max_excess_tokens: Annotated[float, msgspec.Meta(gt=0)] = msgspec.field(
+        name="max_surplus_pieces"
+    )
     max_distance: Annotated[float, msgspec.Meta(gt=0)]
     tenants: list[str]
 
@@ -291,9 +292,11 @@ def _read_manifest(path: Path) -> Manifest:
         raise ModelError(
             f"the manifest of the model in {path} is damaged ({error}); {REMEDY}"
         ) from None
-    if unread := sorted({one.view for one in manifest.domains.values()} - {VIEW}):
+    if unread := sorted(
+        {one.input_text for one in manifest.domains.values()} - {INPUT_TEXT_FORMAT}
+    ):
         raise ModelError(
-            f"the model in {path} was trained on {unread[0]}, this version reads {VIEW}; train it again"
+            f"the model in {path} was trained on {unread[0]}, this version reads {INPUT_TEXT_FORMAT}; train it again"
         )
     if missing := [name for name in FILES if name not in manifest.files]:
         raise ModelError(

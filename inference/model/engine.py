@@ -50,7 +50,7 @@ class _Call:
 
 
 @dataclass(slots=True)
-class _Row:
+class _WaitingText:
     """One text waiting for a place in a forward pass."""
 
     turn: int
@@ -60,15 +60,15 @@ class _Row:
 
 
 @dataclass(slots=True)
-class _WaitingRoom:
+class _WaitingTexts:
     """Rows by padded length; the room whose head has waited longest is served next, so nobody starves."""
 
-    queues: dict[int, deque[_Row]] = field(default_factory=dict)
+    queues: dict[int, deque[_WaitingText]] = field(default_factory=dict)
 
-    def add(self, row: _Row) -> None:
+    def add(self, row: _WaitingText) -> None:
         self.queues.setdefault(padded_length(len(row.ids)), deque()).append(row)
 
-    def take(self, max_batch_tokens: int) -> tuple[list[_Row], int]:
+    def take(self, max_batch_tokens: int) -> tuple[list[_WaitingText], int]:
         """The next batch and its padded length; callers who have gone away are passed over but returned too."""
         padded = min(self.queues, key=lambda length: self.queues[length][0].turn)
         queue = self.queues[padded]
@@ -80,7 +80,7 @@ class _WaitingRoom:
             del self.queues[padded]
         return rows, padded
 
-    def empty(self) -> list[_Row]:
+    def empty(self) -> list[_WaitingText]:
         rows = [row for queue in self.queues.values() for row in queue]
         self.queues.clear()
         return rows
@@ -103,7 +103,7 @@ class Engine:
         self._encoder = encoder
         self._max_batch_tokens = max_batch_tokens
         self._room = asyncio.Semaphore(max_waiting)
-        self._waiting = _WaitingRoom()
+        self._waiting = _WaitingTexts()
         self._turns = itertools.count()
         self._idle = encoder.replicas
         self._executor = ThreadPoolExecutor(encoder.replicas, thread_name_prefix="inference")
@@ -155,7 +155,7 @@ class Engine:
             ):  # closed, or an earlier row of this call has failed: the rest need not run
                 self._room.release()
                 return
-            self._waiting.add(_Row(next(self._turns), call, row, text))
+            self._waiting.add(_WaitingText(next(self._turns), call, row, text))
             self._schedule()
 
     def _schedule(self) -> None:
@@ -177,7 +177,7 @@ class Engine:
                 self._passes.add(task)
                 task.add_done_callback(self._passes.discard)
 
-    async def _run_pass(self, rows: list[_Row], padded: int) -> None:
+    async def _run_pass(self, rows: list[_WaitingText], padded: int) -> None:
         try:
             ids = [row.ids for row in rows]
             loop = asyncio.get_running_loop()

@@ -22,7 +22,7 @@ from inference.model.artifact import (
     Manifest,
     read_tensors,
 )
-from inference.model.ngrams import Features, Lexicon
+from inference.model.ngrams import Features, NgramHead
 from inference.model.out_of_distribution import Centres
 from inference.model.temperature import softmax
 
@@ -41,14 +41,14 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Opinions:
+class AxisLogits:
     """What is said of n events before calibration: logits (n, labels) an axis, and the distances (n,) to the training.
 
     `lexical` lacks the axes that only the encoder decides.
     """
 
     encoder: dict[str, Floats]
-    lexical: dict[str, Floats]
+    ngrams: dict[str, Floats]
     distance: Floats
 
 
@@ -59,9 +59,9 @@ class Heads:
     confidence alone and in any batch.
     """
 
-    def __init__(self, heads: Mapping[str, Head], lexicon: Lexicon, centres: Centres) -> None:
+    def __init__(self, heads: Mapping[str, Head], ngram_head: NgramHead, centres: Centres) -> None:
         self._heads = dict(heads)
-        self.lexicon = lexicon
+        self.ngram_head = ngram_head
         self.centres = centres
 
     @classmethod
@@ -83,7 +83,7 @@ class Heads:
                 axis: _head(tensors, f"{domain}.{axis}", one.labels, width)
                 for axis, one in spec.axes.items()
             }
-            lexicon = Lexicon.load(tensors, domain, lexical_labels(spec))
+            ngram_head = NgramHead.load(tensors, domain, ngram_labels(spec))
             centres = Centres(tensors[f"{domain}.centres"])
         except KeyError as error:
             raise ModelError(
@@ -93,7 +93,7 @@ class Heads:
             raise ModelError(
                 f"the centres of {domain} do not have the encoder's width; train the model again"
             )
-        return cls(heads, lexicon, centres)
+        return cls(heads, ngram_head, centres)
 
     @property
     def labels(self) -> dict[str, tuple[str, ...]]:
@@ -107,40 +107,44 @@ class Heads:
             for axis, one in self._heads.items()
         }
 
-    def opine(self, vectors: Vectors, features: Sequence[Features]) -> Opinions:
+    def logits(self, vectors: Vectors, features: Sequence[Features]) -> AxisLogits:
         """Opinions on n events from their embeddings (n, width) and their lexical features."""
         units = [unit(vector) for vector in vectors]
-        lexical = _stacked([self.lexicon.logits(one) for one in features], len(self.lexicon.bias))
-        return Opinions(
+        ngrams = _stacked(
+            [self.ngram_head.logits(one) for one in features], len(self.ngram_head.bias)
+        )
+        return AxisLogits(
             encoder={
                 axis: _stacked([head.logits(vector) for vector in units], len(head.labels))
                 for axis, head in self._heads.items()
             },
-            lexical={axis: lexical[:, columns] for axis, columns in self.lexicon.columns.items()},
+            ngrams={axis: ngrams[:, columns] for axis, columns in self.ngram_head.columns.items()},
             distance=np.array(
                 [self.centres.distance(vector) for vector in units], dtype=np.float64
             ),
         )
 
 
-def calibrated(opinions: Opinions, axes: Mapping[str, AxisCalibration]) -> dict[str, Floats]:
+def calibrated(axis_logits: AxisLogits, axes: Mapping[str, AxisCalibration]) -> dict[str, Floats]:
     """Probabilities (n, labels) an axis, rows summing to one within rounding to six decimals."""
     return {
-        axis: np.round(softmax(mixed(opinions, axis, one.lexical_share), one.temperature), DECIMALS)
+        axis: np.round(
+            softmax(mixed(axis_logits, axis, one.ngram_share), one.temperature), DECIMALS
+        )
         for axis, one in axes.items()
     }
 
 
-def mixed(opinions: Opinions, axis: str, lexical_share: float) -> Floats:
+def mixed(axis_logits: AxisLogits, axis: str, ngram_share: float) -> Floats:
     """The logits of both opinions on an axis in their shares."""
-    if axis not in opinions.lexical:
-        return opinions.encoder[axis]
-    return (1 - lexical_share) * opinions.encoder[axis] + lexical_share * opinions.lexical[axis]
+    if axis not in axis_logits.ngrams:
+        return axis_logits.encoder[axis]
+    return (1 - ngram_share) * axis_logits.encoder[axis] + ngram_share * axis_logits.ngrams[axis]
 
 
-def lexical_labels(spec: DomainSpec) -> dict[str, list[str]]:
+def ngram_labels(spec: DomainSpec) -> dict[str, list[str]]:
     """The labels of the axes that have a lexical head, in the order of its columns."""
-    return {axis: one.labels for axis, one in spec.axes.items() if one.lexical}
+    return {axis: one.labels for axis, one in spec.axes.items() if one.ngrams}
 
 
 def unit(vector: npt.NDArray[np.float32]) -> Floats:

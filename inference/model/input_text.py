@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from inference.model.tokenizer import legible
+from inference.model.tokenizer import replace_control_characters
 from schemas.event import Event
 
-VIEW = "headline-fields-text.2"
+INPUT_TEXT_FORMAT = "headline-fields-text.2"
 """Names this reading; a model trained on another one is refused. Change it whenever `read` changes."""
 
 MAX_PART_CHARS = 4_000
@@ -53,9 +53,9 @@ _OPAQUE = re.compile(
 _RANK = {key: rank for rank, key in enumerate(TELLING)}
 
 
-def read(event: Event) -> str:
+def render(event: Event) -> str:
     """The text the encoder is given: pure, bounded, and without control characters; empty if there is nothing."""
-    headline, _, rest = prose(event).partition("\n")
+    headline, _, rest = plain_text(event).partition("\n")
     described = fields(event.event or {}, headline)
     return "\n".join(
         line for line in (headline, "; ".join(described), " ".join(rest.split())) if line
@@ -75,7 +75,7 @@ def fields(document: dict[str, Any], headline: str = "") -> list[str]:
     return sorted(told, key=lambda field: told[field])[:count]
 
 
-def prose(event: Event) -> str:
+def plain_text(event: Event) -> str:
     """Title, text and body, a line each, each once."""
     return "\n".join(_parts(event))
 
@@ -120,4 +120,4 @@ def _is_telling(path: str, key: str, value: str) -> bool:
 
 
 def _clean(text: str) -> str:
-    return " ".join(legible(text).split())
+    return " ".join(replace_control_characters(text).split())

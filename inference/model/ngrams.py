@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from inference.arrays import Floats
 from inference.errors import ModelError
-from inference.model.input_text import leaves, prose
+from inference.model.input_text import leaves, plain_text
 from schemas.event import Event
 
 Hashes = npt.NDArray[np.uint64]
@@ -60,7 +60,7 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True)
-class Lexicon:
+class NgramHead:
     """What the lexical heads of one domain know.
 
     `idf` has shape (BUCKETS,), or (TEXT_BUCKETS,) in a domain that was taught by no document and reads none; `weights`
@@ -101,7 +101,7 @@ class Lexicon:
 
     def read(self, event: Event) -> Features:
         """The features of one event; any event, in time proportional to what is read of it."""
-        text = _ngrams(_words(prose(event))[:MAX_WORDS])
+        text = _ngrams(_words(plain_text(event))[:MAX_WORDS])
         readings = [self._weighed(text, 0, TEXT_BUCKETS)]
         if event.event and len(self.idf) > TEXT_BUCKETS:
             told = list(_told(event.event))

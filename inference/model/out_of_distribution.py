@@ -29,12 +29,14 @@ class Centres:
         )
 
 
-def novelty_of(limits: DomainCalibration, surplus_pieces: float, distance: float) -> float:
+def out_of_distribution_score(
+    limits: DomainCalibration, excess_tokens: float, distance: float
+) -> float:
     """The worse of the two guards, in [0, 1]: 0.5 exactly at its limit."""
-    ratio = max(surplus_pieces / limits.max_surplus_pieces, distance / limits.max_distance)
+    ratio = max(excess_tokens / limits.max_excess_tokens, distance / limits.max_distance)
     return round(1.0 - 1.0 / (1.0 + ratio), DECIMALS)
 
 
-def unfamiliar(novelty: float) -> bool:
+def is_out_of_distribution(ood_score: float) -> bool:
     """Whether an event is too unlike the training rows to be accepted, however sure the heads are."""
-    return novelty > 0.5  # noqa: PLR2004 - where `novelty_of` puts the limits
+    return ood_score > 0.5  # noqa: PLR2004 - where `out_of_distribution_score` puts the limits

@@ -12,12 +12,12 @@ CHARS_PER_TOKEN = 12
 """Characters kept per token the encoder takes: text beyond is cut *before* tokenising, so that a 100k-character
 text costs no more than a long one. English has four to five a token; 256 tokens read at most 3,072 characters."""
 
-USUAL_PIECES = 1.2
+TOKENS_PER_WORD = 1.2
 
 _CONTROL = dict.fromkeys([*range(32), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF], " ")
 
 
-def legible(text: str) -> str:
+def replace_control_characters(text: str) -> str:
     """The text with control characters as spaces and lone surrogates, which have no UTF-8, as question marks."""
     return text.encode("utf-8", "replace").decode("utf-8").translate(_CONTROL)
 
@@ -57,20 +57,20 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """One list of ids a text, in the order given; an empty text is its prefix and suffix."""
-        return self.encode_counted(texts)[0]
+        return self.encode_with_excess(texts)[0]
 
-    def encode_counted(self, texts: Sequence[str]) -> tuple[list[list[int]], list[float]]:
+    def encode_with_excess(self, texts: Sequence[str]) -> tuple[list[list[int]], list[float]]:
         """The ids of each text, and how many pieces it needs beyond what English words would, in square roots of words.
 
-        That is how foreign a text is to the vocabulary: an English word takes `USUAL_PIECES`, and a text of n words
+        That is how foreign a text is to the vocabulary: an English word takes `TOKENS_PER_WORD`, and a text of n words
         strays from n times that by about the square root of n. Another language lies several such steps beyond, and a
         text of no words at all is infinitely foreign.
         """
-        readable = [legible(text[: self.max_chars]) for text in texts]
+        readable = [replace_control_characters(text[: self.max_chars]) for text in texts]
         pieces: list[list[int]] = self._pieces.encode(readable)
         ids = [[*self._prefix, *one[: self._room], *self._suffix] for one in pieces]
         words = [len(text.split()) for text in readable]
         return ids, [
-            (len(one) - USUAL_PIECES * count) / math.sqrt(count) if count else math.inf
+            (len(one) - TOKENS_PER_WORD * count) / math.sqrt(count) if count else math.inf
             for one, count in zip(pieces, words, strict=True)
         ]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from inference.arrays import Vectors
-from inference.model.input_text import read
+from inference.model.input_text import render
 from inference.retrieval.options import RetrievalOptions
 from inference.retrieval.precedents import Precedent, Precedents
 from inference.retrieval.runbooks import Passage, Runbooks
@@ -61,4 +61,4 @@ class Library:
 
     def passages(self, event: Event) -> list[Passage]:
         """The runbook passages that share most with the event's words."""
-        return self._runbooks.best(read(event), self._options.passages) if self._runbooks else []
+        return self._runbooks.best(render(event), self._options.passages) if self._runbooks else []

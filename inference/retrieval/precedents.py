@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from inference.arrays import DECIMALS, Vectors
-from inference.model.input_text import read
+from inference.model.input_text import render
 from inference.retrieval.options import RetrievalOptions
 from schemas.event import Domain, Event
 from schemas.triaged import Case, TriagedEvent
@@ -104,7 +104,7 @@ class Precedents:
             del self._shelves[idlest]
 
 
-def render(precedent: Precedent) -> str:
+def describe_precedent(precedent: Precedent) -> str:
     """One settled event for a `Quotation`: its labels, queue, who decided, and how its text begins.
 
     The text is what the small model reads of it, without control characters, in at most 400 characters.
@@ -112,7 +112,7 @@ def render(precedent: Precedent) -> str:
     triaged = precedent.triaged
     labels = ", ".join(f"{axis}: {label.value}" for axis, label in triaged.labels.items())
     verdict = f"{labels}; sent to {triaged.queue}; decided by {triaged.decided_by}"
-    return f"{verdict}\n{read(precedent.event)[:MAX_EXCERPT_CHARS]}"
+    return f"{verdict}\n{render(precedent.event)[:MAX_EXCERPT_CHARS]}"
 
 
 def _precedent(kept: _Kept, similarity: float) -> Precedent:

@@ -13,12 +13,11 @@ from typing import Literal, Self
 from inference.rules.condition import Expression, Facts
 from inference.rules.options import ImpactOptions, Rule
 from schemas.event import Domain, Event
-from schemas.triaged import Label
+from schemas.triaged import Label, LabelSets
 
 SUPPRESSED = "suppressed"
 
 Action = Literal["label", "route", "suppress", "review"]
-LabelSets = Mapping[Domain, Mapping[str, Sequence[str]]]
 
 
 @dataclass(frozen=True, slots=True)

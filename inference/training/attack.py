@@ -16,7 +16,7 @@ import msgspec
 import yaml
 from rich.console import Console
 
-from inference.labelled import DataError
+from inference.errors import DataError
 
 ATTACK, ATOMICS = "MITRE ATT&CK", "Atomic Red Team"
 LICENCES = {ATTACK: "ATT&CK-terms", ATOMICS: "MIT"}

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from inference.model.input_text import read
+from inference.model.input_text import render
 from schemas.event import Event
 
 # How often a row is read without its document, with its first line only, or by its document alone.
@@ -28,7 +28,7 @@ def variant(event: Event, rng: random.Random) -> Event:
         return msgspec.structs.replace(event, text=headline)
     if event.event and dice > 1 - DOCUMENT_ONLY:
         alone = msgspec.structs.replace(event, text=None)
-        return alone if read(alone) else event
+        return alone if render(alone) else event
     return event
 
 

@@ -11,9 +11,15 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 
 from inference.acceptance.guarantee import Terms
-from inference.acceptance.samples import HALVES, UNLABELLED, Half, Sample
+from inference.acceptance.samples import (
+    CALIBRATION_SPLITS,
+    UNLABELLED,
+    CalibrationSample,
+    CalibrationSplit,
+)
 from inference.arrays import Floats
-from inference.labelled import DataError, Row, read_rows
+from inference.errors import DataError
+from inference.labelled import LabelledRow, read_rows
 from inference.model.artifact import (
     CALIBRATION_ROWS_FILE,
     Artifact,
@@ -22,24 +28,24 @@ from inference.model.artifact import (
     load_manifest,
     write_calibration,
 )
-from inference.model.heads import Heads, Opinions, calibrated, mixed
-from inference.model.out_of_distribution import novelty_of, unfamiliar
+from inference.model.heads import AxisLogits, Heads, calibrated, mixed
+from inference.model.out_of_distribution import is_out_of_distribution, out_of_distribution_score
 from inference.model.temperature import fit_temperature, softmax
 from inference.progress import Progress
-from inference.training.row_features import Read, read_all
+from inference.training.row_features import RowFeatures, read_features
 from schemas.event import DEFAULT_TENANT
 
 LIMIT = 0.98
 """The share of tuning rows each guard lets pass: two percent of the usual is the price of refusing the unusual."""
 MIN_LIMIT = 1e-4
-MIN_SURPLUS = 1.0
+MIN_EXCESS_TOKENS = 1.0
 """However plain the calibration rows are, a text that strays one step from English words is not foreign yet."""
 SHARES = tuple(round(step / 20, 2) for step in range(21))
 PUBLISHED = Terms()
 """The promise that is published with a calibration; serving computes its own from configuration."""
 
 
-Fitted = dict[str, tuple[DomainCalibration, Sample]]
+Fitted = dict[str, tuple[DomainCalibration, CalibrationSample]]
 """Each domain's calibration, with the rows it promises on."""
 
 
@@ -57,7 +63,7 @@ def calibrate_model(
 
 def fit_calibration(
     path: Path, files: Sequence[Path], progress: Progress, axes: Mapping[str, str] | None = None
-) -> tuple[Fitted, list[Row]]:
+) -> tuple[Fitted, list[LabelledRow]]:
     """The calibration `calibrate_model` would write, and the rows it is from; the model stays as it is.
 
     Raises:
@@ -67,13 +73,17 @@ def fit_calibration(
     manifest = load_manifest(path)
     own_axes = {domain: tuple(spec.axes) for domain, spec in manifest.domains.items()}
     rows = [
-        row for row in read_rows(files, axes, known=own_axes, unsplit="val") if row.part in HALVES
+        row
+        for row in read_rows(files, axes, known=own_axes, unsplit="val")
+        if row.part in CALIBRATION_SPLITS
     ]
     found: Fitted = {}
     for domain in manifest.domains:
         own = [row for row in rows if row.domain == domain]
         heads = Heads.of(path, manifest, domain)
-        read = read_all(own, path, manifest.encoder, heads.lexicon, progress, f"reading {domain}")
+        read = read_features(
+            own, path, manifest.encoder, heads.ngram_head, progress, f"reading {domain}"
+        )
         found[domain] = calibrate_domain(
             domain, own, read, heads, manifest.training.get("taught", ())
         )
@@ -81,8 +91,12 @@ def fit_calibration(
 
 
 def calibrate_domain(
-    domain: str, rows: Sequence[Row], read: Read, heads: Heads, taught: Collection[str]
-) -> tuple[DomainCalibration, Sample]:
+    domain: str,
+    rows: Sequence[LabelledRow],
+    read: RowFeatures,
+    heads: Heads,
+    taught: Collection[str],
+) -> tuple[DomainCalibration, CalibrationSample]:
     """The calibration of a domain from its rows of both halves, everything tuned on the first alone.
 
     `taught` names the sources of the training rows: rows of others show what the model is worth on what it never saw.
@@ -90,44 +104,50 @@ def calibrate_domain(
     Raises:
         DataError: a half has no row, or an axis no labelled row in the first.
     """
-    halves = {half: [i for i, row in enumerate(rows) if row.part == half] for half in HALVES}
+    halves = {
+        half: [i for i, row in enumerate(rows) if row.part == half] for half in CALIBRATION_SPLITS
+    }
     if not all(halves.values()):
         raise DataError(
             f"{domain} has no rows to calibrate on; give rows with the split val, of several clusters"
         )
-    opinions = heads.opine(read.vectors, read.features)
+    axis_logits = heads.logits(read.vectors, read.features)
     tuning = halves["tuning"]
     axes = {
-        axis: _fit_axis(axis, names, rows, opinions, tuning) for axis, names in heads.labels.items()
+        axis: _fit_axis(axis, names, rows, axis_logits, tuning)
+        for axis, names in heads.labels.items()
     }
-    probabilities = calibrated(opinions, axes)
+    probabilities = calibrated(axis_logits, axes)
     for axis, one in axes.items():
         axes[axis] = msgspec.structs.replace(one, shares=_shares(probabilities[axis]))
     tenants = sorted({row.event.tenant for row in rows} - {DEFAULT_TENANT})
     calibration = DomainCalibration(
         axes=axes,
-        max_surplus_pieces=max(MIN_SURPLUS, _limit(read.surplus_pieces[tuning])),
-        max_distance=_limit(opinions.distance[tuning]),
+        max_excess_tokens=max(MIN_EXCESS_TOKENS, _limit(read.excess_tokens[tuning])),
+        max_distance=_limit(axis_logits.distance[tuning]),
         tenants=tenants,
     )
-    measured = zip(read.surplus_pieces.tolist(), opinions.distance.tolist(), strict=True)
+    measured = zip(read.excess_tokens.tolist(), axis_logits.distance.tolist(), strict=True)
     refused = np.array(
-        [unfamiliar(novelty_of(calibration, *one)) for one in measured], dtype=np.bool_
+        [is_out_of_distribution(out_of_distribution_score(calibration, *one)) for one in measured],
+        dtype=np.bool_,
     )
     tuned, tested = (
         _half([rows[i] for i in own], own, probabilities, heads.labels, refused, tenants, taught)
         for own in halves.values()
     )
-    return calibration, Sample(tuple(axes), tuned, tested, tuple(tenants))
+    return calibration, CalibrationSample(tuple(axes), tuned, tested, tuple(tenants))
 
 
-def seal_calibration(path: Path, found: Fitted, rows: Sequence[Row]) -> Artifact:
+def seal_calibration(path: Path, found: Fitted, rows: Sequence[LabelledRow]) -> Artifact:
     """Write the calibration and its rows beside the model in `path`."""
     tensors: dict[str, npt.NDArray[Any]] = {}
     for domain, (_, sample) in found.items():
-        for name in HALVES:
-            half: Half = getattr(sample, name)
-            tensors[f"{domain}.{name}.doubt"] = np.ascontiguousarray(half.doubt, dtype=np.float32)
+        for name in CALIBRATION_SPLITS:
+            half: CalibrationSplit = getattr(sample, name)
+            tensors[f"{domain}.{name}.doubt"] = np.ascontiguousarray(
+                half.error_probability, dtype=np.float32
+            )
             tensors[f"{domain}.{name}.correct"] = np.ascontiguousarray(half.correct)
             tensors[f"{domain}.{name}.tenant"] = np.ascontiguousarray(half.tenant)
             tensors[f"{domain}.{name}.unseen"] = half.unseen.astype(np.uint8)
@@ -137,16 +157,16 @@ def seal_calibration(path: Path, found: Fitted, rows: Sequence[Row]) -> Artifact
     )  # safetensors writes for its owner only; a service reads as another
     made_from = {
         "rows": {
-            domain: len(sample.tuning.doubt) + len(sample.testing.doubt)
+            domain: len(sample.tuning.error_probability) + len(sample.testing.error_probability)
             for domain, (_, sample) in found.items()
         },
-        "sources": sorted({row.source for row in rows if row.part in HALVES}),
+        "sources": sorted({row.source for row in rows if row.part in CALIBRATION_SPLITS}),
         "promises": {domain: _published(sample) for domain, (_, sample) in found.items()},
     }
     return write_calibration(path, {domain: one for domain, (one, _) in found.items()}, made_from)
 
 
-def _published(sample: Sample) -> dict[str, Any]:
+def _published(sample: CalibrationSample) -> dict[str, Any]:
     deciding = (
         PUBLISHED.deciding if set(PUBLISHED.deciding) <= set(sample.axes) else sample.axes[:1]
     )
@@ -155,7 +175,11 @@ def _published(sample: Sample) -> dict[str, Any]:
 
 
 def _fit_axis(
-    axis: str, names: Sequence[str], rows: Sequence[Row], opinions: Opinions, tuning: Sequence[int]
+    axis: str,
+    names: Sequence[str],
+    rows: Sequence[LabelledRow],
+    axis_logits: AxisLogits,
+    tuning: Sequence[int],
 ) -> AxisCalibration:
     """The share of the lexical opinion that makes the gold labels likeliest, then the temperature for the top label."""
     labelled = [i for i in tuning if axis in rows[i].gold]
@@ -165,16 +189,18 @@ def _fit_axis(
         )
     gold = gold_matrix([rows[i] for i in labelled], axis, names)
     candidates = []
-    for share in SHARES if axis in opinions.lexical else SHARES[:1]:
-        logits = mixed(opinions, axis, share)[labelled]
+    for share in SHARES if axis in axis_logits.ngrams else SHARES[:1]:
+        logits = mixed(axis_logits, axis, share)[labelled]
         temperature = fit_temperature(logits, gold)
         loss = -np.log(np.clip((softmax(logits, temperature) * gold).sum(axis=1), 1e-6, 1.0)).mean()
         candidates.append((float(loss), share, temperature))
     _, share, temperature = min(candidates)
-    return AxisCalibration(lexical_share=share, temperature=temperature, shares=[])
+    return AxisCalibration(ngram_share=share, temperature=temperature, shares=[])
 
 
-def gold_matrix(rows: Sequence[Row], axis: str, labels: Sequence[str]) -> npt.NDArray[np.bool_]:
+def gold_matrix(
+    rows: Sequence[LabelledRow], axis: str, labels: Sequence[str]
+) -> npt.NDArray[np.bool_]:
     """Which labels are right, (rows, labels); a label the heads never saw is right for none."""
     return np.array(
         [[label in row.gold.get(axis, ()) for label in labels] for row in rows], dtype=np.bool_
@@ -198,14 +224,14 @@ def _shares(probabilities: Floats) -> list[float]:
 
 
 def _half(
-    rows: Sequence[Row], index: Sequence[int], probabilities: Mapping[str, Floats], labels: Mapping[str, Sequence[str]],
+    rows: Sequence[LabelledRow], index: Sequence[int], probabilities: Mapping[str, Floats], labels: Mapping[str, Sequence[str]],
     refused: npt.NDArray[np.bool_], tenants: Sequence[str], taught: Collection[str],
-) -> Half:  # fmt: skip
-    doubt = np.stack(
+) -> CalibrationSplit:  # fmt: skip
+    error_probability = np.stack(
         [np.round(1.0 - probabilities[axis][index].max(axis=1), 6) for axis in labels], axis=1
     )
     # What the guards never accept must not count as accepted where the promise is tested.
-    doubt[refused[index]] = 1.0
+    error_probability[refused[index]] = 1.0
     correct = np.stack([
         _correct(rows, axis, [names[i] for i in probabilities[axis][index].argmax(axis=1)])
         for axis, names in labels.items()
@@ -214,10 +240,10 @@ def _half(
         tenants.index(row.event.tenant) if row.event.tenant in tenants else -1 for row in rows
     ]
     unseen = np.array([row.source not in taught for row in rows], dtype=np.bool_)
-    return Half(doubt, correct, np.array(tenant, np.int32), unseen)
+    return CalibrationSplit(error_probability, correct, np.array(tenant, np.int32), unseen)
 
 
-def _correct(rows: Sequence[Row], axis: str, values: Sequence[str]) -> npt.NDArray[np.int8]:
+def _correct(rows: Sequence[LabelledRow], axis: str, values: Sequence[str]) -> npt.NDArray[np.int8]:
     return np.array(
         [
             value in row.gold[axis] if axis in row.gold else UNLABELLED

@@ -23,8 +23,8 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
 from inference.errors import ModelError
-from inference.labelled import Labels, Row
-from inference.model.input_text import read
+from inference.labelled import LabelledRow, Labels
+from inference.model.input_text import render
 from inference.model.tokenizer import Tokenizer
 from inference.progress import Progress
 from inference.training.augmentation import batches, variant, worn
@@ -90,7 +90,7 @@ class _Progressed:
 
 def fine_tune(
     source: Path,
-    rows: Sequence[Row],
+    rows: Sequence[LabelledRow],
     labels: Labels,
     tokenizer: Tokenizer,
     work: Path,
@@ -145,7 +145,7 @@ class _Trainer:
         self._optimizer = torch.optim.AdamW(_groups(network, tuning), fused=True)
         self._average = AveragedModel(network, multi_avg_fn=moving(tuning.averaging))
 
-    def train(self, rows: Sequence[Row], work: Path, progress: Progress) -> None:
+    def train(self, rows: Sequence[LabelledRow], work: Path, progress: Progress) -> None:
         """Epochs until there are enough of them or the tuning half no longer gains."""
         taught = [row for row in rows if row.part == "train"]
         held_out = [row for row in rows if row.part == "tuning"]
@@ -168,11 +168,13 @@ class _Trainer:
     def _best_epoch(self) -> int:
         return self.at.best + 1 if self.at.log_loss else 0
 
-    def _epoch(self, rows: Sequence[Row], schedule: Any, tell: Callable[[int], None]) -> None:
+    def _epoch(
+        self, rows: Sequence[LabelledRow], schedule: Any, tell: Callable[[int], None]
+    ) -> None:
         rng = random.Random(f"{self._tuning.seed} {self.at.epoch}")  # noqa: S311 - it shuffles rows
         torch.manual_seed(self._tuning.seed * 1_000 + self.at.epoch)
         self._network.train()
-        ids = self._tokenizer.encode([read(variant(row.event, rng)) for row in rows])
+        ids = self._tokenizer.encode([render(variant(row.event, rng)) for row in rows])
         done = self.at.epoch * math.ceil(len(rows) / self._tuning.batch_rows)
         for batch in batches([len(one) for one in ids], self._tuning.batch_rows, rng):
             loss = self._loss(
@@ -194,7 +196,11 @@ class _Trainer:
             tell(done)
 
     def _loss(
-        self, network: Network, rows: Sequence[Row], ids: Sequence[Sequence[int]], smoothing: float
+        self,
+        network: Network,
+        rows: Sequence[LabelledRow],
+        ids: Sequence[Sequence[int]],
+        smoothing: float,
     ) -> Any:
         """The mean over the axes present of the cross-entropy with each row's gold labels, weighted alike."""
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.at.bf16):
@@ -216,9 +222,9 @@ class _Trainer:
                     losses.append(one * len(taught) / len(rows))
         return torch.stack(losses).sum() if losses else vectors.sum() * 0
 
-    def _log_loss(self, rows: Sequence[Row]) -> float:
+    def _log_loss(self, rows: Sequence[LabelledRow]) -> float:
         network = self._average.module.eval()
-        ids = self._tokenizer.encode([read(row.event) for row in rows])
+        ids = self._tokenizer.encode([render(row.event) for row in rows])
         order = sorted(range(len(rows)), key=lambda i: len(ids[i]))
         total = 0.0
         with torch.no_grad():
@@ -302,7 +308,7 @@ def _rate(step: int, steps: int, tuning: Tuning) -> float:
 
 
 def _fingerprint(
-    source: Path, rows: Sequence[Row], labels: Labels, pooling: str, tuning: Tuning
+    source: Path, rows: Sequence[LabelledRow], labels: Labels, pooling: str, tuning: Tuning
 ) -> str:
     digest = hashlib.sha256(
         repr((asdict(tuning), pooling, {d: dict(axes) for d, axes in labels.items()})).encode()
@@ -312,7 +318,7 @@ def _fingerprint(
         f"{[(path.name, path.stat().st_size) for path in sorted(source.glob('*.safetensors'))]}".encode()
     )
     for row in rows:
-        digest.update(f"{row.part} {sorted(row.gold.items())} {read(row.event)}\n".encode())
+        digest.update(f"{row.part} {sorted(row.gold.items())} {render(row.event)}\n".encode())
     return digest.hexdigest()
 
 

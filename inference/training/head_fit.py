@@ -11,7 +11,8 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
 from inference.arrays import Floats, Vectors
-from inference.labelled import DataError, Row, lessons
+from inference.errors import DataError
+from inference.labelled import LabelledRow, lessons
 from inference.model.heads import Head, unit
 from inference.model.temperature import fit_temperature, softmax
 from inference.progress import Progress
@@ -22,7 +23,7 @@ REGULARISATION = (0.003, 0.01, 0.03, 0.1, 0.3)
 
 
 def fit_heads(
-    rows: Sequence[Row],
+    rows: Sequence[LabelledRow],
     vectors: Vectors,
     labels: dict[str, tuple[str, ...]],
     progress: Progress,
@@ -40,7 +41,7 @@ def fit_heads(
 
 
 def fit_head(
-    rows: Sequence[Row], units: Floats, axis: str, labels: tuple[str, ...], *, seed: int
+    rows: Sequence[LabelledRow], units: Floats, axis: str, labels: tuple[str, ...], *, seed: int
 ) -> Head:
     """One axis; a row without a label is left out.
 

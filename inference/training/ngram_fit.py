@@ -8,8 +8,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from inference.labelled import Row, lessons
-from inference.model.ngrams import BUCKETS, TEXT_BUCKETS, Features, Lexicon, columns_of
+from inference.labelled import LabelledRow, lessons
+from inference.model.ngrams import BUCKETS, TEXT_BUCKETS, Features, NgramHead, columns_of
 
 STRENGTH = 10.0
 """Inverse regularisation: what TF-IDF features of length one usually want; it was not searched."""
@@ -19,12 +19,16 @@ MAX_LABELS = 256
 """Beyond, the table would be about as large as the encoder (larger, with documents), and reading it slower."""
 
 
-def fit_lexicon(rows: Sequence[Row], labels: Mapping[str, Sequence[str]], *, seed: int) -> Lexicon:
+def fit_ngram_head(
+    rows: Sequence[LabelledRow], labels: Mapping[str, Sequence[str]], *, seed: int
+) -> NgramHead:
     """Lexical heads for every axis of few enough labels, taught by `rows`, which are of one domain."""
     none = np.zeros(0)
     buckets = BUCKETS if any(row.event.event for row in rows) else TEXT_BUCKETS
     counts = np.zeros(buckets)
-    reader = Lexicon(np.ones(buckets, np.float32), np.zeros((buckets, 0), np.int8), none, none, {})
+    reader = NgramHead(
+        np.ones(buckets, np.float32), np.zeros((buckets, 0), np.int8), none, none, {}
+    )
     for row in rows:
         counts[reader.read(row.event).buckets] += 1
     # A feature no row had weighs most and says nothing: an event full of such gets logits near the bias.
@@ -46,11 +50,11 @@ def quantized(
     weights: npt.NDArray[np.float32],
     bias: npt.NDArray[np.float64],
     labels: Mapping[str, Sequence[str]],
-) -> Lexicon:
+) -> NgramHead:
     """The lexicon with its weights in int8, one scale a column."""
     scales = np.maximum(np.abs(weights).max(axis=0), 1e-9) / 127
     table = np.round(weights / scales).astype(np.int8)
-    return Lexicon(
+    return NgramHead(
         idf,
         table,
         scales.astype(np.float32).astype(np.float64),
@@ -59,15 +63,17 @@ def quantized(
     )
 
 
-def kept(lexicon: Lexicon, axes: Sequence[str]) -> Lexicon:
+def kept(ngram_head: NgramHead, axes: Sequence[str]) -> NgramHead:
     """The lexicon with the columns of these axes alone."""
-    chosen = {axis: np.arange(lexicon.weights.shape[1])[lexicon.columns[axis]] for axis in axes}
+    chosen = {
+        axis: np.arange(ngram_head.weights.shape[1])[ngram_head.columns[axis]] for axis in axes
+    }
     index = np.concatenate([np.zeros(0, np.int64), *chosen.values()]).astype(np.int64)
-    return Lexicon(
-        lexicon.idf,
-        np.ascontiguousarray(lexicon.weights[:, index]),
-        lexicon.scales[index],
-        lexicon.bias[index],
+    return NgramHead(
+        ngram_head.idf,
+        np.ascontiguousarray(ngram_head.weights[:, index]),
+        ngram_head.scales[index],
+        ngram_head.bias[index],
         columns_of(chosen),
     )
 
@@ -82,7 +88,7 @@ def _matrix(features: Sequence[Features], width: int) -> csr_matrix:
 
 
 def _fit(
-    matrix: csr_matrix, rows: Sequence[Row], axis: str, names: Sequence[str], seed: int
+    matrix: csr_matrix, rows: Sequence[LabelledRow], axis: str, names: Sequence[str], seed: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Weights (labels, buckets) and bias (labels,)."""
     index, target, weight = lessons(rows, axis, names)

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
-from inference.acceptance.samples import HALVES, Sample
-from inference.labelled import Row, labels_of, read_rows
+from inference.acceptance.samples import CALIBRATION_SPLITS, CalibrationSample
+from inference.labelled import LabelledRow, labels_of, read_rows
 from inference.model.artifact import (
     ENCODER_FILES,
     HEADS_FILE,
@@ -26,28 +26,28 @@ from inference.model.artifact import (
 )
 from inference.model.encoder import open_tokenizer
 from inference.model.heads import Head, Heads
-from inference.model.input_text import VIEW
-from inference.model.ngrams import Lexicon
+from inference.model.input_text import INPUT_TEXT_FORMAT
+from inference.model.ngrams import NgramHead
 from inference.progress import Progress
 from inference.training.calibration_fit import SHARES, calibrate_domain, seal_calibration
 from inference.training.centre_fit import fit_centres
 from inference.training.convert import convert, describe
 from inference.training.convert.facts import FACTS, is_converted
 from inference.training.head_fit import as_shipped, fit_heads
-from inference.training.ngram_fit import fit_lexicon, kept
-from inference.training.row_features import Read, embed_rows
+from inference.training.ngram_fit import fit_ngram_head, kept
+from inference.training.row_features import RowFeatures, embed_rows
 
 if TYPE_CHECKING:
     from inference.training.finetune import Tuned, Tuning
 
-MIN_LEXICAL_SHARE = SHARES[1]
+MIN_NGRAM_SHARE = SHARES[1]
 """Below, a lexical head is left out: it would cost its bytes and microseconds for nothing."""
 WORK = "training"
 """The folder of a fine-tuning beside its model: what is needed to resume, and the fine-tuned encoder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class TrainingOptions:
     """What a model depends on, beside its encoder and its rows.
 
     `tuning` fine-tunes the encoder; without it the heads are fitted on the frozen one. `axes` maps axes to the keys
@@ -71,17 +71,17 @@ class TrainedDomain:
     """Everything one domain contributes to the directory."""
 
     heads: Heads
-    lexicon: Lexicon
+    ngram_head: NgramHead
     spec: DomainSpec
     calibration: DomainCalibration
-    sample: Sample
+    sample: CalibrationSample
 
 
 def train(
     encoder_directory: Path,
     files: Sequence[Path],
     out: Path,
-    settings: Settings,
+    settings: TrainingOptions,
     progress: Progress,
 ) -> Artifact:
     """Train a model and write its directory `out`; a fine-tuning that was interrupted goes on where it was.
@@ -132,7 +132,7 @@ def train(
     )
 
 
-def prepare_encoder(source: Path, out: Path, settings: Settings) -> EncoderSpec:
+def prepare_encoder(source: Path, out: Path, settings: TrainingOptions) -> EncoderSpec:
     """Put the int8 encoder and its tokenizer into `out`: converted from Hugging Face, or taken as they are.
 
     Raises:
@@ -158,8 +158,8 @@ def prepare_encoder(source: Path, out: Path, settings: Settings) -> EncoderSpec:
 
 
 def _fine_tune(
-    source: Path, rows: Sequence[Row], labels: dict[str, dict[str, tuple[str, ...]]], out: Path, spec: EncoderSpec,
-    settings: Settings, progress: Progress,
+    source: Path, rows: Sequence[LabelledRow], labels: dict[str, dict[str, tuple[str, ...]]], out: Path, spec: EncoderSpec,
+    settings: TrainingOptions, progress: Progress,
 ) -> "Tuned":  # fmt: skip
     from inference.training.finetune import fine_tune  # noqa: PLC0415 - torch, which the quick way does without
 
@@ -171,45 +171,49 @@ def _fine_tune(
 
 
 def train_domain(
-    domain: str, rows: Sequence[Row], labels: dict[str, tuple[str, ...]], heads: Mapping[str, Head] | None, out: Path,
-    spec: EncoderSpec, settings: Settings, progress: Progress,
+    domain: str, rows: Sequence[LabelledRow], labels: dict[str, tuple[str, ...]], heads: Mapping[str, Head] | None, out: Path,
+    spec: EncoderSpec, settings: TrainingOptions, progress: Progress,
 ) -> TrainedDomain:  # fmt: skip
     """The lexical heads, centres and calibration of a domain, and the heads on the frozen encoder if none are given."""
     rows = [row for row in rows if row.part != "test"]
     taught = [i for i, row in enumerate(rows) if row.part == "train"]
-    held_out = [i for i, row in enumerate(rows) if row.part in HALVES]
+    held_out = [i for i, row in enumerate(rows) if row.part in CALIBRATION_SPLITS]
     progress(f"n-grams of {domain}", 0, 1)
-    lexicon = fit_lexicon([rows[i] for i in taught], labels, seed=settings.seed)
+    ngram_head = fit_ngram_head([rows[i] for i in taught], labels, seed=settings.seed)
     progress(f"n-grams of {domain}", 1, 1)
-    vectors, surplus_pieces = embed_rows(rows, out, spec, progress, f"reading {domain}")
+    vectors, excess_tokens = embed_rows(rows, out, spec, progress, f"reading {domain}")
     fitted = heads or fit_heads(rows, vectors, labels, progress, seed=settings.seed)
     centres = fit_centres(vectors[taught], seed=settings.seed)
     own = [rows[i] for i in held_out]
-    read = Read(
-        vectors[held_out], [lexicon.read(row.event) for row in own], surplus_pieces[held_out]
+    read = RowFeatures(
+        vectors[held_out], [ngram_head.read(row.event) for row in own], excess_tokens[held_out]
     )
     sources = {rows[i].source for i in taught}
     calibration, sample = calibrate_domain(
-        domain, own, read, Heads(fitted, lexicon, centres), sources
+        domain, own, read, Heads(fitted, ngram_head, centres), sources
     )
     # The next share below the least is none at all: leaving such a head out changes no answer.
     useful = [
-        axis
-        for axis in lexicon.columns
-        if calibration.axes[axis].lexical_share >= MIN_LEXICAL_SHARE
+        axis for axis in ngram_head.columns if calibration.axes[axis].ngram_share >= MIN_NGRAM_SHARE
     ]
-    both = Heads(fitted, kept(lexicon, useful), centres)
+    both = Heads(fitted, kept(ngram_head, useful), centres)
     axes = {
-        axis: AxisSpec(labels=list(names), lexical=axis in useful) for axis, names in labels.items()
+        axis: AxisSpec(labels=list(names), ngrams=axis in useful) for axis, names in labels.items()
     }
-    return TrainedDomain(both, both.lexicon, DomainSpec(view=VIEW, axes=axes), calibration, sample)
+    return TrainedDomain(
+        both,
+        both.ngram_head,
+        DomainSpec(input_text=INPUT_TEXT_FORMAT, axes=axes),
+        calibration,
+        sample,
+    )
 
 
 def _provenance(
     encoder_directory: Path,
-    rows: Sequence[Row],
-    reference: Sequence[Row],
-    settings: Settings,
+    rows: Sequence[LabelledRow],
+    reference: Sequence[LabelledRow],
+    settings: TrainingOptions,
     tuned: "Tuned | None",
 ) -> dict[str, Any]:
     """What a model was made of, for its manifest and its card."""
@@ -222,7 +226,7 @@ def _provenance(
         "sources": sorted({row.source for row in read}),
         "taught": sorted({row.source for row in rows if row.part == "train"}),
         "licences": sorted({row.license for row in read if row.license}),
-        "view": VIEW,
+        "view": INPUT_TEXT_FORMAT,
     }
     if tuned and settings.tuning:
         training |= {
@@ -239,13 +243,13 @@ def _save(domains: Mapping[str, TrainedDomain], file: Path) -> None:
     for domain, one in domains.items():
         for axis, (weight, bias) in one.heads.arrays().items():
             tensors |= {f"{domain}.{axis}.weight": weight, f"{domain}.{axis}.bias": bias}
-        lexicon = one.lexicon
+        ngram_head = one.ngram_head
         tensors |= {
             f"{domain}.centres": one.heads.centres.vectors,
-            f"{domain}.lexical.idf": lexicon.idf,
-            f"{domain}.lexical.weights": lexicon.weights,
-            f"{domain}.lexical.scales": lexicon.scales.astype(np.float32),
-            f"{domain}.lexical.bias": lexicon.bias.astype(np.float32),
+            f"{domain}.lexical.idf": ngram_head.idf,
+            f"{domain}.lexical.weights": ngram_head.weights,
+            f"{domain}.lexical.scales": ngram_head.scales.astype(np.float32),
+            f"{domain}.lexical.bias": ngram_head.bias.astype(np.float32),
         }
     save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, file)
     file.chmod(0o644)  # safetensors writes for its owner only; a service reads as somebody else

@@ -107,7 +107,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def clipped(text: str, max_chars: int = MAX_CHARS) -> str:
+def or_digest(text: str, max_chars: int = MAX_CHARS) -> str:
     """The text, or its digest where it is longer.
 
     Whoever may write to an input topic chooses tenants and ids; a record too large for the audit topic would be a hole
@@ -116,12 +116,12 @@ def clipped(text: str, max_chars: int = MAX_CHARS) -> str:
     return text if len(text) <= max_chars else f"sha256:{sha256(text.encode())}"
 
 
-def clipped_labels(labels: Mapping[str, str]) -> dict[str, str]:
+def labels_or_digest(labels: Mapping[str, str]) -> dict[str, str]:
     """Axis to value, every text clipped; more axes than any domain has become one digest."""
     if len(labels) > MAX_LABELS:
         return {"sha256": sha256(orjson.dumps(dict(labels), option=orjson.OPT_SORT_KEYS))}
     return {
-        clipped(axis, MAX_CHARS // 4): clipped(value, MAX_CHARS // 4)
+        or_digest(axis, MAX_CHARS // 4): or_digest(value, MAX_CHARS // 4)
         for axis, value in labels.items()
     }
 

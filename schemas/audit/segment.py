@@ -11,7 +11,7 @@ MAX_TENANTS = 100_000
 
 
 @dataclass(slots=True)
-class Strand:
+class Segment:
     """One writer's part of a tenant's chain: the next record's `sequence`, and the digest it names as `previous`, an
     anchor while the sequence is 0.
     """  # noqa: D205 - one thought
@@ -49,27 +49,27 @@ class Strand:
         self.sequence, self.previous = self.sequence + 1, digest
 
 
-class Strands:
+class Segments:
     """One strand a tenant; the tenant not heard of for longest is forgotten first, and later begins another."""
 
     def __init__(self, writer: str | None = None, max_tenants: int = MAX_TENANTS) -> None:
         self._writer = writer or secrets.token_hex(8)
         self._max_tenants = max_tenants
-        self._strands: OrderedDict[str, Strand] = OrderedDict()
+        self._segments: OrderedDict[str, Segment] = OrderedDict()
         self._forgotten = 0
 
-    def of(self, tenant: str) -> Strand:
+    def of(self, tenant: str) -> Segment:
         """The tenant's strand, begun here if there is none."""
-        if tenant in self._strands:
-            self._strands.move_to_end(tenant)
-            return self._strands[tenant]
+        if tenant in self._segments:
+            self._segments.move_to_end(tenant)
+            return self._segments[tenant]
         # One that was forgotten must not be begun again under its old name: its numbers are taken.
         name = f"{self._writer}.{self._forgotten}" if self._forgotten else self._writer
-        strand = self._strands[tenant] = Strand(name)
-        if len(self._strands) > self._max_tenants:
-            self._strands.popitem(last=False)
+        segment = self._segments[tenant] = Segment(name)
+        if len(self._segments) > self._max_tenants:
+            self._segments.popitem(last=False)
             self._forgotten += 1
-        return strand
+        return segment
 
     def wrote(self, writer: str) -> bool:
         """Whether a strand of that name is one of these."""

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from schemas.audit.record import HEADERS, AuditRecord, Unsealed, unseal
 
-What = Literal[
+FaultKind = Literal[
     "unreadable",  # no audit record
     "changed",  # its bytes are not those that were sealed
     "wrong seal",  # sealed without the key that is configured, or with one and none is
@@ -46,7 +46,7 @@ class Fault:
     Where records are ``missing``, `place` is that of the record behind the hole, `sequence` the first of `count`.
     """
 
-    what: What
+    what: FaultKind
     place: Place
     tenant: str
     writer: str | None = None
@@ -85,7 +85,7 @@ class Hole:
 
 
 @dataclass(slots=True)
-class Strand:
+class SegmentState:
     """How far one writer's strand has come on one partition: its last record's place and digest, the next sequence."""
 
     place: Place
@@ -104,7 +104,7 @@ class Verification:
     def __init__(self, key: bytes | None = None, expected: Sequence[tuple[str, str]] = ()) -> None:
         self._key = key
         self._expected = set(expected)
-        self._strands: dict[tuple[str, str], dict[int, Strand]] = {}
+        self._segments: dict[tuple[str, str], dict[int, SegmentState]] = {}
         self._recent: dict[int, OrderedDict[str, None]] = {}
         self._heads: set[str] = set()
         self._damaged: dict[str, str | None] = {}
@@ -127,7 +127,7 @@ class Verification:
                 Fault(unsealed.fault or "unreadable", place, (key or b"").decode(errors="replace"))
             ]
         record = unsealed.record
-        wrong: dict[What, bool] = {
+        wrong: dict[FaultKind, bool] = {
             "wrong seal": unsealed.fault is not None,
             "wrong key": key != record.tenant.encode(),
             "wrong header": list(headers) != HEADERS,
@@ -149,7 +149,7 @@ class Verification:
     def end(self) -> list[Fault]:
         """What only the end can show: holes nothing has filled, and anchors that are not there."""
         faults = [
-            fault for strands in self._strands.items() for fault in self._open_holes(*strands)
+            fault for segments in self._segments.items() for fault in self._open_holes(*segments)
         ]
         return faults + [fault for waiting in self._anchors.values() for fault in waiting]
 
@@ -166,21 +166,21 @@ class Verification:
 
     def _follow(self, record: AuditRecord, place: Place) -> list[Fault]:
         chain = self.chains.setdefault(record.tenant, Chain())
-        partitions = self._strands.setdefault((record.tenant, record.writer), {})
-        strand = partitions.setdefault(place.partition, Strand(place))
+        partitions = self._segments.setdefault((record.tenant, record.writer), {})
+        segment = partitions.setdefault(place.partition, SegmentState(place))
         recent = self._recent.setdefault(place.partition, OrderedDict())
         if (
-            record.sequence < strand.next
+            record.sequence < segment.next
             and record.digest in recent
-            and not _hole_at(strand, record.sequence)
+            and not _hole_at(segment, record.sequence)
         ):
             chain.copies += 1
             return []
-        if record.sequence < strand.next:
-            faults = self._late(strand, record, place)
+        if record.sequence < segment.next:
+            faults = self._late(segment, record, place)
         else:
-            faults = self._next(strand, record, place)
-            if strand.next == max(part.next for part in partitions.values()):
+            faults = self._next(segment, record, place)
+            if segment.next == max(part.next for part in partitions.values()):
                 chain.extend(record.writer, record.digest)
         for digest in _named(record):
             self._anchor(digest, record, place)
@@ -191,29 +191,29 @@ class Verification:
         self._expected.discard((record.tenant, record.digest))
         return faults
 
-    def _next(self, strand: Strand, record: AuditRecord, place: Place) -> list[Fault]:
+    def _next(self, segment: SegmentState, record: AuditRecord, place: Place) -> list[Fault]:
         faults = []
-        if record.sequence > strand.next:
-            faults = self._skipped(strand, record, place)
+        if record.sequence > segment.next:
+            faults = self._skipped(segment, record, place)
         elif (
-            record.sequence and record.previous != strand.head
+            record.sequence and record.previous != segment.head
         ):  # whole in itself, but not what its successor followed
             faults = [
-                Fault("changed", strand.place, record.tenant, record.writer, record.sequence - 1)
+                Fault("changed", segment.place, record.tenant, record.writer, record.sequence - 1)
             ]
-        self._heads.discard(strand.head)
+        self._heads.discard(segment.head)
         self._heads.add(record.digest)
-        strand.next, strand.head, strand.place = record.sequence + 1, record.digest, place
+        segment.next, segment.head, segment.place = record.sequence + 1, record.digest, place
         return faults
 
-    def _skipped(self, strand: Strand, record: AuditRecord, place: Place) -> list[Fault]:
-        damaged, head = self._damaged_before(record.previous, record.sequence - strand.next)
+    def _skipped(self, segment: SegmentState, record: AuditRecord, place: Place) -> list[Fault]:
+        damaged, head = self._damaged_before(record.previous, record.sequence - segment.next)
         last = record.sequence - 1 - damaged
-        if last >= strand.next:
-            strand.holes.append(Hole(strand.next, last, head, place))
-        if len(strand.holes) <= MAX_OPEN_HOLES:
+        if last >= segment.next:
+            segment.holes.append(Hole(segment.next, last, head, place))
+        if len(segment.holes) <= MAX_OPEN_HOLES:
             return []
-        oldest = strand.holes.pop(0)
+        oldest = segment.holes.pop(0)
         return [_missing(record.tenant, record.writer, oldest.first, oldest)]
 
     def _damaged_before(self, digest: str, at_most: int) -> tuple[int, str]:
@@ -224,14 +224,14 @@ class Verification:
             count += 1
         return count, digest
 
-    def _late(self, strand: Strand, record: AuditRecord, place: Place) -> list[Fault]:
-        hole = _hole_at(strand, record.sequence)
+    def _late(self, segment: SegmentState, record: AuditRecord, place: Place) -> list[Fault]:
+        hole = _hole_at(segment, record.sequence)
         if hole is None:
             return [_fault("repeated", place, record)]
         before = Hole(hole.first, record.sequence - 1, record.previous, place)
         behind = Hole(record.sequence + 1, hole.last, hole.head, hole.behind)
-        strand.holes.remove(hole)
-        strand.holes += [part for part in (before, behind) if part.first <= part.last]
+        segment.holes.remove(hole)
+        segment.holes += [part for part in (before, behind) if part.first <= part.last]
         return [_fault("reordered", place, record)]
 
     def _anchor(self, digest: str, record: AuditRecord, place: Place) -> None:
@@ -245,7 +245,7 @@ class Verification:
             self._anchors.setdefault((record.tenant, digest), []).append(fault)
 
     def _open_holes(
-        self, strand: tuple[str, str], partitions: Mapping[int, Strand]
+        self, segment: tuple[str, str], partitions: Mapping[int, SegmentState]
     ) -> Iterator[Fault]:
         parts = partitions.values()
         for hole in (hole for part in parts for hole in part.holes):
@@ -253,11 +253,11 @@ class Verification:
             begun = [part for part in parts if not hole.first and 0 < part.next <= hole.last + 1]
             longest = max(begun, key=lambda part: part.next, default=None)
             if longest is None:
-                yield _missing(*strand, hole.first, hole)
+                yield _missing(*segment, hole.first, hole)
             elif longest.next <= hole.last:
-                yield _missing(*strand, longest.next, hole)
+                yield _missing(*segment, longest.next, hole)
             elif longest.head != hole.head:
-                yield Fault("changed", longest.place, *strand, hole.last)
+                yield Fault("changed", longest.place, *segment, hole.last)
 
 
 def _named(record: AuditRecord) -> tuple[str, ...]:
@@ -266,11 +266,11 @@ def _named(record: AuditRecord) -> tuple[str, ...]:
     )
 
 
-def _hole_at(strand: Strand, sequence: int) -> Hole | None:
-    return next((hole for hole in strand.holes if hole.first <= sequence <= hole.last), None)
+def _hole_at(segment: SegmentState, sequence: int) -> Hole | None:
+    return next((hole for hole in segment.holes if hole.first <= sequence <= hole.last), None)
 
 
-def _fault(what: What, place: Place, record: AuditRecord) -> Fault:
+def _fault(what: FaultKind, place: Place, record: AuditRecord) -> Fault:
     return Fault(what, place, record.tenant, record.writer, record.sequence)
 
 

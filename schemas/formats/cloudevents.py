@@ -5,18 +5,16 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-proto
 
 import base64
 import binascii
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from schemas.errors import InvalidEvent
+from schemas.event import Headers
 from schemas.formats.document import Document, decode_document, json_type
 from schemas.formats.envelope import Envelope
 from schemas.formats.instants import to_rfc3339
 from schemas.formats.values import as_id, as_text
-
-Headers = Sequence[tuple[str, bytes | None]]
 
 _STRUCTURED_TYPE = "application/cloudevents+json"
 _DATA = ("data", "data_base64")

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from schemas.errors import InvalidEvent
-from schemas.event import Event, Kind, Origin
+from schemas.event import Event, Headers, Kind, Origin
 from schemas.formats import confluent, ecs, native, ocsf, vendor
-from schemas.formats.cloudevents import Headers, unwrap
+from schemas.formats.cloudevents import unwrap
 from schemas.formats.document import Document
 from schemas.formats.envelope import Envelope
 from schemas.formats.mapped import Mapping

@@ -16,20 +16,20 @@ from schemas.audit.record import (
     HEADERS,
     Entry,
     LlmUse,
-    clipped,
-    clipped_labels,
+    labels_or_digest,
+    or_digest,
     seal,
     seal_of,
     sha256,
     unseal,
 )
-from schemas.audit.segment import Strand, Strands
+from schemas.audit.segment import Segment, Segments
 from schemas.codec import encode
 from schemas.event import Origin
 from schemas.triaged import TriagedEvent
 from streams.config import AuditSection, Settings
 from streams.errors import ConfigError, DamagedBatch, DeliveryFailed
-from streams.kafka.producer import Delivery, Receipt
+from streams.kafka.producer import Producer, Receipt
 from streams.kafka.reader import reading, seek_recent, until_end
 from streams.kafka.record import Record, from_record
 from streams.topics import Topics
@@ -57,7 +57,7 @@ class AuditTrail:
         self._settings = settings
         self._topic = Topics(settings.topics.prefix).audit
         self._key = read_key(settings.audit)
-        self._strands = Strands(writer)
+        self._segments = Segments(writer)
         self._broken = False
         self._open = AsyncExitStack()
         self._following: asyncio.Task[None] | None = None
@@ -105,7 +105,7 @@ class AuditTrail:
         await self._open.aclose()
 
     async def append(
-        self, decided: Iterable[tuple[Outcome, Incoming]], delivery: Delivery
+        self, decided: Iterable[tuple[Outcome, Incoming]], producer: Producer
     ) -> list[Receipt]:
         """Hand the records of these decisions to the producer, in the order of their sequence numbers whatever other
         lanes do meanwhile. Dead letters decide nothing and have none.
@@ -118,7 +118,7 @@ class AuditTrail:
             for outcome, incoming in decided:
                 entry = self.record(outcome, incoming)
                 if entry is not None:
-                    receipts.append(await self._send(entry, delivery))
+                    receipts.append(await self._send(entry, producer))
         return receipts
 
     def record(self, outcome: Outcome, incoming: Incoming) -> Record | None:
@@ -135,54 +135,54 @@ class AuditTrail:
         if isinstance(outcome, DeadLettered):
             return None
         triaged = outcome.triaged if isinstance(outcome, Triaged) else outcome.case.triaged
-        tenant = clipped(triaged.tenant)
-        strand = self._strands.of(tenant)
-        value, digest = seal(self._entry(triaged, incoming, tenant, strand), self._key)
-        strand.extend(digest)
+        tenant = or_digest(triaged.tenant)
+        segment = self._segments.of(tenant)
+        value, digest = seal(self._entry(triaged, incoming, tenant, segment), self._key)
+        segment.extend(digest)
         return Record(self._topic, tenant.encode(), value, HEADERS)
 
     def learn(self, record: Incoming, on_spend: OnSpend | None = None) -> None:
         """Take note of a record on the topic; one that is damaged, or this trail's own, is passed over."""
         found = unseal(record.value or b"", self._key)
-        if found.record is None or found.fault or self._strands.wrote(found.record.writer):
+        if found.record is None or found.fault or self._segments.wrote(found.record.writer):
             return
-        self._strands.of(found.record.tenant).saw(found.record.writer, found.record.digest)
+        self._segments.of(found.record.tenant).saw(found.record.writer, found.record.digest)
         llm = found.record.enrichment
         if on_spend is not None and llm is not None and llm.cost_usd > 0:
             on_spend(found.record.tenant, llm.cost_usd, record.received_at_s)
 
     def _entry(
-        self, triaged: TriagedEvent, incoming: Incoming, tenant: str, strand: Strand
+        self, triaged: TriagedEvent, incoming: Incoming, tenant: str, segment: Segment
     ) -> Entry:
         origin = incoming.origin
         return Entry(
             seal=seal_of(self._key),
             tenant=tenant,
-            writer=strand.writer,
-            sequence=strand.sequence,
-            previous=strand.previous,
-            heads=strand.name(),
+            writer=segment.writer,
+            sequence=segment.sequence,
+            previous=segment.previous,
+            heads=segment.name(),
             at=rfc3339(time.time()),
-            id=clipped(triaged.id),
+            id=or_digest(triaged.id),
             domain=triaged.domain,
             revision=triaged.revision,
             status=triaged.status,
             decided_by=triaged.decided_by,
-            labels=clipped_labels({axis: label.value for axis, label in triaged.labels.items()}),
-            queue=clipped(triaged.queue),
+            labels=labels_or_digest({axis: label.value for axis, label in triaged.labels.items()}),
+            queue=or_digest(triaged.queue),
             input_digest=sha256(incoming.value or b""),
             output_digest=sha256(encode(triaged)),
-            model_digest=clipped(triaged.model.digest),
-            calibration_digest=clipped(triaged.calibration.digest),
+            model_digest=or_digest(triaged.model.digest),
+            calibration_digest=or_digest(triaged.calibration.digest),
             enrichment=_llm_use(triaged),
             origin=Origin(
-                topic=clipped(origin.topic), partition=origin.partition, offset=origin.offset
+                topic=or_digest(origin.topic), partition=origin.partition, offset=origin.offset
             ),
         )
 
-    async def _send(self, entry: Record, delivery: Delivery) -> Receipt:
+    async def _send(self, entry: Record, producer: Producer) -> Receipt:
         try:
-            receipt = await delivery.send(entry)
+            receipt = await producer.send(entry)
         except BaseException:  # a cancellation too: the number is used up
             self._broken = True
             raise
@@ -232,8 +232,8 @@ def _llm_use(triaged: TriagedEvent) -> LlmUse | None:
         return None
     return LlmUse(
         status=used.status,
-        model=used.model and clipped(used.model),
-        tier=used.tier and clipped(used.tier),
+        model=used.model and or_digest(used.model),
+        tier=used.tier and or_digest(used.tier),
         calls=used.calls,
         prompt_tokens=used.prompt_tokens,
         completion_tokens=used.completion_tokens,

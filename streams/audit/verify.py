@@ -14,7 +14,7 @@ MAX_FAULTS = 10_000
 
 
 @dataclass(slots=True)
-class Report:
+class AuditReport:
     """What was found, of one `tenant` where one is named: the first faults, how `many` there are in all, the pairs of
     tenant and digest that were `lost`, and every chain.
     """  # noqa: D205 - one thought
@@ -51,7 +51,7 @@ class Report:
 
 async def verify(
     settings: Settings, expected: Sequence[tuple[str, str]] = (), tenant: str | None = None
-) -> Report:
+) -> AuditReport:
     """Check every record kept, up to where the topic ends now; twice where an anchor lies far back.
 
     Bytes that changed on the broker's disk fail their batch's CRC before anybody sees a record. Then the topic is read
@@ -64,10 +64,10 @@ async def verify(
     """
     topic = Topics(settings.topics.prefix).audit
     try:
-        return await _verify(settings, Report(topic, tenant), expected, check_crcs=True)
+        return await _verify(settings, AuditReport(topic, tenant), expected, check_crcs=True)
     except DamagedBatch as error:
         damage = error
-    report = await _verify(settings, Report(topic, tenant), expected, check_crcs=False)
+    report = await _verify(settings, AuditReport(topic, tenant), expected, check_crcs=False)
     if (
         report.ok and tenant is None
     ):  # every record is whole: the damage is in what Kafka wrote around them
@@ -76,8 +76,12 @@ async def verify(
 
 
 async def _verify(
-    settings: Settings, report: Report, expected: Sequence[tuple[str, str]], *, check_crcs: bool
-) -> Report:
+    settings: Settings,
+    report: AuditReport,
+    expected: Sequence[tuple[str, str]],
+    *,
+    check_crcs: bool,
+) -> AuditReport:
     verification = Verification(read_key(settings.audit), expected)
     async with reading(
         settings.kafka, [report.topic], from_beginning=True, check_crcs=check_crcs

@@ -9,7 +9,7 @@ import click
 import orjson
 
 from schemas.audit.verification import Chain, Fault
-from streams.audit.verify import Report
+from streams.audit.verify import AuditReport
 from streams.audit.verify import verify as verify_topic
 from streams.cli.options import as_json, configured
 from streams.config import Settings
@@ -59,7 +59,7 @@ def verify(
     """Find every record of the audit topic that was changed, removed or moved; exit code 1 if there is one.
 
     A chain cannot show that its end is missing: note the heads this prints somewhere else, and give them to --expect.
-    It prints those that no other record names; --json gives the head of every strand.
+    It prints those that no other record names; --json gives the head of every segment.
     """
     report = asyncio.run(verify_topic(settings, expected, tenant))
     if json_:
@@ -73,7 +73,7 @@ def verify(
         )
 
 
-def _print(report: Report) -> None:
+def _print(report: AuditReport) -> None:
     for fault in report.faults:
         click.echo(
             f"{report.topic}[{fault.place.partition}]@{fault.place.offset}: {_sentence(fault)}"
@@ -81,13 +81,13 @@ def _print(report: Report) -> None:
     if report.many > len(report.faults):
         click.echo(f"... and {report.many - len(report.faults)} faults more")
     for tenant, digest in report.lost:
-        click.echo(f"{report.topic}: the head {digest} of {_legible(tenant)} is not there")
+        click.echo(f"{report.topic}: the head {digest} of {_printable(tenant)} is not there")
     if not report.chains:
         click.echo("no decisions are recorded yet")
         return
-    chains = {_legible(tenant): chain for tenant, chain in sorted(report.chains.items())}
+    chains = {_printable(tenant): chain for tenant, chain in sorted(report.chains.items())}
     width = max(len("tenant"), *map(len, chains))
-    click.echo(f"{'tenant':<{width}}  {'records':>9}  {'strands':>7}  {'copies':>6}  head")
+    click.echo(f"{'tenant':<{width}}  {'records':>9}  {'segments':>7}  {'copies':>6}  head")
     for tenant, chain in chains.items():
         head, *others = sorted(chain.tips) or [""]
         click.echo(
@@ -98,20 +98,20 @@ def _print(report: Report) -> None:
 
 
 def _sentence(fault: Fault) -> str:
-    where = f"tenant {_legible(fault.tenant)}"
+    where = f"tenant {_printable(fault.tenant)}"
     if fault.writer is not None:
-        where += f", writer {_legible(fault.writer)}, sequence {fault.sequence}"
+        where += f", writer {_printable(fault.writer)}, sequence {fault.sequence}"
     if fault.what != "missing":
         return f"{fault.what} ({where})"
     return f"{fault.count} missing before it ({where}{' and on' if fault.count > 1 else ''})"
 
 
-def _legible(name: str) -> str:
+def _printable(name: str) -> str:
     """A name anybody may have chosen, without what a terminal would obey."""
     return name if name.isprintable() else repr(name)
 
 
-def _document(report: Report) -> dict[str, Any]:
+def _document(report: AuditReport) -> dict[str, Any]:
     return {
         "topic": report.topic,
         "ok": report.ok,
@@ -123,7 +123,7 @@ def _document(report: Report) -> dict[str, Any]:
 
 
 def _chain(chain: Chain) -> dict[str, Any]:
-    return asdict(chain) | {"strands": len(chain.heads), "tips": sorted(chain.tips)}
+    return asdict(chain) | {"segments": len(chain.heads), "tips": sorted(chain.tips)}
 
 
 def _fault(fault: Fault) -> dict[str, Any]:

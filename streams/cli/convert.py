@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from inference.model.encoder import Pooling
-from inference.model.input_text import read
+from inference.model.input_text import render
 from inference.training.convert import EncoderFacts
 from inference.training.convert.checked import convert_checked
 from inference.training.convert.hub import find_source
@@ -114,7 +114,7 @@ def _text(line: bytes, number: int, domain: Domain | None) -> tuple[Domain | Non
         domain = DOMAIN_OF_KIND[kind_of(line, domain)]
     kind = KIND_OF_DOMAIN[domain or "alerts"]
     try:
-        return domain, read(
+        return domain, render(
             read_event(line, origin=Origin(topic="texts", partition=0, offset=number), kind=kind)
         )
     except InvalidEvent:

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from inference.llm.options import CostOptions
-from inference.llm.prompt.visible_text import one_line
-from inference.llm.spending import End, Report, Spend, Spending
+from inference.llm.spending import End, Spend, Spending, SpendingReport
+from inference.llm.visible_text import one_line
 from streams.cli.options import as_json, configured
 from streams.config import Settings
 from streams.spend import read_spending
@@ -73,7 +73,7 @@ def cost(settings: Settings, since: datetime | None, tenant: str | None, json_: 
         )
 
 
-def show(report: Report, cost: CostOptions) -> None:
+def show(report: SpendingReport, cost: CostOptions) -> None:
     """The report for a person."""
     console = Console(
         soft_wrap=True, markup=False, emoji=False
@@ -92,7 +92,7 @@ def show(report: Report, cost: CostOptions) -> None:
         console.print(_table(title, rows))
 
 
-def summary_rows(report: Report, cost: CostOptions) -> Mapping[str, str]:
+def summary_rows(report: SpendingReport, cost: CostOptions) -> Mapping[str, str]:
     """What is said of all events together."""
     ends = {
         text: _share(report.ends[end], report.events)
@@ -138,5 +138,5 @@ def _usd(usd: float) -> str:
     return f"${usd:,.4f}"
 
 
-def _unreadable(report: Report) -> str:
+def _unreadable(report: SpendingReport) -> str:
     return f" (and {report.unreadable:,} records that are none)" if report.unreadable else ""

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from streams.cli.options import as_json, configured
 from streams.config import Settings
-from streams.local.demo import Tally, all_llm_cost_usd, run
+from streams.local.demo import DemoProgress, all_llm_cost_usd, run
 
 
 @click.command(epilog="Example: triage demo --rate 50")
@@ -43,51 +43,51 @@ def demo(settings: Settings, rate: float, port: int | None, no_console: bool, js
         TimeElapsedColumn(),
         console=console,
         disable=no_console or json_,
-    ) as progress:
-        task = progress.add_task("triaged", total=None)
+    ) as bars:
+        task = bars.add_task("triaged", total=None)
 
-        def show(tally: Tally) -> None:
-            progress.update(
+        def show(progress: DemoProgress) -> None:
+            bars.update(
                 task,
-                total=tally.sent,
-                completed=len(tally.first) + tally.dead_letters,
-                description=f"{tally.accepted} accepted, {tally.escalated} escalated, {tally.dead_letters} dead",
+                total=progress.sent,
+                completed=len(progress.first) + progress.dead_letters,
+                description=f"{progress.accepted} accepted, {progress.escalated} escalated, {progress.dead_letters} dead",
             )
 
-        tally = asyncio.run(
-            run(settings, rate=rate, port=port, say=progress.console.print, show=show)
+        progress = asyncio.run(
+            run(settings, rate=rate, port=port, say=bars.console.print, show=show)
         )
-    rows = _rows(settings, tally, rate)
+    rows = _rows(settings, progress, rate)
     if json_:
         click.echo(orjson.dumps(rows))
     else:
         console.print(_table(rows))
 
 
-def _rows(settings: Settings, tally: Tally, rate: float) -> dict[str, str]:
-    decided = max(1, len(tally.first))
+def _rows(settings: Settings, progress: DemoProgress, rate: float) -> dict[str, str]:
+    decided = max(1, len(progress.first))
     cost = settings.cost
     return {
-        "events in": str(tally.sent),
-        "events out": f"{len(tally.first)} triaged + {tally.dead_letters} dead letters",
-        "decided by the small model": f"{tally.accepted} ({tally.accepted / decided:.0%})",
-        "escalated, ended for review": f"{tally.escalated} ({tally.escalated / decided:.0%})",
-        "dead letters": str(tally.dead_letters),
-        "model call p50 / p99": _milliseconds(tally, "inference_s"),
-        "topic to decision p50 / p99": f"{_milliseconds(tally, 'total_s')} (this broker's polling adds up to 1 s)",
-        "events per second": f"{tally.events_per_second():.0f} (sent at {rate:g})",
+        "events in": str(progress.sent),
+        "events out": f"{len(progress.first)} triaged + {progress.dead_letters} dead letters",
+        "decided by the small model": f"{progress.accepted} ({progress.accepted / decided:.0%})",
+        "escalated, ended for review": f"{progress.escalated} ({progress.escalated / decided:.0%})",
+        "dead letters": str(progress.dead_letters),
+        "model call p50 / p99": _milliseconds(progress, "inference_s"),
+        "topic to decision p50 / p99": f"{_milliseconds(progress, 'total_s')} (this broker's polling adds up to 1 s)",
+        "events per second": f"{progress.events_per_second():.0f} (sent at {rate:g})",
         "LLM cost here": "$0.00 (none is configured)",
         "all-LLM run of the same events": (
-            f"${all_llm_cost_usd(cost, tally):.4f} (estimate: ${cost.llm_input_usd_per_million:g} / "
+            f"${all_llm_cost_usd(cost, progress):.4f} (estimate: ${cost.llm_input_usd_per_million:g} / "
             f"${cost.llm_output_usd_per_million:g} per million tokens in / out)"
         ),
         "measured on": f"{os.cpu_count()} x {_processor()}, Python {platform.python_version()}, {_versions()}",
     }
 
 
-def _milliseconds(tally: Tally, duration: Literal["inference_s", "total_s"]) -> str:
+def _milliseconds(progress: DemoProgress, duration: Literal["inference_s", "total_s"]) -> str:
     return " / ".join(
-        f"{tally.percentile_s(duration, share) * 1000:.0f} ms" for share in (0.5, 0.99)
+        f"{progress.percentile_s(duration, share) * 1000:.0f} ms" for share in (0.5, 0.99)
     )
 
 

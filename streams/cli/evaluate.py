@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from inference.evaluation.figures import DomainFigures, Evaluation, Part, Scores, Selective
-from inference.evaluation.gate import Gate, GateError, fallen, read_gate
+from inference.errors import GateError
+from inference.evaluation.figures import DomainFigures, Evaluation, Scores, Selection, Selective
+from inference.evaluation.gate import Gate, fallen, read_gate
 from inference.evaluation.report import render
 from inference.evaluation.run import assess, choose_rows, describe, require_labels
-from inference.labelled import Row, read_rows
+from inference.labelled import LabelledRow, read_rows
 from inference.progress import Progress
 from schemas.event import DOMAINS, Domain
 from streams.cli.options import (
@@ -102,7 +103,7 @@ def evaluate(
     rows = read_rows(files, named, unsplit="test")
     teaching = read_rows(train_files, named) if train_files else rows
     with stages() as tell:
-        run = _Run(settings, rows, cast("Part | None", split), llm_cost_usd, tell)
+        run = _Run(settings, rows, cast("Selection | None", split), llm_cost_usd, tell)
         if baselines_of:
             run.teach(teaching, baselines_of)
         evaluation = asyncio.run(run.evaluate(files))
@@ -120,15 +121,15 @@ class _Run:
     def __init__(
         self,
         settings: Settings,
-        rows: Sequence[Row],
-        split: Part | None,
+        rows: Sequence[LabelledRow],
+        split: Selection | None,
         llm_cost_usd: float,
         progress: Progress,
     ) -> None:
         self._settings = settings
         self._llm_cost_usd = llm_cost_usd
         self._progress = progress
-        self._chosen: dict[Domain, tuple[Part, list[Row]]] = {
+        self._chosen: dict[Domain, tuple[Selection, list[LabelledRow]]] = {
             domain: choose_rows(own, split)
             for domain in DOMAINS
             if (own := [row for row in rows if row.domain == domain])
@@ -137,7 +138,7 @@ class _Run:
         for domain, (_, own) in self._chosen.items():
             require_labels(domain, own, settings.domain(domain).deciding)
 
-    def teach(self, teaching: Sequence[Row], baselines: ModuleType) -> None:
+    def teach(self, teaching: Sequence[LabelledRow], baselines: ModuleType) -> None:
         """Put the baselines beside the model."""
         for domain, (_, own) in self._chosen.items():
             lesson = baselines.lesson_of([row for row in teaching if row.domain == domain], own)
@@ -202,7 +203,7 @@ def _headline(one: DomainFigures) -> str:
     if scope := one.out_of_scope:
         lines.append(
             f"out of scope: AUROC {_figure(scope.auroc)} over {scope.rows} such rows, "
-            f"{_figure(scope.auroc_novelty)} by novelty alone"
+            f"{_figure(scope.auroc_ood)} by novelty alone"
         )
     return "\n".join(lines)
 

@@ -12,11 +12,11 @@ import click
 from inference.model.artifact import CARD, DEFAULT_MODEL, Artifact
 from streams.cli.options import axes, configured, existing_file, labelled_rows
 from streams.cli.progress import stages
-from streams.config import Settings as StreamSettings
+from streams.config import Settings
 
 if TYPE_CHECKING:
     from inference.evaluation.figures import DomainFigures
-    from inference.labelled import Row
+    from inference.labelled import LabelledRow
     from inference.progress import Progress
     from inference.training.finetune import Tuning
 
@@ -91,7 +91,7 @@ EXTRA = "pip install 'triage-stream[{extra}]'"
 @click.option("--batch-rows", type=click.IntRange(1), help="Rows a step.")
 @configured
 def train(
-    settings: StreamSettings, quick: bool, encoder: Path, files: tuple[Path, ...], reference: tuple[Path, ...],
+    settings: Settings, quick: bool, encoder: Path, files: tuple[Path, ...], reference: tuple[Path, ...],
     out: Path, axes: tuple[str, ...], leave_out: tuple[str, ...], name: str | None, notes: tuple[str, ...], seed: int,
     pooling: str, max_tokens: int, **tuning: Any,
 ) -> None:  # fmt: skip
@@ -104,13 +104,13 @@ def train(
             "--reference is read by fine-tuning alone; leave out --quick, or the reference"
         )
     try:
-        from inference.training.recipe import Settings  # noqa: PLC0415 - needs the train extra
+        from inference.training.recipe import TrainingOptions  # noqa: PLC0415 - needs the train extra
         from inference.training.recipe import train as run  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"training needs {error.name}; {EXTRA.format(extra='train')}"
         ) from None
-    wanted = Settings(
+    wanted = TrainingOptions(
         name=name or out.resolve().name,
         seed=seed,
         pooling="cls" if pooling == "cls" else "mean",
@@ -148,7 +148,7 @@ def _tuning(seed: int, given: dict[str, Any]) -> "Tuning":
 
 def _card(
     artifact: Artifact, files: Sequence[Path], axes: Mapping[str, str] | None, notes: Sequence[str],
-    settings: StreamSettings, tell: "Progress",
+    settings: Settings, tell: "Progress",
 ) -> str:  # fmt: skip
     from inference.evaluation.card import write_card  # noqa: PLC0415 - slow to import
     from inference.labelled import read_rows  # noqa: PLC0415
@@ -163,7 +163,7 @@ def _card(
 
 
 async def _figures(
-    artifact: Artifact, rows: Sequence["Row"], settings: StreamSettings, tell: "Progress"
+    artifact: Artifact, rows: Sequence["LabelledRow"], settings: Settings, tell: "Progress"
 ) -> "dict[str, DomainFigures]":
     from inference.classifier import Classifier  # noqa: PLC0415 - slow to import
     from inference.evaluation.run import assess  # noqa: PLC0415

@@ -29,7 +29,7 @@ class Gap(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Ticket:
+class PendingOffset:
     """One event's place in line: taken when it is read, settled when all its outputs are acknowledged."""
 
     progress: "_Progress"
@@ -49,10 +49,10 @@ class _Progress:
     committed: int | None = None
     forgotten: bool = False
     """The partition was taken away; whoever has it now reads on from the last commit."""
-    pending: deque[Ticket] = field(default_factory=deque)
+    pending: deque[PendingOffset] = field(default_factory=deque)
 
 
-class Ledger:
+class OffsetTracker:
     """The tickets of every assigned partition. Not thread-safe: it lives on the event loop.
 
     `start_offset(partition)` says where the group's committed offset puts a newly assigned partition.
@@ -73,7 +73,7 @@ class Ledger:
         progress = self._progress(partition)
         return Gap(partition, progress.expected, offset) if offset > progress.expected else None
 
-    def take(self, partition: Partition, offset: int) -> Ticket:
+    def take(self, partition: Partition, offset: int) -> PendingOffset:
         """Put an event in line. An offset seen before means the consumer went back: from there the line is anew."""
         progress = self._progress(partition)
         if offset < progress.expected:
@@ -84,11 +84,11 @@ class Ledger:
         if progress.done is None:
             progress.done = offset
         progress.expected = offset + 1
-        ticket = Ticket(progress, offset, self._clock())
+        ticket = PendingOffset(progress, offset, self._clock())
         progress.pending.append(ticket)
         return ticket
 
-    def settle(self, tickets: Iterable[Ticket]) -> None:
+    def settle(self, tickets: Iterable[PendingOffset]) -> None:
         """Mark events as done; tickets of an earlier assignment change nothing."""
         for ticket in tickets:
             ticket.settled = True
@@ -96,7 +96,7 @@ class Ledger:
             while progress.pending and progress.pending[0].settled:
                 progress.done = progress.pending.popleft().offset + 1
 
-    def holds(self, ticket: Ticket) -> bool:
+    def holds(self, ticket: PendingOffset) -> bool:
         """Whether the event is still ours to end: its partition has not been taken away since it was read."""
         return not ticket.progress.forgotten
 

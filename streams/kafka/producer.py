@@ -30,7 +30,7 @@ class RecordTooLarge(Exception):  # noqa: N818 - told apart from a failing broke
     """The topic does not take a record of this size, now or on any retry."""
 
 
-class Delivery:
+class Producer:
     """Produces with acks=all, idempotently where the broker can, lingering a little to fill batches."""
 
     def __init__(self, kafka: KafkaSection) -> None:
@@ -80,7 +80,7 @@ class Delivery:
         value = b"" if record.key is None and record.value is None else record.value
         try:
             receipt: Receipt = await self._producer.send(
-                record.topic, value=value, key=record.key, headers=record.headers
+                record.topic, value=value, key=record.key, headers=list(record.headers)
             )
         except MessageSizeTooLargeError:
             receipt = asyncio.get_running_loop().create_future()

@@ -1,12 +1,10 @@
 """One Kafka record: as it is produced, and as it was read."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from agents.outcomes import Incoming
-from schemas.event import Origin
-
-Headers = list[tuple[str, bytes | None]]
+from schemas.event import Headers, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +14,7 @@ class Record:
     topic: str
     key: bytes | None
     value: bytes | None
-    headers: Headers = field(default_factory=list)
+    headers: Headers = ()
 
 
 def from_record(record: Any) -> Incoming:

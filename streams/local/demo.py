@@ -40,7 +40,7 @@ SETTLE_TIMEOUT_S = 60.0
 
 
 @dataclass
-class Tally:
+class DemoProgress:
     """What has been seen on the output topics so far."""
 
     sent: int = 0
@@ -93,10 +93,10 @@ class Tally:
         return self.sent / max(1e-9, self.finished_s - self.started_s)
 
 
-def all_llm_cost_usd(cost: CostOptions, tally: Tally) -> float:
+def all_llm_cost_usd(cost: CostOptions, progress: DemoProgress) -> float:
     """What sending every event to an LLM would have cost: an estimate from list prices and four characters a token."""
-    text_usd = tally.sent_chars / CHARS_PER_TOKEN * cost.llm_input_usd_per_million / 1_000_000
-    return assumed_usd(cost, tally.sent) + text_usd
+    text_usd = progress.sent_chars / CHARS_PER_TOKEN * cost.llm_input_usd_per_million / 1_000_000
+    return assumed_usd(cost, progress.sent) + text_usd
 
 
 async def run(
@@ -105,8 +105,8 @@ async def run(
     rate: float,
     port: int | None,
     say: Callable[[str], None],
-    show: Callable[[Tally], None],
-) -> Tally:
+    show: Callable[[DemoProgress], None],
+) -> DemoProgress:
     """Run the demo; every process it started is gone when it returns.
 
     `say` gets a line about each step, `show` the counts as they change.
@@ -147,38 +147,40 @@ def at(settings: Settings, bootstrap_servers: str) -> Settings:
     )
 
 
-async def _stream(settings: Settings, rate: float, show: Callable[[Tally], None]) -> Tally:
+async def _stream(
+    settings: Settings, rate: float, show: Callable[[DemoProgress], None]
+) -> DemoProgress:
     topics_ = Topics(settings.topics.prefix)
     lines: dict[Domain, list[bytes]] = {
         domain: list(read_lines(str(SAMPLES / f"{domain}.ndjson"))) for domain in DOMAINS
     }
     outputs = [*(topics_.triaged(domain) for domain in DOMAINS), topics_.deadletter]
     async with reading(settings.kafka, outputs, from_beginning=True) as consumer:
-        tally = Tally(
+        progress = DemoProgress(
             sent=sum(map(len, lines.values())),
             sent_chars=sum(len(x) for group in lines.values() for x in group),
         )
         sending = asyncio.gather(
             *(
                 produce(
-                    settings, lines[domain], domain, rate=rate * len(lines[domain]) / tally.sent
+                    settings, lines[domain], domain, rate=rate * len(lines[domain]) / progress.sent
                 )
                 for domain in DOMAINS
             )
         )
-        deadline_s = time.monotonic() + tally.sent / rate + SETTLE_TIMEOUT_S
-        while not tally.complete and time.monotonic() < deadline_s and not _failed(sending):
+        deadline_s = time.monotonic() + progress.sent / rate + SETTLE_TIMEOUT_S
+        while not progress.complete and time.monotonic() < deadline_s and not _failed(sending):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 for record in records:
-                    tally.note(topics_, from_record(record))
-            show(tally)
+                    progress.note(topics_, from_record(record))
+            show(progress)
         await sending
-    if not tally.complete:
-        missing = tally.sent - len(tally.first) - tally.dead_letters
+    if not progress.complete:
+        missing = progress.sent - len(progress.first) - progress.dead_letters
         raise StreamError(
-            f"{missing} of {tally.sent} events did not come out in time; run `triage doctor`"
+            f"{missing} of {progress.sent} events did not come out in time; run `triage doctor`"
         )
-    return tally
+    return progress
 
 
 def _failed(sending: "asyncio.Future[list[None]]") -> bool:

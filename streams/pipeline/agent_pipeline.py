@@ -21,8 +21,8 @@ from schemas.deadletter import VALUE_BYTES
 from streams.audit.trail import AuditTrail
 from streams.config import PipelineSection
 from streams.errors import StreamError
-from streams.kafka.offsets import Ledger, Ticket
-from streams.kafka.producer import Delivery, Receipt, RecordTooLarge
+from streams.kafka.offsets import OffsetTracker, PendingOffset
+from streams.kafka.producer import Producer, Receipt, RecordTooLarge
 from streams.kafka.record import Record
 from streams.metrics import Metrics
 from streams.pipeline.records import dead_letter, records
@@ -37,23 +37,23 @@ Process = Callable[[Sequence[Incoming]], Awaitable[list[Outcome]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class InFlight:
     """A record in our hands: what it says and its place in line."""
 
     incoming: Incoming
-    ticket: Ticket
+    ticket: PendingOffset
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class Published:
     """An event whose outputs are on their way."""
 
-    held: Held
+    held: InFlight
     outcome: Outcome
     receipts: list[Receipt]
 
 
-class Lane:
+class AgentPipeline:
     """Runs `process` over the records it accepts.
 
     `process` gets a batch and returns one outcome a record, in order. With `in_order` batches are delivered in the
@@ -67,8 +67,8 @@ class Lane:
         *,
         pipeline: PipelineSection,
         topics: Topics,
-        delivery: Delivery,
-        ledger: Ledger,
+        producer: Producer,
+        offsets: OffsetTracker,
         audit: AuditTrail,
         metrics: Metrics,
         fail: Callable[[BaseException], None],
@@ -78,13 +78,13 @@ class Lane:
         self._process = process
         self._pipeline = pipeline
         self._topics = topics
-        self._delivery = delivery
-        self._ledger = ledger
+        self._delivery = producer
+        self._ledger = offsets
         self._audit = audit
         self._metrics = metrics
         self._fail = fail
-        self._queue: asyncio.Queue[Held] = asyncio.Queue(pipeline.max_batch_events)
-        self._line: asyncio.Queue[tuple[list[Held], asyncio.Task[list[Outcome]]]] | None = (
+        self._queue: asyncio.Queue[InFlight] = asyncio.Queue(pipeline.max_batch_events)
+        self._line: asyncio.Queue[tuple[list[InFlight], asyncio.Task[list[Outcome]]]] | None = (
             asyncio.Queue() if in_order else None
         )
         self._slots = asyncio.Semaphore(pipeline.batches_in_flight)
@@ -102,7 +102,7 @@ class Lane:
         if self._line is not None:
             self._spawn(self._deliver_in_order(self._line))
 
-    async def accept(self, held: Held) -> None:
+    async def accept(self, held: InFlight) -> None:
         """Take one record, waiting while the lane is full; after `drain` it waits for ever."""
         if not self._taking:
             await asyncio.Event().wait()
@@ -162,14 +162,14 @@ class Lane:
                 self._line.put_nowait((batch, outcomes))
 
     async def _deliver_in_order(
-        self, line: asyncio.Queue[tuple[list[Held], asyncio.Task[list[Outcome]]]]
+        self, line: asyncio.Queue[tuple[list[InFlight], asyncio.Task[list[Outcome]]]]
     ) -> None:
         while True:
             await self._deliver(*await line.get())
 
-    async def _deliver(self, batch: list[Held], outcomes: asyncio.Task[list[Outcome]]) -> None:
+    async def _deliver(self, batch: list[InFlight], outcomes: asyncio.Task[list[Outcome]]) -> None:
         sent = [
-            Sent(
+            Published(
                 held, outcome, [await self._delivery.send(r) for r in self._records(outcome, held)]
             )
             for held, outcome in zip(batch, await outcomes, strict=True)
@@ -177,7 +177,7 @@ class Lane:
         ]
         self._spawn(self._settle(sent))
 
-    async def _settle(self, sent: list[Sent]) -> None:
+    async def _settle(self, sent: list[Published]) -> None:
         delivered = []
         for one, refusal in zip(sent, await self._refusals(sent), strict=True):
             if refusal is None:
@@ -195,7 +195,7 @@ class Lane:
         if not self._batches:
             self._idle.set()
 
-    async def _refusals(self, sent: list[Sent]) -> list[str | None]:
+    async def _refusals(self, sent: list[Published]) -> list[str | None]:
         """Wait until every output of a batch is acknowledged; for each event why one does not fit, else None."""
         try:
             # All at once: one time limit a batch, and a failure leaves no other receipt unobserved.
@@ -204,14 +204,14 @@ class Lane:
             return [await self._refusal(one) for one in sent]
         return [None] * len(sent)
 
-    async def _refusal(self, one: Sent) -> str | None:
+    async def _refusal(self, one: Published) -> str | None:
         try:
             await self._delivery.confirm(one.receipts)
         except RecordTooLarge as error:
             return str(error)
         return None
 
-    async def _outcomes(self, batch: list[Held]) -> list[Outcome]:
+    async def _outcomes(self, batch: list[InFlight]) -> list[Outcome]:
         incoming = [held.incoming for held in batch]
         try:
             outcomes = await self._process(incoming)
@@ -263,10 +263,10 @@ class Lane:
     def _fault(self, error: Exception) -> DeadLettered:
         return DeadLettered(self.name, type(error).__name__, str(error), "retryable")
 
-    def _records(self, outcome: Outcome, held: Held) -> list[Record]:
+    def _records(self, outcome: Outcome, held: InFlight) -> list[Record]:
         return records(outcome, held.incoming, self._topics)
 
-    async def _replace(self, held: Held, why: str) -> None:
+    async def _replace(self, held: InFlight, why: str) -> None:
         """An output does not fit its topic: the event becomes a dead letter, and if even that is too large, one
         without its bytes, then one without its key and headers too; they remain where the error headers point.
         """  # noqa: D205 - one thought

@@ -15,9 +15,9 @@ from streams.config import Settings
 from streams.errors import OffsetGap
 from streams.kafka.connection import faust_broker, faust_credentials
 from streams.kafka.gaps import GapCheck
-from streams.kafka.offsets import Gap, Ledger, Partition
+from streams.kafka.offsets import Gap, OffsetTracker, Partition
 from streams.metrics import Metrics
-from streams.pipeline.agent_pipeline import Held, Lane
+from streams.pipeline.agent_pipeline import AgentPipeline, InFlight
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ FINAL_COMMIT_TIMEOUT_S = 1.0
 OLDEST_PLAUSIBLE_S = 946_684_800.0  # the year 2000
 
 
-class Consumption:
+class GroupConsumer:
     """The Faust app, its lanes, and the commits.
 
     `fail` is called with an error that must stop the worker.
@@ -43,15 +43,15 @@ class Consumption:
         self._commit_lock = asyncio.Lock()
         self._regular: list[asyncio.Task[None]] = []
         self._when_assigned: list[Callable[[], None]] = []
-        self.lanes: list[Lane] = []
-        self.ledger = Ledger(self._start_offset)
+        self.lanes: list[AgentPipeline] = []
+        self.offsets = OffsetTracker(self._start_offset)
         self.assigned = False
         self._datadir = tempfile.TemporaryDirectory(prefix="triage-")
         self.app = self._new_app()
         self.app.on_partitions_revoked.connect(self._on_revoked)
         self.app.on_partitions_assigned.connect(self._on_assigned)
 
-    def route(self, topic: str, lane: Lane) -> None:
+    def route(self, topic: str, lane: AgentPipeline) -> None:
         """Send every record of a topic down a lane."""
         # acks=False: Faust tracks and commits nothing for this topic. Raw serializers: the bytes are ours to read.
         source = self.app.topic(topic, acks=False, key_serializer="raw", value_serializer="raw")
@@ -111,7 +111,7 @@ class Consumption:
         ours = self.app.consumer.assignment()
         return {
             partition: max(0, (self.app.consumer.highwater(partition) or 0) - done)
-            for partition, done in self.ledger.positions().items()
+            for partition, done in self.offsets.positions().items()
             if partition in ours
         }
 
@@ -123,13 +123,13 @@ class Consumption:
         """Have something called each time partitions have been assigned, before any of their records is read."""
         self._when_assigned.append(call)
 
-    async def _take(self, message: Any, lane: Lane) -> None:
+    async def _take(self, message: Any, lane: AgentPipeline) -> None:
         partition = Partition(message.topic, message.partition)
-        if (gap := self.ledger.gap(partition, message.offset)) and not await self._passable(
+        if (gap := self.offsets.gap(partition, message.offset)) and not await self._passable(
             gap, message
         ):
             return  # the partition was taken away meanwhile: whoever has it now reads this record
-        held = Held(_incoming(message), self.ledger.take(partition, message.offset))
+        held = InFlight(_incoming(message), self.offsets.take(partition, message.offset))
         await lane.accept(held)
 
     async def _passable(self, gap: Gap, message: Any) -> bool:
@@ -163,14 +163,14 @@ class Consumption:
             self._fail(error)
 
     async def _observe(self) -> None:
-        self._metrics.observe_partitions(self.lag(), self.ledger.progress_age_s())
+        self._metrics.observe_partitions(self.lag(), self.offsets.progress_age_s())
 
     async def _commit(self) -> None:
         async with self._commit_lock:
             ours = self.app.consumer.assignment()
             offsets = {
                 partition: done
-                for partition, done in self.ledger.committable().items()
+                for partition, done in self.offsets.committable().items()
                 if partition in ours
             }
             if not offsets:
@@ -178,7 +178,7 @@ class Consumption:
             taken = await self.app.consumer._commit(offsets)  # noqa: SLF001 - `commit` would ask Faust's own ack list
             self._metrics.commits.labels(result="taken" if taken else "refused").inc()
             if taken:
-                self.ledger.committed(offsets)
+                self.offsets.committed(offsets)
 
     async def _commit_within(self, timeout_s: float) -> None:
         try:
@@ -201,7 +201,7 @@ class Consumption:
             lane.discard()
         await asyncio.gather(*(lane.quiet(REVOKE_TIMEOUT_S) for lane in self.lanes))
         await self._commit_within(FINAL_COMMIT_TIMEOUT_S)
-        self.ledger.forget()
+        self.offsets.forget()
 
     def _new_app(self) -> faust.App:
         kafka = self._settings.kafka

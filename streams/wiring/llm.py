@@ -10,11 +10,11 @@ from inference.classifier import Classifier
 from inference.llm.budget import Budget
 from inference.llm.cascade import Cascade, Tier
 from inference.llm.client.endpoint import Endpoint
-from inference.llm.client.resilient_endpoint import Guard, RetryBudget
+from inference.llm.client.resilient_endpoint import ResilientEndpoint, RetryBudget
 from inference.llm.consultant import Consultant
 from inference.llm.options import PriceOptions
 from inference.llm.prices import price_of
-from inference.llm.prompt.context import Briefer
+from inference.llm.prompt.context import PromptWriter
 from inference.llm.shedding import Shedding
 from inference.retrieval.library import Library
 from inference.rules.ruling import Rules
@@ -54,8 +54,8 @@ def open_tiers(settings: Settings) -> list[Tier]:
             endpoint = Endpoint(name, options)
         except ValueError as error:
             raise ConfigError(f"llm.endpoints.{name}: {error}") from None
-        guard = Guard(endpoint, llm.retries, llm.breaker, retries)
-        tiers.append(Tier(name, guard, price_of(options, assumed), options.max_answer_tokens))
+        resilient = ResilientEndpoint(endpoint, llm.retries, llm.breaker, retries)
+        tiers.append(Tier(name, resilient, price_of(options, assumed), options.max_answer_tokens))
     return tiers
 
 
@@ -84,7 +84,7 @@ def open_consultant(
     """
     policy = open_policy(settings, classifier)
     labels = {domain: classifier.labels(domain) for domain in classifier.domains}
-    briefer = Briefer(
+    briefer = PromptWriter(
         labels,
         policy,
         library,

@@ -13,9 +13,9 @@ from agents.classify import classify
 from agents.outcomes import Incoming, Outcome
 from streams import app
 from streams.cli import main
-from streams.kafka.offsets import Ledger
-from streams.pipeline.agent_pipeline import Lane
-from streams.pipeline.consumer import Consumption
+from streams.kafka.offsets import OffsetTracker
+from streams.pipeline.agent_pipeline import AgentPipeline
+from streams.pipeline.consumer import GroupConsumer
 
 SECONDS_A_BATCH = 1.0
 
@@ -26,8 +26,8 @@ async def slowly(batch: Sequence[Incoming], **arguments: Any) -> list[Outcome]:
     return await classify(batch, **arguments)
 
 
-def route_with_faust_acking(self: Consumption, topic: str, lane: Lane) -> None:
-    """`Consumption.route` with Faust's default acking: an event is acked when the agent asks for the next one."""
+def route_with_faust_acking(self: GroupConsumer, topic: str, lane: AgentPipeline) -> None:
+    """`GroupConsumer.route` with Faust's default acking: an event is acked when the agent asks for the next one."""
     source = self.app.topic(topic, key_serializer="raw", value_serializer="raw")
     self.app.conf.broker_commit_interval = (
         self._settings.kafka.commit_interval_s
@@ -44,6 +44,6 @@ def route_with_faust_acking(self: Consumption, topic: str, lane: Lane) -> None:
 if __name__ == "__main__":
     app.classify = slowly  # type: ignore[assignment]
     if os.environ.get("ACKING") == "faust":
-        Consumption.route = route_with_faust_acking  # type: ignore[method-assign]
-        Ledger.committable = lambda _: {}  # type: ignore[method-assign,assignment]
+        GroupConsumer.route = route_with_faust_acking  # type: ignore[method-assign]
+        OffsetTracker.committable = lambda _: {}  # type: ignore[method-assign,assignment]
     main()

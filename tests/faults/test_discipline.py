@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from streams.kafka.admin import create_topics
-from streams.kafka.producer import Delivery
+from streams.kafka.producer import Producer
 from streams.kafka.record import Record
 from streams.local.brokers import Broker
 from streams.topics import Topics
@@ -62,7 +62,7 @@ async def _kill_while_events_are_in_hand(
     worker.start()
     try:
         await asyncio.to_thread(worker.wait_until_ready)
-        sending = asyncio.create_task(_send(settings.topics.prefix, Delivery(settings.kafka)))
+        sending = asyncio.create_task(_send(settings.topics.prefix, Producer(settings.kafka)))
         for _ in range(KILLS):
             await asyncio.sleep(SECONDS / (KILLS + 1))
             await asyncio.to_thread(worker.kill)
@@ -82,16 +82,16 @@ async def _kill_while_events_are_in_hand(
     return account, ids
 
 
-async def _send(prefix: str, delivery: Delivery) -> list[str]:
+async def _send(prefix: str, producer: Producer) -> list[str]:
     topic = Topics(prefix).input("tickets")
     ids = [f"ticket-{number}" for number in range(EVENTS)]
-    await delivery.start()
+    await producer.start()
     for id_ in ids:
         await asyncio.sleep(SECONDS / EVENTS)
-        await delivery.send(
+        await producer.send(
             Record(topic, id_.encode(), orjson.dumps({"id": id_, "text": f"card {id_}"}))
         )
-    await delivery.stop()
+    await producer.stop()
     return ids
 
 

@@ -13,7 +13,7 @@ import pytest
 from schemas.event import Domain
 from streams.config import Settings
 from streams.kafka.admin import create_topics
-from streams.kafka.producer import Delivery
+from streams.kafka.producer import Producer
 from streams.kafka.record import Record
 from streams.local.brokers.kafka import KafkaCluster
 from streams.topics import Topics
@@ -136,8 +136,8 @@ async def _supervise(workers: list[WorkerProcess]) -> None:
 
 async def _send_steadily(settings: Settings) -> list[str]:
     chance = random.Random(11)
-    delivery, loop = Delivery(settings.kafka), asyncio.get_running_loop()
-    await delivery.start()
+    producer, loop = Producer(settings.kafka), asyncio.get_running_loop()
+    await producer.start()
     names = Topics(settings.topics.prefix)
     ids, receipts, started_s = [], [], loop.time()
     for number in range(EVENTS):
@@ -146,13 +146,13 @@ async def _send_steadily(settings: Settings) -> list[str]:
         id_ = f"{domain}-{number}"
         text = " ".join(chance.choices(WORDS, k=chance.randint(2, 40)))
         receipts.append(
-            await delivery.send(
+            await producer.send(
                 Record(names.input(domain), id_.encode(), orjson.dumps({"id": id_, "text": text}))
             )
         )
         ids.append(id_)
-    await delivery.confirm(receipts)
-    await delivery.stop()
+    await producer.confirm(receipts)
+    await producer.stop()
     return ids
 
 

@@ -18,7 +18,7 @@ from streams.audit.verify import verify
 from streams.config import Settings, TopicsSection, as_environment
 from streams.errors import DamagedBatch
 from streams.kafka.admin import create_topics
-from streams.kafka.producer import Delivery
+from streams.kafka.producer import Producer
 from streams.kafka.reader import reading, until_quiet
 from streams.kafka.record import Record
 from streams.local.brokers import Broker
@@ -42,8 +42,8 @@ async def prepared(settings: Settings) -> Settings:
 
 async def decide(settings: Settings, trail: AuditTrail, count: int = 30) -> None:
     """Append some decisions of every tenant; each third one cost something."""
-    delivery = Delivery(settings.kafka)
-    await delivery.start()
+    producer = Producer(settings.kafka)
+    await producer.start()
     decided = [
         (
             Triaged(triaged(f"e-{n}", tenant=TENANTS[n % 3], enrichment=None if n % 3 else ASKED)),
@@ -52,8 +52,8 @@ async def decide(settings: Settings, trail: AuditTrail, count: int = 30) -> None
         for n in range(count)
     ]
     for start in range(0, count, 5):
-        await delivery.confirm(await trail.append(decided[start : start + 5], delivery))
-    await delivery.stop()
+        await producer.confirm(await trail.append(decided[start : start + 5], producer))
+    await producer.stop()
 
 
 async def records(settings: Settings) -> list[Incoming]:
@@ -123,15 +123,15 @@ async def test_the_command_locates_a_changed_record(prepared: Settings) -> None:
         prepared, topics=TopicsSection(prefix=f"{prepared.topics.prefix}-forged", partitions=4)
     )
     await create_topics(forged)
-    victim, delivery = None, Delivery(forged.kafka)
-    await delivery.start()
+    victim, producer = None, Producer(forged.kafka)
+    await producer.start()
     for record in await records(prepared):
         value = record.value or b""
         if victim is None and b'"sequence":7,' in value:
             victim, value = record, value.replace(b'"queue":"cloud"', b'"queue":"claud"')
         sent = Record(Topics(forged.topics.prefix).audit, record.key, value, list(record.headers))
-        await delivery.confirm([await delivery.send(sent)])
-    await delivery.stop()
+        await producer.confirm([await producer.send(sent)])
+    await producer.stop()
     assert victim is not None
     found = run(forged)
     where = f"{Topics(forged.topics.prefix).audit}[{victim.origin.partition}]@{victim.origin.offset}: changed"

@@ -19,7 +19,7 @@ from schemas.triaged import Case, Verdict
 from streams.config import DomainSection, Settings
 from streams.kafka.admin import admin_client, create_topics
 from streams.kafka.connection import connection
-from streams.kafka.producer import Delivery
+from streams.kafka.producer import Producer
 from streams.kafka.record import Record
 from streams.local.demo import SAMPLES
 from streams.ndjson import read_lines
@@ -51,13 +51,13 @@ def working(settings: Settings, tmp_path: Path) -> Iterator[WorkerProcess]:
 
 async def send(settings: Settings, records: "list[Record]") -> None:
     """Produce records and wait for their acknowledgement."""
-    delivery = Delivery(settings.kafka)
-    await delivery.start()
+    producer = Producer(settings.kafka)
+    await producer.start()
     for start in range(0, len(records), 500):
-        await delivery.confirm(
-            [await delivery.send(record) for record in records[start : start + 500]]
+        await producer.confirm(
+            [await producer.send(record) for record in records[start : start + 500]]
         )
-    await delivery.stop()
+    await producer.stop()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 
 from inference.llm.client.endpoint import Endpoint
 from inference.llm.client.failure import LlmFailure
-from inference.llm.prompt.prompt import Question
+from inference.llm.prompt.prompt import Prompt
 from schemas.event import Event
 from streams.config import Settings
 from streams.kafka.admin import create_topics
@@ -76,7 +76,7 @@ async def test_the_response_mode_falls_back(server: str) -> None:
     case = escalated(
         Event(id="t-1", kind="ticket", text="My card was stolen yesterday, please block it.")
     )
-    question = Question(
+    question = Prompt(
         LABELS["tickets"], case.triaged.labels, "My card was stolen yesterday, please block it."
     )
     asked = Endpoint("local", endpoint(server, timeout_s=120.0))

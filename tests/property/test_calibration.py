@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.acceptance.guarantee import GRID, binomial_tail, calibrate
-from inference.acceptance.samples import Half, Sample
+from inference.acceptance.samples import CalibrationSample, CalibrationSplit
 from inference.arrays import Floats
 from inference.model.temperature import softmax
 
@@ -18,36 +18,47 @@ SPLITS, ROWS = 200, 2_000
 ALLOWED = DELTA + 3.1 * (DELTA * (1 - DELTA) / SPLITS) ** 0.5
 
 
-def draw(generator: np.random.Generator, rows: int) -> tuple[Half, Floats]:
+def draw(generator: np.random.Generator, rows: int) -> tuple[CalibrationSplit, Floats]:
     """Rows, and how likely each is to be wrong: 1.5 times what its doubt says, overconfident as models are."""
-    doubt = generator.beta(0.6, 6, size=rows).round(6)
-    rate = np.minimum(1.0, 1.5 * doubt)
+    error_probability = generator.beta(0.6, 6, size=rows).round(6)
+    rate = np.minimum(1.0, 1.5 * error_probability)
     correct = (generator.random(rows) >= rate).astype(np.int8)
-    return Half(
-        doubt[:, None], correct[:, None], np.full(rows, -1, np.int32), np.zeros(rows, np.bool_)
+    return CalibrationSplit(
+        error_probability[:, None],
+        correct[:, None],
+        np.full(rows, -1, np.int32),
+        np.zeros(rows, np.bool_),
     ), rate
 
 
-def naive(half: Half, alpha: float) -> float:
+def naive(half: CalibrationSplit, alpha: float) -> float:
     """What people do: the largest threshold under which the same rows show few enough errors."""
-    doubt, wrong = half.doubt[:, 0], half.correct[:, 0] == 0
-    kept = [one for one in GRID if not (doubt < one).any() or wrong[doubt < one].mean() <= alpha]
+    error_probability, wrong = half.error_probability[:, 0], half.correct[:, 0] == 0
+    kept = [
+        one
+        for one in GRID
+        if not (error_probability < one).any() or wrong[error_probability < one].mean() <= alpha
+    ]
     return max(kept, default=0.0)
 
 
-def share_broken(choose: Callable[[Sample, float], float], alpha: float) -> tuple[float, float]:
+def share_broken(
+    choose: Callable[[CalibrationSample, float], float], alpha: float
+) -> tuple[float, float]:
     """The share of splits in which the accepted events' true risk exceeds `alpha`, and of those that accept at all."""
     population, rate = draw(np.random.default_rng(99), 200_000)
-    order = np.argsort(population.doubt[:, 0])
-    doubt, mean_rate = (
-        population.doubt[order, 0],
+    order = np.argsort(population.error_probability[:, 0])
+    error_probability, mean_rate = (
+        population.error_probability[order, 0],
         np.cumsum(rate[order]) / np.arange(1, len(rate) + 1),
     )
     broken = accepting = 0
     for seed in range(SPLITS):
         generator = np.random.default_rng(seed)
-        sample = Sample(("queue",), draw(generator, ROWS // 2)[0], draw(generator, ROWS // 2)[0])
-        accepted = int(np.searchsorted(doubt, choose(sample, alpha)))
+        sample = CalibrationSample(
+            ("queue",), draw(generator, ROWS // 2)[0], draw(generator, ROWS // 2)[0]
+        )
+        accepted = int(np.searchsorted(error_probability, choose(sample, alpha)))
         accepting += accepted > 0
         broken += accepted > 0 and mean_rate[accepted - 1] > alpha
     return broken / SPLITS, accepting / SPLITS
@@ -84,21 +95,27 @@ def test_tail_grows_with_errors_and_shrinks_with_rate(
 
 @settings(max_examples=60)
 @given(
-    doubt=st.lists(st.floats(0, 1), max_size=300),
+    error_probability=st.lists(st.floats(0, 1), max_size=300),
     of_tenant=st.booleans(),
     seed=st.integers(0, 9),
     alpha=st.floats(0.001, 0.5),
     delta=st.floats(0.001, 0.5),
 )
 def test_any_sample_yields_a_consistent_promise(
-    doubt: list[float], of_tenant: bool, seed: int, alpha: float, delta: float
+    error_probability: list[float], of_tenant: bool, seed: int, alpha: float, delta: float
 ) -> None:
     """A strange calibration sample would crash the worker, or promise without evidence."""
-    correct = np.random.default_rng(seed).integers(-1, 2, size=len(doubt)).astype(np.int8)
-    tenant = np.random.default_rng(seed).integers(-1, 2, size=len(doubt)).astype(np.int32)
-    unseen = np.random.default_rng(seed + 1).random(len(doubt)) < 0.3
-    half = Half(np.array(doubt, dtype=np.float64)[:, None], correct[:, None], tenant, unseen)
-    whole = Sample(("queue",), half, half, ("acme", "bmce"))
+    correct = (
+        np.random.default_rng(seed).integers(-1, 2, size=len(error_probability)).astype(np.int8)
+    )
+    tenant = (
+        np.random.default_rng(seed).integers(-1, 2, size=len(error_probability)).astype(np.int32)
+    )
+    unseen = np.random.default_rng(seed + 1).random(len(error_probability)) < 0.3
+    half = CalibrationSplit(
+        np.array(error_probability, dtype=np.float64)[:, None], correct[:, None], tenant, unseen
+    )
+    whole = CalibrationSample(("queue",), half, half, ("acme", "bmce"))
     promise = calibrate(whole.of("bmce") if of_tenant else whole, ["queue"], alpha, delta)
     assert bool(promise.reason) == (promise.threshold == 0)
     assert 0 <= promise.coverage <= 1

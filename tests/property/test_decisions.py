@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from inference.acceptance.policy import Decision
 from inference.classifier import Classifier
 from inference.model.artifact import DEFAULT_MODEL, MANIFEST, load_artifact
-from inference.model.input_text import read
-from inference.model.ngrams import BUCKETS, TEXT_BUCKETS, WHOLE, Lexicon
+from inference.model.input_text import render
+from inference.model.ngrams import BUCKETS, TEXT_BUCKETS, WHOLE, NgramHead
 from inference.model.threads import Threads
-from inference.training.recipe import Settings, train
+from inference.training.recipe import TrainingOptions, train
 from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Event
 from tests.labelled import alerts, split, tickets, write
 from tests.property.strategies import documents
@@ -43,7 +43,7 @@ made_up = st.builds(
 events = made_up | st.sampled_from([event for domain in DOMAINS for event in sample_events(domain)])
 batches = st.lists(st.lists(events, max_size=8), min_size=1, max_size=5)
 
-LEXICON = Lexicon(
+LEXICON = NgramHead(
     np.ones(BUCKETS, np.float32),
     np.ones((BUCKETS, 2), np.int8),
     np.ones(2),
@@ -62,7 +62,7 @@ def serving(
         model = tmp_path_factory.mktemp("decisions")
         data = write(model / "rows.jsonl", split([*alerts(), *tickets()]))
         model = train(
-            tiny_model, [data], model / "model", Settings(name="trained"), lambda *_: None
+            tiny_model, [data], model / "model", TrainingOptions(name="trained"), lambda *_: None
         ).directory
     with asyncio.Runner() as runner:
         classifier = Classifier.open(model, threads=Threads(2, 1), max_waiting=6)
@@ -81,7 +81,7 @@ def test_both_opinions_are_on(tiny_model: Path) -> None:
     for domain, spec in artifact.manifest.domains.items():
         mixed = artifact.calibration.domains[domain].axes
         assert any(
-            one.lexical and 0 < mixed[axis].lexical_share < 1 for axis, one in spec.axes.items()
+            one.ngrams and 0 < mixed[axis].ngram_share < 1 for axis, one in spec.axes.items()
         )
 
 
@@ -125,7 +125,7 @@ def test_any_event_is_decided_and_can_be_sent(serving: Serving, event: Event) ->
     (decision,) = runner.run(classifier.classify(event.domain, [event]))
     numbers = [
         decision.risk,
-        decision.novelty,
+        decision.ood_score,
         *(label.confidence for label in decision.labels.values()),
     ]
     assert all(0.0 <= number <= 1.0 for number in numbers)
@@ -139,7 +139,7 @@ def test_sender_id_and_time_do_not_decide(event: Event, name: str, other: str) -
     disguised = msgspec.structs.replace(
         event, id=name, source=other, tenant=name, occurred_at=other, attributes={name: other}
     )
-    assert read(disguised) == read(event)
+    assert render(disguised) == render(event)
     one, same = LEXICON.read(event), LEXICON.read(disguised)
     assert one.buckets.tobytes() == same.buckets.tobytes()
     assert one.values.tobytes() == same.values.tobytes()

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
 from streams.audit.trail import AuditTrail
 from streams.config import PipelineSection, Settings
-from streams.kafka.offsets import Ledger, Partition, Ticket
+from streams.kafka.offsets import OffsetTracker, Partition, PendingOffset
 from streams.metrics import Metrics
-from streams.pipeline.agent_pipeline import Held, Lane
+from streams.pipeline.agent_pipeline import AgentPipeline, InFlight
 from streams.topics import Topics
-from tests.doubles import AUDIT, INPUT, FakeDelivery, acknowledged, incoming
+from tests.doubles import AUDIT, INPUT, FakeProducer, acknowledged, incoming
 from tests.records import case, triaged
 
 P = Partition(INPUT, 0)
@@ -53,19 +53,19 @@ class Run:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.rng = random.Random(plan.seed)
-        self.ledger = Ledger(lambda _: 0)
-        self.delivery = FakeDelivery(awaits_audit=True)
+        self.offsets = OffsetTracker(lambda _: 0)
+        self.producer = FakeProducer(awaits_audit=True)
         self.failures: list[BaseException] = []
-        self.tickets: list[Ticket] = []
-        self.lane = Lane(
+        self.tickets: list[PendingOffset] = []
+        self.lane = AgentPipeline(
             "lane",
             self.process,
             pipeline=PipelineSection(
                 max_batch_events=plan.batch, max_batch_wait_ms=0, batches_in_flight=plan.in_flight
             ),
             topics=Topics("triage"),
-            delivery=self.delivery,
-            ledger=self.ledger,
+            producer=self.producer,
+            offsets=self.offsets,
             audit=AuditTrail(Settings()),
             in_order=plan.in_order,
             metrics=Metrics(),
@@ -100,7 +100,7 @@ class Run:
             await asyncio.sleep(0)
             self.answer_one()
             self.check()
-            if self.failures or (reader.done() and not self.ledger.in_flight()):
+            if self.failures or (reader.done() and not self.offsets.in_flight()):
                 break
         await asyncio.sleep(0)
         self.check()
@@ -112,27 +112,27 @@ class Run:
     async def read(self) -> None:
         """Hand over as fast as the lane takes."""
         for offset in range(self.plan.events):
-            ticket = self.ledger.take(P, offset)
+            ticket = self.offsets.take(P, offset)
             self.tickets.append(ticket)
-            await self.lane.accept(Held(incoming(offset, key=str(offset).encode()), ticket))
+            await self.lane.accept(InFlight(incoming(offset, key=str(offset).encode()), ticket))
 
     def answer_one(self) -> None:
         """The broker acknowledges one record, any one."""
         open_ = [
-            index for index, receipt in enumerate(self.delivery.receipts) if not receipt.done()
+            index for index, receipt in enumerate(self.producer.receipts) if not receipt.done()
         ]
         if not open_ or self.rng.random() < 0.3:
             return
         index = self.rng.choice(open_)
         if index == self.plan.failing_receipt:
-            self.delivery.receipts[index].set_exception(OSError("lost"))
+            self.producer.receipts[index].set_exception(OSError("lost"))
         else:
-            self.delivery.receipts[index].set_result(acknowledged(self.delivery.sent[index].topic))
+            self.producer.receipts[index].set_result(acknowledged(self.producer.sent[index].topic))
 
     def check(self) -> None:
         """What must hold at every moment."""
         delivered: dict[int, bool] = {}
-        for record, receipt in zip(self.delivery.sent, self.delivery.receipts, strict=True):
+        for record, receipt in zip(self.producer.sent, self.producer.receipts, strict=True):
             offset = int(
                 orjson.loads(record.value or b"")["id"]
                 if record.topic == AUDIT
@@ -145,7 +145,7 @@ class Run:
             assert not ticket.settled or delivered.get(ticket.offset, False), (
                 "settled and not delivered"
             )
-        done = self.ledger.positions().get(P, 0)
+        done = self.offsets.positions().get(P, 0)
         assert all(delivered.get(offset, False) for offset in range(done)), (
             "committable and not delivered"
         )
@@ -154,11 +154,11 @@ class Run:
     def conclude(self) -> None:
         """What must hold at the end."""
         failing = self.plan.failing_receipt
-        refused = failing is not None and failing < len(self.delivery.receipts)
+        refused = failing is not None and failing < len(self.producer.receipts)
         if self.failures:
             assert refused
         else:
-            assert self.ledger.positions()[P] == self.plan.events
+            assert self.offsets.positions()[P] == self.plan.events
             assert not refused
 
 

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from streams.kafka.offsets import Gap, Ledger, Partition, Ticket
+from streams.kafka.offsets import Gap, OffsetTracker, Partition, PendingOffset
 
 PARTITIONS = [Partition("alerts", 0), Partition("alerts", 1), Partition("tickets", 0)]
 partitions = st.sampled_from(PARTITIONS)
@@ -23,7 +23,7 @@ class Log:
     position: int = 0
     handed_out: bool = False
     """Whether anything was read since this assignment began."""
-    line: list[Ticket] = field(default_factory=list)
+    line: list[PendingOffset] = field(default_factory=list)
     """Tickets of the present line, oldest first."""
     ever_settled: set[int] = field(default_factory=set)
     seen_done: int = -1
@@ -46,8 +46,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         """Empty partitions, nothing committed."""
         self.logs = {partition: Log() for partition in PARTITIONS}
-        self.ledger = Ledger(lambda partition: self.logs[partition].committed)
-        self.past: list[tuple[Partition, Ticket]] = []
+        self.offsets = OffsetTracker(lambda partition: self.logs[partition].committed)
+        self.past: list[tuple[Partition, PendingOffset]] = []
 
     @rule(partition=partitions, skipped=st.integers(0, 3) | st.just(0), count=st.integers(1, 4))
     def append(self, partition: Partition, skipped: int, count: int) -> None:
@@ -65,9 +65,9 @@ class LedgerMachine(RuleBasedStateMachine):
         if offset is None:
             return
         expected = log.position if log.handed_out else log.committed
-        found = self.ledger.gap(partition, offset)
+        found = self.offsets.gap(partition, offset)
         assert found == (Gap(partition, expected, offset) if offset > expected else None)
-        log.line.append(self.ledger.take(partition, offset))
+        log.line.append(self.offsets.take(partition, offset))
         log.position, log.handed_out = offset + 1, True
 
     @rule(data=st.data())
@@ -85,43 +85,43 @@ class LedgerMachine(RuleBasedStateMachine):
         log = self.logs[partition]
         self._settle((partition, ticket) for ticket in log.line)
         if log.line:
-            assert self.ledger.positions()[partition] == log.line[-1].offset + 1
+            assert self.offsets.positions()[partition] == log.line[-1].offset + 1
 
     @precondition(lambda self: self.past)
     @rule(data=st.data())
     def settle_past(self, data: st.DataObject) -> None:
         """A batch that began before the rebalance ends after it."""
-        before = (self.ledger.committable(), self.ledger.positions(), self.ledger.in_flight())
+        before = (self.offsets.committable(), self.offsets.positions(), self.offsets.in_flight())
         self._settle([data.draw(st.sampled_from(self.past))])
         assert (
-            self.ledger.committable(),
-            self.ledger.positions(),
-            self.ledger.in_flight(),
+            self.offsets.committable(),
+            self.offsets.positions(),
+            self.offsets.in_flight(),
         ) == before
 
     @rule(accepted=st.booleans())
     def commit(self, accepted: bool) -> None:
         """The broker takes the commit, or refuses it and is asked again."""
-        offsets = self.ledger.committable()
+        offsets = self.offsets.committable()
         if accepted:
             for partition, offset in offsets.items():
                 self.logs[partition].committed = offset
-            self.ledger.committed(offsets)
-            assert not self.ledger.committable()
+            self.offsets.committed(offsets)
+            assert not self.offsets.committable()
         else:
-            assert self.ledger.committable() == offsets
+            assert self.offsets.committable() == offsets
 
     @rule()
     def rebalance(self) -> None:
         """Everything is taken away and comes back where the group has committed."""
-        self.ledger.forget()
+        self.offsets.forget()
         for partition, log in self.logs.items():
             self.past += [(partition, ticket) for ticket in log.line]
             log.line = []
             log.new_line(log.committed)
             log.handed_out = False
-        assert not self.ledger.committable()
-        assert self.ledger.in_flight() == 0
+        assert not self.offsets.committable()
+        assert self.offsets.in_flight() == 0
 
     @rule(partition=partitions, data=st.data())
     def seek_back(self, partition: Partition, data: st.DataObject) -> None:
@@ -133,13 +133,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.past += [(partition, ticket) for ticket in log.line if ticket.offset >= target]
         log.new_line(target)
         # The ledger learns of it with the record itself.
-        log.line.append(self.ledger.take(partition, target))
+        log.line.append(self.offsets.take(partition, target))
         log.position = target + 1
 
     @invariant()
     def nothing_unsettled_is_passed(self) -> None:
         """A commit never passes an unsettled event, and never goes back by itself."""
-        for partition, offset in self.ledger.committable().items():
+        for partition, offset in self.offsets.committable().items():
             log = self.logs[partition]
             unsettled = [ticket.offset for ticket in log.line if not ticket.settled]
             assert offset <= min(unsettled, default=log.position)
@@ -163,13 +163,13 @@ class LedgerMachine(RuleBasedStateMachine):
                 (i for i, ticket in enumerate(log.line) if not ticket.settled), len(log.line)
             )
             expected += len(log.line) - first
-        assert self.ledger.in_flight() == expected
+        assert self.offsets.in_flight() == expected
 
-    def _settle(self, tickets: Iterable[tuple[Partition, Ticket]]) -> None:
+    def _settle(self, tickets: Iterable[tuple[Partition, PendingOffset]]) -> None:
         tickets = list(tickets)
         for partition, ticket in tickets:
             self.logs[partition].ever_settled.add(ticket.offset)
-        self.ledger.settle(ticket for _, ticket in tickets)
+        self.offsets.settle(ticket for _, ticket in tickets)
 
 
 TestLedger = LedgerMachine.TestCase

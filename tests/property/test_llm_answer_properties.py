@@ -10,7 +10,7 @@ from inference.llm.prompt.answer import parse_answer
 from inference.llm.prompt.prompt import (
     MAX_RATIONALE_CHARS,
     MAX_SUMMARY_CHARS,
-    Question,
+    Prompt,
     Quotation,
     event_text,
 )
@@ -19,7 +19,7 @@ from tests.property.strategies import documents, json_values
 
 NONCE = "0123456789abcdef"
 LABELS = {"queue": ("cloud", "out_of_scope"), "severity": ("low", "high")}
-QUESTION = Question(labels=LABELS, opinions={}, event="x")
+QUESTION = Prompt(labels=LABELS, opinions={}, event="x")
 
 any_text = st.text(st.characters(), max_size=60)
 fragments = st.sampled_from([
@@ -53,7 +53,7 @@ answers = st.lists(
 @given(hostile, hostile, hostile)
 def test_text_never_leaves_its_fence(event: str, id_: str, passage: str) -> None:
     """An event would write outside its fence, where words are taken for ours."""
-    message = Question(LABELS, {}, event, [Quotation(id_, passage)]).messages(NONCE)[1]["content"]
+    message = Prompt(LABELS, {}, event, [Quotation(id_, passage)]).messages(NONCE)[1]["content"]
     for name in ("event", "quotation"):
         assert message.count(f"<{name}-{NONCE}>") == message.count(f"</{name}-{NONCE}>") == 1
     # Once to introduce it and twice for each fence; no case of it anywhere else.

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from inference.egress.kinds import GUARDED
 from inference.egress.normalization import PLACEHOLDER, disarm, normalise
-from inference.egress.redaction import Redaction, RedactionFailed
+from inference.egress.redaction import Redaction
+from inference.errors import RedactionFailed
 from schemas.event import Event
 from tests.planted import arrived, card, email, iban, ip, jwt, mac, phone, ssn, token
 

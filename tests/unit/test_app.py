@@ -12,36 +12,36 @@ from streams import app
 from streams.app import build
 from streams.audit.trail import AuditTrail
 from streams.config import ALL_AGENTS, Settings, TopicsSection
-from streams.enrichment import Enrichment
+from streams.enrichment import EnrichmentAgent
 from streams.metrics import Metrics
-from streams.pipeline.agent_pipeline import Lane
-from streams.pipeline.consumer import Consumption
-from tests.doubles import FakeDelivery
+from streams.pipeline.agent_pipeline import AgentPipeline
+from streams.pipeline.consumer import GroupConsumer
+from tests.doubles import FakeProducer
 
 
 @pytest.fixture
-def routes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Lane]:
+def routes(monkeypatch: pytest.MonkeyPatch) -> dict[str, AgentPipeline]:
     """What `build` connects, by topic."""
-    connected: dict[str, Lane] = {}
-    original = Consumption.route
+    connected: dict[str, AgentPipeline] = {}
+    original = GroupConsumer.route
 
-    def route(self: Consumption, topic: str, lane: Lane) -> None:
+    def route(self: GroupConsumer, topic: str, lane: AgentPipeline) -> None:
         assert topic not in connected
         connected[topic] = lane
         original(self, topic, lane)
 
-    monkeypatch.setattr(Consumption, "route", route)
+    monkeypatch.setattr(GroupConsumer, "route", route)
     return connected
 
 
-def wire(agents: Any, prefix: str = "triage") -> Consumption:
+def wire(agents: Any, prefix: str = "triage") -> GroupConsumer:
     """A pipeline that is connected to nothing."""
     consumption, _ = build(
         Settings(topics=TopicsSection(prefix=prefix)),
         agents=agents,
         classifier=object(),  # type: ignore[arg-type] - not called
         rules=object(),  # type: ignore[arg-type] - not called
-        delivery=FakeDelivery(),
+        producer=FakeProducer(),
         audit=AuditTrail(Settings()),
         metrics=Metrics(),
         fail=lambda _: None,
@@ -59,7 +59,7 @@ def wire(agents: Any, prefix: str = "triage") -> Consumption:
     ],
 )
 async def test_each_agent_reads_its_topics(
-    routes: dict[str, Lane], agents: Any, topics: set[str]
+    routes: dict[str, AgentPipeline], agents: Any, topics: set[str]
 ) -> None:
     """`--agents enrich` would take alerts from the workers that have the model, or a topic be read by none."""
     consumption = wire(agents, "p")
@@ -68,10 +68,10 @@ async def test_each_agent_reads_its_topics(
     assert len({lane.name for lane in consumption.lanes}) == len(topics)
 
 
-async def test_each_topic_goes_to_its_function(routes: dict[str, Lane]) -> None:
+async def test_each_topic_goes_to_its_function(routes: dict[str, AgentPipeline]) -> None:
     """Verdicts would be triaged as alerts."""
     wire(ALL_AGENTS)
-    assert isinstance(routes["triage.enrichment.v1"]._process, Enrichment)
+    assert isinstance(routes["triage.enrichment.v1"]._process, EnrichmentAgent)
     assert routes["triage.feedback.v1"]._process is apply_feedback
     for topic, kind in (("triage.alerts.v1", "alert"), ("triage.tickets.v1", "ticket")):
         process = routes[topic]._process

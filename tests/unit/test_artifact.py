@@ -207,7 +207,7 @@ def test_shipped_model_is_whole_and_promises_something() -> None:
     for domain in DOMAINS:
         sample, testing = samples[domain], samples[domain].testing
         accepted = (
-            testing.doubt[:, sample.axes.index("queue")]
+            testing.error_probability[:, sample.axes.index("queue")]
             < calibrate(sample, ["queue"], 0.02, 0.10).threshold
         )
         assert accepted[~testing.unseen].mean() > 0.8

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from inference.errors import DataError
 from inference.evaluation.card import ATTRIBUTIONS
-from inference.labelled import DataError, read_rows
+from inference.labelled import read_rows
 from inference.training.attack import LICENCES, MAX_PROCEDURES, main, rows_of
 
 ATOMIC = """\

@@ -13,8 +13,8 @@ from schemas.audit.record import (
     MAX_HEADS,
     AuditRecord,
     Entry,
-    clipped,
-    clipped_labels,
+    labels_or_digest,
+    or_digest,
     seal,
     unseal,
 )
@@ -70,15 +70,15 @@ def test_every_dropped_record_is_missed(index: int) -> None:
     """A decision could be taken off the topic without a trace, but for the last of a strand."""
     gone = WHOLE[index].decoded()
     faults, _ = check(renumbered([*WHOLE[:index], *WHOLE[index + 1 :]]))
-    strand = [
+    segment = [
         each.decoded()
         for each in WHOLE
         if (each.decoded().tenant, each.decoded().writer) == _strand(gone)
     ]
     anchored = any(gone.digest in named(each) for each in WHOLE)
-    expected = ["missing"] * (gone != strand[-1]) + ["unknown anchor"] * anchored
+    expected = ["missing"] * (gone != segment[-1]) + ["unknown anchor"] * anchored
     assert sorted(fault.what for fault in faults) == expected
-    for fault in faults[: gone != strand[-1]]:
+    for fault in faults[: gone != segment[-1]]:
         assert (fault.tenant, fault.writer, fault.sequence, fault.count) == (
             *_strand(gone),
             gone.sequence,
@@ -293,9 +293,11 @@ def test_what_strangers_choose_cannot_make_a_record_too_large() -> None:
     huge = decide(trail(), "t" * 1_000_000, queue="q" * 1_000_000)
     assert len(huge.value or b"") < 4_000
     assert len(huge.key or b"") < MAX_CHARS
-    assert clipped("x" * MAX_CHARS) == "x" * MAX_CHARS
-    assert len(orjson.dumps(clipped_labels({f"{n}" * 500: "v" * 500 for n in range(500)}))) < 100
-    assert len(orjson.dumps(clipped_labels({f"{n:0>500}": "\0" * 500 for n in range(32)}))) < 10_000
+    assert or_digest("x" * MAX_CHARS) == "x" * MAX_CHARS
+    assert len(orjson.dumps(labels_or_digest({f"{n}" * 500: "v" * 500 for n in range(500)}))) < 100
+    assert (
+        len(orjson.dumps(labels_or_digest({f"{n:0>500}": "\0" * 500 for n in range(32)}))) < 10_000
+    )
 
 
 def test_no_content_is_in_a_record() -> None:

@@ -11,11 +11,11 @@ import pytest
 
 from agents.outcomes import DeadLettered, Escalated, Reviewed, Triaged
 from schemas.audit.record import HEADERS, MAX_HEADS, AuditRecord, sha256
-from schemas.audit.segment import MAX_TENANTS, Strand, Strands
+from schemas.audit.segment import MAX_TENANTS, Segment, Segments
 from schemas.audit.verification import Chain, Fault, Place
 from schemas.codec import decode, encode
 from streams.audit.trail import read_key
-from streams.audit.verify import MAX_FAULTS, Report
+from streams.audit.verify import MAX_FAULTS, AuditReport
 from streams.cli import audit as command
 from streams.cli import main
 from streams.config import AuditSection, Settings
@@ -23,7 +23,7 @@ from streams.errors import ConfigError, DeliveryFailed
 from streams.kafka import admin
 from streams.topics import Topics
 from tests.chains import ASKED, check, decide, topic, trail
-from tests.doubles import FakeDelivery
+from tests.doubles import FakeProducer
 from tests.records import case, triaged
 from tests.records import record as read
 
@@ -96,13 +96,13 @@ def test_what_others_spend_is_told_and_nothing_else_is() -> None:
 
 def test_an_evicted_tenant_begins_a_new_strand() -> None:
     """With more tenants than memory holds, sequence numbers would be given out twice."""
-    strands = Strands("w", max_tenants=2)
+    segments = Segments("w", max_tenants=2)
     for tenant in ("a", "b", "a", "c", "b", "a"):
-        strand = strands.of(tenant)
-        strand.sequence += 1
-        assert strands.wrote(strand.writer)
-    assert (strands.of("a").writer, strands.of("a").sequence) == ("w.2", 1)
-    assert not strands.wrote("other.2")
+        segment = segments.of(tenant)
+        segment.sequence += 1
+        assert segments.wrote(segment.writer)
+    assert (segments.of("a").writer, segments.of("a").sequence) == ("w.2", 1)
+    assert not segments.wrote("other.2")
     assert MAX_TENANTS >= 10_000
 
 
@@ -122,50 +122,50 @@ def test_each_end_of_another_strand_is_named_once() -> None:
 
 def test_no_more_is_named_than_there_are_records() -> None:
     """Among many workers most of the topic would be names."""
-    strand, named = Strand("w"), []
+    segment, named = Segment("w"), []
     for number in range(200):
         for other in range(10):
-            strand.saw(f"w{other}", f"{number}-{other}")
-        named += [strand.name()]
-        strand.extend("d")
+            segment.saw(f"w{other}", f"{number}-{other}")
+        named += [segment.name()]
+        segment.extend("d")
     assert {len(heads) for heads in named[1:]} == {0, 10}
     assert sum(map(len, named)) <= 200
     assert named[190] == tuple(f"190-{other}" for other in range(10))
     for other in range(MAX_HEADS + 5):
-        strand.saw(f"z{other:03}", f"{other:03}")
+        segment.saw(f"z{other:03}", f"{other:03}")
     for _ in range(MAX_HEADS):
-        strand.extend("d")
-    assert strand.name() == tuple(f"{other:03}" for other in range(5, MAX_HEADS + 5))
+        segment.extend("d")
+    assert segment.name() == tuple(f"{other:03}" for other in range(5, MAX_HEADS + 5))
 
 
 async def test_lanes_that_write_at_once_keep_the_order() -> None:
     """Sequence numbers would be sent in another order than they were given."""
-    delivery, one = FakeDelivery(prompt=True, awaits_audit=True), trail()
-    send = delivery.send
+    producer, one = FakeProducer(prompt=True, awaits_audit=True), trail()
+    send = producer.send
 
     async def slow_send(record: Any) -> Any:
-        await asyncio.sleep(0.001 if len(delivery.sent) % 3 else 0)
+        await asyncio.sleep(0.001 if len(producer.sent) % 3 else 0)
         return await send(record)
 
-    delivery.send = slow_send  # type: ignore[method-assign]
+    producer.send = slow_send  # type: ignore[method-assign]
     decided = [(Triaged(triaged(f"e-{n}")), read({}, offset=n)) for n in range(5)]
-    receipts = await asyncio.gather(*(one.append(decided, delivery) for _ in range(4)))
+    receipts = await asyncio.gather(*(one.append(decided, producer) for _ in range(4)))
     assert [len(some) for some in receipts] == [5] * 4
-    assert [decode(each.value or b"", AuditRecord).sequence for each in delivery.sent] == list(
+    assert [decode(each.value or b"", AuditRecord).sequence for each in producer.sent] == list(
         range(20)
     )
 
 
 async def test_nothing_is_appended_behind_a_lost_record() -> None:
     """A record the broker did not take would leave a hole that looks like tampering for ever."""
-    delivery, one = FakeDelivery(awaits_audit=True), trail()
+    producer, one = FakeProducer(awaits_audit=True), trail()
     decided = [(Triaged(triaged()), read({}))]
-    (receipt,) = await one.append(decided, delivery)
+    (receipt,) = await one.append(decided, producer)
     receipt.set_exception(DeliveryFailed("gone"))
     await asyncio.sleep(0)
     with pytest.raises(DeliveryFailed, match="restarted"):
-        await one.append(decided, delivery)
-    assert len(delivery.sent) == 1
+        await one.append(decided, producer)
+    assert len(producer.sent) == 1
 
 
 @pytest.mark.parametrize(
@@ -197,11 +197,11 @@ CHAIN = Chain(
 
 
 @pytest.fixture
-def report(monkeypatch: pytest.MonkeyPatch) -> Iterator[Report]:
+def report(monkeypatch: pytest.MonkeyPatch) -> Iterator[AuditReport]:
     """What the command finds, without a broker."""
-    found = Report("triage.audit.v1", None, chains={"acme": CHAIN})
+    found = AuditReport("triage.audit.v1", None, chains={"acme": CHAIN})
 
-    async def verify(*_: Any) -> Report:
+    async def verify(*_: Any) -> AuditReport:
         return found
 
     monkeypatch.setattr(command, "verify_topic", verify)
@@ -216,18 +216,18 @@ def run(*arguments: str) -> int:
 
 
 def test_a_whole_topic_is_a_table_and_exit_code_0(
-    report: Report, capsys: pytest.CaptureFixture[str]
+    report: AuditReport, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nobody would know which head to note."""
     assert run() == 0
     heading, line, other = capsys.readouterr().out.splitlines()
-    assert heading.split() == ["tenant", "records", "strands", "copies", "head"]
+    assert heading.split() == ["tenant", "records", "segments", "copies", "head"]
     assert line.split() == ["acme", "3", "3", "0", "ab" * 32]
     assert other.index("ef") == line.index("ab")
 
 
 def test_a_fault_is_one_line_and_exit_code_1(
-    report: Report, capsys: pytest.CaptureFixture[str]
+    report: AuditReport, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A changed record would not be named, or a tenant's name would drive the terminal."""
     report.note(
@@ -248,7 +248,7 @@ def test_a_fault_is_one_line_and_exit_code_1(
     assert "faults: 2, heads not found: 1" in err
 
 
-def test_programs_get_json(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
+def test_programs_get_json(report: AuditReport, capsys: pytest.CaptureFixture[str]) -> None:
     """A monitor would have to read the table."""
     report.note([Fault("missing", Place(0, 4), "acme", "w", 5, 2)])
     assert run("--json") == 1
@@ -267,7 +267,7 @@ def test_programs_get_json(report: Report, capsys: pytest.CaptureFixture[str]) -
     ]
     assert document["tenants"]["acme"] == {
         "records": 3,
-        "strands": 3,
+        "segments": 3,
         "copies": 0,
         "heads": {"w1": "cd" * 32, "w2": "ab" * 32, "w3": "ef" * 32},
         "tips": ["ab" * 32, "ef" * 32],
@@ -285,14 +285,14 @@ def test_an_expectation_that_is_none_is_bad_usage(
 
 def test_a_report_keeps_the_first_faults_and_counts_all() -> None:
     """A topic of a million faults would be held in memory; one tenant's would be hidden behind another's."""
-    kept = Report("t", "acme")
+    kept = AuditReport("t", "acme")
     kept.note(
         Fault("changed", Place(0, n), tenant)
         for n in range(MAX_FAULTS + 5)
         for tenant in ("acme", "globex")
     )
     assert (len(kept.faults), kept.many, kept.ok) == (MAX_FAULTS, MAX_FAULTS + 5, False)
-    assert Report("t", None).ok
+    assert AuditReport("t", None).ok
 
 
 def test_the_audit_topic_is_made_to_keep_everything() -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from inference.acceptance.guarantee import calibrate
-from inference.acceptance.samples import HALVES, Sample, load_samples
+from inference.acceptance.samples import CALIBRATION_SPLITS, CalibrationSample, load_samples
 from inference.classifier import Classifier
-from inference.errors import ModelError
-from inference.labelled import DataError, Part, Row
+from inference.errors import DataError, ModelError
+from inference.labelled import LabelledRow, Part
 from inference.model.artifact import (
     CALIBRATION,
     CALIBRATION_ROWS_FILE,
@@ -25,9 +25,9 @@ from inference.model.artifact import (
 from inference.model.heads import Head, Heads
 from inference.model.threads import Threads
 from inference.training.calibration_fit import calibrate_domain, calibrate_model
-from inference.training.ngram_fit import fit_lexicon
-from inference.training.recipe import Settings, train
-from inference.training.row_features import read_all
+from inference.training.ngram_fit import fit_ngram_head
+from inference.training.recipe import TrainingOptions, train
+from inference.training.row_features import read_features
 from tests.labelled import WORDS, alerts, split, tickets, to_rows, write
 
 LABELS = {
@@ -46,7 +46,13 @@ def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of alerts that knows their queues."""
     directory = tmp_path_factory.mktemp("trained")
     data = write(directory / "rows.jsonl", split(alerts(100)))
-    train(tiny_model, [data], directory / "model", Settings(name="trained", max_tokens=32), told)
+    train(
+        tiny_model,
+        [data],
+        directory / "model",
+        TrainingOptions(name="trained", max_tokens=32),
+        told,
+    )
     return directory / "model"
 
 
@@ -115,7 +121,7 @@ def test_rows_of_sources_that_taught_nothing_are_marked(model: Path) -> None:
     lines = [*own(40), *(line | {"source": "made up"} for line in own(40, 3_000))]
     sample = load_samples(recalibrate(model, lines))["alerts"]
     rows = to_rows(lines, unsplit="val")
-    for half in HALVES:
+    for half in CALIBRATION_SPLITS:
         sources = [row.source for row in rows if row.part == half]
         assert getattr(sample, half).unseen.tolist() == [source == "own" for source in sources]
 
@@ -155,7 +161,7 @@ def test_halves_keep_their_tenants(model: Path) -> None:
     lines = [line | {"tenant": f"t{n % 3}"} for n, line in enumerate(own(60))]
     sample = load_samples(recalibrate(model, lines))["alerts"]
     rows = to_rows(lines, unsplit="val")
-    for half in HALVES:
+    for half in CALIBRATION_SPLITS:
         tenants = [row.event.tenant for row in rows if row.part == half]
         assert [sample.tenants[i] for i in getattr(sample, half).tenant] == tenants
 
@@ -205,16 +211,18 @@ def test_a_damaged_model_is_not_calibrated(model: Path) -> None:
 
 
 def fit(
-    model: Path, rows: Sequence[Row], heads: Heads | None = None
-) -> tuple[DomainCalibration, Sample]:
+    model: Path, rows: Sequence[LabelledRow], heads: Heads | None = None
+) -> tuple[DomainCalibration, CalibrationSample]:
     """The calibration of the alerts by these rows."""
     manifest = load_manifest(model)
     heads = heads or Heads.of(model, manifest, "alerts")
-    read = read_all(rows, model, manifest.encoder, heads.lexicon, told, "reading")
+    read = read_features(rows, model, manifest.encoder, heads.ngram_head, told, "reading")
     return calibrate_domain("alerts", rows, read, heads, {"made up"})
 
 
-def halves(tuning: Sequence[dict[str, Any]], testing: Sequence[dict[str, Any]]) -> list[Row]:
+def halves(
+    tuning: Sequence[dict[str, Any]], testing: Sequence[dict[str, Any]]
+) -> list[LabelledRow]:
     """Rows in halves of the test's choosing."""
     parts: list[tuple[Part, Sequence[dict[str, Any]]]] = [("tuning", tuning), ("testing", testing)]
     return [
@@ -237,11 +245,13 @@ def test_what_a_guard_refuses_counts_as_not_accepted(
     """The promise would rest on rows that serving never accepts, all of them right by luck."""
     usual = own(150)
     _, sample = fit(model, halves(usual, [change(line) for line in own(150, 3_000)]))
-    assert (sample.testing.doubt == 1).all()
+    assert (sample.testing.error_probability == 1).all()
     promise = calibrate(sample, ["queue"], 0.02, 0.10)
     assert (promise.threshold, promise.coverage, promise.n) == (0.0, 0.0, 450)
     _, sample = fit(model, halves(usual, own(150, 3_000)))
-    assert 0 < (sample.tuning.doubt == 1).all(axis=1).mean() <= 0.03, "a percent a guard"
+    assert 0 < (sample.tuning.error_probability == 1).all(axis=1).mean() <= 0.03, (
+        "a percent a guard"
+    )
 
 
 @pytest.mark.parametrize(
@@ -260,7 +270,7 @@ def test_limits_of_odd_rows_can_be_read_again(model: Path, lines: Sequence[dict[
     """A limit of zero or infinity would be written, and the model refused as damaged from then on."""
     limits = recalibrate(model, lines).calibration.domains["alerts"]
     assert 0 < limits.max_distance < np.inf
-    assert 0 < limits.max_surplus_pieces < np.inf
+    assert 0 < limits.max_excess_tokens < np.inf
 
 
 def test_the_testing_half_chooses_nothing(model: Path) -> None:
@@ -270,10 +280,10 @@ def test_the_testing_half_chooses_nothing(model: Path) -> None:
     other, _ = fit(model, halves(tuning, wrong(own(60, 5_000))))
     for axis in one.axes:
         assert one.axes[axis].temperature == other.axes[axis].temperature
-        assert one.axes[axis].lexical_share == other.axes[axis].lexical_share
-    assert (one.max_distance, one.max_surplus_pieces) == (
+        assert one.axes[axis].ngram_share == other.axes[axis].ngram_share
+    assert (one.max_distance, one.max_excess_tokens) == (
         other.max_distance,
-        other.max_surplus_pieces,
+        other.max_excess_tokens,
     )
 
 
@@ -282,8 +292,8 @@ def test_confidence_is_how_often_it_is_right(model: Path) -> None:
     lines = [wrong([line])[0] if n % 7 in (0, 3) else line for n, line in enumerate(own(101))]
     _, sample = fit(model, halves(lines, lines))
     queue = sample.axes.index("queue")
-    known = (sample.tuning.doubt < 1).all(axis=1)
-    confidence = 1 - sample.tuning.doubt[known, queue].mean()
+    known = (sample.tuning.error_probability < 1).all(axis=1)
+    confidence = 1 - sample.tuning.error_probability[known, queue].mean()
     assert confidence == pytest.approx(sample.tuning.correct[known, queue].mean(), abs=0.05)
     assert 0.6 < confidence < 0.8
 
@@ -292,16 +302,16 @@ def test_the_better_opinion_gets_the_larger_share(model: Path) -> None:
     """Exact tokens that tell everything would be drowned by an encoder that tells nothing, or the other way round."""
     rows, generator = to_rows(alerts()), np.random.default_rng(0)
     known = Heads.of(model, load_manifest(model), "alerts")
-    lexicon = fit_lexicon(rows, LABELS, seed=0)
+    ngram_head = fit_ngram_head(rows, LABELS, seed=0)
     deaf = {
         axis: Head(names, generator.normal(size=(len(names), 32)), np.zeros(len(names)))
         for axis, names in LABELS.items()
     }
-    found, _ = fit(model, halves(own(60), own(60, 3_000)), Heads(deaf, lexicon, known.centres))
-    assert found.axes["queue"].lexical_share > 0.5
-    shuffled = fit_lexicon(
+    found, _ = fit(model, halves(own(60), own(60, 3_000)), Heads(deaf, ngram_head, known.centres))
+    assert found.axes["queue"].ngram_share > 0.5
+    shuffled = fit_ngram_head(
         to_rows(wrong(alerts())[::2] + wrong(wrong(alerts()))[1::2]), LABELS, seed=0
     )
     hearing = {axis: known._heads[axis] for axis in LABELS}
     found, _ = fit(model, halves(own(60), own(60, 3_000)), Heads(hearing, shuffled, known.centres))
-    assert found.axes["queue"].lexical_share < 0.5
+    assert found.axes["queue"].ngram_share < 0.5

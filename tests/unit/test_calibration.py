@@ -6,31 +6,33 @@ import numpy as np
 import pytest
 
 from inference.acceptance.guarantee import GRID, binomial_tail, calibrate, max_errors, risk
-from inference.acceptance.samples import Half, Sample
+from inference.acceptance.samples import CalibrationSample, CalibrationSplit
 from inference.evaluation.formulas import expected_calibration_error
 from inference.model.temperature import fit_temperature, softmax
 
 
 def make_half(
-    doubt: Sequence[float],
+    error_probability: Sequence[float],
     correct: Sequence[int],
     tenant: Sequence[int] | None = None,
     unseen: int = 0,
-) -> Half:
+) -> CalibrationSplit:
     """One axis; the last `unseen` rows are of sources the model was not taught with."""
-    return Half(
-        np.array(doubt, dtype=np.float64)[:, None],
+    return CalibrationSplit(
+        np.array(error_probability, dtype=np.float64)[:, None],
         np.array(correct, dtype=np.int8)[:, None],
-        np.array([-1] * len(doubt) if tenant is None else tenant, dtype=np.int32),
-        np.arange(len(doubt)) >= len(doubt) - unseen,
+        np.array([-1] * len(error_probability) if tenant is None else tenant, dtype=np.int32),
+        np.arange(len(error_probability)) >= len(error_probability) - unseen,
     )
 
 
-def make_sample(rows: int, *, sure_errors: int = 0) -> Sample:
+def make_sample(rows: int, *, sure_errors: int = 0) -> CalibrationSample:
     """Half the rows sure (99 % confidence, `sure_errors` of them wrong), the other half in doubt and mostly wrong."""
-    doubt = [0.01] * rows + [0.4] * rows
+    error_probability = [0.01] * rows + [0.4] * rows
     correct = [0] * sure_errors + [1] * (rows - sure_errors) + [i % 2 for i in range(rows)]
-    return Sample(("queue",), make_half(doubt, correct), make_half(doubt, correct))
+    return CalibrationSample(
+        ("queue",), make_half(error_probability, correct), make_half(error_probability, correct)
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_just_enough_rows_suffice() -> None:
 def test_no_rows_at_all_promise_nothing() -> None:
     """A model without calibration rows would crash the worker at start instead of escalating everything."""
     empty = make_half([], [])
-    promise = calibrate(Sample(("queue",), empty, empty), ["queue"], 0.02, 0.10)
+    promise = calibrate(CalibrationSample(("queue",), empty, empty), ["queue"], 0.02, 0.10)
     assert (promise.n, promise.threshold, promise.coverage) == (0, 0.0, 0.0)
     assert promise.reason
 
@@ -84,10 +86,10 @@ def test_a_wrong_value_on_any_deciding_axis_counts() -> None:
     """The promise would be about the first axis only."""
     correct = np.ones((400, 2), dtype=np.int8)
     correct[:, 1] = 0
-    half = Half(
+    half = CalibrationSplit(
         np.full((400, 2), 0.001), correct, np.full(400, -1, np.int32), np.zeros(400, np.bool_)
     )
-    sample = Sample(("queue", "priority"), half, half)
+    sample = CalibrationSample(("queue", "priority"), half, half)
     assert calibrate(sample, ["queue"], 0.02, 0.10).threshold
     assert not calibrate(sample, ["priority"], 0.02, 0.10).threshold
     assert not calibrate(sample, ["queue", "priority"], 0.02, 0.10).threshold
@@ -96,27 +98,27 @@ def test_a_wrong_value_on_any_deciding_axis_counts() -> None:
 def test_rows_without_a_deciding_label_do_not_count() -> None:
     """Unlabelled rows would count as right, or as wrong."""
     half = make_half([0.001] * 400, [1] * 200 + [-1] * 200)
-    assert calibrate(Sample(("queue",), half, half), ["queue"], 0.02, 0.10).n == 200
+    assert calibrate(CalibrationSample(("queue",), half, half), ["queue"], 0.02, 0.10).n == 200
 
 
 def test_tuning_half_cannot_make_the_promise() -> None:
     """Data that chose where to look would also be the evidence, and the promise would be worth nothing."""
     good, bad = make_half([0.01] * 400, [1] * 400), make_half([0.01] * 400, [0] * 400)
-    assert not calibrate(Sample(("queue",), good, bad), ["queue"], 0.02, 0.10).threshold
+    assert not calibrate(CalibrationSample(("queue",), good, bad), ["queue"], 0.02, 0.10).threshold
 
 
 def test_a_row_the_guards_refuse_is_never_accepted() -> None:
     """The promise would be tested on rows that serving never accepts, and be kept by their help."""
     half = make_half([1.0] * 400, [1] * 400)
-    promise = calibrate(Sample(("queue",), half, half), ["queue"], 0.5, 0.5)
+    promise = calibrate(CalibrationSample(("queue",), half, half), ["queue"], 0.5, 0.5)
     assert (promise.coverage, promise.threshold) == (0.0, 0.0)
 
 
 def test_a_tenants_promise_is_about_its_own_rows() -> None:
     """A tenant the model errs on would be promised what holds for the others."""
-    doubt, tenant = [0.01] * 800, [0] * 400 + [1] * 400
-    half = make_half(doubt, [1] * 400 + [0] * 400, tenant)
-    sample = Sample(("queue",), half, half, ("acme", "bmce"))
+    error_probability, tenant = [0.01] * 800, [0] * 400 + [1] * 400
+    half = make_half(error_probability, [1] * 400 + [0] * 400, tenant)
+    sample = CalibrationSample(("queue",), half, half, ("acme", "bmce"))
     good, bad = (calibrate(sample.of(name), ["queue"], 0.02, 0.10) for name in ("acme", "bmce"))
     assert (good.n, bad.n) == (400, 400)
     assert good.threshold > 0
@@ -124,11 +126,15 @@ def test_a_tenants_promise_is_about_its_own_rows() -> None:
     assert good.digest != bad.digest
 
 
-def with_unseen(rows: int, errors: int, of: int = 4_000, *, sure: bool = False) -> Sample:
+def with_unseen(
+    rows: int, errors: int, of: int = 4_000, *, sure: bool = False
+) -> CalibrationSample:
     """`of` rows of known sources, all right, and `rows` of others with `errors` wrong; the model is sure of either."""
-    doubt = [0.001] * of + [0.001 if sure else 0.01] * rows
-    half = make_half(doubt, [1] * of + [0] * errors + [1] * (rows - errors), unseen=rows)
-    return Sample(("queue",), half, half)
+    error_probability = [0.001] * of + [0.001 if sure else 0.01] * rows
+    half = make_half(
+        error_probability, [1] * of + [0] * errors + [1] * (rows - errors), unseen=rows
+    )
+    return CalibrationSample(("queue",), half, half)
 
 
 def test_known_sources_do_not_make_the_promise_for_others() -> None:
@@ -143,10 +149,10 @@ def test_known_sources_do_not_make_the_promise_for_others() -> None:
     assert strict.digest != careful.digest
     sample = with_unseen(400, 40)
     halves = [
-        Half(one.doubt, one.correct, one.tenant, one.unseen & False)
+        CalibrationSplit(one.error_probability, one.correct, one.tenant, one.unseen & False)
         for one in (sample.tuning, sample.testing)
     ]
-    assert calibrate(Sample(("queue",), *halves), ["queue"], 0.02, 0.10).coverage == 1.0
+    assert calibrate(CalibrationSample(("queue",), *halves), ["queue"], 0.02, 0.10).coverage == 1.0
 
 
 def test_nothing_is_promised_where_other_sources_allow_nothing() -> None:

@@ -13,9 +13,9 @@ from inference.llm.client.endpoint import Completion
 from inference.llm.client.failure import LlmFailure, Usage
 from inference.llm.options import BudgetOptions
 from inference.llm.prices import Price
-from inference.llm.prompt.prompt import Answer, Question
+from inference.llm.prompt.prompt import Answer, Prompt
 
-QUESTION = Question(
+QUESTION = Prompt(
     labels={"queue": ("cloud", "email")}, opinions={}, event="an alert that reads like caf\u00e9"
 )
 DOLLAR_A_TOKEN = Price(1e6, 1e6, "configured")
@@ -78,8 +78,8 @@ def cascade(
 ) -> Cascade:
     """A cascade over these, each a tier at a dollar a token."""
     tiers: Any = [
-        Tier(f"tier-{number}", guard, DOLLAR_A_TOKEN, MAX_ANSWER_TOKENS)  # type: ignore[arg-type] # all it asks of one
-        for number, guard in enumerate(guards)
+        Tier(f"tier-{number}", endpoint, DOLLAR_A_TOKEN, MAX_ANSWER_TOKENS)  # type: ignore[arg-type] # all it asks of one
+        for number, endpoint in enumerate(guards)
     ]
     return Cascade(tiers, Budget(BudgetOptions(usd_per_day=usd, **budget)), deadline_s=deadline_s)
 
@@ -156,23 +156,23 @@ async def test_the_dearest_is_set_aside_while_a_question_is_asked() -> None:
 
 async def test_retries_are_set_aside_too() -> None:
     """A day's last questions would each be billed as often as they are tried."""
-    guard = Scripted(answered())
-    guard.attempts = 3
-    assert (await ask(cascade(guard, usd=3 * WORST_USD - 1))).status == "over_budget"
-    assert (await ask(cascade(guard, usd=3 * WORST_USD))).status == "answered"
+    endpoint = Scripted(answered())
+    endpoint.attempts = 3
+    assert (await ask(cascade(endpoint, usd=3 * WORST_USD - 1))).status == "over_budget"
+    assert (await ask(cascade(endpoint, usd=3 * WORST_USD))).status == "answered"
 
 
 async def test_nothing_is_asked_over_budget() -> None:
     """The bill would have no limit; and the event must say why nobody was asked."""
-    guard = Scripted(answered())
-    ended = await ask(cascade(guard, usd=WORST_USD - 1))
+    endpoint = Scripted(answered())
+    ended = await ask(cascade(endpoint, usd=WORST_USD - 1))
     assert (ended.status, ended.calls, ended.cost_usd, ended.answer) == (
         "over_budget",
         0,
         0.0,
         None,
     )
-    assert not guard.deadlines_s
+    assert not endpoint.deadlines_s
     assert "budget" in ended.explanation
 
 
@@ -274,4 +274,4 @@ async def test_every_tier_is_closed() -> None:
     """Connections would stay open behind a worker that has stopped."""
     guards: Sequence[Scripted] = [Scripted(), Scripted()]
     await cascade(*guards).close()
-    assert all(guard.closed for guard in guards)
+    assert all(endpoint.closed for endpoint in guards)

@@ -111,8 +111,10 @@ async def test_every_deciding_axis_counts(tiny_model: Path) -> None:
     """With two deciding axes, an event certain of one and unsure of the other must not pass."""
     _, decisions = await decide(tiny_model, "tickets", Terms(deciding=("queue", "intent")))
     for decision in decisions:
-        doubts = [1.0 - decision.labels[axis].confidence for axis in ("queue", "intent")]
-        assert decision.risk == risk(doubts) >= risk(doubts[:1])
+        error_probabilities = [
+            1.0 - decision.labels[axis].confidence for axis in ("queue", "intent")
+        ]
+        assert decision.risk == risk(error_probabilities) >= risk(error_probabilities[:1])
         assert "on queue and intent is" in decision.reason
 
 
@@ -257,7 +259,7 @@ def test_labels_the_head_has_no_rows_for_are_refused(tiny_model: Path, tmp_path:
 
 @pytest.mark.parametrize(
     "limits",
-    [{"max_surplus_pieces": 1e-3}, {"max_distance": 1e-6}],
+    [{"max_excess_tokens": 1e-3}, {"max_distance": 1e-6}],
     ids=["another language", "far from the training"],
 )
 async def test_an_unfamiliar_event_is_never_accepted(
@@ -266,7 +268,7 @@ async def test_an_unfamiliar_event_is_never_accepted(
     """However sure the softmax is of an event from nowhere, it must go to somebody who can read it."""
     model = recalibrate(tiny_model, tmp_path / "model", limits)
     _, decisions = await decide(model, "alerts", Terms())
-    strange = [one for one in decisions if one.novelty > 0.5]
+    strange = [one for one in decisions if one.ood_score > 0.5]
     assert len(strange) > len(decisions) / 2
     assert {(one.accepted, one.escalation, one.risk) for one in strange} == {
         (False, "unfamiliar", 1.0)
@@ -280,8 +282,8 @@ async def test_novelty_is_a_number_a_consumer_can_read(classifier: Classifier) -
     nothing, something = await classifier.classify(
         "tickets", [ticket(""), ticket("my card was stolen")]
     )
-    assert (nothing.novelty, nothing.accepted) == (1.0, False)
-    assert 0.0 <= something.novelty < 0.5
+    assert (nothing.ood_score, nothing.accepted) == (1.0, False)
+    assert 0.0 <= something.ood_score < 0.5
 
 
 TENANTS = ("acme", "bmce", "few")

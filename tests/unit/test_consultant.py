@@ -11,13 +11,13 @@ import pytest
 
 from inference.egress.options import EgressOptions
 from inference.egress.redaction import MAX_CHARS
-from inference.llm.consultant import Opinion
+from inference.llm.consultant import LlmOpinion
 from inference.llm.options import BudgetOptions
 from inference.retrieval.options import RetrievalOptions
 from schemas.event import Event
 from schemas.triaged import Case, Label
 from streams.config import Settings
-from streams.enrichment import Enrichment
+from streams.enrichment import EnrichmentAgent
 from tests.llm_server import (
     COMPLETION_TOKENS,
     PROMPT_TOKENS,
@@ -40,11 +40,11 @@ SURE = Label(value="cloud", confidence=0.98)
 class Desk:
     """A consultant and the endpoint it asks."""
 
-    def __init__(self, enrichment: Enrichment, server: LlmServer) -> None:
+    def __init__(self, enrichment: EnrichmentAgent, server: LlmServer) -> None:
         self.enrichment = enrichment
         self.server = server
 
-    async def consult(self, case: Case) -> Opinion:
+    async def consult(self, case: Case) -> LlmOpinion:
         """What comes of one case."""
         assert self.enrichment.consultant is not None
         return await self.enrichment.consultant.consult(case)
@@ -88,7 +88,7 @@ def alert(id_: str = "a-1", text: str = "a mass download", **fields: Any) -> Eve
     return Event(**{"id": id_, "kind": "alert", "text": text, "tenant": "acme"} | fields)
 
 
-def status(opinion: Opinion) -> str:
+def status(opinion: LlmOpinion) -> str:
     """What the LLM tier did; when it has nothing to say, the labels are the small model's and a person decides."""
     if opinion.enrichment.status != "answered":
         assert opinion.needs_person

@@ -11,8 +11,8 @@ from streams.config import KafkaSection, Settings
 from streams.errors import OffsetGap
 from streams.kafka.offsets import Gap, Partition
 from streams.metrics import Metrics
-from streams.pipeline.agent_pipeline import Held
-from streams.pipeline.consumer import Consumption
+from streams.pipeline.agent_pipeline import InFlight
+from streams.pipeline.consumer import GroupConsumer
 from tests.doubles import INPUT
 
 P = Partition(INPUT, 0)
@@ -40,17 +40,17 @@ class FakeConsumer:
         return 10
 
 
-class FakeLane:
+class FakePipeline:
     """Notes what it is given and told."""
 
     name = "lane"
 
     def __init__(self) -> None:
-        self.held: list[Held] = []
+        self.held: list[InFlight] = []
         self.told: list[str] = []
         self.before_quiet: Any = None
 
-    async def accept(self, held: Held) -> None:
+    async def accept(self, held: InFlight) -> None:
         """Always room."""
         self.held.append(held)
 
@@ -76,7 +76,7 @@ class Bench:
     def __init__(self) -> None:
         self.failures: list[BaseException] = []
         self.metrics = Metrics()
-        self.all = Consumption(
+        self.all = GroupConsumer(
             Settings(kafka=KafkaSection()), metrics=self.metrics, fail=self.failures.append
         )
         self.consumer = FakeConsumer()
@@ -85,7 +85,7 @@ class Bench:
         self.all.app = SimpleNamespace(
             consumer=self.consumer, consumer_generation_id=1, flow_control=flow_control
         )
-        self.lane: Any = FakeLane()
+        self.lane: Any = FakePipeline()
         self.all.lanes.append(self.lane)
 
     async def take(self, *offsets: int) -> None:
@@ -95,7 +95,7 @@ class Bench:
 
     def settle(self, *indices: int) -> None:
         """Their outputs are acknowledged."""
-        self.all.ledger.settle(self.lane.held[index].ticket for index in indices)
+        self.all.offsets.settle(self.lane.held[index].ticket for index in indices)
 
 
 def message(offset: int, **changes: Any) -> Any:
@@ -191,7 +191,7 @@ async def test_a_record_that_a_rebalance_has_overtaken_is_left_alone(
     """A partition that is no longer ours would get a line, or an ordinary rebalance would stop the worker."""
 
     async def rebalance(_: Gap) -> None:
-        bench.all.ledger.forget()
+        bench.all.offsets.forget()
         vars(bench.all.app).update(change)
         if found:
             raise found
@@ -199,7 +199,7 @@ async def test_a_record_that_a_rebalance_has_overtaken_is_left_alone(
     monkeypatch.setattr(bench.all._gaps, "verify", rebalance)
     await bench.take(0, 1, 5)
     assert [held.incoming.origin.offset for held in bench.lane.held] == [0, 1]
-    assert bench.all.ledger.positions() == {}
+    assert bench.all.offsets.positions() == {}
 
 
 async def test_a_partition_taken_away_is_neither_committed_nor_watched(bench: Bench) -> None:

@@ -17,8 +17,8 @@ from inference.training.convert.normalization import Casing
 from inference.training.convert.parity import compare_heads, compare_vectors
 from inference.training.convert.pieces import (
     Algorithm,
-    Kind,
     Piece,
+    PieceKind,
     PieceModel,
     read_charsmap,
     read_pieces,
@@ -109,7 +109,7 @@ def test_a_poor_ready_tokenizer_is_passed_over(run: Run, source: Path, tmp_path:
     tokens = (source / "vocab.txt").read_text("utf-8").rstrip("\n").split("\n")
     made = to_sentencepiece(tokens, "[UNK]", frozenset({"[CLS]", "[SEP]"}), Casing())
     # The likeliest pieces where WordPiece takes the longest: the same vocabulary, cut in other places.
-    kinds = {Kind.USER_DEFINED: Kind.NORMAL}
+    kinds = {PieceKind.USER_DEFINED: PieceKind.NORMAL}
     pieces = [
         Piece(one.text, -len(one.text), kinds.get(one.kind, one.kind)) for one in read_pieces(made)
     ]

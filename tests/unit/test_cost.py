@@ -13,7 +13,7 @@ import pytest
 
 from agents.outcomes import Incoming
 from inference.llm.options import CostOptions
-from inference.llm.spending import Report, Spending, assumed_usd
+from inference.llm.spending import Spending, SpendingReport, assumed_usd
 from schemas.codec import encode
 from schemas.event import Origin
 from schemas.triaged import Enrichment, Timing, TriagedEvent
@@ -58,7 +58,7 @@ def answered(enrichment: Enrichment, **changes: Any) -> TriagedEvent:
     )
 
 
-def report(*events: TriagedEvent, **filters: Any) -> Report:
+def report(*events: TriagedEvent, **filters: Any) -> SpendingReport:
     """What these come to."""
     spending = Spending(**filters)
     for event in events:

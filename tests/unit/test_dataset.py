@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from inference.labelled import MAX_LABELS, DataError, Part, labels_of, read_rows
+from inference.errors import DataError
+from inference.labelled import MAX_LABELS, Part, labels_of, read_rows
 from tests.labelled import alerts, split, to_rows, write
 
 

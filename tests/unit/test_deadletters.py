@@ -15,7 +15,7 @@ from streams.errors import DeliveryFailed
 from streams.kafka.record import Record
 from streams.pipeline.records import dead_letter
 from streams.topics import Topics
-from tests.doubles import FakeDelivery, incoming, text
+from tests.doubles import FakeProducer, incoming, text
 
 TOPICS = Topics("triage")
 HEADERS = [("traceparent", b"00-1"), ("empty", None)]
@@ -80,9 +80,9 @@ class ReplayBench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.letters: list[Letter] = []
         self.consumer = FakeConsumer()
-        self.delivery = FakeDelivery(prompt=True)
-        monkeypatch.setattr(self.delivery, "start", self._nothing)
-        monkeypatch.setattr(deadletters, "Delivery", lambda _: self.delivery)
+        self.producer = FakeProducer(prompt=True)
+        monkeypatch.setattr(self.producer, "start", self._nothing)
+        monkeypatch.setattr(deadletters, "Producer", lambda _: self.producer)
         monkeypatch.setattr(deadletters, "reading", self._reading)
         monkeypatch.setattr(deadletters, "until_quiet", self._records)
 
@@ -103,7 +103,7 @@ async def test_each_letter_is_replayed_once_also_with_a_limit(topic: ReplayBench
     topic.letters = [letter(n) for n in range(3)]
     for _ in range(4):
         await replay(Settings(), stage=None, poison=False, limit=1)
-    assert [record.topic for record in topic.delivery.sent] == [TOPICS.input("alerts")] * 3
+    assert [record.topic for record in topic.producer.sent] == [TOPICS.input("alerts")] * 3
 
 
 async def test_a_failing_replay_remembers_what_it_has_sent(
@@ -111,14 +111,14 @@ async def test_a_failing_replay_remembers_what_it_has_sent(
 ) -> None:
     """The letters before the failure would be sent twice."""
     topic.letters = [letter(n) for n in range(3)]
-    send, sent = topic.delivery.send, topic.delivery.sent
+    send, sent = topic.producer.send, topic.producer.sent
 
     async def fail_second(record: Record) -> Any:
         if len(sent) == 1:
             raise DeliveryFailed("gone")
         return await send(record)
 
-    monkeypatch.setattr(topic.delivery, "send", fail_second)
+    monkeypatch.setattr(topic.producer, "send", fail_second)
     with pytest.raises(DeliveryFailed):
         await replay(Settings(), stage=None, poison=False, limit=None)
     assert topic.consumer.offset == 1
@@ -149,11 +149,11 @@ async def test_what_cannot_be_replayed_is_left(topic: ReplayBench, left: Letter)
     assert await replay(Settings(), stage=None, poison=False, limit=None) == deadletters.Replay(
         replayed=0, left=1
     )
-    assert topic.delivery.sent == []
+    assert topic.producer.sent == []
 
 
 async def test_poison_is_replayed_when_asked_for(topic: ReplayBench) -> None:
     """After a parser is mended nothing could bring its victims back."""
     topic.letters = [letter(disposition="poison")]
     assert (await replay(Settings(), stage="decode", poison=True, limit=None)).replayed == 1
-    assert text(topic.delivery.sent[0].headers)["triage.attempt"] == "1"
+    assert text(topic.producer.sent[0].headers)["triage.attempt"] == "1"

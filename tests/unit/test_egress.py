@@ -6,40 +6,40 @@ import msgspec
 import pytest
 
 from inference.egress.options import EgressOptions, EgressRule
-from inference.egress.policy import Policy, Verdict
+from inference.egress.policy import EgressDecision, Policy
 from schemas.triaged import Alternative, Label
 from tests.records import triaged
 
 LABELS = {"queue": ["cloud", "identity"], "severity": ["low", "high"]}
 
 
-def verdict(
+def decision(
     rules: list[dict[str, Any]], *, default: str = "redacted", keep: Any = (), **changes: Any
-) -> Verdict:
+) -> EgressDecision:
     """What a configuration decides about the usual event."""
     options = msgspec.convert(
         {"default": default, "keep": list(keep), "rules": rules}, EgressOptions
     )
-    return Policy.of(options).verdict(triaged(**changes))
+    return Policy.of(options).decision(triaged(**changes))
 
 
 def test_without_rules_events_are_redacted() -> None:
     """A fresh installation would send customers' data in clear."""
-    assert Policy.of(EgressOptions()).verdict(triaged()) == Verdict("redacted")
+    assert Policy.of(EgressOptions()).decision(triaged()) == EgressDecision("redacted")
 
 
 @pytest.mark.parametrize("default", ["never", "redacted", "full"])
 def test_the_default_holds_where_no_rule_matches(default: str) -> None:
     """A tenant without a rule of its own would get another one's."""
-    assert verdict([{"policy": "never", "tenants": ["other"]}], default=default).policy == default
+    assert decision([{"policy": "never", "tenants": ["other"]}], default=default).policy == default
 
 
 def test_the_strictest_of_the_matching_rules_wins() -> None:
     """The order of rules in a file would decide what leaves."""
     rules = [{"policy": "full"}, {"policy": "never", "domains": ["alerts"]}, {"policy": "redacted"}]
     for order in (rules, rules[::-1]):
-        assert verdict(order).policy == "never"
-        assert verdict(order, domain="tickets").policy == "redacted"
+        assert decision(order).policy == "never"
+        assert decision(order, domain="tickets").policy == "redacted"
 
 
 @pytest.mark.parametrize(
@@ -61,14 +61,14 @@ def test_a_condition_that_is_not_met_leaves_the_rule_out(
 ) -> None:
     """A rule for one source would stop, or let out, the others."""
     rules = [{"policy": "never", **condition}]
-    assert verdict(rules, source="okta").policy == "never"
-    assert verdict(rules, **{"source": "okta"} | other).policy == "redacted"
+    assert decision(rules, source="okta").policy == "never"
+    assert decision(rules, **{"source": "okta"} | other).policy == "redacted"
 
 
 def test_a_rule_needs_all_its_conditions() -> None:
     """`full` for one tenant's alerts would hold for everybody's."""
     rules = [{"policy": "full", "tenants": ["default"], "domains": ["tickets"]}]
-    assert verdict(rules).policy == "redacted"
+    assert decision(rules).policy == "redacted"
 
 
 UNSURE = Label(
@@ -82,17 +82,17 @@ UNSURE = Label(
 def test_a_rule_that_holds_back_is_met_by_an_alternative() -> None:
     """Events are escalated because the label is unsure: identity alerts would leave under a wrong first guess."""
     rules = [{"policy": "never", "labels": {"queue": ["identity"]}}]
-    assert verdict(rules, labels={"queue": UNSURE}).policy == "never"
+    assert decision(rules, labels={"queue": UNSURE}).policy == "never"
 
 
 def test_a_rule_that_lets_out_needs_the_label_to_be_sure() -> None:
     """A guess would open the door."""
     rules = [{"policy": "full", "labels": {"queue": ["cloud"]}}]
-    assert verdict(rules, labels={"queue": UNSURE}).policy == "redacted"
-    assert verdict(rules).policy == "full"
+    assert decision(rules, labels={"queue": UNSURE}).policy == "redacted"
+    assert decision(rules).policy == "full"
     kept = [{"policy": "redacted", "labels": {"queue": ["cloud"]}, "keep": ["ip"]}]
-    assert verdict(kept, labels={"queue": UNSURE}).keep == frozenset()
-    assert verdict(kept).keep == {"ip"}
+    assert decision(kept, labels={"queue": UNSURE}).keep == frozenset()
+    assert decision(kept).keep == {"ip"}
 
 
 def test_what_is_kept_is_what_all_winning_rules_keep() -> None:
@@ -101,8 +101,8 @@ def test_what_is_kept_is_what_all_winning_rules_keep() -> None:
         {"policy": "redacted", "keep": ["ip", "host"]},
         {"policy": "redacted", "keep": ["ip", "mac"]},
     ]
-    assert verdict([*rules, {"policy": "full", "keep": []}], keep=["email"]).keep == {"ip"}
-    assert verdict([], keep=["email"]).keep == {"email"}
+    assert decision([*rules, {"policy": "full", "keep": []}], keep=["email"]).keep == {"ip"}
+    assert decision([], keep=["email"]).keep == {"email"}
 
 
 @pytest.mark.parametrize("kind", ["secret", "card", "ssn", "iban"])
@@ -144,8 +144,8 @@ def test_whatever_goes_wrong_keeps_the_event_inside() -> None:
     """A policy that raises would be caught by somebody who sends."""
     broken = msgspec.structs.replace(triaged(), labels=None)
     rules = [EgressRule(policy="full", labels={"queue": ["cloud"]})]
-    assert Policy.of(EgressOptions(default="full", rules=rules)).verdict(broken).policy == "never"
-    assert Policy.of(EgressOptions(default="everything")).verdict(triaged()).policy == "never"  # type: ignore[arg-type]
+    assert Policy.of(EgressOptions(default="full", rules=rules)).decision(broken).policy == "never"
+    assert Policy.of(EgressOptions(default="everything")).decision(triaged()).policy == "never"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("region", ["us", "XX", "", "USA"])

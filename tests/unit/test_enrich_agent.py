@@ -10,7 +10,7 @@ import pytest
 from agents.classify import HIGH_IMPACT
 from agents.enrich import enrich
 from agents.outcomes import DeadLettered, Incoming, Outcome, Reviewed, Triaged
-from inference.llm.consultant import Opinion, unasked
+from inference.llm.consultant import LlmOpinion, unasked
 from schemas.codec import encode
 from schemas.triaged import Case, Enrichment, Label, Timing, TriagedEvent
 from tests.llm_tier import Forgetful
@@ -109,11 +109,11 @@ async def test_what_is_no_case_is_a_dead_letter(value: object, stage: str) -> No
 class Opinionated:
     """A consultant who says the same of every case."""
 
-    def __init__(self, says: Opinion) -> None:
+    def __init__(self, says: LlmOpinion) -> None:
         self.says = says
         self.asked: list[Case] = []
 
-    async def consult(self, case: Case) -> Opinion:
+    async def consult(self, case: Case) -> LlmOpinion:
         """Says it."""
         self.asked.append(case)
         return self.says
@@ -135,9 +135,9 @@ class Remembering(Forgetful):
         self.noted.append(triaged)
 
 
-def opinion(*, needs_person: bool = False, **labels: Label) -> Opinion:
+def opinion(*, needs_person: bool = False, **labels: Label) -> LlmOpinion:
     """What comes of an answer that says so of the ticket's axes."""
-    return Opinion(
+    return LlmOpinion(
         PAID, {**unsure().triaged.labels, **labels}, needs_person, ["the LLM decides queue"]
     )
 
@@ -195,7 +195,7 @@ async def test_what_a_rule_has_decided_stays_the_rules() -> None:
 async def test_a_queue_that_is_no_axis_stays() -> None:
     """A model without a queue axis would end its events with a KeyError."""
     labels = {"priority": Label(value="low", confidence=0.4, abstained=True)}
-    outcome = await asked(unsure(labels=labels), Opinionated(Opinion(PAID, labels, False, [])))
+    outcome = await asked(unsure(labels=labels), Opinionated(LlmOpinion(PAID, labels, False, [])))
     assert isinstance(outcome, Triaged)
     assert outcome.triaged.queue == "top_up"
 
@@ -257,7 +257,7 @@ async def test_cases_of_a_batch_do_not_wait_for_each_other() -> None:
     together = asyncio.Barrier(3)
 
     class Meeting(Opinionated):
-        async def consult(self, case: Case) -> Opinion:
+        async def consult(self, case: Case) -> LlmOpinion:
             await together.wait()
             return await super().consult(case)
 

@@ -20,12 +20,12 @@ from streams import enrichment as module
 from streams.app import build
 from streams.audit.trail import AuditTrail
 from streams.config import DomainSection, DomainsSection, KafkaSection, Settings
-from streams.enrichment import REMEMBERED_S, Enrichment
+from streams.enrichment import REMEMBERED_S, EnrichmentAgent
 from streams.errors import BrokerUnreachable, ConfigError
 from streams.metrics import Metrics
 from streams.topics import Topics
 from streams.wiring.llm import open_tiers
-from tests.doubles import FakeDelivery
+from tests.doubles import FakeProducer
 from tests.llm_server import LlmServer, body, error, ok
 from tests.llm_tier import LABELS, NoModel, configured, end, endpoint, escalated, tier
 from tests.records import decision, record
@@ -41,9 +41,9 @@ def alert(id_: str = "a-1", **fields: Any) -> Event:
     )
 
 
-def opened(settings: Settings) -> Enrichment:
+def opened(settings: Settings) -> EnrichmentAgent:
     """The agent, asked nothing."""
-    return Enrichment(settings, NoModel(), Rules.of([], ImpactOptions(), LABELS), lambda: 0)  # type: ignore[arg-type]
+    return EnrichmentAgent(settings, NoModel(), Rules.of([], ImpactOptions(), LABELS), lambda: 0)  # type: ignore[arg-type]
 
 
 async def test_without_tiers_every_case_goes_to_review() -> None:
@@ -284,7 +284,7 @@ async def test_answers_are_read_anew_when_partitions_change_hands() -> None:
         agents=("enrich",),
         classifier=NoModel(),  # type: ignore[arg-type] # all it asks of one
         rules=Rules.of([], ImpactOptions(), LABELS),
-        delivery=FakeDelivery(),
+        producer=FakeProducer(),
         audit=AuditTrail(Settings()),
         metrics=Metrics(),
         fail=lambda _: None,

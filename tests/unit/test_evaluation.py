@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from inference.acceptance.policy import Decision
+from inference.errors import EvaluationError, GateError
 from inference.evaluation import scoring as measurement
 from inference.evaluation.figures import (
     CostFigures,
@@ -20,12 +21,11 @@ from inference.evaluation.figures import (
     ModelFacts,
     PromiseTerms,
 )
-from inference.evaluation.gate import GateError, fallen, metrics_of, read_gate
+from inference.evaluation.gate import fallen, metrics_of, read_gate
 from inference.evaluation.plots import wilson
 from inference.evaluation.predictions import (
     SEVERITY_LEVELS,
-    Answer,
-    EvaluationError,
+    AxisPredictions,
     answers_of,
     has_levels,
     judge,
@@ -36,7 +36,7 @@ from inference.evaluation.predictions import (
 )
 from inference.evaluation.report import render
 from inference.evaluation.run import choose_rows
-from inference.labelled import Part, Row
+from inference.labelled import LabelledRow, Part
 from schemas.event import Event
 from schemas.triaged import Alternative, Label
 
@@ -45,10 +45,10 @@ HOSTILE = "<script>alert(1)</script>\"'&"
 
 def row(
     gold: dict[str, tuple[str, ...]], *, source: str = "a", part: Part = "test", text: str = "text"
-) -> Row:
+) -> LabelledRow:
     """A labelled ticket."""
     event = Event(id=text, kind="ticket", text=text)
-    return Row(event=event, domain="tickets", gold=gold, part=part, source=source)
+    return LabelledRow(event=event, domain="tickets", gold=gold, part=part, source=source)
 
 
 def label(value: str, confidence: float, *others: tuple[str, float]) -> Label:
@@ -57,16 +57,16 @@ def label(value: str, confidence: float, *others: tuple[str, float]) -> Label:
     return Label(value=value, confidence=confidence, alternatives=alternatives)
 
 
-def decision(labels: dict[str, Label], *, escalation: str = "", novelty: float = 0.0) -> Decision:
+def decision(labels: dict[str, Label], *, escalation: str = "", ood_score: float = 0.0) -> Decision:
     """What the model says; its risk is the doubt about the first axis."""
     risk = 1.0 - next(iter(labels.values())).confidence
     return Decision(
         labels=labels, risk=risk, accepted=not escalation, reason="", escalation=escalation, inference_s=0.001,
-        novelty=novelty,
+        ood_score=ood_score,
     )  # fmt: skip
 
 
-def figures_of(rows: Sequence[Row], decisions: Sequence[Decision]) -> DomainFigures:
+def figures_of(rows: Sequence[LabelledRow], decisions: Sequence[Decision]) -> DomainFigures:
     """A domain whose only axis is `queue`."""
     judged = judge(rows, "queue", answers_of(decisions)["queue"])
     accepted = np.array([each.accepted for each in decisions], dtype=np.bool_)
@@ -159,7 +159,7 @@ def test_an_axis_is_told_by_source_and_by_what_it_cannot_answer(evaluation: Eval
 def test_any_of_several_gold_labels_is_right() -> None:
     """Alerts of several tactics would count as wrong, or one row as several."""
     rows = [row({"tactic": ("x", "y")}), row({"tactic": ("x", "y")}), row({})]
-    judged = judge(rows, "tactic", Answer(["y", "z", "x"], np.array([0.9, 0.8, 0.7])))
+    judged = judge(rows, "tactic", AxisPredictions(["y", "z", "x"], np.array([0.9, 0.8, 0.7])))
     assert judged.gold == ["y", "x"]
     assert judged.correct.tolist() == [True, False]
 
@@ -168,7 +168,7 @@ def test_many_labels_leave_the_matrix_out() -> None:
     """A thousand labels would make a document of a million numbers."""
     names = [f"label {number}" for number in range(30)]
     rows = [row({"intent": (name,)}) for name in names]
-    judged = judge(rows, "intent", Answer(names[1:] + names[:1], np.full(30, 0.5)))
+    judged = judge(rows, "intent", AxisPredictions(names[1:] + names[:1], np.full(30, 0.5)))
     found = measurement.describe_axis("intent", judged, names, decides=False).confusion
     assert (found.labels, found.counts, len(found.pairs)) == ([], [], measurement.MAX_PAIRS)
 
@@ -199,22 +199,22 @@ def test_out_of_scope_is_found_in_value_alternatives_and_novelty() -> None:
     assert scope_confidence(decision({"queue": label("a", 0.7)})) == 0.0
     rows = [row({"queue": (gold,)}) for gold in ("out_of_scope", "out_of_scope", "a", "b")]
     decisions = [
-        decision({"queue": label("out_of_scope", 0.9)}, novelty=0.1),
-        decision({"queue": label("a", 0.9)}, novelty=0.8),
-        decision({"queue": label("a", 0.9)}, novelty=0.2),
-        decision({"queue": label("b", 0.9)}, novelty=0.3),
+        decision({"queue": label("out_of_scope", 0.9)}, ood_score=0.1),
+        decision({"queue": label("a", 0.9)}, ood_score=0.8),
+        decision({"queue": label("a", 0.9)}, ood_score=0.2),
+        decision({"queue": label("b", 0.9)}, ood_score=0.3),
     ]
     found = measurement.describe_scope(rows, decisions)
     assert found is not None
-    assert (found.rows, found.auroc, found.auroc_novelty) == (2, 1.0, 0.5)
+    assert (found.rows, found.auroc, found.auroc_ood) == (2, 1.0, 0.5)
     assert measurement.describe_scope(rows[2:], decisions[2:]) is None
 
 
 def test_a_baselines_risk_is_the_union_of_its_doubts() -> None:
     """A baseline on two deciding axes would be ordered by one of them."""
     answers = {
-        "x": Answer(["a", "a"], np.array([0.9, 0.2])),
-        "y": Answer(["a", "a"], np.array([0.8, 0.1])),
+        "x": AxisPredictions(["a", "a"], np.array([0.9, 0.2])),
+        "y": AxisPredictions(["a", "a"], np.array([0.8, 0.1])),
     }
     assert union_risk(answers, ["x", "y"]).tolist() == pytest.approx([0.3, 1.0])
 
@@ -348,7 +348,7 @@ def test_intervals_hold_what_was_seen(right: float, rows: int) -> None:
 WORDS = {"a": "card stolen lost", "b": "transfer pending late", "c": "top up failed again"}
 
 
-def lines(part: Part, count: int) -> list[Row]:
+def lines(part: Part, count: int) -> list[LabelledRow]:
     """Tickets whose queue is in their words."""
     names = list(WORDS)
     return [
@@ -392,7 +392,7 @@ def test_baselines_read_the_vendors_document_where_it_helps() -> None:
     pytest.importorskip("sklearn")
     from inference.evaluation import baselines
 
-    def alert(part: Part, number: int) -> Row:
+    def alert(part: Part, number: int) -> LabelledRow:
         product = "waf" if number % 2 else "mailgate"
         event = Event(
             id=f"{part}{number}",
@@ -400,7 +400,9 @@ def test_baselines_read_the_vendors_document_where_it_helps() -> None:
             text="something happened",
             event={"product": product},
         )
-        return Row(event=event, domain="alerts", gold={"queue": (product,)}, part=part, source="a")
+        return LabelledRow(
+            event=event, domain="alerts", gold={"queue": (product,)}, part=part, source="a"
+        )
 
     lesson = baselines.Lesson(
         [alert("train", n) for n in range(20)], [alert("tuning", n) for n in range(20)]

@@ -11,12 +11,12 @@ from safetensors.numpy import load_file
 
 from inference.classifier import Classifier
 from inference.errors import ModelError
-from inference.labelled import Row, labels_of, read_rows
+from inference.labelled import LabelledRow, labels_of, read_rows
 from inference.model.artifact import HEADS_FILE, load_artifact
 from inference.model.encoder import open_tokenizer
 from inference.model.threads import Threads
 from inference.training.convert import convert
-from inference.training.recipe import WORK, Settings, prepare_encoder, train
+from inference.training.recipe import WORK, TrainingOptions, prepare_encoder, train
 from tests.labelled import alerts, split, tickets, to_rows, write
 from tests.tiny_encoder import (
     HIDDEN,
@@ -42,7 +42,7 @@ pytestmark = [
     # What libraries of others warn of is theirs to mend.
     pytest.mark.filterwarnings("default"),
 ]
-SETTINGS = Settings(name="tuned", max_tokens=32)
+SETTINGS = TrainingOptions(name="tuned", max_tokens=32)
 TUNING = Tuning(epochs=2, batch_rows=4, learning_rate=1e-3, head_learning_rate=1e-2)
 
 
@@ -80,7 +80,7 @@ class Tuner:
         self.steps: list[int] = []
 
     def __call__(
-        self, rows: Sequence[Row], tuning: Tuning = TUNING, *, stop_at: int | None = None
+        self, rows: Sequence[LabelledRow], tuning: Tuning = TUNING, *, stop_at: int | None = None
     ) -> Tuned:
         """Fine-tune; `stop_at` is the step at which somebody presses Ctrl-C."""
 
@@ -282,7 +282,7 @@ async def test_a_tuned_model_is_served(source: Path, tmp_path: Path) -> None:
     ]
     assert np.mean(right) > 0.9
     shares = artifact.calibration.domains["alerts"].axes
-    assert shares["queue"].lexical_share < 1, "the encoder's head says something"
+    assert shares["queue"].ngram_share < 1, "the encoder's head says something"
 
 
 def test_a_reference_teaches_the_encoder_and_not_the_n_grams(source: Path, tmp_path: Path) -> None:

@@ -20,18 +20,18 @@ from inference.model.artifact import (
     AxisCalibration,
     load_artifact,
 )
-from inference.model.heads import Head, Heads, Opinions, calibrated, mixed, unit
-from inference.model.ngrams import BUCKETS, Features, Lexicon
+from inference.model.heads import AxisLogits, Head, Heads, calibrated, mixed, unit
+from inference.model.ngrams import BUCKETS, Features, NgramHead
 from inference.model.out_of_distribution import Centres
 
 WIDTH = 384
 
 
-def lexicon(columns: int, **axes: slice) -> Lexicon:
+def ngram_head(columns: int, **axes: slice) -> NgramHead:
     """Random weights."""
     generator = np.random.default_rng(9)
     weights = generator.integers(-127, 128, (BUCKETS, columns), dtype=np.int8)
-    return Lexicon(
+    return NgramHead(
         np.ones(BUCKETS, np.float32), weights, np.full(columns, 0.02), np.zeros(columns), axes
     )
 
@@ -51,12 +51,12 @@ def heads() -> Heads:
     centres = Centres(
         np.stack([unit(row) for row in generator.normal(size=(5, WIDTH))]).astype(np.float32)
     )
-    return Heads(made, lexicon(10, queue=slice(0, 10)), centres)
+    return Heads(made, ngram_head(10, queue=slice(0, 10)), centres)
 
 
 AXES = {
-    "queue": AxisCalibration(lexical_share=0.3, temperature=1.3, shares=[]),
-    "intent": AxisCalibration(lexical_share=0.0, temperature=0.7, shares=[]),
+    "queue": AxisCalibration(ngram_share=0.3, temperature=1.3, shares=[]),
+    "intent": AxisCalibration(ngram_share=0.0, temperature=0.7, shares=[]),
 }
 
 
@@ -74,7 +74,7 @@ def predict(
     heads: Heads, vectors: Vectors, read: Sequence[Features] | None = None
 ) -> dict[str, Any]:
     """Calibrated probabilities."""
-    return calibrated(heads.opine(vectors, read or features(len(vectors))), AXES)
+    return calibrated(heads.logits(vectors, read or features(len(vectors))), AXES)
 
 
 def test_a_row_is_the_same_alone_and_in_any_batch(heads: Heads) -> None:
@@ -85,10 +85,12 @@ def test_a_row_is_the_same_alone_and_in_any_batch(heads: Heads) -> None:
     )
     together = predict(heads, vectors, read)
     backwards = predict(heads, vectors[::-1], read[::-1])
-    distance = heads.opine(vectors, read).distance
+    distance = heads.logits(vectors, read).distance
     for row in range(len(vectors)):
         alone = predict(heads, vectors[row : row + 1], read[row : row + 1])
-        assert heads.opine(vectors[row : row + 1], read[row : row + 1]).distance[0] == distance[row]
+        assert (
+            heads.logits(vectors[row : row + 1], read[row : row + 1]).distance[0] == distance[row]
+        )
         for axis, probabilities in together.items():
             assert (
                 alone[axis][0].tobytes()
@@ -110,7 +112,7 @@ def test_extreme_vectors_stay_probabilities(heads: Heads, value: float) -> None:
     vectors = np.full((1, WIDTH), value, np.float32)
     for probabilities in predict(heads, vectors).values():
         assert np.isfinite(probabilities).all()
-    assert np.isfinite(heads.opine(vectors, features(1)).distance).all()
+    assert np.isfinite(heads.logits(vectors, features(1)).distance).all()
 
 
 @pytest.mark.parametrize("columns", [0, 10], ids=["encoder only", "both"])
@@ -119,15 +121,17 @@ def test_any_number_of_rows_and_columns(heads: Heads, rows: int, columns: int) -
     """An empty batch, or a model without a lexical head, would crash."""
     axes = {"queue": slice(0, 10)} if columns else {}
     some = Heads(
-        {axis: heads._heads[axis] for axis in heads.labels}, lexicon(columns, **axes), heads.centres
+        {axis: heads._heads[axis] for axis in heads.labels},
+        ngram_head(columns, **axes),
+        heads.centres,
     )
-    opinions = some.opine(np.ones((rows, WIDTH), np.float32), features(rows))
-    assert opinions.encoder["intent"].shape == (rows, 77)
-    assert {axis: logits.shape for axis, logits in opinions.lexical.items()} == dict.fromkeys(
+    axis_logits = some.logits(np.ones((rows, WIDTH), np.float32), features(rows))
+    assert axis_logits.encoder["intent"].shape == (rows, 77)
+    assert {axis: logits.shape for axis, logits in axis_logits.ngrams.items()} == dict.fromkeys(
         axes, (rows, 10)
     )
-    assert opinions.distance.shape == (rows,)
-    assert calibrated(opinions, AXES)["queue"].shape == (rows, 10)
+    assert axis_logits.distance.shape == (rows,)
+    assert calibrated(axis_logits, AXES)["queue"].shape == (rows, 10)
 
 
 def test_length_of_a_vector_does_not_matter() -> None:
@@ -141,7 +145,7 @@ def test_predictions_equal_the_formula() -> None:
     weight, bias = np.array([[2.0, 0.0], [0.0, 2.0]]), np.array([0.5, 0.0])
     table = np.zeros((BUCKETS, 2), np.int8)
     table[7] = (10, -20)
-    words = Lexicon(
+    words = NgramHead(
         np.ones(BUCKETS, np.float32),
         table,
         np.full(2, 0.1),
@@ -151,22 +155,22 @@ def test_predictions_equal_the_formula() -> None:
     heads = Heads(
         {"queue": Head(("a", "b"), weight, bias)}, words, Centres(np.eye(2, dtype=np.float32))
     )
-    opinions = heads.opine(
+    axis_logits = heads.logits(
         np.array([[3.0, 4.0]], np.float32), [Features(np.array([7]), np.array([0.5]))]
     )
-    axes = {"queue": AxisCalibration(lexical_share=0.25, temperature=2.0, shares=[])}
-    encoder, lexical = (2 * 0.6 + 0.5) - 2 * 0.8, 0.5 * (10 * 0.1) - (0.5 * (-20 * 0.1) + 0.3)
-    expected = 1 / (1 + np.exp(-(0.75 * encoder + 0.25 * lexical) / 2))
-    assert calibrated(opinions, axes)["queue"][0, 0] == pytest.approx(expected, abs=1e-6)
-    assert opinions.distance[0] == pytest.approx(1 - 0.8, abs=1e-6)
+    axes = {"queue": AxisCalibration(ngram_share=0.25, temperature=2.0, shares=[])}
+    encoder, ngrams = (2 * 0.6 + 0.5) - 2 * 0.8, 0.5 * (10 * 0.1) - (0.5 * (-20 * 0.1) + 0.3)
+    expected = 1 / (1 + np.exp(-(0.75 * encoder + 0.25 * ngrams) / 2))
+    assert calibrated(axis_logits, axes)["queue"][0, 0] == pytest.approx(expected, abs=1e-6)
+    assert axis_logits.distance[0] == pytest.approx(1 - 0.8, abs=1e-6)
 
 
 def test_an_axis_without_a_lexical_head_is_the_encoders_alone() -> None:
     """A share that was left in a calibration would scale the logits of an axis that has nothing to mix."""
     logits = np.array([[1.0, 2.0]])
-    opinions = Opinions({"intent": logits, "queue": logits}, {"queue": -logits}, np.zeros(1))
-    assert np.array_equal(mixed(opinions, "intent", 0.9), logits)
-    assert np.allclose(mixed(opinions, "queue", 0.5), 0)
+    axis_logits = AxisLogits({"intent": logits, "queue": logits}, {"queue": -logits}, np.zeros(1))
+    assert np.array_equal(mixed(axis_logits, "intent", 0.9), logits)
+    assert np.allclose(mixed(axis_logits, "queue", 0.5), 0)
 
 
 def reseal(artifact: Artifact, name: str, out: Path, **arrays: npt.NDArray[Any] | None) -> Artifact:

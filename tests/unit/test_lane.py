@@ -11,11 +11,11 @@ from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
 from streams.audit.trail import AuditTrail
 from streams.config import PipelineSection, Settings
 from streams.errors import DeliveryFailed
-from streams.kafka.offsets import Ledger, Partition
+from streams.kafka.offsets import OffsetTracker, Partition
 from streams.metrics import Metrics
-from streams.pipeline.agent_pipeline import MAX_BLAMED_IN_A_ROW, Held, Lane
+from streams.pipeline.agent_pipeline import MAX_BLAMED_IN_A_ROW, AgentPipeline, InFlight
 from streams.topics import Topics
-from tests.doubles import INPUT, FakeDelivery, incoming, text
+from tests.doubles import INPUT, FakeProducer, incoming, text
 from tests.records import case, triaged
 
 P = Partition(INPUT, 0)
@@ -34,27 +34,27 @@ class Bench:
     def __init__(
         self,
         process: Process = accept_all,
-        delivery: FakeDelivery | None = None,
+        producer: FakeProducer | None = None,
         *,
         in_order: bool = True,
         **pipeline: Any,
     ) -> None:
         self.failures: list[BaseException] = []
-        self.ledger = Ledger(lambda _: 0)
-        self.delivery = delivery or FakeDelivery()
+        self.offsets = OffsetTracker(lambda _: 0)
+        self.producer = producer or FakeProducer()
         self.metrics = Metrics()
         sizes: dict[str, Any] = {
             "max_batch_events": 4,
             "max_batch_wait_ms": 0,
             "batches_in_flight": 2,
         } | pipeline
-        self.lane = Lane(
+        self.lane = AgentPipeline(
             "classify-alerts",
             process,
             pipeline=PipelineSection(**sizes),
             topics=TOPICS,
-            delivery=self.delivery,
-            ledger=self.ledger,
+            producer=self.producer,
+            offsets=self.offsets,
             audit=AuditTrail(Settings()),
             in_order=in_order,
             metrics=self.metrics,
@@ -71,16 +71,16 @@ class Bench:
     async def accept(self, *offsets: int, value: bytes = b"{}") -> None:
         """Read and hand over."""
         for offset in offsets:
-            await self.lane.accept(Held(incoming(offset, value), self.ledger.take(P, offset)))
+            await self.lane.accept(InFlight(incoming(offset, value), self.offsets.take(P, offset)))
 
     @property
     def done(self) -> int:
         """The offset a commit would say now."""
-        return self.ledger.positions()[P]
+        return self.offsets.positions()[P]
 
     def ids(self) -> list[str]:
         """Which events have gone to the producer, in order."""
-        return [(record.key or b"").decode() for record in self.delivery.sent]
+        return [(record.key or b"").decode() for record in self.producer.sent]
 
 
 async def calm() -> None:
@@ -95,10 +95,10 @@ async def test_an_event_is_settled_only_when_its_whole_batch_is_acknowledged() -
         await bench.accept(0, 1, 2)
         await calm()
         assert bench.ids() == ["0", "1", "2"]
-        bench.delivery.acknowledge(0, 2)
+        bench.producer.acknowledge(0, 2)
         await calm()
         assert bench.done == 0
-        bench.delivery.acknowledge(1)
+        bench.producer.acknowledge(1)
         await calm()
         assert bench.done == 3
 
@@ -112,14 +112,14 @@ async def test_every_output_of_an_escalated_event_is_awaited() -> None:
     async with Bench(escalate) as bench:
         await bench.accept(0)
         await calm()
-        assert [record.topic for record in bench.delivery.sent] == [
+        assert [record.topic for record in bench.producer.sent] == [
             TOPICS.triaged("alerts"),
             TOPICS.enrichment,
         ]
-        bench.delivery.acknowledge(0)
+        bench.producer.acknowledge(0)
         await calm()
         assert bench.done == 0
-        bench.delivery.acknowledge(1)
+        bench.producer.acknowledge(1)
         await calm()
         assert bench.done == 1
 
@@ -130,8 +130,8 @@ async def test_a_refused_output_fails_the_lane_and_settles_nothing_behind_it() -
         await bench.accept(0)
         await bench.accept(1)
         await calm()
-        bench.delivery.receipts[0].set_exception(OSError("disk full"))
-        bench.delivery.acknowledge(1)
+        bench.producer.receipts[0].set_exception(OSError("disk full"))
+        bench.producer.acknowledge(1)
         await calm()
         assert [type(error) for error in bench.failures] == [DeliveryFailed]
         assert "disk full" in str(bench.failures[0])
@@ -143,8 +143,8 @@ async def test_a_refused_output_spoils_its_whole_batch() -> None:
     async with Bench() as bench:
         await bench.accept(0, 1, 2)
         await calm()
-        bench.delivery.receipts[2].set_exception(OSError("gone"))
-        bench.delivery.acknowledge(0, 1)
+        bench.producer.receipts[2].set_exception(OSError("gone"))
+        bench.producer.acknowledge(0, 1)
         await calm()
         assert len(bench.failures) == 1
         assert bench.done == 0
@@ -152,7 +152,7 @@ async def test_a_refused_output_spoils_its_whole_batch() -> None:
 
 async def test_an_acknowledgement_that_does_not_come_fails_the_lane() -> None:
     """A silent broker would leave the worker waiting for ever, with its partitions."""
-    async with Bench(delivery=FakeDelivery(timeout_s=0.01)) as bench:
+    async with Bench(producer=FakeProducer(timeout_s=0.01)) as bench:
         await bench.accept(0)
         await asyncio.sleep(0.05)
         assert [type(error) for error in bench.failures] == [DeliveryFailed]
@@ -167,15 +167,15 @@ async def test_one_poisonous_event_becomes_the_only_dead_letter() -> None:
             raise ZeroDivisionError("by event 1")
         return await accept_all(batch)
 
-    async with Bench(trip, FakeDelivery(prompt=True)) as bench:
+    async with Bench(trip, FakeProducer(prompt=True)) as bench:
         await bench.accept(0, 1, 2)
         await calm()
-        assert [record.topic for record in bench.delivery.sent] == [
+        assert [record.topic for record in bench.producer.sent] == [
             TOPICS.triaged("alerts"),
             TOPICS.deadletter,
             TOPICS.triaged("alerts"),
         ]
-        headers = text(bench.delivery.sent[1].headers)
+        headers = text(bench.producer.sent[1].headers)
         assert headers["triage.disposition"] == "retryable"
         assert headers["__connect.errors.stage"] == "classify-alerts"
         assert headers["__connect.errors.exception.class.name"] == "ZeroDivisionError"
@@ -191,11 +191,11 @@ async def test_a_lone_event_that_fails_becomes_a_dead_letter_a_few_in_a_row_do_n
             raise ZeroDivisionError("by all but event 1")
         return await accept_all(batch)
 
-    async with Bench(trip, FakeDelivery(prompt=True), batches_in_flight=1) as bench:
+    async with Bench(trip, FakeProducer(prompt=True), batches_in_flight=1) as bench:
         for offset in range(6):
             await bench.accept(offset)
             await calm()
-        letters = [record for record in bench.delivery.sent if record.topic == TOPICS.deadletter]
+        letters = [record for record in bench.producer.sent if record.topic == TOPICS.deadletter]
         assert len(letters) == 1 + MAX_BLAMED_IN_A_ROW
         assert [type(error) for error in bench.failures] == [ZeroDivisionError]
         assert bench.done == 5
@@ -212,7 +212,7 @@ async def test_a_broken_model_makes_no_dead_letters(count: int) -> None:
         await bench.accept(*range(count))
         await calm()
         assert [str(error) for error in bench.failures] == ["no model"]
-        assert bench.delivery.sent == []
+        assert bench.producer.sent == []
         assert bench.done == 0
 
 
@@ -246,11 +246,11 @@ async def test_an_agent_that_is_cancelled_from_within_fails_the_lane() -> None:
 
 async def test_an_output_too_large_for_its_topic_becomes_a_dead_letter() -> None:
     """An event that fits its topic and whose decision does not would stop the worker again after every restart."""
-    delivery = FakeDelivery(prompt=True, takes_bytes={TOPICS.triaged("alerts"): 10})
-    async with Bench(delivery=delivery) as bench:
+    producer = FakeProducer(prompt=True, takes_bytes={TOPICS.triaged("alerts"): 10})
+    async with Bench(producer=producer) as bench:
         await bench.accept(0, value=b'{"id":"0"}')
         await calm()
-        letter = bench.delivery.sent[-1]
+        letter = bench.producer.sent[-1]
         assert (letter.topic, letter.value) == (TOPICS.deadletter, b'{"id":"0"}')
         assert text(letter.headers)["triage.disposition"] == "retryable"
         assert text(letter.headers)["__connect.errors.stage"] == "deliver"
@@ -261,7 +261,7 @@ async def test_an_output_too_large_for_its_topic_becomes_a_dead_letter() -> None
 
 async def test_one_output_too_large_leaves_its_neighbours_alone() -> None:
     """A whole batch would be dead-lettered for its largest event."""
-    delivery = FakeDelivery(prompt=True, takes_bytes={TOPICS.triaged("alerts"): 1200})
+    producer = FakeProducer(prompt=True, takes_bytes={TOPICS.triaged("alerts"): 1200})
 
     async def enlarge(batch: Sequence[Incoming]) -> list[Outcome]:
         return [
@@ -269,11 +269,11 @@ async def test_one_output_too_large_leaves_its_neighbours_alone() -> None:
             for n, _ in enumerate(batch)
         ]
 
-    async with Bench(enlarge, delivery) as bench:
+    async with Bench(enlarge, producer) as bench:
         await bench.accept(0, 1, 2)
         await calm()
-        assert [r.topic for r in delivery.sent].count(TOPICS.deadletter) == 1
-        assert text(delivery.sent[-1].headers)["__connect.errors.offset"] == "1"
+        assert [r.topic for r in producer.sent].count(TOPICS.deadletter) == 1
+        assert text(producer.sent[-1].headers)["__connect.errors.offset"] == "1"
         counted = bench.metrics.registry.get_sample_value
         assert counted("triage_events_total", {"domain": "alerts", "outcome": "accepted"}) == 2
         assert counted("triage_dead_letters_total", {"stage": "deliver"}) == 1
@@ -282,13 +282,13 @@ async def test_one_output_too_large_leaves_its_neighbours_alone() -> None:
 
 async def test_a_dead_letter_too_large_goes_without_its_value() -> None:
     """The worker would stop at an event that no topic takes, for ever."""
-    delivery = FakeDelivery(
+    producer = FakeProducer(
         prompt=True, takes_bytes={TOPICS.triaged("alerts"): 10, TOPICS.deadletter: 5}
     )
-    async with Bench(delivery=delivery) as bench:
+    async with Bench(producer=producer) as bench:
         await bench.accept(0, value=b"0123456789")
         await calm()
-        letter = bench.delivery.sent[-1]
+        letter = bench.producer.sent[-1]
         assert letter.value is None
         assert text(letter.headers)["triage.value.bytes"] == "10"
         assert bench.done == 1
@@ -301,7 +301,7 @@ async def test_records_are_sent_in_the_order_they_were_read() -> None:
         await asyncio.sleep(0.02 if batch[0].origin.offset == 0 else 0)
         return await accept_all(batch)
 
-    async with Bench(slow_first, FakeDelivery(prompt=True), max_batch_events=2) as bench:
+    async with Bench(slow_first, FakeProducer(prompt=True), max_batch_events=2) as bench:
         await bench.accept(*range(4))
         await asyncio.sleep(0.05)
         assert bench.ids() == ["0", "1", "2", "3"]
@@ -318,7 +318,7 @@ async def test_a_full_lane_makes_the_reader_wait() -> None:
         waiting = asyncio.create_task(bench.accept(5))
         await calm()
         assert not waiting.done()
-        bench.delivery.acknowledge()
+        bench.producer.acknowledge()
         await asyncio.wait_for(waiting, 1)
 
 
@@ -332,7 +332,7 @@ async def test_drain_ends_what_is_in_flight_and_leaves_the_rest() -> None:
         late = asyncio.create_task(bench.accept(2))
         await calm()
         assert not draining.done()
-        bench.delivery.acknowledge()
+        bench.producer.acknowledge()
         assert await draining
         await calm()
         assert bench.ids() == ["0"]
@@ -356,7 +356,7 @@ async def test_stop_settles_nothing() -> None:
     async with bench:
         await bench.accept(0, 1)
         await calm()
-    bench.delivery.acknowledge()
+    bench.producer.acknowledge()
     await calm()
     assert bench.done == 0
     assert not bench.failures
@@ -370,7 +370,7 @@ async def test_discard_lets_go_of_what_has_not_begun() -> None:
         await bench.accept(2, 3, 4)
         await calm()
         bench.lane.discard()
-        bench.delivery.acknowledge()
+        bench.producer.acknowledge()
         await calm()
         assert not {"3", "4"} & set(bench.ids())
         await bench.lane.quiet(1)
@@ -387,7 +387,7 @@ async def test_outcomes_are_counted_once_they_are_acknowledged() -> None:
         await calm()
         labels = {"stage": "decode"}
         assert bench.metrics.registry.get_sample_value("triage_dead_letters_total", labels) is None
-        bench.delivery.acknowledge()
+        bench.producer.acknowledge()
         await calm()
         assert bench.metrics.registry.get_sample_value("triage_dead_letters_total", labels) == 1
 
@@ -405,27 +405,27 @@ async def test_every_decision_is_audited_once_it_is_delivered() -> None:
     async with Bench(mixed) as bench:
         await bench.accept(0, 1, 2)
         await calm()
-        assert not bench.delivery.audited
-        bench.delivery.acknowledge()
+        assert not bench.producer.audited
+        bench.producer.acknowledge()
         await calm()
-        entries = [orjson.loads(record.value or b"") for record in bench.delivery.audited]
+        entries = [orjson.loads(record.value or b"") for record in bench.producer.audited]
         assert [(entry["id"], entry["sequence"]) for entry in entries] == [("0", 0), ("1", 1)]
         assert bench.done == 3
 
 
 async def test_an_event_is_settled_only_when_it_is_on_the_trail() -> None:
     """A worker that dies between the two would leave a decision that was never audited."""
-    async with Bench(delivery=FakeDelivery(awaits_audit=True)) as bench:
+    async with Bench(producer=FakeProducer(awaits_audit=True)) as bench:
         await bench.accept(0)
         await calm()
-        bench.delivery.acknowledge(0)
+        bench.producer.acknowledge(0)
         await calm()
-        assert [record.topic for record in bench.delivery.sent] == [
+        assert [record.topic for record in bench.producer.sent] == [
             TOPICS.triaged("alerts"),
             TOPICS.audit,
         ]
         assert bench.done == 0
-        bench.delivery.acknowledge(1)
+        bench.producer.acknowledge(1)
         await calm()
         assert bench.done == 1
 
@@ -438,7 +438,7 @@ async def test_out_of_order_no_event_waits_for_a_slower_one() -> None:
         return await accept_all(batch)
 
     async with Bench(
-        slow_first, FakeDelivery(prompt=True), in_order=False, max_batch_events=1
+        slow_first, FakeProducer(prompt=True), in_order=False, max_batch_events=1
     ) as bench:
         await bench.accept(0, 1)
         await calm()
@@ -456,10 +456,10 @@ async def test_what_was_taken_away_meanwhile_is_not_delivered() -> None:
         await asyncio.sleep(0.03)
         return await accept_all(batch)
 
-    async with Bench(slow, FakeDelivery(prompt=True)) as bench:
+    async with Bench(slow, FakeProducer(prompt=True)) as bench:
         await bench.accept(0)
         await calm()
-        bench.ledger.forget()
+        bench.offsets.forget()
         await asyncio.sleep(0.05)
         assert bench.ids() == []
         assert not bench.failures

@@ -2,19 +2,19 @@
 
 from aiokafka import TopicPartition
 
-from streams.kafka.offsets import Gap, Ledger, Partition
+from streams.kafka.offsets import Gap, OffsetTracker, Partition
 
 P = Partition("t", 0)
 
 
-def ledger(start: int = 0) -> Ledger:
+def offsets(start: int = 0) -> OffsetTracker:
     """A ledger whose group has committed `start`."""
-    return Ledger(lambda _: start)
+    return OffsetTracker(lambda _: start)
 
 
 def test_a_gap_at_the_head_is_never_committed_over() -> None:
     """Faust's own list answers 2590 here, and event 2585 is lost."""
-    book = ledger(2585)
+    book = offsets(2585)
     tickets = [book.take(P, offset) for offset in range(2585, 2590)]
     book.settle(tickets[1:])
     assert book.committable() == {P: 2585}
@@ -24,7 +24,7 @@ def test_a_gap_at_the_head_is_never_committed_over() -> None:
 
 def test_a_commit_is_offered_once() -> None:
     """An idle partition would be committed every second for ever."""
-    book = ledger()
+    book = offsets()
     book.settle([book.take(P, 0)])
     book.committed({P: 1})
     assert book.committable() == {}
@@ -32,7 +32,7 @@ def test_a_commit_is_offered_once() -> None:
 
 def test_a_commit_of_a_partition_that_is_gone_is_ignored() -> None:
     """The broker's answer may come after the rebalance; it would bring the partition back."""
-    book = ledger()
+    book = offsets()
     book.settle([book.take(P, 0)])
     book.forget()
     book.committed({P: 1})
@@ -42,7 +42,7 @@ def test_a_commit_of_a_partition_that_is_gone_is_ignored() -> None:
 
 def test_a_hole_before_the_first_record_is_reported() -> None:
     """A consumer that resumes past the committed offset would lose what is between, unseen."""
-    book = ledger(5)
+    book = offsets(5)
     assert book.gap(P, 5) is None
     assert book.gap(P, 8) == Gap(P, 5, 8)
     book.take(P, 8)
@@ -53,7 +53,7 @@ def test_a_hole_before_the_first_record_is_reported() -> None:
 def test_the_age_is_the_oldest_unsettled_events() -> None:
     """`/ready` would call a stuck partition healthy, or an idle one stuck."""
     now = [100.0]
-    book = Ledger(lambda _: 0, clock=lambda: now[0])
+    book = OffsetTracker(lambda _: 0, clock=lambda: now[0])
     first, second = book.take(P, 0), book.take(P, 1)
     now[0] = 130.0
     book.settle([second])
@@ -64,7 +64,7 @@ def test_the_age_is_the_oldest_unsettled_events() -> None:
 
 def test_going_back_keeps_what_is_unfinished_before() -> None:
     """The event before the place the consumer went back to would be committed although it is not done."""
-    book = ledger()
+    book = offsets()
     first, second, third = (book.take(P, offset) for offset in range(3))
     book.settle([third])
     again = book.take(P, 1)
@@ -76,7 +76,7 @@ def test_going_back_keeps_what_is_unfinished_before() -> None:
 
 def test_an_event_is_ours_until_its_partition_goes() -> None:
     """An answer that comes after the rebalance would be published beside the new owner's; a late one not at all."""
-    book = ledger()
+    book = offsets()
     mine, again = book.take(P, 0), book.take(P, 0)
     assert book.holds(mine)
     book.settle([mine])

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.model.ngrams import BUCKETS, TEXT_BUCKETS, WHOLE, Features, Lexicon
-from inference.training.ngram_fit import fit_lexicon, kept, quantized
+from inference.model.ngrams import BUCKETS, TEXT_BUCKETS, WHOLE, Features, NgramHead
+from inference.training.ngram_fit import fit_ngram_head, kept, quantized
 from schemas.event import Event
 from tests.labelled import WORDS, alerts, to_rows
 
-READER = Lexicon(
+READER = NgramHead(
     np.ones(BUCKETS, np.float32), np.zeros((BUCKETS, 0), np.int8), np.zeros(0), np.zeros(0), {}
 )
 
@@ -197,15 +197,15 @@ def test_int8_says_what_float_says() -> None:
     weights[used] = generator.normal(size=(4_000, 5)) * np.array([0.1, 1, 10, 1, 3])
     bias = generator.normal(size=5)
     labels = {"queue": ("a", "b"), "tactic": ("c", "d", "e")}
-    lexicon = quantized(READER.idf, weights, bias, labels)
-    assert lexicon.columns == {"queue": slice(0, 2), "tactic": slice(2, 5)}
+    ngram_head = quantized(READER.idf, weights, bias, labels)
+    assert ngram_head.columns == {"queue": slice(0, 2), "tactic": slice(2, 5)}
     for _ in range(50):
         buckets = np.sort(generator.choice(used, 80, replace=False))
         features = Features(buckets, generator.random(80) / 9)
         exact = features.values @ weights[buckets].astype(np.float64) + bias
         # Rounding moves a weight by half a step at most, and a step is a 127th of the column's largest.
         bound = np.abs(weights).max(axis=0) / 127 / 2 * features.values.sum() + 1e-4
-        assert (np.abs(lexicon.logits(features) - exact) <= bound).all()
+        assert (np.abs(ngram_head.logits(features) - exact) <= bound).all()
 
 
 def test_an_axis_keeps_its_scores_when_others_are_left_out() -> None:
@@ -216,23 +216,25 @@ def test_an_axis_keeps_its_scores_when_others_are_left_out() -> None:
         "tactic": ("execution", "impact"),
         "severity": ("high", "low"),
     }
-    lexicon = fit_lexicon(rows, labels, seed=0)
-    features = lexicon.read(rows[0].event)
-    whole = lexicon.logits(features)
+    ngram_head = fit_ngram_head(rows, labels, seed=0)
+    features = ngram_head.read(rows[0].event)
+    whole = ngram_head.logits(features)
     for axes in (["severity"], ["queue", "severity"], ["severity", "tactic"], []):
-        some = kept(lexicon, axes)
+        some = kept(ngram_head, axes)
         assert list(some.columns) == axes
         logits = some.logits(features)
         for axis in axes:
-            assert np.array_equal(logits[some.columns[axis]], whole[lexicon.columns[axis]])
+            assert np.array_equal(logits[some.columns[axis]], whole[ngram_head.columns[axis]])
 
 
 def test_lexical_heads_learn() -> None:
     """Columns, labels or buckets mixed up would leave them no better than chance."""
     rows = to_rows(alerts())
     names = tuple(sorted(WORDS))
-    lexicon = fit_lexicon(rows[::2], {"queue": names}, seed=0)
-    values = [names[int(lexicon.logits(lexicon.read(row.event)).argmax())] for row in rows[1::2]]
+    ngram_head = fit_ngram_head(rows[::2], {"queue": names}, seed=0)
+    values = [
+        names[int(ngram_head.logits(ngram_head.read(row.event)).argmax())] for row in rows[1::2]
+    ]
     assert (
         np.mean([value in row.gold["queue"] for value, row in zip(values, rows[1::2], strict=True)])
         == 1.0
@@ -245,8 +247,10 @@ def test_too_many_labels_have_no_lexical_head() -> None:
         {"kind": "ticket", "text": f"word{n} twice", "labels": {"intent": f"i{n % 300}"}}
         for n in range(600)
     ]
-    lexicon = fit_lexicon(to_rows(lines), {"intent": tuple(f"i{n}" for n in range(300))}, seed=0)
-    assert (lexicon.columns, lexicon.weights.shape) == ({}, (TEXT_BUCKETS, 0))
+    ngram_head = fit_ngram_head(
+        to_rows(lines), {"intent": tuple(f"i{n}" for n in range(300))}, seed=0
+    )
+    assert (ngram_head.columns, ngram_head.weights.shape) == ({}, (TEXT_BUCKETS, 0))
 
 
 def test_what_was_taught_by_no_document_reads_none() -> None:
@@ -256,11 +260,13 @@ def test_what_was_taught_by_no_document_reads_none() -> None:
         for word in "ab"
         for n in range(20)
     ]
-    lexicon = fit_lexicon(to_rows(lines), {"queue": ("a", "b")}, seed=0)
-    assert lexicon.weights.shape == (TEXT_BUCKETS, 2)
+    ngram_head = fit_ngram_head(to_rows(lines), {"queue": ("a", "b")}, seed=0)
+    assert ngram_head.weights.shape == (TEXT_BUCKETS, 2)
     bare, dressed = (
         Event(id="1", kind="ticket", text="a 7"),
         Event(id="1", kind="ticket", text="a 7", event=CLOUDTRAIL),
     )
-    assert np.array_equal(lexicon.read(bare).buckets, lexicon.read(dressed).buckets)
-    assert np.array_equal(lexicon.logits(lexicon.read(bare)), lexicon.logits(lexicon.read(dressed)))
+    assert np.array_equal(ngram_head.read(bare).buckets, ngram_head.read(dressed).buckets)
+    assert np.array_equal(
+        ngram_head.logits(ngram_head.read(bare)), ngram_head.logits(ngram_head.read(dressed))
+    )

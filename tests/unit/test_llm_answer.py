@@ -8,9 +8,9 @@ import pytest
 
 from inference.llm.client.failure import LlmFailure
 from inference.llm.prompt.answer import MAX_ANSWER_CHARS, parse_answer
-from inference.llm.prompt.prompt import Answer, Question
+from inference.llm.prompt.prompt import Answer, Prompt
 
-QUESTION = Question(
+QUESTION = Prompt(
     labels={"queue": ("out_of_scope", "cloud", "identity"), "severity": ("low", "high")},
     opinions={},
     event="x",
@@ -90,7 +90,7 @@ def test_label_is_matched_whatever_its_case_and_spaces(given: str, read: str | N
 
 def test_label_that_could_be_two_is_none() -> None:
     """One of two labels would be chosen by chance."""
-    question = Question(labels={"queue": ("top-up", "top_up")}, opinions={}, event="x")
+    question = Prompt(labels={"queue": ("top-up", "top_up")}, opinions={}, event="x")
     exact, unclear = (
         json.dumps(GOOD | {"labels": {"queue": given}}) for given in ("top_up", "Top up")
     )

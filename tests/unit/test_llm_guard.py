@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 
 from inference.llm.client.endpoint import Completion, Endpoint
 from inference.llm.client.failure import LlmFailure, Usage
-from inference.llm.client.resilient_endpoint import Guard, RetryBudget
+from inference.llm.client.resilient_endpoint import ResilientEndpoint, RetryBudget
 from inference.llm.options import BreakerOptions, EndpointOptions, RetryOptions
 from tests.figures import tell
 from tests.llm_server import (
@@ -45,7 +45,7 @@ async def guarded(
     breaker: BreakerOptions = NEVER,
     budget: RetryBudget | None = None,
     **options: Any,
-) -> AsyncIterator[tuple[Guard, LlmServer]]:
+) -> AsyncIterator[tuple[ResilientEndpoint, LlmServer]]:
     """A guard and the server behind it."""
     retries = retries or RetryOptions(**QUICK)
     async with LlmServer(behaviour) as server:
@@ -58,14 +58,14 @@ async def guarded(
         endpoint = Endpoint(
             "small", EndpointOptions(base_url=server.base_url, **chosen), environ={}
         )
-        guard = Guard(endpoint, retries, breaker, budget or RetryBudget(retries))
+        guard = ResilientEndpoint(endpoint, retries, breaker, budget or RetryBudget(retries))
         try:
             yield guard, server
         finally:
             await guard.close()
 
 
-async def ask(guard: Guard, deadline_s: float = 5.0) -> Completion | LlmFailure:
+async def ask(guard: ResilientEndpoint, deadline_s: float = 5.0) -> Completion | LlmFailure:
     """How one question ends."""
     try:
         return await guard.complete(MESSAGES, SCHEMA, deadline_s=deadline_s)
@@ -73,7 +73,7 @@ async def ask(guard: Guard, deadline_s: float = 5.0) -> Completion | LlmFailure:
         return failure
 
 
-async def failed(guard: Guard, deadline_s: float = 5.0) -> LlmFailure:
+async def failed(guard: ResilientEndpoint, deadline_s: float = 5.0) -> LlmFailure:
     """The failure one question ends with."""
     outcome = await ask(guard, deadline_s)
     assert isinstance(outcome, LlmFailure)

@@ -8,7 +8,11 @@ import pytest
 from inference.arrays import Vectors
 from inference.model.artifact import DomainCalibration
 from inference.model.heads import unit
-from inference.model.out_of_distribution import Centres, novelty_of, unfamiliar
+from inference.model.out_of_distribution import (
+    Centres,
+    is_out_of_distribution,
+    out_of_distribution_score,
+)
 from inference.training.centre_fit import MAX_CENTRES, fit_centres
 
 
@@ -72,18 +76,18 @@ def test_same_seed_same_centres() -> None:
 
 
 @pytest.mark.parametrize(
-    ("novelty", "expected"), [(0.0, False), (0.5, False), (0.500001, True), (1.0, True)]
+    ("ood_score", "expected"), [(0.0, False), (0.5, False), (0.500001, True), (1.0, True)]
 )
-def test_half_is_where_acceptance_ends(novelty: float, expected: bool) -> None:
+def test_half_is_where_acceptance_ends(ood_score: float, expected: bool) -> None:
     """Calibration counts what lies at its limit as accepted; serving has to agree."""
-    assert unfamiliar(novelty) is expected
+    assert is_out_of_distribution(ood_score) is expected
 
 
-LIMITS = DomainCalibration(axes={}, max_surplus_pieces=2.5, max_distance=0.3, tenants=[])
+LIMITS = DomainCalibration(axes={}, max_excess_tokens=2.5, max_distance=0.3, tenants=[])
 
 
 @pytest.mark.parametrize(
-    ("surplus_pieces", "distance", "expected"),
+    ("excess_tokens", "distance", "expected"),
     [
         (0.0, 0.0, 0.0),
         (2.5, 0.0, 0.5),
@@ -95,9 +99,13 @@ LIMITS = DomainCalibration(axes={}, max_surplus_pieces=2.5, max_distance=0.3, te
     ],
 )
 def test_novelty_is_the_worse_of_the_guards(
-    surplus_pieces: float, distance: float, expected: float
+    excess_tokens: float, distance: float, expected: float
 ) -> None:
     """One guard would hide the other, or a limit lie elsewhere than it was calibrated."""
-    assert novelty_of(LIMITS, surplus_pieces, distance) == pytest.approx(expected, abs=1e-6)
-    beyond = surplus_pieces > LIMITS.max_surplus_pieces or distance > LIMITS.max_distance
-    assert unfamiliar(novelty_of(LIMITS, surplus_pieces, distance)) == beyond
+    assert out_of_distribution_score(LIMITS, excess_tokens, distance) == pytest.approx(
+        expected, abs=1e-6
+    )
+    beyond = excess_tokens > LIMITS.max_excess_tokens or distance > LIMITS.max_distance
+    assert (
+        is_out_of_distribution(out_of_distribution_score(LIMITS, excess_tokens, distance)) == beyond
+    )

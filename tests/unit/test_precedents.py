@@ -11,7 +11,7 @@ import pytest
 from inference.arrays import Vectors
 from inference.retrieval.library import Library
 from inference.retrieval.options import RetrievalOptions
-from inference.retrieval.precedents import MAX_EXCERPT_CHARS, Precedents, render
+from inference.retrieval.precedents import MAX_EXCERPT_CHARS, Precedents, describe_precedent
 from inference.retrieval.settled import SettledCases
 from schemas.event import Domain, Event, Origin
 from schemas.triaged import Case, TriagedEvent
@@ -215,11 +215,11 @@ def test_a_precedent_says_what_was_decided_and_by_whom() -> None:
     precedents = Precedents(RetrievalOptions())
     precedents.add(settled("e-1", text="impossible\x07 travel " * 100, queue="identity"), EAST)
     (precedent,) = precedents.similar(event("new"), EAST)
-    verdict_line, excerpt = render(precedent).split("\n", 1)
+    verdict_line, excerpt = describe_precedent(precedent).split("\n", 1)
     assert verdict_line == "queue: cloud; sent to identity; decided by human"
     assert excerpt.startswith("impossible travel impossible")
     assert len(excerpt) <= MAX_EXCERPT_CHARS
     redacted = dataclasses.replace(precedent, event=event("e-1", text="[USER_1] travels"))
-    assert render(redacted).endswith("\n[USER_1] travels"), (
+    assert describe_precedent(redacted).endswith("\n[USER_1] travels"), (
         "what the caller has redacted is what is shown"
     )

@@ -12,19 +12,19 @@ from safetensors.numpy import load_file
 
 from inference.acceptance.guarantee import Terms
 from inference.acceptance.policy import Decision
-from inference.acceptance.samples import HALVES, load_samples
+from inference.acceptance.samples import CALIBRATION_SPLITS, load_samples
 from inference.classifier import Classifier
-from inference.errors import ModelError
-from inference.labelled import DataError, Row, read_rows
+from inference.errors import DataError, ModelError
+from inference.labelled import LabelledRow, read_rows
 from inference.model.artifact import CALIBRATION, HEADS_FILE, Artifact, load_artifact
 from inference.model.ngrams import BUCKETS, TEXT_BUCKETS
-from inference.model.out_of_distribution import unfamiliar
+from inference.model.out_of_distribution import is_out_of_distribution
 from inference.model.threads import Threads
-from inference.training.recipe import MIN_LEXICAL_SHARE, Settings, train
+from inference.training.recipe import MIN_NGRAM_SHARE, TrainingOptions, train
 from schemas.event import DOMAINS, Domain
 from tests.labelled import alerts, complaints, split, tickets, write
 
-SETTINGS = Settings(name="made-up", max_tokens=32)
+SETTINGS = TrainingOptions(name="made-up", max_tokens=32)
 
 
 def told(*_: object) -> None:
@@ -45,7 +45,7 @@ def model(tiny_model: Path, data: Path, tmp_path_factory: pytest.TempPathFactory
     )
 
 
-def decide(model: Artifact, rows: Sequence[Row], *deciding: str) -> list[Decision]:
+def decide(model: Artifact, rows: Sequence[LabelledRow], *deciding: str) -> list[Decision]:
     """What serving says about these rows of one domain."""
 
     async def run(domain: Domain) -> list[Decision]:
@@ -58,12 +58,12 @@ def decide(model: Artifact, rows: Sequence[Row], *deciding: str) -> list[Decisio
     return asyncio.run(run(rows[0].domain))
 
 
-def rows_of(data: Path, domain: str, part: str) -> list[Row]:
+def rows_of(data: Path, domain: str, part: str) -> list[LabelledRow]:
     """The rows of one part of one domain."""
     return [row for row in read_rows([data]) if (row.domain, row.part) == (domain, part)]
 
 
-def accuracy(decisions: Sequence[Decision], rows: Sequence[Row], axis: str) -> float:
+def accuracy(decisions: Sequence[Decision], rows: Sequence[LabelledRow], axis: str) -> float:
     """The share of rows whose value is one of their labels."""
     return float(
         np.mean(
@@ -80,21 +80,23 @@ def test_served_doubts_are_the_calibrated_ones(model: Artifact, data: Path, doma
     """A head in another order or precision than it was fitted in, or another guard, would void the promise unseen."""
     sample = load_samples(model)[domain]
     refused = 0
-    for half in HALVES:
+    for half in CALIBRATION_SPLITS:
         rows = rows_of(data, domain, half)
         decisions = decide(model, rows)
         served = [
             [
-                1.0 if unfamiliar(one.novelty) else round(1 - one.labels[axis].confidence, 6)
+                1.0
+                if is_out_of_distribution(one.ood_score)
+                else round(1 - one.labels[axis].confidence, 6)
                 for axis in sample.axes
             ]
             for one in decisions
         ]
-        assert np.array_equal(served, getattr(sample, half).doubt)
+        assert np.array_equal(served, getattr(sample, half).error_probability)
         right = [[one.labels[axis].value in row.gold[axis] for axis in sample.axes]
                  for one, row in zip(decisions, rows, strict=True)]  # fmt: skip
         assert np.array_equal(right, getattr(sample, half).correct)
-        refused += sum(unfamiliar(one.novelty) for one in decisions)
+        refused += sum(is_out_of_distribution(one.ood_score) for one in decisions)
     assert refused, "the guards draw a line somewhere, and the rows beyond it are in the sample"
 
 
@@ -131,7 +133,9 @@ def test_manifest_and_calibration_say_what_the_model_was_made_from(
         promise = made_from["promises"][domain]
         assert promise["deciding"] == ["queue"]
         assert (promise["alpha"], promise["delta"]) == (0.02, 0.10)
-        assert made_from["rows"][domain] == sum(len(rows_of(data, domain, half)) for half in HALVES)
+        assert made_from["rows"][domain] == sum(
+            len(rows_of(data, domain, half)) for half in CALIBRATION_SPLITS
+        )
         for axis in model.calibration.domains[domain].axes.values():
             assert sum(axis.shares) == pytest.approx(1, abs=1e-4)
 
@@ -142,9 +146,9 @@ def test_a_lexical_head_ships_only_where_it_is_used(model: Artifact, data: Path)
     for domain, spec in model.manifest.domains.items():
         columns = 0
         for axis, one in spec.axes.items():
-            share = model.calibration.domains[domain].axes[axis].lexical_share
-            assert (share >= MIN_LEXICAL_SHARE) if one.lexical else (share == 0)
-            columns += len(one.labels) if one.lexical else 0
+            share = model.calibration.domains[domain].axes[axis].ngram_share
+            assert (share >= MIN_NGRAM_SHARE) if one.ngrams else (share == 0)
+            columns += len(one.labels) if one.ngrams else 0
         buckets = (
             BUCKETS
             if any(row.event.event for row in read_rows([data]) if row.domain == domain)
@@ -199,7 +203,7 @@ def test_missing_and_several_labels(tiny_model: Path, tmp_path: Path) -> None:
     data = write(tmp_path / "rows.jsonl", lines)
     model = train(tiny_model, [data], tmp_path / "out", SETTINGS, told)
     sample = load_samples(model)["alerts"]
-    for half in HALVES:
+    for half in CALIBRATION_SPLITS:
         rows = rows_of(data, "alerts", half)
         missing = [["severity" not in row.gold, "tactic" not in row.gold] for row in rows]
         correct = getattr(sample, half).correct

@@ -9,8 +9,9 @@ import orjson
 import pytest
 
 from inference.egress import redaction as redaction_module
-from inference.egress.kinds import KINDS
-from inference.egress.redaction import Redaction, RedactionFailed
+from inference.egress.kinds import VALUE_KINDS
+from inference.egress.redaction import Redaction
+from inference.errors import RedactionFailed
 from schemas.event import Event
 from tests.figures import tell
 from tests.planted import arrived, planted_events
@@ -401,7 +402,7 @@ def test_what_is_learned_before_holds_for_all_that_leaves() -> None:
 def test_keep_lets_out_what_the_policy_allows_and_nothing_else() -> None:
     """An analyst's policy would be ignored, or taken for more than it says."""
     assert redacted("10.0.0.1 a@b.example", "ip") == "10.0.0.1 [EMAIL_1]"
-    assert redacted("4111111111111111 password=abc", *KINDS) == "[CARD_1] password=[SECRET_1]"
+    assert redacted("4111111111111111 password=abc", *VALUE_KINDS) == "[CARD_1] password=[SECRET_1]"
     event = Event(id="e", kind="alert", event={"user": "qbertson", "mail": "qbertson@b.example"})
     assert Redaction(frozenset({"email"})).event(event).event == {
         "user": "[USER_1]",
@@ -596,7 +597,7 @@ def test_hostile_repetition_takes_linear_time(unit: str) -> None:
 
 def test_nothing_planted_leaves() -> None:
     """Secrets and personal data would leave."""
-    planted_count, counts = 0, dict.fromkeys(KINDS, 0)
+    planted_count, counts = 0, dict.fromkeys(VALUE_KINDS, 0)
     for event, planted in planted_events(160, seed=5):
         redaction = Redaction()
         out = redaction.event(event)
@@ -605,7 +606,7 @@ def test_nothing_planted_leaves() -> None:
         redaction.verify(outgoing)
         assert not arrived(planted, outgoing)
         planted_count += len(planted)
-        counts = {kind: counts[kind] + redaction.counts.get(kind, 0) for kind in KINDS}
+        counts = {kind: counts[kind] + redaction.counts.get(kind, 0) for kind in VALUE_KINDS}
     tell(f"redaction: 0 of {planted_count} planted values left; replaced {counts}")
 
 

@@ -14,7 +14,7 @@ from streams.config import Settings
 from streams.errors import StreamError
 from streams.ndjson import incoming, key_of, kind_of, read_lines
 from streams.source import produce
-from tests.doubles import FakeDelivery
+from tests.doubles import FakeProducer
 
 
 @pytest.mark.parametrize(
@@ -79,25 +79,25 @@ def test_a_line_knows_where_it_was() -> None:
 
 
 @pytest.fixture
-def delivery(monkeypatch: pytest.MonkeyPatch) -> FakeDelivery:
+def producer(monkeypatch: pytest.MonkeyPatch) -> FakeProducer:
     """Where `produce` sends to."""
-    fake = FakeDelivery(prompt=True)
+    fake = FakeProducer(prompt=True)
 
     async def nothing() -> None:
         pass
 
     monkeypatch.setattr(fake, "start", nothing)
-    monkeypatch.setattr(source, "Delivery", lambda _: fake)
+    monkeypatch.setattr(source, "Producer", lambda _: fake)
     return fake
 
 
-async def test_lines_go_to_their_topics(delivery: FakeDelivery) -> None:
+async def test_lines_go_to_their_topics(producer: FakeProducer) -> None:
     """Malformed lines would be kept back: what becomes of them is the pipeline's to say."""
     advanced: list[Any] = []
     lines = [b'{"id":"a","kind":"alert"}', b'{"id":"t","kind":"ticket"}']
     await produce(Settings(), lines, None, advance=lambda: advanced.append(1))
     await produce(Settings(), [b"{broken"], "alerts")
-    assert [(record.topic, record.key, record.value) for record in delivery.sent] == [
+    assert [(record.topic, record.key, record.value) for record in producer.sent] == [
         ("triage.alerts.v1", b"a", lines[0]),
         ("triage.tickets.v1", b"t", lines[1]),
         ("triage.alerts.v1", None, b"{broken"),
@@ -105,7 +105,7 @@ async def test_lines_go_to_their_topics(delivery: FakeDelivery) -> None:
     assert len(advanced) == 2
 
 
-async def test_an_undecided_line_is_named(delivery: FakeDelivery) -> None:
+async def test_an_undecided_line_is_named(producer: FakeProducer) -> None:
     """Of a million lines nobody would find the one without a kind."""
     with pytest.raises(InvalidEvent, match=r"line 2: .*add --domain"):
         await produce(Settings(), [b'{"kind":"alert"}', b"{}"], None)

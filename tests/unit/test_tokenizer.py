@@ -11,7 +11,7 @@ import pytest
 from inference.errors import ModelError
 from inference.model.artifact import load_artifact
 from inference.model.encoder import open_tokenizer
-from inference.model.tokenizer import Tokenizer, legible
+from inference.model.tokenizer import Tokenizer, replace_control_characters
 
 
 def tokenizer_of(model: Path, **changes: Any) -> Tokenizer:
@@ -81,12 +81,12 @@ def test_file_that_is_no_model_is_refused(tiny_model: Path, tmp_path: Path) -> N
 
 def test_legible_text_can_always_be_encoded() -> None:
     """A lone surrogate would raise deep inside the library."""
-    assert legible("a\x00b\ud800c\u2028d") == "a b?c d"
+    assert replace_control_characters("a\x00b\ud800c\u2028d") == "a b?c d"
 
 
 def test_foreign_text_has_more_pieces_a_word(tiny_model: Path) -> None:
     """The guard against other languages and gibberish would have nothing to go by, and accept an empty text."""
-    _, (familiar, foreign, empty) = tokenizer_of(tiny_model).encode_counted(
+    _, (familiar, foreign, empty) = tokenizer_of(tiny_model).encode_with_excess(
         ["the card", "xqzw kvbjh", " \x00 "]
     )
     assert familiar < foreign

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from inference.model.input_text import MAX_FIELDS, read
+from inference.model.input_text import MAX_FIELDS, render
 from schemas.event import Event
 
 
 def make(document: dict[str, Any] | None = None, **fields: Any) -> str:
     """The view of one alert."""
-    return read(Event(id="the-id", kind="alert", event=document, **fields))
+    return render(Event(id="the-id", kind="alert", event=document, **fields))
 
 
 CLOUDTRAIL = {
@@ -50,7 +50,7 @@ def test_ids_sender_and_tenant_are_not_read() -> None:
     assert plain == make(
         CLOUDTRAIL, text="New user", source="vendor", tenant="acme", attributes={"a": "b"}
     )
-    assert plain == read(Event(id="another", kind="alert", text="New user", event=CLOUDTRAIL))
+    assert plain == render(Event(id="another", kind="alert", text="New user", event=CLOUDTRAIL))
     for secret in ("the-id", "11111111", "a123456", "2026-01-01", "someone"):
         assert secret not in plain
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.training.convert.normalization import Casing
-from inference.training.convert.pieces import Kind, read_pieces
+from inference.training.convert.pieces import PieceKind, read_pieces
 from inference.training.convert.wordpiece import WordPiece, to_sentencepiece
 from tests.tiny_encoder import SPECIALS, sample_texts, wordpiece_vocabulary
 
@@ -114,7 +114,7 @@ def test_every_token_keeps_its_id() -> None:
     """One piece too many, and every id after it would name another embedding."""
     pieces = read_pieces(to_sentencepiece(VOCABULARY, "[UNK]", CONTROLS, Casing()))
     assert len(pieces) == len(VOCABULARY)
-    assert pieces[VOCABULARY.index("[UNK]")].kind is Kind.UNKNOWN
+    assert pieces[VOCABULARY.index("[UNK]")].kind is PieceKind.UNKNOWN
     assert {
-        VOCABULARY[id_] for id_, piece in enumerate(pieces) if piece.kind is Kind.CONTROL
+        VOCABULARY[id_] for id_, piece in enumerate(pieces) if piece.kind is PieceKind.CONTROL
     } == CONTROLS

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from inference.egress.detectors.values import within
-from inference.egress.kinds import Found, Kind
+from inference.egress.kinds import Found, ValueKind
 
 _FILE = r"(?!\S{0,64}\.(?:exe|dll|ps1|bat|cmd|js|vbs|sys|lnk|dat|txt|zip|msi|docx?|xlsx?|pdf|tmp|log)\b)"
 _USERS = (
@@ -55,7 +55,7 @@ _HOSTS = (re.compile(r"(?<![\w:\\])\\{2,4}(?P<name>[\w-][\w.-]{0,62}+)\\"),)
 
 def find_accounts(text: str) -> Iterator[Found]:
     """Names of users and hosts; those that every system has are left."""
-    tables: tuple[tuple[Kind, tuple[re.Pattern[str], ...]], ...] = (
+    tables: tuple[tuple[ValueKind, tuple[re.Pattern[str], ...]], ...] = (
         ("user", _USERS),
         ("host", _HOSTS),
     )
@@ -65,7 +65,7 @@ def find_accounts(text: str) -> Iterator[Found]:
                 yield from _named(kind, match)
 
 
-def _named(kind: Kind, match: re.Match[str]) -> Iterator[Found]:
+def _named(kind: ValueKind, match: re.Match[str]) -> Iterator[Found]:
     name = match["name"]
     if name.upper().startswith("S-1-5-21-"):
         yield Found(*match.span("name"), kind)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from inference.egress.detectors.keys import QUERY_SECRETS, kind_of
 from inference.egress.detectors.values import MAX_NAME_CHARS, is_secret, within
-from inference.egress.kinds import Found, Kind
+from inference.egress.kinds import Found, ValueKind
 
 # A value ends at a blank, a quote or a bracket, and at a separator only where another field or nothing follows:
 # passwords have commas and ampersands in them. NUL stands for what another detector has already taken.
@@ -106,7 +106,7 @@ def _secret(text: str, start: int) -> Iterator[Found]:
         yield _found(value, value.lastindex or 0)
 
 
-def _names(field: re.Match[str], kind: Kind) -> Iterator[Found]:
+def _names(field: re.Match[str], kind: ValueKind) -> Iterator[Found]:
     value = _NAME.match(field.string, field.end())
     if not value:
         return

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from inference.egress.kinds import Kind
+from inference.egress.kinds import ValueKind
 
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
 _MAX_TOKENS = 8
@@ -115,14 +115,14 @@ _IBANS = ("iban", "accountnumber", "accountno", "bankaccount")
 _MACS = ("mac", "macaddress", "macaddr", "hwaddr", "hardwareaddress", "bssid")
 
 
-def kind_of(path: Sequence[str]) -> Kind | None:
+def kind_of(path: Sequence[str]) -> ValueKind | None:
     """The kind of value that the field at `path` holds, None where its name promises nothing."""
     # A name alone has to mean at least as much as with its parents: printed as JSON only the name is beside the value.
     return _kind_of(tuple(path[-3:])) or _kind_of(tuple(path[-1:]))
 
 
 @lru_cache(maxsize=4096)  # Names of fields, most of which come again with every event of a source.
-def _kind_of(path: tuple[str, ...]) -> Kind | None:
+def _kind_of(path: tuple[str, ...]) -> ValueKind | None:
     tokens = [token.lower() for part in path for token in _TOKEN.findall(part[:200])][-_MAX_TOKENS:]
     own = [token.lower() for token in _TOKEN.findall(path[-1][:200])] if path else []
     if not own:
@@ -130,9 +130,9 @@ def _kind_of(path: tuple[str, ...]) -> Kind | None:
     return _numbered(own) or _secret(tokens, own) or _named(tokens, own)
 
 
-def _numbered(own: list[str]) -> Kind | None:
+def _numbered(own: list[str]) -> ValueKind | None:
     glued = "".join(own[-3:])
-    tables: tuple[tuple[Kind, tuple[str, ...]], ...] = (
+    tables: tuple[tuple[ValueKind, tuple[str, ...]], ...] = (
         ("ssn", _SSNS), ("card", _CARDS), ("iban", _IBANS), ("phone", _PHONES), ("mac", _MACS),
     )  # fmt: skip
     return next(
@@ -145,7 +145,7 @@ def _numbered(own: list[str]) -> Kind | None:
     )
 
 
-def _secret(tokens: list[str], own: list[str]) -> Kind | None:
+def _secret(tokens: list[str], own: list[str]) -> ValueKind | None:
     while len(tokens) > 1 and tokens[-1] in {"hash", "value", "plain", "text", "string", "raw"}:
         tokens, own = tokens[:-1], own[:-1] or tokens[-2:-1]
     glued = "".join(own)
@@ -154,7 +154,7 @@ def _secret(tokens: list[str], own: list[str]) -> Kind | None:
     return "secret" if glued.endswith(_SECRET_ENDINGS) or own[-1] in _SECRET_NAMES else None
 
 
-def _named(tokens: list[str], own: list[str]) -> Kind | None:
+def _named(tokens: list[str], own: list[str]) -> ValueKind | None:
     glued = "".join(own)
     if glued.endswith(_USER_ENDINGS) or (len(own) > 1 and own[-1] == "by" and own[-2] in _BY):
         return "user"

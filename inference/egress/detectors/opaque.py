@@ -44,7 +44,7 @@ def find_harmless(text: str) -> Iterator[Found]:
 def find_random(text: str) -> Iterator[Found]:
     """Runs of 20 and more characters that change class as often as chance would: keys of unknown services."""
     for match in _RUN.finditer(text):
-        if _is_random(match[0]) and not _legible(match[0]):
+        if _is_random(match[0]) and not _decoded_base64(match[0]):
             yield Found(*match.span(), "secret")
 
 
@@ -54,7 +54,7 @@ def encoded_runs(text: str) -> Iterator[tuple[int, int, str]]:
         yield from (
             (*match.span(), decoded)
             for part in {match[0], *match[0].split("/")}
-            for decoded in _legible(part)
+            for decoded in _decoded_base64(part)
         )
     for match in _HEX.finditer(text):
         yield from ((*match.span(), decoded) for decoded in _texts(bytes.fromhex(match[1])))
@@ -63,7 +63,7 @@ def encoded_runs(text: str) -> Iterator[tuple[int, int, str]]:
             yield *match.span(), decoded
 
 
-def _legible(run: str) -> list[str]:
+def _decoded_base64(run: str) -> list[str]:
     """What a run of base64 says, where it says anything."""
     plain = run.rstrip("=").replace("-", "+").replace("_", "/")
     plain = plain[: len(plain) - (len(plain) % 4 == 1)]

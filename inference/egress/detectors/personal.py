@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import phonenumbers
 from stdnum import iban, luhn
 
-from inference.egress.kinds import Found, Kind
+from inference.egress.kinds import Found, ValueKind
 from inference.egress.options import PHONE_REGIONS
 
 # A number spelled digit by digit; where somebody lists a dozen digits, they are not to be shown.
@@ -37,7 +37,7 @@ _LEAD = re.compile(r"(?:\+[ (]{0,2}|\()$")
 _BRANDS = {13: "4", 14: "3", 15: "312", 16: "234568", 12: "56", 17: "56", 18: "56", 19: "456"}
 _MIN_PHONE, _MIN_NATIONAL, _MAX_BARE, _MAX_PHONE, _MAX_CARD = 7, 9, 11, 16, 19
 _TRUNK_OPTIONAL = {"BR"}
-_MIN_ANNOUNCED: dict[Kind, int] = {"ssn": 9, "card": 12, "iban": 8, "phone": 7}
+_MIN_ANNOUNCED: dict[ValueKind, int] = {"ssn": 9, "card": 12, "iban": 8, "phone": 7}
 _MAX_GROUPS, _MAX_RUN_CHARS = 7, 160
 _MAX_TRIED = 1_000
 # Bare digits of ten or thirteen that are an instant of this generation, in seconds or milliseconds.
@@ -78,7 +78,7 @@ def find_ibans(text: str) -> Iterator[Found]:
 def find_announced(text: str) -> Iterator[Found]:
     """Numbers after a word that says what they are, valid or not."""
     for match in _ANNOUNCED.finditer(text):
-        kind: Kind = next(kind for kind in _MIN_ANNOUNCED if match[kind])
+        kind: ValueKind = next(kind for kind in _MIN_ANNOUNCED if match[kind])
         if len(_digits(match["value"])) >= _MIN_ANNOUNCED[kind]:
             yield Found(*match.span("value"), kind)
 

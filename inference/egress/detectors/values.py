@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from inference.egress.kinds import Found, Kind
+from inference.egress.kinds import Found, ValueKind
 
 MAX_NAME_CHARS = 128
 MIN_SECRET_CHARS, MIN_ALIAS_CHARS = 3, 4
@@ -55,7 +55,7 @@ def is_secret(value: str) -> bool:
     )
 
 
-def names(kind: Kind, value: str) -> Iterator[str]:
+def names(kind: ValueKind, value: str) -> Iterator[str]:
     r"""The names in a user's or host's field, without their domains, and a host's short name too.
 
     ``CORP\jdoe`` and ``jdoe@corp.example`` are known elsewhere as ``jdoe``, ``web1.corp.example`` as ``web1``. Accounts
@@ -68,7 +68,7 @@ def names(kind: Kind, value: str) -> Iterator[str]:
         yield from (name for name in _candidates(kind, whole) if _is_name(name))
 
 
-def _candidates(kind: Kind, whole: str) -> Iterator[str]:
+def _candidates(kind: ValueKind, whole: str) -> Iterator[str]:
     if whole.startswith("arn:") or "/" in whole:
         yield whole.rsplit("/", 1)[-1]
     elif kind == "host":
@@ -94,7 +94,7 @@ def _is_name(name: str) -> bool:
     )
 
 
-def within(kind: Kind, value: str, start: int) -> Iterator[Found]:
+def within(kind: ValueKind, value: str, start: int) -> Iterator[Found]:
     """Where the names of a field's value stand, the value beginning at `start`."""
     for name in names(kind, value):
         at = value.find(name)

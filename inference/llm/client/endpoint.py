@@ -17,9 +17,13 @@ from typing import Any
 import httpx2
 import openai
 
-from inference.llm.client.failure import LlmFailure, Tally, Usage
+from inference.llm.client.failure import CallUsage, LlmFailure, Usage
 from inference.llm.client.reply import MAX_ANSWER_BYTES, Reply, failure_of, read_reply
-from inference.llm.client.response_format import Form, ModeSearch, response_format
+from inference.llm.client.response_format import (
+    ResponseFormat,
+    ResponseFormatSearch,
+    response_format,
+)
 from inference.llm.options import EndpointOptions
 
 NO_KEY = "none"
@@ -65,7 +69,7 @@ class Endpoint:
     ) -> None:
         self.name = name
         self.options = options
-        self._modes = ModeSearch(options.response_mode)
+        self._modes = ResponseFormatSearch(options.response_mode)
         self._searching = asyncio.Lock()
         self._client = _client(_checked(name, options.base_url), _key(name, options, environ))
 
@@ -81,7 +85,7 @@ class Endpoint:
         Raises:
             LlmFailure: there is no answer, with the usage and the number of the calls made.
         """
-        started_s, tally = time.monotonic(), Tally()
+        started_s, tally = time.monotonic(), CallUsage()
         within_s = (
             self.options.timeout_s if limit_s is None else min(limit_s, self.options.timeout_s)
         )
@@ -108,7 +112,7 @@ class Endpoint:
         await self._client.close()
 
     async def _answer(
-        self, messages: list[dict[str, str]], schema: dict[str, Any], tally: Tally
+        self, messages: list[dict[str, str]], schema: dict[str, Any], tally: CallUsage
     ) -> Reply:
         form = self._modes.form
         try:
@@ -127,7 +131,11 @@ class Endpoint:
         raise refusal
 
     async def _ask(
-        self, form: Form, messages: list[dict[str, str]], schema: dict[str, Any], tally: Tally
+        self,
+        form: ResponseFormat,
+        messages: list[dict[str, str]],
+        schema: dict[str, Any],
+        tally: CallUsage,
     ) -> Reply:
         request: dict[str, Any] = {
             "model": self.options.model,

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from inference.errors import InferenceError
+
 FailureStatus = Literal[
     "timeout",  # no whole answer within the call's or the event's time
     "unavailable",  # refused, reset, 5xx, or bytes that are no completion
@@ -33,7 +35,7 @@ class Usage:
 
 
 @dataclass(slots=True)
-class Tally:
+class CallUsage:
     """What one question has cost so far: the calls that left, the tokens billed for them, and how many were `cut_off`:
     they may have been billed as well, and nobody will say.
     """  # noqa: D205 - one thought
@@ -49,7 +51,7 @@ class Tally:
         self.cut_off += cut_off
 
 
-class LlmFailure(Exception):  # noqa: N818 - an expected end, not a fault of ours
+class LlmFailure(InferenceError):  # noqa: N818 - an expected end, not a fault of ours
     """One call ended without an answer.
 
     `message` is one sentence without anything of the event in it; `usage` is what was billed all the same, over all

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from inference.llm.client.failure import LlmFailure, Usage
-from inference.llm.prompt.visible_text import one_line
+from inference.llm.visible_text import one_line
 
 MAX_ANSWER_BYTES = 1 << 20
 MAX_TOKENS = 100_000_000

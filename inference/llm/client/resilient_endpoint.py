@@ -13,7 +13,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from tenacity.wait import wait_random_exponential
 
 from inference.llm.client.endpoint import Completion, Endpoint
-from inference.llm.client.failure import LlmFailure, Tally
+from inference.llm.client.failure import CallUsage, LlmFailure
 from inference.llm.options import BreakerOptions, RetryOptions
 
 State = Literal["closed", "half_open", "open"]
@@ -43,7 +43,7 @@ class RetryBudget:
         return True
 
 
-class Guard:
+class ResilientEndpoint:
     """One endpoint, asked no more often, no longer and no more stubbornly than its options allow.
 
     The breaker (Nygard, 2018, "Release It!") counts failures in a row that are the endpoint's own. What an event
@@ -183,7 +183,7 @@ class _Asked:
     messages: list[dict[str, str]]
     schema: dict[str, Any]
     until_s: float
-    tally: Tally = field(default_factory=Tally)
+    tally: CallUsage = field(default_factory=CallUsage)
 
     def left_s(self) -> float:
         return self.until_s - time.monotonic()

@@ -10,10 +10,15 @@ from typing import Any, Literal
 
 from inference.llm.options import ResponseMode
 
-Form = Literal["json_schema", "json_object_with_schema", "json_object", "none"]
+ResponseFormat = Literal["json_schema", "json_object_with_schema", "json_object", "none"]
 
-_FORMS: tuple[Form, ...] = ("json_schema", "json_object_with_schema", "json_object", "none")
-_STRONGEST: dict[ResponseMode, Form] = {
+_FORMS: tuple[ResponseFormat, ...] = (
+    "json_schema",
+    "json_object_with_schema",
+    "json_object",
+    "none",
+)
+_STRONGEST: dict[ResponseMode, ResponseFormat] = {
     "json_schema": "json_schema",
     "json_object": "json_object_with_schema",
     "none": "none",
@@ -25,7 +30,7 @@ KEEP_WEAKER_S = 3600.0
 """A weaker form is kept this long: one bad moment of a server must not weaken its answers for ever."""
 
 
-class ModeSearch:
+class ResponseFormatSearch:
     """Which form to ask with, and which to try next.
 
     Costs at most three calls more a minute while nothing works, and one an hour where only a weaker form does.
@@ -39,13 +44,13 @@ class ModeSearch:
         self._search_from_s = 0.0
 
     @property
-    def form(self) -> Form:
+    def form(self) -> ResponseFormat:
         """The form to ask with now."""
         if self._form != self._forms[0] and time.monotonic() >= self._until_s:
             self._form, self._proven = self._forms[0], False
         return self._form
 
-    def weaker(self, refused: Form) -> tuple[Form, ...]:
+    def weaker(self, refused: ResponseFormat) -> tuple[ResponseFormat, ...]:
         """The forms worth trying after `refused`; none where the refusal is not about the form."""
         if self._form != refused:  # found by another call in the meantime
             return (self._form,)
@@ -54,14 +59,14 @@ class ModeSearch:
         self._search_from_s = time.monotonic() + SEARCH_AGAIN_S
         return self._forms[self._forms.index(refused) + 1 :]
 
-    def works(self, form: Form) -> None:
+    def works(self, form: ResponseFormat) -> None:
         """Keep a form that was answered with a completion."""
         if form != self._form:
             self._until_s = time.monotonic() + KEEP_WEAKER_S
         self._form, self._proven = form, True
 
 
-def response_format(form: Form, schema: dict[str, Any]) -> dict[str, Any] | None:
+def response_format(form: ResponseFormat, schema: dict[str, Any]) -> dict[str, Any] | None:
     """The request's `response_format`; None leaves it out."""
     if form == "json_schema":
         return {

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 import msgspec
 
 from inference.llm.client.failure import LlmFailure
-from inference.llm.prompt.prompt import MAX_RATIONALE_CHARS, MAX_SUMMARY_CHARS, Answer, Question
-from inference.llm.prompt.visible_text import one_line
+from inference.llm.prompt.prompt import MAX_RATIONALE_CHARS, MAX_SUMMARY_CHARS, Answer, Prompt
+from inference.llm.visible_text import one_line
 
 MAX_ANSWER_CHARS = 32_768
 """Many times what is asked for; what is longer is not read."""
@@ -25,7 +25,7 @@ class _Reply(msgspec.Struct):
     rationale: str
 
 
-def parse_answer(content: str, question: Question) -> Answer:
+def parse_answer(content: str, question: Prompt) -> Answer:
     """Read an answer: JSON alone, in a code fence or with prose round it.
 
     A value is matched whatever its case, spaces and hyphens, and is always one of its axis' set afterwards; summary
@@ -77,7 +77,7 @@ def _objects(text: str) -> Iterator[Any]:
         start = _OBJECT_START.search(text, end)
 
 
-def _answer(reply: _Reply, question: Question) -> Answer:
+def _answer(reply: _Reply, question: Prompt) -> Answer:
     return Answer(
         labels={
             axis: _value(axis, values, reply.labels) for axis, values in question.labels.items()

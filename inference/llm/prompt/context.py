@@ -2,35 +2,33 @@
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from inference.egress.normalization import PLACEHOLDER
-from inference.egress.policy import Policy, Verdict
+from inference.egress.policy import EgressDecision, Policy
 from inference.egress.redaction import Redaction
-from inference.llm.prompt.prompt import Question, Quotation, event_text
-from inference.llm.prompt.visible_text import legible
+from inference.llm.prompt.prompt import Prompt, Quotation, event_text
+from inference.llm.visible_text import visible_text
 from inference.retrieval.library import Library
-from inference.retrieval.precedents import Precedent, render
+from inference.retrieval.precedents import Precedent, describe_precedent
 from inference.retrieval.runbooks import Passage
-from schemas.event import Domain, Event
-from schemas.triaged import Case
+from schemas.event import Event
+from schemas.triaged import Case, LabelSets
 
 LINK = re.compile(r"(?:[a-z][a-z0-9+.-]*:/|www\.)\S*", re.IGNORECASE)
 
-LabelSets = Mapping[Domain, Mapping[str, Sequence[str]]]
-
 
 @dataclass(frozen=True, slots=True)
-class Briefing:
+class PromptContext:
     """A question that may leave, and how to read its answer at home; no `redaction` where policy lets all out.
 
     `quoted` holds the ids of what is quoted as they are at home: the question has placeholders in some of them.
     """
 
-    question: Question
+    question: Prompt
     redaction: Redaction | None
     quoted: Sequence[str]
 
@@ -53,7 +51,7 @@ class Briefing:
         return PLACEHOLDER.sub(value, text)
 
 
-class Briefer:
+class PromptWriter:
     """Prepares questions; nothing an LLM is shown comes by another way."""
 
     def __init__(
@@ -71,7 +69,7 @@ class Briefer:
         self._max_event_chars = max_event_chars
         self._phone_regions = phone_regions
 
-    async def brief(self, case: Case, verdict: Verdict) -> Briefing:
+    async def brief(self, case: Case, decision: EgressDecision) -> PromptContext:
         """A question about a case that `verdict` lets out.
 
         Raises:
@@ -80,23 +78,25 @@ class Briefer:
         precedents = [
             one
             for one in await self._library.precedents(case.event)
-            if self._quotable(one, verdict)
+            if self._quotable(one, decision)
         ]
         # In a thread: a large document takes a while to read, and other calls are in flight.
-        return await asyncio.to_thread(self._write, case, verdict, precedents)
+        return await asyncio.to_thread(self._write, case, decision, precedents)
 
-    def _quotable(self, precedent: Precedent, verdict: Verdict) -> bool:
+    def _quotable(self, precedent: Precedent, decision: EgressDecision) -> bool:
         """A settled event leaves under its own policy or not at all, and never less redacted than it asks."""
-        own = self._policy.verdict(precedent.triaged)
+        own = self._policy.decision(precedent.triaged)
         return own.policy == "full" or (
-            own.policy == verdict.policy == "redacted" and own.keep >= verdict.keep
+            own.policy == decision.policy == "redacted" and own.keep >= decision.keep
         )
 
-    def _write(self, case: Case, verdict: Verdict, precedents: Sequence[Precedent]) -> Briefing:
+    def _write(
+        self, case: Case, decision: EgressDecision, precedents: Sequence[Precedent]
+    ) -> PromptContext:
         redaction = (
             None
-            if verdict.policy == "full"
-            else Redaction(verdict.keep, regions=self._phone_regions)
+            if decision.policy == "full"
+            else Redaction(decision.keep, regions=self._phone_regions)
         )
         passages = self._library.passages(case.event)
         whole = _shortened(case.event, 4 * self._max_event_chars)  # as much as `event_text` reads
@@ -105,7 +105,7 @@ class Briefer:
                 whole, *(one.event for one in precedents), *(passage.text for passage in passages)
             )
         event = redaction.event(whole) if redaction else whole
-        question = Question(
+        question = Prompt(
             labels={axis: self._labels[event.domain][axis] for axis in case.triaged.labels},
             opinions=case.triaged.labels,
             event=event_text(event, self._max_event_chars),
@@ -120,7 +120,7 @@ class Briefer:
                 "\n".join([question.event, *(f"{q.id}\n{q.text}" for q in question.quotations)])
             )
         quoted = [*(one.event.id for one in precedents), *(passage.id for passage in passages)]
-        return Briefing(question, redaction, quoted)
+        return PromptContext(question, redaction, quoted)
 
 
 def _shortened(event: Event, max_chars: int) -> Event:
@@ -141,7 +141,9 @@ def _shortened(event: Event, max_chars: int) -> Event:
 def _precedent(precedent: Precedent, redaction: Redaction | None) -> Quotation:
     event = redaction.event(precedent.event) if redaction else precedent.event
     return _quotation(
-        event.id, render(Precedent(event, precedent.triaged, precedent.similarity)), redaction
+        event.id,
+        describe_precedent(Precedent(event, precedent.triaged, precedent.similarity)),
+        redaction,
     )
 
 
@@ -152,4 +154,4 @@ def _passage(passage: Passage, redaction: Redaction | None) -> Quotation:
 
 
 def _quotation(id_: str, text: str, redaction: Redaction | None) -> Quotation:
-    return Quotation(legible(redaction.text(id_) if redaction else id_), legible(text))
+    return Quotation(visible_text(redaction.text(id_) if redaction else id_), visible_text(text))

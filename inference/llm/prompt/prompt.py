@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inference.llm.prompt.visible_text import clipped, legible, one_line
+from inference.llm.visible_text import one_line, truncated, visible_text
 from schemas.event import Event
 from schemas.triaged import Label
 
@@ -71,7 +71,7 @@ class Quotation:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Prompt:
     """What is asked about one event; every text has already passed the egress policy.
 
     `labels` gives each axis' closed set, `opinions` the small model's labels, `event` the text to judge.
@@ -154,15 +154,16 @@ def event_text(event: Event, max_chars: int) -> str:
     Never its id or tenant. At most `max_chars` characters, of which the words leave a quarter to the rest: a long text
     must not hide the fields. The work is bounded by `max_chars`, whatever the event's size.
     """
-    facts = clipped("".join(f"\n{fact}" for fact in _facts(event, max_chars)), max_chars)
-    words = clipped(_words(event, max_chars), max_chars - min(len(facts), max_chars // 4))
-    return (words + clipped(facts, max_chars - len(words))).lstrip("\n")
+    facts = truncated("".join(f"\n{fact}" for fact in _facts(event, max_chars)), max_chars)
+    words = truncated(_words(event, max_chars), max_chars - min(len(facts), max_chars // 4))
+    return (words + truncated(facts, max_chars - len(words))).lstrip("\n")
 
 
 def _words(event: Event, max_chars: int) -> str:
     """Title, text and body, each once, white space collapsed: padding must not push the rest out."""
     parts = (
-        legible((part or "")[: 4 * max_chars]) for part in (event.title, event.text, event.body)
+        visible_text((part or "")[: 4 * max_chars])
+        for part in (event.title, event.text, event.body)
     )
     tidy = (
         "\n".join(" ".join(line.split()) for line in part.split("\n") if line.strip())
@@ -188,7 +189,7 @@ def _compact(document: Mapping[str, Any], max_chars: int) -> str:
         chars += len(piece)
         if chars > max_chars:
             break
-    return clipped("".join(pieces), max_chars)
+    return truncated("".join(pieces), max_chars)
 
 
 def _json(value: Any, depth: int = 0) -> Iterator[str]:
@@ -210,7 +211,7 @@ def _json(value: Any, depth: int = 0) -> Iterator[str]:
 
 def _quoted(value: Any) -> str:
     if isinstance(value, str):
-        value = clipped(legible(value[: 2 * MAX_VALUE_CHARS]), MAX_VALUE_CHARS)
+        value = truncated(visible_text(value[: 2 * MAX_VALUE_CHARS]), MAX_VALUE_CHARS)
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -239,6 +240,6 @@ def _fenced(name: str, text: str, nonce: str) -> str:
 
 def _defused(text: str, nonce: str) -> str:
     """Text in which nothing can be taken for a fence or for a token of a chat template."""
-    harmless = _BRACKETED_TOKEN.sub(r"(\1)", legible(text).translate(_ANGLES))
+    harmless = _BRACKETED_TOKEN.sub(r"(\1)", visible_text(text).translate(_ANGLES))
     # Last, and by a space: nothing taken out before or after can put a nonce together.
     return re.sub(re.escape(nonce), " ", harmless, flags=re.IGNORECASE)

@@ -9,7 +9,7 @@ import itertools
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
-from inference.training.convert.pieces import SPACE, Algorithm, Kind, Piece, PieceModel
+from inference.training.convert.pieces import SPACE, Algorithm, Piece, PieceKind, PieceModel
 
 BYTES = 256
 ASCII = 128
@@ -88,15 +88,15 @@ def to_sentencepiece(
 
 def _complete_bytes(pieces: list[Piece]) -> bool:
     """SentencePiece wants all 256 byte pieces or none. The half that are characters too take places never produced."""
-    free = [id_ for id_, piece in enumerate(pieces) if piece.kind is Kind.UNUSED]
+    free = [id_ for id_, piece in enumerate(pieces) if piece.kind is PieceKind.UNUSED]
     missing = {_byte_text(byte) for byte in range(BYTES)} - {piece.text for piece in pieces}
     complete = len(missing) <= len(free)
     for id_, text in zip(free, sorted(missing), strict=False):
         if complete:
-            pieces[id_] = Piece(text, kind=Kind.BYTE)
+            pieces[id_] = Piece(text, kind=PieceKind.BYTE)
     if not complete:
         for id_, piece in enumerate(pieces):
-            if piece.kind is Kind.BYTE:
+            if piece.kind is PieceKind.BYTE:
                 pieces[id_] = _unused(id_)
     return complete
 
@@ -105,12 +105,12 @@ def _piece(
     id_: int, token: str, rank: Mapping[str, float], unknown: str, controls: frozenset[str]
 ) -> Piece:
     if token == unknown:
-        return Piece(token, kind=Kind.UNKNOWN)
+        return Piece(token, kind=PieceKind.UNKNOWN)
     if token in controls or not token or any(char not in BYTE_OF for char in token):
-        return Piece(token or f"<unused {id_}>", kind=Kind.CONTROL)
+        return Piece(token or f"<unused {id_}>", kind=PieceKind.CONTROL)
     raw = bytes(BYTE_OF[char] for char in token)
     if len(raw) == 1 and raw[0] >= ASCII:
-        return Piece(_byte_text(raw[0]), kind=Kind.BYTE)
+        return Piece(_byte_text(raw[0]), kind=PieceKind.BYTE)
     try:
         text = raw.decode("utf-8").replace(" ", SPACE)
     except UnicodeDecodeError:
@@ -120,7 +120,7 @@ def _piece(
 
 
 def _unused(id_: int) -> Piece:
-    return Piece(f"<unused {id_}>", kind=Kind.UNUSED)
+    return Piece(f"<unused {id_}>", kind=PieceKind.UNUSED)
 
 
 def _byte_text(byte: int) -> str:

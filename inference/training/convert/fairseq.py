@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import sentencepiece
 
 from inference.errors import ModelError
-from inference.training.convert.pieces import Kind, Piece, read_pieces, replace_pieces
+from inference.training.convert.pieces import Piece, PieceKind, read_pieces, replace_pieces
 
 MASK = "<mask>"
 SENTENCEPIECE_ORDER = ("<unk>", "<s>", "</s>")
@@ -55,13 +55,14 @@ def order_of(model_type: str, pieces: Sequence[Piece], vocab_size: int) -> Order
 def tokens_in_order(pieces: Sequence[Piece], order: Order) -> list[Piece]:
     """The pieces as the encoder counts them."""
     head = [
-        Piece(text, kind=Kind.UNKNOWN if text == "<unk>" else Kind.CONTROL) for text in order.head
+        Piece(text, kind=PieceKind.UNKNOWN if text == "<unk>" else PieceKind.CONTROL)
+        for text in order.head
     ]
     rest = [
-        Piece(one.text, one.score, Kind.CONTROL if one.text in SPECIALS else one.kind)
+        Piece(one.text, one.score, PieceKind.CONTROL if one.text in SPECIALS else one.kind)
         for one in pieces
     ]
-    return [*head, *rest[order.dropped :], Piece(MASK, kind=Kind.CONTROL)]
+    return [*head, *rest[order.dropped :], Piece(MASK, kind=PieceKind.CONTROL)]
 
 
 def reorder(model: bytes, order: Order) -> bytes:

@@ -13,7 +13,7 @@ from inference.arrays import Vectors
 from inference.errors import ModelError
 from inference.model.encoder import Encoder, Pooling
 from inference.model.heads import unit
-from inference.model.tokenizer import Tokenizer, legible
+from inference.model.tokenizer import Tokenizer, replace_control_characters
 from inference.training.convert.facts import EncoderFacts
 from inference.training.convert.vocabulary import TAKEN
 
@@ -67,7 +67,7 @@ def measure_tokens(model: bytes, encode: Callable[[str], list[int]], texts: Sequ
     """
     pieces = importlib.import_module("sentencepiece").SentencePieceProcessor(model_proto=model)
     same = total = 0
-    for text in map(legible, texts):
+    for text in map(replace_control_characters, texts):
         ours, theirs = list(pieces.encode(text)), encode(text)
         total += max(len(ours), len(theirs))
         same += len(ours) if ours == theirs else _in_common(ours, theirs)

@@ -24,7 +24,7 @@ SPACE = "\u2581"
 """What SentencePiece writes for a space."""
 
 
-class Kind(IntEnum):
+class PieceKind(IntEnum):
     """What a piece is for, by the numbers of the file."""
 
     NORMAL = 1
@@ -49,7 +49,7 @@ class Piece:
 
     text: str
     score: float = 0.0
-    kind: Kind = Kind.NORMAL
+    kind: PieceKind = PieceKind.NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,9 @@ class PieceModel:
         )
 
     def _trainer(self) -> bytes:
-        unknown = next((i for i, piece in enumerate(self.pieces) if piece.kind is Kind.UNKNOWN), -1)
+        unknown = next(
+            (i for i, piece in enumerate(self.pieces) if piece.kind is PieceKind.UNKNOWN), -1
+        )
         name = self.pieces[unknown].text if unknown >= 0 else ""
         # Which ids start, end and pad a text is said beside the tokenizer, by whoever puts them around it.
         absent = b"".join(_field(number, -1) for number, _ in (BOS, EOS, PAD))
@@ -139,7 +141,9 @@ def read_pieces(model: bytes) -> list[Piece]:
             )
             if not isinstance(text, bytes) or isinstance(score, bytes) or isinstance(kind, bytes):
                 raise _damaged()
-            pieces.append(Piece(text.decode("utf-8", "replace"), float(score), Kind(int(kind))))
+            pieces.append(
+                Piece(text.decode("utf-8", "replace"), float(score), PieceKind(int(kind)))
+            )
     return pieces
 
 

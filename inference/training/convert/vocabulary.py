@@ -15,7 +15,7 @@ from inference.errors import ModelError
 from inference.training.convert import bytelevel, fairseq, wordpiece
 from inference.training.convert.checkpoint import BertConfig, read_config
 from inference.training.convert.normalization import Casing
-from inference.training.convert.pieces import Algorithm, Kind, Piece, PieceModel, read_pieces
+from inference.training.convert.pieces import Algorithm, Piece, PieceKind, PieceModel, read_pieces
 from inference.training.convert.specials import (
     TOKENIZER_CONFIG,
     Specials,
@@ -91,7 +91,8 @@ def _find_ready(
 
 def _same_ids(pieces: Sequence[Piece], tokens: Sequence[str]) -> bool:
     return len(pieces) <= len(tokens) and all(
-        piece.kind in {Kind.UNUSED, Kind.BYTE} or piece.text in {token, wordpiece.piece_text(token)}
+        piece.kind in {PieceKind.UNUSED, PieceKind.BYTE}
+        or piece.text in {token, wordpiece.piece_text(token)}
         for piece, token in zip(pieces, tokens, strict=False)
     )
 
@@ -211,10 +212,10 @@ def _reference(file: Path) -> Encode | None:
     return lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def _kind(token: str, specials: Specials) -> Kind:
+def _kind(token: str, specials: Specials) -> PieceKind:
     if token == specials.unknown:
-        return Kind.UNKNOWN
-    return Kind.CONTROL if token in specials.controls else Kind.NORMAL
+        return PieceKind.UNKNOWN
+    return PieceKind.CONTROL if token in specials.controls else PieceKind.NORMAL
 
 
 def _read_charsmap(source: Path, file: dict[str, Any]) -> bytes:

@@ -8,7 +8,7 @@ becomes a user-defined one of a character model, ``##x`` as ``x`` and ``x`` as `
 from collections.abc import Sequence
 
 from inference.training.convert.normalization import Casing, compile_charsmap, normalize
-from inference.training.convert.pieces import SPACE, Algorithm, Kind, Piece, PieceModel
+from inference.training.convert.pieces import SPACE, Algorithm, Piece, PieceKind, PieceModel
 
 CONTINUES = "##"
 MAX_WORD_CHARS = 100
@@ -52,7 +52,7 @@ def to_sentencepiece(
     for id_, token in enumerate(tokens):
         piece = _piece(token, unknown, controls, casing)
         if piece.text in seen or not piece.text:
-            piece = Piece(f"[same as before {id_}]", kind=Kind.UNUSED)
+            piece = Piece(f"[same as before {id_}]", kind=PieceKind.UNUSED)
         seen.add(piece.text)
         pieces.append(piece)
     return PieceModel(pieces, Algorithm.CHAR, compile_charsmap(casing)).write()
@@ -65,9 +65,9 @@ def piece_text(token: str) -> str:
 
 def _piece(token: str, unknown: str, controls: frozenset[str], casing: Casing) -> Piece:
     if token == unknown:
-        return Piece(token, kind=Kind.UNKNOWN)
+        return Piece(token, kind=PieceKind.UNKNOWN)
     if token in controls:
-        return Piece(token, kind=Kind.CONTROL)
+        return Piece(token, kind=PieceKind.CONTROL)
     text = piece_text(token)
     # SentencePiece looks for user-defined pieces before it normalizes. One that normalizing changes, such as ``##!``,
     # can never come out of WordPiece and would here be taken out of the middle of what it must split.
@@ -75,4 +75,4 @@ def _piece(token: str, unknown: str, controls: frozenset[str], casing: Casing) -
     reachable = alone or all(
         normalize(char, casing) == char for char in token.removeprefix(CONTINUES)
     )
-    return Piece(text, kind=Kind.USER_DEFINED if reachable else Kind.UNUSED)
+    return Piece(text, kind=PieceKind.USER_DEFINED if reachable else PieceKind.UNUSED)

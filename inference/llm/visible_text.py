@@ -16,7 +16,7 @@ _UNSEEN = re.compile(
 )
 
 
-def legible(text: str) -> str:
+def visible_text(text: str) -> str:
     """The text without any character that cannot be seen; of controls only line feed and tab are left.
 
     For eyes and for large models. What the small model reads has its own rule, `inference.tokenizer.legible`, which
@@ -27,9 +27,9 @@ def legible(text: str) -> str:
 
 def one_line(text: str, max_chars: int) -> str:
     """Legible, every run of white space one space, at most `max_chars` characters."""
-    return clipped(" ".join(legible(text).split()), max_chars)
+    return truncated(" ".join(visible_text(text).split()), max_chars)
 
 
-def clipped(text: str, max_chars: int) -> str:
+def truncated(text: str, max_chars: int) -> str:
     """At most `max_chars` characters (at least 1); what was cut ends in an ellipsis."""
     return text if len(text) <= max_chars else text[: max_chars - 1] + "…"

@@ -1,1 +1,4 @@
-"""What travels on the topics: typed events, codecs, adapters from other people's formats. Imports nothing of ours."""
+"""What travels on the topics: typed events, codecs, and adapters for the formats of other tools.
+
+This package imports nothing from the other packages of the project.
+"""

@@ -1,7 +1,8 @@
-"""The dead letter: its headers, built and read in one place.
+"""The headers of a dead letter: this module writes and reads them.
 
 A dead letter is the original record (bytes, key and headers) with headers that say what went wrong.
-The names of those headers are Kafka Connect's, so that tools for its dead letters can read ours:
+Most of these headers have the names that Kafka Connect uses, so that its tools can read our dead
+letters:
 https://cwiki.apache.org/confluence/display/KAFKA/KIP-298%3A+Error+Handling+in+Connect
 """
 
@@ -11,7 +12,7 @@ from typing import Final, Literal, Self, get_args
 from schemas.event import Headers, Origin
 
 Disposition = Literal["retryable", "poison"]
-"""`poison`: no retry can help, the bytes are at fault. `retryable`: a replay may succeed later."""
+"""`poison`: the bytes are wrong and no retry can help. `retryable`: a replay may succeed later."""
 
 ERROR_PREFIX: Final = "__connect.errors."
 TOPIC: Final = f"{ERROR_PREFIX}topic"
@@ -42,8 +43,8 @@ HEADER_SCHEMAS: dict[str, dict[str, object]] = {
 class Failure:
     """Why a record could not be processed.
 
-    `stage` names the step that failed and `error` the class of its exception. `message` says what to
-    do about it.
+    `stage` names the step that failed and `error` the class of its exception. `message` says what
+    to do about it.
     """
 
     stage: str
@@ -55,7 +56,10 @@ class Failure:
 def build_headers(
     original: Headers, origin: Origin, failure: Failure
 ) -> list[tuple[str, bytes | None]]:
-    """The original headers without those of an earlier dead letter, and the reason as headers."""
+    """The headers of a dead letter: the original headers, and the reason for the failure.
+
+    The headers of an earlier dead letter of the same record are replaced.
+    """
     kept = [(name, value) for name, value in original if not _is_ours(name)]
     reason = {
         TOPIC: origin.topic,
@@ -71,22 +75,22 @@ def build_headers(
 
 
 def attempts(headers: Headers) -> int:
-    """How often a record has been dead-lettered before; a replayed record carries the count."""
+    """How many times a record has been dead-lettered. A replayed record carries this number."""
     for name, value in headers:
-        # Anybody may write this header, and Python refuses to read a number of thousands of digits.
+        # Anybody may write this header, and Python refuses to parse thousands of digits.
         if name == ATTEMPT and value and value.isdigit() and len(value) <= MAX_ATTEMPT_DIGITS:
             return int(value)
     return 0
 
 
 def original_headers(headers: Headers) -> list[tuple[str, bytes | None]]:
-    """What a replayed record carries: its own headers, and the count of attempts."""
+    """The headers of a replayed record: its original headers, and the number of attempts."""
     return [(name, value) for name, value in headers if name == ATTEMPT or not _is_ours(name)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterHeaders:
-    """What the headers of a dead letter say, as text; an empty string stands for a missing header."""
+    """The values of the headers of a dead letter, as text. A missing header is an empty string."""
 
     topic: str
     partition: str
@@ -100,7 +104,7 @@ class DeadLetterHeaders:
 
     @classmethod
     def read(cls, headers: Headers) -> Self:
-        """Read headers that anybody may have written; the last one of a name counts."""
+        """Read headers that anybody may have written. The last header of a name counts."""
         values = {name: (value or b"").decode("utf-8", "replace") for name, value in headers}
         return cls(
             topic=values.get(TOPIC, ""),
@@ -121,7 +125,7 @@ class DeadLetterHeaders:
 
     @property
     def whole(self) -> bool:
-        """Whether the dead letter carries the original value."""
+        """Whether the dead letter carries the complete original value."""
         return not self.value_bytes
 
 

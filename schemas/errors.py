@@ -1,19 +1,22 @@
-"""Every error this package raises.
+"""Every exception that this package raises.
 
-SchemaError
-└── InvalidEvent      the bytes on a topic are not an event; ends in a dead letter
+SchemaError           base class, never raised itself
+└── InvalidEvent      the bytes of a record are not an event; the record becomes a dead letter
+
+A wrong `schemas.formats.Mapping` raises ``ValueError``, which msgspec turns into its own
+``ValidationError`` while it reads the configuration.
 """
 
 
 class SchemaError(Exception):
-    """Base of everything `schemas` raises; the message is one sentence a person can act on."""
+    """Base class of all errors of `schemas`. The message is one sentence that says what to do."""
 
 
 class InvalidEvent(SchemaError):  # noqa: N818 - named after what it is in the field
-    """The bytes cannot be read as an event, now or on any retry.
+    """The bytes cannot be read as an event, and no retry can change that.
 
-    `stage` names the step that refused them (``decode``, ``recognise`` or ``validate``); it becomes the
-    dead letter's ``__connect.errors.stage`` header.
+    `stage` names the step that refused them: ``decode``, ``recognise`` or ``validate``. It becomes
+    the header ``__connect.errors.stage`` of the dead letter.
     """
 
     def __init__(self, message: str, *, stage: str) -> None:

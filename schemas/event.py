@@ -1,7 +1,8 @@
-"""The input event: what arrives, in whatever shape, after an adapter has read it.
+"""The input event: what an adapter has read from a record, whatever format the record had.
 
-msgspec rather than pydantic: events are decoded and encoded thousands of times a second on the path the
-latency is measured on, and msgspec converts and validates several times quicker with the same strictness.
+The types are msgspec structs and not pydantic models. Thousands of events are decoded and encoded
+per second, and that time is part of the measured latency. msgspec validates as strictly and is
+several times faster.
 """
 
 from collections.abc import Sequence
@@ -17,17 +18,18 @@ DOMAIN_OF_KIND: dict[Kind, Domain] = {"alert": "alerts", "ticket": "tickets"}
 KIND_OF_DOMAIN: dict[Domain, Kind] = {"alerts": "alert", "tickets": "ticket"}
 
 Headers = Sequence[tuple[str, bytes | None]]
-"""The headers of a Kafka record, in order; a name may occur more than once."""
+"""The headers of a Kafka record, in order. A name may occur more than once."""
 
 DEFAULT_TENANT = "default"
 MAX_ID_CHARS = 512
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One alert or ticket, as the pipeline sees it.
+    """One alert or ticket.
 
-    At least one of `text`, `title`, `body`, `event` holds something to read; `event` is the vendor's document,
-    whole. Anything an adapter did not understand is in `attributes`: nothing is dropped.
+    At least one of `text`, `title`, `body` and `event` has content. `event` is the complete
+    document of the vendor. `occurred_at` is an RFC 3339 instant in UTC. `attributes` holds every
+    other field of the record, so that no field is lost.
     """
 
     id: str
@@ -43,12 +45,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def domain(self) -> Domain:
-        """The domain whose axes this event is labelled on."""
+        """The domain that this kind of event belongs to. It decides which axes are labelled."""
         return DOMAIN_OF_KIND[self.kind]
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where on the stream an event was read; for a file its name, partition 0 and the line's number from 0."""
+    """The topic, partition and offset where an event was read.
+
+    For an event from a file, `topic` is the name of the file without its extension, `partition`
+    is 0 and `offset` is the number of the line, counted from 0.
+    """
 
     topic: str
     partition: int = -1

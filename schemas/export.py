@@ -1,8 +1,12 @@
-"""The contract for people in other languages: JSON Schema of every type and an AsyncAPI document of the topics."""
+"""The contract for other languages.
 
+This is the JSON Schema of every type, and an AsyncAPI document of the topics.
+"""
+
+from dataclasses import dataclass
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import orjson
@@ -22,59 +26,72 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
     "audit_record": AuditRecord,
 }
 
-# topic without prefix, key, payload type (None: not one of ours), what the pipeline does with it, what it carries
-_CHANNELS: tuple[tuple[str, str, str | None, str, str], ...] = (
-    (
+
+@dataclass(frozen=True, slots=True)
+class _Channel:
+    """One topic as the AsyncAPI document describes it.
+
+    `name` has no prefix. `action` is what the pipeline does with the topic. `payload` is None if
+    the values of the records are not of one of our types.
+    """
+
+    name: str
+    action: Literal["receive", "send"]
+    payload: type[msgspec.Struct] | None
+    description: str
+    key: str = "event id"
+
+
+_CHANNELS: tuple[_Channel, ...] = (
+    _Channel(
         "alerts.v1",
-        "event id",
-        "Event",
         "receive",
-        "Alerts, in; id and kind may be left out, vendor formats are read too",
+        Event,
+        "Incoming alerts. `id` and `kind` are optional, and vendor formats are accepted too",
     ),
-    (
+    _Channel(
         "tickets.v1",
-        "event id",
-        "Event",
         "receive",
-        "Tickets, in; id and kind may be left out, vendor formats are read too",
+        Event,
+        "Incoming tickets. `id` and `kind` are optional, and vendor formats are accepted too",
     ),
-    (
+    _Channel(
         "alerts.triaged.v1",
-        "event id",
-        "TriagedEvent",
         "send",
-        "Triaged alerts; a later revision of an id supersedes",
+        TriagedEvent,
+        "Triaged alerts. A later revision of an id replaces an earlier one",
     ),
-    (
+    _Channel(
         "tickets.triaged.v1",
-        "event id",
-        "TriagedEvent",
         "send",
-        "Triaged tickets; a later revision of an id supersedes",
+        TriagedEvent,
+        "Triaged tickets. A later revision of an id replaces an earlier one",
     ),
-    ("enrichment.v1", "event id", "Case", "send", "Low-confidence events on their way to the LLM"),
-    ("review.v1", "event id", "Case", "send", "Events waiting for a person"),
-    ("feedback.v1", "event id", "Verdict", "receive", "Verdicts by people, in"),
-    ("audit.v1", "tenant", "AuditRecord", "send", "Hash-chained decision log"),
-    (
+    _Channel("enrichment.v1", "send", Case, "Low-confidence events that wait for the LLM"),
+    _Channel("review.v1", "send", Case, "Events that wait for a person"),
+    _Channel("feedback.v1", "receive", Verdict, "Verdicts by people"),
+    _Channel("audit.v1", "send", AuditRecord, "Hash-chained log of all decisions", key="tenant"),
+    _Channel(
         "deadletter.v1",
-        "original key",
-        None,
         "send",
-        "Original bytes, key and headers of what could not be processed",
+        None,
+        "Records that could not be processed, with their original bytes, key and headers",
+        key="original key",
     ),
 )
 
 
 def export(directory: Path, *, prefix: str = "triage") -> list[Path]:
-    """Writes one JSON Schema (2020-12) per type and `asyncapi.json`; the same bytes every time.
+    """Write one JSON Schema (2020-12) per type, and `asyncapi.json`.
+
+    The bytes are the same every time.
 
     Args:
-        directory: made if it is not there.
-        prefix: of the topics, as configured under ``[topics]``.
+        directory: where to write. It is created if it does not exist.
+        prefix: the prefix of the topics, as configured under ``[topics]``.
 
     Returns:
-        The files written, sorted.
+        The files that were written, sorted.
 
     Raises:
         OSError: the directory cannot be written.
@@ -86,63 +103,76 @@ def export(directory: Path, *, prefix: str = "triage") -> list[Path]:
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """The schema of one type (`event`, `triaged_event`, `case` or `verdict`), complete in itself."""
-    identity = SCHEMA_NAME if _TYPES[name] is TriagedEvent else f"triage.{name}.v1"
+    """The schema of one type, with the definitions of all types that it refers to.
+
+    `name` is `event`, `triaged_event`, `case`, `verdict` or `audit_record`.
+    """
+    type_ = _TYPES[name]
     return {
         "$schema": _DIALECT,
-        "$id": f"urn:{identity.replace('.', ':')}",
-        "$ref": f"#/$defs/{_TYPES[name].__name__}",
-        "$defs": _definitions([_TYPES[name]], "#/$defs/{name}"),
+        "$id": f"urn:{_schema_name(name).replace('.', ':')}",
+        "$ref": f"#/$defs/{type_.__name__}",
+        "$defs": _definitions([type_], "#/$defs/{name}"),
     }
 
 
 def asyncapi(prefix: str) -> dict[str, Any]:
-    """The topics as an AsyncAPI 3.0 document, from the pipeline's point of view."""
+    """The AsyncAPI 3.0 document of the topics, from the point of view of the pipeline."""
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Triage of alerts and tickets", "version": _VERSION},
         "defaultContentType": "application/json",
-        "channels": {
-            name: _channel(prefix, name, key, carries) for name, key, _, _, carries in _CHANNELS
-        },
+        "channels": {channel.name: _channel(channel, prefix) for channel in _CHANNELS},
         "operations": {
-            f"{action}.{name}": {"action": action, "channel": {"$ref": f"#/channels/{name}"}}
-            for name, _, _, action, _ in _CHANNELS
+            f"{channel.action}.{channel.name}": _operation(channel) for channel in _CHANNELS
         },
         "components": {
-            "messages": {name: _message(name, key, type_) for name, key, type_, _, _ in _CHANNELS},
+            "messages": {channel.name: _message(channel) for channel in _CHANNELS},
             "schemas": _definitions(list(_TYPES.values()), "#/components/schemas/{name}"),
         },
     }
 
 
+def _schema_name(name: str) -> str:
+    if _TYPES[name] is TriagedEvent:
+        return SCHEMA_NAME
+    return f"triage.{name}.v1"
+
+
 def _definitions(types: list[type[msgspec.Struct]], ref_template: str) -> dict[str, Any]:
     _, definitions = msgspec.json.schema_components(types, ref_template=ref_template)
-    # The descriptions are our docstrings, indented as they stand in the source.
+    # The descriptions are our docstrings, which are indented in the source.
     return {
         name: {**schema, "description": cleandoc(schema["description"])}
         for name, schema in definitions.items()
     }
 
 
-def _channel(prefix: str, name: str, key: str, carries: str) -> dict[str, Any]:
+def _channel(channel: _Channel, prefix: str) -> dict[str, Any]:
     return {
-        "address": f"{prefix}.{name}",
-        "description": f"{carries}. Keyed by {key}.",
-        "messages": {name: {"$ref": f"#/components/messages/{name}"}},
+        "address": f"{prefix}.{channel.name}",
+        "description": f"{channel.description}. The key is the {channel.key}.",
+        "messages": {channel.name: {"$ref": f"#/components/messages/{channel.name}"}},
     }
 
 
-def _message(name: str, key: str, type_: str | None) -> dict[str, Any]:
+def _operation(channel: _Channel) -> dict[str, Any]:
+    return {"action": channel.action, "channel": {"$ref": f"#/channels/{channel.name}"}}
+
+
+def _message(channel: _Channel) -> dict[str, Any]:
     message: dict[str, Any] = {
-        "name": name,
+        "name": channel.name,
         "bindings": {
-            "kafka": {"key": {"type": "string", "description": key}, "bindingVersion": "0.5.0"}
+            "kafka": {
+                "key": {"type": "string", "description": channel.key},
+                "bindingVersion": "0.5.0",
+            }
         },
     }
-    if type_ is not None:
-        message["payload"] = {"$ref": f"#/components/schemas/{type_}"}
-    if name == "deadletter.v1":
+    if channel.payload is not None:
+        message["payload"] = {"$ref": f"#/components/schemas/{channel.payload.__name__}"}
+    else:
         message["contentType"] = "application/octet-stream"
         message["headers"] = {"type": "object", "properties": HEADER_SCHEMAS}
     return message

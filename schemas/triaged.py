@@ -1,4 +1,7 @@
-"""The triaged event (`triage.event.v1`): the pipeline's public output, strict in every field."""
+"""The triaged event (`triage.event.v1`), which is the public output of the pipeline.
+
+Every type here is strict: an unknown field is an error.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -13,21 +16,22 @@ Status = Literal["final", "provisional", "needs_review"]
 DecidedBy = Literal["rule", "slm", "llm", "human"]
 
 LabelSets = Mapping[Domain, Mapping[str, Sequence[str]]]
-"""For each domain and each of its axes: every label the axis may have."""
+"""For each domain and each of its axes: every label that the axis may have."""
 
 
 class Alternative(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A label value that was not chosen, with its calibrated probability."""
+    """A label value that was not chosen, with its calibrated probability in [0, 1]."""
 
     value: str
     confidence: float
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One axis' value; `confidence` is a calibrated probability in [0, 1].
+    """The value of one axis.
 
-    `abstained` is true when this axis, asked alone, would not meet the domain's promise; a reader who needs the
-    axis to be right should then treat the value as a hint.
+    `confidence` is a calibrated probability in [0, 1]. `abstained` is true if this axis alone does
+    not keep the promise of the domain. The value is then only a hint for readers who need this
+    axis to be right.
     """
 
     value: str
@@ -37,7 +41,10 @@ class Label(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which weights decided: `digest` is the SHA-256 over every file of the model directory."""
+    """The small model that made the decision.
+
+    `digest` is the SHA-256 digest over all files of the model directory.
+    """
 
     name: str
     digest: str
@@ -45,9 +52,12 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class CalibrationInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The promise in force: with probability at least 1 - delta, accepted events are wrong at most alpha of the time.
+    """The promise for events that the small model accepts.
 
-    `n` is the size of the calibration sample, `threshold` the largest estimated risk that is accepted.
+    With probability at least 1 - `delta`, at most the share `alpha` of the accepted events is
+    wrong. `n` is the number of calibration rows that tested this. An event is accepted if its
+    estimated risk is below `threshold`. `digest` is the SHA-256 digest of the calibration rows and
+    the settings of the promise.
     """
 
     alpha: float
@@ -58,12 +68,16 @@ class CalibrationInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class Enrichment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the LLM tier did; `status` is ``answered``, or says why there is no answer (for instance ``llm_off``).
+    """What the LLM tiers did for this event.
 
-    `summary` and `rationale` are plain text by a model that has read untrusted text: never render them as markup.
-    `tier` names the endpoint that answered, or that was asked last; `calls` counts what was sent, over all tiers, and
-    tokens, `cost_usd` and `latency_s` (seconds) are theirs together. `quoted` holds the ids of the settled events and
-    runbook passages shown beside the event, `redactions` how many values of each kind were replaced before it left.
+    `status` is ``answered``, or the reason why there is no answer (for example ``llm_off``).
+    `tier` is the endpoint that answered, or the last one that was called. `calls`, the two token
+    counts, `cost_usd` (US dollars) and `latency_s` (seconds) are sums over all tiers. `quoted`
+    lists the ids of the settled events and runbook passages that the prompt contained.
+    `redactions` counts the values that were replaced in the prompt, for each kind of value.
+
+    A model that has read untrusted text wrote `summary` and `rationale`. They are plain text:
+    never render them as markup.
     """
 
     status: str
@@ -81,10 +95,11 @@ class Enrichment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """RFC 3339 instants and durations in seconds.
+    """When the event was received and triaged: RFC 3339 instants, and durations in seconds.
 
-    `received_at` is when the event entered the input topic (or was read from a file), `triaged_at` when this
-    revision was decided, `inference_s` the wall time of the model call that carried it, `total_s` the difference.
+    `received_at` is the instant at which the event entered the input topic or was read from a
+    file. `triaged_at` is the instant of this revision. `total_s` is the time between the two.
+    `inference_s` is the wall time of the model call that included this event.
     """
 
     received_at: str
@@ -94,7 +109,13 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class TriagedEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One decision about one event. A later `revision` of the same `id` supersedes an earlier one."""
+    """One decision about one event.
+
+    A later `revision` of the same `id` replaces an earlier one. `status` is ``final`` if the
+    decision stands, ``provisional`` if a later revision will follow, and ``needs_review`` if a
+    person must decide. `labels` has one label for each axis of the domain. `cost_usd` is the cost
+    of all LLM calls for this event in US dollars.
+    """
 
     id: str
     domain: Domain
@@ -115,10 +136,11 @@ class TriagedEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An event together with what is known about it: the record on the enrichment and review topics.
+    """An event and the decision about it: the record on the enrichment and review topics.
 
-    `risk` is the small model's estimate of being wrong on a deciding axis; `escalation` the metric label of why it
-    was not accepted (``risk``, ``unfamiliar``, ``uncalibrated``, ``high_impact``).
+    `risk` is the small model's estimate of the probability that a deciding axis is wrong.
+    `escalation` is the reason why the case did not end with the small model, as the metrics name
+    it: ``risk``, ``unfamiliar``, ``uncalibrated``, ``high_impact`` or ``rule``.
     """
 
     event: Event
@@ -128,9 +150,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person's answer on the feedback topic: `labels` replace the values of the axes they name.
+    """A person's answer on the feedback topic.
 
-    `triaged` is the revision the person looked at; the verdict becomes the next one.
+    `labels` maps axes to their new values; the other axes do not change. `triaged` is the revision
+    that the person read. The verdict makes the next revision. `by` names the person.
     """
 
     triaged: TriagedEvent

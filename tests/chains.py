@@ -1,4 +1,4 @@
-"""An audit topic in memory, written by real trails, and what a person with access to it might do to it."""
+"""An audit topic in memory that real audit trails have written, and ways to tamper with it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from agents.outcomes import Triaged
 from schemas.audit.record import AuditRecord
 from schemas.audit.verification import Fault, Place, Verification
-from schemas.codec import decode
+from schemas.codec import decode, encode
 from schemas.triaged import Enrichment
+from streams.audit.entry import PublishedDecision
 from streams.audit.trail import AuditTrail
 from streams.config import AuditSection, Settings
 from streams.kafka.record import Record
@@ -31,7 +31,7 @@ ASKED = Enrichment(
 
 @dataclass(frozen=True)
 class Appended:
-    """One record as it lies on a partition."""
+    """One record as it is stored on a partition."""
 
     place: Place
     key: bytes | None
@@ -39,68 +39,74 @@ class Appended:
     headers: Sequence[tuple[str, bytes | None]]
 
     def decoded(self) -> AuditRecord:
-        """What it says."""
+        """The audit record in the value."""
         return decode(self.value or b"", AuditRecord)
 
-    def flipped(self, at: int, bit: int) -> "Appended":
-        """One bit of it turned over, counting through value, key, and the headers' names and values."""
+    def flipped(self, position: int, bit: int) -> "Appended":
+        """The record with one bit flipped.
+
+        `position` counts the bytes of the value, the key, and the name and value of the header.
+        """
         (name, content), key, value = self.headers[0], self.key or b"", self.value or b""
-        whole = bytearray(value + key + name.encode() + (content or b""))
-        whole[at] ^= 1 << bit
+        data = bytearray(value + key + name.encode() + (content or b""))
+        data[position] ^= 1 << bit
         ends = [len(value), len(value) + len(key), len(value) + len(key) + len(name)]
-        header = (whole[ends[1] : ends[2]].decode("latin-1"), bytes(whole[ends[2] :]))
+        header = (data[ends[1] : ends[2]].decode("latin-1"), bytes(data[ends[2] :]))
         return replace(
             self,
-            value=bytes(whole[: ends[0]]),
-            key=bytes(whole[ends[0] : ends[1]]),
+            value=bytes(data[: ends[0]]),
+            key=bytes(data[ends[0] : ends[1]]),
             headers=[header],
         )
 
     @property
-    def bytes_in_all(self) -> int:
+    def size_bytes(self) -> int:
         """How many bytes can be flipped."""
         name, content = self.headers[0]
         return len(self.value or b"") + len(self.key or b"") + len(name) + len(content or b"")
 
 
 def trail(writer: str = "w1", **audit: Any) -> AuditTrail:
-    """A trail that is connected to nothing."""
+    """An audit trail without a connection to a broker."""
     return AuditTrail(
         msgspec.structs.replace(Settings(), audit=AuditSection(**audit)), writer=writer
     )
 
 
 def decide(trail_: AuditTrail, tenant: str, number: int = 0, **changes: Any) -> Record:
-    """The record of one more decision."""
+    """The record of the next decision of this trail."""
     event = triaged(f"e-{number}", tenant=tenant, **changes)
-    made = trail_.record(Triaged(event), read({"id": f"e-{number}"}, offset=number))
-    assert made is not None
-    return made
+    incoming = read({"id": f"e-{number}"}, offset=number)
+    record = trail_.record(incoming, PublishedDecision(event, encode(event)))
+    assert record is not None
+    return record
 
 
 def topic(records: Iterable[Record], partitions: int = 2) -> list[Appended]:
-    """The records on their partitions, in the order they were sent."""
+    """The records on their partitions, in the order in which they were sent."""
     lengths = [0] * partitions
-    found = []
-    for each in records:
-        partition = sum(each.key or b"") % partitions
-        found.append(
-            Appended(Place(partition, lengths[partition]), each.key, each.value, each.headers)
-        )
+    appended = []
+    for record in records:
+        partition = sum(record.key or b"") % partitions
+        place = Place(partition, lengths[partition])
+        appended.append(Appended(place, record.key, record.value, record.headers))
         lengths[partition] += 1
-    return found
+    return appended
 
 
-def sixty(**audit: Any) -> list[Appended]:
-    """Two writers at once, one of them restarted half way, and three tenants; every third decision asked the LLM."""
+def sixty_records(**audit: Any) -> list[Appended]:
+    """Sixty decisions for three tenants; every third one called the LLM.
+
+    Two writers work at the same time, and one of them is restarted half way.
+    """
     writers = [trail("w1", **audit), trail("w2", **audit)]
     tenants = ("acme", "globex", "é")
-    records = []
+    records: list[Record] = []
     for number in range(60):
         if number == 30:
             writers[0] = trail("w3", **audit)
-            for each in topic(records):
-                writers[0].learn(read(each.value))
+            for appended in topic(records):
+                writers[0].learn(read(appended.value))
         enrichment = ASKED if number % 3 == 0 else None
         records.append(
             decide(writers[number // 3 % 2], tenants[number % 3], number, enrichment=enrichment)
@@ -109,26 +115,28 @@ def sixty(**audit: Any) -> list[Appended]:
 
 
 def renumbered(records: Iterable[Appended]) -> list[Appended]:
-    """The records with the offsets a broker would give them."""
+    """The records with the offsets that a broker would give them."""
     lengths: dict[int, int] = {}
-    found = []
-    for each in records:
-        partition = each.place.partition
-        found.append(replace(each, place=Place(partition, lengths.get(partition, 0))))
+    appended = []
+    for record in records:
+        partition = record.place.partition
+        appended.append(replace(record, place=Place(partition, lengths.get(partition, 0))))
         lengths[partition] = lengths.get(partition, 0) + 1
-    return found
+    return appended
 
 
 def check(
     records: Iterable[Appended], key: bytes | None = None, expected: Sequence[tuple[str, str]] = ()
 ) -> tuple[list[Fault], Verification]:
-    """Everything found on a topic."""
+    """All faults of a topic, and the verification that found them."""
     records = list(records)
     verification = Verification(key, expected)
     faults = []
-    for each in records:
-        faults += verification.add(each.value, place=each.place, key=each.key, headers=each.headers)
+    for record in records:
+        faults += verification.add(
+            record.value, place=record.place, key=record.key, headers=record.headers
+        )
     if verification.unresolved:
-        for each in records:
-            verification.look_again(each.value)
+        for record in records:
+            verification.look_again(record.value)
     return faults + verification.end(), verification

@@ -1,4 +1,4 @@
-"""Records as an agent is given them, and the triaged event every test has in hand."""
+"""Records as an agent receives them, and triaged events and cases for tests."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ RECEIVED_AT = "2026-02-02T02:40:00.250Z"
 
 
 def record(value: object, *, offset: int = 0, topic: str = "triage.alerts.v1") -> Incoming:
-    """One record; anything but bytes and None is written as JSON."""
+    """One record. A value that is neither bytes nor None is written as JSON."""
     if isinstance(value, msgspec.Struct):
         value = encode(value)
     elif value is not None and not isinstance(value, bytes):
@@ -25,7 +25,7 @@ def record(value: object, *, offset: int = 0, topic: str = "triage.alerts.v1") -
 
 
 def triaged(id_: str = "e-1", **changes: Any) -> TriagedEvent:
-    """A small model's answer about an alert, sure enough to be final."""
+    """A decision of the small model about an alert, which is accepted and final."""
     event = TriagedEvent(
         id=id_,
         domain="alerts",
@@ -53,13 +53,13 @@ def triaged(id_: str = "e-1", **changes: Any) -> TriagedEvent:
 
 
 def case(id_: str = "e-1", **changes: Any) -> Case:
-    """The same with its event."""
+    """The case of `triaged`, with its event."""
     return Case(event=Event(id=id_, kind="alert", text="x"), triaged=triaged(id_, **changes))
 
 
 def provisional(**changes: Any) -> TriagedEvent:
-    """A small model's unsure answer about a ticket."""
-    unsure: dict[str, Any] = {
+    """A decision of the small model about a ticket, which is escalated and provisional."""
+    fields: dict[str, Any] = {
         "domain": "tickets",
         "tenant": "acme",
         "source": "chat",
@@ -72,11 +72,11 @@ def provisional(**changes: Any) -> TriagedEvent:
         "reasons": ["estimated risk 0.6000 on queue is not below the threshold 0.1000"],
         "origin": Origin(topic="triage.tickets.v1", partition=1, offset=7),
     }
-    return triaged("t-1", **unsure | changes)
+    return triaged("t-1", **fields | changes)
 
 
 def unsure(**changes: Any) -> Case:
-    """The same with its event."""
+    """The case of `provisional`, with its event."""
     event = Event(
         id="t-1",
         kind="ticket",
@@ -88,6 +88,8 @@ def unsure(**changes: Any) -> Case:
 
 
 def decision(outcome: Outcome) -> TriagedEvent:
-    """The triaged event of an outcome that has one."""
+    """The triaged event of an outcome that is not a dead letter."""
     assert not isinstance(outcome, DeadLettered), outcome.message
-    return outcome.triaged if isinstance(outcome, Triaged) else outcome.case.triaged
+    if isinstance(outcome, Triaged):
+        return outcome.triaged
+    return outcome.case.triaged

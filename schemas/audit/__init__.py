@@ -1,1 +1,4 @@
-"""The audit chain, without Kafka: the sealed record, the segments of a chain, and the check of a whole topic."""
+"""The audit chain: the sealed record, the segments of a chain, and the check of a whole topic.
+
+This package does not talk to Kafka.
+"""

@@ -1,13 +1,16 @@
-"""The audit record (`triage.audit.v1`): one decision, sealed, and chained to the one before it.
+"""The audit record (`triage.audit.v1`): one decision, sealed and chained to the record before it.
 
-A record's digest covers every byte of its value in front of it, the digest of the record before among them, so that
-nothing on a chain can be altered, taken out or moved unseen (linked time-stamping: Haber and Stornetta, 1991). With a
-key it is an HMAC (RFC 2104): then nobody without the key can rewrite a chain from some record to its end either.
+The digest of a record covers every byte of its value in front of the digest. The digest of the
+previous record is among these bytes. So no record of a chain can be changed, removed or moved
+without a trace, as long as a later record follows it (linked time-stamping: Haber and Stornetta,
+1991). If a key is configured, the digest is an HMAC (RFC 2104). Then nobody without the key can
+rewrite a chain from some record to its end either.
 
-Kafka has no compare-and-swap, so that several workers cannot continue one chain. Each writes a *strand* of a tenant's
-chain of its own; its first record names the last record of that tenant its writer knew, and any record may name the
-last ones of other strands. What a record names besides its predecessor are *anchors*: a strand cannot lose what
-another has named.
+Kafka has no compare-and-swap, so several workers cannot continue the same chain. Each worker
+writes its own *segment* of a tenant's chain. The first record of a segment names the last record
+of the tenant that its writer knew. Any record may also name the last records of other segments.
+All these names of records on other segments are *anchors*: a record that an anchor names cannot be
+removed from its segment without a trace.
 """
 
 import hashlib
@@ -29,6 +32,7 @@ SCHEMA_NAME: Final = "triage.audit.v1"
 HEADERS: list[tuple[str, bytes | None]] = [("triage.schema", SCHEMA_NAME.encode())]
 
 Seal = Literal["sha256", "hmac-sha256"]
+SealFault = Literal["unreadable", "changed", "wrong seal"]
 
 MAX_CHARS = 512
 MAX_LABELS = 32
@@ -38,7 +42,10 @@ PREVIOUS = re.compile(rb'"previous":"([0-9a-f]{64})"')
 
 
 class LlmUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a decision took of the LLM tier: `schemas.triaged.Enrichment` without anything anybody wrote."""
+    """What the LLM tiers did for a decision, without any text of the event or of the model.
+
+    The fields are those of `Enrichment` in the triaged event, with the same meaning.
+    """
 
     status: str
     model: str | None
@@ -51,15 +58,7 @@ class LlmUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One decision before it is sealed: what came in and what went out by digest, never by content.
-
-    `writer` names the strand, `sequence` counts on it from 0, `previous` is the digest of the record before; for the
-    first that of the last record of the tenant, or empty where the writer knew of none. `heads` are the digests of the
-    last records of other strands of the tenant, sorted, where those have grown since this one last named them. `at`
-    (RFC 3339) is when it was written. `origin` is where the record lies whose value has the SHA-256 `input_digest`;
-    `output_digest` is that of the triaged event as published. `enrichment` is there where this decision, not an
-    earlier revision, asked or would have asked the LLM.
-    """
+    """One decision before it is sealed. `AuditRecord` explains the fields."""
 
     schema: Literal["triage.audit.v1"] = SCHEMA_NAME
     seal: Seal
@@ -85,79 +84,124 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class AuditRecord(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One decision as it lies on the topic, under its tenant as key."""
+    """One decision on the audit topic. The key of the record is the tenant.
+
+    A record has digests (SHA-256, in hexadecimal) in place of the content of the event.
+    `input_digest` covers the value of the record at `origin`. `output_digest` covers the triaged
+    event as it was published. `enrichment` is set only if this decision called the LLM or would
+    have called it, and not if an earlier revision did.
+
+    Each worker writes its own segment of a tenant's chain. `writer` names the segment, and
+    `sequence` counts its records from 0. `previous` is the digest of the record before this one.
+    For the first record of a segment it is the digest of the last record of the tenant that the
+    writer knew, or empty if the writer knew none. `heads` are the digests, sorted, of the last
+    records of other segments of the tenant that have grown since this segment last named them.
+
+    `at` is the instant of writing (RFC 3339). `digest` covers all bytes of the value in front of
+    it. `seal` says whether it is a plain digest or an HMAC with a secret key.
+    """
 
     digest: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unsealed:
-    """What could be made of a value. `digests` are those its successor may name: the one it carries and the one its
-    bytes have, the same where it is whole; `previous` the one it names itself, where that could be read.
-    """  # noqa: D205 - one thought
+    """The result of reading and checking the value of one record.
+
+    `record` is None if the value is not an audit record. `fault` is None if the seal fits.
+    `digests` are the two digests that the next record may name: the one that the value carries and
+    the one that its bytes have. They are equal if the record is intact. `previous` is the digest
+    that the record names as its predecessor, or None if that could not be read.
+    """
 
     record: AuditRecord | None
-    fault: Literal["unreadable", "changed", "wrong seal"] | None
+    fault: SealFault | None
     digests: tuple[str, str]
     previous: str | None
 
 
 def sha256(data: bytes) -> str:
-    """SHA-256 in hexadecimal."""
+    """The SHA-256 digest in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
-def or_digest(text: str, max_chars: int = MAX_CHARS) -> str:
-    """The text, or its digest where it is longer.
+def bounded_text(text: str, max_chars: int = MAX_CHARS) -> str:
+    """The text, or its digest if it is longer than `max_chars`.
 
-    Whoever may write to an input topic chooses tenants and ids; a record too large for the audit topic would be a hole
-    in the chain that nobody could ever close.
+    Anybody who may write to an input topic chooses tenants and ids. A record that is too large for
+    the audit topic would leave a hole in the chain that could never be closed.
     """
-    return text if len(text) <= max_chars else f"sha256:{sha256(text.encode())}"
+    if len(text) <= max_chars:
+        return text
+    return f"sha256:{sha256(text.encode())}"
 
 
-def labels_or_digest(labels: Mapping[str, str]) -> dict[str, str]:
-    """Axis to value, every text clipped; more axes than any domain has become one digest."""
+def bounded_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels (axis to value) with every text bounded.
+
+    More than `MAX_LABELS` axes, which no domain has, become one digest.
+    """
     if len(labels) > MAX_LABELS:
         return {"sha256": sha256(orjson.dumps(dict(labels), option=orjson.OPT_SORT_KEYS))}
     return {
-        or_digest(axis, MAX_CHARS // 4): or_digest(value, MAX_CHARS // 4)
+        bounded_text(axis, MAX_CHARS // 4): bounded_text(value, MAX_CHARS // 4)
         for axis, value in labels.items()
     }
 
 
 def seal_of(key: bytes | None) -> Seal:
-    """How records are sealed with that key, or with none."""
-    return "hmac-sha256" if key else "sha256"
+    """How records are sealed with this key, or without a key."""
+    if key:
+        return "hmac-sha256"
+    return "sha256"
 
 
 def seal(entry: Entry, key: bytes | None = None) -> tuple[bytes, str]:
-    """The value of the record, and its digest: 64 hexadecimal characters over everything before it."""
+    """The value of the sealed record, and its digest of 64 hexadecimal characters."""
     body = encode(entry)[:-1]
     digest = _digest(body, key)
     return body + _tail(digest), digest
 
 
 def unseal(value: bytes, key: bytes | None = None) -> Unsealed:
-    """Read a value and check it against its digest. The bytes as they are, so that no way of writing JSON matters."""
+    """Read a value and check it against its digest.
+
+    The digest covers the bytes themselves, so it does not matter how the JSON was written.
+    """
     body, tail = value[:-TAIL_BYTES], value[-TAIL_BYTES:]
     computed = _digest(body, key)
     carried = tail[-2 - len(computed) : -2].decode("ascii", "replace")
     record = _decoded(value)
-    named = PREVIOUS.search(body)
-    previous = record.previous if record else named[1].decode() if named else None
-    return Unsealed(record, _fault(record, body, tail, key), (carried, computed), previous)
+    return Unsealed(
+        record=record,
+        fault=_fault(record, body, tail, key),
+        digests=(carried, computed),
+        previous=_previous(record, body),
+    )
 
 
 def _fault(
     record: AuditRecord | None, body: bytes, tail: bytes, key: bytes | None
-) -> Literal["unreadable", "changed", "wrong seal"] | None:
+) -> SealFault | None:
     if record is None:
         return "unreadable"
     if record.seal == seal_of(key):
-        return None if tail == _tail(_digest(body, key)) else "changed"
-    # Without the key nothing can be said of an HMAC; with one, a plain digest shows who cannot have written it.
-    return "wrong seal" if key is None or tail == _tail(_digest(body, None)) else "changed"
+        intact = tail == _tail(_digest(body, key))
+        return None if intact else "changed"
+    # Without the key, an HMAC cannot be checked. With the key, a plain digest that fits shows that
+    # somebody without the key has sealed the record.
+    if key is None or tail == _tail(_digest(body, None)):
+        return "wrong seal"
+    return "changed"
+
+
+def _previous(record: AuditRecord | None, body: bytes) -> str | None:
+    if record is not None:
+        return record.previous
+    match = PREVIOUS.search(body)
+    if match is None:
+        return None
+    return match[1].decode()
 
 
 def _decoded(value: bytes) -> AuditRecord | None:
@@ -168,7 +212,9 @@ def _decoded(value: bytes) -> AuditRecord | None:
 
 
 def _digest(body: bytes, key: bytes | None) -> str:
-    return hmac.new(key, body, hashlib.sha256).hexdigest() if key else sha256(body)
+    if key:
+        return hmac.new(key, body, hashlib.sha256).hexdigest()
+    return sha256(body)
 
 
 def _tail(digest: str) -> bytes:

@@ -1,65 +1,42 @@
-"""Checking the audit topic: every record against its seal, and every strand of every tenant's chain for holes.
+"""Checking the whole audit topic: the seal of every record, and every segment of every chain.
 
-Records are fed in the order of their partition, partitions in any order. What is kept is one small state a strand,
-the digests of a thousand records a partition, the anchors that lie further back, and what is found wanting; never the
-records.
+The records of a partition must be given in their order. The partitions may come in any order.
+Memory holds a small state for each segment, the digests of about a thousand records of each
+partition, the anchors that name older records, and the faults. It does not hold the records.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
 
+from schemas.audit.continuity import (
+    DamagedRecords,
+    Fault,
+    FaultKind,
+    Place,
+    SegmentState,
+    open_hole_faults,
+)
 from schemas.audit.record import HEADERS, AuditRecord, Unsealed, unseal
 
-FaultKind = Literal[
-    "unreadable",  # no audit record
-    "changed",  # its bytes are not those that were sealed
-    "wrong seal",  # sealed without the key that is configured, or with one and none is
-    "wrong key",  # it lies under another key than its tenant
-    "wrong header",
-    "missing",  # records that were there before this one are not
-    "reordered",  # it comes after its successor
-    "repeated",  # its place on the strand was taken long before
-    "unknown anchor",  # a record of another strand that it names is not on the topic
-]
+__all__ = ["COPY_WINDOW", "Chain", "Fault", "Place", "Verification"]
 
 COPY_WINDOW = 1024
-"""A producer that is not idempotent may write its last batch twice. A copy so soon after hides nothing: it is counted,
-and is no fault. One request to a partition is in flight at a time, and holds 128 KB of records of some 900 bytes."""
-MAX_OPEN_HOLES = 64
-MAX_DAMAGED = 100_000
+"""How many records of a partition are searched for a copy of a record.
 
-
-class Place(NamedTuple):
-    """Where a record lies on the audit topic."""
-
-    partition: int
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing wrong at one record.
-
-    `tenant` is the record's key where the record itself cannot be believed; `writer` and `sequence` are then None.
-    Where records are ``missing``, `place` is that of the record behind the hole, `sequence` the first of `count`.
-    """
-
-    what: FaultKind
-    place: Place
-    tenant: str
-    writer: str | None = None
-    sequence: int | None = None
-    count: int = 1
+A producer that is not idempotent may write its last batch twice. Such a copy hides nothing, so it
+is counted and is not a fault. The producer has one open request per partition, which holds 128 KB
+of records of about 900 bytes.
+"""
 
 
 @dataclass(slots=True)
 class Chain:
-    """What is on the topic of one tenant; `copies` were counted once.
+    """What the topic has of one tenant.
 
-    `heads` has the digest of each strand's last record by its writer. `tips` are those of them that no record was seen
-    to name: nothing on the topic would show that they are gone.
+    `records` does not count `copies`. `heads` maps each writer to the digest of the last record of
+    its segment. `tips` are those heads that no record names. If a tip is removed, nothing on the
+    topic shows that.
     """
 
     records: int = 0
@@ -68,37 +45,17 @@ class Chain:
     tips: set[str] = field(default_factory=set)
 
     def extend(self, writer: str, digest: str) -> None:
-        """That writer's strand now ends there."""
+        """Note that this writer's segment now ends with this record."""
         self.tips.discard(self.heads.get(writer, ""))
         self.tips.add(digest)
         self.heads[writer] = digest
 
 
-@dataclass(slots=True)
-class Hole:
-    """Sequence numbers `first` to `last` have not come; the record behind them names `head` as the last one's."""
-
-    first: int
-    last: int
-    head: str
-    behind: Place
-
-
-@dataclass(slots=True)
-class SegmentState:
-    """How far one writer's strand has come on one partition: its last record's place and digest, the next sequence."""
-
-    place: Place
-    next: int = 0
-    head: str = ""
-    holes: list[Hole] = field(default_factory=list)
-
-
 class Verification:
-    """Feed it every record, then ask for the `end`.
+    """The check of one topic: call `add` for every record, and then `end`.
 
-    `expected` holds pairs of tenant and digest, noted earlier, that must still be found: what the chain cannot show
-    is that its end is gone.
+    `expected` are pairs of a tenant and a digest that were noted earlier and must still be on the
+    topic. They are needed because a chain alone cannot show that its end is missing.
     """
 
     def __init__(self, key: bytes | None = None, expected: Sequence[tuple[str, str]] = ()) -> None:
@@ -107,8 +64,8 @@ class Verification:
         self._segments: dict[tuple[str, str], dict[int, SegmentState]] = {}
         self._recent: dict[int, OrderedDict[str, None]] = {}
         self._heads: set[str] = set()
-        self._damaged: dict[str, str | None] = {}
-        self._anchors: dict[tuple[str, str], list[Fault]] = {}
+        self._damaged = DamagedRecords()
+        self._unresolved_anchors: dict[tuple[str, str], list[Fault]] = {}
         self.chains: dict[str, Chain] = {}
 
     def add(
@@ -119,160 +76,100 @@ class Verification:
         key: bytes | None,
         headers: Sequence[tuple[str, bytes | None]],
     ) -> list[Fault]:
-        """Check the next record of its partition; what is wrong with it, or shown by it."""
+        """Check the next record of its partition.
+
+        Returns:
+            The faults of this record, and the faults of earlier records that it shows.
+        """
         unsealed = unseal(value or b"", self._key)
-        if unsealed.record is None or unsealed.fault in ("unreadable", "changed"):
-            self._bypass(unsealed)
-            return [
-                Fault(unsealed.fault or "unreadable", place, (key or b"").decode(errors="replace"))
-            ]
         record = unsealed.record
-        wrong: dict[FaultKind, bool] = {
-            "wrong seal": unsealed.fault is not None,
-            "wrong key": key != record.tenant.encode(),
-            "wrong header": list(headers) != HEADERS,
-        }
-        faults = [_fault(what, place, record) for what, found in wrong.items() if found]
-        return faults + self._follow(record, place)
+        if record is None or unsealed.fault in ("unreadable", "changed"):
+            self._damaged.add(unsealed)
+            tenant = (key or b"").decode(errors="replace")
+            return [Fault(unsealed.fault or "unreadable", place, tenant)]
+        kinds = _fault_kinds(unsealed, record, key, headers)
+        return [Fault.of(kind, place, record) for kind in kinds] + self._follow(record, place)
 
     @property
     def unresolved(self) -> bool:
-        """Whether a second look at the whole topic is needed to find anchors that lie far back."""
-        return bool(self._anchors)
+        """Whether the whole topic must be read again, to find anchors that name old records."""
+        return bool(self._unresolved_anchors)
 
     def look_again(self, value: bytes | None) -> None:
-        """Take one record of the second look, of any partition."""
-        unsealed = unseal(value or b"", self._key)
-        if unsealed.record is not None:
-            self._anchors.pop((unsealed.record.tenant, unsealed.record.digest), None)
+        """Take one record of the second reading. The order of the records does not matter."""
+        record = unseal(value or b"", self._key).record
+        if record is not None:
+            self._unresolved_anchors.pop((record.tenant, record.digest), None)
 
     def end(self) -> list[Fault]:
-        """What only the end can show: holes nothing has filled, and anchors that are not there."""
+        """The faults that only the end of the topic shows: open holes and unknown anchors."""
         faults = [
-            fault for segments in self._segments.items() for fault in self._open_holes(*segments)
+            fault
+            for (tenant, writer), partitions in self._segments.items()
+            for fault in open_hole_faults(tenant, writer, partitions.values())
         ]
-        return faults + [fault for waiting in self._anchors.values() for fault in waiting]
+        return faults + [fault for group in self._unresolved_anchors.values() for fault in group]
 
     def lost(self) -> list[tuple[str, str]]:
-        """Those of `expected` that were not found."""
+        """The pairs of `expected` that were not found."""
         return sorted(self._expected)
 
-    def _bypass(self, unsealed: Unsealed) -> None:
-        """Remember what a damaged record's successor may name, so that the successor is not blamed for it."""
-        for digest in unsealed.digests:
-            self._damaged[digest] = unsealed.previous
-        while len(self._damaged) > MAX_DAMAGED:
-            del self._damaged[next(iter(self._damaged))]
-
     def _follow(self, record: AuditRecord, place: Place) -> list[Fault]:
+        """Check the place of a record on its segment, and update what is known of its chain."""
         chain = self.chains.setdefault(record.tenant, Chain())
         partitions = self._segments.setdefault((record.tenant, record.writer), {})
-        segment = partitions.setdefault(place.partition, SegmentState(place))
+        state = partitions.setdefault(place.partition, SegmentState(place))
         recent = self._recent.setdefault(place.partition, OrderedDict())
-        if (
-            record.sequence < segment.next
-            and record.digest in recent
-            and not _hole_at(segment, record.sequence)
-        ):
+        late = record.sequence < state.next_sequence
+        if late and record.digest in recent and not state.hole_at(record.sequence):
             chain.copies += 1
             return []
-        if record.sequence < segment.next:
-            faults = self._late(segment, record, place)
+        if late:
+            faults = state.take_late(record, place)
         else:
-            faults = self._next(segment, record, place)
-            if segment.next == max(part.next for part in partitions.values()):
+            self._heads.discard(state.last_digest)
+            self._heads.add(record.digest)
+            faults = state.advance(record, place, self._damaged)
+            if state.next_sequence == max(other.next_sequence for other in partitions.values()):
                 chain.extend(record.writer, record.digest)
-        for digest in _named(record):
-            self._anchor(digest, record, place)
+        for digest in _anchors(record):
+            self._resolve(digest, record, place)
         chain.records += 1
+        self._remember(record, recent)
+        return faults
+
+    def _resolve(self, anchor: str, record: AuditRecord, place: Place) -> None:
+        """Look for the record that an anchor names, and keep the anchor if it is not known."""
+        self.chains[record.tenant].tips.discard(anchor)
+        recent = self._recent[place.partition]
+        if anchor in self._heads or anchor in self._damaged or anchor in recent:
+            return
+        fault = Fault.of("unknown anchor", place, record)
+        self._unresolved_anchors.setdefault((record.tenant, anchor), []).append(fault)
+
+    def _remember(self, record: AuditRecord, recent: OrderedDict[str, None]) -> None:
         recent[record.digest] = None
         if len(recent) > COPY_WINDOW:
             recent.popitem(last=False)
         self._expected.discard((record.tenant, record.digest))
-        return faults
-
-    def _next(self, segment: SegmentState, record: AuditRecord, place: Place) -> list[Fault]:
-        faults = []
-        if record.sequence > segment.next:
-            faults = self._skipped(segment, record, place)
-        elif (
-            record.sequence and record.previous != segment.head
-        ):  # whole in itself, but not what its successor followed
-            faults = [
-                Fault("changed", segment.place, record.tenant, record.writer, record.sequence - 1)
-            ]
-        self._heads.discard(segment.head)
-        self._heads.add(record.digest)
-        segment.next, segment.head, segment.place = record.sequence + 1, record.digest, place
-        return faults
-
-    def _skipped(self, segment: SegmentState, record: AuditRecord, place: Place) -> list[Fault]:
-        damaged, head = self._damaged_before(record.previous, record.sequence - segment.next)
-        last = record.sequence - 1 - damaged
-        if last >= segment.next:
-            segment.holes.append(Hole(segment.next, last, head, place))
-        if len(segment.holes) <= MAX_OPEN_HOLES:
-            return []
-        oldest = segment.holes.pop(0)
-        return [_missing(record.tenant, record.writer, oldest.first, oldest)]
-
-    def _damaged_before(self, digest: str, at_most: int) -> tuple[int, str]:
-        """How many damaged records in a row lead up to the one that names `digest`, and what their first names."""
-        count = 0
-        while count < min(at_most, len(self._damaged)) and digest in self._damaged:
-            digest = self._damaged[digest] or ""
-            count += 1
-        return count, digest
-
-    def _late(self, segment: SegmentState, record: AuditRecord, place: Place) -> list[Fault]:
-        hole = _hole_at(segment, record.sequence)
-        if hole is None:
-            return [_fault("repeated", place, record)]
-        before = Hole(hole.first, record.sequence - 1, record.previous, place)
-        behind = Hole(record.sequence + 1, hole.last, hole.head, hole.behind)
-        segment.holes.remove(hole)
-        segment.holes += [part for part in (before, behind) if part.first <= part.last]
-        return [_fault("reordered", place, record)]
-
-    def _anchor(self, digest: str, record: AuditRecord, place: Place) -> None:
-        self.chains[record.tenant].tips.discard(digest)
-        if not (
-            digest in self._heads
-            or digest in self._damaged
-            or digest in self._recent[place.partition]
-        ):
-            fault = _fault("unknown anchor", place, record)
-            self._anchors.setdefault((record.tenant, digest), []).append(fault)
-
-    def _open_holes(
-        self, segment: tuple[str, str], partitions: Mapping[int, SegmentState]
-    ) -> Iterator[Fault]:
-        parts = partitions.values()
-        for hole in (hole for part in parts for hole in part.holes):
-            # A topic that was given more partitions has the beginning of a strand on another one than the rest.
-            begun = [part for part in parts if not hole.first and 0 < part.next <= hole.last + 1]
-            longest = max(begun, key=lambda part: part.next, default=None)
-            if longest is None:
-                yield _missing(*segment, hole.first, hole)
-            elif longest.next <= hole.last:
-                yield _missing(*segment, longest.next, hole)
-            elif longest.head != hole.head:
-                yield Fault("changed", longest.place, *segment, hole.last)
 
 
-def _named(record: AuditRecord) -> tuple[str, ...]:
-    return (
-        record.heads if record.sequence or not record.previous else (record.previous, *record.heads)
-    )
+def _fault_kinds(
+    unsealed: Unsealed,
+    record: AuditRecord,
+    key: bytes | None,
+    headers: Sequence[tuple[str, bytes | None]],
+) -> list[FaultKind]:
+    kinds: dict[FaultKind, bool] = {
+        "wrong seal": unsealed.fault is not None,
+        "wrong key": key != record.tenant.encode(),
+        "wrong header": list(headers) != HEADERS,
+    }
+    return [kind for kind, present in kinds.items() if present]
 
 
-def _hole_at(segment: SegmentState, sequence: int) -> Hole | None:
-    return next((hole for hole in segment.holes if hole.first <= sequence <= hole.last), None)
-
-
-def _fault(what: FaultKind, place: Place, record: AuditRecord) -> Fault:
-    return Fault(what, place, record.tenant, record.writer, record.sequence)
-
-
-def _missing(tenant: str, writer: str, first: int, hole: Hole) -> Fault:
-    return Fault("missing", hole.behind, tenant, writer, first, hole.last - first + 1)
+def _anchors(record: AuditRecord) -> tuple[str, ...]:
+    """The digests of records on other segments that this record names."""
+    if record.sequence or not record.previous:
+        return record.heads
+    return (record.previous, *record.heads)

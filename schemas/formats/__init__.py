@@ -1,4 +1,7 @@
-"""Other people's formats, read into one `Event`: `read_event` is the way in, `ADAPTERS` the table of what is known."""
+"""Adapters that read records of many formats into one `Event`.
+
+`read_event` reads a record. `ADAPTERS` lists the formats that are known without configuration.
+"""
 
 from schemas.formats.mapped import Mapping
 from schemas.formats.record import ADAPTERS, Adapter, read_event

@@ -1,10 +1,11 @@
-"""CloudEvents 1.0 on Kafka, structured and binary: the envelope comes off, its data is recognised like any record.
+"""CloudEvents 1.0 on Kafka, in structured and in binary mode.
 
+The envelope is removed. Its data is then recognised like any other record.
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
 """
 
 import base64
-import binascii
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -22,18 +23,17 @@ _PREFIX = "ce_"
 
 
 def unwrap(value: bytes, headers: Headers, envelope: Envelope) -> tuple[Document, Envelope]:
-    """The document in a record and what its CloudEvent says about it; a record that is no CloudEvent, as it is.
+    """The document in a record, and the envelope with what the CloudEvent says about it.
 
-    One envelope is taken off. A CloudEvent inside a CloudEvent is somebody's document and is kept as one.
+    A record that is not a CloudEvent gives its own document and the envelope unchanged. Only one
+    envelope is removed: a CloudEvent inside a CloudEvent is kept as a document.
 
     Raises:
-        InvalidEvent: not JSON, not an object, or a CloudEvent without data.
+        InvalidEvent: the record is not a JSON object, or it is a CloudEvent without readable data.
     """
     texts = _header_texts(headers)
     content_type = texts.get("content-type", "")
-    if not content_type.startswith(_STRUCTURED_TYPE) and (
-        "ce_specversion" in texts or "ce_id" in texts
-    ):
+    if _is_binary(texts, content_type):
         attributes = {
             name.removeprefix(_PREFIX): text
             for name, text in texts.items()
@@ -48,12 +48,18 @@ def unwrap(value: bytes, headers: Headers, envelope: Envelope) -> tuple[Document
 
 
 def _header_texts(headers: Headers) -> dict[str, str]:
-    # Header values of other tools need not be UTF-8; a bad one is no reason to refuse the event.
+    # Other tools may write header values that are not UTF-8. The event is still read.
     return {
         name.lower(): value.decode("utf-8", "replace")
         for name, value in headers
         if value is not None
     }
+
+
+def _is_binary(header_texts: dict[str, str], content_type: str) -> bool:
+    if content_type.startswith(_STRUCTURED_TYPE):
+        return False
+    return "ce_specversion" in header_texts or "ce_id" in header_texts
 
 
 def _is_structured(document: Document, content_type: str) -> bool:
@@ -63,7 +69,7 @@ def _is_structured(document: Document, content_type: str) -> bool:
 
 
 def _describe(attributes: dict[str, Any], envelope: Envelope) -> Envelope:
-    """The CloudEvent's context; all of it is kept, under the names it has as Kafka headers."""
+    """The envelope with every context attribute, under the name it has as a Kafka header."""
     return msgspec.structs.replace(
         envelope,
         id=as_id(attributes.get("id")) or envelope.id,
@@ -74,8 +80,8 @@ def _describe(attributes: dict[str, Any], envelope: Envelope) -> Envelope:
 
 
 def _read_structured(document: Document) -> Document:
-    content_type = as_text(document.get("datacontenttype")) or ""
     if document.get("data_base64") is not None:
+        content_type = as_text(document.get("datacontenttype")) or ""
         return _read_data(_decode_base64(document["data_base64"]), content_type)
     data = document.get("data")
     if isinstance(data, dict):
@@ -89,14 +95,18 @@ def _read_structured(document: Document) -> Document:
 
 
 def _read_data(value: bytes, content_type: str) -> Document:
-    """Text where the content type says so, JSON otherwise, which is the CloudEvents default."""
+    """Read data as text if its content type is ``text/…``, else as JSON (the CloudEvents default).
+
+    Raises:
+        InvalidEvent: the text is not UTF-8, or the JSON cannot be read.
+    """
     if not content_type.startswith("text/"):
         return decode_document(value)
     try:
         return {"text": value.decode("utf-8")}
     except UnicodeDecodeError:
         raise InvalidEvent(
-            "the CloudEvent's text is not UTF-8; encode it so", stage="decode"
+            "the CloudEvent's text is not UTF-8; encode it as UTF-8", stage="decode"
         ) from None
 
 
@@ -108,9 +118,10 @@ def _read_string(data: str) -> Document:
 
 
 def _decode_base64(value: object) -> bytes:
-    try:
-        return base64.b64decode(value if isinstance(value, str) else "?", validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidEvent(
-            "the CloudEvent's data_base64 is not base64; encode it so", stage="decode"
-        ) from None
+    if isinstance(value, str):
+        with suppress(ValueError):  # also the parent class of binascii.Error
+            return base64.b64decode(value, validate=True)
+    raise InvalidEvent(
+        "the CloudEvent's data_base64 is not valid base64; encode the data as base64",
+        stage="decode",
+    )

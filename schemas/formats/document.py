@@ -1,4 +1,4 @@
-"""One record's bytes as one JSON object that every later step can walk and write again."""
+"""The bytes of one record as one JSON object that every later step can read and write again."""
 
 from typing import Any
 
@@ -9,21 +9,22 @@ from schemas.errors import InvalidEvent
 
 Document = dict[str, Any]
 
-# orjson reads 1024 levels and writes only 254, and msgspec recurses on Python's stack: a document that could be
-# read and not written would stop the worker at the enrichment topic, after it had been triaged.
+# orjson reads 1024 levels but writes only 254, and msgspec recurses on Python's stack. A document
+# that can be read but not written would stop the worker at the enrichment topic, after its triage.
 MAX_DEPTH = 128
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def decode_document(data: bytes) -> Document:
-    """UTF-8 JSON, with or without a byte order mark, as one object at most `MAX_DEPTH` levels deep.
+    """Read UTF-8 JSON, with or without a byte order mark, as one object.
 
     Raises:
-        InvalidEvent: not JSON or too deep (stage ``decode``), or JSON but not an object (stage ``recognise``).
+        InvalidEvent: `data` is not JSON or is nested deeper than `MAX_DEPTH` (stage ``decode``),
+            or it is JSON but not an object (stage ``recognise``).
     """
     document = decode_json(data.removeprefix(_BYTE_ORDER_MARK))
-    # Depth cannot exceed the number of opening brackets, so nearly every record is spared the walk.
+    # The depth is at most the number of opening brackets, so most documents need no further check.
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH:
         _refuse_deep(document)
     if not isinstance(document, dict):
@@ -35,7 +36,10 @@ def decode_document(data: bytes) -> Document:
 
 
 def json_type(value: object) -> str:
-    """What a JSON value is called in an error message; never the value itself, which may be large or private."""
+    """The type of a JSON value, for an error message.
+
+    Messages never contain the value itself, because it may be large or private.
+    """
     names = {
         dict: "an object",
         list: "an array",
@@ -47,12 +51,16 @@ def json_type(value: object) -> str:
 
 
 def _refuse_deep(document: object) -> None:
-    """Lets the encoder find the depth, at its speed: padded so that its limit becomes ours."""
+    """Raise InvalidEvent if the document is nested deeper than `MAX_DEPTH`.
+
+    The encoder checks this much faster than Python code. The document is put into so many arrays
+    that the limit of the encoder becomes `MAX_DEPTH`.
+    """
     for _ in range(WRITABLE_DEPTH - MAX_DEPTH):
         document = [document]
     try:
         orjson.dumps(document)
     except orjson.JSONEncodeError:
         raise InvalidEvent(
-            f"nested deeper than {MAX_DEPTH} levels; flatten the document", stage="decode"
+            f"the record is nested deeper than {MAX_DEPTH} levels; flatten it", stage="decode"
         ) from None

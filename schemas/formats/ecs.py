@@ -1,15 +1,18 @@
-"""Alerts in the Elastic Common Schema, nested or with dotted keys: https://www.elastic.co/docs/reference/ecs."""
+"""Alerts in the Elastic Common Schema: https://www.elastic.co/docs/reference/ecs.
+
+Keys may be nested or dotted.
+"""
 
 from schemas.event import Event
 from schemas.formats.document import Document
 from schemas.formats.envelope import Envelope
 from schemas.formats.paths import find
 from schemas.formats.values import as_text
-from schemas.formats.whole import Places, read_whole
+from schemas.formats.whole import FieldPaths, read_whole
 
 _ALERT_KINDS = ("alert", "signal")
 
-_PLACES = Places(
+_PATHS = FieldPaths(
     id=("kibana.alert.uuid", "event.id"),
     title=("kibana.alert.rule.name", "rule.name", "signal.rule.name"),
     body=("kibana.alert.reason", "message", "kibana.alert.rule.description", "rule.description"),
@@ -21,13 +24,18 @@ _PLACES = Places(
         "observer.product",
         "observer.vendor",
     ),
-    # When it happened; `@timestamp` of a Kibana alert is when the rule noticed.
+    # The time of the event itself comes first. The `@timestamp` of a Kibana alert is the time at
+    # which the rule found the event.
     occurred_at=("kibana.alert.original_time", "@timestamp"),
 )
 
 
 def recognises(document: Document) -> bool:
-    """By `@timestamp` with an alert's or signal's `event.kind`, by `ecs.version`, or by `kibana.alert.*`."""
+    """Whether the document is an ECS alert.
+
+    It is one if it has an `@timestamp` and the `event.kind` of an alert or signal, or an
+    `ecs.version`, or any field of `kibana.alert`.
+    """
     return (
         ("@timestamp" in document and as_text(find(document, "event.kind")) in _ALERT_KINDS)
         or as_text(find(document, "ecs.version")) is not None
@@ -37,5 +45,9 @@ def recognises(document: Document) -> bool:
 
 
 def read(document: Document, envelope: Envelope) -> Event:
-    """The alert as an event, the document whole in `event`; raises InvalidEvent for an impossible id."""
-    return read_whole(document, _PLACES, envelope)
+    """Read the alert as an event. The complete document is kept in `event`.
+
+    Raises:
+        InvalidEvent: the id or the tenant cannot be used.
+    """
+    return read_whole(document, _PATHS, envelope)

@@ -8,7 +8,10 @@ from schemas.event import Kind
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """Used wherever the document says nothing itself; `attributes` always end up among the event's own."""
+    """Values for the fields that the document itself does not have.
+
+    `attributes` are always added to the attributes of the event.
+    """
 
     id: str
     kind: Kind

@@ -1,4 +1,7 @@
-"""Vendor documents that the configuration describes: when a document is one, and where its fields are."""
+"""Vendor formats that the configuration describes.
+
+A mapping says how to recognise a document and where its fields are.
+"""
 
 from typing import Any, Literal, get_args
 
@@ -8,7 +11,7 @@ from schemas.event import Event, Kind
 from schemas.formats.document import Document
 from schemas.formats.envelope import Envelope
 from schemas.formats.paths import find
-from schemas.formats.whole import Places, read_whole
+from schemas.formats.whole import FieldPaths, read_whole
 
 MappedField = Literal["id", "text", "title", "body", "source", "tenant", "occurred_at"]
 
@@ -16,15 +19,23 @@ MappedField = Literal["id", "text", "title", "body", "source", "tenant", "occurr
 class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One vendor's format.
 
-    `when` holds dotted paths and the values they must have, all of them; ``true`` asks only that something is
-    there. `fields` says which path fills which field of the event. `kind` is the topic's unless given. The document
-    is kept whole in `event` whatever is mapped. Splunk notables, for instance::
+    `when` maps dotted paths to the values that a document must have there, all of them. The value
+    ``true`` matches any value except null and false. `fields` maps a field of the event to the
+    path that fills it. `kind` is the kind of the event; without it, the topic decides. The
+    complete document is always kept in `event`. For example, for Splunk notables::
 
         Mapping(
             name="splunk-notable",
             when={"search_name": True, "result.rule_title": True},
-            fields={"id": "result.event_id", "title": "result.rule_title", "body": "result.rule_description"},
+            fields={
+                "id": "result.event_id",
+                "title": "result.rule_title",
+                "body": "result.rule_description",
+            },
         )
+
+    Raises:
+        ValueError: `when` is empty, or `fields` names a field that a mapping cannot fill.
     """
 
     name: str
@@ -33,31 +44,38 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     kind: Kind | None = None
 
     def __post_init__(self) -> None:
-        """Refuses a mapping that would claim every document, or fill a field that events do not have."""
+        """Check the mapping when it is read from the configuration."""
         if not self.when:
             raise ValueError(
-                f"mapping {self.name} has an empty `when` and would claim every record; name a path"
+                f"mapping {self.name} has an empty `when`, which matches every record; "
+                "add at least one path"
             )
-        unknown = self.fields.keys() - get_args(MappedField)
+        known = get_args(MappedField)
+        unknown = sorted(self.fields.keys() - known)
         if unknown:
             raise ValueError(
-                f"mapping {self.name} fills {', '.join(sorted(unknown))}; use one of {', '.join(get_args(MappedField))}"
+                f"mapping {self.name} fills {', '.join(unknown)}, which no mapping can fill; "
+                f"use only {', '.join(known)}"
             )
 
     def recognises(self, document: Document) -> bool:
-        """Every condition of `when` holds."""
-        return all(_holds(find(document, path), wanted) for path, wanted in self.when.items())
+        """Whether every condition of `when` holds."""
+        return all(_matches(find(document, path), expected) for path, expected in self.when.items())
 
     def read(self, document: Document, envelope: Envelope) -> Event:
-        """The document as an event; raises InvalidEvent for an impossible id or tenant."""
+        """Read the document as an event.
+
+        Raises:
+            InvalidEvent: the id or the tenant cannot be used.
+        """
         if self.kind is not None:
             envelope = msgspec.structs.replace(envelope, kind=self.kind)
-        places: dict[str, tuple[str, ...]] = {field: (path,) for field, path in self.fields.items()}
-        return read_whole(document, Places(**places), envelope)
+        paths: dict[str, tuple[str, ...]] = {field: (path,) for field, path in self.fields.items()}
+        return read_whole(document, FieldPaths(**paths), envelope)
 
 
-def _holds(value: Any, wanted: str | float) -> bool:
-    if wanted is True:
+def _matches(value: Any, expected: str | float) -> bool:
+    if expected is True:
         return value is not None and value is not False
-    # In Python `True == 1`; in JSON they are different values.
-    return bool(value == wanted) and isinstance(value, bool) == isinstance(wanted, bool)
+    # `True == 1` in Python, but in JSON they are different values.
+    return bool(value == expected) and isinstance(value, bool) == isinstance(expected, bool)

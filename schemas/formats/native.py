@@ -1,4 +1,4 @@
-"""Our own input event, as the contract states it."""
+"""The project's own format of input events."""
 
 from typing import Any, get_args
 
@@ -16,27 +16,24 @@ _KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
 
 
 def recognises(document: Document) -> bool:
-    """True for what was clearly written for us, including what was written wrongly.
+    """Whether the document was clearly written in this format, even if it has mistakes.
 
-    Words in text, title or body; an `event` object beside an id or a kind; our kind beside any content field; or
-    no field that is not ours.
+    Any of these is enough: text or a number in `text`, `title` or `body`; an `event` object beside
+    an `id` or `kind`; one of our kinds beside any content field; no field of another name.
     """
     return (
         any(isinstance(document.get(name), str | int | float) for name in _TEXTS)
         or (isinstance(document.get("event"), dict) and ("id" in document or "kind" in document))
-        or (
-            _kind_named(document.get("kind")) is not None
-            and not document.keys().isdisjoint(_CONTENT)
-        )
+        or (_as_kind(document.get("kind")) is not None and not document.keys().isdisjoint(_CONTENT))
         or document.keys() <= _FIELDS
     )
 
 
 def read(document: Document, envelope: Envelope) -> Event:
-    """The event; fields that are not ours go to `attributes`.
+    """Read the event. Fields of other names are kept in `attributes`.
 
     Raises:
-        InvalidEvent: a field has a type it cannot have, or there is nothing to read.
+        InvalidEvent: a field has a type that it cannot have, or there is nothing to read.
     """
     instant = to_rfc3339(document.get("occurred_at"))
     event = Event(
@@ -53,20 +50,30 @@ def read(document: Document, envelope: Envelope) -> Event:
     )
     if not (event.text or event.title or event.body or event.event):
         raise InvalidEvent(
-            "nothing to read; fill at least one of text, title, body and event", stage="validate"
+            "the event has nothing to read; fill at least one of text, title, body and event",
+            stage="validate",
         )
     return event
 
 
-def _kind_named(value: object) -> Kind | None:
-    return _KINDS.get(value.strip().lower()) if isinstance(value, str) else None
+def _as_kind(value: object) -> Kind | None:
+    if isinstance(value, str):
+        return _KINDS.get(value.strip().lower())
+    return None
 
 
 def _read_kind(value: object, default: Kind) -> Kind:
-    """The event's own kind before the topic's: whoever wrote the event knows better than whoever routed it."""
+    """The kind that the event names, else the default.
+
+    The event's kind overrides the topic's: the author of an event knows its kind better than the
+    tool that routed it.
+
+    Raises:
+        InvalidEvent: the event names another kind.
+    """
     if value is None or value == "":
         return default
-    kind = _kind_named(value)
+    kind = _as_kind(value)
     if kind is None:
         raise InvalidEvent(
             "`kind` is neither alert nor ticket; send one of them or leave it out", stage="validate"
@@ -94,17 +101,21 @@ def _read_vendor_document(value: object) -> dict[str, Any] | None:
 
 def _read_attributes(document: Document, envelope: Envelope, instant: str | None) -> dict[str, Any]:
     attributes = dict(envelope.attributes)
-    own = document.get("attributes")
-    for name, value in own.items() if isinstance(own, dict) else ():
-        keep(attributes, name, value)
+    sent = document.get("attributes")
+    if isinstance(sent, dict):
+        for name, value in sent.items():
+            keep(attributes, name, value)
     for name in document:
-        if name not in _FIELDS or _is_unread(document, name, instant):
+        if name not in _FIELDS or _is_unusable(document, name, instant):
             keep(attributes, name, document[name])
     return attributes
 
 
-def _is_unread(document: Document, name: str, instant: str | None) -> bool:
-    """Fields of ours that hold something we could not use: kept as they came, since they are no reason to refuse."""
+def _is_unusable(document: Document, name: str, instant: str | None) -> bool:
+    """Whether a field of ours has a value that we cannot use.
+
+    Such a value is kept as an attribute. It is not important enough to refuse the event.
+    """
     value = document[name]
     if value is None:
         return False

@@ -1,15 +1,18 @@
-"""OCSF findings (Open Cybersecurity Schema Framework, category 2): https://schema.ocsf.io/categories/findings."""
+"""Findings of the Open Cybersecurity Schema Framework (OCSF, category 2).
+
+https://schema.ocsf.io/categories/findings
+"""
 
 from schemas.event import Event
 from schemas.formats.document import Document
 from schemas.formats.envelope import Envelope
-from schemas.formats.whole import Places, read_whole
+from schemas.formats.whole import FieldPaths, read_whole
 
 _FINDINGS_CATEGORY = 2
 _FINDING_CLASSES = range(2001, 2008)
 
-# `finding` is `finding_info` as it was called in class 2001, before OCSF 1.1.
-_PLACES = Places(
+# Before OCSF 1.1, class 2001 had the name `finding` for what is now `finding_info`.
+_PATHS = FieldPaths(
     id=("finding_info.uid", "finding.uid", "metadata.uid"),
     title=("finding_info.title", "finding.title", "message"),
     body=("finding_info.desc", "finding.desc", "message"),
@@ -20,7 +23,7 @@ _PLACES = Places(
 
 
 def recognises(document: Document) -> bool:
-    """By class, by category, or by the object only findings carry."""
+    """Whether the class, the category or the object `finding_info` marks an OCSF finding."""
     return (
         document.get("class_uid") in _FINDING_CLASSES
         or document.get("category_uid") == _FINDINGS_CATEGORY
@@ -29,5 +32,9 @@ def recognises(document: Document) -> bool:
 
 
 def read(document: Document, envelope: Envelope) -> Event:
-    """The finding as an event, the document whole in `event`; raises InvalidEvent for an impossible id or tenant."""
-    return read_whole(document, _PLACES, envelope)
+    """Read the finding as an event. The complete document is kept in `event`.
+
+    Raises:
+        InvalidEvent: the id or the tenant cannot be used.
+    """
+    return read_whole(document, _PATHS, envelope)

@@ -7,36 +7,53 @@ from schemas.formats.values import as_text
 
 
 def find(document: object, path: str) -> Any:
-    """The value at `path`, None where there is none.
+    """The value at `path`, or None if there is none.
 
-    ``event.kind`` finds ``{"event": {"kind": …}}``, ``{"event.kind": …}`` and any mixture, longest key first, since
-    Elastic writes all of them; a number is a position in an array.
+    ``event.kind`` finds ``{"event": {"kind": …}}`` and ``{"event.kind": …}``, and longer paths
+    find any mixture of the two, because Elastic writes all of them. The longest key that fits is
+    used. A number is a position in an array.
     """
     node, rest = document, path
     while rest:
         if isinstance(node, dict):
-            key, rest = next(((k, r) for k, r in _cuts(rest) if k in node), ("", ""))
-            node = node.get(key) if key else None
+            node, rest = _step_into_object(node, rest)
         elif isinstance(node, list):
-            head, _, rest = rest.partition(".")
-            node = node[int(head)] if _is_index(head) and int(head) < len(node) else None
+            node, rest = _step_into_array(node, rest)
         else:
             return None
     return node
 
 
 def first_text(document: object, paths: tuple[str, ...]) -> str | None:
-    """The first of `paths` that holds something to read."""
-    return next(
-        (text for path in paths if (text := as_text(find(document, path))) is not None), None
-    )
+    """The text at the first of `paths` that has one, or None."""
+    for path in paths:
+        text = as_text(find(document, path))
+        if text is not None:
+            return text
+    return None
+
+
+def _step_into_object(node: dict[str, Any], path: str) -> tuple[Any, str]:
+    """The value of the longest key that `path` begins with, and the rest of the path."""
+    for key, rest in _cuts(path):
+        if key and key in node:
+            return node[key], rest
+    return None, ""
+
+
+def _step_into_array(node: list[Any], path: str) -> tuple[Any, str]:
+    position, _, rest = path.partition(".")
+    if _is_position(position) and int(position) < len(node):
+        return node[int(position)], rest
+    return None, ""
 
 
 @lru_cache(maxsize=1024)  # Paths come from our tables and the configuration, never from a record.
 def _cuts(path: str) -> tuple[tuple[str, str], ...]:
+    """Every way to cut the path into a key and a rest, the longest key first."""
     parts = path.split(".")
     return tuple((".".join(parts[:cut]), ".".join(parts[cut:])) for cut in range(len(parts), 0, -1))
 
 
-def _is_index(head: str) -> bool:
-    return len(head) < len("1000000000") and head.isascii() and head.isdecimal()
+def _is_position(text: str) -> bool:
+    return len(text) < len("1000000000") and text.isascii() and text.isdecimal()

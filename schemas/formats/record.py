@@ -1,4 +1,7 @@
-"""One Kafka record to one event: unframe, unwrap, recognise, read."""
+"""Reading one Kafka record as one event.
+
+The steps are: remove the frame, remove the envelope, recognise the format, read the event.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,17 +16,22 @@ from schemas.formats.mapped import Mapping
 
 
 class Adapter(Protocol):
-    """One format. `recognises` must not raise; `read` may raise InvalidEvent and nothing else."""
+    """The reader of one format."""
 
     def recognises(self, document: Document, /) -> bool:
-        """Whether the document is in this format."""
+        """Whether the document is in this format. This must not raise."""
 
     def read(self, document: Document, envelope: Envelope, /) -> Event:
-        """The event in a document that was recognised; the envelope fills what the document leaves open."""
+        """Read a recognised document. The envelope fills the fields that the document leaves out.
+
+        Raises:
+            InvalidEvent: the document cannot be an event. This must be the only error.
+        """
 
 
-# In order, the first that recognises a document reads it. Standards come before our own format, because an ECS
-# alert has an `event` object too; the configured mappings come before all of these, because somebody chose them.
+# The first adapter that recognises a document reads it. Standards come before our own format,
+# because an ECS alert has an `event` object too. Configured mappings come before all of these,
+# because somebody chose them.
 ADAPTERS: tuple[Adapter, ...] = (
     ocsf,
     ecs,
@@ -35,18 +43,27 @@ ADAPTERS: tuple[Adapter, ...] = (
 def read_event(
     value: bytes | None,
     *,
-    key: bytes | None = None,  # noqa: ARG001 - records are keyed by host or tenant as often as by id: never an id
+    key: bytes | None = None,  # noqa: ARG001 - a key is often a host or tenant, so it is never an id
     headers: Headers = (),
     origin: Origin,
     kind: Kind,
     mappings: Sequence[Mapping] = (),
 ) -> Event:
-    """The event in one record, whatever format it is in; `kind` is the topic's, used where the event names none.
+    """Read the event in one record, whatever format it has.
 
-    The same record always gives the same event: an id that is missing is ``topic-partition-offset``.
+    The same record always gives the same event: if it has no id, the id is
+    ``topic-partition-offset``.
+
+    Args:
+        value: the value of the record.
+        key: the key of the record, which is ignored.
+        headers: the headers of the record, which may carry a CloudEvent in binary mode.
+        origin: where the record was read.
+        kind: the kind of the topic, for an event that names none.
+        mappings: the configured formats, tried in this order and before all others.
 
     Raises:
-        InvalidEvent: the record cannot be an event. No other exception, whatever the bytes are.
+        InvalidEvent: the record cannot be an event. No other error is raised, whatever the bytes.
     """
     if not value:
         raise InvalidEvent(
@@ -61,8 +78,8 @@ def read_event(
         if schema_id is None or error.stage != "decode":
             raise
         raise InvalidEvent(
-            f"framed with Confluent schema id {schema_id} and not JSON inside (Avro and Protobuf are not read); "
-            "use the JSON Schema serializer",
+            f"the payload with Confluent schema id {schema_id} is not JSON, and Avro and Protobuf "
+            "cannot be read; use the JSON Schema serializer",
             stage="decode",
         ) from None
     return _recognise(document, mappings).read(document, envelope)

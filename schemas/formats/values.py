@@ -1,4 +1,7 @@
-"""Single JSON values as the fields of an event: tolerant where the meaning is plain."""
+"""Conversion of single JSON values to fields of an event.
+
+A value of another type is accepted if its meaning is clear.
+"""
 
 import re
 from typing import Any
@@ -9,37 +12,46 @@ from schemas.formats.document import json_type
 
 MAX_TENANT_CHARS = 128
 
-# Spaces, C0 and C1 controls, soft hyphen, zero-width and direction marks: nothing a person or a model could read.
+# Any character except those that neither a person nor a model can read: white space, C0 and C1
+# control characters, the soft hyphen, zero-width characters and direction marks.
 _READABLE = re.compile(
     "[^\\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
 )
-# Above this a JSON number may have lost digits on the way, and two ids could become one.
+# A larger JSON number may have lost digits on its way, so that two ids could become equal.
 _LARGEST_EXACT_FLOAT = 2.0**53
 
 
 def is_blank(text: str) -> bool:
-    """True where there is nothing to read: empty, white space or control characters only."""
+    """Whether the text has no readable character."""
     return _READABLE.search(text) is None
 
 
 def as_text(value: object) -> str | None:
-    """A string or number as text, exactly as it came; None for what is blank or of another type."""
+    """A string or number as text, unchanged; None for a blank string or another type."""
     value = unwrapped(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    return value if isinstance(value, str) and not is_blank(value) else None
+    if isinstance(value, str) and not is_blank(value):
+        return value
+    return None
 
 
 def unwrapped(value: object) -> object:
-    """An array of one is its element: Elastic's fields API wraps every value in one."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
+    """The element of an array of length one; any other value unchanged.
+
+    Elastic's fields API puts every value into such an array.
+    """
+    if isinstance(value, list) and len(value) == 1:
+        return value[0]
+    return value
 
 
 def as_id(value: object) -> str | None:
-    """An id as text; None where there is none, so that one is derived.
+    """An id as text, or None if there is none. The caller then derives one.
 
     Raises:
-        InvalidEvent: longer than `MAX_ID_CHARS`, a number too large to be exact, or not a string or number.
+        InvalidEvent: the id is longer than `MAX_ID_CHARS`, is a number too large to be exact, or
+            is neither a string nor a number.
     """
     if value is None:
         return None
@@ -58,24 +70,27 @@ def as_id(value: object) -> str | None:
 
 
 def as_tenant(value: object) -> str:
-    """A tenant's name, the default one where there is none.
+    """The name of a tenant, or the default tenant if there is none.
 
-    Strict, unlike the rest: guessing whose event this is would show it to somebody else.
+    This is stricter than the other fields: a wrong guess would show the event to another tenant.
 
     Raises:
-        InvalidEvent: not a string, or longer than `MAX_TENANT_CHARS`.
+        InvalidEvent: the value is not a string, or is longer than `MAX_TENANT_CHARS`.
     """
     if value is None:
         return DEFAULT_TENANT
     if not isinstance(value, str) or len(value) > MAX_TENANT_CHARS:
         raise InvalidEvent(
-            f"`tenant` is not a string of up to {MAX_TENANT_CHARS} characters", stage="validate"
+            f"`tenant` is not a string of up to {MAX_TENANT_CHARS} characters; send such a string",
+            stage="validate",
         )
-    return DEFAULT_TENANT if is_blank(value) else value
+    if is_blank(value):
+        return DEFAULT_TENANT
+    return value
 
 
 def keep(attributes: dict[str, Any], name: str, value: object) -> None:
-    """Adds one attribute; where the name is taken, under ``document.<name>``, so neither is lost."""
+    """Add one attribute. If its name is taken, add it as ``document.<name>``, to keep both."""
     while name in attributes:
         name = f"document.{name}"
     attributes[name] = value

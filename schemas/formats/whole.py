@@ -1,4 +1,7 @@
-"""Reading a document that stays whole: its known places are copied out, and all of it is kept in `event`."""
+"""Reading a document whose format is known only in part.
+
+The known fields are copied into the event. The complete document is kept in `event`.
+"""
 
 import msgspec
 
@@ -10,8 +13,8 @@ from schemas.formats.paths import find, first_text
 from schemas.formats.values import as_id, as_tenant, as_text, unwrapped
 
 
-class Places(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a format keeps what an event needs: dotted paths, the first that holds something wins."""
+class FieldPaths(msgspec.Struct, frozen=True, kw_only=True):
+    """For each field of an event, the dotted paths where a format may have it, best first."""
 
     id: tuple[str, ...] = ()
     text: tuple[str, ...] = ()
@@ -22,34 +25,47 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: tuple[str, ...] = ()
 
 
-def read_whole(document: Document, places: Places, envelope: Envelope) -> Event:
-    """The event in `document`; nothing but its id and tenant can be wrong, since everything else is optional.
+def read_whole(document: Document, paths: FieldPaths, envelope: Envelope) -> Event:
+    """Read the event in `document`. Only the id and the tenant can be wrong; the rest is optional.
 
     Raises:
-        InvalidEvent: the id or the tenant is too long, or the tenant is not a string.
+        InvalidEvent: the id or the tenant is too long, the id is a number too large to be exact,
+            or the tenant is not a string.
     """
-    occurred_at = _first(document, places.occurred_at)
+    occurred_at = _first_value(document, paths.occurred_at)
     instant = to_rfc3339(occurred_at)
-    raw = {} if occurred_at is None or instant else {"occurred_at": occurred_at}
+    attributes = dict(envelope.attributes)
+    if occurred_at is not None and instant is None:
+        attributes["occurred_at"] = occurred_at
     return Event(
-        id=_read_id(document, places.id) or envelope.id,
+        id=_read_id(document, paths.id) or envelope.id,
         kind=envelope.kind,
-        text=first_text(document, places.text),
-        title=first_text(document, places.title),
-        body=first_text(document, places.body),
+        text=first_text(document, paths.text),
+        title=first_text(document, paths.title),
+        body=first_text(document, paths.body),
         event=document,
-        source=first_text(document, places.source) or envelope.source,
-        tenant=as_tenant(_first(document, places.tenant)),
+        source=first_text(document, paths.source) or envelope.source,
+        tenant=as_tenant(_first_value(document, paths.tenant)),
         occurred_at=instant or envelope.occurred_at,
-        attributes={**envelope.attributes, **raw},
+        attributes=attributes,
     )
 
 
 def _read_id(document: Document, paths: tuple[str, ...]) -> str | None:
-    """The first id that is one; the type is looked at before it becomes text, so an inexact number is refused."""
-    values = (unwrapped(find(document, path)) for path in paths)
-    return as_id(next((value for value in values if as_text(value) is not None), None))
+    """The first value that can be an id.
+
+    `as_id` gets the value itself and not its text, so that it can refuse an inexact number.
+    """
+    for path in paths:
+        value = unwrapped(find(document, path))
+        if as_text(value) is not None:
+            return as_id(value)
+    return None
 
 
-def _first(document: Document, paths: tuple[str, ...]) -> object:
-    return next((value for path in paths if (value := find(document, path)) is not None), None)
+def _first_value(document: Document, paths: tuple[str, ...]) -> object:
+    for path in paths:
+        value = find(document, path)
+        if value is not None:
+            return value
+    return None

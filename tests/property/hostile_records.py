@@ -1,4 +1,7 @@
-"""Sample records in every format we read, and makers of hostile ones from a seeded `random.Random`."""
+"""Sample records in every format that we read, and functions that make hostile records.
+
+The functions take a seeded `random.Random`, so that the same seed makes the same records.
+"""
 
 import base64
 import json
@@ -10,7 +13,7 @@ Headers = list[tuple[str, bytes | None]]
 
 
 class Record(NamedTuple):
-    """One Kafka record, as a producer would send it."""
+    """One Kafka record as a producer sends it."""
 
     value: bytes | None
     key: bytes | None
@@ -102,14 +105,15 @@ FIELDS = (
 
 
 def dump(document: object) -> bytes:
-    """A document as UTF-8 JSON, the way most producers write it."""
+    """A document as UTF-8 JSON, as most producers write it."""
     return json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-Made = tuple[bytes | None, Headers]
+Content = tuple[bytes | None, Headers]
+"""The value and the headers of a record."""
 
 
-def _plain(make: Callable[[random.Random], bytes | None]) -> Callable[[random.Random], Made]:
+def _plain(make: Callable[[random.Random], bytes | None]) -> Callable[[random.Random], Content]:
     return lambda rng: (make(rng), [])
 
 
@@ -122,8 +126,9 @@ def _sample(rng: random.Random) -> dict[str, Any]:
 
 def _invalid_utf8(rng: random.Random) -> bytes:
     data = dump(_sample(rng))
-    at = rng.randrange(1, len(data))
-    return data[:at] + rng.choice((b"\xff", b"\xc3\x28", b"\xed\xa0\x80", b"\xf8\x88")) + data[at:]
+    position = rng.randrange(1, len(data))
+    invalid = rng.choice((b"\xff", b"\xc3\x28", b"\xed\xa0\x80", b"\xf8\x88"))
+    return data[:position] + invalid + data[position:]
 
 
 def _truncated(rng: random.Random) -> bytes:
@@ -194,7 +199,7 @@ def _duplicate_id(rng: random.Random) -> bytes:
 
 
 def _odd_time(rng: random.Random) -> bytes:
-    times = (
+    values = (
         0,
         -1,
         1e-9,
@@ -204,8 +209,6 @@ def _odd_time(rng: random.Random) -> bytes:
         253402300800,
         "0000-01-01T00:00:00Z",
         "9999-12-31T23:59:59-23:59",
-    )
-    more = (
         "yesterday",
         "2026-02-30T00:00:00Z",
         "2026-01-02T03:04:60Z",
@@ -219,13 +222,13 @@ def _odd_time(rng: random.Random) -> bytes:
         {
             "id": f"time-{rng.randrange(1000)}",
             "text": "clock wrong",
-            "occurred_at": rng.choice((*times, *more)),
+            "occurred_at": rng.choice(values),
         }
     )
 
 
 def _odd_json(rng: random.Random) -> bytes:
-    """What JSON writers get wrong, or what readers disagree about."""
+    """JSON that writers often get wrong, or that readers understand differently."""
     return rng.choice(
         (
             rb'{"id":"lone","text":"\ud800"}',
@@ -254,13 +257,13 @@ def _odd_json(rng: random.Random) -> bytes:
 def _framed(rng: random.Random) -> bytes:
     head = b"\x00" + rng.randrange(2**32).to_bytes(4, "big")
     avro = bytes(rng.randrange(256) for _ in range(rng.randrange(40)))
-    return (head + rng.choice((dump(_sample(rng)), avro, b"", b"{")))[
-        : rng.choice((3, 5, 6, *[None] * 9))
-    ]
+    payload = rng.choice((dump(_sample(rng)), avro, b"", b"{"))
+    length = rng.choice((3, 5, 6, *[None] * 9))
+    return (head + payload)[:length]
 
 
-def _structured(rng: random.Random) -> Made:
-    document = {**CLOUDEVENT, "id": f"ce-{rng.randrange(1000)}"}
+def _structured(rng: random.Random) -> Content:
+    document: dict[str, Any] = {**CLOUDEVENT, "id": f"ce-{rng.randrange(1000)}"}
     inner = _sample(rng)
     if rng.random() < 0.5:
         document["data"] = rng.choice(
@@ -271,19 +274,20 @@ def _structured(rng: random.Random) -> Made:
         document["data_base64"] = rng.choice(
             (base64.b64encode(dump(inner)).decode(), "%%%", "é", 5, "", "AA==")
         )
-    return dump(document), rng.choice(
-        ([], [("content-type", b"application/cloudevents+json; charset=UTF-8")])
-    )
+    record_headers: list[Headers] = [
+        [],
+        [("content-type", b"application/cloudevents+json; charset=UTF-8")],
+    ]
+    return dump(document), rng.choice(record_headers)
 
 
-def _binary(rng: random.Random) -> Made:
+def _binary(rng: random.Random) -> Content:
     record_headers = [header for header in BINARY_HEADERS if rng.random() < 0.8]
     record_headers += rng.choice(
         ([], [("ce_tag", b"\xff\xfe")], [("ce_id", None)], [("content-type", b"text/plain")])
     )
-    return rng.choice(
-        (dump(_sample(rng)), b"plain words", b"\xff", _truncated(rng), None)
-    ), record_headers
+    value = rng.choice((dump(_sample(rng)), b"plain words", b"\xff", _truncated(rng), None))
+    return value, record_headers
 
 
 def _deep(rng: random.Random) -> bytes:
@@ -316,10 +320,12 @@ def _megabyte(rng: random.Random) -> bytes:
         )
     )
     data = dump(document)
-    return data if rng.random() < 0.7 else data[: rng.randrange(len(data))]
+    if rng.random() < 0.7:
+        return data
+    return data[: rng.randrange(len(data))]
 
 
-SMALL: tuple[Callable[[random.Random], Made], ...] = (
+SMALL: tuple[Callable[[random.Random], Content], ...] = (
     _plain(lambda rng: dump(_sample(rng))),
     _plain(_invalid_utf8),
     _plain(_truncated),
@@ -336,7 +342,7 @@ SMALL: tuple[Callable[[random.Random], Made], ...] = (
     _structured,
     _binary,
 )
-LARGE: tuple[Callable[[random.Random], Made], ...] = (
+LARGE: tuple[Callable[[random.Random], Content], ...] = (
     _plain(_deep),
     _plain(_long),
     _plain(_megabyte),

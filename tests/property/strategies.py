@@ -1,4 +1,7 @@
-"""What arrives on an input topic when nobody is careful: Hypothesis strategies, and `fuzz` for end-to-end runs."""
+"""Random and hostile input records.
+
+This has Hypothesis strategies for property tests, and `fuzz` for end-to-end runs.
+"""
 
 import random
 from collections.abc import Iterator
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.property.hostile_records import BINARY_HEADERS, FIELDS, LARGE, SAMPLES, SMALL, Record
 
-# Keys the adapters look at, so that random documents come close to the formats.
+# Keys that the adapters read, so that random documents are similar to the formats.
 field_names = st.sampled_from(
     (
         *FIELDS,
@@ -21,7 +24,7 @@ json_values = st.recursive(
     | st.integers(-(2**63), 2**64 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     # Surrogates cannot be written as UTF-8, so no record can hold them.
-    | st.text(st.characters(exclude_categories=("Cs",)), max_size=30),
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
     lambda children: (
         st.lists(children, max_size=4)
         | st.dictionaries(st.text(max_size=8) | field_names, children, max_size=6)
@@ -29,7 +32,7 @@ json_values = st.recursive(
     max_leaves=12,
 )
 documents = st.dictionaries(
-    field_names | st.text(st.characters(exclude_categories=("Cs",)), max_size=8), json_values
+    field_names | st.text(st.characters(exclude_categories=["Cs"]), max_size=8), json_values
 )
 headers = st.lists(
     st.tuples(
@@ -41,9 +44,10 @@ headers = st.lists(
 
 
 def fuzz(seed: int, count: int) -> Iterator[Record]:
-    """`count` records, most of them hostile, the same ones for the same seed.
+    """Make `count` records, most of them hostile. The same seed makes the same records.
 
-    Mostly below 1 kB; about one in three hundred has up to 1 MB. Some are perfectly good events, some share an id.
+    Most are smaller than 1 kB. One in 300 is large, up to about 1 MB. Some are correct events, and
+    some have the same id.
     """
     rng = random.Random(seed)
     for number in range(count):

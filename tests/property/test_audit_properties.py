@@ -1,14 +1,15 @@
-"""The audit chain under whatever is written to it and whatever is done to it."""
+"""The audit chain with random content, random workers and random tampering."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.audit.record import AuditRecord, Entry, LlmUse, seal, seal_of, unseal
 from schemas.event import Origin
+from streams.kafka.record import Record
 from tests.chains import check, decide, renumbered, topic, trail
 from tests.records import record as read
 
-words = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 keys = st.none() | st.binary(min_size=1, max_size=80)
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 uses = st.builds(
@@ -51,22 +52,22 @@ entries = st.builds(
 
 @given(entry=entries, key=keys)
 def test_what_is_sealed_is_read_back(entry: Entry, key: bytes | None) -> None:
-    """A tenant's name or a label could make a record that its own seal does not fit."""
+    """The name of a tenant or a label could make a record that does not fit its own seal."""
     entry = _with_seal(entry, key)
     value, digest = seal(entry, key)
-    found = unseal(value, key)
-    assert found.fault is None
-    assert isinstance(found.record, AuditRecord)
-    assert {name: getattr(found.record, name) for name in Entry.__struct_fields__} == {
+    unsealed = unseal(value, key)
+    assert unsealed.fault is None
+    assert isinstance(unsealed.record, AuditRecord)
+    assert {name: getattr(unsealed.record, name) for name in Entry.__struct_fields__} == {
         name: getattr(entry, name) for name in Entry.__struct_fields__
     }
-    assert found.digests == (digest, digest)
-    assert found.previous == entry.previous
+    assert unsealed.digests == (digest, digest)
+    assert unsealed.previous == entry.previous
 
 
 @given(entry=entries, key=keys, data=st.data())
 def test_no_other_bytes_fit_a_seal(entry: Entry, key: bytes | None, data: st.DataObject) -> None:
-    """A record could be changed in a way its digest does not show."""
+    """A record could be changed in a way that its digest does not show."""
     value, _ = seal(_with_seal(entry, key), key)
     start = data.draw(st.integers(0, len(value)))
     end = data.draw(st.integers(start, min(len(value), start + 8)))
@@ -91,22 +92,22 @@ def _with_seal(entry: Entry, key: bytes | None) -> Entry:
     ),
     partitions=st.integers(1, 3),
 )
-def test_no_way_of_working_together_looks_like_tampering(
+def test_no_order_of_work_looks_like_tampering(
     turns: list[tuple[int, str, str]], partitions: int
 ) -> None:
-    """Workers that start, stop and follow one another in some order would break the chain by themselves."""
+    """Some order of starts, decisions and reading by honest workers would break the chain."""
     writers = {number: trail(f"w{number}") for number in range(4)}
-    records = []
-    for turn, (number, tenant, way) in enumerate(turns):
-        if way == "restarts":
+    records: list[Record] = []
+    for turn, (number, tenant, action) in enumerate(turns):
+        if action == "restarts":
             writers[number] = trail(f"w{number}-{turn}")
-        if way != "works":
-            for each in records:
-                writers[number].learn(read(each.value))
+        if action != "works":
+            for record in records:
+                writers[number].learn(read(record.value))
         records.append(decide(writers[number], tenant, turn))
-    faults, found = check(topic(records, partitions))
+    faults, verified = check(topic(records, partitions))
     assert faults == []
-    assert sum(chain.records for chain in found.chains.values()) == len(turns)
+    assert sum(chain.records for chain in verified.chains.values()) == len(turns)
 
 
 @settings(max_examples=60)
@@ -114,29 +115,32 @@ def test_no_way_of_working_together_looks_like_tampering(
     turns=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=60),
     data=st.data(),
 )
-def test_nothing_that_is_named_can_go(turns: list[tuple[int, bool]], data: st.DataObject) -> None:
-    """The end of a strand could be cut off although another has named it, or a tip would hide what it covers."""
+def test_no_record_that_is_named_can_be_removed(
+    turns: list[tuple[int, bool]], data: st.DataObject
+) -> None:
+    """The end of a segment could be cut off although another segment or a noted tip names it."""
     writers = {number: trail(f"w{number}") for number in range(4)}
-    records = []
+    records: list[Record] = []
     for turn, (number, follows) in enumerate(turns):
-        for each in records if follows else []:
-            writers[number].learn(read(each.value))
+        if follows:
+            for record in records:
+                writers[number].learn(read(record.value))
         records.append(decide(writers[number], "a", turn))
-    whole = topic(records, partitions=1)
-    tips = check(whole)[1].chains["a"].tips
-    gone = data.draw(st.sets(st.sampled_from(range(len(whole))), min_size=1))
-    rest = renumbered(each for number, each in enumerate(whole) if number not in gone)
-    faults, found = check(rest, expected=[("a", tip) for tip in tips])
-    assert faults or found.lost()
+    appended = topic(records, partitions=1)
+    tips = check(appended)[1].chains["a"].tips
+    removed = data.draw(st.sets(st.sampled_from(range(len(appended))), min_size=1))
+    rest = renumbered(record for number, record in enumerate(appended) if number not in removed)
+    faults, verified = check(rest, expected=[("a", tip) for tip in tips])
+    assert faults or verified.lost()
 
 
 @settings(max_examples=60)
 @given(removed=st.sets(st.integers(0, 29)), moved=st.none() | st.integers(0, 28))
 def test_what_was_removed_is_counted(removed: set[int], moved: int | None) -> None:
-    """Holes beside one another, or filled out of order, would hide some of what is missing."""
-    one = trail()
-    records = topic((decide(one, "a", number) for number in range(31)), partitions=1)
-    kept = [each for number, each in enumerate(records) if number not in removed]
+    """Neighbouring holes, or holes filled out of order, would hide some missing records."""
+    writer = trail()
+    records = topic((decide(writer, "a", number) for number in range(31)), partitions=1)
+    kept = [record for number, record in enumerate(records) if number not in removed]
     if moved is not None and moved not in removed:
         kept.append(kept.pop(kept.index(records[moved])))
     faults, _ = check(renumbered(kept))

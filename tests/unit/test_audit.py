@@ -1,5 +1,6 @@
-"""The chain of audit records: whatever is done to one of them is found, and found there."""
+"""The chain of audit records: every change to a record is found, and at the right place."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -8,128 +9,135 @@ import orjson
 import pytest
 
 from schemas.audit import verification
+from schemas.audit.continuity import MAX_OPEN_HOLES
 from schemas.audit.record import (
     MAX_CHARS,
     MAX_HEADS,
     AuditRecord,
     Entry,
-    labels_or_digest,
-    or_digest,
+    bounded_labels,
+    bounded_text,
     seal,
     unseal,
 )
-from schemas.audit.verification import COPY_WINDOW, MAX_OPEN_HOLES, Place
-from tests.chains import Appended, check, decide, renumbered, sixty, topic, trail
+from schemas.audit.verification import COPY_WINDOW, Place
+from tests.chains import Appended, check, decide, renumbered, sixty_records, topic, trail
 from tests.records import record as read
 
-WHOLE = sixty()
+SIXTY = sixty_records()
 
 
-def sealed(each: Appended, key: bytes | None = None, **changes: object) -> Appended:
-    """The record with something else in it, and a digest that fits."""
-    fields = {name: getattr(each.decoded(), name) for name in Entry.__struct_fields__}
-    return replace(each, value=seal(Entry(**fields | changes), key)[0])
+def sealed(record: Appended, key: bytes | None = None, **changes: object) -> Appended:
+    """The record with other content, and a digest that fits it."""
+    fields = {name: getattr(record.decoded(), name) for name in Entry.__struct_fields__}
+    return replace(record, value=seal(Entry(**fields | changes), key)[0])
 
 
-def test_a_whole_topic_has_no_fault() -> None:
-    """Every `audit verify` would cry wolf: two writers at once, a restart, and tenants on one partition are normal."""
-    faults, found = check(WHOLE)
+def segment_of(record: Appended) -> tuple[str, str]:
+    """The tenant and the writer of a record."""
+    entry = record.decoded()
+    return entry.tenant, entry.writer
+
+
+def anchors(record: Appended) -> tuple[str, ...]:
+    """The digests of records on other segments that this record names."""
+    entry = record.decoded()
+    if entry.sequence:
+        return entry.heads
+    return (entry.previous, *entry.heads)
+
+
+def without(records: Sequence[Appended], index: int) -> list[Appended]:
+    """The topic after one record was removed."""
+    return renumbered([*records[:index], *records[index + 1 :]])
+
+
+def test_an_intact_topic_has_no_fault() -> None:
+    """`audit verify` would always report faults: two writers, a restart and tenants are normal."""
+    faults, verified = check(SIXTY)
     assert faults == []
     assert {
-        tenant: (chain.records, len(chain.heads)) for tenant, chain in found.chains.items()
+        tenant: (chain.records, len(chain.heads)) for tenant, chain in verified.chains.items()
     } == {
         "acme": (20, 3),
         "globex": (20, 3),
         "é": (20, 3),
     }
-    assert (
-        found.chains["é"].heads["w3"]
-        == [e for e in WHOLE if _strand(e.decoded()) == ("é", "w3")][-1].decoded().digest
-    )
+    records_of_w3 = [record for record in SIXTY if segment_of(record) == ("é", "w3")]
+    assert verified.chains["é"].heads["w3"] == records_of_w3[-1].decoded().digest
 
 
 def test_every_flipped_byte_is_found_and_located(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A byte could change unseen, or another record than the changed one would be blamed."""
-    monkeypatch.setattr(
-        verification, "unseal", cache(unseal)
-    )  # the others are read once, not a million times
+    """A byte could change without a trace, or another record would be reported as changed."""
+    # The other records are read once, not a million times.
+    monkeypatch.setattr(verification, "unseal", cache(unseal))
     flips = 0
-    for index, each in enumerate(WHOLE):
-        tenants = [one for one in WHOLE if one.key == each.key]
-        for at in range(each.bytes_in_all):
-            # Among all sixty for one byte in ten; among its tenant's twenty for the rest, which is quicker.
-            others = WHOLE if at % 10 == 0 else tenants
-            faults, _ = check([each.flipped(at, at % 8) if one is each else one for one in others])
-            assert [fault.place for fault in faults] == [each.place], (index, at, faults)
+    for index, record in enumerate(SIXTY):
+        rows_of_tenant = [other for other in SIXTY if other.key == record.key]
+        for position in range(record.size_bytes):
+            # One byte in ten is checked among all sixty records. The rest is checked among the
+            # twenty records of the tenant, which is faster.
+            others = SIXTY if position % 10 == 0 else rows_of_tenant
+            flipped = record.flipped(position, position % 8)
+            faults, _ = check([flipped if other is record else other for other in others])
+            assert [fault.place for fault in faults] == [record.place], (index, position, faults)
             flips += 1
     assert flips > 60 * 700
 
 
 @pytest.mark.parametrize("index", range(60))
 def test_every_dropped_record_is_missed(index: int) -> None:
-    """A decision could be taken off the topic without a trace, but for the last of a strand."""
-    gone = WHOLE[index].decoded()
-    faults, _ = check(renumbered([*WHOLE[:index], *WHOLE[index + 1 :]]))
-    segment = [
-        each.decoded()
-        for each in WHOLE
-        if (each.decoded().tenant, each.decoded().writer) == _strand(gone)
-    ]
-    anchored = any(gone.digest in named(each) for each in WHOLE)
-    expected = ["missing"] * (gone != segment[-1]) + ["unknown anchor"] * anchored
+    """A decision that is not the last of its segment could be removed without a trace."""
+    dropped = SIXTY[index]
+    entry = dropped.decoded()
+    faults, _ = check(without(SIXTY, index))
+    segment = [record for record in SIXTY if segment_of(record) == segment_of(dropped)]
+    has_successor = dropped != segment[-1]
+    anchored = any(entry.digest in anchors(record) for record in SIXTY)
+    expected = ["missing"] * has_successor + ["unknown anchor"] * anchored
     assert sorted(fault.what for fault in faults) == expected
-    for fault in faults[: gone != segment[-1]]:
+    for fault in faults[:has_successor]:
         assert (fault.tenant, fault.writer, fault.sequence, fault.count) == (
-            *_strand(gone),
-            gone.sequence,
+            *segment_of(dropped),
+            entry.sequence,
             1,
         )
 
 
-def named(each: Appended) -> tuple[str, ...]:
-    """The records of other strands it names."""
-    record = each.decoded()
-    return record.heads if record.sequence else (record.previous, *record.heads)
-
-
-def _strand(record: AuditRecord) -> tuple[str, str]:
-    return record.tenant, record.writer
-
-
 def test_every_pair_of_neighbours_swapped_is_found() -> None:
-    """Two decisions about the same event could change places, and the later one win."""
-    one = trail()
-    records = topic(decide(one, "acme", number) for number in range(12))
+    """Two decisions about the same event could be swapped, so that the wrong one is the latest."""
+    writer = trail()
+    records = topic(decide(writer, "acme", number) for number in range(12))
     for index in range(11):
         swapped = [*records[:index], records[index + 1], records[index], *records[index + 2 :]]
         faults, _ = check(renumbered(swapped))
         assert [(fault.what, fault.place.offset) for fault in faults] == [("reordered", index + 1)]
 
 
-def test_records_of_different_strands_may_lie_in_any_order() -> None:
-    """What the broker interleaves would be taken for tampering."""
-    by_strand = sorted(WHOLE, key=lambda each: each.decoded().writer)
-    assert check(renumbered(by_strand))[0] == []
+def test_records_of_different_segments_may_come_in_any_order() -> None:
+    """The order in which the broker mixes the segments would be reported as tampering."""
+    by_segment = sorted(SIXTY, key=lambda record: record.decoded().writer)
+    assert check(renumbered(by_segment))[0] == []
 
 
 def test_a_whole_partition_may_come_before_another() -> None:
-    """`audit verify` reads partition by partition, and would find every chain broken."""
-    assert check(sorted(WHOLE, key=lambda each: -each.place.partition))[0] == []
+    """`audit verify` reads partition by partition, and would report every chain as broken."""
+    assert check(sorted(SIXTY, key=lambda record: -record.place.partition))[0] == []
 
 
 def test_a_producers_copy_is_counted_and_is_no_fault() -> None:
-    """A retry of a producer that is not idempotent would look like an attack."""
-    faults, found = check(renumbered([*WHOLE, *WHOLE[-6:]]))
+    """A retry of a producer that is not idempotent would be reported as tampering."""
+    faults, verified = check(renumbered([*SIXTY, *SIXTY[-6:]]))
     assert faults == []
-    assert sum(chain.copies for chain in found.chains.values()) == 6
-    assert sum(chain.records for chain in found.chains.values()) == 60
+    assert sum(chain.copies for chain in verified.chains.values()) == 6
+    assert sum(chain.records for chain in verified.chains.values()) == 60
 
 
 def test_a_record_appended_again_much_later_is_found() -> None:
-    """An old decision could be put at the end of the topic to pass for the latest."""
-    one = trail()
+    """An old decision could be copied to the end of the topic to look like the latest one."""
+    writer = trail()
     records = topic(
-        (decide(one, "acme", number) for number in range(COPY_WINDOW + 10)), partitions=1
+        (decide(writer, "acme", number) for number in range(COPY_WINDOW + 10)), partitions=1
     )
     faults, _ = check(renumbered([*records, records[0]]))
     assert [(fault.what, fault.place.offset) for fault in faults] == [
@@ -137,125 +145,134 @@ def test_a_record_appended_again_much_later_is_found() -> None:
     ]
 
 
-def test_a_record_sealed_anew_is_blamed_and_not_its_successor() -> None:
-    """Whoever may write the topic could change a decision and its digest with it."""
+def test_a_record_sealed_again_is_reported_and_not_its_successor() -> None:
+    """Anybody who may write to the topic could change a decision together with its digest."""
     for index in (0, 7, 20):
-        forged = sealed(WHOLE[index], queue="nowhere")
-        faults, _ = check([*WHOLE[:index], forged, *WHOLE[index + 1 :]])
+        forged = sealed(SIXTY[index], queue="nowhere")
+        faults, _ = check([*SIXTY[:index], forged, *SIXTY[index + 1 :]])
         assert [(fault.what, fault.place) for fault in faults] == [("changed", forged.place)]
 
 
-def test_damaged_neighbours_are_each_blamed_once() -> None:
-    """Two damaged records in a row would have a third called missing."""
-    one = trail()
-    records = topic(decide(one, "acme", number) for number in range(6))
+def test_damaged_neighbours_are_each_reported_once() -> None:
+    """After two damaged records in a row, a third one would be reported as missing."""
+    writer = trail()
+    records = topic(decide(writer, "acme", number) for number in range(6))
     for first in range(5):
-        damaged = [
-            each.flipped(200, 1) if first <= i <= first + 1 else each
-            for i, each in enumerate(records)
-        ]
+        damaged = list(records)
+        for i in (first, first + 1):
+            damaged[i] = records[i].flipped(200, 1)
         assert [fault.place.offset for fault in check(damaged)[0]] == [first, first + 1]
 
 
 @pytest.mark.parametrize(
     "value", [None, b"", b"{}", b"\xff" * 300, b"[" * 2000, orjson.dumps({"schema": "x"})]
 )
-def test_what_is_no_record_is_named(value: bytes | None) -> None:
-    """A tombstone or garbage would stop the verification of everything behind it."""
+def test_what_is_no_record_is_reported(value: bytes | None) -> None:
+    """A tombstone or random bytes would stop the check of all records behind it."""
     stray = Appended(Place(0, 99), b"acme", value, [])
-    assert [(fault.what, fault.tenant) for fault in check([*WHOLE, stray])[0]] == [
+    assert [(fault.what, fault.tenant) for fault in check([*SIXTY, stray])[0]] == [
         ("unreadable", "acme")
     ]
 
 
 def test_the_end_of_a_chain_is_missed_when_it_was_noted() -> None:
-    """The newest decisions could be cut off: no chain shows that by itself."""
-    noted = WHOLE[-1].decoded().digest
-    assert noted in check(WHOLE)[1].chains["é"].tips
-    assert check(WHOLE, expected=[("é", noted)])[1].lost() == []
-    assert check(WHOLE[:-1], expected=[("é", noted)])[1].lost() == [("é", noted)]
-    assert check(WHOLE, expected=[("acme", noted)])[1].lost() == [("acme", noted)]
+    """The newest decisions could be cut off: a chain alone cannot show that."""
+    noted = SIXTY[-1].decoded().digest
+    assert noted in check(SIXTY)[1].chains["é"].tips
+    assert check(SIXTY, expected=[("é", noted)])[1].lost() == []
+    assert check(SIXTY[:-1], expected=[("é", noted)])[1].lost() == [("é", noted)]
+    assert check(SIXTY, expected=[("acme", noted)])[1].lost() == [("acme", noted)]
 
 
-def test_a_strand_that_is_gone_is_missed_by_the_one_begun_after_it() -> None:
-    """Everything before a restart could be removed at once."""
-    rest = [each for each in WHOLE if each.decoded().writer == "w3"]
+def test_a_removed_segment_is_missed_by_the_one_begun_after_it() -> None:
+    """Everything before a restart could be removed together."""
+    rest = [record for record in SIXTY if record.decoded().writer == "w3"]
     faults, _ = check(renumbered(rest))
     assert {(fault.what, fault.tenant, fault.sequence) for fault in faults} == {
         ("unknown anchor", tenant, 0) for tenant in ("acme", "globex", "é")
     }
 
 
-def together() -> list[Appended]:
-    """Two workers of one tenant that read what the other writes; the first ends before the second."""
-    one, two = trail("w1"), trail("w2")
+def two_workers() -> list[Appended]:
+    """The records of two workers of one tenant that read each other; the first stops earlier."""
+    first, second = trail("w1"), trail("w2")
     records = []
     for number in range(20):
-        writer, other = (one, two) if number % 2 and number < 15 else (two, one)
+        first_writes = number % 2 and number < 15
+        writer, reader = (first, second) if first_writes else (second, first)
         records.append(decide(writer, "acme", number))
-        other.learn(read(records[-1].value))
+        reader.learn(read(records[-1].value))
     return topic(records, partitions=1)
 
 
 def test_what_a_quiet_worker_wrote_last_is_missed() -> None:
-    """The end of a strand, or all of it, could be cut out in mid-topic while others write on."""
-    whole = together()
-    first = [each for each in whole if each.decoded().writer == "w1"]
-    assert check(whole)[0] == []
-    for gone in range(1, len(first) + 1):
-        faults, _ = check(renumbered(each for each in whole if each not in first[-gone:]))
-        assert {fault.what for fault in faults} == {"unknown anchor"}, gone
-        assert len(faults) == gone
+    """The end of a segment, or all of it, could be removed while other workers continue."""
+    records = two_workers()
+    records_of_w1 = [record for record in records if record.decoded().writer == "w1"]
+    assert check(records)[0] == []
+    for count in range(1, len(records_of_w1) + 1):
+        removed = records_of_w1[-count:]
+        faults, _ = check(renumbered(record for record in records if record not in removed))
+        assert {fault.what for fault in faults} == {"unknown anchor"}, count
+        assert len(faults) == count
 
 
-def test_a_last_record_sealed_anew_is_missed() -> None:
-    """Without a key, whoever may write the topic could change the last decision of a worker that has stopped."""
-    whole = together()
-    index = max(at for at, each in enumerate(whole) if each.decoded().writer == "w1")
-    faults, _ = check([*whole[:index], sealed(whole[index], queue="nowhere"), *whole[index + 1 :]])
+def test_a_last_record_sealed_again_is_missed() -> None:
+    """Without a key, anybody who may write could change a stopped worker's last decision."""
+    records = two_workers()
+    index = max(i for i, record in enumerate(records) if record.decoded().writer == "w1")
+    forged = sealed(records[index], queue="nowhere")
+    faults, _ = check([*records[:index], forged, *records[index + 1 :]])
     assert [(fault.what, fault.place.offset) for fault in faults] == [("unknown anchor", index + 1)]
 
 
-def test_only_what_nothing_names_has_to_be_noted() -> None:
-    """Nobody would know which heads to note, or would have to note one for every start of every worker."""
-    whole = together()
-    heads, tips = check(whole)[1].chains["acme"].heads, check(whole)[1].chains["acme"].tips
-    assert set(heads) == {"w1", "w2"}
-    assert tips == {whole[-1].decoded().digest}
-    for apart in (topic([decide(trail("w1"), "acme"), decide(trail("w2"), "acme")]), WHOLE):
-        for tenant, chain in check(apart)[1].chains.items():
-            assert chain.tips == set(chain.heads.values()) - {
-                one for each in apart for one in named(each)
-            }
-            for head in chain.tips:
-                rest = [each for each in apart if each.decoded().digest != head]
-                faults, found = check(renumbered(rest), expected=[(tenant, head)])
-                assert (faults, found.lost()) == ([], [(tenant, head)])
+def test_only_heads_that_no_record_names_have_to_be_noted() -> None:
+    """People would not know which heads to note, or would have to note one for every start."""
+    records = two_workers()
+    chain = check(records)[1].chains["acme"]
+    assert set(chain.heads) == {"w1", "w2"}
+    assert chain.tips == {records[-1].decoded().digest}
 
 
-def test_a_record_that_names_too_many_is_none() -> None:
-    """One forged record could fill the memory of whoever checks the topic."""
+@pytest.mark.parametrize(
+    "records",
+    [topic([decide(trail("w1"), "acme"), decide(trail("w2"), "acme")]), SIXTY],
+    ids=["two segments", "sixty records"],
+)
+def test_a_noted_tip_that_is_removed_is_reported_as_lost(records: list[Appended]) -> None:
+    """A removed tip would not be found, although somebody had noted it."""
+    named = {digest for record in records for digest in anchors(record)}
+    for tenant, chain in check(records)[1].chains.items():
+        assert chain.tips == set(chain.heads.values()) - named
+        for head in chain.tips:
+            rest = [record for record in records if record.decoded().digest != head]
+            faults, verified = check(renumbered(rest), expected=[(tenant, head)])
+            assert (faults, verified.lost()) == ([], [(tenant, head)])
+
+
+def test_a_record_that_names_too_many_heads_is_unreadable() -> None:
+    """One forged record could fill the memory of the process that checks the topic."""
     heads = tuple(f"{number:064x}" for number in range(MAX_HEADS + 1))
-    assert len(check([sealed(WHOLE[0], heads=heads[1:])])[0]) == MAX_HEADS
-    assert [fault.what for fault in check([sealed(WHOLE[0], heads=heads)])[0]] == ["unreadable"]
+    assert len(check([sealed(SIXTY[0], heads=heads[1:])])[0]) == MAX_HEADS
+    assert [fault.what for fault in check([sealed(SIXTY[0], heads=heads)])[0]] == ["unreadable"]
 
 
-def test_an_anchor_far_back_is_found_on_a_second_look() -> None:
-    """A worker that knew an old record of a tenant would be taken for a forger."""
-    one, two = trail("w1"), trail("w2")
-    records = [decide(one, "acme", number) for number in range(3)]
-    two.learn(read(topic(records)[1].value))
-    records += [decide(one, "acme", number) for number in range(3, COPY_WINDOW + 10)]
-    records.append(decide(two, "acme"))
+def test_an_anchor_far_back_is_found_in_the_second_reading() -> None:
+    """A worker that knew only an old record of a tenant would be reported as a forger."""
+    first, second = trail("w1"), trail("w2")
+    records = [decide(first, "acme", number) for number in range(3)]
+    second.learn(read(topic(records)[1].value))
+    records += [decide(first, "acme", number) for number in range(3, COPY_WINDOW + 10)]
+    records.append(decide(second, "acme"))
     assert check(topic(records, partitions=1))[0] == []
 
 
-def test_a_topic_given_more_partitions_is_whole() -> None:
-    """Adding partitions moves tenants, and every strand would be said to have lost its beginning."""
-    one = trail()
-    records = [decide(one, "acme", number) for number in range(10)]
+def test_a_topic_given_more_partitions_is_intact() -> None:
+    """New partitions move tenants, and every segment would be reported without its beginning."""
+    writer = trail()
+    records = [decide(writer, "acme", number) for number in range(10)]
     before, after = topic(records[:6], partitions=1), topic(records[6:], partitions=1)
-    moved = [replace(each, place=Place(1, each.place.offset)) for each in after]
+    moved = [replace(record, place=Place(1, record.place.offset)) for record in after]
     assert check([*before, *moved])[0] == []
     assert check([*moved, *before])[0] == []
     faults, _ = check([*before[:-1], *moved])
@@ -266,42 +283,45 @@ def test_a_topic_given_more_partitions_is_whole() -> None:
     ]
 
 
-def test_with_a_key_nothing_sealed_without_it_passes() -> None:
-    """Whoever may write the topic could write a whole new one."""
-    faults, _ = check(WHOLE, key=b"k")
+def test_with_a_key_no_record_sealed_without_it_passes() -> None:
+    """Anybody who may write to the topic could write a completely new one."""
+    faults, _ = check(SIXTY, key=b"k")
     assert [fault.what for fault in faults] == ["wrong seal"] * 60
-    signed = [sealed(each, b"k", seal="hmac-sha256") for each in topic([decide(trail(), "acme")])]
+    unsigned = topic([decide(trail(), "acme")])
+    signed = [sealed(record, b"k", seal="hmac-sha256") for record in unsigned]
     assert check(signed, key=b"k")[0] == []
     assert [fault.what for fault in check(signed, key=b"other")[0]] == ["changed"]
     assert [fault.what for fault in check(signed)[0]] == ["wrong seal"]
 
 
-def test_many_holes_are_told_as_they_come() -> None:
-    """A topic full of holes would be held in memory."""
-    one = trail()
-    records = topic((decide(one, "acme", number) for number in range(400)), partitions=1)
-    found = verification.Verification()
+def test_many_holes_are_reported_as_they_come() -> None:
+    """A topic with very many holes would fill the memory."""
+    writer = trail()
+    records = topic((decide(writer, "acme", number) for number in range(400)), partitions=1)
+    verified = verification.Verification()
     faults = []
-    for each in renumbered(records[::2]):
-        faults += found.add(each.value, place=each.place, key=each.key, headers=each.headers)
+    for record in renumbered(records[::2]):
+        faults += verified.add(
+            record.value, place=record.place, key=record.key, headers=record.headers
+        )
     assert len(faults) == 199 - MAX_OPEN_HOLES
-    assert len(faults + found.end()) == 199
+    assert len(faults + verified.end()) == 199
 
 
-def test_what_strangers_choose_cannot_make_a_record_too_large() -> None:
-    """An event with a tenant of megabytes would leave a hole in a chain that nobody could close."""
+def test_long_texts_cannot_make_a_record_too_large() -> None:
+    """An event with a tenant of megabytes would leave a hole that could never be closed."""
     huge = decide(trail(), "t" * 1_000_000, queue="q" * 1_000_000)
     assert len(huge.value or b"") < 4_000
     assert len(huge.key or b"") < MAX_CHARS
-    assert or_digest("x" * MAX_CHARS) == "x" * MAX_CHARS
-    assert len(orjson.dumps(labels_or_digest({f"{n}" * 500: "v" * 500 for n in range(500)}))) < 100
-    assert (
-        len(orjson.dumps(labels_or_digest({f"{n:0>500}": "\0" * 500 for n in range(32)}))) < 10_000
-    )
+    assert bounded_text("x" * MAX_CHARS) == "x" * MAX_CHARS
+    many_axes = {f"{n}" * 500: "v" * 500 for n in range(500)}
+    assert len(orjson.dumps(bounded_labels(many_axes))) < 100
+    long_axes = {f"{n:0>500}": "\0" * 500 for n in range(32)}
+    assert len(orjson.dumps(bounded_labels(long_axes))) < 10_000
 
 
 def test_no_content_is_in_a_record() -> None:
-    """The trail would keep for ever what may have to be erased."""
+    """The audit topic is kept for ever, and would hold content that may have to be erased."""
     fields = set(AuditRecord.__struct_fields__)
     assert not fields & {
         "text",
@@ -314,4 +334,4 @@ def test_no_content_is_in_a_record() -> None:
         "comment",
         "source",
     }
-    assert not {"summary", "rationale", "quoted"} & set(msgspec.structs.asdict(WHOLE[0].decoded()))
+    assert not {"summary", "rationale", "quoted"} & set(msgspec.structs.asdict(SIXTY[0].decoded()))

@@ -1,1 +1,1 @@
-"""What happens to one batch of events. Plain async functions; knows nothing of Faust or topics."""
+"""What happens to one batch of events: async functions that know nothing of Faust or topics."""

@@ -1,14 +1,14 @@
-"""The agent of the rules and the small model: raw records in, an outcome for each, in order."""
+"""The agent of the rules and the small model: raw records in, one outcome per record, in order."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
-from agents.revision import timing
+from agents.revision import queue_of, timing
 from inference.acceptance.policy import Decision
 from inference.classifier import Classifier
 from inference.rules.ruling import Rules, Ruling
@@ -17,11 +17,24 @@ from schemas.event import Domain, Event, Kind
 from schemas.formats import Mapping, read_event
 from schemas.triaged import Case, TriagedEvent
 
-log = logging.getLogger(__name__)
-
 HIGH_IMPACT = "high_impact"
-"""Why an event that the small model accepted goes on all the same, as the metric label of its escalation."""
+"""The escalation reason of an event that the small model accepted and a person must see anyway."""
 RULE = "rule"
+"""The escalation reason of an event that a rule gives to a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Undecided:
+    """An event that has to be decided, and what a rule has already said about it."""
+
+    row: int
+    event: Event
+    incoming: Incoming
+    ruling: Ruling | None
+
+    @property
+    def received_at(self) -> datetime:
+        return _received_at(self.incoming)
 
 
 async def classify(
@@ -32,40 +45,53 @@ async def classify(
     rules: Rules,
     mappings: Sequence[Mapping] = (),
 ) -> list[Outcome]:
-    """Triage a batch of records from one input topic, whose events are of `kind` unless they say otherwise.
+    """Triage a batch of records from one input topic.
 
-    Rules come before the model's decision, and read its labels: `now` is for them when the event entered its topic,
-    so that an event read again is decided the same.
+    `kind` is what the topic's events are if they do not say themselves. Rules that read no label
+    are applied first, and an event that such a rule ends never reaches the model. Rules that read
+    labels are applied to the model's answer. For a rule, `now` is when the event entered its topic:
+    an event that is read again is decided the same.
 
     Returns:
-        One outcome a record, in order: `Triaged`, `Escalated`, `Reviewed` where a rule wants a person, or
-        `DeadLettered` for what cannot be read.
+        One outcome per record, in order: `Triaged`, `Escalated`, `Reviewed` if a rule asks for a
+        person, or `DeadLettered` if the record cannot be read.
 
     Raises:
         InferenceError: the model itself failed; nothing of the batch is decided.
     """
-    events = []
-    for incoming in batch:
-        events.append(_read(incoming, kind, mappings, classifier.domains))
-        await asyncio.sleep(
-            0
-        )  # a document of a megabyte takes a while: heartbeats go between two of them
-    outcomes: list[Outcome | None] = [
-        event if isinstance(event, DeadLettered) else None for event in events
-    ]
+    outcomes: dict[int, Outcome] = {}
+    undecided: list[_Undecided] = []
+    for row, incoming in enumerate(batch):
+        first = _before_model(row, incoming, kind, mappings, classifier, rules)
+        if isinstance(first, _Undecided):
+            undecided.append(first)
+        else:
+            outcomes[row] = first
+        await asyncio.sleep(0)  # a document of a megabyte takes a while: let heartbeats pass
     for domain in classifier.domains:
-        rows = [
-            i
-            for i, event in enumerate(events)
-            if isinstance(event, Event) and event.domain == domain
-        ]
-        known = [event for i in rows if isinstance(event := events[i], Event)]
-        for row, decision in zip(rows, await classifier.classify(domain, known), strict=True):
-            event = events[row]
-            if isinstance(event, Event):
-                outcomes[row] = _outcome(event, batch[row], decision, classifier, rules)
-                await asyncio.sleep(0)
-    return [outcome for outcome in outcomes if outcome is not None]
+        waiting = [each for each in undecided if each.event.domain == domain]
+        decisions = await classifier.classify(domain, [each.event for each in waiting])
+        for each, decision in zip(waiting, decisions, strict=True):
+            outcomes[each.row] = _after_model(each, decision, classifier, rules)
+            await asyncio.sleep(0)
+    return [outcomes[row] for row in range(len(batch))]
+
+
+def _before_model(
+    row: int,
+    incoming: Incoming,
+    kind: Kind,
+    mappings: Sequence[Mapping],
+    classifier: Classifier,
+    rules: Rules,
+) -> _Undecided | Outcome:
+    event = _read(incoming, kind, mappings, classifier.domains)
+    if isinstance(event, DeadLettered):
+        return event
+    ruling = rules.before_model(event, now=_received_at(incoming))
+    if ruling is None or ruling.needs_model:
+        return _Undecided(row, event, incoming, ruling)
+    return Triaged(_ended_by_rule(event, incoming, ruling, classifier))
 
 
 def _read(
@@ -83,7 +109,7 @@ def _read(
     except InvalidEvent as error:
         return DeadLettered(stage=error.stage, error=type(error).__name__, message=str(error))
     if event.domain not in domains:
-        # Raised, it would stop the whole topic for one event that says another kind than its topic's.
+        # An exception would stop the whole topic for one event that is not of its topic's kind.
         message = (
             f"the model has no heads for {event.domain}; serve one trained on such rows and replay"
         )
@@ -93,10 +119,57 @@ def _read(
     return event
 
 
-def _outcome(
-    event: Event, incoming: Incoming, decision: Decision, classifier: Classifier, rules: Rules
+def _ended_by_rule(
+    event: Event, incoming: Incoming, ruling: Ruling, classifier: Classifier
+) -> TriagedEvent:
+    """The event as a rule alone ends it: it has the labels that the rule sets and no others."""
+    queue = ruling.queue or ruling.labels[classifier.queue_axis(event.domain)].value
+    return TriagedEvent(
+        id=event.id,
+        domain=event.domain,
+        tenant=event.tenant,
+        source=event.source,
+        revision=0,
+        status="final",
+        decided_by="rule",
+        labels=ruling.labels,
+        queue=queue,
+        reasons=[ruling.reason],
+        model=classifier.model,
+        calibration=classifier.calibration(event.domain, event.tenant),
+        enrichment=None,
+        cost_usd=0.0,
+        timing=timing(incoming.received_at_s, inference_s=0.0),
+        origin=incoming.origin,
+    )
+
+
+def _after_model(
+    undecided: _Undecided, decision: Decision, classifier: Classifier, rules: Rules
 ) -> Outcome:
-    triaged = TriagedEvent(
+    event, now = undecided.event, undecided.received_at
+    triaged = _decided_by_model(event, undecided.incoming, decision, classifier)
+    ruling = rules.after_model(event, triaged.labels, undecided.ruling, now=now)
+    if ruling is not None:
+        triaged = _ruled(triaged, ruling, classifier.deciding(event.domain))
+    if triaged.status == "needs_review":
+        return Reviewed(Case(event=event, triaged=triaged, risk=decision.risk, escalation=RULE))
+    if triaged.status == "provisional":
+        return Escalated(
+            Case(event=event, triaged=triaged, risk=decision.risk, escalation=decision.escalation)
+        )
+    if triaged.decided_by == "slm" and rules.high_impact(event, triaged.labels, now=now):
+        held = replace(triaged, status="provisional", reasons=[*triaged.reasons, "high impact"])
+        return Escalated(
+            Case(event=event, triaged=held, risk=decision.risk, escalation=HIGH_IMPACT)
+        )
+    return Triaged(triaged)
+
+
+def _decided_by_model(
+    event: Event, incoming: Incoming, decision: Decision, classifier: Classifier
+) -> TriagedEvent:
+    return TriagedEvent(
         id=event.id,
         domain=event.domain,
         tenant=event.tenant,
@@ -114,31 +187,18 @@ def _outcome(
         timing=timing(incoming.received_at_s, decision.inference_s),
         origin=incoming.origin,
     )
-    now = datetime.fromtimestamp(incoming.received_at_s, UTC)
-    ruling = rules.apply(event, triaged.labels, now=now)
-    if ruling is not None:
-        triaged = _ruled(triaged, ruling, classifier.deciding(event.domain))
-    if triaged.status == "needs_review":
-        return Reviewed(Case(event=event, triaged=triaged, risk=decision.risk, escalation=RULE))
-    if triaged.status == "provisional":
-        return Escalated(
-            Case(event=event, triaged=triaged, risk=decision.risk, escalation=decision.escalation)
-        )
-    if triaged.decided_by == "slm" and rules.high_impact(event, triaged.labels, now=now):
-        held = replace(triaged, status="provisional", reasons=[*triaged.reasons, "high impact"])
-        return Escalated(
-            Case(event=event, triaged=held, risk=decision.risk, escalation=HIGH_IMPACT)
-        )
-    return Triaged(triaged)
 
 
 def _ruled(triaged: TriagedEvent, ruling: Ruling, deciding: Sequence[str]) -> TriagedEvent:
-    """What a rule makes of the small model's decision: its end, or, from some labels, no more than those."""
+    """The small model's decision as a rule changes it.
+
+    A rule that only sets labels ends the event if it sets every deciding axis.
+    """
     labels = {**triaged.labels, **ruling.labels}
     ruled = replace(
         triaged,
         labels=labels,
-        queue=ruling.queue or (labels["queue"].value if "queue" in labels else triaged.queue),
+        queue=ruling.queue or queue_of(labels, triaged.queue),
         reasons=[*triaged.reasons, ruling.reason],
     )
     if ruling.action == "review":
@@ -146,3 +206,7 @@ def _ruled(triaged: TriagedEvent, ruling: Ruling, deciding: Sequence[str]) -> Tr
     if ruling.action == "label" and not ruling.labels.keys() >= set(deciding):
         return ruled
     return replace(ruled, status="final", decided_by="rule")
+
+
+def _received_at(incoming: Incoming) -> datetime:
+    return datetime.fromtimestamp(incoming.received_at_s, UTC)

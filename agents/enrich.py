@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from agents.classify import HIGH_IMPACT
 from agents.outcomes import DeadLettered, Incoming, Outcome, Reviewed, Triaged
-from agents.revision import successor
+from agents.revision import queue_of, successor
 from inference.llm.consultant import Consultant, LlmOpinion, unasked
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
@@ -16,25 +16,37 @@ from schemas.triaged import Case, TriagedEvent
 
 
 class Memory(Protocol):
-    """Which cases have been answered, so that no answer is paid for twice."""
+    """The answers that cases were given, so that no answer is paid for twice.
+
+    A case is known by the id and the origin of its triaged event. The agent relies on this
+    (`tests/contract/test_answer_memory_contract.py` checks it):
+
+    - `turn` gives the same lock for the same case, and another lock for any other case. The agent
+      holds it from `find` to `note`.
+    - After `note`, every `find` for the case returns that answer, equal in every field. A later
+      `note` replaces it.
+    - `find` also returns an answer that an earlier reader of the partition has published.
+    - `find` never returns the answer of another case, a provisional decision or a person's verdict.
+    - `find` may be called for several cases at the same time.
+    """
 
     def turn(self, case: Case) -> asyncio.Lock:
-        """Held while a case is being answered: the same case, come again meanwhile, waits for the answer."""
+        """The lock to hold while this case is being answered; a copy of the case waits for it."""
 
     async def find(self, incoming: Incoming, case: Case) -> TriagedEvent | None:
-        """The answer a case was given before."""
+        """The answer that this case was given before, or None."""
 
     def note(self, triaged: TriagedEvent) -> None:
-        """A case is answered now."""
+        """Remember the answer of a case."""
 
 
 async def enrich(
     batch: Sequence[Incoming], *, consultant: Consultant | None, memory: Memory
 ) -> list[Outcome]:
-    """End each escalated case: with the LLM's answer where it may stand, in a person's review where not.
+    """End each escalated case: with the LLM's answer if it may stand alone, else in review.
 
     Returns:
-        One outcome a record, in order.
+        One outcome per record, in order.
     """
     return list(await asyncio.gather(*(_end(incoming, consultant, memory) for incoming in batch)))
 
@@ -42,14 +54,13 @@ async def enrich(
 async def _end(incoming: Incoming, consultant: Consultant | None, memory: Memory) -> Outcome:
     try:
         case = decode(incoming.value or b"", Case)
-        successor(case.triaged, incoming)  # refused before anything is paid
+        successor(case.triaged, incoming)  # refuses an impossible revision before anything is paid
         async with memory.turn(case):
             triaged = await memory.find(incoming, case)
             if triaged is None:
-                triaged = _ended(case, await _opinion(case, consultant), incoming)
-                if (
-                    consultant is not None
-                ):  # without one it is the same the second time, and cost nothing
+                triaged = _revised(case, await _opinion(case, consultant), incoming)
+                if consultant is not None:
+                    # Without an LLM the answer costs nothing and is the same the second time.
                     memory.note(triaged)
     except InvalidEvent as error:
         return DeadLettered(stage=error.stage, error=type(error).__name__, message=str(error))
@@ -61,23 +72,26 @@ async def _end(incoming: Incoming, consultant: Consultant | None, memory: Memory
 async def _opinion(case: Case, consultant: Consultant | None) -> LlmOpinion:
     if consultant is None:
         return unasked(case, "llm_off", "no LLM is configured")
-    if (
-        case.escalation == HIGH_IMPACT
-    ):  # accepted: the small model is sure, and nobody but a person may end it
+    if case.escalation == HIGH_IMPACT:
+        # The small model is sure of it, and only a person may end it.
         return unasked(case, "high_impact", "no question for an LLM")
     return await consultant.consult(case)
 
 
-def _ended(case: Case, opinion: LlmOpinion, incoming: Incoming) -> TriagedEvent:
+def _revised(case: Case, opinion: LlmOpinion, incoming: Incoming) -> TriagedEvent:
     triaged = case.triaged
-    alone = not opinion.needs_person
+    if opinion.needs_person:
+        status, reasons = "needs_review", [*opinion.reasons, "a person decides"]
+        changed = opinion.labels != triaged.labels
+    else:
+        status, reasons, changed = "final", opinion.reasons, True
     return replace(
         successor(triaged, incoming),
-        status="final" if alone else "needs_review",
-        decided_by="llm" if alone or opinion.labels != triaged.labels else triaged.decided_by,
+        status=status,
+        decided_by="llm" if changed else triaged.decided_by,
         labels=opinion.labels,
-        queue=opinion.labels["queue"].value if "queue" in opinion.labels else triaged.queue,
-        reasons=[*triaged.reasons, *opinion.reasons, *([] if alone else ["a person decides"])],
+        queue=queue_of(opinion.labels, triaged.queue),
+        reasons=[*triaged.reasons, *reasons],
         enrichment=opinion.enrichment,
         cost_usd=triaged.cost_usd + opinion.enrichment.cost_usd,
     )

@@ -2,49 +2,58 @@
 
 from collections.abc import Sequence
 
-import msgspec
+from msgspec.structs import replace
 
 from agents.outcomes import DeadLettered, Incoming, Outcome, Triaged
-from agents.revision import successor
+from agents.revision import queue_of, successor
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
-from schemas.triaged import Label, TriagedEvent, Verdict
+from schemas.triaged import Label, LabelSets, TriagedEvent, Verdict
 
 
-async def apply_feedback(batch: Sequence[Incoming]) -> list[Outcome]:
-    """Turn verdicts into final revisions decided by a human.
+async def apply_feedback(
+    batch: Sequence[Incoming], *, labels: LabelSets | None = None
+) -> list[Outcome]:
+    """Turn verdicts into final revisions that a human decided.
+
+    `labels` are the label sets of the model. They name the axes of an event that a rule ended
+    before the model could label it.
 
     Returns:
-        One outcome a record, in order; a verdict about an axis the event does not have is dead-lettered.
+        One outcome per record, in order. A verdict about an axis that the event does not have is a
+        dead letter.
     """
-    return [_apply(incoming) for incoming in batch]
+    return [_apply(incoming, labels or {}) for incoming in batch]
 
 
-def _apply(incoming: Incoming) -> Outcome:
+def _apply(incoming: Incoming, labels: LabelSets) -> Outcome:
     try:
         verdict = decode(incoming.value or b"", Verdict)
-        return Triaged(_revised(verdict, incoming))
+        return Triaged(_revised(verdict, incoming, labels))
     except InvalidEvent as error:
         return DeadLettered(stage=error.stage, error=type(error).__name__, message=str(error))
 
 
-def _revised(verdict: Verdict, incoming: Incoming) -> TriagedEvent:
+def _revised(verdict: Verdict, incoming: Incoming, model_labels: LabelSets) -> TriagedEvent:
     triaged = verdict.triaged
-    unknown = sorted(set(verdict.labels) - set(triaged.labels))
+    axes = {*triaged.labels, *model_labels.get(triaged.domain, ())}
+    unknown = sorted(set(verdict.labels) - axes)
     if unknown:
         raise InvalidEvent(
             f"the verdict names {unknown[0]!r}, which is no axis of {triaged.domain}",
             stage="validate",
         )
-    # Certain by definition: a person has decided these axes, the others keep the model's own confidence.
+    # A person decided these axes, so they are certain. The others keep the model's confidence.
     decided = {axis: Label(value=value, confidence=1.0) for axis, value in verdict.labels.items()}
     labels = triaged.labels | decided
-    comment = f": {verdict.comment}" if verdict.comment else ""
-    return msgspec.structs.replace(
+    reason = f"decided by {verdict.by}"
+    if verdict.comment:
+        reason += f": {verdict.comment}"
+    return replace(
         successor(triaged, incoming),
         status="final",
         decided_by="human",
         labels=labels,
-        queue=labels["queue"].value if "queue" in labels else triaged.queue,
-        reasons=[*triaged.reasons, f"decided by {verdict.by}{comment}"],
+        queue=queue_of(labels, triaged.queue),
+        reasons=[*triaged.reasons, reason],
     )

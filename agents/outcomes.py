@@ -1,4 +1,4 @@
-"""What can become of one event. The union is closed: every event ends in exactly one of these."""
+"""What can become of one event: it ends in exactly one of these outcomes."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from schemas.triaged import Case, TriagedEvent
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One record as it was read, before anyone has understood it.
+    """One record as it was read, before it is decoded.
 
     `received_at_s` is when it entered the topic, in seconds since the epoch.
     """
@@ -23,28 +23,38 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Triaged:
-    """Decided: goes to the triaged topic of its domain."""
+    """The event is decided and goes to the triaged topic of its domain."""
 
     triaged: TriagedEvent
 
 
 @dataclass(frozen=True, slots=True)
 class Escalated:
-    """The small model does not end it: its provisional answer is published at once, the case goes to enrichment."""
+    """The small model does not end the event.
+
+    Its provisional answer is published at once, and the case goes to enrichment.
+    """
 
     case: Case
 
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """A person must decide: published as `needs_review`, and the case goes to the review topic."""
+    """A person must decide.
+
+    The event is published as `needs_review`, and the case goes to the review topic.
+    """
 
     case: Case
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLettered:
-    """Could not be processed; `stage` names the step, `error` its exception class, `message` says what to do."""
+    """The record could not be processed.
+
+    `stage` names the step that failed and `error` the class of its exception; `message` says what
+    to do.
+    """
 
     stage: str
     error: str

@@ -1,48 +1,52 @@
-"""The next revision of a decision already published: what every later agent has in common."""
+"""What later revisions of a decision have in common: their number, their timing, their queue."""
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-import msgspec
+from msgspec.structs import replace
 
 from agents.outcomes import Incoming
 from schemas.errors import InvalidEvent
-from schemas.triaged import Timing, TriagedEvent
+from schemas.triaged import Label, Timing, TriagedEvent
 
 MAX_REVISION = 2**31 - 1
-"""Far beyond any real one. What arrives came over a topic anyone may write to, and JSON numbers end at 64 bits."""
+"""Far above any real revision. Anyone may write to the topics, and JSON numbers end at 64 bits."""
 
 
 def successor(triaged: TriagedEvent, incoming: Incoming) -> TriagedEvent:
-    """The same decision as its next revision, timed now; the caller says what has changed.
+    """The same decision as its next revision, timed now; the caller changes the rest.
 
     Raises:
-        InvalidEvent: the revision or the instant it was received at cannot be real.
+        InvalidEvent: the revision, or the instant at which it was received, cannot be real.
     """
     if not 0 <= triaged.revision < MAX_REVISION:
         raise InvalidEvent(
             f"revision {triaged.revision} has no successor; send the one you read", stage="validate"
         )
     try:
-        timing = timing_after(triaged.timing, incoming.received_at_s)
+        later = timing_after(triaged.timing, incoming.received_at_s)
     except (ValueError, OverflowError):
         raise InvalidEvent(
             "timing.received_at is no RFC 3339 instant; send the one you read", stage="validate"
         ) from None
-    return msgspec.structs.replace(triaged, revision=triaged.revision + 1, timing=timing)
+    return replace(triaged, revision=triaged.revision + 1, timing=later)
+
+
+def queue_of(labels: Mapping[str, Label], default: str) -> str:
+    """Where an event with these labels goes; `default` if they have no axis ``queue``."""
+    label = labels.get("queue")
+    return default if label is None else label.value
 
 
 def rfc3339(seconds: float) -> str:
-    """Seconds since the epoch as RFC 3339 in UTC with milliseconds."""
-    return (
-        datetime.fromtimestamp(seconds, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
+    """Seconds since the epoch as RFC 3339, in UTC with milliseconds."""
+    instant = datetime.fromtimestamp(seconds, UTC)
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def timing(received_at_s: float, inference_s: float) -> Timing:
-    """Timing of a decision made now."""
+    """The timing of a decision that is made now."""
     now_s = time.time()
     return Timing(
         received_at=rfc3339(received_at_s),
@@ -53,6 +57,9 @@ def timing(received_at_s: float, inference_s: float) -> Timing:
 
 
 def timing_after(earlier: Timing, received_at_s: float) -> Timing:
-    """Timing of a later revision: received when the event first was, `inference_s` still the small model's."""
+    """The timing of a later revision.
+
+    It was received when the event first was, and `inference_s` is still the small model's.
+    """
     first_s = datetime.fromisoformat(earlier.received_at).timestamp()
     return timing(min(first_s, received_at_s), earlier.inference_s)

@@ -1,20 +1,20 @@
-"""Every error this package raises.
+"""Every exception that this package raises.
 
-InferenceError
-├── ConfigError       the configuration asks for what cannot be; exit code 2
-├── ModelError        the model directory is missing, damaged or of another kind
+InferenceError        base class; raised itself if the small model fails on an event
+├── ConfigError       the configuration cannot be used; the command line ends with exit code 2
+├── ModelError        the model directory is missing, damaged or made for another version
 ├── InvalidTokens     token ids that would crash the C++ engine; refused before they reach it
-├── EngineClosed      the engine was closed while a caller was waiting
+├── EngineClosed      the engine was closed before a call was answered
 ├── DataError         a file of labelled rows cannot be used
-├── EvaluationError   the rows cannot be evaluated as asked
+├── EvaluationError   the labelled rows cannot be evaluated as asked
 ├── GateError         the file of bars for `triage evaluate --gate` is wrong
 ├── RedactionFailed   an event could not be redacted and must not leave
-└── LlmFailure        a call to an LLM ended without an answer (`llm/client/failure.py`)
+└── LlmFailure        a prompt to an LLM ended without an answer (`llm/client/failure.py`)
 """
 
 
 class InferenceError(Exception):
-    """Base of everything `inference` raises; the message is one sentence a person can act on."""
+    """Base class of all errors of `inference`. The message is one sentence that says what to do."""
 
 
 class ConfigError(InferenceError):
@@ -29,15 +29,15 @@ class ConfigError(InferenceError):
 
 
 class ModelError(InferenceError):
-    """The model directory is missing, damaged, or made for another version."""
+    """The model directory is missing, damaged or made for another version."""
 
 
 class InvalidTokens(InferenceError, ValueError):  # noqa: N818 - named after what it is
-    """Token ids that CTranslate2 would answer with a crash: none, too many, or out of range."""
+    """The token ids would crash CTranslate2: there are none, too many, or some are out of range."""
 
 
 class EngineClosed(InferenceError):  # noqa: N818 - a state, not a fault
-    """The engine was closed before this call could be answered."""
+    """The engine was closed before this call was answered."""
 
 
 class DataError(InferenceError):
@@ -45,12 +45,12 @@ class DataError(InferenceError):
 
 
 class EvaluationError(InferenceError):
-    """The rows cannot be evaluated as asked."""
+    """The labelled rows cannot be evaluated as asked."""
 
 
 class GateError(InferenceError):
-    """The file of bars is wrong: it cannot be read, or names what does not exist."""
+    """The file of bars cannot be read, or it names something that does not exist."""
 
 
 class RedactionFailed(InferenceError):  # noqa: N818 - named after what the caller has to act on
-    """The event must not leave. The message says why and holds nothing of the event."""
+    """The event must not leave. The message says why, and contains nothing of the event."""

@@ -1,1 +1,1 @@
-"""When the small model may decide alone: the calibrated promise, and the policy that applies it to one event."""
+"""When the small model may decide alone: the calibrated promise, and the policy that applies it."""

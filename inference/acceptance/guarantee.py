@@ -1,11 +1,7 @@
-"""A threshold with a promise: *Learn then Test* (Angelopoulos, Bates et al., 2021) over calibrated confidences.
+"""The promise: a calibrated threshold by *Learn then Test* (Angelopoulos, Bates et al., 2021).
 
-With probability at least 1 - delta over the calibration sample, accepted events are wrong at most alpha of the time,
-for events drawn like the sample's.
-
-The sample has two halves. Everything that is tuned (mixture, temperature, guards) sees only the first; the promise is
-tested on the second. Its rows ship with the model, because the deciding axes, alpha and delta
-are configuration and the threshold follows from them when the model is loaded.
+With probability at least 1 - delta over the calibration rows, at most a share alpha of the accepted
+events is wrong. This holds for events that are drawn like the calibration rows.
 """
 
 import hashlib
@@ -14,87 +10,33 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
+from inference.acceptance.options import UNSEEN_ALPHA, Terms
 from inference.acceptance.samples import UNLABELLED, CalibrationSample, CalibrationSplit
 from inference.arrays import DECIMALS, Bools, Floats
 
-UNSEEN_ALPHA = 0.05
-ENOUGH = 2
-"""Rows of unseen sources are tested by themselves where this times as many are accepted as a promise needs at least."""
-# Fixed before any data were seen, as the tests need; spaced so that small risks, where most events are, are told apart.
-GRID: tuple[float, ...] = tuple(
+UNSEEN_ROWS_FACTOR = 2
+"""Rows of unseen sources get a test of their own if this many times the rows are accepted that a
+promise needs at least. Below that, they are too few to say anything."""
+
+# Fixed before any data were seen, because the tests need that. The thresholds lie close together at
+# small risks, where most events are.
+THRESHOLDS: tuple[float, ...] = tuple(
     float(value) for value in np.round(np.geomspace(0.0005, 1.0, 240), DECIMALS)
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What is asked of a domain: which axes must be right, and the promise about them."""
-
-    deciding: Sequence[str] = ("queue",)
-    alpha: float = 0.02
-    delta: float = 0.10
-    unseen_alpha: float = UNSEEN_ALPHA
-
-    def promise(
-        self, sample: CalibrationSample, deciding: Sequence[str] | None = None
-    ) -> "Promise":
-        """What these rows support of the terms, as `calibrate` finds it; `deciding` asks about other axes."""
-        return calibrate(
-            sample, deciding or self.deciding, self.alpha, self.delta, self.unseen_alpha
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Decided:
-    """Of n rows the risk, whether any deciding axis is wrong, and whether their source taught the model nothing."""
-
-    risks: Floats
-    wrong: Bools
-    unseen: Bools
-
-    def of_unseen(self) -> "_Decided":
-        return _Decided(self.risks[self.unseen], self.wrong[self.unseen], self.unseen[self.unseen])
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Rows of either half that have to support a promise of at most `alpha`.
-
-    Where the group is `spared`, a threshold that accepts none of its testing rows keeps the promise too.
-    """
-
-    testing: _Decided
-    tuning: _Decided
-    alpha: float
-    spared: bool = False
-
-    def supports(self, threshold: float, delta: float) -> bool:
-        """Whether the testing rows that a threshold accepts speak for the promise, or there are none to break it."""
-        if self.spared and not (self.testing.risks < threshold).any():
-            return True
-        return p_value(self.testing.risks, self.testing.wrong, threshold, self.alpha) <= delta
-
-    def may_support(self, threshold: float, delta: float) -> bool:
-        """Whether the tuning rows that a threshold accepts let hope that the testing rows will support it."""
-        return p_value(self.tuning.risks, self.tuning.wrong, threshold, self.alpha) <= delta
-
-    def allows(self, threshold: float, delta: float) -> int:
-        """How many of the rows that a threshold accepts may be wrong; -1 if they are too few for any promise."""
-        return max_errors(int((self.testing.risks < threshold).sum()), self.alpha, delta)
-
-
-@dataclass(frozen=True, slots=True)
 class Promise:
-    """Events whose risk is below `threshold` are wrong at most `alpha` of the time, with confidence 1 - `delta`.
+    """Events whose risk is below `threshold` are wrong at most `alpha` of the time.
 
-    `n` counts the rows it was tested on, `coverage` the share of them accepted, `accepted_errors` how many of those
-    were wrong. The `n_unseen` rows among them that are of sources the model was not taught with were tested by
-    themselves too, against `unseen_alpha`; 0 if they are too few to say anything. A threshold of 0.0 accepts
-    nothing; `reason` then says why in one sentence, otherwise it is empty.
+    The confidence of that is 1 - `delta`. `n` counts the rows that tested it, `coverage` is the
+    share of them that is accepted, and `accepted_errors` counts the accepted rows that were wrong.
+    `n_unseen` of the rows are of sources that the model was not trained on; they were tested
+    against `unseen_alpha` as well. It is 0 if they were too few for a test. A threshold of 0.0
+    accepts nothing; `reason` then says why, in one sentence. Otherwise `reason` is empty.
     """
 
     alpha: float
@@ -109,12 +51,67 @@ class Promise:
     reason: str
 
 
-def risk(error_probabilities: Sequence[float]) -> float:
-    """An upper bound on the probability that any of these axes is wrong: the union bound over their doubts.
+@dataclass(frozen=True, slots=True)
+class _Decisions:
+    """Of n rows: the risk, whether a deciding axis is wrong, whether the source is unseen."""
 
-    Rounded to the decimals doubts have, so that comparing with a threshold never hangs on the last bit.
+    risks: Floats
+    wrong: Bools
+    unseen: Bools
+
+    def of_unseen_sources(self) -> "_Decisions":
+        rows = self.unseen
+        return _Decisions(self.risks[rows], self.wrong[rows], rows[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Rows that have to support a promise of at most `alpha`.
+
+    If the group `may_be_empty`, a threshold that accepts none of its testing rows keeps the
+    promise.
+    """
+
+    testing: _Decisions
+    tuning: _Decisions
+    alpha: float
+    may_be_empty: bool = False
+
+    def supports(self, threshold: float, delta: float) -> bool:
+        """Whether the testing rows that a threshold accepts support the promise."""
+        if self.may_be_empty and not (self.testing.risks < threshold).any():
+            return True
+        return p_value(self.testing.risks, self.testing.wrong, threshold, self.alpha) <= delta
+
+    def may_support(self, threshold: float, delta: float) -> bool:
+        """Whether the tuning rows suggest that the testing rows will support the promise."""
+        return p_value(self.tuning.risks, self.tuning.wrong, threshold, self.alpha) <= delta
+
+    def allows(self, threshold: float, delta: float) -> int:
+        """How many of the rows that a threshold accepts may be wrong; -1 for too few rows."""
+        return max_errors(int((self.testing.risks < threshold).sum()), self.alpha, delta)
+
+
+def risk(error_probabilities: Sequence[float]) -> float:
+    """An upper bound on the probability that any of these axes is wrong (union bound).
+
+    It is rounded like the error probabilities, so that no comparison with a threshold depends on
+    the last bit.
     """
     return round(min(1.0, sum(error_probabilities)), DECIMALS)
+
+
+def promise_on(
+    sample: CalibrationSample, terms: Terms, deciding: Sequence[str] | None = None
+) -> Promise:
+    """The promise that these rows support under `terms`; `deciding` asks about other axes.
+
+    Raises:
+        ValueError: as `calibrate`.
+    """
+    return calibrate(
+        sample, deciding or terms.deciding, terms.alpha, terms.delta, terms.unseen_alpha
+    )
 
 
 def calibrate(
@@ -124,39 +121,42 @@ def calibrate(
     delta: float,
     unseen_alpha: float = UNSEEN_ALPHA,
 ) -> Promise:
-    """The largest risk that may be accepted while keeping the promise on all `deciding` axes at once.
+    """The largest risk that may be accepted while the promise holds on all `deciding` axes.
 
-    Fixed-sequence testing on the half that tuned nothing: from a strict threshold it is asked about ever larger ones
-    until the first that it cannot support. The p-value of a threshold is the exact binomial tail (Clopper-Pearson) of
-    the errors seen among the rows it accepts.
+    This is fixed-sequence testing on the testing split. It starts with a strict threshold and goes
+    on to larger ones until the first that the rows do not support. The p-value of a threshold is
+    the exact binomial tail (Clopper-Pearson) of the errors among the rows it accepts.
 
-    Rows of sources that taught the model flatter it, and outnumber the others. So where enough rows of other sources
-    would be accepted, they have to support a promise of their own: at most `unseen_alpha` of what is accepted of such
-    sources is wrong, with confidence 1 - delta too. Where they cannot, the threshold is one that accepts none of them.
+    Rows of sources that the model was trained on look better than new sources will, and there are
+    more of them. So if enough rows of unseen sources would be accepted, they have to support a
+    promise of their own: at most a share `unseen_alpha` of them is wrong, also with confidence 1 -
+    `delta`. If they cannot, the threshold is one that accepts none of them.
 
     Raises:
-        ValueError: no deciding axis, an axis the sample lacks, or an alpha or delta outside (0, 1).
+        ValueError: no deciding axis, an axis that the sample lacks, or a share outside (0, 1).
     """
     columns = _columns(sample, deciding, (alpha, unseen_alpha, delta))
-    testing, tuning = _decisions(sample.testing, columns), _decisions(sample.tuning, columns)
-    whole = _Group(testing, tuning, alpha)
-    unseen = _Group(testing.of_unseen(), tuning.of_unseen(), unseen_alpha, spared=True)
-    threshold, reason = _largest([whole], delta)
-    counted = (
-        max_errors(int((unseen.testing.risks < threshold).sum()) // ENOUGH, unseen_alpha, delta)
-        >= 0
+    testing, tuning = _decide(sample.testing, columns), _decide(sample.tuning, columns)
+    all_rows = _Group(testing, tuning, alpha)
+    unseen = _Group(
+        testing.of_unseen_sources(), tuning.of_unseen_sources(), unseen_alpha, may_be_empty=True
     )
-    if counted:
-        threshold, reason = _largest([whole, unseen], delta)
+    threshold, reason = _largest_threshold([all_rows], delta)
+    unseen_accepted = int((unseen.testing.risks < threshold).sum())
+    test_unseen = max_errors(unseen_accepted // UNSEEN_ROWS_FACTOR, unseen_alpha, delta) >= 0
+    n_unseen = 0
+    if test_unseen:
+        threshold, reason = _largest_threshold([all_rows, unseen], delta)
+        n_unseen = len(unseen.testing.risks)
     accepted = testing.risks < threshold
     return Promise(
         alpha=alpha,
         delta=delta,
         n=len(accepted),
         unseen_alpha=unseen_alpha,
-        n_unseen=len(unseen.testing.risks) if counted else 0,
+        n_unseen=n_unseen,
         threshold=threshold,
-        coverage=float(accepted.mean()) if len(accepted) else 0.0,
+        coverage=int(accepted.sum()) / max(1, len(accepted)),
         accepted_errors=int(testing.wrong[accepted].sum()),
         digest=_digest(sample, deciding, (alpha, delta, unseen_alpha)),
         reason=reason,
@@ -164,14 +164,32 @@ def calibrate(
 
 
 def p_value(risks: Floats, wrong: Bools, threshold: float, alpha: float) -> float:
-    """How likely so few errors among the accepted rows would be if their true rate were above `alpha`."""
+    """How likely so few errors among the accepted rows are if their true rate is above `alpha`."""
     accepted = risks < threshold
     return binomial_tail(int(wrong[accepted].sum()), int(accepted.sum()), alpha)
 
 
 def binomial_tail(successes: int, trials: int, probability: float) -> float:
-    """P(X <= successes) for X ~ Binomial(trials, probability), summed in logarithms; 1.0 for no trials."""
+    """P(X <= successes) for X ~ Binomial(trials, probability); 1.0 for no trials."""
     return min(1.0, math.fsum(_binomial(trials, probability, successes)))
+
+
+def max_errors(rows: int, alpha: float, delta: float) -> int:
+    """The most errors among so many accepted rows that still support the promise.
+
+    It is -1 if the rows are too few to support it even without an error.
+    """
+    tails = itertools.accumulate(_binomial(rows, alpha, rows))
+    return sum(1 for _ in itertools.takewhile(lambda tail: tail <= delta, tails)) - 1
+
+
+def _binomial(trials: int, probability: float, last: int) -> Iterator[float]:
+    """P(X = k) for k from 0 to `last`, computed in logarithms."""
+    log_p, log_q = math.log(probability), math.log1p(-probability)
+    log_all = math.lgamma(trials + 1)
+    for k in range(last + 1):
+        log_ways = log_all - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
+        yield math.exp(log_ways + k * log_p + (trials - k) * log_q)
 
 
 def _columns(
@@ -180,7 +198,8 @@ def _columns(
     unknown = [axis for axis in deciding if axis not in sample.axes]
     if unknown or not deciding:
         raise ValueError(
-            f"deciding must name axes of {', '.join(sample.axes)}; it names {', '.join(deciding) or 'none'}"
+            f"deciding must name axes of {', '.join(sample.axes)}; "
+            f"it names {', '.join(deciding) or 'none'}"
         )
     if not all(0 < share < 1 for share in shares):
         raise ValueError(
@@ -189,30 +208,30 @@ def _columns(
     return [sample.axes.index(axis) for axis in deciding]
 
 
-def _decisions(half: CalibrationSplit, columns: list[int]) -> _Decided:
-    """Risk and wrongness of the rows that have a label on every deciding axis."""
-    correct = half.correct[:, columns]
+def _decide(split: CalibrationSplit, columns: list[int]) -> _Decisions:
+    """The risk and wrongness of the rows that have a label on every deciding axis."""
+    correct = split.correct[:, columns]
     labelled = (correct != UNLABELLED).all(axis=1)
-    risks = np.asarray(
-        [risk(row) for row in half.error_probability[labelled][:, columns].tolist()],
-        dtype=np.float64,
-    )
-    return _Decided(risks, (correct[labelled] == 0).any(axis=1), half.unseen[labelled])
+    error_probabilities = split.error_probability[labelled][:, columns]
+    risks = np.asarray([risk(row) for row in error_probabilities.tolist()], dtype=np.float64)
+    return _Decisions(risks, (correct[labelled] == 0).any(axis=1), split.unseen[labelled])
 
 
-def _largest(groups: Sequence[_Group], delta: float) -> tuple[float, str]:
-    """The largest threshold at which every group supports its promise; or 0.0, and why there is none."""
+def _largest_threshold(groups: Sequence[_Group], delta: float) -> tuple[float, str]:
+    """The largest threshold at which every group supports its promise; else 0.0, and why."""
     threshold, failed = _ascend(groups, _start(groups, delta), delta)
-    if not threshold and failed and failed.spared:
-        # The others passed here, so the sequence of tests may go on with smaller thresholds.
+    if not threshold and failed and failed.may_be_empty:
+        # The other groups passed here, so the sequence of tests may go on with smaller thresholds.
         threshold, failed = _ascend(groups, _start(groups[:1], delta), delta)
-    return threshold, _why_not(failed, delta) if failed and not threshold else ""
+    if threshold or failed is None:
+        return threshold, ""
+    return threshold, _no_threshold(failed, delta)
 
 
 def _ascend(groups: Sequence[_Group], start: int, delta: float) -> tuple[float, _Group | None]:
-    """The last threshold before the first that a group does not support, and that group."""
+    """The last threshold before the first that some group does not support, and that group."""
     threshold = 0.0
-    for candidate in GRID[start:]:
+    for candidate in THRESHOLDS[start:]:
         for group in groups:
             if not group.supports(candidate, delta):
                 return threshold, group
@@ -221,54 +240,47 @@ def _ascend(groups: Sequence[_Group], start: int, delta: float) -> tuple[float, 
 
 
 def _start(groups: Sequence[_Group], delta: float) -> int:
-    """The strictest threshold that accepts so many rows of each group that one may be wrong; or that none may.
+    """Where the sequence of tests starts, as an index into `THRESHOLDS`.
 
-    The tuning half chooses between the two. What is right among the rows that test has no say: the order of the tests
-    is fixed before their outcome is looked at.
+    Two thresholds come into question: the strictest that accepts so many rows of each group that
+    one of them may be wrong, and the strictest that accepts so many that none may. The tuning split
+    chooses between them. Whether the testing rows are right has no influence: the order of the
+    tests is fixed before their outcome is looked at.
     """
     starts = [
-        index
-        for errors in (1, 0)
-        if (index := bisect_left(GRID, 1, key=partial(_allow, groups, errors, delta))) < len(GRID)
+        start for errors in (1, 0) if (start := _strictest(groups, errors, delta)) < len(THRESHOLDS)
     ]
-    supported = (
-        one for one in starts if all(group.may_support(GRID[one], delta) for group in groups)
-    )
-    return next(supported, starts[0] if starts else len(GRID) - 1)
+    for start in starts:
+        if all(group.may_support(THRESHOLDS[start], delta) for group in groups):
+            return start
+    return starts[0] if starts else len(THRESHOLDS) - 1
 
 
-def _allow(groups: Sequence[_Group], errors: int, delta: float, threshold: float) -> bool:
-    return all(group.allows(threshold, delta) >= errors for group in groups)
+def _strictest(groups: Sequence[_Group], errors: int, delta: float) -> int:
+    """The index of the strictest threshold that lets so many errors pass in every group."""
+
+    def allows(threshold: float) -> bool:
+        return all(group.allows(threshold, delta) >= errors for group in groups)
+
+    return bisect_left(THRESHOLDS, True, key=allows)
 
 
-def max_errors(rows: int, alpha: float, delta: float) -> int:
-    """The most errors among that many accepted rows that still support the promise; -1 if not even none does."""
-    tails = itertools.accumulate(_binomial(rows, alpha, rows))
-    return sum(1 for _ in itertools.takewhile(lambda tail: tail <= delta, tails)) - 1
-
-
-def _binomial(trials: int, probability: float, last: int) -> Iterator[float]:
-    """P(X = k) for k from 0 to `last`."""
-    log_p, log_q, log_all = math.log(probability), math.log1p(-probability), math.lgamma(trials + 1)
-    for k in range(last + 1):
-        ways = log_all - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
-        yield math.exp(ways + k * log_p + (trials - k) * log_q)
-
-
-def _why_not(group: _Group, delta: float) -> str:
+def _no_threshold(group: _Group, delta: float) -> str:
     rows = group.testing
-    accepted = rows.risks < GRID[_start([group], delta)]
+    accepted = rows.risks < THRESHOLDS[_start([group], delta)]
     return (
-        f"no threshold can promise at most {group.alpha:.3g} errors with confidence {1 - delta:.3g}: of "
-        f"{len(rows.risks)} calibration rows the {int(accepted.sum())} surest hold {int(rows.wrong[accepted].sum())} "
-        "errors, so nothing is accepted; allow a larger alpha or delta, or calibrate on more rows"
+        f"no threshold can promise at most {group.alpha:.3g} errors with confidence "
+        f"{1 - delta:.3g}: of {len(rows.risks)} calibration rows the {int(accepted.sum())} surest "
+        f"hold {int(rows.wrong[accepted].sum())} errors, so nothing is accepted; "
+        "allow a larger alpha or delta, or calibrate on more rows"
     )
 
 
-def _digest(sample: CalibrationSample, deciding: Sequence[str], terms: tuple[float, ...]) -> str:
-    digest = hashlib.sha256(repr((sample.axes, tuple(deciding), *terms, GRID)).encode())
-    for half in (sample.tuning, sample.testing):
-        digest.update(np.ascontiguousarray(half.error_probability).tobytes())
-        digest.update(np.ascontiguousarray(half.correct).tobytes())
-        digest.update(np.ascontiguousarray(half.unseen).tobytes())
+def _digest(sample: CalibrationSample, deciding: Sequence[str], shares: tuple[float, ...]) -> str:
+    terms = (sample.axes, tuple(deciding), *shares, THRESHOLDS)
+    digest = hashlib.sha256(repr(terms).encode())
+    for split in (sample.tuning, sample.testing):
+        digest.update(np.ascontiguousarray(split.error_probability).tobytes())
+        digest.update(np.ascontiguousarray(split.correct).tobytes())
+        digest.update(np.ascontiguousarray(split.unseen).tobytes())
     return digest.hexdigest()

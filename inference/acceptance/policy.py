@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.acceptance.guarantee import Promise, Terms, risk
+from inference.acceptance.guarantee import Promise, promise_on, risk
+from inference.acceptance.options import Terms
 from inference.acceptance.samples import CalibrationSample, load_samples
 from inference.arrays import Floats
-from inference.errors import ModelError
+from inference.errors import ConfigError
 from inference.model.artifact import Artifact
-from inference.model.out_of_distribution import is_out_of_distribution, out_of_distribution_score
+from inference.model.out_of_distribution import (
+    is_out_of_distribution,
+    out_of_distribution_score,
+)
 from schemas.event import Domain
 from schemas.triaged import Alternative, Label
 
@@ -22,12 +26,13 @@ ALTERNATIVES = 2
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The small model's answer for one event.
+    """The small model's answer about one event.
 
-    `risk` bounds the probability that any deciding axis is wrong; the event is accepted when it is below the
-    threshold calibrated for its domain or tenant. `escalation` is the metric label of why it was not (``risk``,
-    ``unfamiliar`` or ``uncalibrated``), empty when it was. `novelty`, in [0, 1], says how unlike the training rows
-    it is: from 0.5 on it is never accepted. `inference_s` is the wall time of the call that carried it.
+    `risk` bounds the probability that any deciding axis is wrong. The event is accepted if the risk
+    is below the threshold that was calibrated for its domain or tenant. If it is not accepted,
+    `escalation` is the metric label of the reason (``risk``, ``unfamiliar`` or ``uncalibrated``);
+    otherwise it is empty. `ood_score`, in [0, 1], says how unlike the training rows the event is:
+    an event above 0.5 is never accepted. `inference_s` is the wall time of the model call.
     """
 
     labels: dict[str, Label]
@@ -40,83 +45,87 @@ class Decision:
 
 
 class AcceptancePolicy:
-    """Acceptance in one domain: the promise over the deciding axes, and one an axis for saying it abstains.
+    """Decides in one domain which events the small model may end.
 
-    A tenant whose own calibration rows support the promise is judged by them, any other by all rows together.
+    A tenant whose own calibration rows support the promise has a threshold of its own. Every other
+    tenant has the threshold of all rows together. Each axis also has a threshold of its own, which
+    says when its label abstains.
+
+    Raises:
+        ConfigError: the terms ask for axes or shares that cannot be.
+        ModelError: the calibration rows of the model are damaged.
     """
 
     def __init__(self, artifact: Artifact, domain: Domain, terms: Terms) -> None:
         sample = load_samples(artifact)[domain]
         self.promise = promise_of(domain, sample, terms)
         self.deciding = tuple(terms.deciding)
-        self._calibration = artifact.calibration.domains[domain]
         self.tenants = _tenant_promises(sample, terms)
-        self._axes = {axis: terms.promise(sample, [axis]).threshold for axis in sample.axes}
+        self._calibration = artifact.calibration.domains[domain]
+        self._axis_thresholds = {
+            axis: promise_on(sample, terms, [axis]).threshold for axis in sample.axes
+        }
         if self.promise.reason:
             log.warning("%s: %s", domain, self.promise.reason)
 
     def promise_for(self, tenant: str) -> Promise:
+        """The promise in force for a tenant."""
         return self.tenants.get(tenant, self.promise)
 
     def ood_score(self, excess_tokens: float, distance: float) -> float:
+        """How unlike the training rows an event is, in [0, 1]."""
         return out_of_distribution_score(self._calibration, excess_tokens, distance)
 
     def decide(
         self, labels: dict[str, Label], tenant: str, ood_score: float, inference_s: float
     ) -> Decision:
-        what, threshold = " and ".join(self.deciding), self.promise_for(tenant).threshold
-        error_probability = risk([1.0 - labels[axis].confidence for axis in self.deciding])
+        """Accept an event with these labels, or say why not."""
+        event_risk = risk([1.0 - labels[axis].confidence for axis in self.deciding])
         if is_out_of_distribution(ood_score):
-            reason, escalation = (
-                "the text reads unlike the training rows, perhaps another language",
-                "unfamiliar",
-            )
-            error_probability = 1.0
-        elif not threshold:
-            reason, escalation = (
-                f"the calibration sample supports no threshold for {what}",
-                "uncalibrated",
-            )
-        elif error_probability < threshold:
-            reason, escalation = (
-                f"estimated risk {error_probability:.4f} on {what} is below the threshold {threshold:.4f}",
-                "",
-            )
-        else:
-            reason = f"estimated risk {error_probability:.4f} on {what} is not below the threshold {threshold:.4f}"
-            escalation = "risk"
-        return Decision(
-            labels, error_probability, ood_score, not escalation, reason, escalation, inference_s
-        )
+            event_risk = 1.0
+        reason, escalation = self._judge(event_risk, self.promise_for(tenant).threshold, ood_score)
+        accepted = not escalation
+        return Decision(labels, event_risk, ood_score, accepted, reason, escalation, inference_s)
 
     def label(
         self, axis: str, names: Sequence[str], probabilities: Floats, ood_score: float
     ) -> Label:
+        """The label of one axis from the probabilities (labels,) of its `names`."""
         order = np.argsort(-probabilities, kind="stable")[: ALTERNATIVES + 1]
-        best, *others = ((names[i], float(probabilities[i])) for i in order)
+        (value, confidence), *others = ((names[i], float(probabilities[i])) for i in order)
+        trusted = risk([1.0 - confidence]) < self._axis_thresholds[axis]
         return Label(
-            value=best[0],
-            confidence=best[1],
-            alternatives=[
-                Alternative(value=value, confidence=confidence) for value, confidence in others
-            ],
-            abstained=is_out_of_distribution(ood_score)
-            or not risk([1.0 - best[1]]) < self._axes[axis],
+            value=value,
+            confidence=confidence,
+            alternatives=[Alternative(value=other, confidence=share) for other, share in others],
+            abstained=is_out_of_distribution(ood_score) or not trusted,
         )
+
+    def _judge(self, event_risk: float, threshold: float, ood_score: float) -> tuple[str, str]:
+        """Why the event is accepted or not, and the metric label if it is not."""
+        axes = " and ".join(self.deciding)
+        if is_out_of_distribution(ood_score):
+            return "the text reads unlike the training rows, perhaps another language", "unfamiliar"
+        if not threshold:
+            return f"the calibration sample supports no threshold for {axes}", "uncalibrated"
+        compared = f"estimated risk {event_risk:.4f} on {axes} is"
+        if event_risk < threshold:
+            return f"{compared} below the threshold {threshold:.4f}", ""
+        return f"{compared} not below the threshold {threshold:.4f}", "risk"
 
 
 def promise_of(domain: str, sample: CalibrationSample, terms: Terms) -> Promise:
-    """The promise these calibration rows support for a domain.
+    """The promise that these calibration rows support for a domain.
 
     Raises:
-        ModelError: the terms cannot be asked of the model.
+        ConfigError: the terms ask for axes or shares that cannot be.
     """
     try:
-        return terms.promise(sample)
+        return promise_on(sample, terms)
     except ValueError as error:
-        raise ModelError(f"domains.{domain}: {error}") from None
+        raise ConfigError(str(error), key=f"domains.{domain}") from None
 
 
 def _tenant_promises(sample: CalibrationSample, terms: Terms) -> dict[str, Promise]:
-    promises = {tenant: terms.promise(sample.of(tenant)) for tenant in sample.tenants}
+    promises = {tenant: promise_on(sample.of(tenant), terms) for tenant in sample.tenants}
     return {tenant: promise for tenant, promise in promises.items() if promise.threshold}

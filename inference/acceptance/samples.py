@@ -1,7 +1,13 @@
-"""The calibration rows that ship with a model."""
+"""The calibration rows that ship with a model, as two splits.
+
+Everything that is tuned (shares, temperatures, limits) sees the tuning split alone. The promise is
+tested on the testing split. The rows ship with the model because the deciding axes, alpha and delta
+are configuration: the threshold follows from them when the model is loaded.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +22,12 @@ UNLABELLED = -1
 
 @dataclass(frozen=True, slots=True)
 class CalibrationSplit:
-    """Rows of one half.
+    """The n rows of one split.
 
-    `doubt` (n, axes) in [0, 1] is one minus the confidence an axis was decided with, 1.0 where a guard refused the
-    event; `correct` (n, axes) is 1, 0 or -1 where there is no label; `tenant` (n,) indexes the sample's tenants, -1
-    where there is none; `unseen` (n,) says whether a row is of a source the model was not taught with.
+    `error_probability` (n, axes), in [0, 1], is one minus the confidence that an axis was decided
+    with; it is 1.0 for an event that is out of distribution. `correct` (n, axes) is 1 or 0, and -1
+    without a label. `tenant` (n,) is an index into the sample's tenants, -1 for none. `unseen` (n,)
+    is true for rows of a source that the model was not trained on.
     """
 
     error_probability: Floats
@@ -28,16 +35,16 @@ class CalibrationSplit:
     tenant: npt.NDArray[np.int32]
     unseen: Bools
 
-    def where(self, rows: Bools | npt.NDArray[np.int64]) -> "CalibrationSplit":
-        """These rows alone, named by flags or indexes."""
-        return CalibrationSplit(
+    def where(self, rows: Bools | npt.NDArray[np.int64]) -> Self:
+        """Only these rows, given as flags or as indexes."""
+        return type(self)(
             self.error_probability[rows], self.correct[rows], self.tenant[rows], self.unseen[rows]
         )
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationSample:
-    """A domain's calibration rows, the columns of both halves in the order of `axes`."""
+    """The calibration rows of one domain; the columns of both splits are in the order of `axes`."""
 
     axes: tuple[str, ...]
     tuning: CalibrationSplit
@@ -45,25 +52,25 @@ class CalibrationSample:
     tenants: tuple[str, ...] = ()
 
     def of(self, tenant: str) -> "CalibrationSample":
-        """The rows of one tenant."""
-        wanted = self.tenants.index(tenant)
+        """Only the rows of one tenant."""
+        index = self.tenants.index(tenant)
         tuning, testing = (
-            half.where(half.tenant == wanted) for half in (self.tuning, self.testing)
+            split.where(split.tenant == index) for split in (self.tuning, self.testing)
         )
         return CalibrationSample(self.axes, tuning, testing, self.tenants)
 
 
 def load_samples(artifact: Artifact) -> dict[str, CalibrationSample]:
-    """The calibration rows a model directory ships, by domain.
+    """The calibration rows of a model directory, by domain.
 
     Raises:
-        ModelError: an array is missing or does not have one column per axis.
+        ModelError: an array is missing, or does not have one column for each axis.
     """
     tensors = artifact.tensors(CALIBRATION_ROWS_FILE)
     try:
         return {
-            domain: _sample(tensors, domain, tuple(one.axes), tuple(one.tenants))
-            for domain, one in artifact.calibration.domains.items()
+            domain: _sample(tensors, domain, tuple(spec.axes), tuple(spec.tenants))
+            for domain, spec in artifact.calibration.domains.items()
         }
     except KeyError as error:
         raise ModelError(
@@ -72,30 +79,31 @@ def load_samples(artifact: Artifact) -> dict[str, CalibrationSample]:
 
 
 def _sample(
-    tensors: Mapping[str, npt.NDArray[np.float32]],
+    tensors: Mapping[str, npt.NDArray[Any]],
     domain: str,
     axes: tuple[str, ...],
     tenants: tuple[str, ...],
 ) -> CalibrationSample:
-    halves = []
-    for name in CALIBRATION_SPLITS:
-        error_probability, correct = (
-            tensors[f"{domain}.{name}.doubt"],
-            tensors[f"{domain}.{name}.correct"],
-        )
-        tenant, unseen = tensors[f"{domain}.{name}.tenant"], tensors[f"{domain}.{name}.unseen"]
-        fits = error_probability.shape == correct.shape and error_probability.shape[1:] == (
-            len(axes),
-        )
-        if not fits or not tenant.shape == unseen.shape == error_probability.shape[:1]:
-            raise ModelError(
-                f"the calibration rows of {domain} do not have one column an axis; calibrate again"
-            )
-        flags: Flags = correct.astype(np.int8)
-        # Doubts are shipped in float32: round back to the decimals they were computed with.
-        rounded = np.asarray(error_probability, np.float64).round(DECIMALS)
-        halves.append(
-            CalibrationSplit(rounded, flags, tenant.astype(np.int32), unseen.astype(np.bool_))
-        )
-    tuning, testing = halves
+    tuning, testing = (
+        _split(tensors, f"{domain}.{name}", domain, len(axes)) for name in CALIBRATION_SPLITS
+    )
     return CalibrationSample(axes, tuning, testing, tenants)
+
+
+def _split(
+    tensors: Mapping[str, npt.NDArray[Any]], prefix: str, domain: str, axes: int
+) -> CalibrationSplit:
+    # On disk an error probability is still called a doubt: see `inference.model.manifest`.
+    error_probability, correct = tensors[f"{prefix}.doubt"], tensors[f"{prefix}.correct"]
+    tenant, unseen = tensors[f"{prefix}.tenant"], tensors[f"{prefix}.unseen"]
+    fits = error_probability.shape == correct.shape and error_probability.shape[1:] == (axes,)
+    if not fits or not tenant.shape == unseen.shape == error_probability.shape[:1]:
+        raise ModelError(
+            f"the calibration rows of {domain} do not have one column for each axis; "
+            "calibrate the model again"
+        )
+    # They are stored as float32: round back to the decimals they were computed with.
+    rounded = np.asarray(error_probability, np.float64).round(DECIMALS)
+    return CalibrationSplit(
+        rounded, correct.astype(np.int8), tenant.astype(np.int32), unseen.astype(np.bool_)
+    )

@@ -1,1 +1,1 @@
-"""Rules that people write in CEL: what may be configured, how a condition is compiled, and what a rule decides."""
+"""Rules that people write in CEL: options, compiled conditions, and what a rule decides."""

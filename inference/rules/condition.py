@@ -1,8 +1,9 @@
-"""Conditions in CEL over an event and its labels: compiled and checked once, evaluated on every event.
+"""Conditions in CEL over an event and its labels: compiled and checked once, evaluated per event.
 
-CEL (the Common Expression Language, github.com/google/cel-spec) always ends and touches nothing, but what it costs is
-decided by the data, and the data is written by strangers. So no loop may stand in a loop, a loop reads no collection
-longer than `MAX_ELEMENTS`, and patterns are literals (matched in linear time) that are known to compile.
+CEL (the Common Expression Language, github.com/google/cel-spec) always ends and changes nothing.
+But its cost depends on the data, and strangers write the data. So no loop may stand inside another
+loop, no loop reads a collection longer than `MAX_ELEMENTS`, and every pattern is a literal that is
+known to compile. Patterns are RE2, which matches in linear time.
 """
 
 import re
@@ -14,27 +15,20 @@ from typing import Any, Self
 
 import cel
 
+from inference.errors import ConfigError
 from schemas.event import Event
 from schemas.triaged import Label
 
 VARIABLES = ("event", "labels", "confidence", "now")
+MODEL_VARIABLES = frozenset({"labels", "confidence"})
+"""What only the small model, or a rule that sets labels, can fill."""
 EVENT_FIELDS = (
-    *(
-        "id",
-        "kind",
-        "domain",
-        "tenant",
-        "source",
-        "title",
-        "text",
-        "body",
-        "occurred_at",
-        "attributes",
-        "event",
-    ),
+    *("id", "kind", "domain", "tenant", "source", "title", "text", "body", "occurred_at"),
+    *("attributes", "event"),
 )
 MAX_CHARS = 2_000
-"""The evaluator recurses into each operator: some ten thousand of them would overflow the stack of the process."""
+"""The evaluator recurses into each operator: about ten thousand of them would overflow its
+stack."""
 MAX_ELEMENTS = 1_000
 
 _FUNCTIONS = frozenset(
@@ -57,13 +51,13 @@ _MEMBER = r"\.(\w+)\b(?!\s*\()"
 
 
 class Facts:
-    """What expressions may read of one event, converted when the first of them asks.
+    """What conditions may read of one event. It is converted when the first condition asks for it.
 
     Args:
-        event: a text field it lacks reads as ``""``, an absent vendor document as an empty map.
-        labels: its label on each axis.
-        now: an aware datetime.
-        reads: what any of the expressions reads; a large vendor document costs milliseconds to convert.
+        event: a text field that it lacks reads as ``""``, a missing vendor document as an empty
+        map. labels: its label on each axis. now: an aware datetime. reads: everything that any of
+        the conditions reads. The rest is not converted, because a large
+            vendor document takes milliseconds.
     """
 
     def __init__(
@@ -106,65 +100,91 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Expression:
-    """A condition that has passed every check; `reads` names the variables and event fields it takes."""
+class Condition:
+    """A condition that has passed every check.
+
+    `reads` names the variables and event fields that it reads.
+    """
 
     reads: frozenset[str]
     loops: bool
     _program: Any
 
     @classmethod
-    def compile(cls, source: str, *, axes: Collection[str]) -> Self:
-        """Compile one condition about events labelled on `axes`.
+    def compile(cls, source: str, *, axes: Collection[str], subject: str) -> Self:
+        """Compile a condition about events that are labelled on `axes`.
+
+        `subject` begins the sentence of an error: for instance ``rule 'night shift'``.
 
         Raises:
-            ValueError: says what is wrong with it, without a full stop.
+            ConfigError: says what is wrong with the condition.
         """
+        try:
+            return cls._compile(source, axes)
+        except ValueError as error:
+            raise ConfigError(f"{subject} {error}", key="rules") from None
+
+    @classmethod
+    def _compile(cls, source: str, axes: Collection[str]) -> Self:
         if len(source) > MAX_CHARS:
             raise ValueError(
                 f"is longer than {MAX_CHARS:,} characters; split it into several rules"
             )
-        try:
-            program = cel.compile(source)
-        except ValueError as error:
-            place = re.search(r"<input>:(\d+):(\d+)", str(error))
-            where = f" at line {place[1]}, column {place[2]}" if place else ""
-            raise ValueError(f"is not valid CEL{where}; correct it") from None
-        # A name inside quotes is no name, and a parenthesis no parenthesis.
+        program = _parse(source)
+        # What stands inside quotes is no name and no parenthesis.
         bare = re.sub(rf"{_LITERAL}|//[^\n]*", '""', source)
         _check_names(program, bare, axes)
         _check_cost(source, bare)
         return cls(_reads(program, bare), _LOOP.search(bare) is not None, program)
 
+    @property
+    def reads_labels(self) -> bool:
+        """Whether it reads what the model says about an event."""
+        return not self.reads.isdisjoint(MODEL_VARIABLES)
+
     def holds(self, facts: Facts) -> bool:
         """Whether the condition is true of an event.
 
         Raises:
-            LookupError: it reads a field this event does not have.
-            Exception: it fails on this event in another way. The message may hold the event's content: never log it.
+            LookupError: it reads a field that this event does not have.
+            Exception: it fails on this event in another way. The message may hold content of the
+                event: never log it.
         """
         if self.loops and facts.oversized:
             raise ValueError("a list or map of the event is too long to loop over")
         value = self._program.execute(facts.context)
         if not isinstance(value, bool):
-            raise TypeError("the expression is neither true nor false")
+            raise TypeError("the condition is neither true nor false")
         return value
+
+
+def _parse(source: str) -> Any:
+    try:
+        return cel.compile(source)
+    except ValueError as error:
+        place = re.search(r"<input>:(\d+):(\d+)", str(error))
+        where = f" at line {place[1]}, column {place[2]}" if place else ""
+        raise ValueError(f"is not valid CEL{where}; correct it") from None
 
 
 def _reads(program: Any, bare: str) -> frozenset[str]:
     fields = set(re.findall(rf"\bevent\b(?:{_MEMBER})?", bare))
-    # Without a field's name behind it, `event` may be read in any way: as a whole, or by a name in quotes.
-    fields = set(EVENT_FIELDS) if "" in fields else fields
+    if "" in fields:
+        # Without the name of a field after it, `event` may be read as a whole or by a quoted name.
+        fields = set(EVENT_FIELDS)
     return frozenset(program.variables()) | {f"event.{field}" for field in fields}
 
 
 def _check_names(program: Any, bare: str, axes: Collection[str]) -> None:
-    unknown = set(program.variables()) - set(VARIABLES) - _TYPES - set(_LOOP.findall(bare))
+    loop_variables = set(_LOOP.findall(bare))
+    unknown = set(program.variables()) - set(VARIABLES) - _TYPES - loop_variables
     if unknown:
         raise ValueError(f"reads {min(unknown)!r}; it may read {', '.join(VARIABLES)}")
-    if missing := {name for name in program.functions() if name.isidentifier()} - _FUNCTIONS:
+    called = {name for name in program.functions() if name.isidentifier()}
+    if missing := called - _FUNCTIONS:
         raise ValueError(
-            f"calls {min(missing)!r}, which is no function here; it may call {', '.join(sorted(_FUNCTIONS))}"
+            f"calls {min(missing)!r}, which is no function here; "
+            f"it may call {', '.join(sorted(_FUNCTIONS))}"
         )
     if fields := set(re.findall(rf"(?<![\w.])event{_MEMBER}", bare)) - set(EVENT_FIELDS):
         raise ValueError(f"reads 'event.{min(fields)}'; an event has {', '.join(EVENT_FIELDS)}")
@@ -177,11 +197,11 @@ def _check_cost(source: str, bare: str) -> None:
         raise ValueError(
             "loops inside a loop, which a sender could make endless; write two conditions instead"
         )
-    if len(re.findall(r"\bmatches\b", bare)) != len(
-        re.findall(r"\bmatches\s*\(\s*\"\"\s*\)", bare)
-    ):
+    uses = len(re.findall(r"\bmatches\b", bare))
+    if uses != len(re.findall(r"\bmatches\s*\(\s*\"\"\s*\)", bare)):
         raise ValueError(
-            "takes a pattern from elsewhere; write it in quotes, as in event.text.matches('(?i)test')"
+            "takes a pattern from elsewhere; "
+            "write it in quotes, as in event.text.matches('(?i)test')"
         )
     for pattern in re.findall(rf"\bmatches\s*\(\s*({_LITERAL})", source):
         try:
@@ -193,12 +213,14 @@ def _check_cost(source: str, bare: str) -> None:
 
 
 def _nests(bare: str) -> bool:
-    looping: list[bool] = []
+    """Whether a loop stands inside a loop."""
+    open_loops: list[bool] = []
     for token in re.finditer(rf"{_LOOP.pattern}|[()]", bare):
+        is_loop = token.group() not in "()"
         if token.group() == ")":
-            del looping[-1:]
-        elif token.group() != "(" and any(looping):
+            del open_loops[-1:]
+        elif is_loop and any(open_loops):
             return True
         else:
-            looping.append(token.group() != "(")
+            open_loops.append(is_loop)
     return False

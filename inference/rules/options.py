@@ -1,4 +1,7 @@
-"""What may be configured about rules, apart from what compiles them: that loads slower than most commands run."""
+"""What may be configured about rules.
+
+Apart from the module that compiles them: CEL loads slower than most commands run.
+"""
 
 from datetime import date
 from typing import Annotated
@@ -13,8 +16,9 @@ from schemas.event import DOMAINS, Domain
 class Rule(Options, frozen=True):
     """One rule; `when` is a condition in CEL over `event`, `labels`, `confidence` and `now`.
 
-    `labels` sets axes, `queue` sends the event there (any name), `suppress` ends it as known to be benign, `review`
-    gives it to a person. `until` is the last day it is in force, in UTC; a suppression needs one.
+    `labels` sets axes. `queue` sends the event there; any name will do. `suppress` ends the event
+    as known to be benign. `review` gives it to a person. `until` is the last day on which the rule
+    is in force, in UTC; a rule that suppresses needs one.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
@@ -30,7 +34,10 @@ class Rule(Options, frozen=True):
 
 
 class ImpactOptions(Options, frozen=True):
-    """Conditions, in CEL, under which an event ends with a person; an empty one switches that off for its domain."""
+    """For each domain, the condition in CEL under which an event must end with a person.
+
+    An empty condition switches this off for its domain.
+    """
 
     alerts: str = 'labels.severity == "critical"'
     tickets: str = 'labels.priority == "urgent"'

@@ -1,7 +1,12 @@
-"""The rules tier: what people have written down comes before any model, except where it would spare a person a look.
+"""What people have written down: rules that decide before the model, and after it.
 
-The first rule whose condition holds decides. A rule may lower a severity, because a person wrote it; but an event of
-high impact, by the model's labels or by the rule's, always ends with a person whatever the rule says.
+A rule that reads no label is applied before the model, and an event that it ends costs no
+inference. A rule that reads `labels` or `confidence` is applied after the model. The first rule
+that holds decides, in the order in which they are written; those that read no label come first.
+
+A rule may lower a severity, because a person wrote it. But an event of high impact ends with a
+person whatever a rule says. Before the model, high impact is judged by the event and by the labels
+that the rule sets. After it, it is judged by the labels of the model and by those of the rule.
 """
 
 from collections import Counter
@@ -10,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, Self
 
-from inference.rules.condition import Expression, Facts
+from inference.errors import ConfigError
+from inference.rules.condition import Condition, Facts
 from inference.rules.options import ImpactOptions, Rule
 from schemas.event import Domain, Event
 from schemas.triaged import Label, LabelSets
@@ -24,9 +30,10 @@ Action = Literal["label", "route", "suppress", "review"]
 class Ruling:
     """What a rule makes of an event.
 
-    ``route`` and ``suppress`` end it, ``review`` gives it to a person, ``label`` settles the axes in `labels` and
-    leaves the rest as it was. `queue` is where it goes; None: where its labels say. A label set by a rule has
-    confidence 1.0: it holds by definition.
+    ``route`` and ``suppress`` end the event, ``review`` gives it to a person, and ``label`` settles
+    the axes in `labels` and leaves the others as they are. `queue` is where the event goes; None
+    means where its labels send it. A label that a rule sets has confidence 1.0, because it holds by
+    definition. `needs_model` is false if nothing is left for the small model to say.
     """
 
     rule: str
@@ -34,147 +41,224 @@ class Ruling:
     reason: str
     labels: dict[str, Label] = field(default_factory=dict)
     queue: str | None = None
+    needs_model: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class _Tier:
-    """What applies to one domain; `reads` is what the conditions of its rules read, together."""
+    """The rules of one domain that are tried together; `reads` is what their conditions read."""
 
-    rules: Sequence[tuple[Rule, Expression]]
+    rules: Sequence[tuple[Rule, Condition]]
     reads: frozenset[str]
-    impact: Expression | None
+
+    @classmethod
+    def of(cls, rules: Sequence[tuple[Rule, Condition]]) -> Self:
+        return cls(rules, frozenset[str]().union(*(condition.reads for _, condition in rules)))
+
+
+@dataclass(frozen=True, slots=True)
+class _DomainRules:
+    """Everything that applies to one domain."""
+
+    axes: frozenset[str]
+    before_model: _Tier
+    after_model: _Tier
+    impact: Condition | None
 
 
 class Rules:
-    """Every rule, compiled and checked; `errors` counts, by rule or ``impact.DOMAIN``, the events it failed on."""
+    """Every rule, compiled and checked.
 
-    def __init__(self, rules: Sequence[Rule], tiers: Mapping[Domain, _Tier]) -> None:
+    `errors` counts, by the name of the rule or by ``impact.DOMAIN``, on how many events it failed.
+    """
+
+    def __init__(self, rules: Sequence[Rule], domains: Mapping[Domain, _DomainRules]) -> None:
         self.errors: Counter[str] = Counter()
-        self._rules, self._tiers = rules, tiers
+        self._rules, self._domains = rules, domains
 
     @classmethod
     def of(cls, rules: Sequence[Rule], impact: ImpactOptions, labels: LabelSets) -> Self:
-        """Compile rules for a model with these label sets, by domain and axis.
+        """Compile rules for a model with these label sets.
 
         Raises:
-            ValueError: one sentence naming the rule that cannot work, and why.
+            ConfigError: names the rule that cannot work, and says why.
         """
         for name, count in Counter(rule.name for rule in rules).items():
             if count > 1:
-                raise ValueError(f"rule {name!r} exists twice; rename one of them")
-        compiled = [(rule, _compiled(rule, labels)) for rule in rules]
-        tiers = {}
+                raise ConfigError(f"rule {name!r} exists twice; rename one of them", key="rules")
+        compiled = [(rule, _compile(rule, labels)) for rule in rules]
+        domains = {}
         for domain, axes in labels.items():
-            mine = [(rule, condition) for rule, condition in compiled if domain in rule.domains]
-            reads = frozenset[str]().union(*(condition.reads for _, condition in mine))
-            tiers[domain] = _Tier(mine, reads, _compiled_impact(impact, domain, axes))
-        return cls(rules, tiers)
+            of_domain = [pair for pair in compiled if domain in pair[0].domains]
+            domains[domain] = _DomainRules(
+                frozenset(axes),
+                _Tier.of([pair for pair in of_domain if not pair[1].reads_labels]),
+                _Tier.of([pair for pair in of_domain if pair[1].reads_labels]),
+                _compile_impact(impact, domain, axes),
+            )
+        return cls(rules, domains)
 
     def expired(self, *, now: datetime) -> list[str]:
-        """The rules that no longer apply, by name; `now` is aware."""
+        """The names of the rules that no longer apply; `now` is aware."""
         return [rule.name for rule in self._rules if _expired(rule, now)]
 
-    def apply(self, event: Event, labels: Mapping[str, Label], *, now: datetime) -> Ruling | None:
-        """What the first rule that holds makes of an event with these labels; None where none does.
+    def before_model(self, event: Event, *, now: datetime) -> Ruling | None:
+        """What the first rule that holds makes of an event that the model has not seen.
 
-        A rule that fails on the event is counted and does not hold. One that asks for a review does: a sender who
-        could make it fail could slip past it. A field the event does not have is no such failure, only a condition
-        that is not met. `now` is aware.
+        Only rules that read no label are tried. `now` is aware.
         """
-        tier = self._tiers[event.domain]
-        facts = Facts(event, labels, now, tier.reads)
-        for rule, condition in tier.rules:
-            if not _expired(rule, now) and (reason := self._reason(rule, condition, facts)):
-                return self._guarded(_ruling(rule, reason), rule, event, labels, now)
-        return None
+        domain = self._domains[event.domain]
+        ruling = self._first(domain.before_model, event, {}, now)
+        if ruling is None or ruling.action == "review":
+            return ruling
+        if self._is_known_high_impact(event, ruling.labels, now):
+            return _for_a_person(ruling)
+        ends = ruling.action in {"route", "suppress"} or ruling.labels.keys() >= domain.axes
+        return replace(ruling, needs_model=not ends)
+
+    def after_model(
+        self, event: Event, labels: Mapping[str, Label], earlier: Ruling | None, *, now: datetime
+    ) -> Ruling | None:
+        """What a rule makes of an event with the labels that the model gave it.
+
+        This is the `earlier` ruling, from before the model, if there is one. Otherwise it is what
+        the first rule that holds says, of those that read labels. `now` is aware.
+        """
+        tier = self._domains[event.domain].after_model
+        ruling = earlier or self._first(tier, event, labels, now)
+        if ruling is None or ruling.action == "review":
+            return ruling
+        label_sets = [labels]
+        if ruling.labels:
+            label_sets.append({**labels, **ruling.labels})
+        if any(self.high_impact(event, each, now=now) for each in label_sets):
+            return _for_a_person(ruling)
+        return ruling
 
     def high_impact(self, event: Event, labels: Mapping[str, Label], *, now: datetime) -> bool:
-        """Whether an event with these labels must end with a person; so must one the condition fails on."""
-        condition = self._tiers[event.domain].impact
+        """Whether an event with these labels must end with a person.
+
+        It must if the condition fails on it, too. `now` is aware.
+        """
+        condition = self._domains[event.domain].impact
         if condition is None:
             return False
         try:
             return condition.holds(Facts(event, labels, now, condition.reads))
-        except Exception:  # noqa: BLE001 - whatever an event makes of the condition, it must be decided
+        except Exception:  # noqa: BLE001 - whatever the event does to the condition, it must be decided
             self.errors[f"impact.{event.domain}"] += 1
             return True
 
-    def _reason(self, rule: Rule, condition: Expression, facts: Facts) -> str:
+    def _is_known_high_impact(
+        self, event: Event, labels: Mapping[str, Label], now: datetime
+    ) -> bool:
+        """Whether high impact is sure before the model has labelled the event."""
+        condition = self._domains[event.domain].impact
+        if condition is None:
+            return False
+        if not condition.reads_labels:
+            return self.high_impact(event, labels, now=now)
+        try:
+            return condition.holds(Facts(event, labels, now, condition.reads))
+        except LookupError:  # it depends on a label that only the model could give
+            return False
+        except Exception:  # noqa: BLE001 - whatever the event does to the condition, it must be decided
+            self.errors[f"impact.{event.domain}"] += 1
+            return True
+
+    def _first(
+        self, tier: _Tier, event: Event, labels: Mapping[str, Label], now: datetime
+    ) -> Ruling | None:
+        facts = Facts(event, labels, now, tier.reads)
+        for rule, condition in tier.rules:
+            if not _expired(rule, now) and (reason := self._reason(rule, condition, facts)):
+                return _ruling(rule, reason)
+        return None
+
+    def _reason(self, rule: Rule, condition: Condition, facts: Facts) -> str:
+        """Why a rule holds; empty if it does not.
+
+        A rule that fails on the event is counted and does not hold. A rule that asks for a review
+        does hold then, because otherwise a sender could avoid it by making it fail. A field that
+        the event does not have is no failure, only a condition that is not met.
+        """
         try:
             return _intention(rule) if condition.holds(facts) else ""
-        except Exception as error:  # noqa: BLE001 - whatever an event makes of the condition, it must be decided
+        except LookupError:
             self.errors[rule.name] += 1
-            evaded = rule.review and not isinstance(error, LookupError)
-            return (
-                f"rule {rule.name!r} could not be evaluated on this event, so a person decides"
-                if evaded
-                else ""
-            )
-
-    def _guarded(
-        self, ruling: Ruling, rule: Rule, event: Event, labels: Mapping[str, Label], now: datetime
-    ) -> Ruling:
-        ends = [labels, {**labels, **ruling.labels}] if ruling.labels else [labels]
-        if ruling.action == "review" or not any(
-            self.high_impact(event, end, now=now) for end in ends
-        ):
-            return ruling
-        reason = f"{ruling.reason}, but high impact always ends with a person"
-        return replace(ruling, action="review", reason=reason, queue=rule.queue)
+            return ""
+        except Exception:  # noqa: BLE001 - whatever the event does to the condition, it must be decided
+            self.errors[rule.name] += 1
+            if not rule.review:
+                return ""
+            return f"rule {rule.name!r} could not be evaluated on this event, so a person decides"
 
 
-def _compiled(rule: Rule, labels: LabelSets) -> Expression:
+def _for_a_person(ruling: Ruling) -> Ruling:
+    """The same ruling for an event of high impact."""
+    return replace(
+        ruling,
+        action="review",
+        reason=f"{ruling.reason}, but high impact always ends with a person",
+        queue=None if ruling.action == "suppress" else ruling.queue,
+    )
+
+
+def _compile(rule: Rule, labels: LabelSets) -> Condition:
     domains = [domain for domain in rule.domains if domain in labels]
-    try:
-        _check(rule, domains)
-        for domain in domains:
-            _check_labels(rule, labels[domain], domain)
-        return Expression.compile(
-            rule.when, axes={axis for domain in domains for axis in labels[domain]}
-        )
-    except ValueError as error:
-        raise ValueError(f"rule {rule.name!r} {error}") from None
+    _check(rule, domains)
+    for domain in domains:
+        _check_labels(rule, labels[domain], domain)
+    axes = {axis for domain in domains for axis in labels[domain]}
+    return Condition.compile(rule.when, axes=axes, subject=f"rule {rule.name!r}")
 
 
-def _compiled_impact(
+def _compile_impact(
     impact: ImpactOptions, domain: Domain, axes: Collection[str]
-) -> Expression | None:
-    source, usual = getattr(impact, domain), getattr(ImpactOptions(), domain)
-    if source == usual and not {"severity", "priority"} & set(axes):
-        return (
-            None  # a model with axes of its own: what is of high impact there, its user has to say
-        )
-    try:
-        return Expression.compile(source, axes=axes) if source else None
-    except ValueError as error:
-        raise ValueError(f"impact.{domain} {error}") from None
+) -> Condition | None:
+    source, default = getattr(impact, domain), getattr(ImpactOptions(), domain)
+    if source == default and not {"severity", "priority"} & set(axes):
+        # A model with axes of its own: its user has to say what is of high impact there.
+        return None
+    if not source:
+        return None
+    return Condition.compile(source, axes=axes, subject=f"impact.{domain}")
 
 
 def _check(rule: Rule, domains: Collection[Domain]) -> None:
     if not domains:
-        raise ValueError(
-            f"is about {' and '.join(rule.domains)}, which the model does not label; remove it"
-        )
+        about = " and ".join(rule.domains)
+        raise _fault(rule, f"is about {about}, which the model does not label; remove it")
     if not (rule.labels or rule.queue or rule.suppress or rule.review):
-        raise ValueError("does nothing; give it labels, queue, suppress or review")
+        raise _fault(rule, "does nothing; give it labels, queue, suppress or review")
     if rule.suppress and (rule.review or rule.queue):
-        raise ValueError("suppresses an event and sends it somewhere; choose one")
+        raise _fault(rule, "suppresses an event and sends it somewhere; choose one")
     if rule.suppress and rule.until is None:
-        raise ValueError("suppresses without an end; give it the last day as until")
+        raise _fault(rule, "suppresses without an end; give it the last day as until")
     if rule.queue == SUPPRESSED:
-        raise ValueError(f"sends events to {SUPPRESSED!r}; write suppress = true and until instead")
+        raise _fault(
+            rule, f"sends events to {SUPPRESSED!r}; write suppress = true and until instead"
+        )
 
 
 def _check_labels(rule: Rule, axes: Mapping[str, Sequence[str]], domain: Domain) -> None:
     for axis, value in rule.labels.items():
         if axis not in axes:
-            raise ValueError(
-                f"sets {axis!r}, which is no axis of {domain}; correct it or limit the rule's domains"
+            raise _fault(
+                rule,
+                f"sets {axis!r}, which is no axis of {domain}; "
+                "correct it or limit the rule's domains",
             )
         if value not in axes[axis]:
-            raise ValueError(
-                f"sets {axis} to {value!r}, which is no label of {domain}; correct it or limit its domains"
+            raise _fault(
+                rule,
+                f"sets {axis} to {value!r}, which is no label of {domain}; "
+                "correct it or limit its domains",
             )
+
+
+def _fault(rule: Rule, what: str) -> ConfigError:
+    return ConfigError(f"rule {rule.name!r} {what}", key="rules")
 
 
 def _expired(rule: Rule, now: datetime) -> bool:
@@ -182,15 +266,16 @@ def _expired(rule: Rule, now: datetime) -> bool:
 
 
 def _ruling(rule: Rule, reason: str) -> Ruling:
-    action: Action = "label"
-    if rule.suppress:
-        action = "suppress"
-    elif rule.review:
-        action = "review"
-    elif rule.queue:
-        action = "route"
     labels = {axis: Label(value=value, confidence=1.0) for axis, value in rule.labels.items()}
-    return Ruling(rule.name, action, reason, labels, SUPPRESSED if rule.suppress else rule.queue)
+    if rule.suppress:
+        return Ruling(rule.name, "suppress", reason, labels, SUPPRESSED)
+    return Ruling(rule.name, _action(rule), reason, labels, rule.queue)
+
+
+def _action(rule: Rule) -> Action:
+    if rule.review:
+        return "review"
+    return "route" if rule.queue else "label"
 
 
 def _intention(rule: Rule) -> str:
@@ -200,5 +285,5 @@ def _intention(rule: Rule) -> str:
         return f"rule {rule.name!r} asks for a person"
     if rule.queue:
         return f"rule {rule.name!r} sends it to {rule.queue}"
-    settled = " and ".join(f"{axis} to {value}" for axis, value in rule.labels.items())
-    return f"rule {rule.name!r} sets {settled}"
+    assignments = " and ".join(f"{axis} to {value}" for axis, value in rule.labels.items())
+    return f"rule {rule.name!r} sets {assignments}"

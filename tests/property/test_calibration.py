@@ -1,4 +1,4 @@
-"""The promise holds over repeated draws, and the tail is a tail."""
+"""The promise holds over repeated draws of rows, and the binomial tail is a tail."""
 
 from collections.abc import Callable
 
@@ -7,19 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.acceptance.guarantee import GRID, binomial_tail, calibrate
+from inference.acceptance.guarantee import THRESHOLDS, binomial_tail, calibrate
 from inference.acceptance.samples import CalibrationSample, CalibrationSplit
 from inference.arrays import Floats
 from inference.model.temperature import softmax
 
 DELTA = 0.10
 SPLITS, ROWS = 200, 2_000
-# Whatever may happen by chance in so many splits once in a thousand times is not yet a broken promise.
+# DELTA and 3.1 standard deviations. By chance, a larger share occurs once in a thousand times.
 ALLOWED = DELTA + 3.1 * (DELTA * (1 - DELTA) / SPLITS) ** 0.5
 
 
 def draw(generator: np.random.Generator, rows: int) -> tuple[CalibrationSplit, Floats]:
-    """Rows, and how likely each is to be wrong: 1.5 times what its doubt says, overconfident as models are."""
+    """Rows, and the true probability (rows,) that each is wrong.
+
+    It is 1.5 times the error probability, because models are overconfident.
+    """
     error_probability = generator.beta(0.6, 6, size=rows).round(6)
     rate = np.minimum(1.0, 1.5 * error_probability)
     correct = (generator.random(rows) >= rate).astype(np.int8)
@@ -31,27 +34,36 @@ def draw(generator: np.random.Generator, rows: int) -> tuple[CalibrationSplit, F
     ), rate
 
 
-def naive(half: CalibrationSplit, alpha: float) -> float:
-    """What people do: the largest threshold under which the same rows show few enough errors."""
-    error_probability, wrong = half.error_probability[:, 0], half.correct[:, 0] == 0
-    kept = [
-        one
-        for one in GRID
-        if not (error_probability < one).any() or wrong[error_probability < one].mean() <= alpha
-    ]
-    return max(kept, default=0.0)
+def naive_threshold(split: CalibrationSplit, alpha: float) -> float:
+    """The largest threshold at which the share of errors among these rows is at most `alpha`.
+
+    This is the usual method without a guarantee.
+    """
+    return max(
+        (threshold for threshold in THRESHOLDS if error_share(split, threshold) <= alpha),
+        default=0.0,
+    )
+
+
+def error_share(split: CalibrationSplit, threshold: float) -> float:
+    """The share of the rows accepted at this threshold that are wrong; 0.0 if none is accepted."""
+    accepted = split.error_probability[:, 0] < threshold
+    if not accepted.any():
+        return 0.0
+    return float((split.correct[accepted, 0] == 0).mean())
 
 
 def share_broken(
     choose: Callable[[CalibrationSample, float], float], alpha: float
 ) -> tuple[float, float]:
-    """The share of splits in which the accepted events' true risk exceeds `alpha`, and of those that accept at all."""
+    """The share of samples whose threshold breaks the promise, and the share that accept anything.
+
+    The promise is broken if the true risk of the accepted events exceeds `alpha`.
+    """
     population, rate = draw(np.random.default_rng(99), 200_000)
     order = np.argsort(population.error_probability[:, 0])
-    error_probability, mean_rate = (
-        population.error_probability[order, 0],
-        np.cumsum(rate[order]) / np.arange(1, len(rate) + 1),
-    )
+    error_probability = population.error_probability[order, 0]
+    mean_rate = np.cumsum(rate[order]) / np.arange(1, len(rate) + 1)
     broken = accepting = 0
     for seed in range(SPLITS):
         generator = np.random.default_rng(seed)
@@ -66,17 +78,17 @@ def share_broken(
 
 @pytest.mark.parametrize("alpha", [0.02, 0.05])
 def test_promise_is_kept_over_random_splits(alpha: float) -> None:
-    """The headline guarantee would be false: thresholds whose real error rate exceeds alpha, more often than delta."""
+    """The promise would be false: the true error rate would exceed alpha more often than delta."""
     broken, accepting = share_broken(
-        lambda one, a: calibrate(one, ["queue"], a, DELTA).threshold, alpha
+        lambda sample, a: calibrate(sample, ["queue"], a, DELTA).threshold, alpha
     )
     assert broken <= ALLOWED
-    assert accepting > 0.2, "a promise that accepts nothing is kept too, and worth nothing"
+    assert accepting > 0.2, "a promise that accepts nothing is kept as well, but is useless"
 
 
-def test_a_threshold_chosen_and_judged_on_the_same_rows_breaks_the_promise() -> None:
-    """The test above would pass whatever the threshold: it has to be able to fail."""
-    broken, _ = share_broken(lambda one, a: naive(one.testing, a), 0.05)
+def test_a_threshold_chosen_and_tested_on_the_same_rows_breaks_the_promise() -> None:
+    """The test above would pass for every threshold, and so show nothing."""
+    broken, _ = share_broken(lambda sample, a: naive_threshold(sample.testing, a), 0.05)
     assert broken > ALLOWED + 0.1
 
 
@@ -84,7 +96,7 @@ def test_a_threshold_chosen_and_judged_on_the_same_rows_breaks_the_promise() -> 
 def test_tail_grows_with_errors_and_shrinks_with_rate(
     n: int, p: float, data: st.DataObject
 ) -> None:
-    """More errors would look like better evidence."""
+    """More errors would count as better evidence."""
     k = data.draw(st.integers(0, n))
     tail = binomial_tail(k, n, p)
     assert 0 <= tail <= 1
@@ -104,19 +116,19 @@ def test_tail_grows_with_errors_and_shrinks_with_rate(
 def test_any_sample_yields_a_consistent_promise(
     error_probability: list[float], of_tenant: bool, seed: int, alpha: float, delta: float
 ) -> None:
-    """A strange calibration sample would crash the worker, or promise without evidence."""
-    correct = (
-        np.random.default_rng(seed).integers(-1, 2, size=len(error_probability)).astype(np.int8)
+    """An unusual calibration sample would crash the worker, or support a false promise."""
+    rows = len(error_probability)
+    values = np.random.default_rng(seed).integers(-1, 2, size=rows)
+    split = CalibrationSplit(
+        np.array(error_probability, dtype=np.float64)[:, None],
+        values.astype(np.int8)[:, None],
+        values.astype(np.int32),
+        np.random.default_rng(seed + 1).random(rows) < 0.3,
     )
-    tenant = (
-        np.random.default_rng(seed).integers(-1, 2, size=len(error_probability)).astype(np.int32)
-    )
-    unseen = np.random.default_rng(seed + 1).random(len(error_probability)) < 0.3
-    half = CalibrationSplit(
-        np.array(error_probability, dtype=np.float64)[:, None], correct[:, None], tenant, unseen
-    )
-    whole = CalibrationSample(("queue",), half, half, ("acme", "bmce"))
-    promise = calibrate(whole.of("bmce") if of_tenant else whole, ["queue"], alpha, delta)
+    sample = CalibrationSample(("queue",), split, split, ("acme", "bmce"))
+    if of_tenant:
+        sample = sample.of("bmce")
+    promise = calibrate(sample, ["queue"], alpha, delta)
     assert bool(promise.reason) == (promise.threshold == 0)
     assert 0 <= promise.coverage <= 1
     if promise.threshold:
@@ -126,7 +138,7 @@ def test_any_sample_yields_a_consistent_promise(
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20), st.floats(0.05, 20))
 def test_softmax_is_always_a_distribution(logits: list[float], temperature: float) -> None:
-    """Extreme scores would put NaN on the output topic."""
+    """Extreme logits would put NaN on the output topic."""
     probabilities = softmax(np.array(logits), temperature)
     assert abs(probabilities.sum() - 1) < 1e-9
     assert (probabilities >= 0).all()

@@ -1,4 +1,7 @@
-"""The classify agent: every record one outcome, in order, the same whenever it comes again."""
+"""Tests of the classify agent: one outcome per record, in order.
+
+A record that comes again has the same outcome.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -13,13 +16,14 @@ from inference.acceptance.policy import Decision
 from inference.classifier import Classifier
 from inference.errors import InferenceError
 from inference.model.threads import Threads
-from inference.rules.ruling import SUPPRESSED, ImpactOptions, Rule, Rules
+from inference.rules.options import ImpactOptions, Rule
+from inference.rules.ruling import SUPPRESSED, Rules
 from schemas.event import KIND_OF_DOMAIN, Domain
 from schemas.triaged import CalibrationInfo, Label, Timing, TriagedEvent
 from tests.records import RECEIVED_AT, decision, record, triaged
 from tests.tiny_model import LABELS, SAMPLES
 
-# No rule, and nothing of high impact: the small model alone.
+# No rules and no high impact, so that only the small model decides.
 RULES = Rules.of([], ImpactOptions(alerts="", tickets=""), {"alerts": {}, "tickets": {}})
 
 POISON: dict[str, tuple[object, str]] = {
@@ -51,7 +55,7 @@ def samples(domain: Domain, count: int = 60) -> list[Incoming]:
 
 
 def timeless(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """The outcomes without the time they took."""
+    """The outcomes without their timing."""
     return [_timeless(outcome) for outcome in outcomes]
 
 
@@ -73,8 +77,10 @@ def _without_timing(triaged: TriagedEvent) -> TriagedEvent:
 
 
 @pytest.mark.parametrize("domain", ["alerts", "tickets"])
-async def test_one_outcome_a_record_in_order(classifier: Classifier, domain: Domain) -> None:
-    """An outcome left out or swapped would ack an event with another one's answer."""
+async def test_there_is_one_outcome_per_record_in_order(
+    classifier: Classifier, domain: Domain
+) -> None:
+    """Otherwise an event would be acked with the answer about another event."""
     batch = samples(domain)
     outcomes = await classify(
         batch, kind=KIND_OF_DOMAIN[domain], classifier=classifier, rules=RULES
@@ -89,8 +95,8 @@ async def test_one_outcome_a_record_in_order(classifier: Classifier, domain: Dom
     assert {type(outcome) for outcome in outcomes} >= {Triaged, Escalated}
 
 
-async def test_accepted_is_final_and_the_rest_provisional(classifier: Classifier) -> None:
-    """Status is what a consumer acts on: `final` on a doubtful answer would break the promise."""
+async def test_accepted_events_are_final_and_others_provisional(classifier: Classifier) -> None:
+    """Otherwise a consumer would act on an uncertain answer, and the promise would be broken."""
     for outcome in await classify(
         samples("tickets"), kind="ticket", classifier=classifier, rules=RULES
     ):
@@ -112,33 +118,33 @@ async def test_accepted_is_final_and_the_rest_provisional(classifier: Classifier
 
 
 @pytest.mark.parametrize(("value", "stage"), POISON.values(), ids=POISON.keys())
-async def test_poison_is_a_dead_letter_and_the_rest_goes_on(
+async def test_a_bad_record_is_a_dead_letter_and_the_others_go_on(
     classifier: Classifier, value: object, stage: str
 ) -> None:
-    """One bad record that raised would come back with its whole batch for ever."""
+    """Otherwise one bad record would come back with its whole batch for ever."""
     good = {"kind": "alert", "text": "admin login from a new country"}
     batch = [record(good, offset=0), record(value, offset=1), record(good, offset=2)]
     first, poison, last = await classify(batch, kind="alert", classifier=classifier, rules=RULES)
     assert isinstance(poison, DeadLettered)
     assert (poison.stage, poison.error, poison.disposition) == (stage, "InvalidEvent", "poison")
     assert "\n" not in poison.message
-    assert [decision(one).origin.offset for one in (first, last)] == [0, 2]
+    assert [decision(outcome).origin.offset for outcome in (first, last)] == [0, 2]
 
 
-async def test_only_poison(classifier: Classifier) -> None:
-    """A batch without a single text must not reach the model, which crashes on nothing."""
+async def test_a_batch_of_bad_records_only(classifier: Classifier) -> None:
+    """Otherwise a batch without texts would reach the model, which would crash."""
     batch = [record(b"not json", offset=n) for n in range(3)]
     outcomes = await classify(batch, kind="alert", classifier=classifier, rules=RULES)
     assert [type(outcome) for outcome in outcomes] == [DeadLettered] * 3
 
 
-async def test_nothing_in_nothing_out(classifier: Classifier) -> None:
-    """An empty batch is no reason to fail."""
+async def test_an_empty_batch_has_no_outcomes(classifier: Classifier) -> None:
+    """Otherwise an empty batch would fail."""
     assert await classify([], kind="alert", classifier=classifier, rules=RULES) == []
 
 
 async def test_mixed_kinds_on_one_topic(classifier: Classifier) -> None:
-    """An event's own kind wins over the topic's: a ticket judged by the alerts' heads gets a queue that is not its."""
+    """Otherwise the heads for alerts would label a ticket that is on the topic of alerts."""
     text = "my card was swallowed by the machine"
     kinds = ["ticket", None, "alert", "ticket", None]
     batch = [
@@ -146,8 +152,8 @@ async def test_mixed_kinds_on_one_topic(classifier: Classifier) -> None:
         for n, kind in enumerate(kinds)
     ]
     outcomes = [
-        decision(one)
-        for one in await classify(batch, kind="alert", classifier=classifier, rules=RULES)
+        decision(outcome)
+        for outcome in await classify(batch, kind="alert", classifier=classifier, rules=RULES)
     ]
     assert [triaged.domain for triaged in outcomes] == [
         "tickets",
@@ -157,50 +163,53 @@ async def test_mixed_kinds_on_one_topic(classifier: Classifier) -> None:
         "alerts",
     ]
     assert [triaged.id for triaged in outcomes] == ["0", "1", "2", "3", "4"]
-    for one in outcomes:
-        assert set(one.labels) == set(LABELS[one.domain])
+    for event in outcomes:
+        assert set(event.labels) == set(LABELS[event.domain])
 
 
 async def test_a_redelivered_event_is_decided_the_same(
     classifier: Classifier, tiny_model: Path
 ) -> None:
-    """All copies of an id must agree, also from another worker and in another batch; consumers deduplicate by id."""
+    """Otherwise copies of an event would differ, but consumers keep only one of each id."""
     batch = [*samples("alerts", 40), *samples("tickets", 40)]
     first = timeless(await classify(batch, kind="alert", classifier=classifier, rules=RULES))
     other = Classifier.open(tiny_model, threads=Threads(2, 1))
     again = timeless(await classify(batch[::-1], kind="alert", classifier=other, rules=RULES))[::-1]
     alone = timeless(
-        [(await classify([one], kind="alert", classifier=other, rules=RULES))[0] for one in batch]
+        [
+            (await classify([incoming], kind="alert", classifier=other, rules=RULES))[0]
+            for incoming in batch
+        ]
     )
     await other.close()
     assert first == again == alone
 
 
 async def test_an_event_without_id_gets_one_from_its_origin(classifier: Classifier) -> None:
-    """A random id would make every redelivery a new event."""
+    """Otherwise a random id would make every redelivery a new event."""
     anonymous = {"text": "login from two places at once"}
     batch = [record(anonymous, offset=5), record(anonymous, offset=5), record(anonymous, offset=6)]
     first, again, other = (
-        decision(one).id
-        for one in await classify(batch, kind="alert", classifier=classifier, rules=RULES)
+        decision(outcome).id
+        for outcome in await classify(batch, kind="alert", classifier=classifier, rules=RULES)
     )
     assert first == again != other
 
 
 class AlertsOnly:
-    """A classifier of a model that was trained on alerts alone."""
+    """A classifier whose model was trained only on alerts."""
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
         self.domains = ("alerts",)
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever the other one has."""
+        """Everything else comes from the whole classifier."""
         return getattr(self._classifier, name)
 
 
-async def test_a_kind_the_model_does_not_know_is_a_dead_letter(classifier: Classifier) -> None:
-    """One ticket on the alerts topic of somebody who trained on alerts would stop the topic, again on redelivery."""
+async def test_a_kind_that_the_model_does_not_know_is_a_dead_letter(classifier: Classifier) -> None:
+    """Otherwise one ticket on the topic of alerts would stop the worker after every restart."""
     batch = [
         record({"id": kind, "kind": kind, "text": "x"}, offset=n)
         for n, kind in enumerate(("alert", "ticket"))
@@ -214,13 +223,13 @@ async def test_a_kind_the_model_does_not_know_is_a_dead_letter(classifier: Class
     assert "\n" not in unknown.message
 
 
-async def test_a_tenant_gets_the_calibration_in_force_for_it(classifier: Classifier) -> None:
-    """An auditor would check a tenant's decision against somebody else's threshold."""
-    asked: list[tuple[Domain, str]] = []
+async def test_a_tenant_gets_its_own_calibration(classifier: Classifier) -> None:
+    """Otherwise an auditor would check a decision against the threshold of another tenant."""
+    calls: list[tuple[Domain, str]] = []
     spying: Any = AlertsOnly(classifier)
 
     def calibration(domain: Domain, tenant: str) -> CalibrationInfo:
-        asked.append((domain, tenant))
+        calls.append((domain, tenant))
         return msgspec.structs.replace(classifier.calibration(domain), digest=tenant)
 
     spying.calibration = calibration
@@ -228,10 +237,10 @@ async def test_a_tenant_gets_the_calibration_in_force_for_it(classifier: Classif
         record({"kind": "alert", "text": "x", "tenant": tenant}) for tenant in ("acme", "bmce")
     ]
     outcomes = await classify(batch, kind="alert", classifier=spying, rules=RULES)
-    assert [decision(one).calibration for one in outcomes] == [
-        calibration("alerts", one) for one in ("acme", "bmce")
+    assert [decision(outcome).calibration for outcome in outcomes] == [
+        calibration("alerts", tenant) for tenant in ("acme", "bmce")
     ]
-    assert asked[:2] == [("alerts", "acme"), ("alerts", "bmce")]
+    assert calls[:2] == [("alerts", "acme"), ("alerts", "bmce")]
 
 
 class Failing:
@@ -240,18 +249,19 @@ class Failing:
     domains = ("alerts",)
 
     async def classify(self, *_: object) -> list[object]:
-        """Fail as a model does."""
+        """Fail like the encoder."""
         raise InferenceError("the encoder failed on 1 texts; restart with more memory")
 
 
-async def test_a_failing_model_is_no_dead_letter() -> None:
-    """The event is not to blame: dead-lettered, thousands would go with one broken model."""
+async def test_after_a_failure_of_the_model_there_are_no_dead_letters() -> None:
+    """Otherwise one broken model would turn thousands of good events into dead letters."""
+    failing: Any = Failing()
     with pytest.raises(InferenceError):
-        await classify([record({"text": "fine"})], kind="alert", classifier=Failing(), rules=RULES)  # type: ignore[arg-type]
+        await classify([record({"text": "fine"})], kind="alert", classifier=failing, rules=RULES)
 
 
 class Deciding:
-    """A classifier that says the same of every alert; its queue decides."""
+    """A classifier that gives every alert the same labels; its queue decides."""
 
     domains = ("alerts",)
     model = triaged().model
@@ -265,20 +275,29 @@ class Deciding:
         self.decision = Decision(labels, 0.25, 0.0, accepted, "the model says so", why, 0.01)
 
     async def classify(self, _: Domain, events: Sequence[object]) -> list[Decision]:
-        """Say it."""
+        """Return the decision for every event."""
         return [self.decision] * len(events)
 
     def queue_axis(self, _: Domain) -> str:
-        """Which axis says where an event goes."""
+        """The axis that names the queue."""
         return "queue"
 
     def deciding(self, _: Domain) -> tuple[str, ...]:
-        """Which axes must be right."""
+        """The axes that must be right."""
         return ("queue",)
 
     def calibration(self, *_: object) -> CalibrationInfo:
-        """The promise in force."""
+        """A promise."""
         return triaged().calibration
+
+
+class NeverAsked(Deciding):
+    """A classifier whose model must get no event."""
+
+    async def classify(self, _: Domain, events: Sequence[object]) -> list[Decision]:
+        """Refuse every event."""
+        assert not events, "a rule has already ended this event"
+        return []
 
 
 SETS: dict[Domain, dict[str, tuple[str, ...]]] = {"alerts": LABELS["alerts"]}
@@ -286,20 +305,29 @@ ON_THE_DAY = "2026-02-02"
 """When the records of `tests.records` entered their topic."""
 
 
-async def ruled(rule: dict[str, Any] | None, impact: str = "", **opinion: Any) -> Outcome:
-    """What becomes of an alert with one rule, of which every event is a case, and a condition of high impact."""
-    written = [msgspec.convert({"name": "r", "when": "true", **rule}, Rule)] if rule else []
+async def ruled(rule: dict[str, Any] | None, impact: str = "", **decided: Any) -> Outcome:
+    """The outcome of an alert with one rule that always holds, and a condition of high impact.
+
+    Without a condition of its own, the rule reads a label, so that it comes after the model.
+    """
+    fields = {"name": "r", "when": "confidence.queue > 0.0", **(rule or {})}
+    written = [msgspec.convert(fields, Rule)] if rule else []
     rules = Rules.of(written, ImpactOptions(alerts=impact), SETS)
-    classifier: Any = Deciding(**opinion)
+    classifier: Any = Deciding(**decided)
     event = {"id": "a-1", "kind": "alert", "text": "x", "source": "scanner"}
     (outcome,) = await classify([record(event)], kind="alert", classifier=classifier, rules=rules)
     return outcome
 
 
 def end(outcome: Outcome) -> tuple[type[Outcome], str, str, str]:
-    """How an event ended: as what, in which state, by whom, in which queue."""
-    one = decision(outcome)
-    return type(outcome), one.status, one.decided_by, one.queue
+    """How an event ended: type of the outcome, status, who decided, queue."""
+    triaged_event = decision(outcome)
+    return (
+        type(outcome),
+        triaged_event.status,
+        triaged_event.decided_by,
+        triaged_event.queue,
+    )
 
 
 @pytest.mark.parametrize("accepted", [True, False])
@@ -315,18 +343,18 @@ def end(outcome: Outcome) -> tuple[type[Outcome], str, str, str]:
     ids=["route", "suppress", "decide", "label all", "label and route"],
 )
 async def test_a_rule_ends_an_event(rule: dict[str, Any], queue: str, accepted: bool) -> None:
-    """What people have written down would wait for a model, or be asked of an LLM and paid for."""
+    """Otherwise the rule would have no effect, or an LLM would be asked and paid."""
     outcome = await ruled(rule, accepted=accepted)
     assert end(outcome) == (Triaged, "final", "rule", queue)
-    one = decision(outcome)
+    triaged_event = decision(outcome)
     for axis, value in rule.get("labels", {}).items():
-        assert one.labels[axis] == Label(value=value, confidence=1.0)
-    assert one.reasons[0] == "the model says so"
-    assert "rule 'r'" in one.reasons[1]
+        assert triaged_event.labels[axis] == Label(value=value, confidence=1.0)
+    assert triaged_event.reasons[0] == "the model says so"
+    assert "rule 'r'" in triaged_event.reasons[1]
 
 
 async def test_a_rule_may_ask_for_a_person() -> None:
-    """The event would go where nobody was to decide it."""
+    """Otherwise the event would not go to the people that the rule asks for."""
     outcome = await ruled({"review": True, "queue": "the night shift"})
     assert end(outcome) == (Reviewed, "needs_review", "rule", "the night shift")
     assert isinstance(outcome, Reviewed)
@@ -338,18 +366,18 @@ async def test_a_rule_may_ask_for_a_person() -> None:
 
 
 @pytest.mark.parametrize(
-    ("accepted", "ended"),
+    ("accepted", "expected"),
     [
         (True, (Triaged, "final", "slm", "cloud")),
         (False, (Escalated, "provisional", "slm", "cloud")),
     ],
 )
 async def test_a_label_on_an_axis_that_does_not_decide_ends_nothing(
-    accepted: bool, ended: tuple[Any, ...]
+    accepted: bool, expected: tuple[Any, ...]
 ) -> None:
-    """A rule about severity would make the queue, which nobody is sure of, final."""
+    """Otherwise a rule about severity would make an uncertain queue final."""
     outcome = await ruled({"labels": {"severity": "medium"}}, accepted=accepted)
-    assert end(outcome) == ended
+    assert end(outcome) == expected
     assert decision(outcome).labels["severity"] == Label(value="medium", confidence=1.0)
     assert len(decision(outcome).reasons) == 2
 
@@ -357,8 +385,8 @@ async def test_a_label_on_an_axis_that_does_not_decide_ends_nothing(
 CRITICAL = 'labels.severity == "critical"'
 
 
-async def test_an_accepted_event_of_high_impact_is_held() -> None:
-    """The small model alone would end what a person must see."""
+async def test_an_accepted_event_of_high_impact_is_escalated() -> None:
+    """Otherwise the small model alone would end an event that a person must see."""
     outcome = await ruled(None, CRITICAL, severity="critical")
     assert end(outcome) == (Escalated, "provisional", "slm", "cloud")
     assert isinstance(outcome, Escalated)
@@ -367,8 +395,8 @@ async def test_an_accepted_event_of_high_impact_is_held() -> None:
     assert end(await ruled(None, CRITICAL)) == (Triaged, "final", "slm", "cloud")
 
 
-async def test_doubt_about_an_event_of_high_impact_is_doubt() -> None:
-    """The LLM would not be asked what it may well know; it cannot end the event alone anyway."""
+async def test_an_uncertain_event_of_high_impact_is_escalated_for_its_risk() -> None:
+    """Otherwise the LLM would not be asked, although it may help and cannot end the event alone."""
     outcome = await ruled(None, CRITICAL, severity="critical", accepted=False)
     assert isinstance(outcome, Escalated)
     assert outcome.case.escalation == "risk"
@@ -387,16 +415,59 @@ async def test_doubt_about_an_event_of_high_impact_is_doubt() -> None:
 async def test_no_rule_spares_a_critical_event_a_person(
     rule: dict[str, Any], severity: str
 ) -> None:
-    """One rule too broad, and an incident ends as known to be benign."""
+    """Otherwise a rule that is too broad would end an incident as known to be benign."""
     outcome = await ruled(rule, CRITICAL, severity=severity)
     assert isinstance(outcome, Reviewed)
-    one = outcome.case.triaged
-    assert (one.status, one.decided_by) == ("needs_review", "rule")
-    assert one.queue != SUPPRESSED
-    assert "high impact" in one.reasons[-1]
+    reviewed = outcome.case.triaged
+    assert (reviewed.status, reviewed.decided_by) == ("needs_review", "rule")
+    assert reviewed.queue != SUPPRESSED
+    assert "high impact" in reviewed.reasons[-1]
 
 
 @pytest.mark.parametrize(("until", "ended_by"), [(ON_THE_DAY, "rule"), ("2026-02-01", "slm")])
-async def test_a_rule_ends_on_the_events_own_day(until: str, ended_by: str) -> None:
-    """An event read again after the rule's last day would be decided otherwise than before."""
+async def test_the_day_of_the_event_counts_for_the_end_of_a_rule(until: str, ended_by: str) -> None:
+    """Otherwise an event that is read again after the last day would be decided differently."""
     assert decision(await ruled({"suppress": True, "until": until})).decided_by == ended_by
+
+
+@pytest.mark.parametrize(
+    ("rule", "queue"),
+    [
+        ({"queue": "the scanners"}, "the scanners"),
+        ({"suppress": True, "until": ON_THE_DAY}, SUPPRESSED),
+        ({"labels": {"queue": "email", "severity": "low", "tactic": "impact"}}, "email"),
+    ],
+    ids=["route", "suppress", "label every axis"],
+)
+async def test_a_rule_that_reads_no_label_costs_no_inference(
+    rule: dict[str, Any], queue: str
+) -> None:
+    """Otherwise every suppressed event would need a pass of the encoder."""
+    written = msgspec.convert({"name": "r", "when": 'event.source == "scanner"', **rule}, Rule)
+    rules = Rules.of([written], ImpactOptions(), SETS)
+    classifier: Any = NeverAsked()
+    event = {"id": "a-1", "kind": "alert", "text": "x", "source": "scanner"}
+    (outcome,) = await classify([record(event)], kind="alert", classifier=classifier, rules=rules)
+    assert end(outcome) == (Triaged, "final", "rule", queue)
+    triaged_event = decision(outcome)
+    assert triaged_event.timing.inference_s == 0.0
+    assert {axis: label.value for axis, label in triaged_event.labels.items()} == rule.get(
+        "labels", {}
+    )
+    assert len(triaged_event.reasons) == 1
+
+
+async def test_only_the_events_that_no_rule_ended_reach_the_model() -> None:
+    """Otherwise an event would get the answer about another event."""
+    written = msgspec.convert(
+        {"name": "r", "when": 'event.source == "scanner"', "queue": "the scanners"}, Rule
+    )
+    rules = Rules.of([written], ImpactOptions(alerts=""), SETS)
+    classifier: Any = Deciding()
+    batch = [
+        record({"id": f"a-{n}", "kind": "alert", "text": "x", "source": source}, offset=n)
+        for n, source in enumerate(["scanner", "edr", "scanner", "edr"])
+    ]
+    outcomes = await classify(batch, kind="alert", classifier=classifier, rules=rules)
+    assert [decision(outcome).id for outcome in outcomes] == ["a-0", "a-1", "a-2", "a-3"]
+    assert [decision(outcome).decided_by for outcome in outcomes] == ["rule", "slm", "rule", "slm"]

@@ -1,5 +1,9 @@
-"""The feedback agent: what a person says becomes the next revision, and nothing a person sends stops the worker."""
+"""Tests of the feedback agent: a person's verdict becomes the next revision.
 
+Nothing that a person sends stops the worker.
+"""
+
+import msgspec
 import pytest
 
 from agents.feedback import apply_feedback
@@ -7,29 +11,32 @@ from agents.outcomes import DeadLettered, Triaged
 from schemas.codec import encode
 from schemas.triaged import Label, Timing, TriagedEvent, Verdict
 from tests.records import provisional, record
+from tests.tiny_model import LABELS
 
 
 def verdict(
     labels: dict[str, str], *, triaged: TriagedEvent | None = None, comment: str | None = None
 ) -> Verdict:
-    """A person's answer to `triaged`."""
+    """A person's answer about `triaged`."""
     return Verdict(triaged=triaged or provisional(), labels=labels, by="r.okafor", comment=comment)
 
 
-async def revised(given: Verdict) -> TriagedEvent:
-    """What the agent makes of it."""
-    (outcome,) = await apply_feedback([record(given, topic="triage.feedback.v1")])
+async def revised(verdict_: Verdict) -> TriagedEvent:
+    """The revision that follows from a verdict."""
+    (outcome,) = await apply_feedback([record(verdict_, topic="triage.feedback.v1")])
     assert isinstance(outcome, Triaged)
     return outcome.triaged
 
 
 async def test_a_verdict_is_the_next_revision() -> None:
-    """A verdict with an old revision would not supersede the model's answer at any consumer."""
+    """Otherwise a verdict with an old revision would not replace the answer of the model."""
     triaged = await revised(verdict({"queue": "refunds_disputes"}, triaged=provisional(revision=1)))
     assert (triaged.revision, triaged.status, triaged.decided_by) == (2, "final", "human")
     assert triaged.queue == "refunds_disputes"
     assert triaged.labels["queue"] == Label(value="refunds_disputes", confidence=1.0)
-    assert triaged.labels["priority"] == provisional().labels["priority"], "the axes not named stay"
+    assert triaged.labels["priority"] == provisional().labels["priority"], (
+        "an axis that is not in the verdict stays"
+    )
     assert triaged.reasons[-1] == "decided by r.okafor"
     assert (triaged.id, triaged.origin, triaged.model) == (
         provisional().id,
@@ -38,8 +45,8 @@ async def test_a_verdict_is_the_next_revision() -> None:
     )
 
 
-async def test_confirming_is_a_verdict_too() -> None:
-    """A person who agrees must end the case as well."""
+async def test_a_confirmation_is_a_verdict_too() -> None:
+    """Otherwise a person who agrees could not end the case."""
     triaged = await revised(verdict({}, comment="looked at it"))
     assert (triaged.revision, triaged.status, triaged.queue) == (1, "final", "top_up")
     assert triaged.labels == provisional().labels
@@ -47,20 +54,20 @@ async def test_confirming_is_a_verdict_too() -> None:
 
 
 async def test_another_axis_leaves_the_queue_alone() -> None:
-    """Correcting a priority must not move the ticket."""
+    """Otherwise a corrected priority would move the ticket to another queue."""
     triaged = await revised(verdict({"priority": "urgent"}))
     assert triaged.queue == triaged.labels["queue"].value == "top_up"
     assert triaged.labels["priority"].value == "urgent"
 
 
 async def test_time_counts_from_the_event() -> None:
-    """How long an event took to its end is what service levels are about."""
+    """Otherwise service levels could not be measured from the arrival of the event."""
     triaged = await revised(verdict({}))
     assert triaged.timing.received_at == provisional().timing.received_at
 
 
-async def test_a_redelivered_verdict_says_the_same() -> None:
-    """A verdict read twice must not count as two."""
+async def test_a_redelivered_verdict_makes_the_same_revision() -> None:
+    """Otherwise a verdict that is read twice would count as two."""
     outcomes = await apply_feedback(
         [record(verdict({"queue": "fees_fx"})), record(verdict({"queue": "fees_fx"}))]
     )
@@ -96,11 +103,26 @@ async def test_a_redelivered_verdict_says_the_same() -> None:
         ),
     ],
 )
-async def test_what_is_no_verdict_is_a_dead_letter(value: object, stage: str, message: str) -> None:
-    """People mistype: a verdict that raised would stop the worker at the same record again and again."""
+async def test_what_is_not_a_verdict_is_a_dead_letter(
+    value: object, stage: str, message: str
+) -> None:
+    """Otherwise a mistyped verdict would stop the worker again after every restart."""
     bad, good = await apply_feedback([record(value), record(verdict({}), offset=1)])
     assert isinstance(bad, DeadLettered)
     assert (bad.stage, bad.error, bad.disposition) == (stage, "InvalidEvent", "poison")
     assert message in bad.message
     assert "\n" not in bad.message
     assert isinstance(good, Triaged)
+
+
+async def test_a_verdict_may_label_an_event_that_a_rule_ended_before_the_model() -> None:
+    """Otherwise a person could never correct a rule that was wrong about an event."""
+    ended = msgspec.structs.replace(provisional(), labels={}, queue="suppressed", decided_by="rule")
+    correction = verdict({"queue": "refunds_disputes"}, triaged=ended)
+    (outcome,) = await apply_feedback([record(correction)], labels=LABELS)
+    assert isinstance(outcome, Triaged)
+    assert (outcome.triaged.queue, outcome.triaged.decided_by) == ("refunds_disputes", "human")
+    (refused,) = await apply_feedback(
+        [record(verdict({"colour": "red"}, triaged=ended))], labels=LABELS
+    )
+    assert isinstance(refused, DeadLettered)

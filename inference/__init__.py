@@ -1,1 +1,1 @@
-"""Text in, calibrated labels out. Knows nothing of Kafka."""
+"""From an event to calibrated labels. Nothing in this package uses Kafka."""

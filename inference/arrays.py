@@ -1,4 +1,4 @@
-"""The array types of this package, and the precision that probabilities are kept with."""
+"""The array types of this package, and the number of decimals that probabilities keep."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,4 +9,7 @@ Flags = npt.NDArray[np.int8]
 Bools = npt.NDArray[np.bool_]
 
 DECIMALS = 6
-"""Probabilities are rounded to this many decimals, so that a comparison never depends on the last bit."""
+"""Probabilities are rounded to this many decimals.
+
+The comparison of a probability with a threshold then never depends on the last bit.
+"""

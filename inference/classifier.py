@@ -1,4 +1,4 @@
-"""Events in, calibrated decisions out: reading, engine, heads and the acceptance promise behind one interface."""
+"""From events to calibrated decisions: one interface to input text, engine, heads and policy."""
 
 import asyncio
 import logging
@@ -10,7 +10,8 @@ from typing import Self
 
 import numpy as np
 
-from inference.acceptance.guarantee import Promise, Terms
+from inference.acceptance.guarantee import Promise
+from inference.acceptance.options import Terms
 from inference.acceptance.policy import AcceptancePolicy, Decision
 from inference.arrays import Vectors
 from inference.errors import ModelError
@@ -19,7 +20,7 @@ from inference.model.batching import DEFAULT_MAX_BATCH_TOKENS
 from inference.model.encoder import Encoder, open_encoder, open_tokenizer
 from inference.model.engine import DEFAULT_MAX_WAITING, Engine
 from inference.model.heads import Heads, calibrated, unit
-from inference.model.input_text import render
+from inference.model.input_text import read_content, render, render_content
 from inference.model.ngrams import Features
 from inference.model.threads import Threads, choose_threads
 from schemas.event import DOMAINS, Domain, Event
@@ -29,16 +30,16 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _ModelInput:
-    """What is read of an event before the encoder sees it."""
+class _ModelInputs:
+    """What the encoder and the n-gram head read of n events, one item per event."""
 
-    ids: list[int]
-    features: Features
-    excess_tokens: float
+    ids: list[list[int]]
+    excess_tokens: list[float]
+    features: list[Features]
 
 
 class Classifier:
-    """Classifies events of any domain of one model, for any number of concurrent callers."""
+    """Classifies events of every domain of one model, for any number of concurrent callers."""
 
     def __init__(
         self, artifact: Artifact, engine: Engine, encoder: Encoder, terms: Mapping[Domain, Terms]
@@ -67,22 +68,26 @@ class Classifier:
         max_batch_tokens: int = DEFAULT_MAX_BATCH_TOKENS,
         max_waiting: int = DEFAULT_MAX_WAITING,
     ) -> Self:
-        """Load a model directory (default: the shipped one); without `threads` a short self-test chooses them.
+        """Load a model directory; without `path`, the model that is shipped with the package.
+
+        Without `threads`, a short self-test chooses them.
 
         Raises:
-            ModelError: the directory is missing, damaged, not calibrated, or cannot serve what `terms` ask.
+            ModelError: The directory is missing, damaged or not calibrated.
+            ConfigError: `terms` name an axis that the model lacks, or a share that is not between
+                0 and 1.
         """
         artifact = load_artifact(path or DEFAULT_MODEL)
-        chosen = threads or choose_threads(artifact)
+        threads = threads or choose_threads(artifact)
         encoder = open_encoder(
-            artifact, replicas=chosen.replicas, threads_per_replica=chosen.per_replica
+            artifact, replicas=threads.replicas, threads_per_replica=threads.per_replica
         )
-        log.info("model %s on %s", artifact.manifest.name, chosen)
+        log.info("model %s on %s", artifact.manifest.name, threads)
         engine = Engine(encoder, max_batch_tokens=max_batch_tokens, max_waiting=max_waiting)
         return cls(artifact, engine, encoder, terms or {})
 
     def calibration(self, domain: Domain, tenant: str = "") -> CalibrationInfo:
-        """The promise in force for a tenant of a domain."""
+        """The promise that holds for a tenant of a domain, as the output topic has it."""
         promise = self._policy(domain).promise_for(tenant)
         return CalibrationInfo(
             alpha=promise.alpha,
@@ -93,16 +98,21 @@ class Classifier:
         )
 
     def promise(self, domain: Domain) -> Promise:
-        """The promise in force for a domain, with the coverage it had on the calibration sample."""
+        """The promise that holds for a domain, with its coverage on the calibration rows."""
         return self._policy(domain).promise
 
     def queue_axis(self, domain: Domain) -> str:
-        """The axis whose value is an event's queue: ``queue``, or for a model without one the first that decides."""
+        """The axis whose value is the queue of an event.
+
+        It is ``queue``. If the model has no such axis, it is the first deciding axis.
+        """
         policy = self._policy(domain)
-        return "queue" if "queue" in self._heads[domain].labels else policy.deciding[0]
+        if "queue" in self._heads[domain].labels:
+            return "queue"
+        return policy.deciding[0]
 
     def usual_queues(self) -> dict[Domain, dict[str, float]]:
-        """For each domain the share of each queue among the model's answers on its calibration sample."""
+        """For each domain, the share of each queue among the answers on the calibration rows."""
         usual = {}
         for domain in self.domains:
             axis = self.queue_axis(domain)
@@ -111,78 +121,84 @@ class Classifier:
         return usual
 
     def labels(self, domain: Domain) -> dict[str, tuple[str, ...]]:
-        """The closed label set of each axis of a domain."""
+        """All labels of each axis of a domain. The model gives no other label."""
         self._policy(domain)
         return self._heads[domain].labels
 
     def deciding(self, domain: Domain) -> tuple[str, ...]:
-        """The axes that must be right for an event of a domain to be accepted."""
+        """The axes of a domain that must be right when an event is accepted."""
         return self._policy(domain).deciding
 
     async def embed(self, domain: Domain, events: Sequence[Event]) -> Vectors:
-        """Embed events as `classify` reads them.
+        """Embed events. Their input text is the same as in `classify`.
 
         Returns:
-            float32 of shape (len(events), width), each row of length one (or all zero), in order.
+            float32 of shape (len(events), width), in the order of `events`. Each row has length
+            one, or is all zero.
 
         Raises:
-            EngineClosed: the classifier was closed meanwhile.
-            InferenceError: the model failed on these events, or was not trained on such.
+            EngineClosed: The classifier was closed before all vectors were there.
+            InferenceError: The model failed on these events, or it has no heads for the domain.
         """
         self._policy(domain)
         ids = await asyncio.to_thread(
             lambda: self._tokenizer.encode([render(event) for event in events])
         )
         vectors = await self._engine.embed(ids)
-        return np.array([unit(vector) for vector in vectors], dtype=np.float32).reshape(
-            vectors.shape
-        )
+        units = np.array([unit(vector) for vector in vectors], dtype=np.float32)
+        return units.reshape(vectors.shape)
 
     async def classify(self, domain: Domain, events: Sequence[Event]) -> list[Decision]:
-        """Decide each event, in order.
+        """Decide each event, in the order of `events`.
 
         Raises:
-            EngineClosed: the classifier was closed meanwhile.
-            InferenceError: the model failed on these events, or was not trained on such.
+            EngineClosed: The classifier was closed before all events were decided.
+            InferenceError: The model failed on these events, or it has no heads for the domain.
         """
         if not events:
             return []
-        policy = self._policy(domain)
+        policy, heads = self._policy(domain), self._heads[domain]
         started_s = time.perf_counter()
-        inputs = await asyncio.to_thread(self._read, domain, events)
-        vectors = await self._engine.embed([each_input.ids for each_input in inputs])
-        axis_logits = await asyncio.to_thread(
-            self._heads[domain].logits, vectors, [each_input.features for each_input in inputs]
-        )
+        inputs = await asyncio.to_thread(self._model_inputs, domain, events)
+        vectors = await self._engine.embed(inputs.ids)
+        axis_logits = await asyncio.to_thread(heads.logits, vectors, inputs.features)
         probabilities = calibrated(axis_logits, self.artifact.calibration.domains[domain].axes)
         elapsed_s = time.perf_counter() - started_s
         decisions = []
         for row, event in enumerate(events):
-            ood_score = policy.ood_score(
-                inputs[row].excess_tokens, float(axis_logits.distance[row])
-            )
+            distance = float(axis_logits.distance[row])
+            ood_score = policy.ood_score(inputs.excess_tokens[row], distance)
             labels = {
                 axis: policy.label(axis, names, probabilities[axis][row], ood_score)
-                for axis, names in self._heads[domain].labels.items()
+                for axis, names in heads.labels.items()
             }
             decisions.append(policy.decide(labels, event.tenant, ood_score, elapsed_s))
         return decisions
 
     async def close(self) -> None:
-        """Fail waiting callers and release the threads."""
+        """Fail the waiting callers and release the threads."""
         await self._engine.close()
 
     def _policy(self, domain: Domain) -> AcceptancePolicy:
+        """The policy of a domain.
+
+        Raises:
+            ModelError: The model has no heads for the domain.
+        """
         if domain not in self._policies:
             raise ModelError(
-                f"the model in {self.artifact.directory} has no heads for {domain}; train it on such rows"
+                f"the model in {self.artifact.directory} has no heads for {domain}; train it on "
+                f"rows of {domain}"
             )
         return self._policies[domain]
 
-    def _read(self, domain: Domain, events: Sequence[Event]) -> list[_ModelInput]:
+    def _model_inputs(self, domain: Domain, events: Sequence[Event]) -> _ModelInputs:
         ngram_head = self._heads[domain].ngram_head
-        ids, excess_tokens = self._tokenizer.encode_with_excess([render(event) for event in events])
-        return [
-            _ModelInput(own, ngram_head.read(event), density)
-            for own, event, density in zip(ids, events, excess_tokens, strict=True)
-        ]
+        texts, features = [], []
+        # One event after the other: the content of a large event is not kept for the whole batch.
+        for event in events:
+            content = read_content(event)
+            texts.append(render_content(content))
+            features.append(ngram_head.features(content))
+        ids, excess_tokens = self._tokenizer.encode_with_excess(texts)
+        return _ModelInputs(ids, excess_tokens, features)

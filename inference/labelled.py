@@ -1,7 +1,11 @@
-"""Labelled rows: NDJSON files to events with gold labels, and the split of the validation rows into two halves."""
+"""Labelled rows: NDJSON files become events with gold labels.
+
+Validation rows are the calibration rows. They are divided into a tuning and a testing split.
+"""
 
 import gzip
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,17 +25,21 @@ AXES: dict[str, tuple[str, ...]] = {
     "alerts": ("tactic", "queue", "severity"),
     "tickets": ("queue", "intent", "priority"),
 }
-"""The axes of the public contract. Rows of a domain that are labelled on any of them are read for these alone."""
+"""The axes of the public contract.
 
-# Where a file names an axis otherwise.
+If any row of a domain has labels on one of them, only these axes of the domain are read.
+"""
+
+# Axes that have another name in a file.
 NAMES_OF_AXIS = {"tactic": "tactics"}
-MAX_LABELS = 1_000
+MIN_LABELS, MAX_LABELS = 2, 1_000
 
 
 class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One labelled event; `gold` maps an axis to the labels that count as right, and lacks axes without one.
+    """One labelled event.
 
-    `source` and `license` are for the model card and the figures by source; the model never reads them.
+    `gold` maps an axis to its right labels. An axis without labels is not in it. `source` and
+    `license` are for the model card and for figures per source. The model never reads them.
     """
 
     event: Event
@@ -43,7 +51,7 @@ class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Line(msgspec.Struct, frozen=True):
-    """A row as the files have it: a native event with its labels."""
+    """A line of a file: a native event with its labels."""
 
     id: str
     kind: Kind
@@ -67,130 +75,162 @@ def read_rows(
     known: Mapping[str, Collection[str]] = AXES,
     unsplit: Split = "train",
 ) -> list[LabelledRow]:
-    """Every row of these NDJSON files (plain or gzip) that is labelled on an axis of its domain.
+    """All rows of these NDJSON files (plain or gzip) that have a label on an axis of their domain.
 
-    `axes` maps the axes wanted to the keys of `labels` they are read from; by default they are the `known` ones of a
-    domain (the contract's, or a model's) where its rows have any of those, and otherwise every key. A row that names no
-    split is in `unsplit`.
+    `axes` maps each axis to read to its key in `labels`. Without it, the axes of a domain are the
+    `known` ones that its rows have, or else all keys of its rows. `known` are the axes of the
+    contract or of a model. A row that names no split is put into `unsplit`.
 
     Raises:
-        DataError: a file cannot be read, a line of it is no labelled row, or no row is labelled.
+        DataError: A file cannot be read, a line of it is no labelled row, or no row has a label.
     """
-    lines = [line for file in files for line in _read(file)]
-    wanted = {
-        domain: axes
-        or _axes(
-            [one for one in lines if DOMAIN_OF_KIND[one.kind] == domain], known.get(domain, ())
-        )
-        for domain in DOMAINS
-    }
-    rows = [
-        row
-        for line in lines
-        if (row := _to_row(line, wanted[DOMAIN_OF_KIND[line.kind]], unsplit)).gold
-    ]
-    if not rows:
+    lines = [line for file in files for line in _read_lines(file)]
+    keys_of_axes: dict[str, Mapping[str, str]] = {}
+    for domain in DOMAINS:
+        lines_of_domain = [line for line in lines if DOMAIN_OF_KIND[line.kind] == domain]
+        keys_of_axes[domain] = axes or _find_axes(lines_of_domain, known.get(domain, ()))
+    rows = [_to_row(line, keys_of_axes[DOMAIN_OF_KIND[line.kind]], unsplit) for line in lines]
+    labelled = [row for row in rows if row.gold]
+    if not labelled:
         raise DataError(
             "the data hold no labelled row; give files with labels such as queue or intent"
         )
-    return rows
+    return labelled
 
 
 def lessons(
     rows: Sequence[LabelledRow], axis: str, labels: Sequence[str]
 ) -> tuple[list[int], list[int], list[float]]:
-    """Whom to teach what: for every gold label of every row the row, the label, and how much it weighs.
+    """The training examples of an axis: the row, the label and the weight of each.
 
-    A row of k gold labels teaches each with weight 1/k. A source of n rows weighs as the square root of n, so that the
-    style of the largest is not taken for the work; the weights have mean one over the rows.
+    A row with k gold labels gives k examples of weight 1/k. A source of n rows has a total weight
+    in proportion to the square root of n. Otherwise the heads would learn the style of the
+    largest source. The rows have mean weight one.
     """
     sizes = Counter(row.source for row in rows)
     mean = sum(sizes[row.source] ** -0.5 for row in rows) / max(1, len(rows))
-    taught = [
-        (index, labels.index(label), sizes[row.source] ** -0.5 / mean / len(row.gold[axis]))
-        for index, row in enumerate(rows)
-        for label in row.gold.get(axis, ())
-        if label in labels
-    ]
-    return [one[0] for one in taught], [one[1] for one in taught], [one[2] for one in taught]
+    indexes: list[int] = []
+    targets: list[int] = []
+    weights: list[float] = []
+    for index, row in enumerate(rows):
+        for label in row.gold.get(axis, ()):
+            if label in labels:
+                indexes.append(index)
+                targets.append(labels.index(label))
+                weights.append(sizes[row.source] ** -0.5 / mean / len(row.gold[axis]))
+    return indexes, targets, weights
 
 
 def labels_of(rows: Sequence[LabelledRow]) -> dict[str, dict[str, tuple[str, ...]]]:
-    """The labels that training rows have on each axis of each domain, sorted.
+    """The sorted labels that the training rows have on each axis of each domain.
 
     Raises:
-        DataError: an axis has fewer than two labels or more than 1,000, or a domain has rows but none to teach.
+        DataError: The training rows have fewer than 2 or more than 1,000 labels on an axis.
     """
-    found: dict[str, dict[str, set[str]]] = {}
+    labels: dict[str, dict[str, set[str]]] = {}
     for row in rows:
         for axis, gold in row.gold.items():
-            known = found.setdefault(row.domain, {}).setdefault(axis, set())
-            known.update(gold if row.part == "train" else ())
-    for domain, axes in found.items():
-        for axis, known in axes.items():
-            if not 2 <= len(known) <= MAX_LABELS:  # noqa: PLR2004 - one label is nothing to choose between
+            labels_of_axis = labels.setdefault(row.domain, {}).setdefault(axis, set())
+            if row.part == "train":
+                labels_of_axis.update(gold)
+    for domain, axes in labels.items():
+        for axis, names in axes.items():
+            if not MIN_LABELS <= len(names) <= MAX_LABELS:
                 raise DataError(
-                    f"the training rows of {domain} have {len(known)} labels on {axis}; give 2 to {MAX_LABELS}, or "
-                    "name the axes to train with --axis"
+                    f"the training rows of {domain} have {len(names)} labels on {axis}; give "
+                    f"{MIN_LABELS} to {MAX_LABELS}, or name the axes to train with --axis"
                 )
     return {
         domain: {axis: tuple(sorted(axes[axis])) for axis in _ordered(axes)}
-        for domain, axes in found.items()
+        for domain, axes in labels.items()
     }
 
 
 def _ordered(axes: Mapping[str, Any]) -> list[str]:
-    known = [axis for contract in AXES.values() for axis in contract]
-    return sorted(axes, key=lambda axis: (known.index(axis) if axis in known else len(known), axis))
+    """The axes of the contract in its order, then all others by name."""
+    contract = [axis for axes_of_domain in AXES.values() for axis in axes_of_domain]
+
+    def place(axis: str) -> tuple[int, str]:
+        if axis in contract:
+            return contract.index(axis), axis
+        return len(contract), axis
+
+    return sorted(axes, key=place)
 
 
-def _axes(lines: Sequence[_Line], known: Collection[str]) -> Mapping[str, str]:
-    """Axis to key: the known axes where they occur, else whatever is labelled."""
+def _find_axes(lines: Sequence[_Line], known: Collection[str]) -> Mapping[str, str]:
+    """Axis to key: the known axes that these lines have, or else all keys of these lines."""
     keys = {key for line in lines for key, value in line.labels.items() if _gold(value)}
-    named = {axis: key for axis in known for key in (NAMES_OF_AXIS.get(axis), axis) if key in keys}
-    return named or {key: key for key in sorted(keys)}
+    known_keys = {
+        axis: key for axis in known for key in (NAMES_OF_AXIS.get(axis), axis) if key in keys
+    }
+    return known_keys or {key: key for key in sorted(keys)}
 
 
-def _read(file: Path) -> Iterator[_Line]:
-    opened = gzip.open if file.suffix == ".gz" else open
+def _read_lines(file: Path) -> Iterator[_Line]:
     try:
-        with opened(file, "rb") as stream:
+        with _open(file) as stream:
             for number, line in enumerate(stream, start=1):
-                try:
-                    yield msgspec.json.decode(line, type=_Line)
-                except msgspec.DecodeError as error:
-                    raise DataError(
-                        f"line {number} of {file} is no labelled row: {error}; correct it"
-                    ) from None
+                yield _read_line(line, f"line {number} of {file}")
     except (OSError, EOFError) as error:
         raise DataError(
             f"{file} cannot be read: {error}; give an NDJSON file, plain or gzip"
         ) from None
 
 
-def _to_row(line: _Line, axes: Mapping[str, str], unsplit: Split) -> LabelledRow:
-    gold = {axis: _gold(line.labels.get(key)) for axis, key in axes.items()}
-    split = line.split or unsplit
-    said = line.text or line.title or line.body or line.id
+def _open(file: Path) -> io.BufferedIOBase:
+    if file.suffix == ".gz":
+        return gzip.open(file, "rb")
+    return file.open("rb")
+
+
+def _read_line(line: bytes, place: str) -> _Line:
+    try:
+        return msgspec.json.decode(line, type=_Line)
+    except msgspec.DecodeError as error:
+        raise DataError(f"{place} is no labelled row: {error}; correct it") from None
+
+
+def _to_row(line: _Line, keys_of_axes: Mapping[str, str], unsplit: Split) -> LabelledRow:
+    gold = {axis: _gold(line.labels.get(key)) for axis, key in keys_of_axes.items()}
     return LabelledRow(
         event=Event(
-            id=line.id, kind=line.kind, text=line.text, title=line.title, body=line.body, event=line.event,
+            id=line.id,
+            kind=line.kind,
+            text=line.text,
+            title=line.title,
+            body=line.body,
+            event=line.event,
             tenant=line.tenant,
         ),
         domain=DOMAIN_OF_KIND[line.kind],
         gold={axis: labels for axis, labels in gold.items() if labels},
-        part=_half(line.cluster or line.group or said) if split == "val" else split,
+        part=_part(line, unsplit),
         source=line.source,
         license=line.license,
-    )  # fmt: skip
+    )
 
 
 def _gold(value: Any) -> tuple[str, ...]:
+    """The labels in a value of `labels`: one label, a list of labels, or null."""
+    if value is None:
+        return ()
     if isinstance(value, list):
         return tuple(dict.fromkeys(str(label) for label in value if label is not None))
-    return () if value is None else (str(value),)
+    return (str(value),)
 
 
-def _half(cluster: str) -> Part:
-    """Which half of the validation rows: by cluster, so that near-duplicates never straddle the two."""
-    return "tuning" if hashlib.sha256(f"halves-2 {cluster}".encode()).digest()[0] % 2 else "testing"
+def _part(line: _Line, unsplit: Split) -> Part:
+    """The part of a row. Validation rows are divided into the tuning and the testing split.
+
+    All rows of a cluster are in the same split, so that near-duplicates are never in both. A row
+    without a cluster is in the same split as all rows of its group, or else of its text.
+    """
+    split = line.split or unsplit
+    if split != "val":
+        return split
+    cluster = line.cluster or line.group or line.text or line.title or line.body or line.id
+    # Another prefix would move rows of the shipped model from one split to the other.
+    if hashlib.sha256(f"halves-2 {cluster}".encode()).digest()[0] % 2:
+        return "tuning"
+    return "testing"

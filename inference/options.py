@@ -1,4 +1,7 @@
-"""What every table of options is made of; durations in seconds, money in US dollars."""
+"""The base class and the number types of every configuration table.
+
+Durations are in seconds. Amounts of money are in US dollars.
+"""
 
 from typing import Annotated
 
@@ -12,4 +15,4 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every table: a mistyped key is an error, not a silent default."""
+    """Base of every table. An unknown key is an error, so a mistyped key is never ignored."""

@@ -1,6 +1,6 @@
-"""How long work reports what it has done."""
+"""The type of the function that receives the progress of long work."""
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Called with the name of a stage, how much of it is done, and how much there is."""
+"""Called with the name of a stage, the number of finished items, and the number of all items."""

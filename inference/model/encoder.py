@@ -1,4 +1,4 @@
-"""A thin wrapper around `ctranslate2.Encoder`: token ids in, one pooled vector a text out."""
+"""A wrapper around `ctranslate2.Encoder`: from token ids to one pooled vector per text."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,15 +7,15 @@ from typing import Literal
 
 import ctranslate2
 import numpy as np
-import numpy.typing as npt
 
+from inference.arrays import Vectors
 from inference.errors import InferenceError, InvalidTokens, ModelError
-from inference.model.artifact import Artifact, EncoderSpec
-from inference.model.batching import DEFAULT_MAX_BATCH_TOKENS, plan
+from inference.model.artifact import Artifact
+from inference.model.batching import DEFAULT_MAX_BATCH_TOKENS, Batch, plan
+from inference.model.manifest import EncoderSpec
 from inference.model.tokenizer import Tokenizer
 
 Pooling = Literal["mean", "cls"]
-Vectors = npt.NDArray[np.float32]
 
 MAX_POSITIONS = 512
 
@@ -23,8 +23,12 @@ MAX_POSITIONS = 512
 class Encoder:
     """An int8 encoder on the CPU.
 
-    `replicas` and `threads_per_replica` are CTranslate2's inter and intra threads: replicas multiply throughput at
-    no cost in memory worth naming, threads shorten one forward pass where the cores are really free.
+    `replicas` and `threads_per_replica` are CTranslate2's inter and intra threads. More replicas
+    multiply the throughput and need almost no more memory. More threads make one forward pass
+    faster, but only if the cores are idle.
+
+    Raises:
+        ModelError: CTranslate2 cannot load an encoder from `directory`.
     """
 
     def __init__(
@@ -54,15 +58,16 @@ class Encoder:
             )
         except (RuntimeError, ValueError) as error:
             raise ModelError(
-                f"{directory} holds no encoder CTranslate2 can load ({error}); convert it again"
+                f"{directory} holds no encoder that CTranslate2 can load ({error}); "
+                "convert it again"
             ) from None
         self.compute_type = str(self._model.compute_type)
 
     def check(self, ids: Sequence[int]) -> None:
-        """Refuse what the C++ engine answers with a signal instead of an exception.
+        """Refuse ids that would end the process: the C++ engine raises a signal for them.
 
         Raises:
-            InvalidTokens: no ids, more than 512, or an id outside the vocabulary.
+            InvalidTokens: There are no ids, more than 512, or an id outside the vocabulary.
         """
         if not 0 < len(ids) <= MAX_POSITIONS:
             raise InvalidTokens(
@@ -70,11 +75,14 @@ class Encoder:
             )
         if min(ids) < 0 or max(ids) >= self.vocab_size:
             raise InvalidTokens(
-                f"a token id lies outside 0..{self.vocab_size - 1}; tokenizer and model do not match"
+                f"a token id lies outside 0..{self.vocab_size - 1}; use the tokenizer of this "
+                "model, because the two do not match"
             )
 
     def forward(self, ids: Sequence[Sequence[int]], padded: int) -> Vectors:
-        """One forward pass over checked ids, all padded to `padded` tokens. Releases the GIL; call it off the loop.
+        """Run one forward pass over checked ids. Each text is padded to `padded` tokens.
+
+        The call blocks, but it releases the GIL. So call it in a thread, not on the event loop.
 
         Returns:
             float32 of shape (len(ids), width).
@@ -98,34 +106,39 @@ class Encoder:
         hidden = np.asarray(output.last_hidden_state)
         if self._pooling == "cls":
             return np.array(hidden[:, 0], dtype=np.float32)
-        # Row by row: pad positions are not zero in the output, and a row's mean must not depend on its neighbours.
-        return np.stack(
-            [hidden[row, :length].mean(axis=0) for row, length in enumerate(lengths)]
-        ).astype(np.float32)
+        # Each row is averaged by itself. Its padding is not zero in the output, and its mean must
+        # not depend on the other rows.
+        means = [hidden[row, :length].mean(axis=0) for row, length in enumerate(lengths)]
+        return np.stack(means).astype(np.float32)
 
     def embed(
         self, ids: Sequence[Sequence[int]], *, max_batch_tokens: int = DEFAULT_MAX_BATCH_TOKENS
     ) -> Vectors:
-        """Embed any number of texts, blocking; for training, evaluation and self-tests.
+        """Embed any number of texts. The call blocks; training and the self-test use it.
 
         Returns:
-            float32 of shape (len(ids), width), in the order given.
+            float32 of shape (len(ids), width), in the order of `ids`.
+
+        Raises:
+            InvalidTokens: A text has ids that `check` refuses; nothing was run.
+            InferenceError: CTranslate2 could not run a pass.
         """
         for text in ids:
             self.check(text)
         vectors = np.zeros((len(ids), self.width), dtype=np.float32)
         batches = plan([len(text) for text in ids], max_batch_tokens)
+
+        def run_pass(batch: Batch) -> Vectors:
+            return self.forward([ids[row] for row in batch.rows], batch.padded_length)
+
         with ThreadPoolExecutor(self.replicas) as pool:
-            passes = pool.map(
-                lambda b: self.forward([ids[row] for row in b.rows], b.padded_length), batches
-            )
-            for batch, output in zip(batches, passes, strict=True):
+            for batch, output in zip(batches, pool.map(run_pass, batches), strict=True):
                 vectors[list(batch.rows)] = output
         return vectors
 
 
 def open_encoder(artifact: Artifact, *, replicas: int, threads_per_replica: int) -> Encoder:
-    """The encoder of a verified model directory, on that many threads."""
+    """The encoder of a verified model directory."""
     return start_encoder(
         artifact.directory,
         artifact.manifest.encoder,
@@ -137,7 +150,7 @@ def open_encoder(artifact: Artifact, *, replicas: int, threads_per_replica: int)
 def start_encoder(
     directory: Path, spec: EncoderSpec, *, replicas: int = 2, threads_per_replica: int = 1
 ) -> Encoder:
-    """The encoder in a directory that need not hold a whole model yet."""
+    """The encoder of a directory that may lack the other files of a model."""
     return Encoder(
         directory,
         width=spec.width,

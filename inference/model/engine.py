@@ -1,4 +1,4 @@
-"""Batching across callers: many waiting texts, few forward passes, none of it on the event loop."""
+"""Batching across callers: texts of many callers share forward passes, off the event loop."""
 
 import asyncio
 import itertools
@@ -18,7 +18,7 @@ DEFAULT_MAX_WAITING = 1024
 
 
 class Forward(Protocol):
-    """What the engine needs of an encoder."""
+    """The part of an encoder that the engine uses."""
 
     width: int
     replicas: int
@@ -27,12 +27,16 @@ class Forward(Protocol):
         """Raise `InvalidTokens` for ids that must not reach the C++ engine."""
 
     def forward(self, ids: Sequence[Sequence[int]], padded: int) -> Vectors:
-        """One blocking forward pass; called from a worker thread."""
+        """Run one blocking forward pass. It is called from a worker thread."""
 
 
 @dataclass(slots=True)
 class _Call:
-    """One caller's texts; answered once, when the last of its rows is in or the first has failed."""
+    """The texts of one call of `embed`.
+
+    The future `answer` is set once: when the last of the rows has its vector, or when the first
+    row fails. `missing` counts the rows without a vector.
+    """
 
     vectors: Vectors
     answer: asyncio.Future[Vectors]
@@ -51,9 +55,9 @@ class _Call:
 
 @dataclass(slots=True)
 class _WaitingText:
-    """One text waiting for a place in a forward pass."""
+    """A text that waits for a forward pass: the row `row` of `call`. `arrival` is its order."""
 
-    turn: int
+    arrival: int
     call: _Call
     row: int
     ids: Sequence[int]
@@ -61,36 +65,41 @@ class _WaitingText:
 
 @dataclass(slots=True)
 class _WaitingTexts:
-    """Rows by padded length; the room whose head has waited longest is served next, so nobody starves."""
+    """The waiting texts, in one queue per padded length.
+
+    The queue with the oldest text is served next, so that no text waits for ever.
+    """
 
     queues: dict[int, deque[_WaitingText]] = field(default_factory=dict)
 
-    def add(self, row: _WaitingText) -> None:
-        self.queues.setdefault(padded_length(len(row.ids)), deque()).append(row)
+    def add(self, text: _WaitingText) -> None:
+        self.queues.setdefault(padded_length(len(text.ids)), deque()).append(text)
 
-    def take(self, max_batch_tokens: int) -> tuple[list[_WaitingText], int]:
-        """The next batch and its padded length; callers who have gone away are passed over but returned too."""
-        padded = min(self.queues, key=lambda length: self.queues[length][0].turn)
+    def take_batch(self, max_batch_tokens: int) -> tuple[list[_WaitingText], int]:
+        """Remove the texts of the next forward pass. Return them and their padded length.
+
+        The texts of cancelled or failed calls are among them.
+        """
+        padded = min(self.queues, key=lambda length: self.queues[length][0].arrival)
         queue = self.queues[padded]
-        rows = [
-            queue.popleft()
-            for _ in range(min(len(queue), rows_per_batch(padded, max_batch_tokens)))
-        ]
+        count = min(len(queue), rows_per_batch(padded, max_batch_tokens))
+        texts = [queue.popleft() for _ in range(count)]
         if not queue:
             del self.queues[padded]
-        return rows, padded
+        return texts, padded
 
-    def empty(self) -> list[_WaitingText]:
-        rows = [row for queue in self.queues.values() for row in queue]
+    def take_all(self) -> list[_WaitingText]:
+        texts = [text for queue in self.queues.values() for text in queue]
         self.queues.clear()
-        return rows
+        return texts
 
 
 class Engine:
     """Runs an encoder for many concurrent callers.
 
-    At most `max_waiting` texts wait; a caller beyond that really waits for room, which is what carries backpressure
-    to the stream. A forward pass that raises fails every caller in it. Cancelled callers take no part.
+    At most `max_waiting` texts wait or run. A caller with more texts waits until there is space.
+    This wait is the backpressure on the stream. If a forward pass fails, every call with a text
+    in it fails. Texts of cancelled calls are not run.
     """
 
     def __init__(
@@ -102,24 +111,25 @@ class Engine:
     ) -> None:
         self._encoder = encoder
         self._max_batch_tokens = max_batch_tokens
-        self._room = asyncio.Semaphore(max_waiting)
+        self._free_places = asyncio.Semaphore(max_waiting)
         self._waiting = _WaitingTexts()
-        self._turns = itertools.count()
-        self._idle = encoder.replicas
+        self._arrivals = itertools.count()
+        self._idle_replicas = encoder.replicas
         self._executor = ThreadPoolExecutor(encoder.replicas, thread_name_prefix="inference")
         self._passes: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._closed = False
 
     async def embed(self, ids: Sequence[Sequence[int]]) -> Vectors:
-        """Embed texts given as token ids.
+        """Embed texts, which are given as token ids.
 
         Returns:
-            float32 of shape (len(ids), width), in the order given.
+            float32 of shape (len(ids), width), in the order of `ids`.
 
         Raises:
-            InvalidTokens: an id would crash the engine; nothing was run.
-            EngineClosed: the engine was closed meanwhile.
+            InvalidTokens: An id would crash the C++ engine; nothing was run.
+            InferenceError: The encoder failed on a pass with one of these texts.
+            EngineClosed: The engine was closed before all vectors were there.
         """
         for text in ids:
             self._encoder.check(text)
@@ -128,72 +138,74 @@ class Engine:
             return vectors
         call = _Call(vectors, asyncio.get_running_loop().create_future(), len(ids))
         try:
-            await self._line_up(call, ids)
+            await self._enqueue(call, ids)
         except asyncio.CancelledError:
-            # Rows already in line must not run for a caller who has gone.
+            # The caller is gone, so the texts that already wait must not run.
             if not call.answer.cancel():
-                call.answer.exception()  # looked at, or asyncio would complain that nobody did
+                # The call has failed. asyncio warns about an exception that nobody retrieves.
+                call.answer.exception()
             raise
         return await call.answer
 
     async def close(self) -> None:
-        """Fail whoever waits, let running forward passes end, and release the threads."""
+        """Fail all waiting calls, wait for the running passes, and release the threads."""
         self._closed = True
-        for row in self._waiting.empty():
-            row.call.fail(EngineClosed("the inference engine was closed while this text waited"))
-            self._room.release()
+        for text in self._waiting.take_all():
+            text.call.fail(EngineClosed("the inference engine was closed while this text waited"))
+            self._free_places.release()
         await asyncio.gather(*self._passes, return_exceptions=True)
         self._executor.shutdown(wait=False)
 
-    async def _line_up(self, call: _Call, ids: Sequence[Sequence[int]]) -> None:
+    async def _enqueue(self, call: _Call, ids: Sequence[Sequence[int]]) -> None:
         for row, text in enumerate(ids):
-            await self._room.acquire()
+            await self._free_places.acquire()
             if self._closed:
                 call.fail(EngineClosed("the inference engine is closed; start a new one"))
-            if (
-                call.answer.done()
-            ):  # closed, or an earlier row of this call has failed: the rest need not run
-                self._room.release()
+            # A call that has failed, or was cancelled, does not need its other rows.
+            if call.answer.done():
+                self._free_places.release()
                 return
-            self._waiting.add(_WaitingText(next(self._turns), call, row, text))
+            self._waiting.add(_WaitingText(next(self._arrivals), call, row, text))
             self._schedule()
 
     def _schedule(self) -> None:
-        # Not at once: the rows of this call, and of every caller ready now, should share passes.
+        """Start passes in the next turn of the event loop, not now.
+
+        Then the rows of this call, and of all callers that are ready now, share passes.
+        """
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._start_passes)
 
     def _start_passes(self) -> None:
         self._scheduled = False
-        while self._idle and self._waiting.queues and not self._closed:
-            taken, padded = self._waiting.take(self._max_batch_tokens)
-            rows = [row for row in taken if not row.call.answer.done()]
-            for _ in range(len(taken) - len(rows)):
-                self._room.release()
-            if rows:
-                self._idle -= 1
-                task = asyncio.create_task(self._run_pass(rows, padded))
+        while self._idle_replicas and self._waiting.queues and not self._closed:
+            taken, padded = self._waiting.take_batch(self._max_batch_tokens)
+            texts = [text for text in taken if not text.call.answer.done()]
+            for _ in range(len(taken) - len(texts)):
+                self._free_places.release()
+            if texts:
+                self._idle_replicas -= 1
+                task = asyncio.create_task(self._run_pass(texts, padded))
                 self._passes.add(task)
                 task.add_done_callback(self._passes.discard)
 
-    async def _run_pass(self, rows: list[_WaitingText], padded: int) -> None:
+    async def _run_pass(self, texts: list[_WaitingText], padded: int) -> None:
         try:
-            ids = [row.ids for row in rows]
+            ids = [text.ids for text in texts]
             loop = asyncio.get_running_loop()
             vectors = await loop.run_in_executor(self._executor, self._encoder.forward, ids, padded)
-            for row, vector in zip(rows, vectors, strict=True):
-                row.call.fill(row.row, vector)
+            for text, vector in zip(texts, vectors, strict=True):
+                text.call.fill(text.row, vector)
         except asyncio.CancelledError:
-            self._closed = (
-                True  # the event loop is ending and takes the callers with it: begin nothing more
-            )
+            # The event loop is ending and cancels the callers too. No new pass must begin.
+            self._closed = True
             raise
-        except Exception as error:  # noqa: BLE001 - whatever the pass raised belongs to its callers
-            for row in rows:
-                row.call.fail(error)
+        except Exception as error:  # noqa: BLE001 - the callers must get whatever the pass raised
+            for text in texts:
+                text.call.fail(error)
         finally:
-            self._idle += 1
-            for _ in rows:
-                self._room.release()
+            self._idle_replicas += 1
+            for _ in texts:
+                self._free_places.release()
             self._start_passes()

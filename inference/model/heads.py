@@ -1,7 +1,8 @@
-"""Two opinions an axis, and what they say together: calibrated probabilities. NumPy only.
+"""Two sets of logits per axis, and how they become calibrated probabilities. NumPy only.
 
-The encoder's head reads meaning, the lexical one exact tokens. Their logits are added in the shares, and divided by the
-temperature, that calibration found best; unlike experts help most on what neither has seen.
+The encoder's head reads the meaning of an event, the n-gram head its exact tokens. Calibration
+finds the share of each and the temperature that the mixed logits are divided by. Two models that
+work differently make different mistakes, so their mixture helps most on unseen events.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +15,9 @@ import numpy.typing as npt
 
 from inference.arrays import DECIMALS, Floats, Vectors
 from inference.errors import ModelError
-from inference.model.artifact import (
-    HEADS_FILE,
-    Artifact,
-    AxisCalibration,
-    DomainSpec,
-    Manifest,
-    read_tensors,
-)
+from inference.model.artifact import HEADS_FILE, Artifact
+from inference.model.files import read_tensors
+from inference.model.manifest import AxisCalibration, DomainSpec, Manifest
 from inference.model.ngrams import Features, NgramHead
 from inference.model.out_of_distribution import Centres
 from inference.model.temperature import softmax
@@ -29,22 +25,29 @@ from inference.model.temperature import softmax
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """One axis of the encoder: `weight` (labels, width) and `bias` (labels) in float64, for a vector of length one."""
+    """The encoder's head of one axis, for a vector of length one.
+
+    `weight` (labels, width) and `bias` (labels,) are float64.
+    """
 
     labels: tuple[str, ...]
     weight: Floats
     bias: Floats
 
     def logits(self, vector: Floats) -> Floats:
-        """Scores of one vector, shape (labels,). No BLAS: its sums depend on shape and threads, these do not."""
+        """The logits of one vector, shape (labels,).
+
+        The sums are not done by BLAS, because its last bits depend on shapes and threads.
+        """
         return np.asarray(np.einsum("lw,w->l", self.weight, vector) + self.bias, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
 class AxisLogits:
-    """What is said of n events before calibration: logits (n, labels) an axis, and the distances (n,) to the training.
+    """The logits of n events, before calibration.
 
-    `lexical` lacks the axes that only the encoder decides.
+    `encoder` and `ngrams` map an axis to an array of shape (n, labels). `ngrams` lacks the axes
+    that only the encoder decides. `distance` (n,) is the distance to the nearest centre.
     """
 
     encoder: dict[str, Floats]
@@ -55,8 +58,8 @@ class AxisLogits:
 class Heads:
     """The heads of one domain.
 
-    What is said of an event depends on that event alone: each is computed by itself and rounded, so it gets the same
-    confidence alone and in any batch.
+    The logits of an event depend on that event alone: each row is computed by itself. So an event
+    has the same confidence alone and in any batch.
     """
 
     def __init__(self, heads: Mapping[str, Head], ngram_head: NgramHead, centres: Centres) -> None:
@@ -69,19 +72,23 @@ class Heads:
         """Read the heads of a domain from a model directory.
 
         Raises:
-            ModelError: an array is missing or does not have the manifest's shape.
+            ModelError: An array is missing or does not have the shape that the manifest gives.
         """
         return cls.of(artifact.directory, artifact.manifest, domain)
 
     @classmethod
     def of(cls, directory: Path, manifest: Manifest, domain: str) -> Self:
-        """The same from a directory that is not calibrated yet."""
+        """Like `load`, but the directory need not be calibrated.
+
+        Raises:
+            ModelError: An array is missing or does not have the shape that the manifest gives.
+        """
         tensors = read_tensors(directory / HEADS_FILE)
         spec, width = manifest.domains[domain], manifest.encoder.width
         try:
             heads = {
-                axis: _head(tensors, f"{domain}.{axis}", one.labels, width)
-                for axis, one in spec.axes.items()
+                axis: _head(tensors, f"{domain}.{axis}", axis_spec.labels, width)
+                for axis, axis_spec in spec.axes.items()
             }
             ngram_head = NgramHead.load(tensors, domain, ngram_labels(spec))
             centres = Centres(tensors[f"{domain}.centres"])
@@ -89,7 +96,7 @@ class Heads:
             raise ModelError(
                 f"{directory / HEADS_FILE} lacks {error}; train the model again"
             ) from None
-        if centres.vectors.ndim != 2 or centres.vectors.shape[1] != width:  # noqa: PLR2004 - centres times width
+        if centres.vectors.shape[1:] != (width,):
             raise ModelError(
                 f"the centres of {domain} do not have the encoder's width; train the model again"
             )
@@ -101,57 +108,62 @@ class Heads:
         return {axis: head.labels for axis, head in self._heads.items()}
 
     def arrays(self) -> dict[str, tuple[Vectors, Vectors]]:
-        """Weight and bias of each axis as they are shipped, in float32."""
+        """Weight and bias of each axis in float32, as a model directory has them."""
         return {
-            axis: (one.weight.astype(np.float32), one.bias.astype(np.float32))
-            for axis, one in self._heads.items()
+            axis: (head.weight.astype(np.float32), head.bias.astype(np.float32))
+            for axis, head in self._heads.items()
         }
 
     def logits(self, vectors: Vectors, features: Sequence[Features]) -> AxisLogits:
-        """Opinions on n events from their embeddings (n, width) and their lexical features."""
+        """The logits of n events from their embeddings (n, width) and their n-gram features."""
         units = [unit(vector) for vector in vectors]
-        ngrams = _stacked(
-            [self.ngram_head.logits(one) for one in features], len(self.ngram_head.bias)
-        )
+        encoder = {
+            axis: _stacked([head.logits(vector) for vector in units], len(head.labels))
+            for axis, head in self._heads.items()
+        }
+        rows = [self.ngram_head.logits(features_of_event) for features_of_event in features]
+        ngrams = _stacked(rows, len(self.ngram_head.bias))
+        distances = [self.centres.distance(vector) for vector in units]
         return AxisLogits(
-            encoder={
-                axis: _stacked([head.logits(vector) for vector in units], len(head.labels))
-                for axis, head in self._heads.items()
-            },
+            encoder=encoder,
             ngrams={axis: ngrams[:, columns] for axis, columns in self.ngram_head.columns.items()},
-            distance=np.array(
-                [self.centres.distance(vector) for vector in units], dtype=np.float64
-            ),
+            distance=np.array(distances, dtype=np.float64),
         )
 
 
 def calibrated(axis_logits: AxisLogits, axes: Mapping[str, AxisCalibration]) -> dict[str, Floats]:
-    """Probabilities (n, labels) an axis, rows summing to one within rounding to six decimals."""
+    """The probabilities (n, labels) of each axis, rounded to `DECIMALS`.
+
+    Because of the rounding, a row sums to one only approximately.
+    """
     return {
         axis: np.round(
-            softmax(mixed(axis_logits, axis, one.ngram_share), one.temperature), DECIMALS
+            softmax(mixed(axis_logits, axis, calibration.ngram_share), calibration.temperature),
+            DECIMALS,
         )
-        for axis, one in axes.items()
+        for axis, calibration in axes.items()
     }
 
 
 def mixed(axis_logits: AxisLogits, axis: str, ngram_share: float) -> Floats:
-    """The logits of both opinions on an axis in their shares."""
+    """The mixture of the encoder's and the n-gram logits of an axis."""
     if axis not in axis_logits.ngrams:
         return axis_logits.encoder[axis]
     return (1 - ngram_share) * axis_logits.encoder[axis] + ngram_share * axis_logits.ngrams[axis]
 
 
 def ngram_labels(spec: DomainSpec) -> dict[str, list[str]]:
-    """The labels of the axes that have a lexical head, in the order of its columns."""
-    return {axis: one.labels for axis, one in spec.axes.items() if one.ngrams}
+    """The labels of the axes that have n-gram columns, in the order of the columns."""
+    return {axis: axis_spec.labels for axis, axis_spec in spec.axes.items() if axis_spec.ngrams}
 
 
 def unit(vector: npt.NDArray[np.float32]) -> Floats:
-    """The vector in float64, scaled to length one; the zero vector stays."""
+    """The vector in float64, scaled to length one. The zero vector stays as it is."""
     wide = np.array(vector, dtype=np.float64)
     length = float(np.sqrt(np.einsum("w,w->", wide, wide)))
-    return wide / length if length else wide
+    if not length:
+        return wide
+    return wide / length
 
 
 def _stacked(rows: Sequence[Floats], columns: int) -> Floats:

@@ -1,18 +1,23 @@
-"""What an event says letter by letter: hashed n-grams of its words and fields, for linear heads beside the encoder's.
+"""The n-gram head: linear heads on the exact words of an event, beside the encoder's heads.
 
-Alerts are full of exact tokens (``lsass.exe``, ``4625``, ``AssumeRole``) that a subword encoder blurs. The features are
-the usual ones of text classification (word one- and two-grams, character three- to five-grams within words, sublinear
-counts weighted by inverse document frequency), hashed into a fixed number of buckets (Weinberger et al., 2009,
-"Feature Hashing for Large Scale Multitask Learning"), so that the table of any vocabulary has one size.
+Alerts are full of exact tokens (``lsass.exe``, ``4625``, ``AssumeRole``) that a subword encoder
+blurs. The features are usual in text classification: one and two words, and three to five
+characters within a word. Each feature has the logarithm of its count, weighted by its inverse
+document frequency. The features are hashed into a fixed number of buckets, so the table has the
+same size for any vocabulary (Weinberger et al., 2009, "Feature Hashing for Large Scale Multitask
+Learning").
 
-An event with a document is read three times: its text; its document, where a word counts at its path; and the whole,
-in which a word is the same wherever it stands. A vendor never seen has fields nobody knows, but the words in them are
-those that texts of others use.
+An event with a document gives three groups of features, each in its own range of buckets:
+
+- the text;
+- the document, where a word counts separately at each path;
+- text and document together, where a word is the same feature everywhere. The fields of an
+  unknown vendor are unknown, but the words in them occur in the texts of other vendors.
 """
 
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Self
@@ -22,14 +27,17 @@ import numpy.typing as npt
 
 from inference.arrays import Floats
 from inference.errors import ModelError
-from inference.model.input_text import leaves, plain_text
+from inference.model.input_text import EventContent, Leaf, read_content
 from schemas.event import Event
 
 Hashes = npt.NDArray[np.uint64]
+Buckets = npt.NDArray[np.int64]
+PathWords = tuple[str, list[str]]
+"""The path of a leaf, and the words of its text."""
 
 TEXT_BUCKETS, FIELD_BUCKETS = 1 << 16, 1 << 14
 WHOLE = TEXT_BUCKETS + FIELD_BUCKETS
-"""The first bucket of the whole; it has as many as the text."""
+"""The first bucket for text and document together, which have as many buckets as the text."""
 BUCKETS = WHOLE + TEXT_BUCKETS
 
 CHAR_NGRAMS = (3, 4, 5)
@@ -37,35 +45,41 @@ MAX_WORDS, MAX_WORD_CHARS = 600, 40
 MAX_LEAVES, MAX_LEAF_WORDS = 256, 12
 
 _WORD = re.compile(r"[a-z0-9_]+")
-# What a SIEM adds about the record (Panther's ``p_…``), but for whose log it is.
-_ADDED = re.compile(r"(?:^|\.)p_(?!log_type$)")
-# Where a name of several words is parted: ``eventName``, ``event_name``.
-_SEAM = re.compile(r"(?<=[a-z])(?=[A-Z])|_")
+# Fields that a SIEM adds to a record (Panther's ``p_…``). ``p_log_type`` is kept, because it names
+# the system that wrote the record.
+_ADDED_BY_SIEM = re.compile(r"(?:^|\.)p_(?!log_type$)")
+# Where the words of a name meet: ``event|Name``, ``event_name``.
+_WORD_BOUNDARY = re.compile(r"(?<=[a-z])(?=[A-Z])|_")
 _SPACE = ord(" ")
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _PRIME = np.uint64(1_099_511_628_211)
 
-# Kinds of feature never share a bucket by being spelt alike.
-_TEXT_WORD, _TEXT_PAIR, _TEXT_CHARS, _PATH, _VALUE, _PLACED = (
+# Each kind of feature is hashed with its own number. Features of two kinds that are spelt alike
+# then have different hashes.
+_TEXT_WORD, _TEXT_PAIR, _TEXT_CHARS, _PATH, _VALUE, _VALUE_AT_PATH = (
     np.uint64(kind) for kind in range(1, 7)
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """An event's buckets, ascending, and their weights; each reading has length one if it says anything."""
+    """The features of one event: its buckets in ascending order, and the weight of each.
 
-    buckets: npt.NDArray[np.int64]
+    The weights of each group of features have length one, or the group is empty.
+    """
+
+    buckets: Buckets
     values: Floats
 
 
 @dataclass(frozen=True, slots=True)
 class NgramHead:
-    """What the lexical heads of one domain know.
+    """The n-gram head of one domain.
 
-    `idf` has shape (BUCKETS,), or (TEXT_BUCKETS,) in a domain that was taught by no document and reads none; `weights`
-    int8 of shape (len(idf), columns) with one `scales` a column, `bias` one a column. `columns` says which belong to
-    which axis; an axis without any is decided by the encoder alone.
+    `idf` has shape (BUCKETS,). It has shape (TEXT_BUCKETS,) in a domain that was trained without
+    documents; documents are then not read. `weights` is int8 of shape (len(idf), columns).
+    `scales` and `bias` have shape (columns,). `columns` maps an axis to its columns. An axis
+    without columns is decided by the encoder alone.
     """
 
     idf: npt.NDArray[np.float32]
@@ -81,95 +95,103 @@ class NgramHead:
         domain: str,
         labels: Mapping[str, Sequence[str]],
     ) -> Self:
-        """The lexicon of a domain from a model's tensors; `labels` are those of the axes that have columns, in order.
+        """The n-gram head of a domain from the arrays of a model.
+
+        `labels` are those of the axes that have columns, in the order of the columns.
 
         Raises:
-            KeyError: an array is missing.
-            ModelError: an array does not have the shape the labels ask for.
+            KeyError: An array is missing.
+            ModelError: An array does not have the shape that the labels require.
         """
         idf, weights = tensors[f"{domain}.lexical.idf"], tensors[f"{domain}.lexical.weights"]
         scales, bias = tensors[f"{domain}.lexical.scales"], tensors[f"{domain}.lexical.bias"]
-        width = sum(len(names) for names in labels.values())
-        shaped = idf.shape in {(TEXT_BUCKETS,), (BUCKETS,)} and weights.shape == (*idf.shape, width)
-        if not (shaped and len(scales) == len(bias) == width):
+        columns = sum(len(names) for names in labels.values())
+        has_table = idf.shape in {(TEXT_BUCKETS,), (BUCKETS,)}
+        has_table = has_table and weights.shape == (*idf.shape, columns)
+        if not has_table or not len(scales) == len(bias) == columns:
             raise ModelError(
-                f"the lexical heads of {domain} do not have the manifest's shape; train the model again"
+                f"the n-gram head of {domain} does not have the manifest's shape; train the model "
+                "again"
             )
         return cls(
             idf, weights, scales.astype(np.float64), bias.astype(np.float64), columns_of(labels)
         )
 
-    def read(self, event: Event) -> Features:
-        """The features of one event; any event, in time proportional to what is read of it."""
-        text = _ngrams(_words(plain_text(event))[:MAX_WORDS])
-        readings = [self._weighed(text, 0, TEXT_BUCKETS)]
-        if event.event and len(self.idf) > TEXT_BUCKETS:
-            told = list(_told(event.event))
-            readings.append(self._weighed(_fields(told), TEXT_BUCKETS, FIELD_BUCKETS))
-            whole = np.concatenate([text, _ngrams(_document_words(told))])
-            readings.append(self._weighed(whole, WHOLE, TEXT_BUCKETS))
-        buckets, values = zip(*readings, strict=True)
+    def features(self, content: EventContent) -> Features:
+        """The features of any event. The work is bounded, however large the event is."""
+        text = _text_hashes(_words(content.plain_text)[:MAX_WORDS])
+        groups = [self._weighted(text, 0, TEXT_BUCKETS)]
+        if content.has_document and len(self.idf) > TEXT_BUCKETS:
+            leaves = list(_path_words(content.leaves))
+            groups.append(self._weighted(_field_hashes(leaves), TEXT_BUCKETS, FIELD_BUCKETS))
+            together = np.concatenate([text, _text_hashes(_document_words(leaves))])
+            groups.append(self._weighted(together, WHOLE, TEXT_BUCKETS))
+        buckets, values = zip(*groups, strict=True)
         return Features(np.concatenate(buckets), np.concatenate(values))
 
-    def _weighed(
-        self, hashes: Hashes, first: int, count: int
-    ) -> tuple[npt.NDArray[np.int64], Floats]:
-        """The buckets of one reading, and the weight of each: its sublinear count by its rarity, of length one."""
-        buckets, counts = _counted(hashes, count)
-        buckets += first
-        return buckets, _unit(counts * self.idf[buckets])
+    def read(self, event: Event) -> Features:
+        """The features of an event whose content is read for them alone."""
+        return self.features(read_content(event))
 
     def logits(self, features: Features) -> Floats:
-        """Scores of one event, shape (columns,); like the heads', they depend on nothing but the event."""
+        """The logits of one event, shape (columns,). They depend on the event alone."""
         rows = self.weights[features.buckets].astype(np.float32)
         scores = np.einsum("fc,f->c", rows, features.values.astype(np.float32))
         return np.asarray(scores * self.scales + self.bias, dtype=np.float64)
 
+    def _weighted(self, hashes: Hashes, first: int, count: int) -> tuple[Buckets, Floats]:
+        """The buckets of one group, from bucket `first` on, and the weight of each."""
+        buckets, log_counts = _counted(hashes, count)
+        buckets += first
+        return buckets, _unit(log_counts * self.idf[buckets])
+
 
 def columns_of(labels: Mapping[str, Sized]) -> dict[str, slice]:
-    """Which columns belong to which axis: one for each of its labels, the axes one after the other."""
+    """The columns of each axis: one column per label, axis after axis."""
     ends = np.cumsum([0, *(len(names) for names in labels.values())]).tolist()
     return {axis: slice(*ends[i : i + 2]) for i, axis in enumerate(labels)}
 
 
-def _told(document: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """The path of every leaf, and the first words of what it says if that may be read."""
-    for path, value in islice(leaves(document), MAX_LEAVES):
-        if not _ADDED.search(path):
+def _path_words(leaves: Iterable[Leaf]) -> Iterator[PathWords]:
+    """The path of each leaf, and the first words of its text."""
+    for path, value in islice(leaves, MAX_LEAVES):
+        if not _ADDED_BY_SIEM.search(path):
             yield path, _words(value[: MAX_LEAF_WORDS * MAX_WORD_CHARS])[:MAX_LEAF_WORDS]
 
 
-def _document_words(told: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-    """The document as if it were text."""
+def _document_words(leaves: Sequence[PathWords]) -> list[str]:
+    """The words of a document as if it were text: of each path, then of the text at the path."""
     words: list[str] = []
-    for path, values in told:
-        words += [*_words(_SEAM.sub(" ", path))[:MAX_LEAF_WORDS], *values]
+    for path, values in leaves:
+        words += [*_words(_WORD_BOUNDARY.sub(" ", path))[:MAX_LEAF_WORDS], *values]
     return words[:MAX_WORDS]
 
 
-def _ngrams(words: Sequence[str]) -> Hashes:
-    """One 64-bit hash for each n-gram that occurs in these words."""
+def _text_hashes(words: Sequence[str]) -> Hashes:
+    """One 64-bit hash for each n-gram of these words."""
     if not words:
         return np.zeros(0, np.uint64)
     single = _hash_words(words)
     pairs = _mix(single[:-1] * _PRIME + single[1:], _TEXT_PAIR)
-    return np.concatenate([_mix(single, _TEXT_WORD), pairs, _char_ngrams(words)])
+    return np.concatenate([_mix(single, _TEXT_WORD), pairs, _char_hashes(words)])
 
 
-def _fields(told: Sequence[tuple[str, Sequence[str]]]) -> Hashes:
-    """One hash for each path, each word of a value, and each such word at its path."""
-    paths = [path.lower() for path, _ in told]
-    values = [word for _, words in told for word in words]
-    placed = [f"{path.lower()}={word}" for path, words in told for word in words]
+def _field_hashes(leaves: Sequence[PathWords]) -> Hashes:
+    """One hash for each path, for each word of a text, and for each such word at its path."""
+    paths = [path.lower() for path, _ in leaves]
+    values = [word for _, words in leaves for word in words]
+    values_at_path = [f"{path.lower()}={word}" for path, words in leaves for word in words]
     return np.concatenate([
-        _mix(_hash_words(paths), _PATH), _mix(_hash_words(values), _VALUE), _mix(_hash_words(placed), _PLACED)
+        _mix(_hash_words(paths), _PATH),
+        _mix(_hash_words(values), _VALUE),
+        _mix(_hash_words(values_at_path), _VALUE_AT_PATH),
     ])  # fmt: skip
 
 
-def _counted(hashes: Hashes, buckets: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """The buckets that occur, ascending, and for each 1 + ln(how often)."""
-    found, counts = np.unique(hashes & np.uint64(buckets - 1), return_counts=True)
-    return found.astype(np.int64), 1.0 + np.log(counts)
+def _counted(hashes: Hashes, bucket_count: int) -> tuple[Buckets, Floats]:
+    """The buckets that occur, in ascending order, and 1 + ln(count) of each."""
+    buckets, counts = np.unique(hashes & np.uint64(bucket_count - 1), return_counts=True)
+    return buckets.astype(np.int64), 1.0 + np.log(counts)
 
 
 def _words(text: str) -> list[str]:
@@ -182,26 +204,27 @@ def _hash_words(words: Sequence[str]) -> Hashes:
     )
 
 
-def _char_ngrams(words: Sequence[str]) -> Hashes:
-    spelt = np.frombuffer((" " + " ".join(words) + " ").encode(), np.uint8)
-    gap = spelt == _SPACE
-    found = []
+def _char_hashes(words: Sequence[str]) -> Hashes:
+    """One hash for each run of 3 to 5 characters that has no space between its ends."""
+    chars = np.frombuffer((" " + " ".join(words) + " ").encode(), np.uint8)
+    is_space = chars == _SPACE
+    hashes = []
     for size in CHAR_NGRAMS:
-        count = len(spelt) - size + 1
+        count = len(chars) - size + 1
         if count <= 0:
             continue
         hashed = np.zeros(count, np.uint64)
-        crosses = np.zeros(count, np.bool_)
+        crosses_words = np.zeros(count, np.bool_)
         for offset in range(size):
-            hashed = hashed * _PRIME + spelt[offset : offset + count]
+            hashed = hashed * _PRIME + chars[offset : offset + count]
             if 0 < offset < size - 1:
-                crosses |= gap[offset : offset + count]
-        found.append(_mix(hashed[~crosses] + np.uint64(size), _TEXT_CHARS))
-    return np.concatenate(found)
+                crosses_words |= is_space[offset : offset + count]
+        hashes.append(_mix(hashed[~crosses_words] + np.uint64(size), _TEXT_CHARS))
+    return np.concatenate(hashes)
 
 
 def _mix(hashes: Hashes, kind: np.uint64) -> Hashes:
-    """Spread over all 64 bits: the low ones choose the bucket."""
+    """Spread hashes of one kind over all 64 bits. The low bits choose the bucket."""
     spread = (hashes + kind * _PRIME) * _MULTIPLIER
     spread ^= spread >> np.uint64(29)
     spread = spread * _MULTIPLIER
@@ -210,4 +233,6 @@ def _mix(hashes: Hashes, kind: np.uint64) -> Hashes:
 
 def _unit(values: Floats) -> Floats:
     length = float(np.sqrt(np.einsum("f,f->", values, values)))
-    return values / length if length else values
+    if not length:
+        return values
+    return values / length

@@ -1,5 +1,6 @@
-"""Probabilities that mean what they say, by *temperature scaling*: an axis' confidence is how often its value is right.
+"""Calibrated probabilities by *temperature scaling*.
 
+After scaling, the confidence of an axis is how often its value is right. The method is from
 Guo et al., 2017, "On Calibration of Modern Neural Networks".
 """
 
@@ -8,9 +9,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from inference.arrays import Floats
+from inference.arrays import DECIMALS, Floats
 
 TEMPERATURE_RANGE = (0.05, 20.0)
+SEARCH_STEPS = 60
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
@@ -21,20 +23,26 @@ def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
 
 
 def fit_temperature(logits: Floats, gold: npt.NDArray[np.bool_]) -> float:
-    """The temperature under which the top value's probability best predicts whether that value is right.
+    """The temperature that makes the top probability predict best whether the top label is right.
 
-    `logits` and `gold` have shape (n, labels); a row may have several gold labels, and its value is right if it is
-    one of them. The loss is the log loss of that yes or no, because that is what `confidence` claims.
+    `logits` and `gold` have shape (n, labels). A row may have several gold labels. Its top label
+    is right if it is one of them. The loss is the log loss of "right or wrong", because that is
+    what `confidence` states.
     """
-    right = gold[np.arange(len(gold)), logits.argmax(axis=1)]
+    is_right = gold[np.arange(len(gold)), logits.argmax(axis=1)]
 
     def loss(log_temperature: float) -> float:
-        confidence = np.clip(softmax(logits, math.exp(log_temperature)).max(axis=1), 1e-9, 1 - 1e-9)
-        return -float(np.where(right, np.log(confidence), np.log1p(-confidence)).mean())
+        top = softmax(logits, math.exp(log_temperature)).max(axis=1)
+        confidence = np.clip(top, 1e-9, 1 - 1e-9)
+        return -float(np.where(is_right, np.log(confidence), np.log1p(-confidence)).mean())
 
     low, high = (math.log(bound) for bound in TEMPERATURE_RANGE)
     ratio = (math.sqrt(5) - 1) / 2
-    for _ in range(60):  # golden-section search: the loss has one valley in log T
-        left, right_ = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, right_) if loss(left) < loss(right_) else (left, high)
-    return round(math.exp((low + high) / 2), 6)
+    # Golden-section search. It finds the minimum because the loss has only one in log T.
+    for _ in range(SEARCH_STEPS):
+        inner_low, inner_high = high - ratio * (high - low), low + ratio * (high - low)
+        if loss(inner_low) < loss(inner_high):
+            high = inner_high
+        else:
+            low = inner_low
+    return round(math.exp((low + high) / 2), DECIMALS)

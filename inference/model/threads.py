@@ -1,7 +1,8 @@
-"""How the processor is shared: many replicas of one thread, or one replica of many.
+"""How many encoder replicas run, and with how many threads each.
 
-Which is quicker depends on the machine and its neighbours (one was twice as slow with the other's best setting),
-so it is measured when the model is loaded rather than guessed.
+Many replicas of one thread and one replica of many threads use the same cores. Which is faster
+depends on the machine and its load: on one machine, the best setting of another was half as
+fast. So the setting is measured when the model is loaded.
 """
 
 import logging
@@ -12,11 +13,14 @@ from dataclasses import dataclass
 from inference.model.artifact import Artifact
 from inference.model.batching import PAD_MULTIPLE
 from inference.model.encoder import open_encoder
+from inference.model.manifest import EncoderSpec
 
 log = logging.getLogger(__name__)
 
+MAX_THREADS_PER_REPLICA = 4
 TEST_TEXTS = 48
 TEST_TOKENS = (16, 32, 64)
+WARM_UP_TEXTS = 4
 ROUNDS = 2
 WORTH_CHANGING = 1.15
 
@@ -33,53 +37,62 @@ class Threads:
 
 
 def candidates(cores: int) -> list[Threads]:
-    """Ways to use that many cores, from the widest to the deepest."""
+    """All ways to use exactly this many cores. The one with the most replicas comes first."""
     return [
-        Threads(cores // deep, deep)
-        for deep in range(1, cores + 1)
-        if cores % deep == 0 and deep <= 4
-    ]  # noqa: PLR2004
+        Threads(cores // per_replica, per_replica)
+        for per_replica in range(1, MAX_THREADS_PER_REPLICA + 1)
+        if cores % per_replica == 0
+    ]
 
 
 def usable_cores() -> int:
-    """Cores this process may run on; all of the machine's where the system cannot say."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    """The number of cores that this process may use.
+
+    A system without CPU affinity (all but Linux) gives the number of cores of the machine.
+    """
+    get_affinity = getattr(os, "sched_getaffinity", None)
+    if get_affinity is not None:
+        return len(get_affinity(0))
+    return os.cpu_count() or 1
 
 
 def choose_threads(artifact: Artifact) -> Threads:
-    """Time each candidate on made-up texts for a fraction of a second and return the quickest."""
+    """Time each candidate on made-up texts for a fraction of a second and return the fastest."""
     options = candidates(usable_cores())
+    most_replicas = options[0]
     if len(options) == 1:
-        return options[0]
+        return most_replicas
     rates = {option: _texts_per_second(artifact, option) for option in options}
-    quickest = max(rates, key=lambda option: rates[option])
-    # The widest unless another is plainly quicker: a neighbour's burst during the test must not decide for hours.
-    best = quickest if rates[quickest] > WORTH_CHANGING * rates[options[0]] else options[0]
     log.info(
         "thread self-test, texts/s: %s",
         {str(option): round(rate) for option, rate in rates.items()},
     )
-    return best
+    fastest = max(rates, key=lambda option: rates[option])
+    # Another process may slow one measurement down. The choice holds for hours, so the default
+    # is only left for a candidate that is clearly faster.
+    if rates[fastest] > WORTH_CHANGING * rates[most_replicas]:
+        return fastest
+    return most_replicas
 
 
 def _texts_per_second(artifact: Artifact, threads: Threads) -> float:
-    spec = artifact.manifest.encoder
     encoder = open_encoder(
         artifact, replicas=threads.replicas, threads_per_replica=threads.per_replica
     )
-    texts = [
-        [
-            *spec.prefix_ids,
-            *([spec.vocab_size // 2] * (TEST_TOKENS[i % 3] - PAD_MULTIPLE // 2)),
-            *spec.suffix_ids,
-        ]
-        for i in range(TEST_TEXTS)
-    ]
-    encoder.embed(texts[:4])
-    times = []
+    texts = _test_texts(artifact.manifest.encoder)
+    encoder.embed(texts[:WARM_UP_TEXTS])
+    times_s = []
     for _ in range(ROUNDS):
         started_s = time.perf_counter()
         encoder.embed(texts)
-        times.append(time.perf_counter() - started_s)
-    return len(texts) / min(times)
+        times_s.append(time.perf_counter() - started_s)
+    return len(texts) / min(times_s)
+
+
+def _test_texts(spec: EncoderSpec) -> list[list[int]]:
+    """Token ids of texts of different lengths, all of one token in the middle of the vocabulary."""
+    texts = []
+    for i in range(TEST_TEXTS):
+        tokens = TEST_TOKENS[i % len(TEST_TOKENS)] - PAD_MULTIPLE // 2
+        texts.append([*spec.prefix_ids, *[spec.vocab_size // 2] * tokens, *spec.suffix_ids])
+    return texts

@@ -1,1 +1,1 @@
-"""What may leave the house, and in what shape."""
+"""Egress: which events may be sent to an LLM, and what is replaced in them before that."""

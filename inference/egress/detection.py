@@ -1,7 +1,11 @@
-"""All detectors over one text, each seeing only what the ones before it have left."""
+"""Runs all detectors over a text.
+
+Each detector sees only what the detectors before it have left.
+"""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 
 from inference.egress.detectors.accounts import find_accounts
@@ -16,24 +20,27 @@ from inference.egress.detectors.personal import (
     find_ibans,
     find_ssns,
 )
-from inference.egress.kinds import Found, ValueKind
-from inference.egress.normalization import PLACEHOLDER, normalise, plain
+from inference.egress.kinds import Span, ValueKind
+from inference.egress.normalization import PLACEHOLDER, normalise, plain_punctuation
 from inference.egress.options import PHONE_REGIONS
 
-Finder = Callable[[str], Iterable[Found]]
+Finder = Callable[[str], Iterable[Span]]
 
 MAX_ENCODINGS = 2
-"""How often an encoded run within an encoded run is opened."""
+"""How many encodings within each other are decoded."""
 
-# No detector reads across a NUL, and no normalised text has one.
-_WALL = "\n\x00\n"
+# No detector matches across a NUL, and no normalised text contains one.
+_BOUNDARY = "\n\x00\n"
 
 
 class Detection:
-    """Finds what is of a kind.
+    """Finds the values that must not be sent.
 
-    `keep` holds the kinds that may leave, `known` finds values seen elsewhere in the event, `regions` are the ISO 3166
-    codes whose national telephone numbers are recognised, `check` is called between detectors and may raise.
+    Args:
+        keep: the kinds that may be sent.
+        known: finds the values that were recognised elsewhere in the event.
+        regions: ISO 3166 codes of the countries whose national telephone numbers are recognised.
+        check: called before each detector; it may raise to stop the work.
     """
 
     def __init__(
@@ -46,76 +53,101 @@ class Detection:
         self._keep = keep
         self._known = known
         self._check = check
-        self._seen: dict[str, list[Found]] = {}
-        self._before: tuple[Finder, ...] = (_find_secrets, find_emails)
-        # A secret may have any shape, so it goes first; an announced number before what only looks like one.
-        self._after: tuple[Finder, ...] = (
-            find_harmless, find_macs, find_ips, find_ibans, find_announced, find_cards, find_ssns, find_accounts,
-            PhoneFinder(regions), find_random,
+        self._cached: dict[str, list[Span]] = {}
+        self._before_decoding: tuple[Finder, ...] = (_find_secrets, find_emails)
+        # Secrets come first, because a secret may have any shape. A number with its kind before it
+        # comes before one that only looks like that kind.
+        self._after_decoding: tuple[Finder, ...] = (
+            find_harmless, find_macs, find_ips, find_ibans, find_announced, find_cards, find_ssns,
+            find_accounts, PhoneFinder(regions), find_random,
         )  # fmt: skip
 
-    def find(self, text: str, depth: int = 0) -> list[Found]:
-        """What must not leave of a normalised text, in order and without overlap; placeholders are passed over."""
-        placeholders = [Found(*match.span(), None) for match in PLACEHOLDER.finditer(text)]
-        found = self._seen.get(text)
-        if found is None:
-            found = self._seen[text] = self._scan(mask(plain(text), placeholders), depth)
+    def find(self, text: str, depth: int = 0) -> list[Span]:
+        """Find what must not be sent in a normalised text.
+
+        `depth` is the number of encodings that were decoded to get the text.
+
+        Returns:
+            Spans in the order of the text, without overlap. Placeholders are not in them.
+        """
+        placeholders = [Span(*match.span(), None) for match in PLACEHOLDER.finditer(text)]
+        spans = self._cached.get(text)
+        if spans is None:
+            spans = self._scan(mask(plain_punctuation(text), placeholders), depth)
+            self._cached[text] = spans
         else:
-            # Of all detectors only this one depends on what has been learned since.
-            found = [*found, *self._find_encoded(mask(text, [*found, *placeholders]), depth + 1)]
-        leaving = apart(one for one in found if one.kind and one.kind not in self._keep)
-        # Known values are looked for in what was allowed too: a user's name within an address that may leave.
-        return apart([*leaving, *self._known(mask(text, [*leaving, *placeholders]))])
+            # Of all detectors, only this one depends on values that were learned since the scan.
+            rest = mask(text, [*spans, *placeholders])
+            spans = [*spans, *self._find_encoded(rest, depth + 1)]
+        forbidden = merge_overlaps(
+            span for span in spans if span.kind and span.kind not in self._keep
+        )
+        # Known values are also searched in what may be sent: the name of a user can be part of an
+        # address that is kept.
+        rest = mask(text, [*forbidden, *placeholders])
+        return merge_overlaps([*forbidden, *self._known(rest)])
 
-    def _scan(self, hidden: str, depth: int) -> list[Found]:
-        found: list[Found] = []
-        for finder in (
-            *self._before,
-            lambda rest: self._find_encoded(rest, depth + 1),
-            *self._after,
-        ):
+    def _scan(self, masked: str, depth: int) -> list[Span]:
+        decode: Finder = partial(self._find_encoded, depth=depth + 1)
+        spans: list[Span] = []
+        for finder in (*self._before_decoding, decode, *self._after_decoding):
             self._check()
-            new = apart(finder(hidden))
-            hidden = mask(hidden, new)
-            found += new
-        return found
+            new_spans = merge_overlaps(finder(masked))
+            masked = mask(masked, new_spans)
+            spans += new_spans
+        return spans
 
-    def _find_encoded(self, text: str, depth: int) -> Iterator[Found]:
-        """Runs that say something which must not leave: the whole run.
+    def _find_encoded(self, text: str, depth: int) -> Iterator[Span]:
+        """Find encoded runs whose decoded text contains a value; the span is the whole run.
 
-        All of them are read as one text, since a hostile event may have a hundred thousand.
+        All decoded texts are searched as one, because a hostile event may have a hundred thousand.
         """
         runs = list(encoded_runs(text)) if depth <= MAX_ENCODINGS else []
-        parts = [normalise(decoded) + _WALL for _, _, decoded in runs]
-        starts = [0, *accumulate(map(len, parts))]
-        for found in self.find("".join(parts), depth) if parts else ():
-            start, end, _ = runs[bisect_right(starts, found.start) - 1]
-            yield Found(start, end, found.kind)
+        if not runs:
+            return
+        parts = [normalise(decoded) + _BOUNDARY for _, _, decoded in runs]
+        offsets = [0, *accumulate(map(len, parts))]
+        for span in self.find("".join(parts), depth):
+            start, end, _ = runs[bisect_right(offsets, span.start) - 1]
+            yield Span(start, end, span.kind)
 
 
-def _find_secrets(text: str) -> Iterator[Found]:
-    """Together: a password may hold what ends a URL's, and a URL's what ends a field's."""
+def _find_secrets(text: str) -> Iterator[Span]:
+    """Run both detectors of secrets over the same text.
+
+    A password in a field may contain what ends the password of a URL, and the other way round. So
+    neither may see what the other has left.
+    """
     yield from find_credentials(text)
     yield from find_assignments(text)
 
 
-def mask(text: str, found: Sequence[Found]) -> str:
-    """The text with what was found as NULs."""
+def mask(text: str, spans: Sequence[Span]) -> str:
+    """Return the text with every character of the spans replaced by NUL."""
     pieces, done = [], 0
-    for one in sorted(found):
-        pieces += [text[done : one.start], "\x00" * (one.end - max(one.start, done))]
-        done = max(done, one.end)
+    for span in sorted(spans):
+        pieces += [text[done : span.start], "\x00" * (span.end - max(span.start, done))]
+        done = max(done, span.end)
     return "".join([*pieces, text[done:]])
 
 
-def apart(found: Iterable[Found]) -> list[Found]:
-    """In order, overlapping ones as one, so that no end of any stays behind: a secret if one is, else as the first."""
-    result: list[Found] = []
-    for one in sorted(found, key=lambda each: (each.start, -each.end)):
-        if result and one.start < result[-1].end:
-            last = result[-1]
-            kind = "secret" if "secret" in {last.kind, one.kind} else last.kind or one.kind
-            result[-1] = Found(last.start, max(last.end, one.end), kind)
+def merge_overlaps(spans: Iterable[Span]) -> list[Span]:
+    """Sort the spans and merge those that overlap, so that no part of a value is left.
+
+    A merged span is a secret if one of its parts is a secret. Otherwise it has the kind of the
+    first part that has one.
+    """
+    merged: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start, -span.end)):
+        last = merged[-1] if merged else None
+        if last and span.start < last.end:
+            merged[-1] = Span(last.start, max(last.end, span.end), _merged_kind(last, span))
         else:
-            result.append(one)
-    return result
+            merged.append(span)
+    return merged
+
+
+def _merged_kind(first: Span, second: Span) -> ValueKind | None:
+    if "secret" in {first.kind, second.kind}:
+        return "secret"
+    return first.kind or second.kind

@@ -1,4 +1,4 @@
-"""What may be configured about egress."""
+"""The configuration of egress: which events may be sent to an LLM, and in which form."""
 
 from collections.abc import Collection
 from typing import Literal
@@ -6,21 +6,21 @@ from typing import Literal
 import msgspec
 from msgspec import field
 
-from inference.egress.kinds import GUARDED, ValueKind
+from inference.egress.kinds import NEVER_SENT, ValueKind
 from inference.options import Options
 from schemas.event import Domain
 
 PHONE_REGIONS = ("US", "GB", "BR", "DE", "FR", "ES", "IT", "PT")
-"""Countries whose national spelling of telephone numbers is recognised by default."""
+"""Countries whose national telephone numbers are recognised by default."""
 
 PolicyName = Literal["never", "redacted", "full"]
 
 
 class EgressRule(Options, frozen=True):
-    """One rule; it is about the events that meet every condition it names, an empty condition is met by all.
+    """One rule. It matches the events that meet all its conditions; an empty condition is met.
 
-    `labels` gives for an axis the values it is about. `keep` holds the kinds of value that may leave under
-    ``redacted``, for instance the addresses that an analyst needs.
+    `labels` lists for an axis the values that match. `keep` lists the kinds of value that may be
+    sent under the policy ``redacted``, for instance the addresses that an analyst needs.
     """
 
     policy: PolicyName
@@ -35,9 +35,11 @@ class EgressRule(Options, frozen=True):
 
 
 class EgressOptions(Options, frozen=True):
-    """The policy where no rule matches, and the rules.
+    """The rules, and the policy of events that match no rule.
 
-    `phone_regions` are the ISO 3166 codes of the countries whose national telephone numbers are recognised.
+    `default` is that policy, and `keep` lists the kinds of value that may be sent under it.
+    `phone_regions` lists the ISO 3166 codes of the countries whose national telephone numbers are
+    recognised.
     """
 
     default: PolicyName = "redacted"
@@ -52,13 +54,16 @@ class EgressOptions(Options, frozen=True):
 
 
 def _check_keep(keep: Collection[ValueKind]) -> None:
-    guarded = sorted(GUARDED.intersection(keep))
-    if guarded:
-        raise msgspec.ValidationError(f"keep names {guarded[0]!r}, which never leaves; take it out")
+    forbidden = sorted(NEVER_SENT.intersection(keep))
+    if forbidden:
+        raise msgspec.ValidationError(
+            f"keep names {forbidden[0]!r}, which never leaves; take it out"
+        )
 
 
 def _check_regions(regions: Collection[str]) -> None:
-    # Only here, because the tables of telephone numbers take longer to load than a configuration.
+    # Imported only here, because the tables of telephone numbers take longer to load than a
+    # configuration.
     from phonenumbers import SUPPORTED_REGIONS  # noqa: PLC0415
 
     unknown = sorted(set(regions) - set(SUPPORTED_REGIONS))

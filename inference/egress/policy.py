@@ -1,10 +1,14 @@
-"""Whether an event may leave for an LLM, and as what: by tenant, domain, source and label, the strictest rule first."""
+"""Decides whether an event may be sent to an LLM, and in which form.
+
+Rules can name tenants, domains, sources and labels. The strictest matching rule wins.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from inference.egress.kinds import GUARDED, VALUE_KINDS, ValueKind
+from inference.egress.kinds import NEVER_SENT, VALUE_KINDS, ValueKind
 from inference.egress.options import EgressOptions, EgressRule, PolicyName
+from inference.errors import ConfigError
 from schemas.triaged import Label, TriagedEvent
 
 _STRICTNESS: dict[str, int] = {"never": 0, "redacted": 1, "full": 2}
@@ -12,7 +16,10 @@ _STRICTNESS: dict[str, int] = {"never": 0, "redacted": 1, "full": 2}
 
 @dataclass(frozen=True, slots=True)
 class EgressDecision:
-    """What may be done with one event; `keep` holds the kinds that redaction leaves alone."""
+    """What may be done with one event.
+
+    `keep` holds the kinds of value that redaction does not replace.
+    """
 
     policy: PolicyName
     keep: frozenset[ValueKind] = frozenset()
@@ -27,34 +34,29 @@ class Policy:
     def __init__(self, options: EgressOptions) -> None:
         self._options = options
 
-    @classmethod
-    def of(cls, options: EgressOptions) -> "Policy":
-        """The policy of `options`."""
-        return cls(options)
-
     def check(self, labels: Mapping[str, Collection[str]]) -> None:
-        """Refuse rules about labels that no model gives: such a rule would protect nothing.
+        """Refuse rules about labels that the model does not have: they would never match.
+
+        Args:
+            labels: the values of each axis of the model.
 
         Raises:
-            ValueError: an axis or a value is not in `labels`; one sentence.
+            ConfigError: an axis or a value is not in `labels`.
         """
         for rule in self._options.rules:
             for axis, values in rule.labels.items():
-                if axis not in labels:
-                    raise ValueError(
-                        f"an egress rule names the axis {axis!r}; use one of {', '.join(sorted(labels))}"
-                    )
-                unknown = sorted(set(values) - set(labels[axis]))
-                if unknown:
-                    raise ValueError(
-                        f"an egress rule names {unknown[0]!r}, which is no value of {axis}; correct it"
-                    )
+                _check_values(axis, values, labels)
 
     def decision(self, triaged: TriagedEvent) -> EgressDecision:
-        """The strictest of the rules that match, the default where none does, ``never`` where anything is odd."""
+        """Decide about one event.
+
+        Returns:
+            The strictest of the matching rules, or the default if no rule matches. After any error
+            ``never``: then the event is not sent.
+        """
         try:
             return self._decide(triaged)
-        except Exception:  # noqa: BLE001 - whatever it is, the event stays inside
+        except Exception:  # noqa: BLE001 - after any error the event must not be sent
             return NEVER
 
     def _decide(self, triaged: TriagedEvent) -> EgressDecision:
@@ -70,33 +72,53 @@ class Policy:
             and (not rule.domains or triaged.domain in rule.domains)
             and (not rule.sources or triaged.source in rule.sources)
             and all(
-                self._is_labelled(rule, triaged.labels.get(axis), values)
+                self._matches_label(rule, triaged.labels.get(axis), values)
                 for axis, values in rule.labels.items()
             )
         )
 
-    def _is_labelled(self, rule: EgressRule, label: Label | None, values: Collection[str]) -> bool:
-        """A rule that holds back is met by what the label might be, one that lets out only by what it surely is."""
+    def _matches_label(
+        self, rule: EgressRule, label: Label | None, values: Collection[str]
+    ) -> bool:
+        """Whether a label meets the condition of a rule.
+
+        A rule that lets out more than the default needs a certain label. For every other rule it is
+        enough that one of the alternatives matches.
+        """
         if label is None:
             return False
         if self._loosens(rule):
             return not label.abstained and label.value in values
-        return not {label.value, *(other.value for other in label.alternatives)}.isdisjoint(values)
+        possible = {label.value, *(alternative.value for alternative in label.alternatives)}
+        return not possible.isdisjoint(values)
 
     def _loosens(self, rule: EgressRule) -> bool:
-        """Whether the rule lets out more than the default does: by its policy, or by what it keeps under the same."""
+        """Whether the rule lets out more than the default: by its policy or by what it keeps."""
         default = self._options.default
-        return _STRICTNESS[rule.policy] > _STRICTNESS[default] or (
-            rule.policy == default == "redacted" and not set(rule.keep) <= set(self._options.keep)
+        if rule.policy == default == "redacted":
+            return not set(rule.keep) <= set(self._options.keep)
+        return _STRICTNESS[rule.policy] > _STRICTNESS[default]
+
+
+def _check_values(
+    axis: str, values: Collection[str], labels: Mapping[str, Collection[str]]
+) -> None:
+    if axis not in labels:
+        raise ConfigError(
+            f"an egress rule names the axis {axis!r}; use one of {', '.join(sorted(labels))}",
+            key="egress.rules",
+        )
+    unknown = sorted(set(values) - set(labels[axis]))
+    if unknown:
+        raise ConfigError(
+            f"an egress rule names {unknown[0]!r}, which is no value of {axis}; correct it",
+            key="egress.rules",
         )
 
 
 def _decision(policy: PolicyName, keeps: Sequence[Collection[ValueKind]]) -> EgressDecision:
     if policy not in _STRICTNESS:
         return NEVER
-    return EgressDecision(
-        policy,
-        frozenset(VALUE_KINDS).intersection(*keeps) - GUARDED
-        if policy == "redacted"
-        else frozenset(),
-    )
+    if policy != "redacted":
+        return EgressDecision(policy)
+    return EgressDecision(policy, frozenset(VALUE_KINDS).intersection(*keeps) - NEVER_SENT)

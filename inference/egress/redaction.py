@@ -1,17 +1,20 @@
-"""Redaction of one event: what leaves has placeholders, what comes back has the values again."""
+"""Redaction of one event.
+
+Values are replaced by placeholders before the event is sent. They are put back into the answer.
+"""
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
 
-from inference.egress.detection import Detection, apart
+from inference.egress.detection import Detection, merge_overlaps
 from inference.egress.detectors.keys import kind_of
-from inference.egress.detectors.values import is_secret, names, within
-from inference.egress.fields import rewrite
-from inference.egress.kinds import GUARDED, Found, ValueKind
+from inference.egress.detectors.values import could_be_secret, name_spans, names_in
+from inference.egress.fields import Visit, rewrite
+from inference.egress.kinds import NEVER_SENT, Span, ValueKind
 from inference.egress.normalization import PLACEHOLDER, disarm, normalise
 from inference.egress.options import PHONE_REGIONS
 from inference.egress.vault import Vault
@@ -20,31 +23,40 @@ from schemas.event import Event
 
 MAX_PASSES = 3
 MAX_CHARS = 2_000_000
-"""Of one session, all texts together: an event of a megabyte with what is quoted beside it."""
+"""The limit for all texts of one `Redaction`: an event of a megabyte and the quotations with it."""
 MAX_CPU_S = 2.0
-"""Of one session, all its methods together; the thread's own time, so that a busy machine refuses nothing."""
+"""The limit for all calls of one `Redaction` together.
 
-_TEXTS = ("title", "text", "body", "source", "occurred_at")
-_ESCAPE = re.compile(r'\\(["\\/nrt])')
-_MIN_EXCUSED_CHARS = 20
-_DIGITS_OF = {"card": 12, "ssn": 9, "iban": 8, "phone": 7, "mac": 12}
+It is CPU time of the thread, so that no event is refused because the machine is busy.
+"""
+
+_TEXT_FIELDS = ("title", "text", "body", "source", "occurred_at")
+_JSON_ESCAPE = re.compile(r'\\(["\\/nrt])')
+_WHITESPACE_ESCAPES = {"n": "\n", "r": "\n", "t": "\t"}
+_MIN_CUT_CHARS = 20
+_MIN_CHARS_OF_NUMBER = {"card": 12, "ssn": 9, "iban": 8, "phone": 7, "mac": 12}
 
 
 class Redaction:
-    """One event's redaction; what goes out with it (quoted events, passages) goes through the same one.
+    """The redaction of one event and of everything that is sent with it.
 
-    `keep` holds the kinds that may leave, `regions` the countries whose national telephone numbers are recognised.
-    Everything here is bounded work on the calling thread: some milliseconds for an ordinary event, about
-    `MAX_CPU_S` for a hostile one. Not safe to use from two threads at once.
+    Quoted events and passages go through the same `Redaction`, so that a value has the same
+    placeholder everywhere. The work is limited: an ordinary event takes some milliseconds, a
+    hostile one about `MAX_CPU_S`. It runs on the calling thread. Two threads must not use the same
+    `Redaction` at once.
+
+    Args:
+        keep: the kinds that may be sent.
+        regions: ISO 3166 codes of the countries whose national telephone numbers are recognised.
 
     Raises:
-        RedactionFailed: from every method but `counts` and `restore`, whatever went wrong.
+        RedactionFailed: from every method except `counts` and `restore`, whatever went wrong.
     """
 
     def __init__(
         self, keep: frozenset[ValueKind] = frozenset(), *, regions: Sequence[str] = PHONE_REGIONS
     ) -> None:
-        self._keep = keep - GUARDED
+        self._keep = keep - NEVER_SENT
         self._vault = Vault()
         self._detection = Detection(self._keep, self._vault.known, regions, self._check_time)
         self._released: list[str] = []
@@ -57,57 +69,61 @@ class Redaction:
         return self._vault.counts
 
     def learn(self, *sources: Event | str) -> None:
-        """Take note of the values in all that goes out together, before any of it is redacted.
+        """Collect the values in everything that is sent together, before any of it is redacted.
 
-        A name is known by its field in one place and stands bare in another.
+        A name is recognised by its field in one place and stands without a field in another.
         """
         with self._failing_closed():
             for source in sources:
                 if isinstance(source, str):
-                    self._note((), self._read(source))
+                    self._learn((), source)
                 else:
-                    self._visit(source, lambda path, text: self._note(path, self._read(text)))
+                    self._visit(source, self._learn)
 
     def event(self, event: Event) -> Event:
-        """The event with placeholders in every text and in every text, number and key of its documents.
+        """Return the event with placeholders in its texts and its documents.
 
-        `id`, `tenant` and `kind` stay as they are.
+        In the documents, every text, number and key is redacted. `id`, `tenant` and `kind` do not
+        change.
         """
         self.learn(event)
         with self._failing_closed():
-            return self._visit(event, lambda path, text: self._redacted(path, normalise(text)))
+            return self._visit(event, self._redact)
 
     def text(self, text: str) -> str:
-        """The text with placeholders."""
+        """Return the text with placeholders."""
         self.learn(text)
         with self._failing_closed():
-            return self._redacted((), normalise(text))
+            return self._redact((), text)
 
     def restore(self, text: str) -> str:
-        """The text with the values back in the place of their placeholders; secrets and account numbers stay out."""
+        """Put the values back in place of their placeholders.
+
+        Secrets, card numbers, social security numbers and account numbers are not put back.
+        """
         return self._vault.restore(text)
 
     def verify(self, outgoing: str) -> None:
-        """Look once more at what is about to leave, as it is and with its JSON escapes resolved.
+        """Check a text right before it is sent, as it is and with its JSON escapes resolved.
 
         Raises:
-            RedactionFailed: it holds a replaced value, or something of a kind that may not leave.
+            RedactionFailed: the text contains a replaced value or a value that may not be sent.
         """
         with self._failing_closed():
-            raw, unescaped = normalise(outgoing), normalise(_ESCAPE.sub(_unescaped, outgoing))
-            # What looks like a value may be an escape: detectors see it resolved, known values are sought in both.
-            found = any(
-                not self._is_excused(one, unescaped) for one in self._detection.find(unescaped)
-            )
-            if found or any(
-                any(self._vault.known(PLACEHOLDER.sub("\x00", view))) for view in (raw, unescaped)
-            ):
+            raw = normalise(outgoing)
+            unescaped = normalise(_JSON_ESCAPE.sub(_unescaped, outgoing))
+            # An escape may look like part of a value: so detectors see only the resolved text.
+            # Known values are searched in both texts.
+            spans = self._detection.find(unescaped)
+            has_new_value = any(not self._is_cut_off(span, unescaped) for span in spans)
+            if has_new_value or self._has_known_value(raw) or self._has_known_value(unescaped):
                 raise RedactionFailed(
-                    "something that may not leave was still in the outgoing text; nothing was sent"
+                    "a value that may not be sent was still in the outgoing text; nothing was sent"
                 )
 
     @contextmanager
     def _failing_closed(self) -> Iterator[None]:
+        """Turn every error into `RedactionFailed`, and count the time."""
         self._started_at_s = time.thread_time()
         try:
             yield
@@ -119,7 +135,7 @@ class Redaction:
             raise RedactionFailed(
                 "the event has too many values to redact; a person decides"
             ) from None
-        except Exception as error:  # noqa: BLE001 - whatever it is, the event stays inside
+        except Exception as error:  # noqa: BLE001 - after any error the event must not be sent
             raise RedactionFailed(
                 f"redaction failed with {type(error).__name__}; nothing was sent"
             ) from None
@@ -130,9 +146,16 @@ class Redaction:
         if self._spent_s + time.thread_time() - self._started_at_s > MAX_CPU_S:
             raise TimeoutError
 
-    def _visit(self, event: Event, visit: Callable[[tuple[str, ...], str], str]) -> Event:
+    def _count_chars(self, text: str) -> None:
+        self._chars += len(text)
+        if self._chars > MAX_CHARS:
+            raise RedactionFailed("the event is too large to be redacted; a person decides")
+
+    def _visit(self, event: Event, visit: Visit) -> Event:
         texts = {
-            name: visit((), text) for name in _TEXTS if (text := getattr(event, name)) is not None
+            name: visit((), text)
+            for name in _TEXT_FIELDS
+            if (text := getattr(event, name)) is not None
         }
         return msgspec.structs.replace(
             event,
@@ -141,80 +164,91 @@ class Redaction:
             attributes=rewrite(event.attributes, visit),
         )
 
-    def _read(self, text: str) -> str:
-        normal = normalise(text)  # Counted after it: one ligature can stand for eighteen letters.
-        self._chars += len(normal)
-        if self._chars > MAX_CHARS:
-            raise RedactionFailed("the event is too large to be redacted; a person decides")
-        return normal
-
-    def _note(self, path: tuple[str, ...], text: str) -> str:
-        for found in self._found(path, text):
-            if found.kind:
-                self._vault.learn(found.kind, text[found.start : found.end])
+    def _learn(self, path: tuple[str, ...], text: str) -> str:
+        normal = normalise(text)
+        self._count_chars(normal)  # After normalisation: one ligature can become eighteen letters.
+        for span in self._find(path, normal):
+            if span.kind:
+                self._vault.learn(span.kind, normal[span.start : span.end])
         kind = kind_of(path)
         if kind in {"user", "host"} and kind not in self._keep:
-            for name in names(kind, text):
+            for name in names_in(kind, normal):
                 self._vault.learn(kind, name)
-        return text
+        return normal
 
-    def _redacted(self, path: tuple[str, ...], text: str) -> str:
-        """One text; again while replacing has uncovered something, for instance a word that now ends."""
-        text = disarm(text)
+    def _redact(self, path: tuple[str, ...], text: str) -> str:
+        """Redact one text.
+
+        A replacement can uncover a value, for instance at a new end of a word. So the text is
+        searched again, at most `MAX_PASSES` times.
+        """
+        text = disarm(normalise(text))
         for _ in range(MAX_PASSES):
-            found = self._found(path, text)
-            if not found:
-                self._released.append(text)
-                return text
-            text = self._replaced(text, found)
-            path = ()
+            spans = self._find(path, text)
+            if not spans:
+                return self._release(text)
+            text = self._replace(text, spans)
+            path = ()  # The name of the field is about the value that was there before.
         if self._detection.find(text):
             raise RedactionFailed("redaction did not come to an end; nothing was sent")
+        return self._release(text)
+
+    def _release(self, text: str) -> str:
         self._released.append(text)
         return text
 
-    def _replaced(self, text: str, found: Sequence[Found]) -> str:
+    def _replace(self, text: str, spans: Sequence[Span]) -> str:
         pieces, done = [], 0
-        for one in found:
-            assert one.kind  # noqa: S101 - what has no kind is not among what must not leave
-            pieces += [
-                text[done : one.start],
-                self._vault.placeholder(one.kind, text[one.start : one.end]),
-            ]
-            done = one.end
+        for span in spans:
+            assert span.kind  # noqa: S101 - `Detection.find` returns only spans with a kind
+            placeholder = self._vault.placeholder(span.kind, text[span.start : span.end])
+            pieces += [text[done : span.start], placeholder]
+            done = span.end
         return "".join([*pieces, text[done:]])
 
-    def _found(self, path: tuple[str, ...], text: str) -> list[Found]:
+    def _find(self, path: tuple[str, ...], text: str) -> list[Span]:
         self._check_time()
-        found = self._detection.find(text)
+        spans = self._detection.find(text)
         kind = kind_of(path)
         if kind is None or kind in self._keep or not text.strip():
-            return found
-        return apart([*_by_field(kind, text, found), *found])
+            return spans
+        return merge_overlaps([*_spans_of_field(kind, text, spans), *spans])
 
-    def _is_excused(self, found: Found, text: str) -> bool:
-        """Whether it is the beginning of something long that was let out as harmless, and cut off since."""
-        value = text[found.start : found.end]
+    def _has_known_value(self, text: str) -> bool:
+        return any(self._vault.known(PLACEHOLDER.sub("\x00", text)))
+
+    def _is_cut_off(self, span: Span, text: str) -> bool:
+        """Whether the span is part of a long harmless string that was cut off after redaction.
+
+        A part of a digest looks like a key, the whole digest does not.
+        """
+        value = text[span.start : span.end]
         return (
-            found.kind == "secret"
-            and len(value) >= _MIN_EXCUSED_CHARS
-            and any(value in one for one in self._released)
+            span.kind == "secret"
+            and len(value) >= _MIN_CUT_CHARS
+            and any(value in released for released in self._released)
         )
 
 
-def _by_field(kind: ValueKind, text: str, found: Sequence[Found]) -> Iterator[Found]:
-    """What the name of its field says about a value that does not show what it is."""
+def _spans_of_field(kind: ValueKind, text: str, spans: Sequence[Span]) -> Iterator[Span]:
+    """Find a value that only the name of its field reveals; `spans` is what the detectors found."""
     if kind in {"user", "host"}:
-        if not any(
-            one.kind in {"email", "ip"} and one.end - one.start == len(text) for one in found
-        ):
-            yield from within(kind, text, 0)
+        is_address = any(
+            span.kind in {"email", "ip"} and span.end - span.start == len(text) for span in spans
+        )
+        if not is_address:
+            yield from name_spans(kind, text, 0)
     elif kind == "secret":
-        if is_secret(text):
-            yield Found(0, len(text), kind)
-    elif sum(c.isalnum() for c in text) >= _DIGITS_OF[kind] and any(c.isdecimal() for c in text):
-        yield Found(0, len(text), kind)
+        if could_be_secret(text):
+            yield Span(0, len(text), kind)
+    elif _could_be_number(kind, text):
+        yield Span(0, len(text), kind)
+
+
+def _could_be_number(kind: ValueKind, text: str) -> bool:
+    characters = sum(c.isalnum() for c in text)
+    return characters >= _MIN_CHARS_OF_NUMBER[kind] and any(c.isdecimal() for c in text)
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    return {"n": "\n", "r": "\n", "t": "\t"}.get(match[1], match[1])
+    return _WHITESPACE_ESCAPES.get(match[1], match[1])

@@ -1,1 +1,1 @@
-"""What an LLM is shown beside the event: settled events like it, and passages of runbooks."""
+"""Retrieval: settled events and passages of runbooks that are quoted to an LLM beside an event."""

@@ -1,4 +1,4 @@
-"""What can be quoted to an LLM: settled events of the same tenant and passages of runbooks, found for one case."""
+"""Finds what can be quoted to an LLM beside one case: settled events and passages of runbooks."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -17,9 +17,15 @@ Embed = Callable[[Domain, Sequence[Event]], Awaitable[Vectors]]
 
 
 class Library:
-    """Grows with every case seen and every verdict on one; lives in memory and is refilled from the topics.
+    """The settled events and the runbooks.
 
-    `embed` gives float32 (events, width) of length one each.
+    It learns from every case and every revision. It lives in memory, and is filled again from the
+    topics after a start.
+
+    Args:
+        options: what is shown and how much is kept.
+        runbooks: the indexed runbooks, None to quote none.
+        embed: gives the embeddings of events, float32 (events, width), each of length one.
     """
 
     def __init__(self, options: RetrievalOptions, runbooks: Runbooks | None, embed: Embed) -> None:
@@ -31,34 +37,35 @@ class Library:
 
     @classmethod
     def open(cls, options: RetrievalOptions, embed: Embed) -> Self:
-        """A library with the configured runbooks and no settled event yet.
+        """Open a library with the configured runbooks and without a settled event.
 
         Raises:
-            ValueError: the runbooks cannot be read; one sentence.
+            ConfigError: the runbooks cannot be read.
         """
-        runbooks = (
-            Runbooks.load(Path(options.runbooks)) if options.runbooks and options.passages else None
-        )
+        runbooks = None
+        if options.runbooks and options.passages:
+            runbooks = Runbooks.load(Path(options.runbooks))
         return cls(options, runbooks, embed)
 
     async def see(self, record: Case | TriagedEvent) -> None:
         """Note a case, or a revision that may settle one; their order does not matter."""
-        settled = (
-            self._settled.remember(record)
-            if isinstance(record, Case)
-            else self._settled.settle(record)
-        )
+        if isinstance(record, Case):
+            settled = self._settled.remember(record)
+        else:
+            settled = self._settled.settle(record)
         if settled is not None:
             (vector,) = await self._embed(settled.event.domain, [settled.event])
             self._precedents.add(settled, vector)
 
     async def precedents(self, event: Event) -> list[Precedent]:
-        """Settled events of the same tenant like this one, the likest first."""
+        """Return the similar settled events of the same tenant, the most similar first."""
         if not self._options.similar or not len(self._precedents):
             return []
         (vector,) = await self._embed(event.domain, [event])
         return self._precedents.similar(event, vector)
 
     def passages(self, event: Event) -> list[Passage]:
-        """The runbook passages that share most with the event's words."""
-        return self._runbooks.best(render(event), self._options.passages) if self._runbooks else []
+        """Return the passages that share the most important words with the event's input text."""
+        if self._runbooks is None:
+            return []
+        return self._runbooks.best(render(event), self._options.passages)

@@ -1,7 +1,8 @@
-"""The settled events most like a new one, of its own tenant: nearest neighbours in the small model's embedding.
+"""Finds precedents: the settled events of the same tenant that are most similar to a new event.
 
-In memory and searched exhaustively: a tenant's few thousand events are compared in two milliseconds, and an
-approximate index would make what is quoted depend on the order in which events came.
+They are its nearest neighbours in the embedding of the small model. The search is exhaustive and in
+memory: it compares a tenant's few thousand events in two milliseconds. With an approximate index,
+the result would depend on the order in which the events came.
 """
 
 from collections import OrderedDict
@@ -18,14 +19,16 @@ from schemas.triaged import Case, TriagedEvent
 
 MAX_EXCERPT_CHARS = 400
 
-_Shelf = OrderedDict[str, "_Kept"]
+_StoredCases = OrderedDict[str, "_StoredCase"]
+"""By the id of the event, the oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Precedent:
-    """A settled event as it arrived, and its final revision; `similarity` is the cosine, in [-1, 1].
+    """A settled event as it arrived, and its final revision.
 
-    Nothing here has passed the egress policy: ask it with `triaged`, and redact `event`, before rendering.
+    `similarity` is the cosine, in [-1, 1]. The egress policy has not been applied yet. Before it is
+    rendered, ask the policy about `triaged` and redact `event`.
     """
 
     event: Event
@@ -34,80 +37,88 @@ class Precedent:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """A settled case as JSON, which is smaller than its objects, and its vector of length one."""
+class _StoredCase:
+    """A settled case as JSON, which takes less memory than objects, and its vector."""
 
     case: bytes
     vector: Vectors
 
 
 class Precedents:
-    """Settled events by tenant and domain; no tenant is ever shown another's."""
+    """The settled events by tenant and domain; a tenant is never shown an event of another one."""
 
     def __init__(self, options: RetrievalOptions) -> None:
         self._options = options
-        self._shelves: OrderedDict[tuple[str, Domain], _Shelf] = OrderedDict()
+        # The tenant and domain that was not used for the longest time comes first.
+        self._stored: OrderedDict[tuple[str, Domain], _StoredCases] = OrderedDict()
         self._size = 0
 
     def __len__(self) -> int:
         return self._size
 
     def add(self, settled: Case, vector: Vectors) -> None:
-        """Keep a settled case under its event's tenant, domain and id; what was kept under that id is replaced.
+        """Keep a settled case, in place of an earlier one of the same tenant, domain and id.
 
-        `vector` is the event's embedding, float32 (width,) of length one.
+        Args:
+            settled: the case.
+            vector: the embedding of its event, float32 (width,), of length one.
         """
         event = settled.event
-        shelf = self._shelf(event)
-        self._size -= shelf.pop(event.id, None) is not None
-        shelf[event.id] = _Kept(msgspec.json.encode(settled), vector)
+        cases = self._cases_like(event)
+        self._size -= cases.pop(event.id, None) is not None
+        cases[event.id] = _StoredCase(msgspec.json.encode(settled), vector)
         self._size += 1
-        if len(shelf) > self._options.max_events_per_tenant:
-            self._forget_oldest(shelf)
+        if len(cases) > self._options.max_events_per_tenant:
+            self._forget_oldest(cases)
         if self._size > self._options.max_events:
-            self._forget_idlest()
+            self._forget_least_recently_used()
 
     def similar(self, event: Event, vector: Vectors) -> list[Precedent]:
-        """The settled events of this event's tenant and domain most like it, the likest first; never itself.
+        """Return the most similar settled events of the event's tenant and domain.
 
-        `vector` is the event's embedding, float32 (width,) of length one. Equally similar ones come in order of id.
+        Args:
+            event: the new event; a settled event with its id is left out.
+            vector: its embedding, float32 (width,), of length one.
+
+        Returns:
+            The most similar first; equally similar ones in order of their ids.
         """
-        if (event.tenant, event.domain) not in self._shelves:
+        if (event.tenant, event.domain) not in self._stored:
             return []
-        shelf = self._shelf(event)
-        # No BLAS: its sums depend on shape and threads, and what is quoted must not.
-        cosines = np.einsum(
-            "ew,w->e", np.stack([kept.vector for kept in shelf.values()]), vector
-        ).round(DECIMALS)
+        cases = self._cases_like(event)
+        # Not with BLAS: its sums depend on shape and threads, and the result must not.
+        vectors = np.stack([stored.vector for stored in cases.values()])
+        cosines = np.einsum("ew,w->e", vectors, vector).round(DECIMALS)
         ranked = sorted(
             (-cosine, id_)
-            for id_, cosine in zip(shelf, cosines.tolist(), strict=True)
+            for id_, cosine in zip(cases, cosines.tolist(), strict=True)
             if cosine >= self._options.min_similarity and id_ != event.id
         )
-        return [
-            _precedent(shelf[id_], -negative) for negative, id_ in ranked[: self._options.similar]
-        ]
+        nearest = ranked[: self._options.similar]
+        return [_precedent(cases[id_], -negative_cosine) for negative_cosine, id_ in nearest]
 
-    def _shelf(self, event: Event) -> _Shelf:
-        shelf = self._shelves.setdefault((event.tenant, event.domain), OrderedDict())
-        self._shelves.move_to_end((event.tenant, event.domain))
-        return shelf
+    def _cases_like(self, event: Event) -> _StoredCases:
+        """The cases of the event's tenant and domain, which count as used now."""
+        cases = self._stored.setdefault((event.tenant, event.domain), OrderedDict())
+        self._stored.move_to_end((event.tenant, event.domain))
+        return cases
 
-    def _forget_oldest(self, shelf: _Shelf) -> None:
-        shelf.popitem(last=False)
+    def _forget_oldest(self, cases: _StoredCases) -> None:
+        cases.popitem(last=False)
         self._size -= 1
 
-    def _forget_idlest(self) -> None:
-        idlest = next(iter(self._shelves))
-        self._forget_oldest(self._shelves[idlest])
-        if not self._shelves[idlest]:
-            del self._shelves[idlest]
+    def _forget_least_recently_used(self) -> None:
+        key = next(iter(self._stored))
+        self._forget_oldest(self._stored[key])
+        if not self._stored[key]:
+            del self._stored[key]
 
 
 def describe_precedent(precedent: Precedent) -> str:
-    """One settled event for a `Quotation`: its labels, queue, who decided, and how its text begins.
+    """Describe a settled event for a `Quotation`.
 
-    The text is what the small model reads of it, without control characters, in at most 400 characters.
+    The first line has its labels, its queue and who decided. Then comes the beginning of its input
+    text, without control characters and at most `MAX_EXCERPT_CHARS` long.
     """
     triaged = precedent.triaged
     labels = ", ".join(f"{axis}: {label.value}" for axis, label in triaged.labels.items())
@@ -115,6 +126,6 @@ def describe_precedent(precedent: Precedent) -> str:
     return f"{verdict}\n{render(precedent.event)[:MAX_EXCERPT_CHARS]}"
 
 
-def _precedent(kept: _Kept, similarity: float) -> Precedent:
-    case = msgspec.json.decode(kept.case, type=Case)
+def _precedent(stored: _StoredCase, similarity: float) -> Precedent:
+    case = msgspec.json.decode(stored.case, type=Case)
     return Precedent(case.event, case.triaged, similarity)

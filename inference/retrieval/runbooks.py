@@ -1,7 +1,9 @@
-"""The passages of a folder of runbooks that share most with an event's words: BM25 over paragraphs.
+"""Finds the passages of a folder of runbooks that share the most important words with an event.
 
-Robertson and Zaragoza (2009), "The Probabilistic Relevance Framework: BM25 and Beyond", through bm25s (Lù, 2024).
-Words, because runbooks are found by what the small model's embedding smooths over: names of products and techniques.
+The score is BM25 over passages: Robertson and Zaragoza (2009), "The Probabilistic Relevance
+Framework: BM25 and Beyond", computed by bm25s (Lù, 2024). The search compares words and not
+embeddings, because runbooks are found by names of products and techniques. The small model's
+embedding smooths over such names.
 """
 
 import itertools
@@ -16,7 +18,9 @@ from typing import Self
 import bm25s
 import numpy as np
 
-# It logs every step of building an index at DEBUG, past any level set on the root.
+from inference.errors import ConfigError
+
+# bm25s logs every step of building an index at DEBUG and ignores the level of the root logger.
 logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 SUFFIXES = (".md", ".txt")
@@ -36,7 +40,11 @@ _NOT_IN_ANCHOR = re.compile(r"[^\w-]+")
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Part of a runbook; `id` is its file, heading and turn (``phishing.md#steps-2``), `score` its BM25."""
+    """A part of a runbook.
+
+    `id` has the file, the heading and, from the second passage on, a number:
+    ``phishing.md#steps-2``. `score` is the BM25 score.
+    """
 
     id: str
     text: str
@@ -44,18 +52,18 @@ class Passage:
 
 
 class Runbooks:
-    """An index over passages, in memory; the same for the same files."""
+    """An index of passages in memory; the same files always give the same index."""
 
     def __init__(self, passages: Mapping[str, str]) -> None:
         """Index texts by id.
 
         Raises:
-            ValueError: there is no word in any of them.
+            ConfigError: no text contains a word.
         """
         self._passages = list(passages.items())
         tokens = bm25s.tokenize(list(passages.values()), stopwords="en", show_progress=False)
         if not tokens.vocab:
-            raise ValueError(
+            raise _fault(
                 "the runbooks hold no word to search for: write some, or unset [retrieval] runbooks"
             )
         self._index = bm25s.BM25()
@@ -63,20 +71,23 @@ class Runbooks:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read and index every ``*.md`` and ``*.txt`` below a folder; hidden files and folders are left out.
+        """Read and index every ``*.md`` and ``*.txt`` below a folder.
+
+        Hidden files and folders are left out.
 
         Raises:
-            ValueError: one sentence: no such folder, nothing in it, or a file that is too large, not UTF-8, not
-                readable, or a link to somewhere else.
+            ConfigError: there is no such folder or no runbook in it, or a file is too large, not
+                UTF-8, not readable, or a link to a place outside the folder.
         """
         passages: dict[str, str] = {}
         for file in _files(folder):
             name = file.relative_to(folder).as_posix()
-            for anchor, text in _cut(_read(file)):
-                passages[_unused(f"{name}{anchor}", passages)] = text
+            for anchor, text in _split(_read(file)):
+                passages[_unused_id(f"{name}{anchor}", passages)] = text
         if not passages:
-            raise ValueError(
-                f"no runbook in {folder}: put *.md or *.txt files there, or unset [retrieval] runbooks"
+            raise _fault(
+                f"no runbook in {folder}: put *.md or *.txt files there, "
+                "or unset [retrieval] runbooks"
             )
         return cls(passages)
 
@@ -84,70 +95,83 @@ class Runbooks:
         return len(self._passages)
 
     def best(self, text: str, count: int) -> list[Passage]:
-        """At most `count` passages that share a word with the text, best first; equals in order of file and place."""
+        """Return at most `count` passages that share a word with the text, the best first.
+
+        Passages with the same score come in the order of files and of places in the file.
+        """
         (words,) = bm25s.tokenize(
             text[:MAX_QUERY_CHARS], stopwords="en", return_ids=False, show_progress=False
         )
-        # Each word once: an event that repeats one must not choose what is quoted beside it.
-        distinct = list(dict.fromkeys(words))[:MAX_QUERY_WORDS]
-        if not distinct:
+        # Each word counts once: otherwise the sender of an event could choose what is quoted by
+        # repeating a word.
+        distinct_words = list(dict.fromkeys(words))[:MAX_QUERY_WORDS]
+        if not distinct_words:
             return []
-        scores = self._index.get_scores(distinct)
-        order = np.argsort(-scores, kind="stable")[:count]
-        best = [
-            (self._passages[i], round(float(scores[i]), SCORE_DECIMALS))
-            for i in order
-            if scores[i] > 0
-        ]
-        return [Passage(id_, passage, score) for (id_, passage), score in best]
+        scores = self._index.get_scores(distinct_words)
+        best = np.argsort(-scores, kind="stable")[:count]
+        return [self._passage(i, float(scores[i])) for i in best if scores[i] > 0]
+
+    def _passage(self, index: int, score: float) -> Passage:
+        id_, text = self._passages[index]
+        return Passage(id_, text, round(score, SCORE_DECIMALS))
 
 
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise ValueError(f"no folder {folder}: point [retrieval] runbooks at one, or unset it")
-    files = [
-        file
-        for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in SUFFIXES
-        and file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    ]
+        raise _fault(f"no folder {folder}: point [retrieval] runbooks at one, or unset it")
+    files = [file for file in sorted(folder.rglob("*")) if _is_runbook(file, folder)]
     if len(files) > MAX_FILES:
-        raise ValueError(
+        raise _fault(
             f"{folder} holds more than {MAX_FILES} runbooks: point [retrieval] runbooks at fewer"
         )
     for file in files:
         if not file.resolve().is_relative_to(folder.resolve()):
-            raise ValueError(f"{file} is a link to outside the runbooks' folder: copy the file in")
+            raise _fault(f"{file} is a link to outside the runbooks' folder: copy the file in")
     return files
+
+
+def _is_runbook(file: Path, folder: Path) -> bool:
+    is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return file.suffix.lower() in SUFFIXES and file.is_file() and not is_hidden
 
 
 def _read(file: Path) -> str:
     try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_FILE_BYTES + 1)
+        with file.open("rb") as stream:
+            content = stream.read(MAX_FILE_BYTES + 1)
         if len(content) > MAX_FILE_BYTES:
-            raise ValueError(f"{file} is larger than {MAX_FILE_BYTES} bytes: split it")
+            raise _fault(f"{file} is larger than {MAX_FILE_BYTES} bytes: split it")
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except OSError as error:
-        raise ValueError(
+        raise _fault(
             f"{file} cannot be read ({error.strerror}): make it readable or remove it"
         ) from None
     except UnicodeDecodeError:
-        raise ValueError(f"{file} is not UTF-8: save it as such") from None
+        raise _fault(f"{file} is not UTF-8: save it as UTF-8") from None
 
 
-def _cut(text: str) -> Iterator[tuple[str, str]]:
-    """Passages with their anchors ("" above the first heading), each under the headings it stands below."""
+def _split(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the passages of a runbook, each with its anchor; a passage begins with its headings."""
     for headings, body in _sections(text):
-        anchor = _NOT_IN_ANCHOR.sub("-", headings[-1].lower()).strip("-") if headings else ""
+        anchor = _anchor(headings)
         title = " > ".join(headings)[-MAX_HEADING_CHARS:]
         for part in _parts(body, MAX_PASSAGE_CHARS - len(title) - 1):
-            yield f"#{anchor}" if anchor else "", f"{title}\n{part}".strip()
+            yield anchor, f"{title}\n{part}".strip()
+
+
+def _anchor(headings: list[str]) -> str:
+    """The innermost heading as in a URL, such as ``#steps``; empty before the first heading."""
+    if not headings:
+        return ""
+    anchor = _NOT_IN_ANCHOR.sub("-", headings[-1].lower()).strip("-")
+    return f"#{anchor}" if anchor else ""
 
 
 def _sections(text: str) -> Iterator[tuple[list[str], str]]:
-    """Bodies with the headings above them, outermost first; a ``#`` in a fenced block is a comment of its commands."""
+    """Yield the text below each heading, with all headings above it, the outermost first.
+
+    In a fenced block a ``#`` begins a comment of a command, not a heading.
+    """
     headings: dict[int, str] = {}
     body: list[str] = []
     fenced = False
@@ -165,7 +189,7 @@ def _sections(text: str) -> Iterator[tuple[list[str], str]]:
 
 
 def _parts(body: str, max_chars: int) -> Iterator[str]:
-    """Whole paragraphs, as many together as fit; one that does not fit is broken between words."""
+    """Yield as many whole paragraphs together as fit; a longer paragraph is cut between words."""
     part = ""
     for paragraph in _BLANK_LINES.split(body):
         for piece in textwrap.wrap(
@@ -179,8 +203,14 @@ def _parts(body: str, max_chars: int) -> Iterator[str]:
         yield part
 
 
-def _unused(name: str, taken: Container[str]) -> str:
-    """The name, or with the first number from 2 that nobody has."""
-    separator = "-" if "#" in name else "#"
-    numbered = (f"{name}{separator}{turn}" for turn in itertools.count(2))
-    return name if name not in taken else next(one for one in numbered if one not in taken)
+def _unused_id(id_: str, taken: Container[str]) -> str:
+    """The id, or the id with the first number from 2 on that makes it new."""
+    if id_ not in taken:
+        return id_
+    separator = "-" if "#" in id_ else "#"
+    numbered = (f"{id_}{separator}{number}" for number in itertools.count(2))
+    return next(candidate for candidate in numbered if candidate not in taken)
+
+
+def _fault(message: str) -> ConfigError:
+    return ConfigError(message, key="retrieval.runbooks")

@@ -1,4 +1,7 @@
-"""Which event a verdict is about: cases and final revisions arrive on different topics, in either order."""
+"""Joins cases with the final revisions that settle them.
+
+Both arrive on different topics, in either order.
+"""
 
 from collections import OrderedDict
 
@@ -9,43 +12,53 @@ from schemas.event import Domain, Event, Origin
 from schemas.triaged import Case, TriagedEvent
 
 _Key = tuple[str, Domain, str, Origin]
-"""With the origin: a sender who uses an id again for another text must not have the old verdict quoted with it."""
+"""Tenant, domain, id and origin.
 
-_Side = OrderedDict[_Key, bytes]
+The origin is needed because a sender may use an id again for another text: the old verdict must not
+be quoted with the new text.
+"""
+
+_Records = OrderedDict[_Key, bytes]
+"""As JSON, the oldest first."""
 
 
 class SettledCases:
     """Joins events with the revisions that settle them, by tenant, domain, id and origin.
 
-    Either side waits for the other, as JSON, and stays for a later verdict on the same event; beyond `max_waiting`
-    the one that came first is forgotten, and nothing is lost with it but a quotation. Embed and add to `Precedents`
-    what is returned: only that, for most cases are never settled by a person.
+    Events wait for their verdict and verdicts for their event, both as JSON. Both stay afterwards,
+    for a later verdict on the same event. Beyond `max_waiting` the oldest is forgotten: then only a
+    quotation is lost.
+
+    Embed only the cases that `remember` and `settle` return, and add them to `Precedents`: most
+    cases are never settled by a person.
     """
 
     def __init__(self, options: RetrievalOptions) -> None:
         self._options = options
-        self._events: _Side = OrderedDict()
-        self._verdicts: _Side = OrderedDict()
+        self._events: _Records = OrderedDict()
+        self._verdicts: _Records = OrderedDict()
 
     def remember(self, case: Case) -> Case | None:
-        """A case was seen on the enrichment or review topic.
+        """Note a case from the enrichment or review topic.
 
         Returns:
-            Its event with the revision that settles it, if that was seen before.
+            Its event with the revision that settles it, if that revision came before.
         """
         event = case.event
         key = (event.tenant, event.domain, event.id, case.triaged.origin)
-        known = self._keep(self._events, key, msgspec.json.encode(event))
+        is_kept = self._keep(self._events, key, msgspec.json.encode(event))
         verdict = self._verdict(key)
-        return Case(event=event, triaged=verdict) if known and verdict else None
+        if not is_kept or verdict is None:
+            return None
+        return Case(event=event, triaged=verdict)
 
     def settle(self, triaged: TriagedEvent) -> Case | None:
-        """A revision was seen on a triaged topic; all but final ones by those in `settled_by` are passed over.
+        """Note a revision from a triaged topic, if it is final and by somebody in `settled_by`.
 
-        A person's verdict is superseded by a person's later one only.
+        A person's verdict is replaced only by a later verdict of a person.
 
         Returns:
-            The event with this revision, if a case with it was seen before.
+            The event with this revision, if a case with the event came before.
         """
         if triaged.status != "final" or triaged.decided_by not in self._options.settled_by:
             return None
@@ -53,25 +66,24 @@ class SettledCases:
         earlier = self._verdict(key)
         if earlier and _authority(earlier) > _authority(triaged):
             return None
-        known = self._keep(self._verdicts, key, msgspec.json.encode(triaged))
+        is_kept = self._keep(self._verdicts, key, msgspec.json.encode(triaged))
         event = self._events.get(key)
-        return (
-            Case(event=msgspec.json.decode(event, type=Event), triaged=triaged)
-            if known and event
-            else None
-        )
+        if not is_kept or not event:
+            return None
+        return Case(event=msgspec.json.decode(event, type=Event), triaged=triaged)
 
     def _verdict(self, key: _Key) -> TriagedEvent | None:
         record = self._verdicts.get(key)
         return msgspec.json.decode(record, type=TriagedEvent) if record else None
 
-    def _keep(self, side: _Side, key: _Key, record: bytes) -> bool:
+    def _keep(self, records: _Records, key: _Key, record: bytes) -> bool:
+        """Keep the record as the newest one, unless it is too large."""
         if len(record) > self._options.max_record_bytes:
             return False
-        side[key] = record
-        side.move_to_end(key)
-        if len(side) > self._options.max_waiting:
-            side.popitem(last=False)
+        records[key] = record
+        records.move_to_end(key)
+        if len(records) > self._options.max_waiting:
+            records.popitem(last=False)
         return True
 
 

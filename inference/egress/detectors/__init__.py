@@ -1,1 +1,1 @@
-"""One detector for each way a value shows itself: by its shape, by the name of its field, by the words around it."""
+"""Detectors: they find values by shape, by the name of the field or by the words around them."""

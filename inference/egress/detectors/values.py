@@ -1,102 +1,126 @@
-"""What may stand in a field that is named after a person, a machine or a secret, and what is only a word there."""
+"""Decides whether the value of a user's, host's or secret's field is a real one or only a word."""
 
 import re
 from collections.abc import Iterator
 
-from inference.egress.kinds import Found, ValueKind
+from inference.egress.kinds import Span, ValueKind
 
 MAX_NAME_CHARS = 128
 MIN_SECRET_CHARS, MIN_ALIAS_CHARS = 3, 4
 
-_NOBODY = {
-    "root", "admin", "administrator", "administrators", "system", "guest", "user", "users", "username", "public",
-    "default", "nobody", "daemon", "service", "localhost", "anonymous", "unknown", "none", "null", "nil", "true",
-    "false", "test", "shared", "local", "network", "self", "all", "any", "everyone", "iamuser", "assumedrole",
-    "awsservice", "application", "serviceprincipal", "managed", "host", "hostname", "device", "computer", "server",
-    "client", "support", "info", "noreply", "no-reply", "sales", "security", "helpdesk", "localsystem",
-    "networkservice", "localservice", "authority", "builtin", "iusr", "nt-authority", "defaultaccount",
-    "wdagutilityaccount", "git", "postgres", "mysql", "nginx", "www-data", "ubuntu", "ec2-user", "ansible",
-    "bucket", "s3", "themselves", "krbtgt", "people", "person", "employee", "customer", "owner", "account", "www",
-    "mail", "api", "docs", "img", "shop", "intranet", "community", "static", "cdn", "portal", "login", "auth",
-    "web", "app", "blog", "help", "forum", "status", "dev", "prod", "staging", "vpn", "smtp", "imap", "ftp", "dns",
-    "proxy", "domain admins", "domain users", "enterprise admins", "local service", "network service",
+_COMMON_NAMES = {
+    "root", "admin", "administrator", "administrators", "system", "guest", "user", "users",
+    "username", "public", "default", "nobody", "daemon", "service", "localhost", "anonymous",
+    "unknown", "none", "null", "nil", "true", "false", "test", "shared", "local", "network",
+    "self", "all", "any", "everyone", "iamuser", "assumedrole", "awsservice", "application",
+    "serviceprincipal", "managed", "host", "hostname", "device", "computer", "server", "client",
+    "support", "info", "noreply", "no-reply", "sales", "security", "helpdesk", "localsystem",
+    "networkservice", "localservice", "authority", "builtin", "iusr", "nt-authority",
+    "defaultaccount", "wdagutilityaccount", "git", "postgres", "mysql", "nginx", "www-data",
+    "ubuntu", "ec2-user", "ansible", "bucket", "s3", "themselves", "krbtgt", "people", "person",
+    "employee", "customer", "owner", "account", "www", "mail", "api", "docs", "img", "shop",
+    "intranet", "community", "static", "cdn", "portal", "login", "auth", "web", "app", "blog",
+    "help", "forum", "status", "dev", "prod", "staging", "vpn", "smtp", "imap", "ftp", "dns",
+    "proxy", "domain admins", "domain users", "enterprise admins", "local service",
+    "network service",
 }  # fmt: skip
-_NO_SECRET = {
-    "token", "digest", "negotiate", "ntlm", "apikey", "true", "false", "null", "none", "nil", "yes", "no",
-    "undefined", "empty", "unknown", "n/a", "na", "required", "expired", "expires", "expiry", "reset", "forgot",
-    "forgotten", "changed", "change", "incorrect", "invalid", "wrong", "failed", "failure", "not", "is", "was",
-    "are", "the", "a", "an", "i", "it", "my", "me", "for", "and", "or", "to", "on", "in", "of", "at", "by", "with",
-    "has", "have", "please", "policy", "self", "all", "any", "redacted", "hidden", "removed", "missing", "valid",
-    "ok", "error", "bearer", "basic", "here", "but", "when", "cannot", "can't", "doesn't", "never", "new", "old",
-    "blocked", "locked", "stolen", "asked", "again", "value", "string", "text", "spray", "attempt", "attempts",
-    "login", "user", "used", "works", "working", "does", "did", "pass", "fail",
+_NOT_SECRETS = {
+    "token", "digest", "negotiate", "ntlm", "apikey", "true", "false", "null", "none", "nil",
+    "yes", "no", "undefined", "empty", "unknown", "n/a", "na", "required", "expired", "expires",
+    "expiry", "reset", "forgot", "forgotten", "changed", "change", "incorrect", "invalid",
+    "wrong", "failed", "failure", "not", "is", "was", "are", "the", "a", "an", "i", "it", "my",
+    "me", "for", "and", "or", "to", "on", "in", "of", "at", "by", "with", "has", "have", "please",
+    "policy", "self", "all", "any", "redacted", "hidden", "removed", "missing", "valid", "ok",
+    "error", "bearer", "basic", "here", "but", "when", "cannot", "can't", "doesn't", "never",
+    "new", "old", "blocked", "locked", "stolen", "asked", "again", "value", "string", "text",
+    "spray", "attempt", "attempts", "login", "user", "used", "works", "working", "does", "did",
+    "pass", "fail",
 }  # fmt: skip
-# A mask, a placeholder, a variable of a shell or of a template: where the secret would be, not the secret.
+# A mask, a placeholder, or a variable of a shell or a template: it is not the secret itself.
 _VARIABLE = re.compile(
     r"[*•x.\-_#?]+|<[A-Za-z _-]+>|\$(?:[A-Z_][A-Z0-9_]*|\{\w+\}|\(\w+\))|%[A-Z_]+%|\{\{[^{}]*\}\}"
     r"|\[(?:[A-Z]*(?:_\d*)?\]?…?|[A-Za-z ]+\])|\W+"
 )
 _NAME = re.compile(r"[^\W_][\w.$' +@-]*|_[\w.$-]+")
+# Masks, numbers, addresses, digests and UUIDs are no names.
 _OPAQUE = re.compile(
     r"[x*]+|[\d.\-]+|0x[0-9a-f]+|[0-9a-f]{32,128}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     re.IGNORECASE,
 )
-_SPLIT = re.compile(r"[,;|]\s*")
+_SEPARATOR = re.compile(r"[,;|]\s*")
 _MAX_WORDS = 4
 
 
-def is_secret(value: str) -> bool:
-    """Whether what stands where a secret belongs could be one: not a word of prose, a flag or a variable."""
-    bare = value.strip().strip(".,!").casefold()
+def could_be_secret(value: str) -> bool:
+    """Whether a value in the place of a secret could be one.
+
+    A word of prose, a flag, a mask and a variable are not secrets.
+    """
+    stripped = value.strip()
+    word = stripped.strip(".,!").casefold()
     return (
-        len(bare) >= MIN_SECRET_CHARS
-        and bare not in _NO_SECRET
-        and not _VARIABLE.fullmatch(value.strip())
+        len(word) >= MIN_SECRET_CHARS
+        and word not in _NOT_SECRETS
+        and not _VARIABLE.fullmatch(stripped)
     )
 
 
-def names(kind: ValueKind, value: str) -> Iterator[str]:
-    r"""The names in a user's or host's field, without their domains, and a host's short name too.
+def names_in(kind: ValueKind, value: str) -> Iterator[str]:
+    r"""Yield the names in the value of a user's or host's field.
 
-    ``CORP\jdoe`` and ``jdoe@corp.example`` are known elsewhere as ``jdoe``, ``web1.corp.example`` as ``web1``. Accounts
-    that every system has (root, SYSTEM) say nothing about anybody and help to decide: they stay.
+    Domains are left out: ``CORP\jdoe`` and ``jdoe@corp.example`` both give ``jdoe``, because that
+    is how the user appears in other places. A host such as ``web1.corp.example`` gives its full
+    name and ``web1``. Accounts that every system has (root, SYSTEM) are left out too: they
+    identify nobody, and the model needs them to decide.
     """
     if len(value) > MAX_NAME_CHARS:
         return
-    for part in _SPLIT.split(value):
-        whole = part.strip().strip("\"'").rstrip(".$")
-        yield from (name for name in _candidates(kind, whole) if _is_name(name))
+    for part in _SEPARATOR.split(value):
+        qualified = part.strip().strip("\"'").rstrip(".$")
+        yield from filter(_is_name, _candidates(kind, qualified))
 
 
-def _candidates(kind: ValueKind, whole: str) -> Iterator[str]:
-    if whole.startswith("arn:") or "/" in whole:
-        yield whole.rsplit("/", 1)[-1]
+def name_spans(kind: ValueKind, value: str, offset: int) -> Iterator[Span]:
+    """Yield the spans of the names in a field's value; the value begins at `offset` of the text."""
+    for name in names_in(kind, value):
+        position = value.find(name)
+        if position >= 0:
+            start = offset + position
+            yield Span(start, start + len(name), kind)
+
+
+def _candidates(kind: ValueKind, qualified: str) -> Iterator[str]:
+    if qualified.startswith("arn:") or "/" in qualified:
+        yield qualified.rsplit("/", 1)[-1]
     elif kind == "host":
-        yield (machine := whole.strip("\\[]").partition(":")[0])
-        yield machine.partition(".")[0] if not _OPAQUE.fullmatch(machine) else ""
-    elif whole.upper().startswith("CN="):
-        yield whole[3:].partition(",")[0]
+        yield from _host_candidates(qualified)
+    elif qualified.upper().startswith("CN="):
+        yield qualified[3:].partition(",")[0]
     else:
-        account = re.split(r"\\+", whole)[-1]
-        local, at, _ = account.partition("@")
-        yield local if not at or len(local) >= MIN_ALIAS_CHARS else ""
-        if at and not local:
-            yield account[1:]
+        yield from _user_candidates(qualified)
 
 
-def _is_name(name: str) -> bool:
+def _host_candidates(qualified: str) -> Iterator[str]:
+    host = qualified.strip("\\[]").partition(":")[0]
+    yield host
+    if not _OPAQUE.fullmatch(host):
+        yield host.partition(".")[0]
+
+
+def _user_candidates(qualified: str) -> Iterator[str]:
+    account = re.split(r"\\+", qualified)[-1]
+    local, at, _ = account.partition("@")
+    if not at or len(local) >= MIN_ALIAS_CHARS:
+        yield local
+    if at and not local:
+        yield account[1:]
+
+
+def _is_name(candidate: str) -> bool:
     return (
-        bool(_NAME.fullmatch(name))
-        and not _OPAQUE.fullmatch(name)
-        and name.casefold() not in _NOBODY
-        and len(name.split()) <= _MAX_WORDS
-        and not name.isspace()
+        bool(_NAME.fullmatch(candidate))
+        and not _OPAQUE.fullmatch(candidate)
+        and candidate.casefold() not in _COMMON_NAMES
+        and len(candidate.split()) <= _MAX_WORDS
+        and not candidate.isspace()
     )
-
-
-def within(kind: ValueKind, value: str, start: int) -> Iterator[Found]:
-    """Where the names of a field's value stand, the value beginning at `start`."""
-    for name in names(kind, value):
-        at = value.find(name)
-        if at >= 0:
-            yield Found(start + at, start + at + len(name), kind)

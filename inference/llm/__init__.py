@@ -1,1 +1,1 @@
-"""The LLM tier: a bounded question to any OpenAI-compatible endpoint, and what may be made of its answer."""
+"""The LLM tiers: a prompt to an OpenAI-compatible endpoint, and what its answer may change."""

@@ -1,4 +1,4 @@
-"""Dollars that may be spent on LLMs in a day: in all, and by each tenant."""
+"""The dollars that may be spent on LLMs in one day: by all tenants together, and by each tenant."""
 
 import time
 from collections.abc import Callable
@@ -8,20 +8,26 @@ from math import inf
 from inference.llm.options import BudgetOptions
 
 MAX_TENANTS = 10_000
-"""Tenants with an account of their own. Names come with the events, and whoever invents a million of them may not
-have a million accounts."""
+"""How many tenants have an account.
+
+The names of tenants come with the events. A sender who invents a million names must not get a
+million accounts.
+"""
 
 OTHERS = None
-"""The account of all tenants beyond `MAX_TENANTS`, held to what one of them may spend: too little, never too much."""
+"""The account of all tenants beyond `MAX_TENANTS`.
 
-SECONDS_A_DAY = 86_400
-UNITS_A_DOLLAR = 10**12
-"""Sums are of whole numbers: with floats three times 0.1 would not fit a limit of 0.3."""
+Together they may spend what one of them may spend. This can be too little, but never too much.
+"""
+
+SECONDS_PER_DAY = 86_400
+UNITS_PER_DOLLAR = 10**12
+"""Sums are of whole units: with floats, three times 0.1 would be more than a limit of 0.3."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reservation:
-    """Money set aside for one question, until `Budget.settle` says what it cost."""
+    """Money that is set aside for one prompt, until `Budget.settle` replaces it by the cost."""
 
     account: str | None
     units: int
@@ -34,25 +40,30 @@ class _Account:
 
 
 class Budget:
-    """Money spent and set aside since midnight UTC.
+    """The money that was spent and set aside since midnight UTC.
 
-    Set aside is as good as spent: calls in flight at once cannot pass a limit together, as long as none costs more
-    than was reserved for it. For one event loop; nothing here waits. `clock` gives seconds since the epoch.
+    Money that is set aside counts like money that is spent. So concurrent calls cannot exceed a
+    limit together, as long as none of them costs more than was reserved for it.
+
+    It is for one event loop, and nothing in it waits. `clock` returns seconds since the epoch.
     """
 
     def __init__(self, options: BudgetOptions, *, clock: Callable[[], float] = time.time) -> None:
         self._options = options
         self._clock = clock
         self._day = _day(clock())
-        self._start_over()
+        self._reset()
 
-    def reserve(self, tenant: str, worst_usd: float) -> Reservation | None:
-        """Set aside the most a question may cost; None when that could pass the day's limit or the tenant's.
+    def reserve(self, tenant: str, max_usd: float) -> Reservation | None:
+        """Set aside the most that a prompt may cost.
 
-        Under a limit of 0 only what is free may be asked.
+        With a limit of 0, only a prompt that costs nothing may be sent.
+
+        Returns:
+            None if that could exceed the limit of the day or of the tenant.
         """
-        self._roll_over()
-        name, units = self._name(tenant), _units(worst_usd)
+        self._start_new_day()
+        name, units = self._account_name(tenant), _units(max_usd)
         account = self._accounts.get(name, _Account())
         if _exceeds(self._all, units, self._options.usd_per_day) or _exceeds(
             account, units, self.limit_usd(tenant)
@@ -66,43 +77,55 @@ class Budget:
         return reservation
 
     def settle(self, reservation: Reservation, actual_usd: float) -> None:
-        """Put what a question did cost in the place of what was set aside for it; settling again changes nothing.
+        """Replace a reservation by the cost of its prompt; a second time changes nothing.
 
-        What was reserved before midnight was yesterday's money, and is forgotten with it.
+        A reservation from before midnight belongs to the money of yesterday, and is ignored.
         """
-        self._roll_over()
+        self._start_new_day()
         if reservation not in self._open:
             return
         self._open.remove(reservation)
         self._all.reserved -= reservation.units
-        self._accounts[reservation.account].reserved -= reservation.units
+        # An account without money is deleted, also while other free prompts are still open.
+        account = self._accounts.setdefault(reservation.account, _Account())
+        account.reserved -= reservation.units
         self._spend(reservation.account, _units(actual_usd))
 
     def note(self, tenant: str, usd: float, at_s: float) -> None:
-        """Count what another worker, or this one before a restart, spent at `at_s` (seconds since the epoch).
+        """Count what another worker spent, or this one before a restart.
 
-        Another day's money is left out.
+        Args:
+            tenant: the tenant of the event.
+            usd: US dollars.
+            at_s: when, in seconds since the epoch. Money of another day is ignored.
         """
-        self._roll_over()
+        self._start_new_day()
         if _day(at_s) == self._day:
-            self._spend(self._name(tenant), _units(usd))
+            self._spend(self._account_name(tenant), _units(usd))
 
     def spent_usd(self, tenant: str | None = None) -> float:
-        """Dollars spent today, without what is set aside: by everyone, or by one tenant.
+        """Return the dollars that were spent today, without those that are set aside.
 
-        Tenants without an account of their own are told what they spent together.
+        Args:
+            tenant: None for all tenants. For a tenant without an account, the result is what all
+                such tenants spent together.
         """
-        self._roll_over()
-        account = (
-            self._all if tenant is None else self._accounts.get(self._name(tenant), _Account())
-        )
-        return account.spent / UNITS_A_DOLLAR
+        self._start_new_day()
+        if tenant is None:
+            account = self._all
+        else:
+            account = self._accounts.get(self._account_name(tenant), _Account())
+        return account.spent / UNITS_PER_DOLLAR
 
     def limit_usd(self, tenant: str) -> float:
-        """Dollars this tenant may spend a day; the limit of everyone's day where it has none of its own."""
+        """Return the dollars that a tenant may spend per day.
+
+        For a tenant without a limit, this is the limit of all tenants together.
+        """
         default = self._options.usd_per_tenant_per_day
-        own = self._options.tenants.get(tenant, inf if default is None else default)
-        return min(own, self._options.usd_per_day)
+        if default is None:
+            default = inf
+        return min(self._options.tenants.get(tenant, default), self._options.usd_per_day)
 
     def _spend(self, name: str | None, units: int) -> None:
         account = self._accounts.setdefault(name, _Account())
@@ -111,32 +134,35 @@ class Budget:
         if account == _Account():
             del self._accounts[name]
 
-    def _name(self, tenant: str) -> str | None:
+    def _account_name(self, tenant: str) -> str | None:
         if tenant in self._accounts or tenant in self._options.tenants:
             return tenant
-        # Nobody gets an account after having spent from the others': that would be a second allowance.
-        return OTHERS if OTHERS in self._accounts or len(self._accounts) >= MAX_TENANTS else tenant
+        # A tenant that may have spent from the shared account gets none of its own on that day,
+        # because that would be a second allowance.
+        if OTHERS in self._accounts or len(self._accounts) >= MAX_TENANTS:
+            return OTHERS
+        return tenant
 
-    def _roll_over(self) -> None:
-        # Only forward: a clock put back over midnight would give the day's money out twice.
+    def _start_new_day(self) -> None:
+        # Only forward: a clock that is put back over midnight must not renew the money of the day.
         if (today := _day(self._clock())) > self._day:
             self._day = today
-            self._start_over()
+            self._reset()
 
-    def _start_over(self) -> None:
+    def _reset(self) -> None:
         self._all = _Account()
         self._accounts: dict[str | None, _Account] = {}
         self._open: set[Reservation] = set()
 
 
 def _day(at_s: float) -> int:
-    return int(at_s // SECONDS_A_DAY)
+    return int(at_s // SECONDS_PER_DAY)
 
 
 def _units(usd: float) -> int:
-    # A server that claims to have billed less than nothing gives no money back.
-    return max(0, round(usd * UNITS_A_DOLLAR))
+    # A server that reports a negative cost gives no money back.
+    return max(0, round(usd * UNITS_PER_DOLLAR))
 
 
 def _exceeds(account: _Account, units: int, limit_usd: float) -> bool:
-    return account.spent + account.reserved + units > round(limit_usd * UNITS_A_DOLLAR)
+    return account.spent + account.reserved + units > round(limit_usd * UNITS_PER_DOLLAR)

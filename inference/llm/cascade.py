@@ -1,4 +1,7 @@
-"""Tiers in order, one budget, one deadline: a question goes on until an answer is good enough or nothing is left."""
+"""Sends a prompt to the LLM tiers in order, within one budget and one deadline.
+
+It ends when an answer is good enough, or when the tiers, the time or the budget are used up.
+"""
 
 import asyncio
 import time
@@ -17,7 +20,7 @@ from inference.llm.prompt.prompt import Answer, Prompt
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """One endpoint behind its guard, and what it charges."""
+    """One resilient endpoint and its price."""
 
     name: str
     endpoint: ResilientEndpoint
@@ -27,10 +30,11 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Consultation:
-    """What became of one question over all tiers asked.
+    """The result of one prompt over all tiers that were asked.
 
-    `tier` and `model` are of the answer, or of the last call without one; usage, calls, dollars and seconds are of
-    all calls together. `explanation` is one sentence when there is no answer.
+    `tier` and `model` are those of the answer, or of the last call if there is no answer. `usage`,
+    `calls`, `cost_usd` (US dollars) and `latency_s` (seconds) are sums over all calls.
+    `explanation` is one sentence if there is no answer, and empty otherwise.
     """
 
     status: Literal["answered"] | FailureStatus
@@ -44,6 +48,21 @@ class Consultation:
     latency_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One prompt as it is sent to every tier; its messages have one nonce."""
+
+    prompt: Prompt
+    tenant: str
+    messages: list[dict[str, str]]
+    schema: dict[str, Any]
+
+    def max_usage(self, tier: Tier) -> Usage:
+        """The most that one call can use: a token has at least one byte."""
+        message_bytes = sum(len(message["content"].encode()) for message in self.messages)
+        return Usage(message_bytes, tier.max_answer_tokens)
+
+
 class Cascade:
     """Asks one tier after the other."""
 
@@ -53,77 +72,66 @@ class Cascade:
         self._deadline_s = deadline_s
 
     async def ask(
-        self, question: Prompt, tenant: str, *, enough: Callable[[Answer], bool]
+        self, prompt: Prompt, tenant: str, *, enough: Callable[[Answer], bool]
     ) -> Consultation:
-        """Ask until an answer is `enough`, the tiers are through, the time is up or the budget is spent.
+        """Ask the tiers until an answer is `enough`, or until no tier, time or money is left.
 
-        An answer that was not enough still counts when no later tier has a better one.
+        An answer that was not enough still counts if no later tier has one.
         """
-        messages, schema = question.messages(), question.schema()
+        request = _Request(prompt, tenant, prompt.messages(), prompt.schema())
         started_s = time.monotonic()
         result = Consultation("unavailable", explanation="no tier was asked")
         for tier in self.tiers:
-            left_s = self._deadline_s - (time.monotonic() - started_s)
-            asked = await self._ask(tier, question, messages, schema, tenant, left_s)
-            result = _after(result, asked)
-            if asked.answer is not None and enough(asked.answer):
+            remaining_s = self._deadline_s - (time.monotonic() - started_s)
+            consultation = await self._ask(tier, request, remaining_s)
+            result = _add(result, consultation)
+            if consultation.answer is not None and enough(consultation.answer):
                 break
         return replace(result, latency_s=time.monotonic() - started_s)
 
     async def close(self) -> None:
-        """Close every endpoint's connections."""
+        """Close the connections of every endpoint."""
         await asyncio.gather(*(tier.endpoint.close() for tier in self.tiers))
 
-    async def _ask(
-        self,
-        tier: Tier,
-        question: Prompt,
-        messages: list[dict[str, str]],
-        schema: dict[str, Any],
-        tenant: str,
-        left_s: float,
-    ) -> Consultation:
-        if left_s <= 0:
+    async def _ask(self, tier: Tier, request: _Request, remaining_s: float) -> Consultation:
+        if remaining_s <= 0:
             return Consultation("timeout", tier=tier.name, explanation="the event's time was up")
-        # A token is at least a byte: the dearest a call can be.
-        worst = Usage(
-            sum(len(message["content"].encode()) for message in messages), tier.max_answer_tokens
-        )
-        worst_usd = tier.price.cost_usd(worst)
-        reservation = self.budget.reserve(tenant, worst_usd * tier.endpoint.attempts)
+        max_usd = tier.price.cost_usd(request.max_usage(tier))
+        reservation = self.budget.reserve(request.tenant, max_usd * tier.endpoint.attempts)
         if reservation is None:
             return Consultation(
                 "over_budget", tier=tier.name, explanation="the day's budget for the LLM is spent"
             )
-        spent_usd = worst_usd  # what a cancelled call may have cost
+        spent_usd = max_usd  # what a cancelled call may have cost
         try:
-            completion = await tier.endpoint.complete(messages, schema, deadline_s=left_s)
-            spent_usd = tier.price.cost_usd(completion.usage) + worst_usd * completion.cut_off
+            completion = await tier.endpoint.complete(
+                request.messages, request.schema, deadline_s=remaining_s
+            )
+            spent_usd = tier.price.cost_usd(completion.usage) + max_usd * completion.cut_off
         except LlmFailure as failure:
-            spent_usd = tier.price.cost_usd(failure.usage) + worst_usd * failure.cut_off
-            return _ended(tier, failure)
+            spent_usd = tier.price.cost_usd(failure.usage) + max_usd * failure.cut_off
+            return _of_failure(tier, failure)
         finally:
             self.budget.settle(reservation, spent_usd)
-        return _read(tier, completion, question)
+        return _of_completion(tier, completion, request.prompt)
 
 
-def _read(tier: Tier, completion: Completion, question: Prompt) -> Consultation:
-    cost_usd = tier.price.cost_usd(completion.usage)
-    asked = Consultation(
+def _of_completion(tier: Tier, completion: Completion, prompt: Prompt) -> Consultation:
+    consultation = Consultation(
         "answered",
         tier=tier.name,
         model=completion.model,
         usage=completion.usage,
         calls=completion.calls,
-        cost_usd=cost_usd,
+        cost_usd=tier.price.cost_usd(completion.usage),
     )
     try:
-        return replace(asked, answer=parse_answer(completion.content, question))
+        return replace(consultation, answer=parse_answer(completion.content, prompt))
     except LlmFailure as failure:
-        return replace(asked, status=failure.status, explanation=str(failure))
+        return replace(consultation, status=failure.status, explanation=str(failure))
 
 
-def _ended(tier: Tier, failure: LlmFailure) -> Consultation:
+def _of_failure(tier: Tier, failure: LlmFailure) -> Consultation:
     return Consultation(
         failure.status,
         tier=tier.name,
@@ -134,12 +142,14 @@ def _ended(tier: Tier, failure: LlmFailure) -> Consultation:
     )
 
 
-def _after(earlier: Consultation, later: Consultation) -> Consultation:
-    """Both together: the later answer where there is one, the earlier where only that one has it."""
-    best = earlier if later.answer is None and earlier.answer is not None else later
+def _add(earlier: Consultation, later: Consultation) -> Consultation:
+    """Both together, with the later answer, or with the earlier one if the later tier has none."""
+    better = later
+    if later.answer is None and earlier.answer is not None:
+        better = earlier
     return replace(
-        best,
-        model=best.model or earlier.model,
+        better,
+        model=better.model or earlier.model,
         usage=earlier.usage + later.usage,
         calls=earlier.calls + later.calls,
         cost_usd=earlier.cost_usd + later.cost_usd,

@@ -1,6 +1,8 @@
-"""What becomes of two opinions: the LLM may raise and may fill in, it may not lower, close or overrule.
+"""Combines the labels of the small model with the answer of the LLM.
 
-Whoever writes the event writes to the LLM as well, so its answer is a stranger's as far as it spares anybody work.
+The LLM may raise a label and may fill one in. It may not lower a label, close an event or overrule
+a confident small model: the LLM reads what the sender of the event has written, so its answer is
+not trusted where it would spare people work.
 
 ========== =========== ============================= ============================= ==============
 axis       LLM says    small model abstained         small model was confident     event
@@ -13,7 +15,8 @@ other      another     the LLM's                     the small model's          
 any        undecidable the small model's             the small model's             to a person
 ========== =========== ============================= ============================= ==============
 
-(1) to a person where the small model was confident; (2) and where the axis decides, for then nobody has settled it.
+(1) It goes to a person if the small model was confident.
+(2) It also goes to a person if the axis decides, because neither model has settled the axis.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +29,10 @@ from schemas.triaged import Alternative, Label
 
 @dataclass(frozen=True, slots=True)
 class Combined:
-    """Labels of every axis the small model had, whether a person must see the event, and why, a sentence each."""
+    """One label for every axis of the small model, and whether a person must see the event.
+
+    `reasons` says why, in one sentence per reason.
+    """
 
     labels: dict[str, Label]
     needs_person: bool
@@ -34,7 +40,7 @@ class Combined:
 
 
 @dataclass(frozen=True, slots=True)
-class _Settled:
+class _AxisResult:
     label: Label
     reason: str = ""
     needs_person: bool = False
@@ -47,13 +53,19 @@ def combine(
     deciding: Sequence[str],
     limits: LimitOptions | None = None,
 ) -> Combined:
-    """Lay an LLM's answer beside the small model's `labels`, by axis; `deciding` names the axes that must be right.
+    """Combine an LLM's answer with the labels of the small model.
 
-    `limits` says which values close an event and which axes have an order; by default those of the shipped model.
+    A value that the LLM chose has the calibrated probability that the small model gave it, or 0.0
+    if it gave none. It stays `abstained`, because nobody has calibrated the LLM. An axis that is
+    not in the answer keeps its label. All axes keep their labels if the answer says that the event
+    cannot be decided.
 
-    A value the LLM chose keeps the small model's calibrated probability of it, 0.0 where it gave none, and stays
-    `abstained`: nobody has calibrated the LLM. Axes the answer leaves out keep their labels; so do all of them where
-    it says the event cannot be decided.
+    Args:
+        labels: the labels of the small model, by axis.
+        answer: the answer of the LLM.
+        deciding: the axes that must be right.
+        limits: which values close an event, and which axes have an order; by default those of the
+            shipped model.
     """
     if not answer.decidable:
         return Combined(
@@ -61,66 +73,71 @@ def combine(
             True,
             ["the LLM finds too little in the event to decide; the labels are hints"],
         )
-    bounds = limits or LimitOptions()
-    settled = {
-        axis: _settle(axis, label, answer.labels.get(axis), axis in deciding, bounds)
+    limits = limits or LimitOptions()
+    results = {
+        axis: _combine_axis(axis, label, answer.labels.get(axis), axis in deciding, limits)
         for axis, label in labels.items()
     }
     return Combined(
-        labels={axis: one.label for axis, one in settled.items()},
-        needs_person=any(one.needs_person for one in settled.values()),
-        reasons=[one.reason for one in settled.values() if one.reason],
+        labels={axis: result.label for axis, result in results.items()},
+        needs_person=any(result.needs_person for result in results.values()),
+        reasons=[result.reason for result in results.values() if result.reason],
     )
 
 
-def _settle(
-    axis: str, label: Label, said: str | None, decides: bool, limits: LimitOptions
-) -> _Settled:
-    if said == label.value:
-        closes = label.abstained and said in limits.closing
-        return _Settled(
-            label,
-            f"neither model may close an event unsure: {axis} is {said}" if closes else "",
-            closes,
-        )
-    if said is None:
-        unsettled = decides and label.abstained
-        return _Settled(label, f"the LLM says nothing about {axis}" if unsettled else "", unsettled)
+def _combine_axis(
+    axis: str, label: Label, value: str | None, decides: bool, limits: LimitOptions
+) -> _AxisResult:
+    """Combine one label of the small model with the value of the LLM, None if it gave none."""
+    if value is None:
+        return _without_value(axis, label, decides)
+    if value == label.value:
+        return _with_same_value(axis, label, limits)
     if axis in limits.orders:
-        return _settle_ordered(axis, label, said, decides, limits.orders[axis])
-    if said in limits.closing:
-        return _Settled(
-            label, f"the LLM may not close an event: {axis} stays {label.value}", needs_person=True
-        )
+        return _with_ordered_value(axis, label, value, decides, limits.orders[axis])
+    if value in limits.closing:
+        reason = f"the LLM may not close an event: {axis} stays {label.value}"
+        return _AxisResult(label, reason, needs_person=True)
     if label.abstained:
-        return _Settled(
-            _chosen(label, said), f"the LLM decides {axis}: {said} instead of {label.value}"
-        )
-    reason = f"the LLM says {said} for {axis}, where the small model is confident of {label.value}"
-    return _Settled(label, reason, needs_person=True)
+        reason = f"the LLM decides {axis}: {value} instead of {label.value}"
+        return _AxisResult(_choose(label, value), reason)
+    reason = f"the LLM says {value} for {axis}, where the small model is confident of {label.value}"
+    return _AxisResult(label, reason, needs_person=True)
 
 
-def _settle_ordered(
-    axis: str, label: Label, said: str, decides: bool, order: Sequence[str]
-) -> _Settled:
+def _without_value(axis: str, label: Label, decides: bool) -> _AxisResult:
+    if decides and label.abstained:
+        return _AxisResult(label, f"the LLM says nothing about {axis}", needs_person=True)
+    return _AxisResult(label)
+
+
+def _with_same_value(axis: str, label: Label, limits: LimitOptions) -> _AxisResult:
+    if label.abstained and label.value in limits.closing:
+        reason = f"neither model may close an event unsure: {axis} is {label.value}"
+        return _AxisResult(label, reason, needs_person=True)
+    return _AxisResult(label)
+
+
+def _with_ordered_value(
+    axis: str, label: Label, value: str, decides: bool, order: Sequence[str]
+) -> _AxisResult:
     confident = not label.abstained
-    rank = {value: place for place, value in enumerate(order)}
-    # A value outside the known order is never taken for higher.
-    if rank.get(said, -1) > rank.get(label.value, len(rank)):
-        return _Settled(
-            _chosen(label, said), f"the LLM raises {axis} from {label.value} to {said}", confident
-        )
-    reason = f"the LLM may not lower {axis}: it stays {label.value}, not {said}"
-    return _Settled(label, reason, confident or decides)
+    ranks = {known: rank for rank, known in enumerate(order)}
+    # A value that the order does not contain never counts as higher.
+    if ranks.get(value, -1) > ranks.get(label.value, len(ranks)):
+        reason = f"the LLM raises {axis} from {label.value} to {value}"
+        return _AxisResult(_choose(label, value), reason, confident)
+    reason = f"the LLM may not lower {axis}: it stays {label.value}, not {value}"
+    return _AxisResult(label, reason, confident or decides)
 
 
-def _chosen(label: Label, value: str) -> Label:
-    """The same probabilities with another value chosen."""
-    given = [Alternative(value=label.value, confidence=label.confidence), *label.alternatives]
-    confidence = next((one.confidence for one in given if one.value == value), 0.0)
+def _choose(label: Label, value: str) -> Label:
+    """Return a label with the same probabilities and another value."""
+    ranked = [Alternative(value=label.value, confidence=label.confidence), *label.alternatives]
+    confidences = [other.confidence for other in ranked if other.value == value]
     return Label(
         value=value,
-        confidence=confidence,
-        alternatives=[one for one in given if one.value != value],
+        confidence=next(iter(confidences), 0.0),
+        alternatives=[other for other in ranked if other.value != value],
         abstained=True,
     )

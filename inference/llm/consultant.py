@@ -1,4 +1,8 @@
-"""One case through the LLM tier: may it leave, is there time, what is answered, what may be made of it."""
+"""Takes one case through the LLM tiers.
+
+It checks whether the event may leave and whether there is time for it, asks the tiers, and decides
+what the answer changes.
+"""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +29,10 @@ HighImpact = Callable[[Event, Labels], bool]
 
 @dataclass(frozen=True, slots=True)
 class LlmOpinion:
-    """What the LLM tier has to say of a case; without an answer, `reasons` says why and the labels stay as they were.
+    """What the LLM tiers say about a case.
 
-    `needs_person` is false only for an answer that may stand alone.
+    Without an answer, the labels do not change and `reasons` says why. `needs_person` is false only
+    for an answer that may stand alone.
     """
 
     enrichment: Enrichment
@@ -37,15 +42,25 @@ class LlmOpinion:
 
 
 class Consultant:
-    """Consults the tiers about one case at a time, for any number of concurrent callers; never raises for an event.
+    """Asks the LLM tiers about cases; safe for concurrent callers of one event loop.
 
-    `backlog` says how many cases are waiting; `high_impact` what a person must see whoever decided it.
+    It raises no error because of an event.
+
+    Args:
+        cascade: the LLM tiers.
+        prompt_writer: writes the prompt about a case.
+        policy: the egress policy.
+        deciding: the axes of each domain that must be right.
+        limits: what the LLM may not do alone.
+        high_impact: whether a person must see an event with these labels, whoever decided it.
+        shedding: chooses the cases to shed.
+        backlog: returns the number of cases that are waiting.
     """
 
     def __init__(
         self,
         cascade: Cascade,
-        briefer: PromptWriter,
+        prompt_writer: PromptWriter,
         policy: Policy,
         *,
         deciding: Mapping[Domain, Sequence[str]],
@@ -55,7 +70,7 @@ class Consultant:
         backlog: Callable[[], int],
     ) -> None:
         self._cascade = cascade
-        self._briefer = briefer
+        self._prompt_writer = prompt_writer
         self._policy = policy
         self._deciding = deciding
         self._limits = limits
@@ -64,14 +79,17 @@ class Consultant:
         self._backlog = backlog
 
     async def consult(self, case: Case) -> LlmOpinion:
-        """Ask about a case, as far as policy, backlog, budget and the endpoints allow."""
+        """Ask about a case, if policy, backlog, budget and the endpoints allow it."""
         try:
             return await self._consult(case)
         except RedactionFailed as error:
             return unasked(case, "redaction_failed", f"the event could not be redacted ({error})")
-        except Exception as error:  # noqa: BLE001 - whatever it is, the event must end, and its text stay out of the log
-            log.error("a case failed in the LLM tier: %s", type(error).__name__)  # noqa: TRY400 - see above
-            return unasked(case, "failed", f"the LLM tier failed ({type(error).__name__})")
+        # Whatever it is, the event must end, and its text must not reach the log. So the log gets
+        # the class of the error, without message and traceback.
+        except Exception as error:  # noqa: BLE001 - see above
+            name = type(error).__name__
+            log.error("a case failed in the LLM tier: %s", name)  # noqa: TRY400 - see above
+            return unasked(case, "failed", f"the LLM tier failed ({name})")
 
     async def _consult(self, case: Case) -> LlmOpinion:
         decision = self._policy.decision(case.triaged)
@@ -83,70 +101,78 @@ class Consultant:
                 "shed",
                 "too many cases wait for the LLM and this one is among the least uncertain",
             )
-        briefing = await self._briefer.brief(case, decision)
-        weighing = _Weighing(
+        context = await self._prompt_writer.write(case, decision)
+        results = _TierResults(
             case, self._limits, self._deciding[case.event.domain], self._high_impact
         )
         consultation = await self._cascade.ask(
-            briefing.question,
+            context.prompt,
             case.event.tenant,
-            enough=lambda answer: not weighing.of(answer).needs_person,
+            enough=lambda answer: not results.add(answer).needs_person,
         )
-        enrichment = _enrichment(briefing, consultation)
+        enrichment = _enrichment(context, consultation)
         if consultation.answer is None:
             reason = f"the LLM gave no answer: {consultation.explanation}"
             return LlmOpinion(enrichment, dict(case.triaged.labels), True, [reason])
-        combined = weighing.last
+        combined = results.last
         return LlmOpinion(enrichment, combined.labels, combined.needs_person, combined.reasons)
 
 
-class _Weighing:
-    """The answers about one case, tier by tier: what an earlier one has raised a later one may not lower."""
+class _TierResults:
+    """Combines the answers about one case, tier by tier.
+
+    If an earlier tier has raised a label, a later tier may not lower it.
+    """
 
     def __init__(
         self, case: Case, limits: LimitOptions, deciding: Sequence[str], high_impact: HighImpact
     ) -> None:
         self._event = case.event
-        self._small = case.triaged.labels
+        self._small_model_labels = case.triaged.labels
         self._labels = dict(case.triaged.labels)
         self._limits = limits
         self._deciding = deciding
         self._high_impact = high_impact
         self.last = Combined(self._labels, True, [])
 
-    def of(self, answer: Answer) -> Combined:
-        """What to make of the case after this answer."""
+    def add(self, answer: Answer) -> Combined:
+        """Return the result for the case after this answer."""
         combined = combine(self._labels, answer, deciding=self._deciding, limits=self._limits)
         self._labels |= {
             axis: label for axis, label in combined.labels.items() if axis in self._limits.orders
         }
+        reasons = list(combined.reasons)
         high_impact = self._high_impact(self._event, combined.labels)
-        # Raised by one tier and repeated by the next, a label is still not what the small model was confident of.
-        overruled = any(
-            not label.abstained and combined.labels[axis].value != label.value
-            for axis, label in self._small.items()
-        )
-        self.last = Combined(
-            combined.labels,
-            combined.needs_person or overruled or high_impact,
-            [*combined.reasons, *(["high impact"] if high_impact else [])],
-        )
+        if high_impact:
+            reasons.append("high impact")
+        needs_person = combined.needs_person or high_impact or self._overrules(combined.labels)
+        self.last = Combined(combined.labels, needs_person, reasons)
         return self.last
+
+    def _overrules(self, labels: Labels) -> bool:
+        """Whether the labels differ from one that the small model was confident of.
+
+        `combine` does not see this if one tier has raised a label and the next one repeats it.
+        """
+        return any(
+            not label.abstained and labels[axis].value != label.value
+            for axis, label in self._small_model_labels.items()
+        )
 
 
 def unasked(case: Case, status: str, reason: str) -> LlmOpinion:
-    """The opinion about a case no LLM was asked about."""
+    """Return the result for a case that no LLM was asked about."""
     return LlmOpinion(Enrichment(status=status), dict(case.triaged.labels), True, [reason])
 
 
-def _enrichment(briefing: PromptContext, consultation: Consultation) -> Enrichment:
+def _enrichment(context: PromptContext, consultation: Consultation) -> Enrichment:
     enrichment = Enrichment(
         status=consultation.status,
         model=consultation.model,
         tier=consultation.tier,
         calls=consultation.calls,
-        quoted=list(briefing.quoted),
-        redactions=dict(briefing.redaction.counts) if briefing.redaction else {},
+        quoted=list(context.quoted_ids),
+        redactions=context.redactions,
         prompt_tokens=consultation.usage.prompt_tokens,
         completion_tokens=consultation.usage.completion_tokens,
         cost_usd=consultation.cost_usd,
@@ -156,6 +182,6 @@ def _enrichment(briefing: PromptContext, consultation: Consultation) -> Enrichme
         return enrichment
     return replace(
         enrichment,
-        summary=briefing.restored(consultation.answer.summary),
-        rationale=briefing.restored(consultation.answer.rationale),
+        summary=context.restored(consultation.answer.summary),
+        rationale=context.restored(consultation.answer.rationale),
     )

@@ -1,16 +1,18 @@
-"""What may be configured about the LLM tier; durations in seconds, money in US dollars."""
+"""The configuration of the LLM tiers; durations are in seconds, money is in US dollars."""
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta, field
 
+from inference.errors import ConfigError
 from inference.options import Options, Positive, Seconds, Share, Usd
 
 ResponseMode = Literal["json_schema", "json_object", "none"]
 
 
 class PriceOptions(Options, frozen=True):
-    """What a million tokens cost, where the price table does not know the model or is wrong about it."""
+    """The price of a million tokens, if the price table has none for the model or a wrong one."""
 
     input_usd_per_million: Usd
     output_usd_per_million: Usd
@@ -19,11 +21,12 @@ class PriceOptions(Options, frozen=True):
 class EndpointOptions(Options, frozen=True):
     """One OpenAI-compatible endpoint.
 
-    `timeout_s` bounds one call from its first byte to its last. `temperature` and `max_tokens_field` exist for
-    models that refuse the usual ones. Without `prices` the model's name is looked up.
+    `timeout_s` limits one call, from its first byte to its last. `temperature` and
+    `max_tokens_field` can be changed for models that refuse the usual ones. Without `prices`, the
+    name of the model is looked up in a price table.
     """
 
-    base_url: Annotated[str, Meta(pattern=r"^https?://")]
+    base_url: str
     model: Annotated[str, Meta(min_length=1)]
     api_key_env: str | None = None
     api_key_file: str | None = None
@@ -38,10 +41,11 @@ class EndpointOptions(Options, frozen=True):
 
 
 class RetryOptions(Options, frozen=True):
-    """Retries of one event's calls, and the budget all of them share.
+    """The retries for one event, and the budget of retries that all events share.
 
-    Each first attempt earns `budget_share` of a retry, up to `budget_reserve` saved: when everything fails, the
-    service sees that much more load and no more.
+    Each first call adds `budget_share` of a retry to the budget, which holds at most
+    `budget_reserve` retries. So when every call fails, the service gets this much more load, and
+    not more.
     """
 
     attempts: Positive = 3
@@ -52,14 +56,22 @@ class RetryOptions(Options, frozen=True):
 
 
 class BreakerOptions(Options, frozen=True):
-    """After `failures` calls in a row have failed an endpoint is left alone for `reset_s`, then tried with one call."""
+    """When an endpoint is not called any more.
+
+    After `failures` failed calls in a row, it is not called for `reset_s`. Then it is tried with
+    one call.
+    """
 
     failures: Positive = 5
     reset_s: Seconds = 30.0
 
 
 class BudgetOptions(Options, frozen=True):
-    """Dollars a UTC day; a tenant named in `tenants` has that limit, any other `usd_per_tenant_per_day` where set."""
+    """Dollars per UTC day.
+
+    A tenant that is named in `tenants` has the limit given there. Every other tenant has the limit
+    `usd_per_tenant_per_day`, if it is set.
+    """
 
     usd_per_day: Usd = 10.0
     usd_per_tenant_per_day: Usd | None = None
@@ -67,9 +79,13 @@ class BudgetOptions(Options, frozen=True):
 
 
 class LimitOptions(Options, frozen=True):
-    """What the LLM may not do alone: give a label in `closing`, or lower a label on an axis of `orders` (lowest first).
+    """What the LLM may not do alone.
 
-    The defaults are the shipped model's; name here the labels of your own that nobody looks at again, and its scales.
+    It may not give a label that is in `closing`, and it may not lower a label on an axis of
+    `orders`, where the lowest label comes first.
+
+    The defaults fit the shipped model. For a model of your own, name the labels that nobody looks
+    at again, and the axes that have an order.
     """
 
     closing: list[str] = field(default_factory=lambda: ["out_of_scope"])
@@ -82,10 +98,10 @@ class LimitOptions(Options, frozen=True):
 
 
 class LlmOptions(Options, frozen=True):
-    """Tiers in the order they are asked; empty switches the LLM off.
+    """The LLM tiers, in the order in which they are asked; without tiers, the LLM is off.
 
-    `deadline_s` bounds everything one event may wait for, over all tiers and retries. With more than `max_backlog`
-    cases waiting, the least uncertain go to review unasked.
+    `deadline_s` limits the whole wait of one event, over all tiers and retries. With more than
+    `max_backlog` cases waiting, those with the lowest estimated risk go to review without the LLM.
     """
 
     tiers: list[str] = field(default_factory=list)
@@ -100,14 +116,51 @@ class LlmOptions(Options, frozen=True):
 
     @property
     def patience_s(self) -> float:
-        """How long one event may wait: `deadline_s`, or where that is longer one whole call to one of the tiers."""
+        """How long one event may wait, in seconds.
+
+        This is `deadline_s`, or the time of one whole call to one of the tiers if that is longer.
+        """
         return max([self.deadline_s, *(self.endpoints[name].timeout_s for name in self.tiers)])
 
 
 class CostOptions(Options, frozen=True):
-    """What an average call to the LLM would cost, for comparisons; no call is ever billed from these."""
+    """What an average call to an LLM would cost, for comparisons; no call is billed from these."""
 
     llm_input_usd_per_million: Usd = 0.15
     llm_output_usd_per_million: Usd = 0.60
     llm_prompt_overhead_tokens: Positive = 600
     llm_answer_tokens: Positive = 120
+
+
+def check_options(llm: LlmOptions) -> None:
+    """Refuse a tier without an endpoint, and an address that is not a URL or contains a secret.
+
+    Raises:
+        ConfigError: one sentence that names the key.
+    """
+    for tier in llm.tiers:
+        if tier not in llm.endpoints:
+            raise ConfigError(
+                f"llm.tiers names {tier!r}; "
+                f"describe it under [llm.endpoints.{tier}] or leave it out"
+            )
+    if len(set(llm.tiers)) < len(llm.tiers):
+        raise ConfigError("llm.tiers names an endpoint twice; list each once")
+    for name, endpoint in llm.endpoints.items():
+        _check_base_url(endpoint.base_url, f"llm.endpoints.{name}.base_url")
+
+
+def _check_base_url(base_url: str, key: str) -> None:
+    example = "write it as https://HOST/v1"
+    try:
+        url = urlsplit(base_url)
+        _ = url.port  # raises ValueError if it is not a number
+    except ValueError:
+        raise ConfigError(f"is no URL; {example}", key=key) from None
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        raise ConfigError(f"is no http or https address with a host; {example}", key=key)
+    # `config show`, the logs and the doctor print the address, so it must not contain a key.
+    if "@" in url.netloc or url.query or url.fragment:
+        raise ConfigError(
+            "holds more than an address; name the variable of a key in api_key_env", key=key
+        )

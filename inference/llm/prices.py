@@ -1,4 +1,4 @@
-"""What an endpoint charges: its configured prices, those of a price table, or an assumption that says so."""
+"""What an endpoint charges: its configured prices, those of a price table, or an assumption."""
 
 import logging
 from collections.abc import Iterable
@@ -16,19 +16,21 @@ from inference.llm.options import EndpointOptions, PriceOptions
 
 log = logging.getLogger(__name__)
 
-HOURS_A_DAY = 24
+HOURS_PER_DAY = 24
+
+PriceSource = Literal["configured", "table", "assumed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars a million tokens; `source` says whose word that is."""
+    """US dollars per million tokens; `source` says where the price comes from."""
 
     input_usd_per_million: float
     output_usd_per_million: float
-    source: Literal["configured", "table", "assumed"]
+    source: PriceSource
 
     def cost_usd(self, usage: Usage) -> float:
-        """What these tokens cost."""
+        """Return the cost of these tokens in US dollars."""
         return (
             usage.prompt_tokens * self.input_usd_per_million
             + usage.completion_tokens * self.output_usd_per_million
@@ -38,19 +40,21 @@ class Price:
 def price_of(
     options: EndpointOptions, fallback: PriceOptions, *, max_prompt_tokens: float = inf
 ) -> Price:
-    """The price of an endpoint's model, looked up once at start-up and never over the network.
+    """Look up the price of an endpoint's model, once at the start and never over the network.
 
-    Configured prices win. Then comes the table genai-prices carries (github.com/pydantic/genai-prices), at the dearest
-    it may charge for a prompt of up to `max_prompt_tokens`: the highest tier and hour of the day, nothing cached.
-    Then `fallback`, with a warning.
+    Configured prices come first. Second is the table that genai-prices contains
+    (github.com/pydantic/genai-prices). Its highest price for a prompt of up to `max_prompt_tokens`
+    counts: the highest tier, the most expensive hour of the day, and nothing cached. Last is
+    `fallback`, with a warning.
     """
     if options.prices is not None:
         return _price(options.prices, "configured")
-    listed = _listed(options, max_prompt_tokens)
+    listed = _listed_price(options, max_prompt_tokens)
     if listed is not None:
         return _price(listed, "table")
     log.warning(
-        "no price is known for the model %r: budget and cost assume $%g in and $%g out per million tokens; "
+        "no price is known for the model %r: "
+        "budget and cost assume $%g in and $%g out per million tokens; "
         "set prices.input_usd_per_million and prices.output_usd_per_million of its endpoint",
         options.model,
         fallback.input_usd_per_million,
@@ -59,34 +63,39 @@ def price_of(
     return _price(fallback, "assumed")
 
 
-def _price(options: PriceOptions, source: Literal["configured", "table", "assumed"]) -> Price:
+def _price(options: PriceOptions, source: PriceSource) -> Price:
     return Price(options.input_usd_per_million, options.output_usd_per_million, source)
 
 
-def _listed(options: EndpointOptions, max_prompt_tokens: float) -> PriceOptions | None:
+def _listed_price(options: EndpointOptions, max_prompt_tokens: float) -> PriceOptions | None:
     try:
-        model = _model(get_snapshot(), options)
+        model = _listed_model(get_snapshot(), options)
     except LookupError:
         return None
     now = datetime.now(UTC)
-    # Some models are cheaper at night; a worker lives through both.
-    today = [model.get_prices(now + timedelta(hours=hour)) for hour in range(HOURS_A_DAY)]
-    inputs = _highest((each.input_mtok for each in today), max_prompt_tokens)
-    outputs = _highest((each.output_mtok for each in today), max_prompt_tokens)
-    if inputs is None or outputs is None or _charges_per_call(today):
+    # Some models are cheaper at night, and a worker runs by day and by night.
+    prices = [model.get_prices(now + timedelta(hours=hour)) for hour in range(HOURS_PER_DAY)]
+    input_usd = _highest((price.input_mtok for price in prices), max_prompt_tokens)
+    output_usd = _highest((price.output_mtok for price in prices), max_prompt_tokens)
+    if input_usd is None or output_usd is None or _charges_per_call(prices):
         return None
-    return PriceOptions(input_usd_per_million=inputs, output_usd_per_million=outputs)
+    return PriceOptions(input_usd_per_million=input_usd, output_usd_per_million=output_usd)
 
 
-def _model(table: DataSnapshot, options: EndpointOptions) -> ModelInfo:
-    """The model at the provider the address belongs to; at an address of one's own, a proxy's, by its name alone.
+def _listed_model(table: DataSnapshot, options: EndpointOptions) -> ModelInfo:
+    """Find the model at the provider that the address belongs to.
 
-    A provider that does not list the model is not asked about elsewhere: the same model may be cheaper there.
+    If the address belongs to no provider, for instance that of a proxy, the name alone counts. A
+    model that its provider does not list is not looked up at other providers, because they may
+    charge less for it.
+
+    Raises:
+        LookupError: the table does not contain the model.
     """
     try:
         provider = table.find_provider(None, None, options.base_url)
     except LookupError:
-        # Under this name the table also reads LiteLLM's own spelling, "openai/gpt-4o-mini".
+        # With this provider, the table also reads LiteLLM's spelling, "openai/gpt-4o-mini".
         return table.find_provider_model(options.model, None, "litellm", None)[1]
     return table.find_provider_model(options.model, provider, None, None)[1]
 
@@ -94,16 +103,21 @@ def _model(table: DataSnapshot, options: EndpointOptions) -> ModelInfo:
 def _highest(
     prices: Iterable[Decimal | TieredPrices | None], max_prompt_tokens: float
 ) -> float | None:
-    found = [price for listed in prices for price in _reachable(listed, max_prompt_tokens)]
-    return float(max(found)) if found else None
+    reachable = [usd for price in prices for usd in _reachable(price, max_prompt_tokens)]
+    if not reachable:
+        return None
+    return float(max(reachable))
 
 
 def _reachable(price: Decimal | TieredPrices | None, max_prompt_tokens: float) -> list[Decimal]:
+    """The prices that a prompt of up to `max_prompt_tokens` can have."""
+    if price is None:
+        return []
     if isinstance(price, TieredPrices):
         return [price.base, *(tier.price for tier in price.tiers if tier.start < max_prompt_tokens)]
-    return [] if price is None else [price]
+    return [price]
 
 
 def _charges_per_call(prices: Iterable[ModelPrice]) -> bool:
-    """Whether tokens are not all that is billed: their price alone would be too little."""
-    return any(each.requests_kcount is not None for each in prices)
+    """Whether calls are billed as well, so that the price of the tokens would be too low."""
+    return any(price.requests_kcount is not None for price in prices)

@@ -1,4 +1,4 @@
-"""Which cases go to review unasked while more arrive than the LLM can answer."""
+"""Chooses the cases that go to review without the LLM while too many cases wait."""
 
 import random
 from bisect import bisect_left
@@ -8,10 +8,11 @@ RECENT_CASES = 500
 
 
 class Shedding:
-    """Sheds the least uncertain: a person can lean on the small model's opinion about them most.
+    """Sheds the cases with the lowest estimated risk.
 
-    With `backlog` cases waiting and `limit` allowed, the share shed is ``1 - limit / backlog``: at twice the limit
-    the half whose estimated risk is lowest, judged against the last cases seen.
+    A person who reviews them can rely on the small model's labels most. Each case is compared with
+    the last `RECENT_CASES` cases. With `backlog` cases waiting and `limit` allowed, the share
+    ``1 - limit / backlog`` is shed. At twice the limit, this is half of the cases.
     """
 
     def __init__(self, limit: int) -> None:
@@ -19,10 +20,11 @@ class Shedding:
         self._recent: deque[tuple[float, float]] = deque(maxlen=RECENT_CASES)
 
     def sheds(self, risk: float, backlog: int) -> bool:
-        """Whether a case of this estimated risk is shed now."""
-        place = (risk, random.random())  # noqa: S311 - chance breaks ties: "unfamiliar" is one risk for many
-        self._recent.append(place)
+        """Whether to shed a case with this estimated risk now."""
+        # Random numbers break ties: many out-of-distribution cases have the same risk.
+        rank = (risk, random.random())  # noqa: S311 - no secret depends on it
+        self._recent.append(rank)
         if backlog <= self._limit:
             return False
-        below = bisect_left(sorted(self._recent), place)
-        return below < len(self._recent) * (1 - self._limit / backlog)
+        lower_ranks = bisect_left(sorted(self._recent), rank)
+        return lower_ranks < len(self._recent) * (1 - self._limit / backlog)

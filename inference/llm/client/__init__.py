@@ -1,1 +1,1 @@
-"""One OpenAI-compatible endpoint: the request, the reply, every way a call can fail, and retries within a deadline."""
+"""One OpenAI-compatible endpoint: the request, the reply, all failures, and retries in time."""

@@ -1,53 +1,46 @@
-"""One OpenAI-compatible endpoint: a bounded call, and every way it can go wrong told apart.
+"""One OpenAI-compatible endpoint: a call that is limited in time, and every way in which it fails.
 
-Nothing leaves but the request: redirects are not followed, since one could send the event and the key anywhere, and
-what the openai package adds from the environment or about this machine is taken off. Proxies of the environment are
-used, because in many houses nothing gets out but through one, and whoever sets them runs this worker; this machine's
-own addresses are never reached through one.
+Nothing leaves this machine but the request, see `transport`. A refused response format is answered
+with a weaker one, see `response_format`.
 """
 
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import openai
 
+from inference.errors import ConfigError
 from inference.llm.client.failure import CallUsage, LlmFailure, Usage
-from inference.llm.client.reply import MAX_ANSWER_BYTES, Reply, failure_of, read_reply
+from inference.llm.client.reply import Reply, failure_of, read_reply
 from inference.llm.client.response_format import (
     ResponseFormat,
     ResponseFormatSearch,
-    response_format,
+    request_field,
 )
+from inference.llm.client.transport import open_client
 from inference.llm.options import EndpointOptions
+from inference.secret import read_secret
 
 NO_KEY = "none"
-"""Local servers take any key, the openai package wants one."""
+"""Local servers accept any key, but the openai package requires one."""
 
-_HEADERS = {
-    "accept",
-    "accept-encoding",
-    "authorization",
-    "connection",
-    "content-length",
-    "content-type",
-    "host",
-    "user-agent",
-    "x-stainless-raw-response",  # the openai package looks for it when the response is back
-}
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-_REFUSE_A_FORM = {400, 404, 415, 422, 500, 501}
-_NOT_ABOUT_THE_FORM = {"model_not_found", "context_length_exceeded"}
+_FORMAT_REFUSALS = {400, 404, 415, 422, 500, 501}
+_OTHER_REFUSALS = {"model_not_found", "context_length_exceeded"}
+"""Error codes that come with one of these statuses but do not concern the response format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer; usage, `calls` and `latency_s` are of every call it took, `cut_off` of which were given up."""
+    """A whole answer.
+
+    `usage`, `calls` and `latency_s` (seconds) are sums over every call that it took. `cut_off` of
+    the calls were given up before an answer came.
+    """
 
     content: str
     usage: Usage
@@ -58,10 +51,10 @@ class Completion:
 
 
 class Endpoint:
-    """Asks one endpoint; safe for concurrent callers of one event loop.
+    """Calls one endpoint; safe for concurrent callers of one event loop.
 
     Raises:
-        ValueError: base_url or the key cannot be used; one sentence, without either.
+        ConfigError: the key cannot be used. The message never contains it.
     """
 
     def __init__(
@@ -69,9 +62,9 @@ class Endpoint:
     ) -> None:
         self.name = name
         self.options = options
-        self._modes = ResponseFormatSearch(options.response_mode)
+        self._response_formats = ResponseFormatSearch(options.response_mode)
         self._searching = asyncio.Lock()
-        self._client = _client(_checked(name, options.base_url), _key(name, options, environ))
+        self._client = open_client(options.base_url, _api_key(name, options, environ))
 
     async def complete(
         self,
@@ -80,31 +73,36 @@ class Endpoint:
         *,
         limit_s: float | None = None,
     ) -> Completion:
-        """Ask one question; takes at most `timeout_s`, or `limit_s` where that is less.
+        """Send one prompt; this takes at most `timeout_s`, or `limit_s` if that is shorter.
+
+        Args:
+            messages: the messages of the prompt.
+            schema: the JSON Schema of the answer.
+            limit_s: the time that is left for the event, in seconds.
 
         Raises:
-            LlmFailure: there is no answer, with the usage and the number of the calls made.
+            LlmFailure: there is no answer. It has the usage and the number of the calls made.
         """
-        started_s, tally = time.monotonic(), CallUsage()
-        within_s = (
-            self.options.timeout_s if limit_s is None else min(limit_s, self.options.timeout_s)
-        )
+        started_s, call_usage = time.monotonic(), CallUsage()
+        within_s = self.options.timeout_s
+        if limit_s is not None:
+            within_s = min(limit_s, within_s)
         try:
             async with asyncio.timeout(within_s):
-                reply = await self._answer(messages, schema, tally)
+                reply = await self._answer(messages, schema, call_usage)
         except (LlmFailure, openai.OpenAIError, httpx2.HTTPError, OSError, ValueError) as error:
             failure = self._failure(error, within_s)
         else:
-            latency_s = time.monotonic() - started_s
             return Completion(
                 reply.content,
-                tally.usage,
+                call_usage.usage,
                 reply.model or self.options.model,
-                latency_s,
-                tally.calls,
+                time.monotonic() - started_s,
+                call_usage.calls,
             )
-        failure.calls, failure.usage = tally.calls, tally.usage
-        # Outside the handler: the openai package's error carries the request, with the event in it.
+        failure.calls, failure.usage = call_usage.calls, call_usage.usage
+        # Raised outside the handler: the error of the openai package holds the request, and the
+        # event in it, and would become the context of this failure.
         raise failure
 
     async def close(self) -> None:
@@ -112,50 +110,52 @@ class Endpoint:
         await self._client.close()
 
     async def _answer(
-        self, messages: list[dict[str, str]], schema: dict[str, Any], tally: CallUsage
+        self, messages: list[dict[str, str]], schema: dict[str, Any], call_usage: CallUsage
     ) -> Reply:
-        form = self._modes.form
+        """Ask with the current response format, and with weaker ones if it is refused."""
+        strongest = self._response_formats.current
         try:
-            return await self._ask(form, messages, schema, tally)
+            return await self._call(strongest, messages, schema, call_usage)
         except openai.APIStatusError as error:
-            if not _refuses_form(error):
+            if not _refuses_format(error):
                 raise
             refusal = error
         async with self._searching:
-            for weaker in self._modes.weaker(form):
+            for weaker in self._response_formats.weaker_than(strongest):
                 try:
-                    return await self._ask(weaker, messages, schema, tally)
+                    return await self._call(weaker, messages, schema, call_usage)
                 except openai.APIStatusError as error:
-                    if not _refuses_form(error):
+                    if not _refuses_format(error):
                         raise
         raise refusal
 
-    async def _ask(
+    async def _call(
         self,
-        form: ResponseFormat,
+        response_format: ResponseFormat,
         messages: list[dict[str, str]],
         schema: dict[str, Any],
-        tally: CallUsage,
+        call_usage: CallUsage,
     ) -> Reply:
-        request: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "model": self.options.model,
             "messages": messages,
             "temperature": self.options.temperature,
             self.options.max_tokens_field: self.options.max_answer_tokens,
-            "response_format": response_format(form, schema),
+            "response_format": request_field(response_format, schema),
         }
-        tally.calls += 1
-        # The bytes, not the parsed model: that one is built unchecked, and a body that is none loses its usage.
+        call_usage.calls += 1
+        # The raw bytes are read, because the parsed model of the openai package is built without
+        # checks, and the usage in a body that is not a completion would be lost.
         response = await self._client.chat.completions.with_raw_response.create(
-            **{name: value for name, value in request.items() if value is not None}
+            **{name: value for name, value in fields.items() if value is not None}
         )
         try:
             reply = read_reply(response.content)
         except LlmFailure as failure:
-            tally.usage += failure.usage
+            call_usage.usage += failure.usage
             raise
-        tally.usage += reply.usage
-        self._modes.works(form)
+        call_usage.usage += reply.usage
+        self._response_formats.keep(response_format)
         return reply
 
     def _failure(self, error: Exception, within_s: float) -> LlmFailure:
@@ -164,114 +164,44 @@ class Endpoint:
         if isinstance(error, openai.APIStatusError):
             return failure_of(error.status_code, error.response.headers, error.body)
         if isinstance(error, TimeoutError):
-            # A call given less than half its time says nothing about the endpoint.
-            healthy = within_s < self.options.timeout_s / 2
             return LlmFailure(
-                "timeout", "no whole answer came in time", retryable=True, healthy=healthy
+                "timeout",
+                "no whole answer came in time",
+                retryable=True,
+                # A call with less than half of its usual time shows nothing about the endpoint.
+                healthy=within_s < self.options.timeout_s / 2,
             )
         if isinstance(error, ValueError):
             return LlmFailure(
-                "rejected", "the question cannot be written as JSON: report it with the event's id"
+                "rejected", "the prompt cannot be written as JSON: report it with the event's id"
             )
-        message = (
-            "the service could not be reached or broke off: check base_url and whether it runs"
+        return LlmFailure(
+            "unavailable",
+            "the service could not be reached, or the connection broke: "
+            "check base_url and whether the service runs",
+            retryable=True,
+            healthy=False,
         )
-        return LlmFailure("unavailable", message, retryable=True, healthy=False)
 
 
-def _refuses_form(error: openai.APIStatusError) -> bool:
-    if error.status_code not in _REFUSE_A_FORM or error.code in _NOT_ABOUT_THE_FORM:
+def _refuses_format(error: openai.APIStatusError) -> bool:
+    """Whether a server may have refused the response format, and nothing else."""
+    if error.status_code not in _FORMAT_REFUSALS or error.code in _OTHER_REFUSALS:
         return False
     return failure_of(error.status_code, {}, error.body).status in ("rejected", "unavailable")
 
 
-def _key(name: str, options: EndpointOptions, environ: Mapping[str, str]) -> str:
-    if options.api_key_env is not None:
-        source, key = options.api_key_env, environ.get(options.api_key_env, "").strip()
-    elif options.api_key_file is not None:
-        source, key = options.api_key_file, _contents(name, options.api_key_file).strip()
-    else:
+def _api_key(name: str, options: EndpointOptions, environ: Mapping[str, str]) -> str:
+    key = f"llm.endpoints.{name}.api_key"
+    secret = read_secret(options.api_key_env, options.api_key_file, key=key, environ=environ)
+    if secret is None:
         return NO_KEY
-    if not key:
-        raise ValueError(f"the key of the LLM endpoint {name!r} is missing: put it into {source}")
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        raise ValueError(
-            f"the key of the LLM endpoint {name!r} cannot be sent in a header: look into {source}"
+    text = secret.decode("ascii", "replace")
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        source = options.api_key_env or options.api_key_file
+        raise ConfigError(
+            f"it cannot be sent in a header: look into {source} for spaces, line breaks and "
+            "characters that are not ASCII",
+            key=key,
         )
-    return key
-
-
-def _contents(name: str, path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"the key of the LLM endpoint {name!r} cannot be read from {path} ({type(error).__name__})"
-        ) from None
-
-
-def _checked(name: str, base_url: str) -> str:
-    try:
-        url = httpx2.URL(base_url)
-    except httpx2.InvalidURL:
-        url = httpx2.URL()
-    if not url.host:
-        raise ValueError(
-            f"base_url of the LLM endpoint {name!r} is no URL: it should read like https://host/v1"
-        )
-    if url.userinfo:
-        raise ValueError(
-            f"base_url of the LLM endpoint {name!r} holds a password: use api_key_env or api_key_file"
-        )
-    return base_url
-
-
-def _client(base_url: str, key: str) -> openai.AsyncOpenAI:
-    http = httpx2.AsyncClient(
-        follow_redirects=False,
-        headers={"Accept-Encoding": "identity"},
-        mounts={f"all://{host}": None for host in _LOOPBACK},
-        event_hooks={"request": [_bare], "response": [_bounded]},
-    )
-    return openai.AsyncOpenAI(
-        base_url=base_url,
-        api_key=key,
-        # Explicit, or OPENAI_CUSTOM_HEADERS could put another service's key in its place.
-        default_headers={"Authorization": f"Bearer {key}"},
-        max_retries=0,
-        timeout=None,  # they are per read, and a slow drip outlives them; `complete` bounds the whole call
-        http_client=http,
-    )
-
-
-async def _bare(request: httpx2.Request) -> None:
-    """Take off what the environment adds: another account's organisation, this machine's system and versions."""
-    for header in set(request.headers) - _HEADERS:
-        del request.headers[header]
-
-
-async def _bounded(response: httpx2.Response) -> None:
-    """Refuse a body without end, and one that is compressed: a megabyte of it may be a gigabyte to read."""
-    if response.headers.get("content-encoding", "identity") != "identity":
-        message = "the answer is compressed though none was asked for: check what stands before the service"
-        raise LlmFailure("unavailable", message, healthy=False)
-    if isinstance(response.stream, httpx2.AsyncByteStream):
-        response.stream = _Bounded(response.stream)
-
-
-class _Bounded(httpx2.AsyncByteStream):
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        received_bytes = 0
-        async for part in self._stream:
-            received_bytes += len(part)
-            if received_bytes > MAX_ANSWER_BYTES:
-                raise LlmFailure(
-                    "invalid_answer", f"the answer is longer than {MAX_ANSWER_BYTES} bytes"
-                )
-            yield part
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
+    return text

@@ -1,4 +1,7 @@
-"""How a question to an LLM can end without an answer: a closed list, the same in events, metrics and audit."""
+"""The ways in which a prompt to an LLM can end without an answer.
+
+The list is closed, and the same names are used in events, in metrics and in the audit trail.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,23 +9,23 @@ from typing import Literal
 from inference.errors import InferenceError
 
 FailureStatus = Literal[
-    "timeout",  # no whole answer within the call's or the event's time
-    "unavailable",  # refused, reset, 5xx, or bytes that are no completion
-    "rate_limited",  # 429 that outlasted the retries
-    "quota_exhausted",  # 429 that no retry can cure
-    "rejected",  # any other 4xx: key, model or request is wrong
-    "breaker_open",  # the endpoint is being left alone
-    "over_budget",  # the day's dollars are spent; nothing was asked
-    "refused",  # the model declined
-    "truncated",  # the answer hit its token limit
-    "content_filter",  # the service's filter took it
-    "invalid_answer",  # an answer that is not what was asked for
+    "timeout",  # no whole answer in the time of the call or of the event
+    "unavailable",  # refused, reset, 5xx, or bytes that are not a completion
+    "rate_limited",  # a 429 that outlasted the retries
+    "quota_exhausted",  # a 429 that no retry can cure
+    "rejected",  # any other 4xx: the key, the model or the request is wrong
+    "breaker_open",  # the endpoint has failed too often and is not called for a while
+    "over_budget",  # the dollars of the day are spent; nothing was sent
+    "refused",  # the model declined to answer
+    "truncated",  # the answer reached its token limit
+    "content_filter",  # the filter of the service stopped the prompt or the answer
+    "invalid_answer",  # an answer that does not have the form that was asked for
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens the server says it has billed."""
+    """The tokens that the server says it has billed."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -36,9 +39,11 @@ class Usage:
 
 @dataclass(slots=True)
 class CallUsage:
-    """What one question has cost so far: the calls that left, the tokens billed for them, and how many were `cut_off`:
-    they may have been billed as well, and nobody will say.
-    """  # noqa: D205 - one thought
+    """What one prompt has cost so far.
+
+    `calls` were sent, and `usage` was billed for them. `cut_off` of them were given up before an
+    answer came: they may have been billed as well, and no server reports it.
+    """
 
     calls: int = 0
     usage: Usage = Usage()
@@ -52,12 +57,18 @@ class CallUsage:
 
 
 class LlmFailure(InferenceError):  # noqa: N818 - an expected end, not a fault of ours
-    """One call ended without an answer.
+    """A prompt ended without an answer.
 
-    `message` is one sentence without anything of the event in it; `usage` is what was billed all the same, over all
-    `calls` that left, of which `cut_off` may have been billed unsaid; `retry_after_s` what the server asked for.
-    `retryable` says whether the same call may succeed later, `healthy` whether the endpoint itself works (its breaker
-    counts only what is not).
+    Args:
+        status: how it ended.
+        message: one sentence, which contains nothing of the event.
+        usage: what was billed nevertheless, over all calls.
+        calls: how many calls were sent.
+        cut_off: how many of the calls may have been billed without a report.
+        retry_after_s: the wait in seconds that the server asked for.
+        retryable: whether the same call may succeed later.
+        healthy: whether the endpoint itself works. Its breaker counts only failures of an endpoint
+            that does not.
     """
 
     def __init__(

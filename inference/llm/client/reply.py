@@ -1,7 +1,11 @@
-"""What a server's bytes amount to: an answer, or a failure from the closed list; nothing a server sends raises else.
+"""Reads what a server sent: an answer, or a failure from the closed list.
 
-The shapes are those of OpenAI's chat completions and of what stands in front of them: Azure answers a filtered prompt
-with a 400, OpenRouter and other gateways a failed call with a 200 whose body is the error, proxies with HTML.
+Whatever a server sends, nothing but `LlmFailure` is raised. The known shapes are those of OpenAI's
+chat completions, and those of the servers in front of them:
+
+- Azure answers a filtered prompt with a 400.
+- OpenRouter and other gateways answer a failed call with a 200 whose body is the error.
+- Proxies answer with HTML.
 """
 
 import math
@@ -19,18 +23,18 @@ from inference.llm.visible_text import one_line
 
 MAX_ANSWER_BYTES = 1 << 20
 MAX_TOKENS = 100_000_000
-"""A server that claims more has not counted."""
+"""A larger count of a server is not believed."""
 MAX_MODEL_CHARS = 200
 MAX_RETRY_AFTER_S = 86_400.0
 
-_QUOTA = {
+_QUOTA_CODES = {
     "insufficient_quota",
     "billing_hard_limit_reached",
     "billing_not_active",
     "budget_exceeded",
 }
-_FILTERED = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
-_AGAIN = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY}
+_FILTER_CODES = {"content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation"}
+_RETRYABLE_STATUSES = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY}
 _WHAT_TO_CHECK: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "check its api_key_env or api_key_file",
     HTTPStatus.FORBIDDEN: "check what its key may do",
@@ -40,7 +44,7 @@ _WHAT_TO_CHECK: dict[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One whole answer; `model` is the one the server says it used, None where it does not."""
+    """One whole answer; `model` is the model that the server names, None if it names none."""
 
     content: str
     model: str | None
@@ -65,10 +69,10 @@ class _Body(msgspec.Struct):
 
 
 def read_reply(body: bytes) -> Reply:
-    """The answer in the body of a 200.
+    """Return the answer in the body of a 200.
 
     Raises:
-        LlmFailure: there is none; its usage is what the body says was billed.
+        LlmFailure: there is none. Its usage is what was billed, as the body says.
     """
     try:
         decoded = msgspec.json.decode(body, type=_Body)
@@ -81,23 +85,24 @@ def read_reply(body: bytes) -> Reply:
 
 
 def failure_of(status: int, headers: Mapping[str, str], error: object) -> LlmFailure:
-    """What an HTTP status, its headers and the `error` in its body amount to; no text of the body is repeated.
+    """Return the failure that an HTTP status, its headers and the `error` in its body stand for.
 
-    A key or an account that does not work is the endpoint's fault and counts for its breaker. A 400 or a 403 may be
-    the event's: too long a text, or a firewall before the server that took it for the attack it describes.
+    The message repeats no text of the body. A key or an account that does not work is a fault of
+    the endpoint, and its breaker counts it. A 400 or a 403 may be caused by the event: its text is
+    too long, or a firewall before the server took it for the attack that it describes.
     """
     codes = _codes(error)
-    if codes & _QUOTA or status == HTTPStatus.PAYMENT_REQUIRED:
+    if codes & _QUOTA_CODES or status == HTTPStatus.PAYMENT_REQUIRED:
         return LlmFailure(
             "quota_exhausted", "the account has no credit left: top it up", healthy=False
         )
-    if codes & _FILTERED:
-        return LlmFailure("content_filter", "the service's content filter refused the question")
+    if codes & _FILTER_CODES:
+        return LlmFailure("content_filter", "the service's content filter refused the prompt")
     after_s = retry_after_s(headers)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         message = "the service's rate limit is reached: lower concurrency or requests_per_minute"
         return LlmFailure("rate_limited", message, retryable=True, retry_after_s=after_s)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _AGAIN:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _RETRYABLE_STATUSES:
         message = f"the service answered {status}: see its own log or status page"
         return LlmFailure(
             "unavailable", message, retryable=True, healthy=False, retry_after_s=after_s
@@ -106,51 +111,68 @@ def failure_of(status: int, headers: Mapping[str, str], error: object) -> LlmFai
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """The wait a server asks for, in seconds: `retry-after-ms`, or Retry-After in seconds or as a date (RFC 9110)."""
+    """Return the wait that a server asks for, in seconds from 0 to `MAX_RETRY_AFTER_S`, or None.
+
+    It is in the header `retry-after-ms`, or in Retry-After in seconds or as a date (RFC 9110).
+    """
+    wait_s = _wait_s(headers)
+    if wait_s is None:
+        return None
+    return min(max(wait_s, 0.0), MAX_RETRY_AFTER_S)
+
+
+def _wait_s(headers: Mapping[str, str]) -> float | None:
     milliseconds = _number(headers.get("retry-after-ms"))
-    seconds = (
-        milliseconds / 1000 if milliseconds is not None else _number(headers.get("retry-after"))
-    )
-    if seconds is None:
-        seconds = _seconds_until(headers.get("retry-after"))
-    return None if seconds is None else min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+    if milliseconds is not None:
+        return milliseconds / 1000
+    seconds = _number(headers.get("retry-after"))
+    if seconds is not None:
+        return seconds
+    return _seconds_until(headers.get("retry-after"))
 
 
 def _rejected(status: int) -> LlmFailure:
-    if (
-        status < HTTPStatus.BAD_REQUEST
-    ):  # a redirect: not followed, it could send the event anywhere
+    # A redirect is not followed, because it could send the event anywhere.
+    if status < HTTPStatus.BAD_REQUEST:
         return LlmFailure(
             "rejected",
-            f"the service redirects ({status}): set base_url to where it leads",
+            f"the service redirects ({status}): set base_url to the address that it redirects to",
             healthy=False,
         )
-    check = _WHAT_TO_CHECK.get(status, "check its options")
-    broken = status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}
+    what_to_check = _WHAT_TO_CHECK.get(status, "check its options")
     return LlmFailure(
-        "rejected", f"the service refused the request ({status}): {check}", healthy=not broken
+        "rejected",
+        f"the service refused the request ({status}): {what_to_check}",
+        healthy=status not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND},
     )
 
 
 def _no_completion() -> LlmFailure:
-    message = "what came back is no chat completion: check base_url, and what stands between"
+    message = "the response is not a chat completion: check base_url and any proxy on the way"
     return LlmFailure("unavailable", message, retryable=True, healthy=False)
 
 
 def _failure_in_body(body: _Body) -> LlmFailure:
-    """A gateway's error may carry the status it should have sent."""
-    code = body.error.get("code") if isinstance(body.error, dict) else None
-    status = code if isinstance(code, int) and code in range(400, 600) else HTTPStatus.BAD_GATEWAY
-    failure = failure_of(status, {}, body.error) if body.error else _no_completion()
+    failure = _no_completion()
+    if body.error:
+        failure = failure_of(_status_in(body.error), {}, body.error)
     failure.usage = _usage(body.usage)
     return failure
+
+
+def _status_in(error: object) -> int:
+    """The status that a gateway names in its error, and should have sent instead of a 200."""
+    code = error.get("code") if isinstance(error, dict) else None
+    if isinstance(code, int) and code in range(400, 600):
+        return code
+    return HTTPStatus.BAD_GATEWAY
 
 
 def _content(choices: list[_Choice], usage: Usage) -> str:
     """The text of the first choice.
 
-    A completion without one is the model's doing, not the endpoint's: asked again it would likely be billed again for
-    the same, so it is neither retried nor counted by the breaker.
+    If a completion has no text, the model is the cause and not the endpoint. A second call would
+    probably be billed for the same result. So it is not retried, and the breaker does not count it.
     """
     if not choices:
         raise LlmFailure("invalid_answer", "the completion has no choices", usage=usage)
@@ -177,20 +199,20 @@ def _usage(usage: object) -> Usage:
 
 
 def _tokens(count: object) -> int:
-    honest = isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= MAX_TOKENS
-    return int(count) if honest else 0  # type: ignore[call-overload]
+    """A server's count of tokens; 0 if it is not a number that can be believed."""
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MAX_TOKENS:
+        return 0
+    return count
 
 
 def _model(model: object) -> str | None:
-    return (
-        one_line(model[: 2 * MAX_MODEL_CHARS], MAX_MODEL_CHARS) or None
-        if isinstance(model, str)
-        else None
-    )
+    if not isinstance(model, str):
+        return None
+    return one_line(model[: 2 * MAX_MODEL_CHARS], MAX_MODEL_CHARS) or None
 
 
 def _codes(error: object) -> set[str]:
-    """Every code an error gives; Azure nests the telling one."""
+    """Every code in an error; Azure nests the one that gives the reason."""
     if not isinstance(error, dict):
         return set()
     inner = error.get("innererror")
@@ -213,6 +235,6 @@ def _seconds_until(date: str | None) -> float | None:
         until = parsedate_to_datetime(date or "")
     except ValueError:
         return None
-    if until.tzinfo is None:  # "-0000": a time in UTC of unknown origin
+    if until.tzinfo is None:  # The zone "-0000" means a time in UTC of unknown origin.
         until = until.replace(tzinfo=UTC)
     return (until - datetime.now(UTC)).total_seconds()

@@ -1,4 +1,7 @@
-"""From whatever a model wrote to labels of the closed sets and two lines of plain text, or to a failure."""
+"""Reads the answer of a model: labels from the closed sets and two lines of plain text.
+
+Everything else is a failure.
+"""
 
 import json
 import re
@@ -12,7 +15,7 @@ from inference.llm.prompt.prompt import MAX_RATIONALE_CHARS, MAX_SUMMARY_CHARS, 
 from inference.llm.visible_text import one_line
 
 MAX_ANSWER_CHARS = 32_768
-"""Many times what is asked for; what is longer is not read."""
+"""A longer answer is not read. This is many times the length that is asked for."""
 
 _THOUGHTS = re.compile(r"\A[\s\ufeff]*<think>.*?</think>", re.DOTALL)
 _OBJECT_START = re.compile(r'\{\s*"')
@@ -25,31 +28,34 @@ class _Reply(msgspec.Struct):
     rationale: str
 
 
-def parse_answer(content: str, question: Prompt) -> Answer:
-    """Read an answer: JSON alone, in a code fence or with prose round it.
+def parse_answer(content: str, prompt: Prompt) -> Answer:
+    """Read an answer: JSON alone, in a code fence, or with prose around it.
 
-    A value is matched whatever its case, spaces and hyphens, and is always one of its axis' set afterwards; summary
-    and rationale become one legible line each. What does not belong to the answer is ignored.
+    Case, spaces and hyphens of a value do not matter; the result is always a value from the set of
+    the axis. Summary and rationale become one line of visible text each. Anything else in the
+    content is ignored.
 
     Raises:
-        LlmFailure: ``invalid_answer``; no JSON, the wrong shape, an axis missing, a label outside its set, or two
-            answers that differ. The sentence names axes and never a word of the content.
+        LlmFailure: ``invalid_answer``: there is no JSON, it has the wrong shape, an axis is
+            missing, a label is not in its set, or two answers differ. The message names axes, and
+            never repeats a word of the content.
     """
     if len(content) > MAX_ANSWER_CHARS:
         _refuse(
-            f"the model answered with more than {MAX_ANSWER_CHARS} characters; lower max_answer_tokens"
+            f"the model answered with more than {MAX_ANSWER_CHARS} characters; "
+            "lower max_answer_tokens"
         )
-    answers = [_answer(reply, question) for reply in _replies(_THOUGHTS.sub("", content))]
+    answers = [_answer(reply, prompt) for reply in _replies(_THOUGHTS.sub("", content))]
     if not answers:
         _refuse(
-            "the model did not answer with the JSON that was asked for; try another response_mode or model"
+            "the model did not answer with the JSON that was asked for; "
+            "try another response_mode or model"
         )
-    # One of two may be what the event told the model to say.
-    if any(
-        (one.labels, one.decidable) != (answers[0].labels, answers[0].decidable) for one in answers
-    ):
+    first, *others = answers
+    # One of two answers may be the one that the event asked the model to give.
+    if any((other.labels, other.decidable) != (first.labels, first.decidable) for other in others):
         _refuse("the model gave two answers that differ; try another response_mode or model")
-    return answers[0]
+    return first
 
 
 def _replies(text: str) -> Iterator[_Reply]:
@@ -61,9 +67,10 @@ def _replies(text: str) -> Iterator[_Reply]:
 
 
 def _objects(text: str) -> Iterator[Any]:
-    """Every JSON object in a text; one that begins and is none ends it, so that no text is read twice.
+    """Yield every JSON object in a text.
 
-    Nor is anything inside a broken object taken for an answer: it may be the event, quoted.
+    A broken object ends the search, so that no part of the text is read twice. Nothing inside a
+    broken object counts as an answer, because it may be a quotation of the event.
     """
     start = _OBJECT_START.search(text)
     while start:
@@ -71,34 +78,36 @@ def _objects(text: str) -> Iterator[Any]:
             document, end = _DECODER.raw_decode(text, start.start())
         except (ValueError, RecursionError):
             _refuse(
-                "the model answered with broken JSON; raise max_answer_tokens or try another response_mode"
+                "the model answered with broken JSON; "
+                "raise max_answer_tokens or try another response_mode"
             )
         yield document
         start = _OBJECT_START.search(text, end)
 
 
-def _answer(reply: _Reply, question: Prompt) -> Answer:
+def _answer(reply: _Reply, prompt: Prompt) -> Answer:
     return Answer(
-        labels={
-            axis: _value(axis, values, reply.labels) for axis, values in question.labels.items()
-        },
+        labels={axis: _value(axis, values, reply.labels) for axis, values in prompt.labels.items()},
         decidable=reply.decidable,
         summary=one_line(reply.summary, MAX_SUMMARY_CHARS),
         rationale=one_line(reply.rationale, MAX_RATIONALE_CHARS),
     )
 
 
-def _value(axis: str, values: Sequence[str], given: dict[str, str]) -> str:
-    if axis not in given:
+def _value(axis: str, values: Sequence[str], labels: dict[str, str]) -> str:
+    """The value from the set of an axis that the model means; `labels` is what it wrote."""
+    if axis not in labels:
         _refuse(f"the model gave no {axis}; try another response_mode or model")
-    if given[axis] in values:
-        return given[axis]
-    alike = [value for value in values if _folded(value) == _folded(given[axis])]
-    if len(alike) != 1:
+    label = labels[axis]
+    if label in values:
+        return label
+    matching = [value for value in values if _folded(value) == _folded(label)]
+    if len(matching) != 1:
         _refuse(
-            f"the model gave a {axis} outside its set; set response_mode to json_schema or try another model"
+            f"the model gave a {axis} outside its set; "
+            "set response_mode to json_schema or try another model"
         )
-    return alike[0]
+    return matching[0]
 
 
 def _folded(label: str) -> str:
@@ -108,17 +117,17 @@ def _folded(label: str) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        raise ValueError("a key twice: either value could be meant")
+        raise ValueError("a key occurs twice, and either value could be meant")
     return document
 
 
 def _refuse_number(_: str) -> NoReturn:
-    raise ValueError("NaN and the infinities are no JSON")
+    raise ValueError("NaN and the infinities are not JSON")
 
 
 def _refuse(message: str) -> NoReturn:
     raise LlmFailure("invalid_answer", message)
 
 
-# Not strict about line breaks within strings: small models write them, and they are collapsed anyway.
+# Line breaks inside strings are accepted: small models write them, and they become spaces anyway.
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_number, strict=False)

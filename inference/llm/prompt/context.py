@@ -1,4 +1,4 @@
-"""From a case to a question: what the egress policy lets out of it, and what is quoted beside it."""
+"""Writes the prompt about a case: what the egress policy lets out of it, and what is quoted."""
 
 import asyncio
 import re
@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from inference.egress.normalization import PLACEHOLDER
 from inference.egress.policy import EgressDecision, Policy
 from inference.egress.redaction import Redaction
-from inference.llm.prompt.prompt import Prompt, Quotation, event_text
+from inference.llm.prompt.event_text import event_text
+from inference.llm.prompt.prompt import Prompt, Quotation
 from inference.llm.visible_text import visible_text
 from inference.retrieval.library import Library
 from inference.retrieval.precedents import Precedent, describe_precedent
@@ -20,39 +21,58 @@ from schemas.triaged import Case, LabelSets
 
 LINK = re.compile(r"(?:[a-z][a-z0-9+.-]*:/|www\.)\S*", re.IGNORECASE)
 
+_TEXT_FIELDS = ("title", "text", "body")
+
 
 @dataclass(frozen=True, slots=True)
 class PromptContext:
-    """A question that may leave, and how to read its answer at home; no `redaction` where policy lets all out.
+    """A prompt that may leave, and what is needed to read its answer.
 
-    `quoted` holds the ids of what is quoted as they are at home: the question has placeholders in some of them.
+    `redaction` is None if the policy lets out everything. `quoted_ids` holds the ids of what is
+    quoted. In the prompt, some of them may have placeholders.
     """
 
-    question: Prompt
+    prompt: Prompt
     redaction: Redaction | None
-    quoted: Sequence[str]
+    quoted_ids: Sequence[str]
+
+    @property
+    def redactions(self) -> dict[str, int]:
+        """How many values of each kind were replaced."""
+        return dict(self.redaction.counts) if self.redaction else {}
 
     def restored(self, text: str) -> str:
-        """An answer's text with the values that were replaced in the event itself, but for secrets.
+        """Return a text of the answer with the values of the event itself, but without secrets.
 
-        Another event's, which was quoted, stay out, and so does everything within a link: the text came from a
-        stranger, who could have a reader's click carry it away.
+        Values of other events, which were quoted, are not put back. Nor is any value inside a link,
+        because a stranger has influenced the text, and a click on the link could send the value
+        away.
         """
         redaction = self.redaction
         if redaction is None:
             return text
         links = [link.span() for link in LINK.finditer(text)]
 
-        def value(placeholder: re.Match[str]) -> str:
-            linked = any(start <= placeholder.start() < end for start, end in links)
-            own = placeholder[0] in self.question.event
-            return redaction.restore(placeholder[0]) if own and not linked else placeholder[0]
+        def restore(placeholder: re.Match[str]) -> str:
+            in_link = any(start <= placeholder.start() < end for start, end in links)
+            if in_link or placeholder[0] not in self.prompt.event:
+                return placeholder[0]
+            return redaction.restore(placeholder[0])
 
-        return PLACEHOLDER.sub(value, text)
+        return PLACEHOLDER.sub(restore, text)
 
 
 class PromptWriter:
-    """Prepares questions; nothing an LLM is shown comes by another way."""
+    """Writes prompts; everything that an LLM is shown of a case goes through here.
+
+    Args:
+        labels: the values of each axis of each domain.
+        policy: the egress policy.
+        library: what can be quoted.
+        max_event_chars: how much of the event is shown, in characters.
+        phone_regions: ISO 3166 codes of the countries whose national telephone numbers are
+            recognised.
+    """
 
     def __init__(
         self,
@@ -69,89 +89,105 @@ class PromptWriter:
         self._max_event_chars = max_event_chars
         self._phone_regions = phone_regions
 
-    async def brief(self, case: Case, decision: EgressDecision) -> PromptContext:
-        """A question about a case that `verdict` lets out.
+    async def write(self, case: Case, decision: EgressDecision) -> PromptContext:
+        """Write the prompt about a case that `decision` lets out.
 
         Raises:
-            RedactionFailed: something that must not leave would; nothing is to be sent.
+            RedactionFailed: something that must not leave was still there. Send nothing.
         """
         precedents = [
-            one
-            for one in await self._library.precedents(case.event)
-            if self._quotable(one, decision)
+            precedent
+            for precedent in await self._library.precedents(case.event)
+            if self._is_quotable(precedent, decision)
         ]
-        # In a thread: a large document takes a while to read, and other calls are in flight.
+        # A large document takes a while to read. In a thread, it does not delay other calls.
         return await asyncio.to_thread(self._write, case, decision, precedents)
 
-    def _quotable(self, precedent: Precedent, decision: EgressDecision) -> bool:
-        """A settled event leaves under its own policy or not at all, and never less redacted than it asks."""
-        own = self._policy.decision(precedent.triaged)
-        return own.policy == "full" or (
-            own.policy == decision.policy == "redacted" and own.keep >= decision.keep
-        )
+    def _is_quotable(self, precedent: Precedent, decision: EgressDecision) -> bool:
+        """Whether a settled event may be quoted.
+
+        It is quoted only if its own policy lets it out, and never less redacted than its own policy
+        says.
+        """
+        own_decision = self._policy.decision(precedent.triaged)
+        if own_decision.policy == "full":
+            return True
+        if own_decision.policy == decision.policy == "redacted":
+            return own_decision.keep >= decision.keep
+        return False
 
     def _write(
         self, case: Case, decision: EgressDecision, precedents: Sequence[Precedent]
     ) -> PromptContext:
-        redaction = (
-            None
-            if decision.policy == "full"
-            else Redaction(decision.keep, regions=self._phone_regions)
-        )
         passages = self._library.passages(case.event)
-        whole = _shortened(case.event, 4 * self._max_event_chars)  # as much as `event_text` reads
+        redaction = None
+        if decision.policy != "full":
+            redaction = Redaction(decision.keep, regions=self._phone_regions)
+        # `event_text` reads no more than this of a text.
+        event = _shortened(case.event, 4 * self._max_event_chars)
         if redaction:
             redaction.learn(
-                whole, *(one.event for one in precedents), *(passage.text for passage in passages)
+                event,
+                *(precedent.event for precedent in precedents),
+                *(passage.text for passage in passages),
             )
-        event = redaction.event(whole) if redaction else whole
-        question = Prompt(
-            labels={axis: self._labels[event.domain][axis] for axis in case.triaged.labels},
-            opinions=case.triaged.labels,
-            event=event_text(event, self._max_event_chars),
-            quotations=[
-                *(_precedent(one, redaction) for one in precedents),
-                *(_passage(one, redaction) for one in passages),
-            ],
-        )
+        shown = event_text(_redacted_event(event, redaction), self._max_event_chars)
+        labels = {axis: self._labels[event.domain][axis] for axis in case.triaged.labels}
+        quotations = [
+            *(_quoted_precedent(precedent, redaction) for precedent in precedents),
+            *(_quoted_passage(passage, redaction) for passage in passages),
+        ]
+        prompt = Prompt(labels, case.triaged.labels, shown, quotations)
         if redaction:
-            # What is checked is what is sent: `legible` takes out characters that could have hidden a value.
-            redaction.verify(
-                "\n".join([question.event, *(f"{q.id}\n{q.text}" for q in question.quotations)])
-            )
-        quoted = [*(one.event.id for one in precedents), *(passage.id for passage in passages)]
-        return PromptContext(question, redaction, quoted)
+            redaction.verify(_outgoing_text(prompt))
+        quoted_ids = [
+            *(precedent.event.id for precedent in precedents),
+            *(passage.id for passage in passages),
+        ]
+        return PromptContext(prompt, redaction, quoted_ids)
 
 
 def _shortened(event: Event, max_chars: int) -> Event:
-    """The event without the ends of texts nobody is shown: a pattern over a megabyte holds up every other call.
+    """Return the event with long texts cut, because the end of a long text is not shown.
 
-    It is cut between words, for half a secret would not be recognised.
+    To search a megabyte for patterns would delay every other call. A text is cut between words,
+    because half of a secret would not be recognised.
     """
-    texts = {name: getattr(event, name) for name in ("title", "text", "body")}
-    long = {
-        name: text for name, text in texts.items() if text is not None and len(text) > max_chars
+    texts = {name: getattr(event, name) for name in _TEXT_FIELDS}
+    cut = {
+        name: (text[:max_chars].rsplit(None, 1) or [""])[0]
+        for name, text in texts.items()
+        if text is not None and len(text) > max_chars
     }
-    return replace(
-        event,
-        **{name: (text[:max_chars].rsplit(None, 1) or [""])[0] for name, text in long.items()},
-    )
+    return replace(event, **cut)
 
 
-def _precedent(precedent: Precedent, redaction: Redaction | None) -> Quotation:
-    event = redaction.event(precedent.event) if redaction else precedent.event
-    return _quotation(
-        event.id,
-        describe_precedent(Precedent(event, precedent.triaged, precedent.similarity)),
-        redaction,
-    )
+def _outgoing_text(prompt: Prompt) -> str:
+    """Everything in the prompt that comes from events and runbooks, exactly as it is sent.
+
+    In particular, without the invisible characters that could have hidden a value.
+    """
+    quoted = [f"{quotation.id}\n{quotation.text}" for quotation in prompt.quotations]
+    return "\n".join([prompt.event, *quoted])
 
 
-def _passage(passage: Passage, redaction: Redaction | None) -> Quotation:
-    return _quotation(
-        passage.id, redaction.text(passage.text) if redaction else passage.text, redaction
-    )
+def _quoted_precedent(precedent: Precedent, redaction: Redaction | None) -> Quotation:
+    event = _redacted_event(precedent.event, redaction)
+    redacted = Precedent(event, precedent.triaged, precedent.similarity)
+    return _quotation(event.id, describe_precedent(redacted), redaction)
+
+
+def _quoted_passage(passage: Passage, redaction: Redaction | None) -> Quotation:
+    return _quotation(passage.id, _redacted_text(passage.text, redaction), redaction)
 
 
 def _quotation(id_: str, text: str, redaction: Redaction | None) -> Quotation:
-    return Quotation(visible_text(redaction.text(id_) if redaction else id_), visible_text(text))
+    return Quotation(visible_text(_redacted_text(id_, redaction)), visible_text(text))
+
+
+def _redacted_event(event: Event, redaction: Redaction | None) -> Event:
+    return redaction.event(event) if redaction else event
+
+
+def _redacted_text(text: str, redaction: Redaction | None) -> str:
+    return redaction.text(text) if redaction else text

@@ -1,1 +1,1 @@
-"""What a served model is worth on labelled rows: figures, baselines beside them, bars to keep, and a report to read."""
+"""How good a served model is on labelled rows: the figures, the baselines, the gate, the report."""

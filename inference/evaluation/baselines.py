@@ -1,8 +1,9 @@
-"""What a good engineer has in an afternoon, on the same rows: TF-IDF with logistic regression, and the majority.
+"""Two simple baselines: TF-IDF with logistic regression, and the most frequent label.
 
-Needs scikit-learn. Words in one- and two-grams and characters in three- to five-grams within words, sublinear counts,
-nothing that occurs once; on the text alone and on the text with the vendor's document flattened behind it. The better
-of the two on the validation rows answers, axis by axis.
+They show what a good engineer reaches in an afternoon, and they need scikit-learn. TF-IDF counts
+single words and pairs of words, and three to five characters in a row within a word. The counts
+are sublinear, and what occurs only once is left out. TF-IDF reads either the text alone, or the
+text and the vendor's document. On each axis, the one that is better on the validation rows answers.
 """
 
 import warnings
@@ -18,222 +19,234 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion
 
-from inference.acceptance.samples import CALIBRATION_SPLITS
 from inference.errors import EvaluationError
+from inference.evaluation.axis_scoring import axis_scores, curve_points, ranking_scores
+from inference.evaluation.baseline_rows import BaselineRows
 from inference.evaluation.figures import BaselineFigures, DomainFigures
 from inference.evaluation.predictions import (
     SEVERITY_LEVELS,
     AxisPredictions,
-    decided,
-    judge,
-    union_risk,
-    with_levels,
+    Predictions,
+    compare_with_gold,
+    correct_on_all,
+    labelled_on_all,
+    union_bound_risk,
+    with_severity_levels,
 )
-from inference.evaluation.scoring import curve, rank, score_axis
 from inference.labelled import LabelledRow
 from inference.model.input_text import VERDICTS, plain_text
 from inference.progress import Progress
 from schemas.event import Event
 
-STRENGTH = 10.0
-"""Inverse regularisation; between 3 and 30 the accuracy on validation rows of tickets moves by a quarter of a point."""
+INVERSE_REGULARISATION = 10.0
+"""Between 3 and 30, the accuracy on validation rows of tickets changes by a quarter of a point."""
 MAX_DENSE_WEIGHTS = 8_000_000
-"""Above it the quickest solver would keep gigabytes of past steps; a slower one that keeps none takes over."""
+"""With more weights, L-BFGS would keep gigabytes of past steps. Then SAGA is used, which is slower
+but keeps none."""
 MAX_LEAVES = 1_000
-"""Read of one document."""
-HELD_OUT = 10
-"""Without validation rows every tenth training row chooses between the two readings."""
+"""At most so many texts of one document are read."""
 
-READS = ("text", "text+event")
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """The rows a baseline may see: those it learns from and those that choose between its readings."""
-
-    taught: list[LabelledRow]
-    choosing: list[LabelledRow]
+TEXT, TEXT_AND_DOCUMENT = "text", "text+event"
 
 
 @dataclass(frozen=True, slots=True)
 class _Features:
-    """One reading of the rows, as sparse matrices of the same columns."""
+    """The TF-IDF features of the rows, as sparse matrices of shape (rows, features)."""
 
-    taught: Any
-    choosing: Any
+    training: Any
+    validation: Any
     evaluated: Any
 
 
-def lesson_of(rows: Sequence[LabelledRow], evaluated: Sequence[LabelledRow]) -> Lesson:
-    """Training and validation rows of one domain, without any that is evaluated.
-
-    Raises:
-        EvaluationError: no training row is left.
-    """
-    held = {_identity(row) for row in evaluated}
-    free = [row for row in rows if _identity(row) not in held]
-    taught = [row for row in free if row.part == "train"]
-    choosing = [row for row in free if row.part in CALIBRATION_SPLITS]
-    if not choosing:
-        taught, choosing = [row for i, row in enumerate(taught) if i % HELD_OUT], taught[::HELD_OUT]
-    if not taught:
-        raise EvaluationError(
-            f"the baselines of {evaluated[0].domain} have no training row that is not evaluated; name a file of such "
-            "rows with --train-data, or evaluate another --split"
-        )
-    return Lesson(taught, choosing)
-
-
 def add_baselines(
-    figures: DomainFigures, rows: Sequence[LabelledRow], lesson: Lesson, progress: Progress
+    figures: DomainFigures,
+    evaluated: Sequence[LabelledRow],
+    baseline_rows: BaselineRows,
+    progress: Progress,
 ) -> DomainFigures:
-    """The same figures with the baselines' beside them; `rows` are those that were evaluated.
+    """The same figures, with those of the baselines on the `evaluated` rows.
 
     Raises:
-        EvaluationError: the training rows have fewer than two labels on an axis.
+        EvaluationError: the training rows are too few, or have fewer than two labels on an axis.
     """
     if SEVERITY_LEVELS in figures.axes:
-        rows = with_levels(rows)
-        lesson = Lesson(with_levels(lesson.taught), with_levels(lesson.choosing))
+        evaluated = with_severity_levels(evaluated)
+        baseline_rows = baseline_rows.with_severity_levels()
     features = {
-        reads: _read(rows, lesson, with_event=reads != READS[0])
-        for reads in _readings(rows, lesson)
+        reads: _features(evaluated, baseline_rows, reads)
+        for reads in _readable(evaluated, baseline_rows)
     }
-    answers: dict[str, AxisPredictions] = {}
+    predictions: dict[str, AxisPredictions] = {}
     axes = dict(figures.axes)
+    stage = f"baselines of {evaluated[0].domain}"
     for number, axis in enumerate(axes):
-        progress(f"baselines of {rows[0].domain}", number, len(axes))
-        answers[axis], baseline = _fit_axis(axis, rows, lesson, features)
+        progress(stage, number, len(axes))
+        predictions[axis], baseline = _answer_axis(axis, evaluated, baseline_rows, features)
         axes[axis] = msgspec.structs.replace(axes[axis], baseline=baseline)
-    progress(f"baselines of {rows[0].domain}", len(axes), len(axes))
-    labelled = [
-        index
-        for index, row in enumerate(rows)
-        if all(axis in row.gold for axis in figures.deciding)
-    ]
-    own = {
-        axis: AxisPredictions([one.values[i] for i in labelled], one.confidence[labelled])
-        for axis, one in answers.items()
-    }
-    correct = decided([rows[i] for i in labelled], own, figures.deciding)
-    certainty = -union_risk(own, figures.deciding)
-    return msgspec.structs.replace(
-        figures,
-        axes=axes,
-        baseline=rank(certainty, correct),
-        baseline_curve=curve(certainty, correct),
-    )
+    progress(stage, len(axes), len(axes))
+    return _with_ranking(msgspec.structs.replace(figures, axes=axes), evaluated, predictions)
 
 
 def tfidf() -> FeatureUnion:
-    """Words in one- and two-grams and characters in three- to five-grams within words, not fitted yet."""
-    return FeatureUnion([
-        ("words", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)),
-        ("characters", TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=2)),
-    ])  # fmt: skip
+    """The TF-IDF features described at the top of this module, not fitted yet."""
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
+    characters = TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=2
+    )
+    return FeatureUnion([("words", words), ("characters", characters)])
 
 
 def flatten(event: Event) -> str:
-    """The event's text, and every leaf of its document as ``path value``, as one would write it in an afternoon.
+    """The event's text, and one line ``path value`` for each leaf of its document.
 
-    Left out is only a sensor's verdict about its own alert, from which labels could be read off.
+    What a sensor concludes about its own alert is left out, because labels could be copied from it.
     """
-    found, waiting = [plain_text(event)], deque[tuple[str, Any]]([("", event.event or {})])
-    while waiting and len(found) < MAX_LEAVES:
-        path, value = waiting.popleft()
+    lines = [plain_text(event)]
+    nodes = deque[tuple[str, Any]]([("", event.event or {})])
+    while nodes and len(lines) < MAX_LEAVES:
+        path, value = nodes.popleft()
         if isinstance(value, dict):
-            waiting.extend((f"{path}.{key}".lstrip("."), inner) for key, inner in value.items())
+            nodes.extend((f"{path}.{key}".lstrip("."), child) for key, child in value.items())
         elif isinstance(value, list):
-            waiting.extend((path, inner) for inner in value)
+            nodes.extend((path, child) for child in value)
         elif value is not None and path not in VERDICTS:
-            found.append(f"{path} {value}")
-    return "\n".join(found)
+            lines.append(f"{path} {value}")
+    return "\n".join(lines)
 
 
-def _readings(rows: Sequence[LabelledRow], lesson: Lesson) -> tuple[str, ...]:
-    """Both, unless no row has a document to flatten."""
-    return READS if any(row.event.event for row in (*rows, *lesson.taught)) else READS[:1]
+def _with_ranking(
+    figures: DomainFigures, evaluated: Sequence[LabelledRow], predictions: Predictions
+) -> DomainFigures:
+    """Add how well the baseline's own risk orders the rows, for all deciding axes together."""
+    indexes = labelled_on_all(evaluated, figures.deciding)
+    labelled = {axis: of_axis.where(indexes) for axis, of_axis in predictions.items()}
+    correct = correct_on_all([evaluated[i] for i in indexes], labelled, figures.deciding)
+    certainty = -union_bound_risk(labelled, figures.deciding)
+    return msgspec.structs.replace(
+        figures,
+        baseline=ranking_scores(certainty, correct),
+        baseline_curve=curve_points(certainty, correct),
+    )
 
 
-def _read(rows: Sequence[LabelledRow], lesson: Lesson, *, with_event: bool) -> _Features:
-    texts = [
-        [flatten(row.event) if with_event else plain_text(row.event) for row in part]
-        for part in (lesson.taught, lesson.choosing, rows)
-    ]
-    vectors = tfidf()
+def _readable(evaluated: Sequence[LabelledRow], baseline_rows: BaselineRows) -> list[str]:
+    """What there is to read; the document only if a row has one."""
+    if any(row.event.event for row in (*evaluated, *baseline_rows.training)):
+        return [TEXT, TEXT_AND_DOCUMENT]
+    return [TEXT]
+
+
+def _features(
+    evaluated: Sequence[LabelledRow], baseline_rows: BaselineRows, reads: str
+) -> _Features:
+    text_of = flatten if reads == TEXT_AND_DOCUMENT else plain_text
+    vectorizer = tfidf()
     try:
         return _Features(
-            vectors.fit_transform(texts[0]), *(vectors.transform(part) for part in texts[1:])
+            training=vectorizer.fit_transform(
+                [text_of(row.event) for row in baseline_rows.training]
+            ),
+            validation=vectorizer.transform(
+                [text_of(row.event) for row in baseline_rows.validation]
+            ),
+            evaluated=vectorizer.transform([text_of(row.event) for row in evaluated]),
         )
     except ValueError as error:
         raise EvaluationError(
-            f"the baselines cannot read the training rows of {rows[0].domain} ({error}); give more of them"
+            f"the baselines cannot read the training rows of {evaluated[0].domain} ({error}); "
+            "give more of them"
         ) from None
 
 
-def _fit_axis(
-    axis: str, rows: Sequence[LabelledRow], lesson: Lesson, features: Mapping[str, _Features]
+def _answer_axis(
+    axis: str,
+    evaluated: Sequence[LabelledRow],
+    baseline_rows: BaselineRows,
+    features: Mapping[str, _Features],
 ) -> tuple[AxisPredictions, BaselineFigures]:
-    fitted = {reads: _fit(axis, lesson, one, rows[0].domain) for reads, one in features.items()}
-    validation = {
-        reads: float(
-            judge(lesson.choosing, axis, _answer(fitted[reads], one.choosing)).correct.mean()
-        )
-        for reads, one in features.items()
-        if any(axis in row.gold for row in lesson.choosing)
+    models = {
+        reads: _fit(axis, baseline_rows.training, matrices.training, evaluated[0].domain)
+        for reads, matrices in features.items()
     }
-    reads = max(fitted, key=lambda each: validation.get(each, 0.0))
-    answer = _answer(fitted[reads], features[reads].evaluated)
-    counted = Counter(label for row in lesson.taught for label in row.gold.get(axis, ()))
-    majority = min(counted, key=lambda label: (-counted[label], label))
-    guess = judge(rows, axis, AxisPredictions([majority] * len(rows), np.ones(len(rows))))
-    return answer, BaselineFigures(
+    validation = _validation_accuracies(axis, baseline_rows.validation, models, features)
+    # If the accuracies are equal, the text alone is used.
+    reads = max(models, key=lambda name: validation.get(name, 0.0))
+    predictions = _predict(models[reads], features[reads].evaluated)
+    majority = _most_frequent_label(axis, baseline_rows.training)
+    guess = AxisPredictions([majority] * len(evaluated), np.ones(len(evaluated)))
+    return predictions, BaselineFigures(
         reads=reads,
         validation=validation,
-        taught=sum(axis in row.gold for row in lesson.taught),
-        scores=score_axis(judge(rows, axis, answer)),
+        taught=len(labelled_on_all(baseline_rows.training, [axis])),
+        scores=axis_scores(compare_with_gold(evaluated, axis, predictions)),
         majority_label=majority,
-        majority_accuracy=float(guess.correct.mean()),
+        majority_accuracy=_accuracy(evaluated, axis, guess),
     )
 
 
-def _fit(axis: str, lesson: Lesson, features: _Features, domain: str) -> Any:
-    """A row with k gold labels teaches each of them with weight 1/k."""
-    taught = [
+def _validation_accuracies(
+    axis: str,
+    validation: Sequence[LabelledRow],
+    models: Mapping[str, Any],
+    features: Mapping[str, _Features],
+) -> dict[str, float]:
+    """The accuracy of each model on the validation rows; empty if no such row has a label."""
+    if not labelled_on_all(validation, [axis]):
+        return {}
+    return {
+        reads: _accuracy(validation, axis, _predict(model, features[reads].validation))
+        for reads, model in models.items()
+    }
+
+
+def _accuracy(rows: Sequence[LabelledRow], axis: str, predictions: AxisPredictions) -> float:
+    return float(compare_with_gold(rows, axis, predictions).correct.mean())
+
+
+def _most_frequent_label(axis: str, rows: Sequence[LabelledRow]) -> str:
+    """The most frequent gold label; of equally frequent ones, the first by name."""
+    counts = Counter(label for row in rows for label in row.gold.get(axis, ()))
+    return min(counts, key=lambda label: (-counts[label], label))
+
+
+def _fit(axis: str, rows: Sequence[LabelledRow], features: Any, domain: str) -> Any:
+    """Logistic regression on these rows; each of the k gold labels of a row has weight 1/k."""
+    examples = [
         (index, label, 1 / len(row.gold[axis]))
-        for index, row in enumerate(lesson.taught)
+        for index, row in enumerate(rows)
         for label in row.gold.get(axis, ())
     ]
-    labels = {label for _, label, _ in taught}
-    if len(labels) < 2:  # noqa: PLR2004 - one label is nothing to choose between
+    labels = {label for _, label, _ in examples}
+    if len(labels) < 2:  # noqa: PLR2004 - a model needs two labels to choose from
         raise EvaluationError(
-            f"the training rows of {domain} have {len(labels)} labels on {axis}, too few for a baseline; give rows of "
-            "two at least, or leave the axis out with --axis"
+            f"the training rows of {domain} have {len(labels)} labels on {axis}, too few for a "
+            "baseline; give rows of two at least, or leave the axis out with --axis"
         )
-    index, target, weight = (list(column) for column in zip(*taught, strict=True))
-    dense = len(labels) * features.taught.shape[1] <= MAX_DENSE_WEIGHTS
-    model = LogisticRegression(
-        C=STRENGTH,
-        tol=1e-3,
-        max_iter=300 if dense else 50,
-        solver="lbfgs" if dense else "saga",
-        random_state=0,
-    )
+    indexes, targets, weights = (list(column) for column in zip(*examples, strict=True))
+    model = _classifier(len(labels) * features.shape[1])
     with warnings.catch_warnings():
-        # A baseline that stopped a little early is as good; the person who reads it can do nothing about it.
+        # A baseline that stops a little early is as good, and the reader can do nothing about it.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(features.taught[index], target, sample_weight=weight)
+        model.fit(features[indexes], targets, sample_weight=weights)
     return model
 
 
-def _answer(model: Any, vectors: Any) -> AxisPredictions:
-    probabilities = (
-        model.predict_proba(vectors) if vectors.shape[0] else np.zeros((0, len(model.classes_)))
+def _classifier(weights: int) -> LogisticRegression:
+    solver, max_iterations = "saga", 50
+    if weights <= MAX_DENSE_WEIGHTS:
+        solver, max_iterations = "lbfgs", 300
+    return LogisticRegression(
+        C=INVERSE_REGULARISATION,
+        tol=1e-3,
+        max_iter=max_iterations,
+        solver=solver,
+        random_state=0,
     )
+
+
+def _predict(model: Any, features: Any) -> AxisPredictions:
+    if not features.shape[0]:
+        return AxisPredictions([], np.zeros(0))
+    probabilities = model.predict_proba(features)
     values = [str(model.classes_[index]) for index in probabilities.argmax(axis=1)]
     return AxisPredictions(values, np.asarray(probabilities.max(axis=1), dtype=np.float64))
-
-
-def _identity(row: LabelledRow) -> tuple[str, str]:
-    """The same event in two files is one row, though its id may be another's number elsewhere."""
-    return row.event.id, plain_text(row.event)

@@ -1,65 +1,125 @@
-"""The model card: what a model was made from, under which licences, what it is worth and where it fails."""
+"""The model card: what a model was made from, under which licences, and how good it is where."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from inference.evaluation.figures import DomainFigures, Scores
+import msgspec
+
+from inference.acceptance.options import Terms
+from inference.classifier import Classifier
+from inference.evaluation.figures import AxisScores, DomainFigures, PromiseFigures
+from inference.evaluation.run import evaluate_test_rows
 from inference.labelled import LabelledRow
 from inference.model.artifact import Artifact
+from inference.model.manifest import AxisCalibration
+from inference.progress import Progress
+from schemas.event import Domain
 
 AUTHORED = (
-    "Written by this project's authors with a large language model's help, from general knowledge of products and of "
-    "how customers write, without sight of any data set; labels are the authors' opinion."
+    "Written by this project's authors with a large language model's help, from general knowledge "
+    "of products and of how customers write, without sight of any data set; labels are the "
+    "authors' opinion."
 )
 ATTRIBUTIONS = {
-    "SigmaHQ/sigma": "Detection rules of the Sigma project, https://github.com/SigmaHQ/sigma, by their authors "
-    "(each rule names its own in its metadata).",
+    "SigmaHQ/sigma": "Detection rules of the Sigma project, https://github.com/SigmaHQ/sigma, by "
+    "their authors (each rule names its own in its metadata).",
     "panther-labs/panther-analysis": "Rules and test events by Panther Labs, "
     "https://github.com/panther-labs/panther-analysis.",
     "splunk/security_content": "Detections by the Splunk Threat Research Team, "
     "https://github.com/splunk/security_content.",
-    "prowler-cloud/prowler": "Checks by the Prowler project, https://github.com/prowler-cloud/prowler.",
-    "sublime-security/sublime-rules": "Rules by Sublime Security, https://github.com/sublime-security/sublime-rules.",
+    "prowler-cloud/prowler": "Checks by the Prowler project, "
+    "https://github.com/prowler-cloud/prowler.",
+    "sublime-security/sublime-rules": "Rules by Sublime Security, "
+    "https://github.com/sublime-security/sublime-rules.",
     "FrankHassanabad/suricata-sample-data": "Suricata records by Frank Hassanabad, "
     "https://github.com/FrankHassanabad/suricata-sample-data.",
-    "PolyAI banking77": "Banking77 by PolyAI (Casanueva et al., 2020, Efficient Intent Detection with Dual Sentence "
-    "Encoders). Queue and priority were derived from its intents.",
-    "HWU64 (xliuhw/NLU-Evaluation-Data)": "HWU64 (Liu et al., 2019, Benchmarking Natural Language Understanding "
-    "Services), https://github.com/xliuhw/NLU-Evaluation-Data. Used as out-of-scope tickets.",
-    "MITRE ATT&CK": "MITRE ATT&CK, https://attack.mitre.org, of which each technique's description, analytics and some "
-    "procedures were read. (c) 2025 The MITRE Corporation. This work is reproduced and distributed with the permission "
-    "of The MITRE Corporation.",
-    "Atomic Red Team": "Tests of Atomic Red Team by Red Canary, https://github.com/redcanaryco/atomic-red-team.",
+    "PolyAI banking77": "Banking77 by PolyAI (Casanueva et al., 2020, Efficient Intent Detection "
+    "with Dual Sentence Encoders). Queue and priority were derived from its intents.",
+    "HWU64 (xliuhw/NLU-Evaluation-Data)": "HWU64 (Liu et al., 2019, Benchmarking Natural Language "
+    "Understanding Services), https://github.com/xliuhw/NLU-Evaluation-Data. "
+    "Used as out-of-scope tickets.",
+    "MITRE ATT&CK": "MITRE ATT&CK, https://attack.mitre.org, of which each technique's "
+    "description, analytics and some procedures were read. (c) 2025 The MITRE Corporation. "
+    "This work is reproduced and distributed with the permission of The MITRE Corporation.",
+    "Atomic Red Team": "Tests of Atomic Red Team by Red Canary, "
+    "https://github.com/redcanaryco/atomic-red-team.",
     "authored": AUTHORED,
-    "authored, held out": AUTHORED + " Of products it was not taught, to calibrate with.",
+    "authored, held out": f"{AUTHORED} Of products that the model was not trained on, "
+    "for the calibration.",
 }
+"""What the card says about each source of rows."""
 
 LICENCES = {
-    "ATT&CK-terms": "its terms of use (https://attack.mitre.org/resources/legal-and-branding/terms-of-use/)",
-    "CC-BY-4.0": "CC-BY-4.0 (https://creativecommons.org/licenses/by/4.0/); cleaned, and split anew",
+    "ATT&CK-terms": "its terms of use "
+    "(https://attack.mitre.org/resources/legal-and-branding/terms-of-use/)",
+    "CC-BY-4.0": "CC-BY-4.0 (https://creativecommons.org/licenses/by/4.0/); "
+    "cleaned, and split anew",
     "DRL-1.1": "Detection Rule License 1.1 (https://github.com/SigmaHQ/Detection-Rule-License)",
 }
+"""What the card says about each licence that needs more than its name."""
 
-LIMITS = """\
-- English only. A text of unusually many pieces for its words (another language, random characters) or far from the
-  training in the embedding is never accepted, whatever the confidence says; the limits are the 98th percentiles of
-  calibration rows. A foreign text of common short words can pass.
-- Most alert rows are the texts and patterns of detection rules rather than raw events, and a model can tell a
-  vendor by its style: read the figures by source. A vendor that is not among them should be expected to do worse.
-  The promise was tested on products the model was not taught, but those are our own inventions: calibrate on rows
-  of your own.
-- The queue of an alert was mapped from its rule's log source. Sigma's documents name that log source, so for those
-  rows part of the answer can be read off the input; the other sources' documents do not.
-- Severity is an opinion of each source and does not transfer between vendors; treat it as a hint.
-- Priority of a ticket is a published policy over its intent, not something anybody observed.
-- The promise holds for events drawn like the calibration rows, counted as independent although a few rules stand
-  behind several rows. When the events change it has to be calibrated again.
-- Never read as features: ids, file names, the source, the tenant, timestamps, Suricata's own severity and category.
+ENCODER = """\
+An int8 CTranslate2 encoder ({recipe}, from {encoder}) reads at most {max_tokens} tokens of an
+event. Its vectors are {pooling}-pooled and have {width} components. Beside it, hashed word and
+character n-grams of the text and of the vendor's document are read without this limit. Each axis
+has a linear head on the vectors and one on the n-grams. Their logits are mixed and divided by a
+temperature. The distance to the centres of the training embeddings shows how unlike the training
+rows an event is.
 """
 
-HEADER = (
-    "| axis | source | rows | accuracy | macro-F1 | calibration error |\n|---|---|--:|--:|--:|--:|"
-)
+SPLITS = """
+All rows of one rule cluster are in the same split. The validation rows are divided by cluster, too:
+the *tuning* split stopped the training and chose the mixture, the temperature and the first
+threshold to try. The promise was tested on the *testing* split. The test rows were used neither for
+training nor for calibration. On `tactic`, an answer is right if it is one of the row's tactics.
+"""
+
+LIMITS = """\
+- English only. A text is never accepted, whatever its confidence, if it has unusually many tokens
+  for its words (another language, random characters) or if its embedding is far from the training
+  rows. The limits are the 98th percentiles of calibration rows. A text of common short words in
+  another language can pass.
+- Most alert rows are the texts and patterns of detection rules and not raw events, and a model can
+  recognise a vendor by its style: read the figures by source. Expect worse figures for a vendor
+  that is not among them. The promise was tested on products that the model was not trained on, but
+  those are our own inventions: calibrate on rows of your own.
+- The queue of an alert was mapped from the log source of its rule. Sigma's documents name that log
+  source, so for those rows part of the answer can be copied from the input; the documents of the
+  other sources do not name it.
+- Severity is an opinion of each source and does not transfer between vendors; treat it as a hint.
+- Priority of a ticket is a published policy over its intent. Nobody observed it.
+- The promise holds for events that are drawn like the calibration rows. They are counted as
+  independent, although some rules have several rows. If the events change, calibrate again.
+- Never read as features: ids, file names, the source, the tenant, timestamps, Suricata's own
+  severity and category.
+"""
+
+TABLE_HEAD = """\
+| axis | source | rows | accuracy | macro-F1 | calibration error |
+|---|---|--:|--:|--:|--:|"""
+
+
+async def make_card(
+    artifact: Artifact,
+    rows: Sequence[LabelledRow],
+    terms: Mapping[Domain, Terms],
+    notes: Sequence[str],
+    progress: Progress,
+) -> str:
+    """Evaluate a model on its test rows, and write its card as Markdown.
+
+    `rows` are all rows the model was made from, the test rows among them. `notes` are paragraphs
+    about what only the person who trained the model knows.
+
+    Raises:
+        ModelError: the model is damaged.
+    """
+    classifier = Classifier.open(artifact.directory, terms=_terms_of_model(artifact, terms))
+    try:
+        figures = await evaluate_test_rows(classifier, rows, progress)
+    finally:
+        await classifier.close()
+    return write_card(artifact, rows, figures, notes)
 
 
 def write_card(
@@ -68,69 +128,99 @@ def write_card(
     figures: Mapping[str, DomainFigures],
     notes: Sequence[str],
 ) -> str:
-    """The card as Markdown.
-
-    `figures` are those of rows that neither taught nor calibrated the model; `notes` are what only the trainer knows,
-    a paragraph each.
-    """
-    spec, training = artifact.manifest.encoder, artifact.manifest.training
-    return "\n".join([
+    """The card as Markdown, with the `figures` of the test rows; see `make_card` for the rest."""
+    encoder, training = artifact.manifest.encoder, artifact.manifest.training
+    about_encoder = ENCODER.format(
+        recipe=training["recipe"],
+        encoder=training["encoder"],
+        max_tokens=encoder.max_tokens,
+        pooling=encoder.pooling,
+        width=encoder.width,
+    )
+    lines = [
         f"# {artifact.manifest.name}\n",
-        f"An int8 CTranslate2 encoder ({training['recipe']}, from {training['encoder']}), {spec.pooling}-pooled",
-        f"vectors of {spec.width} components, at most {spec.max_tokens} tokens. Beside it hashed word and character",
-        "n-grams of the text and of the vendor's document, which are not cut. A linear head of each an axis; their",
-        "logits are mixed and divided by a temperature. Centres of the training embeddings say what is unlike them.\n",
+        about_encoder,
         *(f"{note}\n" for note in notes),
         "## Data and licences\n",
         *_sources(rows),
-        "\nRows of one rule cluster are in one part of the data only. The validation rows are cut in two by cluster:",
-        "*tuning* stopped the training and chose mixture, temperature and the first threshold tried, *testing* made",
-        "the promise. Test rows neither taught nor calibrated. Accuracy on `tactic` counts a value that is one of a",
-        "row's several.\n",
-        *(line for domain, one in figures.items() for line in _domain(artifact, domain, one)),
-        "## Limits\n",
-        LIMITS,
-    ])  # fmt: skip
-
-
-def _sources(rows: Sequence[LabelledRow]) -> list[str]:
-    counted = Counter((row.source, row.license) for row in rows)
-    return [
-        f"- {ATTRIBUTIONS.get(source, source)} {count} rows, {LICENCES.get(licence, licence or 'no licence named')}."
-        for (source, licence), count in sorted(counted.items())
+        SPLITS,
     ]
+    for domain, of_domain in figures.items():
+        lines += _domain(domain, of_domain, artifact.calibration.domains[domain].axes)
+    return "\n".join([*lines, "## Limits\n", LIMITS])
 
 
-def _domain(artifact: Artifact, domain: str, figures: DomainFigures) -> Iterator[str]:
-    promise, accepted = figures.promise, figures.accepted
-    axes = artifact.calibration.domains[domain].axes
-    yield f"## {domain}\n"
-    yield (
-        "Share of the n-grams and temperature: "
-        + ", ".join(
-            f"{axis} {one.ngram_share:g} and {one.temperature:.2f}" for axis, one in axes.items()
-        )
-        + f". {figures.rows} {figures.part} rows:\n"
+def _terms_of_model(artifact: Artifact, terms: Mapping[Domain, Terms]) -> dict[Domain, Terms]:
+    """The terms of the model's domains, with deciding axes that the model has.
+
+    A domain without any of the configured deciding axes is evaluated on its first axis.
+    """
+    terms_of_model = {}
+    for domain, of_domain in terms.items():
+        if domain in artifact.manifest.domains:
+            axes = tuple(artifact.manifest.domains[domain].axes)
+            deciding = tuple(axis for axis in of_domain.deciding if axis in axes)
+            terms_of_model[domain] = msgspec.structs.replace(
+                of_domain, deciding=deciding or axes[:1]
+            )
+    return terms_of_model
+
+
+def _sources(rows: Sequence[LabelledRow]) -> Iterator[str]:
+    counts = Counter((row.source, row.license) for row in rows)
+    for (source, licence), count in sorted(counts.items()):
+        about_licence = LICENCES.get(licence, licence) or "no licence named"
+        yield f"- {ATTRIBUTIONS.get(source, source)} {count} rows, {about_licence}."
+
+
+def _domain(
+    domain: str, figures: DomainFigures, calibrations: Mapping[str, AxisCalibration]
+) -> Iterator[str]:
+    shares = ", ".join(
+        f"{axis} {calibration.ngram_share:g} and {calibration.temperature:.2f}"
+        for axis, calibration in calibrations.items()
     )
-    yield HEADER
-    for axis, one in figures.axes.items():
-        yield _line(axis, "all", one.overall)
-        yield from (_line(axis, source, scores) for source, scores in sorted(one.sources.items()))
-    what = " or ".join(figures.deciding)
-    yield f"\nPromise: of the events it accepts at most {promise.alpha:.0%} are wrong on {what},"
-    yield f"with confidence {1 - promise.delta:.0%} over {promise.n} calibration rows: risk below {promise.threshold}."
-    if promise.n_unseen:
-        foreign = f"{promise.n_unseen} of those rows, at most {promise.unseen_alpha:.0%}"
-        yield f"Of sources that taught the model nothing, {foreign}."
-    yield f"On these rows it accepts {accepted.coverage:.1%}, {accepted.errors} of {accepted.rows} accepted are wrong."
-    yield f"Coverage at 98 % accuracy {figures.selective.coverage_at_98:.1%}, area under the risk-coverage curve"
-    yield f"{figures.selective.aurc:.4f}."
-    if figures.out_of_scope and figures.out_of_scope.auroc is not None:
-        yield f"Out-of-scope AUROC {figures.out_of_scope.auroc:.4f} ({figures.out_of_scope.rows} rows)."
+    yield f"## {domain}\n"
+    yield f"Share of the n-grams and temperature: {shares}. {figures.rows} {figures.part} rows:\n"
+    yield TABLE_HEAD
+    for axis, of_axis in figures.axes.items():
+        yield _table_row(axis, "all", of_axis.overall)
+        for source, scores in sorted(of_axis.sources.items()):
+            yield _table_row(axis, source, scores)
+    yield ""
+    yield from _promise(figures.promise, figures.deciding)
+    yield from _results(figures)
     yield ""
 
 
-def _line(axis: str, source: str, one: Scores) -> str:
-    return (
-        f"| {axis} | {source} | {one.n} | {one.accuracy:.4f} | {one.macro_f1:.4f} | {one.ece:.4f} |"
+def _table_row(axis: str, source: str, scores: AxisScores) -> str:
+    shares = f"{scores.accuracy:.4f} | {scores.macro_f1:.4f} | {scores.ece:.4f}"
+    return f"| {axis} | {source} | {scores.n} | {shares} |"
+
+
+def _promise(promise: PromiseFigures, deciding: Sequence[str]) -> Iterator[str]:
+    yield (
+        f"Promise: at most {promise.alpha:.0%} of the accepted events are wrong on "
+        f"{' or '.join(deciding)},"
     )
+    yield (
+        f"with confidence {1 - promise.delta:.0%} over {promise.n} calibration rows. "
+        f"An event is accepted if its risk is below {promise.threshold}."
+    )
+    if promise.n_unseen:
+        yield (
+            f"{promise.n_unseen} of those rows are of sources that the model was not trained on; "
+            f"of the accepted events of such sources at most {promise.unseen_alpha:.0%} are wrong."
+        )
+
+
+def _results(figures: DomainFigures) -> Iterator[str]:
+    accepted, out_of_scope = figures.accepted, figures.out_of_scope
+    yield (
+        f"On these rows it accepts {accepted.coverage:.1%}; "
+        f"{accepted.errors} of the {accepted.rows} accepted rows are wrong."
+    )
+    yield f"The coverage at 98 % accuracy is {figures.selective.coverage_at_98:.1%}, and the area"
+    yield f"under the risk-coverage curve is {figures.selective.aurc:.4f}."
+    if out_of_scope and out_of_scope.auroc is not None:
+        yield f"Out-of-scope AUROC {out_of_scope.auroc:.4f} ({out_of_scope.rows} rows)."

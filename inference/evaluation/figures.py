@@ -1,24 +1,26 @@
-"""The evaluation as one document: what `triage evaluate --json` prints and the report is drawn from.
+"""The evaluation as one document: `triage evaluate --json` prints it, and the report shows it.
 
-Shares, accuracies, confidences and coverages lie in [0, 1]; `n` and `rows` count rows.
+The names of the fields are the keys of the JSON document. Shares, accuracies, confidences and
+coverages are in [0, 1]. `n` and `rows` count rows.
 """
 
 from typing import Literal
 
 import msgspec
 
-Selection = Literal["test", "val", "all"]
+EvaluatedSplit = Literal["test", "val", "all"]
+"""Which rows of a domain are evaluated: the test rows, the validation rows, or all of them."""
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Base of every table of figures."""
 
 
-class Selective(Figures, frozen=True, kw_only=True):
-    """How good an order the rows are in, from the surest to the least sure.
+class RankingScores(Figures, frozen=True, kw_only=True):
+    """How well the rows are ordered from the surest to the least sure, and how many are right.
 
-    `aurc` is the area under the risk-coverage curve, lower is better; `coverage_at_98` the largest share of rows,
-    surest first, of which at least 98 % are right.
+    `aurc` is the area under the risk-coverage curve; lower is better. `coverage_at_98` is the
+    largest share of the rows, the surest first, of which at least 98 % are right.
     """
 
     n: int
@@ -29,15 +31,15 @@ class Selective(Figures, frozen=True, kw_only=True):
     coverage_at_98: float
 
 
-class Scores(Selective, frozen=True, kw_only=True):
-    """One axis: `ece` is the expected calibration error of its confidence, lower is better."""
+class AxisScores(RankingScores, frozen=True, kw_only=True):
+    """One axis. `ece` is the expected calibration error of its confidence; lower is better."""
 
     macro_f1: float
     ece: float
 
 
-class Pair(Figures, frozen=True, kw_only=True):
-    """`rows` of the label `gold` were answered with `value`."""
+class ConfusedPair(Figures, frozen=True, kw_only=True):
+    """The number of rows whose label is `gold` and whose answer was `value`."""
 
     gold: str
     value: str
@@ -45,15 +47,22 @@ class Pair(Figures, frozen=True, kw_only=True):
 
 
 class ConfusionFigures(Figures, frozen=True, kw_only=True):
-    """The most confused `pairs`, most frequent first; `counts[gold][value]` over `labels` where they are few."""
+    """The most frequent mistakes, as `pairs`, and the whole matrix if the axis has few labels.
 
-    pairs: list[Pair]
+    `counts[i][j]` counts the rows of the gold label `labels[i]` with the answer `labels[j]`. Both
+    lists are empty if there are too many labels.
+    """
+
+    pairs: list[ConfusedPair]
     labels: list[str]
     counts: list[list[int]]
 
 
-class Bin(Figures, frozen=True, kw_only=True):
-    """Rows whose confidence lies in one of equally wide bins, their mean confidence and how many were right."""
+class ReliabilityBin(Figures, frozen=True, kw_only=True):
+    """The rows whose confidence is between `low` and `high`.
+
+    `confidence` is their mean confidence, and `accuracy` the share of them that is right.
+    """
 
     low: float
     high: float
@@ -62,8 +71,8 @@ class Bin(Figures, frozen=True, kw_only=True):
     accuracy: float
 
 
-class Point(Figures, frozen=True, kw_only=True):
-    """On the risk-coverage curve: the error rate among the surest share of rows."""
+class CurvePoint(Figures, frozen=True, kw_only=True):
+    """A point of the risk-coverage curve: the error rate among the surest share of the rows."""
 
     coverage: float
     risk: float
@@ -72,38 +81,41 @@ class Point(Figures, frozen=True, kw_only=True):
 class BaselineFigures(Figures, frozen=True, kw_only=True):
     """One axis answered by TF-IDF with logistic regression, and by its most frequent label.
 
-    `reads` is ``text`` or ``text+event``, whichever was better on rows that are not evaluated; `validation` has the
-    accuracy of both there. `taught` counts the training rows.
+    `reads` names what TF-IDF read: ``text`` or ``text+event``, whichever was better on rows that
+    are not evaluated. `validation` has the accuracy of both on those rows. `taught` counts the
+    training rows.
     """
 
     reads: str
     validation: dict[str, float]
     taught: int
-    scores: Scores
+    scores: AxisScores
     majority_label: str
     majority_accuracy: float
 
 
 class AxisFigures(Figures, frozen=True, kw_only=True):
-    """One axis over all its labelled rows and source by source.
+    """One axis, over all rows that are labelled on it and for each source.
 
-    `unknown` counts rows whose gold labels the model cannot answer at all; they are wrong whatever it says.
+    `decides` says whether it is a deciding axis. `unknown` counts the rows whose gold label the
+    model does not have: they are always wrong.
     """
 
     title: str
     decides: bool
     unknown: int
-    overall: Scores
-    sources: dict[str, Scores]
+    overall: AxisScores
+    sources: dict[str, AxisScores]
     confusion: ConfusionFigures
-    reliability: list[Bin]
+    reliability: list[ReliabilityBin]
     baseline: BaselineFigures | None = None
 
 
-class Accepted(Figures, frozen=True, kw_only=True):
-    """The events the model decides alone: `coverage` is their share, `accuracy` theirs on all deciding axes.
+class AcceptedFigures(Figures, frozen=True, kw_only=True):
+    """The events that the model accepts.
 
-    `accuracy` is null where nothing was accepted.
+    `coverage` is their share. `accuracy` is the share of them that is right on all deciding axes;
+    it is null if no event is accepted.
     """
 
     rows: int
@@ -112,12 +124,13 @@ class Accepted(Figures, frozen=True, kw_only=True):
     accuracy: float | None
 
 
-class PromiseTerms(Figures, frozen=True, kw_only=True):
-    """With confidence 1 - `delta`, at most `alpha` of the accepted are wrong; `n` calibration rows support it.
+class PromiseFigures(Figures, frozen=True, kw_only=True):
+    """The promise in force: at most `alpha` of the accepted events are wrong.
 
-    The `n_unseen` of them that are of sources the model was not taught with support at most `unseen_alpha` of what is
-    accepted of such sources. `threshold` is the risk below which an event is accepted, `coverage` what it accepted of
-    the calibration rows.
+    Its confidence is 1 - `delta`, and `n` calibration rows support it. `n_unseen` of them are of
+    sources that the model was not trained on. They support that at most `unseen_alpha` of the
+    accepted events of such sources are wrong. An event is accepted if its risk is below
+    `threshold`. `coverage` is the share of the calibration rows that is accepted.
     """
 
     alpha: float
@@ -129,11 +142,11 @@ class PromiseTerms(Figures, frozen=True, kw_only=True):
     coverage: float
 
 
-class ScopeFigures(Figures, frozen=True, kw_only=True):
-    """How well rows that belong to no queue stand out; 1.0 is perfect, 0.5 chance.
+class OutOfScopeFigures(Figures, frozen=True, kw_only=True):
+    """How well the `rows` that belong to no queue stand out; 1.0 is perfect, 0.5 is chance.
 
-    `auroc` scores a row by the larger of its novelty and the confidence given to ``out_of_scope``,
-    `auroc_ood` by its novelty alone.
+    `auroc` scores a row by its out-of-distribution score or by its confidence in ``out_of_scope``,
+    whichever is larger. `auroc_ood` scores it by its out-of-distribution score alone.
     """
 
     rows: int
@@ -142,9 +155,10 @@ class ScopeFigures(Figures, frozen=True, kw_only=True):
 
 
 class CostFigures(Figures, frozen=True, kw_only=True):
-    """What the LLM costs for these rows: one call for each escalated event, against one for every event.
+    """What the LLM costs for these rows, in US dollars.
 
-    The model's own computing and people's time are not counted.
+    `escalated_usd` is for one call for each escalated event, `all_llm_usd` for one call for every
+    event. The computing time of the model and the working time of people are not counted.
     """
 
     llm_usd_per_event: float
@@ -154,7 +168,11 @@ class CostFigures(Figures, frozen=True, kw_only=True):
 
 
 class LatencyFigures(Figures, frozen=True, kw_only=True):
-    """Wall time of the model on this machine: one event at a time, and what all rows took in batches."""
+    """The wall time of the model on this machine.
+
+    `p50_ms` is the median over `measured` events that were put to the model one at a time.
+    `batched_events_per_s` is the speed over all rows in batches.
+    """
 
     measured: int
     p50_ms: float
@@ -162,30 +180,33 @@ class LatencyFigures(Figures, frozen=True, kw_only=True):
 
 
 class DomainFigures(Figures, frozen=True, kw_only=True):
-    """One domain: `rows` were evaluated, of which `unlabelled` lack a label on a deciding axis.
+    """The figures of one domain, over `rows` rows.
 
-    Those are left out of everything but the figures of the axes they have. `escalated` is the share of the others that
-    the model does not decide alone, `escalations` the same by reason. `selective` is how good the order by risk is,
-    for all deciding axes at once; `baseline` the same for TF-IDF, `curve` and `baseline_curve` what is drawn of them.
+    `unlabelled` of the rows lack a label on a deciding axis. They count only in the figures of the
+    axes that they have. All shares are of the other rows. `escalated` is the share that the model
+    does not accept, and `escalations` is the same for each reason.
+
+    `selective` tells how well the risk orders the rows, for all deciding axes together. `baseline`
+    is the same for TF-IDF. `curve` and `baseline_curve` are the risk-coverage curves of both.
     """
 
-    part: Selection
+    part: EvaluatedSplit
     rows: int
     unlabelled: int
     deciding: list[str]
-    promise: PromiseTerms
-    accepted: Accepted
+    promise: PromiseFigures
+    accepted: AcceptedFigures
     escalated: float
     escalations: dict[str, float]
-    selective: Selective
-    curve: list[Point]
-    out_of_scope: ScopeFigures | None
+    selective: RankingScores
+    curve: list[CurvePoint]
+    out_of_scope: OutOfScopeFigures | None
     cost: CostFigures
     latency: LatencyFigures
     axes: dict[str, AxisFigures]
     notes: list[str]
-    baseline: Selective | None = None
-    baseline_curve: list[Point] = []
+    baseline: RankingScores | None = None
+    baseline_curve: list[CurvePoint] = []
 
 
 class ModelFacts(Figures, frozen=True, kw_only=True):
@@ -197,7 +218,10 @@ class ModelFacts(Figures, frozen=True, kw_only=True):
 
 
 class Evaluation(Figures, frozen=True, kw_only=True):
-    """Everything. `evaluated_at` is an RFC 3339 instant, `files` the names of the files the rows came from."""
+    """The whole document.
+
+    `evaluated_at` is an RFC 3339 instant. `files` has the names of the files with the rows.
+    """
 
     evaluated_at: str
     model: ModelFacts

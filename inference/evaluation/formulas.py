@@ -1,85 +1,90 @@
-"""The figures themselves: pure functions of arrays, each with the paper it comes from.
+"""The formulas behind the figures: pure functions of arrays, each with the paper it comes from.
 
-`certainty` is anything by which the surest rows come first; only its order counts. Rows that tie cannot be told apart
-by a threshold, so nothing here depends on the order in which they stand.
+`certainty` is any score that is higher for surer rows; only the order of the rows counts. A
+threshold cannot separate rows with the same certainty. So no result depends on their order.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from inference.arrays import Floats
+from inference.arrays import Bools, Floats
 
-Bools = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 
 RELIABILITY_BINS = 15
-"""As many as `inference.temperature.expected_calibration_error` has."""
+NORMAL_QUANTILE_95 = 1.96
+"""A standard normal variable lies within plus or minus this value with 95 % probability."""
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
-    """The risk-coverage curve at every threshold the data can tell apart: `rows` accepted, `errors` among them."""
+class RiskCoverageCurve:
+    """For each threshold that separates rows: how many it accepts, and how many of them are wrong.
+
+    Both arrays have shape (thresholds,), the strictest threshold first.
+    """
 
     rows: Counts
     errors: Counts
 
 
 @dataclass(frozen=True, slots=True)
-class Confusion:
-    """How often (`counts[gold, value]`, shape (labels, labels)) each label was answered for each gold one."""
+class ConfusionMatrix:
+    """`counts[gold, value]`, of shape (labels, labels): how often a gold label got an answer."""
 
     labels: tuple[str, ...]
     counts: Counts
 
 
-def risk_coverage(certainty: Floats, correct: Bools) -> Curve:
-    """Errors among the k surest rows (El-Yaniv and Wiener, 2010, "On the Foundations of Noise-free Selective
-    Classification"), for every k at which a threshold can cut; both arrays have shape (n,), empty for no rows.
-    """  # noqa: D205 - one sentence with its source
+def risk_coverage_curve(certainty: Floats, correct: Bools) -> RiskCoverageCurve:
+    """The errors among the k surest rows, for every k that a threshold can select.
+
+    El-Yaniv and Wiener, 2010, "On the Foundations of Noise-free Selective Classification". Both
+    arguments have shape (rows,). Without rows the curve is empty.
+    """
     order = np.argsort(-certainty, kind="stable")
-    ranked = certainty[order]
-    ends = (
-        np.append(np.flatnonzero(ranked[1:] != ranked[:-1]) + 1, len(ranked))
-        if len(ranked)
-        else np.zeros(0, int)
-    )
-    wrong = np.concatenate([[0], np.cumsum(~correct[order])])
-    return Curve(ends.astype(np.int64), wrong[ends].astype(np.int64))
+    ends = _ends_of_ties(certainty[order])
+    errors = np.concatenate([[0], np.cumsum(~correct[order])])
+    return RiskCoverageCurve(ends, errors[ends].astype(np.int64))
 
 
 def aurc(certainty: Floats, correct: Bools) -> float:
-    """Area under the risk-coverage curve (Geifman, Uziel and El-Yaniv, 2019, "Bias-Reduced Uncertainty Estimation for
-    Deep Neural Classifiers"): the mean over k of the error rate of the k surest rows; lower is better, 0.0 for no rows.
+    """The area under the risk-coverage curve; lower is better, 0.0 without rows.
 
-    Within a tie the expectation over its orders is taken, which is what cutting it by a coin would give.
-    """  # noqa: D205 - one sentence with its source
+    Geifman, Uziel and El-Yaniv, 2019, "Bias-Reduced Uncertainty Estimation for Deep Neural
+    Classifiers": the mean, over all k, of the error rate of the k surest rows. For rows with the
+    same certainty it is the expected value over all their orders.
+    """
     if not len(certainty):
         return 0.0
-    curve = risk_coverage(certainty, correct)
+    curve = risk_coverage_curve(certainty, correct)
     k = np.arange(1, len(certainty) + 1)
     errors = np.interp(k, np.append(0, curve.rows), np.append(0, curve.errors))
     return float((errors / k).mean())
 
 
-def coverage_at(certainty: Floats, correct: Bools, accuracy: float) -> float:
-    """The largest share of rows, the surest first, that is right at least `accuracy` of the time; 0.0 if none is.
+def coverage_at_accuracy(certainty: Floats, correct: Bools, accuracy: float) -> float:
+    """The largest share of the rows, the surest first, that is right at least `accuracy` often.
 
-    The largest, not the first: a curve that dips below the bar among its first few rows and comes back is met where
-    it is met last, so neither luck nor bad luck in a handful of rows decides.
+    It is 0.0 if no share is. The largest share counts and not the first that fails: otherwise a
+    single wrong row among the surest few would end the coverage.
     """
-    curve = risk_coverage(certainty, correct)
-    # Counted in whole rows: 98 of 100 meet 0.98, whatever the last bit of 1 - 0.98 says.
+    curve = risk_coverage_curve(certainty, correct)
+    # Whole rows are compared: 98 of 100 rows meet 0.98, whatever the rounding error of 0.98 * 100.
     met = (curve.rows - curve.errors) >= accuracy * curve.rows - 1e-9
     return float(curve.rows[met].max(initial=0)) / max(1, len(certainty))
 
 
 def auroc(score: Floats, positive: Bools) -> float | None:
-    """Area under the ROC curve: how likely a positive row scores above a negative one, ties counting half (Hanley and
-    McNeil, 1982, "The Meaning and Use of the Area under a ROC Curve"); None unless there are rows of both kinds.
-    """  # noqa: D205 - one sentence with its source
+    """The area under the ROC curve: how likely a positive row scores above a negative one.
+
+    Hanley and McNeil, 1982, "The Meaning and Use of the Area under a Receiver Operating
+    Characteristic (ROC) Curve". Equal scores count half. It is None unless there are rows of both
+    kinds.
+    """
     positives = int(positive.sum())
     negatives = len(positive) - positives
     if not positives or not negatives:
@@ -90,44 +95,78 @@ def auroc(score: Floats, positive: Bools) -> float | None:
     return above / (positives * negatives)
 
 
-def confusion(gold: Sequence[str], values: Sequence[str]) -> Confusion:
-    """Counts over every label that occurs on either side, the labels sorted."""
+def confusion_matrix(gold: Sequence[str], values: Sequence[str]) -> ConfusionMatrix:
+    """The counts over every label that occurs as a gold label or as an answer, sorted by name."""
     labels = tuple(sorted({*gold, *values}))
     index = {label: number for number, label in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
     np.add.at(counts, ([index[label] for label in gold], [index[label] for label in values]), 1)
-    return Confusion(labels, counts)
+    return ConfusionMatrix(labels, counts)
 
 
-def macro_f1(found: Confusion) -> float:
-    """The mean of the labels' F1 scores (Opitz and Burst, 2019, "Macro F1 and Macro F1"); 0.0 for no rows.
+def macro_f1(confusion: ConfusionMatrix) -> float:
+    """The mean of the F1 scores of the labels; 0.0 without rows.
 
-    A label that occurs only in the answers counts with an F1 of zero, as in scikit-learn.
+    Opitz and Burst, 2019, "Macro F1 and Macro F1". A label that occurs only as an answer counts
+    with an F1 score of zero, as in scikit-learn.
     """
-    if not found.labels:
+    if not confusion.labels:
         return 0.0
-    seen = found.counts.sum(axis=0) + found.counts.sum(axis=1)
-    return float((2 * np.diagonal(found.counts) / seen).mean())
+    occurrences = confusion.counts.sum(axis=0) + confusion.counts.sum(axis=1)
+    return float((2 * np.diagonal(confusion.counts) / occurrences).mean())
 
 
-def reliability(
+def reliability_bins(
     confidence: Floats, correct: Bools, bins: int = RELIABILITY_BINS
 ) -> list[tuple[int, float, float]]:
-    """Rows, mean confidence and accuracy of each equal-width bin of confidence (Guo et al., 2017, "On Calibration of
-    Modern Neural Networks", after DeGroot and Fienberg, 1983); zeros for a bin without rows.
-    """  # noqa: D205 - one sentence with its source
-    index = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    """The rows, the mean confidence and the accuracy in each of equally wide bins of confidence.
+
+    Guo et al., 2017, "On Calibration of Modern Neural Networks", after DeGroot and Fienberg, 1983,
+    "The Comparison and Evaluation of Forecasters". A bin without rows has zeros.
+    """
+    index = _bin_numbers(confidence, bins)
     rows = np.bincount(index, minlength=bins)
-    held = np.maximum(rows, 1)
-    mean = np.bincount(index, weights=confidence, minlength=bins) / held
-    right = np.bincount(index, weights=correct.astype(np.float64), minlength=bins) / held
-    return list(zip(rows.tolist(), mean.tolist(), right.tolist(), strict=True))
+    divisors = np.maximum(rows, 1)
+    mean_confidence = np.bincount(index, weights=confidence, minlength=bins) / divisors
+    accuracy = np.bincount(index, weights=correct.astype(np.float64), minlength=bins) / divisors
+    return list(zip(rows.tolist(), mean_confidence.tolist(), accuracy.tolist(), strict=True))
 
 
 def expected_calibration_error(
-    confidence: Floats, correct: npt.NDArray[np.bool_], bins: int = 15
+    confidence: Floats, correct: Bools, bins: int = RELIABILITY_BINS
 ) -> float:
-    """Mean gap between confidence and accuracy over equal-width bins, weighted by their rows (Guo et al., 2017)."""
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = (abs(float((confidence[index == b] - correct[index == b]).sum())) for b in range(bins))
+    """The mean gap between confidence and accuracy over the bins, weighted by their rows.
+
+    Guo et al., 2017, as `reliability_bins`.
+    """
+    index = _bin_numbers(confidence, bins)
+    gaps = (
+        abs(float((confidence[index == number] - correct[index == number]).sum()))
+        for number in range(bins)
+    )
     return sum(gaps) / max(1, len(confidence))
+
+
+def wilson_interval(share: float, rows: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a share that was observed over `rows` rows, at least one.
+
+    Wilson, 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
+    """
+    z = NORMAL_QUANTILE_95
+    middle = (share + z * z / (2 * rows)) / (1 + z * z / rows)
+    variance = share * (1 - share) / rows + z * z / (4 * rows * rows)
+    half_width = z / (1 + z * z / rows) * math.sqrt(variance)
+    return max(0.0, middle - half_width), min(1.0, middle + half_width)
+
+
+def _ends_of_ties(ranked: Floats) -> Counts:
+    """For each run of equal values in a sorted array, the number of values up to its end."""
+    if not len(ranked):
+        return np.zeros(0, dtype=np.int64)
+    changes = np.flatnonzero(ranked[1:] != ranked[:-1]) + 1
+    return np.append(changes, len(ranked)).astype(np.int64)
+
+
+def _bin_numbers(confidence: Floats, bins: int) -> Counts:
+    # A confidence of 1.0 belongs to the last bin.
+    return np.minimum((confidence * bins).astype(np.int64), bins - 1)

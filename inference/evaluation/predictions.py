@@ -1,4 +1,7 @@
-"""Rows and answers, side by side: whose values they are (ours or a baseline's) makes no difference from here on."""
+"""What a model or a baseline predicts for labelled rows, and how that compares with the labels.
+
+A prediction has the same form whether it comes from the served model or from a baseline.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,32 +17,39 @@ from schemas.triaged import Label
 OUT_OF_SCOPE, SCOPE_AXIS = "out_of_scope", "queue"
 
 SEVERITY, SEVERITY_LEVELS = "severity", "severity3"
-LEVELS = {
+LEVEL_OF_SEVERITY = {
     "informational": "low",
     "low": "low",
     "medium": "medium",
     "high": "high",
     "critical": "high",
 }
-"""Severity in three levels: neighbours that vendors do not agree on are one."""
+"""Severity in three levels. Neighbouring labels on which vendors do not agree are one level."""
+LEVELS = ("low", "medium", "high")
 
 
 @dataclass(frozen=True, slots=True)
 class AxisPredictions:
-    """One axis' answer to every row: its value and the confidence in it, shape (rows,)."""
+    """For every row, the predicted value on one axis and its confidence, of shape (rows,)."""
 
     values: Sequence[str]
     confidence: Floats
 
+    def where(self, indexes: Sequence[int]) -> "AxisPredictions":
+        """The predictions for these rows alone."""
+        return AxisPredictions([self.values[i] for i in indexes], self.confidence[list(indexes)])
+
 
 Predictions = Mapping[str, AxisPredictions]
+"""The predictions on each axis."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """The rows that are labelled on one axis, all of the same length.
+class ComparedPredictions:
+    """The predictions on one axis for the rows that are labelled on it, beside their gold labels.
 
-    `gold` is the label that was met, or the first of those that were missed, so that a row counts once.
+    All fields have one entry for each such row. If a row has several gold labels, `gold` has the
+    one that was predicted, or else the first. So each row counts once.
     """
 
     gold: list[str]
@@ -48,20 +58,42 @@ class Judged:
     confidence: Floats
     correct: Bools
 
-    def of(self, source: str) -> "Judged":
+    def of_source(self, source: str) -> "ComparedPredictions":
         """Only the rows of one source."""
-        chosen = [index for index, each in enumerate(self.sources) if each == source]
-        return Judged(
-            [self.gold[i] for i in chosen],
-            [self.values[i] for i in chosen],
-            [source] * len(chosen),
-            self.confidence[chosen],
-            self.correct[chosen],
+        indexes = [i for i, name in enumerate(self.sources) if name == source]
+        return ComparedPredictions(
+            [self.gold[i] for i in indexes],
+            [self.values[i] for i in indexes],
+            [source] * len(indexes),
+            self.confidence[indexes],
+            self.correct[indexes],
         )
 
 
-def answers_of(decisions: Sequence[Decision]) -> dict[str, AxisPredictions]:
-    """What the served model answered, axis by axis."""
+def compare_with_gold(
+    rows: Sequence[LabelledRow], axis: str, predictions: AxisPredictions
+) -> ComparedPredictions:
+    """Compare the predictions with the gold labels of the rows that are labelled on `axis`.
+
+    A prediction is right if it is one of the row's gold labels.
+    """
+    indexes = [i for i, row in enumerate(rows) if axis in row.gold]
+    labelled = predictions.where(indexes)
+    gold_labels = [rows[i].gold[axis] for i in indexes]
+    pairs = list(zip(labelled.values, gold_labels, strict=True))
+    return ComparedPredictions(
+        gold=[_counted_label(value, labels) for value, labels in pairs],
+        values=list(labelled.values),
+        sources=[rows[i].source for i in indexes],
+        confidence=labelled.confidence,
+        correct=np.array([value in labels for value, labels in pairs], dtype=np.bool_),
+    )
+
+
+def predictions_of(decisions: Sequence[Decision]) -> dict[str, AxisPredictions]:
+    """What the served model predicted on each axis; empty without decisions."""
+    if not decisions:
+        return {}
     return {
         axis: AxisPredictions(
             [decision.labels[axis].value for decision in decisions],
@@ -69,94 +101,103 @@ def answers_of(decisions: Sequence[Decision]) -> dict[str, AxisPredictions]:
                 [decision.labels[axis].confidence for decision in decisions], dtype=np.float64
             ),
         )
-        for axis in (decisions[0].labels if decisions else ())
+        for axis in decisions[0].labels
     }
 
 
-def levels_of(decisions: Sequence[Decision]) -> AxisPredictions:
-    """Severity in three levels: the level whose labels, as far as they are told, have most confidence together."""
-    shares = [_level_shares(decision.labels[SEVERITY]) for decision in decisions]
-    levels = [max(share, key=lambda level: share[level]) for share in shares]
+def severity_level_predictions(decisions: Sequence[Decision]) -> AxisPredictions:
+    """Severity in three levels, from the confidence in the value and in its alternatives.
+
+    The predicted level is the one whose labels have the most confidence together.
+    """
+    confidences = [_level_confidences(decision.labels[SEVERITY]) for decision in decisions]
+    levels = [max(of_level, key=lambda level: of_level[level]) for of_level in confidences]
     return AxisPredictions(
         levels,
-        np.array([min(1.0, share[level]) for share, level in zip(shares, levels, strict=True)]),
+        np.array(
+            [min(1.0, of_level[level]) for of_level, level in zip(confidences, levels, strict=True)]
+        ),
     )
 
 
-def with_levels(rows: Sequence[LabelledRow]) -> list[LabelledRow]:
-    """The same rows, labelled on the three levels of severity too where they have a severity that is one of them."""
-    return [_with_level(row) for row in rows]
+def with_severity_levels(rows: Sequence[LabelledRow]) -> list[LabelledRow]:
+    """The same rows; those with a severity are also labelled on its three levels."""
+    return [_with_severity_level(row) for row in rows]
 
 
-def has_levels(rows: Sequence[LabelledRow], labels: Mapping[str, Sequence[str]]) -> bool:
-    """Whether severity can be read in three levels: all its labels are known, and the levels are no axis already."""
-    known = {
-        *labels.get(SEVERITY, ()),
-        *(label for row in rows for label in row.gold.get(SEVERITY, ())),
-    }
-    return SEVERITY in labels and SEVERITY_LEVELS not in labels and known <= LEVELS.keys()
+def supports_severity_levels(
+    rows: Sequence[LabelledRow], labels: Mapping[str, Sequence[str]]
+) -> bool:
+    """Whether the severity of these rows and of the model can be read in three levels.
 
-
-def judge(rows: Sequence[LabelledRow], axis: str, answer: AxisPredictions) -> Judged:
-    """The answers to the rows that are labelled on `axis`; a value is right if it is one of the row's gold labels."""
-    chosen = [index for index, row in enumerate(rows) if axis in row.gold]
-    values = [answer.values[i] for i in chosen]
-    golds = [rows[i].gold[axis] for i in chosen]
-    correct = [value in gold for value, gold in zip(values, golds, strict=True)]
-    return Judged(
-        gold=[
-            v if right else gold[0] for v, right, gold in zip(values, correct, golds, strict=True)
-        ],
-        values=values,
-        sources=[rows[i].source for i in chosen],
-        confidence=answer.confidence[chosen],
-        correct=np.array(correct, dtype=np.bool_),
+    `labels` are the labels of each axis of the model. Every label of severity must belong to a
+    level, and the model must not have an axis of that name already.
+    """
+    labels_of_rows = {label for row in rows for label in row.gold.get(SEVERITY, ())}
+    severities = labels_of_rows.union(labels.get(SEVERITY, ()))
+    return (
+        SEVERITY in labels
+        and SEVERITY_LEVELS not in labels
+        and severities <= LEVEL_OF_SEVERITY.keys()
     )
 
 
-def decided(rows: Sequence[LabelledRow], answers: Predictions, deciding: Sequence[str]) -> Bools:
-    """Whether every deciding axis is right, for rows that are labelled on all of them."""
+def labelled_on_all(rows: Sequence[LabelledRow], axes: Sequence[str]) -> list[int]:
+    """The indexes of the rows that are labelled on each of these axes."""
+    return [i for i, row in enumerate(rows) if all(axis in row.gold for axis in axes)]
+
+
+def correct_on_all(
+    rows: Sequence[LabelledRow], predictions: Predictions, axes: Sequence[str]
+) -> Bools:
+    """Whether each row is right on every axis, of shape (rows,); all must be labelled on them."""
     return np.array(
         [
-            all(answers[axis].values[index] in row.gold[axis] for axis in deciding)
-            for index, row in enumerate(rows)
+            all(predictions[axis].values[i] in row.gold[axis] for axis in axes)
+            for i, row in enumerate(rows)
         ],
         dtype=np.bool_,
-    )  # fmt: skip
+    )
 
 
-def union_risk(answers: Predictions, deciding: Sequence[str]) -> Floats:
-    """The risk of each row by the union bound over its doubts: what a baseline has to go by."""
-    error_probabilities = [1.0 - answers[axis].confidence for axis in deciding]
+def union_bound_risk(predictions: Predictions, deciding: Sequence[str]) -> Floats:
+    """The risk of each row from the error probabilities of its deciding axes, of shape (rows,).
+
+    Baselines have no calibrated risk, so their rows are ordered by this one.
+    """
+    error_probabilities = [1.0 - predictions[axis].confidence for axis in deciding]
     return np.minimum(np.sum(error_probabilities, axis=0, dtype=np.float64), 1.0)
 
 
-def scope_confidence(decision: Decision) -> float:
-    """The confidence given to `out_of_scope`; 0.0 where it is not even an alternative."""
+def out_of_scope_confidence(decision: Decision) -> float:
+    """The confidence in ``out_of_scope``; 0.0 if it is neither the value nor an alternative."""
     label = decision.labels.get(SCOPE_AXIS)
     if label is None:
         return 0.0
-    return {
-        label.value: label.confidence,
-        **{each.value: each.confidence for each in label.alternatives},
-    }.get(OUT_OF_SCOPE, 0.0)
+    confidences = dict([(label.value, label.confidence), *_alternatives(label)])
+    return confidences.get(OUT_OF_SCOPE, 0.0)
 
 
-def _level_shares(label: Label) -> dict[str, float]:
-    """The confidence in each level that is told of; the value's own comes first and wins a tie."""
-    shares: dict[str, float] = {}
-    told = [
-        (label.value, label.confidence),
-        *((other.value, other.confidence) for other in label.alternatives),
-    ]
-    for value, confidence in told:
-        shares[LEVELS[value]] = shares.get(LEVELS[value], 0.0) + confidence
-    return shares
+def _counted_label(value: str, gold_labels: Sequence[str]) -> str:
+    return value if value in gold_labels else gold_labels[0]
 
 
-def _with_level(row: LabelledRow) -> LabelledRow:
-    gold = row.gold.get(SEVERITY)
-    if gold is None or SEVERITY_LEVELS in row.gold:
+def _level_confidences(label: Label) -> dict[str, float]:
+    """The confidence in each level; the level of the value comes first, so it wins a tie."""
+    confidences: dict[str, float] = {}
+    for value, confidence in [(label.value, label.confidence), *_alternatives(label)]:
+        level = LEVEL_OF_SEVERITY[value]
+        confidences[level] = confidences.get(level, 0.0) + confidence
+    return confidences
+
+
+def _alternatives(label: Label) -> list[tuple[str, float]]:
+    return [(alternative.value, alternative.confidence) for alternative in label.alternatives]
+
+
+def _with_severity_level(row: LabelledRow) -> LabelledRow:
+    severities = row.gold.get(SEVERITY)
+    if severities is None or SEVERITY_LEVELS in row.gold:
         return row
-    levels = tuple(dict.fromkeys(LEVELS[label] for label in gold))
+    levels = tuple(dict.fromkeys(LEVEL_OF_SEVERITY[label] for label in severities))
     return msgspec.structs.replace(row, gold=row.gold | {SEVERITY_LEVELS: levels})

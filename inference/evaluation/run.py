@@ -1,187 +1,208 @@
-"""Put the rows to the served model, and measure what it decides."""
+"""Put labelled rows to a served model, and compute the figures of its decisions."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from inference.acceptance.options import Terms
 from inference.acceptance.policy import Decision
 from inference.acceptance.samples import CALIBRATION_SPLITS
 from inference.classifier import Classifier
 from inference.errors import EvaluationError
-from inference.evaluation import scoring as measurement
 from inference.evaluation.figures import (
     DomainFigures,
+    EvaluatedSplit,
     Evaluation,
     LatencyFigures,
     ModelFacts,
-    Selection,
 )
-from inference.evaluation.predictions import (
-    SEVERITY_LEVELS,
-    answers_of,
-    decided,
-    has_levels,
-    judge,
-    levels_of,
-    with_levels,
-)
+from inference.evaluation.predictions import labelled_on_all
+from inference.evaluation.scoring import domain_figures
 from inference.labelled import LabelledRow
 from inference.progress import Progress
-from schemas.event import Domain
+from schemas.event import DOMAINS, Domain
+from schemas.triaged import ModelInfo
 
 BATCH_ROWS = 64
-TIMED_ALONE = 50
+TIMED_EVENTS = 50
+"""How many events are put to the model one at a time, to measure the latency."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedRows:
+    """The rows of one domain that are evaluated, and which split of the data they are."""
+
+    domain: Domain
+    split: EvaluatedSplit
+    rows: Sequence[LabelledRow]
 
 
 def choose_rows(
-    rows: Sequence[LabelledRow], split: Selection | None
-) -> tuple[Selection, list[LabelledRow]]:
-    """The rows of a domain that are evaluated, and which part that is.
+    rows: Sequence[LabelledRow], split: EvaluatedSplit | None, terms: Mapping[Domain, Terms]
+) -> list[EvaluatedRows]:
+    """The rows to evaluate in each domain that has rows; see `choose_split`.
 
-    Without `split`: the test rows where there are any, else the validation rows, else all of them.
+    This needs no model. So an error in the rows is found before the work that takes minutes.
 
     Raises:
-        EvaluationError: the part asked for has no row.
+        EvaluationError: a domain has no row of the split, or none with all deciding labels.
     """
-    parts: dict[Selection, list[LabelledRow]] = {
+    chosen = []
+    for domain in DOMAINS:
+        rows_of_domain = [row for row in rows if row.domain == domain]
+        if rows_of_domain:
+            chosen.append(EvaluatedRows(domain, *choose_split(rows_of_domain, split)))
+    for evaluated in chosen:
+        _require_deciding_labels(evaluated, terms[evaluated.domain].deciding)
+    return chosen
+
+
+def choose_split(
+    rows: Sequence[LabelledRow], split: EvaluatedSplit | None
+) -> tuple[EvaluatedSplit, list[LabelledRow]]:
+    """The split of one domain that is evaluated, and its rows; `rows` has at least one row.
+
+    Without `split` these are the test rows if there are any, else the validation rows if there are
+    any, else all rows.
+
+    Raises:
+        EvaluationError: there is no row of this split.
+    """
+    splits: dict[EvaluatedSplit, list[LabelledRow]] = {
         "test": [row for row in rows if row.part == "test"],
         "val": [row for row in rows if row.part in CALIBRATION_SPLITS],
         "all": list(rows),
     }
-    chosen: Selection = next(part for part, own in parts.items() if own) if split is None else split
-    if not parts[chosen]:
-        raise EvaluationError(f"{rows[0].domain} have no {chosen} row; --split all reads every row")
-    return chosen, parts[chosen]
+    first: EvaluatedSplit = next(name for name, of_split in splits.items() if of_split)
+    chosen = split or first
+    if not splits[chosen]:
+        raise EvaluationError(
+            f"{rows[0].domain} have no {chosen} row; give rows of this split, or read every row "
+            "with --split all"
+        )
+    return chosen, splits[chosen]
 
 
-async def assess(
+async def evaluate_rows(
     classifier: Classifier,
-    domain: Domain,
-    rows: Sequence[LabelledRow],
+    chosen: Sequence[EvaluatedRows],
     *,
-    deciding: Sequence[str],
-    part: Selection,
     llm_usd_per_event: float,
     progress: Progress,
-) -> DomainFigures:
-    """Everything about one domain but the baselines.
+) -> dict[str, DomainFigures]:
+    """The figures of each domain, without baselines.
 
     Raises:
-        EvaluationError: no row is labelled on every deciding axis.
-        InferenceError: the model was not trained on such rows, or failed on these.
+        EvaluationError: no row of a domain is labelled on every deciding axis.
+        InferenceError: the model has no heads for a domain, or fails on its rows.
     """
-    promise = classifier.promise(domain)
-    labels = {
-        axis: one.labels for axis, one in classifier.artifact.manifest.domains[domain].axes.items()
+    return {
+        evaluated.domain: await _evaluate_domain(
+            classifier, evaluated, llm_usd_per_event=llm_usd_per_event, progress=progress
+        )
+        for evaluated in chosen
     }
-    require_labels(domain, rows, deciding)
-    started_s = time.perf_counter()
-    decisions = await _decide(classifier, domain, rows, progress)
-    batched_s = time.perf_counter() - started_s
-    answers = answers_of(decisions)
-    if has_levels(rows, labels):
-        rows, answers[SEVERITY_LEVELS] = with_levels(rows), levels_of(decisions)
-        labels[SEVERITY_LEVELS] = ["low", "medium", "high"]
-    labelled = [
-        index for index, row in enumerate(rows) if all(axis in row.gold for axis in deciding)
-    ]
-    judged = [rows[i] for i in labelled]
-    made = [decisions[i] for i in labelled]
-    correct = decided(judged, answers_of(made), deciding)
-    accepted = np.array([decision.accepted for decision in made], dtype=np.bool_)
-    certainty = -np.array([decision.risk for decision in made], dtype=np.float64)
-    return DomainFigures(
-        part=part,
-        rows=len(rows),
-        unlabelled=len(rows) - len(judged),
-        deciding=list(deciding),
-        promise=measurement.describe_promise(promise),
-        accepted=measurement.describe_accepted(accepted, correct),
-        escalated=float((~accepted).mean()),
-        escalations=measurement.describe_escalations(made),
-        selective=measurement.rank(certainty, correct),
-        curve=measurement.curve(certainty, correct),
-        out_of_scope=measurement.describe_scope(rows, decisions),
-        cost=measurement.describe_cost(len(judged), int((~accepted).sum()), llm_usd_per_event),
-        latency=await _time(classifier, domain, rows, batched_s),
-        axes={
-            axis: measurement.describe_axis(
-                axis, judge(rows, axis, answer), labels[axis], decides=axis in deciding
-            )
-            for axis, answer in answers.items()
-            if any(axis in row.gold for row in rows)
-        },
-        notes=_notes(rows, measurement.unread(rows, labels)),
-    )
 
 
-def describe(
-    classifier: Classifier,
-    domains: dict[str, DomainFigures],
+async def evaluate_test_rows(
+    classifier: Classifier, rows: Sequence[LabelledRow], progress: Progress
+) -> dict[str, DomainFigures]:
+    """The figures of the test rows of each domain of the model, without baselines.
+
+    A domain is left out if none of its test rows is labelled on every deciding axis.
+
+    Raises:
+        InferenceError: the model fails on the rows.
+    """
+    chosen = []
+    for domain in classifier.domains:
+        test_rows = [row for row in rows if (row.domain, row.part) == (domain, "test")]
+        if labelled_on_all(test_rows, classifier.deciding(domain)):
+            chosen.append(EvaluatedRows(domain, "test", test_rows))
+    return await evaluate_rows(classifier, chosen, llm_usd_per_event=0.0, progress=progress)
+
+
+def to_document(
+    model: ModelInfo,
+    domains: Mapping[str, DomainFigures],
     files: Sequence[Path],
     evaluated_at: str,
 ) -> Evaluation:
-    """The whole document."""
+    """The whole document. `evaluated_at` is an RFC 3339 instant."""
     return Evaluation(
         evaluated_at=evaluated_at,
-        model=ModelFacts(**msgspec.structs.asdict(classifier.model)),
+        model=ModelFacts(**msgspec.structs.asdict(model)),
         files=[file.name for file in files],
-        domains=domains,
+        domains=dict(domains),
     )
 
 
-def require_labels(domain: Domain, rows: Sequence[LabelledRow], deciding: Sequence[str]) -> None:
-    """Stop before the work where there is nothing to judge the decisions by.
+async def _evaluate_domain(
+    classifier: Classifier,
+    evaluated: EvaluatedRows,
+    *,
+    llm_usd_per_event: float,
+    progress: Progress,
+) -> DomainFigures:
+    promise = classifier.promise(evaluated.domain)
+    deciding = classifier.deciding(evaluated.domain)
+    _require_deciding_labels(evaluated, deciding)
+    started_s = time.perf_counter()
+    decisions = await _decide(classifier, evaluated, progress)
+    batched_s = time.perf_counter() - started_s
+    return domain_figures(
+        evaluated.rows,
+        decisions,
+        split=evaluated.split,
+        deciding=deciding,
+        labels=classifier.labels(evaluated.domain),
+        promise=promise,
+        llm_usd_per_event=llm_usd_per_event,
+        latency=await _measure_latency(classifier, evaluated, batched_s),
+    )
 
-    Raises:
-        EvaluationError: no row is labelled on every deciding axis.
-    """
-    if not any(all(axis in row.gold for axis in deciding) for row in rows):
-        found = sorted({axis for row in rows for axis in row.gold})
-        raise EvaluationError(
-            f"no row of {domain} is labelled on {' and '.join(deciding)}, which must be right for an event to be "
-            f"accepted; the rows have {', '.join(found)}: name the axes to read with --axis, or other ones in "
-            f"[domains.{domain}] deciding"
-        )
+
+def _require_deciding_labels(evaluated: EvaluatedRows, deciding: Sequence[str]) -> None:
+    """Raise an EvaluationError if no row is labelled on every deciding axis."""
+    if labelled_on_all(evaluated.rows, deciding):
+        return
+    labelled_axes = sorted({axis for row in evaluated.rows for axis in row.gold})
+    raise EvaluationError(
+        f"no row of {evaluated.domain} is labelled on {' and '.join(deciding)}, which must be "
+        f"right for an event to be accepted; the rows have {', '.join(labelled_axes)}: name the "
+        f"axes to read with --axis, or other ones in [domains.{evaluated.domain}] deciding"
+    )
 
 
 async def _decide(
-    classifier: Classifier, domain: Domain, rows: Sequence[LabelledRow], progress: Progress
+    classifier: Classifier, evaluated: EvaluatedRows, progress: Progress
 ) -> list[Decision]:
+    stage, total = f"deciding {evaluated.domain}", len(evaluated.rows)
     decisions: list[Decision] = []
-    progress(f"deciding {domain}", 0, len(rows))
-    for start in range(0, len(rows), BATCH_ROWS):
-        decisions += await classifier.classify(
-            domain, [row.event for row in rows[start : start + BATCH_ROWS]]
-        )
-        progress(f"deciding {domain}", len(decisions), len(rows))
+    progress(stage, 0, total)
+    for start in range(0, total, BATCH_ROWS):
+        batch = [row.event for row in evaluated.rows[start : start + BATCH_ROWS]]
+        decisions += await classifier.classify(evaluated.domain, batch)
+        progress(stage, len(decisions), total)
     return decisions
 
 
-async def _time(
-    classifier: Classifier, domain: Domain, rows: Sequence[LabelledRow], batched_s: float
+async def _measure_latency(
+    classifier: Classifier, evaluated: EvaluatedRows, batched_s: float
 ) -> LatencyFigures:
-    """Alone as on a quiet topic, on rows from all over the data."""
-    chosen = rows[:: max(1, len(rows) // TIMED_ALONE)][:TIMED_ALONE]
-    took_s = [(await classifier.classify(domain, [row.event]))[0].inference_s for row in chosen]
+    """The latency of one event at a time, over rows from all parts of the data."""
+    rows = evaluated.rows
+    timed = rows[:: max(1, len(rows) // TIMED_EVENTS)][:TIMED_EVENTS]
+    times_s = []
+    for row in timed:
+        (decision,) = await classifier.classify(evaluated.domain, [row.event])
+        times_s.append(decision.inference_s)
     return LatencyFigures(
-        measured=len(chosen),
-        p50_ms=float(np.median(took_s)) * 1_000,
+        measured=len(timed),
+        p50_ms=float(np.median(times_s)) * 1_000,
         batched_events_per_s=len(rows) / max(batched_s, 1e-9),
     )
-
-
-def _notes(rows: Sequence[LabelledRow], unread: Sequence[str]) -> list[str]:
-    notes = []
-    if taught := sum(row.part == "train" for row in rows):
-        notes.append(
-            f"{taught} of these rows are training rows: a model that was taught them looks better here than it is."
-        )
-    if unread:
-        notes.append(
-            f"The rows are labelled on {', '.join(unread)} too, which the model does not answer."
-        )
-    return notes

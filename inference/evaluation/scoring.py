@@ -1,4 +1,4 @@
-"""From rows and answers to figures; nothing here knows how the answers were made."""
+"""From predictions to figures. Nothing here depends on how the predictions were made."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,132 +7,126 @@ import numpy as np
 
 from inference.acceptance.guarantee import Promise
 from inference.acceptance.policy import Decision
-from inference.arrays import Bools, Floats
-from inference.evaluation import formulas as metrics
+from inference.arrays import Bools
+from inference.evaluation import formulas
+from inference.evaluation.axis_scoring import axis_figures, curve_points, ranking_scores
 from inference.evaluation.figures import (
-    Accepted,
+    AcceptedFigures,
     AxisFigures,
-    Bin,
-    ConfusionFigures,
     CostFigures,
-    Pair,
-    Point,
-    PromiseTerms,
-    ScopeFigures,
-    Scores,
-    Selective,
+    DomainFigures,
+    EvaluatedSplit,
+    LatencyFigures,
+    OutOfScopeFigures,
+    PromiseFigures,
 )
-from inference.evaluation.formulas import expected_calibration_error
 from inference.evaluation.predictions import (
+    LEVELS,
     OUT_OF_SCOPE,
     SCOPE_AXIS,
     SEVERITY_LEVELS,
-    Judged,
-    scope_confidence,
+    Predictions,
+    compare_with_gold,
+    correct_on_all,
+    labelled_on_all,
+    out_of_scope_confidence,
+    predictions_of,
+    severity_level_predictions,
+    supports_severity_levels,
+    with_severity_levels,
 )
 from inference.labelled import LabelledRow
 
-ACCURACIES = (0.95, 0.97, 0.98)
-MAX_MATRIX_LABELS = 20
-MAX_PAIRS = 15
-MAX_POINTS = 200
 
+def domain_figures(
+    rows: Sequence[LabelledRow],
+    decisions: Sequence[Decision],
+    *,
+    split: EvaluatedSplit,
+    deciding: Sequence[str],
+    labels: Mapping[str, Sequence[str]],
+    promise: Promise,
+    llm_usd_per_event: float,
+    latency: LatencyFigures,
+) -> DomainFigures:
+    """The figures of one domain without baselines.
 
-def score_axis(judged: Judged) -> Scores:
-    """The figures of one axis over these rows; all zero for none."""
-    found = metrics.confusion(judged.gold, judged.values)
-    order = rank(judged.confidence, judged.correct)
-    return Scores(
-        n=order.n,
-        accuracy=order.accuracy,
-        aurc=order.aurc,
-        coverage_at_95=order.coverage_at_95,
-        coverage_at_97=order.coverage_at_97,
-        coverage_at_98=order.coverage_at_98,
-        macro_f1=metrics.macro_f1(found),
-        ece=expected_calibration_error(judged.confidence, judged.correct),
+    `decisions` are the model's on these rows, in their order, and `labels` those of each of its
+    axes. At least one row must be labelled on every deciding axis. Severity is also scored in three
+    levels.
+    """
+    predictions = predictions_of(decisions)
+    if supports_severity_levels(rows, labels):
+        rows = with_severity_levels(rows)
+        predictions[SEVERITY_LEVELS] = severity_level_predictions(decisions)
+        labels = {**labels, SEVERITY_LEVELS: LEVELS}
+    indexes = labelled_on_all(rows, deciding)
+    labelled_decisions = [decisions[i] for i in indexes]
+    correct = correct_on_all(
+        [rows[i] for i in indexes], predictions_of(labelled_decisions), deciding
+    )
+    accepted = np.array([decision.accepted for decision in labelled_decisions], dtype=np.bool_)
+    certainty = -np.array([decision.risk for decision in labelled_decisions], dtype=np.float64)
+    return DomainFigures(
+        part=split,
+        rows=len(rows),
+        unlabelled=len(rows) - len(indexes),
+        deciding=list(deciding),
+        promise=promise_figures(promise),
+        accepted=accepted_figures(accepted, correct),
+        escalated=float((~accepted).mean()),
+        escalations=escalation_shares(labelled_decisions),
+        selective=ranking_scores(certainty, correct),
+        curve=curve_points(certainty, correct),
+        out_of_scope=out_of_scope_figures(rows, decisions),
+        cost=cost_figures(len(indexes), int((~accepted).sum()), llm_usd_per_event),
+        latency=latency,
+        axes=_figures_of_axes(rows, predictions, deciding, labels),
+        notes=_notes(rows, labels),
     )
 
 
-def rank(certainty: Floats, correct: Bools) -> Selective:
-    """How good an order of the rows `certainty` is, and how many are right."""
-    at_95, at_97, at_98 = (
-        metrics.coverage_at(certainty, correct, accuracy) for accuracy in ACCURACIES
-    )
-    return Selective(
-        n=len(correct),
-        accuracy=float(correct.mean()) if len(correct) else 0.0,
-        aurc=metrics.aurc(certainty, correct),
-        coverage_at_95=at_95,
-        coverage_at_97=at_97,
-        coverage_at_98=at_98,
-    )
-
-
-def describe_axis(axis: str, judged: Judged, known: Sequence[str], *, decides: bool) -> AxisFigures:
-    """Everything about one axis; `known` are the labels the model can answer."""
-    return AxisFigures(
-        title="severity, three levels" if axis == SEVERITY_LEVELS else axis,
-        decides=decides,
-        unknown=sum(gold not in known for gold in judged.gold),
-        overall=score_axis(judged),
-        sources={source: score_axis(judged.of(source)) for source in sorted(set(judged.sources))},
-        confusion=_confusion(judged),
-        reliability=_bins(judged),
-    )
-
-
-def curve(certainty: Floats, correct: Bools) -> list[Point]:
-    """The risk-coverage curve for drawing: at most `MAX_POINTS` of its points, the last among them."""
-    whole = metrics.risk_coverage(certainty, correct)
-    if not len(whole.rows):
-        return []
-    chosen = np.unique(np.linspace(0, len(whole.rows) - 1, MAX_POINTS).round().astype(int))
-    return [
-        Point(
-            coverage=float(whole.rows[i] / len(correct)),
-            risk=float(whole.errors[i] / whole.rows[i]),
-        )
-        for i in chosen
-    ]
-
-
-def describe_accepted(accepted: Bools, correct: Bools) -> Accepted:
-    """What the model decides alone of rows labelled on every deciding axis, and how much of that is right."""
+def accepted_figures(accepted: Bools, correct: Bools) -> AcceptedFigures:
+    """How many rows are accepted, and how many of those are right; both arrays are (rows,)."""
     count, errors = int(accepted.sum()), int((accepted & ~correct).sum())
-    return Accepted(
+    accuracy = None
+    if count:
+        accuracy = 1 - errors / count
+    return AcceptedFigures(
         rows=count,
         coverage=count / max(1, len(accepted)),
         errors=errors,
-        accuracy=1 - errors / count if count else None,
+        accuracy=accuracy,
     )
 
 
-def describe_escalations(decisions: Sequence[Decision]) -> dict[str, float]:
-    """The share of rows escalated for each reason, most frequent first."""
+def escalation_shares(decisions: Sequence[Decision]) -> dict[str, float]:
+    """The share of the events that is escalated for each reason, the most frequent reason first."""
     reasons = Counter(decision.escalation for decision in decisions if not decision.accepted)
     return {reason: count / len(decisions) for reason, count in reasons.most_common()}
 
 
-def describe_scope(
+def out_of_scope_figures(
     rows: Sequence[LabelledRow], decisions: Sequence[Decision]
-) -> ScopeFigures | None:
-    """How well the rows whose gold queue is ``out_of_scope`` stand out; None where there are none."""
-    labelled = [index for index, row in enumerate(rows) if SCOPE_AXIS in row.gold]
-    outside = np.array([OUT_OF_SCOPE in rows[i].gold[SCOPE_AXIS] for i in labelled], dtype=np.bool_)
+) -> OutOfScopeFigures | None:
+    """How well the rows with the gold queue ``out_of_scope`` stand out; None without such rows."""
+    indexes = labelled_on_all(rows, [SCOPE_AXIS])
+    outside = np.array([OUT_OF_SCOPE in rows[i].gold[SCOPE_AXIS] for i in indexes], dtype=np.bool_)
     if not outside.any():
         return None
-    ood_score = np.array([decisions[i].ood_score for i in labelled], dtype=np.float64)
-    said = np.array([scope_confidence(decisions[i]) for i in labelled], dtype=np.float64)
-    return ScopeFigures(
+    ood_score = np.array([decisions[i].ood_score for i in indexes], dtype=np.float64)
+    confidence = np.array(
+        [out_of_scope_confidence(decisions[i]) for i in indexes], dtype=np.float64
+    )
+    return OutOfScopeFigures(
         rows=int(outside.sum()),
-        auroc=metrics.auroc(np.maximum(ood_score, said), outside),
-        auroc_ood=metrics.auroc(ood_score, outside),
+        auroc=formulas.auroc(np.maximum(ood_score, confidence), outside),
+        auroc_ood=formulas.auroc(ood_score, outside),
     )
 
 
-def describe_cost(rows: int, escalated: int, llm_usd_per_event: float) -> CostFigures:
-    """One LLM call an escalated event against one for every event."""
+def cost_figures(rows: int, escalated: int, llm_usd_per_event: float) -> CostFigures:
+    """The price of one LLM call for each escalated event, and of one for every event."""
     return CostFigures(
         llm_usd_per_event=llm_usd_per_event,
         all_llm_usd=rows * llm_usd_per_event,
@@ -141,9 +135,9 @@ def describe_cost(rows: int, escalated: int, llm_usd_per_event: float) -> CostFi
     )
 
 
-def describe_promise(promise: Promise) -> PromiseTerms:
-    """The promise the decisions were made under."""
-    return PromiseTerms(
+def promise_figures(promise: Promise) -> PromiseFigures:
+    """The promise that was in force when the events were decided."""
+    return PromiseFigures(
         alpha=promise.alpha,
         delta=promise.delta,
         n=promise.n,
@@ -154,37 +148,32 @@ def describe_promise(promise: Promise) -> PromiseTerms:
     )
 
 
-def unread(rows: Sequence[LabelledRow], labels: Mapping[str, Sequence[str]]) -> list[str]:
-    """Axes that rows are labelled on and the model does not have."""
-    return sorted({axis for row in rows for axis in row.gold} - set(labels))
+def _figures_of_axes(
+    rows: Sequence[LabelledRow],
+    predictions: Predictions,
+    deciding: Sequence[str],
+    labels: Mapping[str, Sequence[str]],
+) -> dict[str, AxisFigures]:
+    """The figures of each axis that some row is labelled on."""
+    figures = {}
+    for axis, of_axis in predictions.items():
+        compared = compare_with_gold(rows, axis, of_axis)
+        if compared.gold:
+            figures[axis] = axis_figures(axis, compared, labels[axis], decides=axis in deciding)
+    return figures
 
 
-def _confusion(judged: Judged) -> ConfusionFigures:
-    found = metrics.confusion(judged.gold, judged.values)
-    mistaken = found.counts * ~np.eye(len(found.labels), dtype=np.bool_)
-    most = np.argsort(-mistaken, axis=None, kind="stable")[:MAX_PAIRS]
-    pairs = [
-        Pair(gold=found.labels[gold], value=found.labels[value], rows=int(mistaken[gold, value]))
-        for gold, value in zip(*np.unravel_index(most, mistaken.shape), strict=True)
-        if mistaken[gold, value]
-    ]
-    few = len(found.labels) <= MAX_MATRIX_LABELS
-    return ConfusionFigures(
-        pairs=pairs,
-        labels=list(found.labels) if few else [],
-        counts=found.counts.tolist() if few else [],
-    )
-
-
-def _bins(judged: Judged) -> list[Bin]:
-    found = metrics.reliability(judged.confidence, judged.correct)
-    return [
-        Bin(
-            low=number / len(found),
-            high=(number + 1) / len(found),
-            rows=rows,
-            confidence=confidence,
-            accuracy=right,
+def _notes(rows: Sequence[LabelledRow], labels: Mapping[str, Sequence[str]]) -> list[str]:
+    """What a reader must know about these rows, one sentence each."""
+    notes = []
+    if training_rows := sum(row.part == "train" for row in rows):
+        notes.append(
+            f"{training_rows} of these rows are training rows: a model that was taught them looks "
+            "better here than it is."
         )
-        for number, (rows, confidence, right) in enumerate(found)
-    ]
+    if without_head := sorted({axis for row in rows for axis in row.gold} - set(labels)):
+        notes.append(
+            f"The rows are labelled on {', '.join(without_head)} too, which the model does not "
+            "answer."
+        )
+    return notes

@@ -1,1 +1,5 @@
-"""Making a model directory: conversion, heads, calibration. Needs the `train` extra; serving imports nothing of it."""
+"""Training: the code that makes a model directory.
+
+It converts an encoder, fits the heads and calibrates them. It needs the `train` extra. Serving
+never imports it.
+"""

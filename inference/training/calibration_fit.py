@@ -1,4 +1,9 @@
-"""A model's calibration from labelled rows it was not taught with: shares, temperatures, limits, and the rows kept."""
+"""Fitting the calibration of a model to labelled rows that it was not trained on.
+
+The calibration has, for each axis, the share of the n-gram head and a temperature, and for each
+domain the limits beyond which an event is out of distribution. The rows are stored beside it,
+because serving computes its promise from them.
+"""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -10,49 +15,57 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
-from inference.acceptance.guarantee import Terms
-from inference.acceptance.samples import (
-    CALIBRATION_SPLITS,
-    UNLABELLED,
-    CalibrationSample,
-    CalibrationSplit,
-)
-from inference.arrays import Floats
+from inference.acceptance.guarantee import promise_on
+from inference.acceptance.options import Terms
+from inference.acceptance.samples import CALIBRATION_SPLITS, CalibrationSample
+from inference.arrays import Bools, Floats
 from inference.errors import DataError
 from inference.labelled import LabelledRow, read_rows
 from inference.model.artifact import (
     CALIBRATION_ROWS_FILE,
     Artifact,
-    AxisCalibration,
-    DomainCalibration,
     load_manifest,
     write_calibration,
 )
 from inference.model.heads import AxisLogits, Heads, calibrated, mixed
+from inference.model.manifest import AxisCalibration, DomainCalibration
 from inference.model.out_of_distribution import is_out_of_distribution, out_of_distribution_score
 from inference.model.temperature import fit_temperature, softmax
 from inference.progress import Progress
+from inference.training.calibration_rows import answered_rows, tensors_of
+from inference.training.gold_labels import gold_matrix
 from inference.training.row_features import RowFeatures, read_features
 from schemas.event import DEFAULT_TENANT
 
-LIMIT = 0.98
-"""The share of tuning rows each guard lets pass: two percent of the usual is the price of refusing the unusual."""
-MIN_LIMIT = 1e-4
-MIN_EXCESS_TOKENS = 1.0
-"""However plain the calibration rows are, a text that strays one step from English words is not foreign yet."""
-SHARES = tuple(round(step / 20, 2) for step in range(21))
-PUBLISHED = Terms()
-"""The promise that is published with a calibration; serving computes its own from configuration."""
+LIMIT_QUANTILE = 0.98
+"""The limits of the excess tokens and of the distance are this quantile of the tuning rows.
 
+So each limit refuses two percent of the usual events. That is the price of refusing unusual ones.
+"""
+MIN_LIMIT = 1e-4
+"""The smallest limit. A calibration with a limit of zero is refused as damaged."""
+MIN_EXCESS_TOKENS = 1.0
+"""The smallest limit of the excess tokens, in square roots of words.
+
+It holds even if all calibration rows are plain English: a text that is one step away from English
+words is not foreign yet.
+"""
+NGRAM_SHARES = tuple(round(step / 20, 2) for step in range(21))
+"""The shares of the n-gram head that are tried."""
+PUBLISHED = Terms()
+"""The terms of the promise that is written into the calibration.
+
+It is for information only. Serving computes its own promise from the configuration.
+"""
 
 Fitted = dict[str, tuple[DomainCalibration, CalibrationSample]]
-"""Each domain's calibration, with the rows it promises on."""
+"""The calibration of each domain, and the rows that its promise is computed from."""
 
 
 def calibrate_model(
     path: Path, files: Sequence[Path], progress: Progress, axes: Mapping[str, str] | None = None
 ) -> Artifact:
-    """Calibrate the model in `path` on the rows of `files` in the split ``val``, or without a split.
+    """Calibrate the model in `path`; see `fit_calibration` for the rows that are used.
 
     Raises:
         ModelError: the model is damaged.
@@ -64,132 +77,133 @@ def calibrate_model(
 def fit_calibration(
     path: Path, files: Sequence[Path], progress: Progress, axes: Mapping[str, str] | None = None
 ) -> tuple[Fitted, list[LabelledRow]]:
-    """The calibration `calibrate_model` would write, and the rows it is from; the model stays as it is.
+    """The calibration of the model in `path`, and the rows it is fitted to.
+
+    It uses the rows of `files` that are in the split ``val`` or name no split. `axes` maps axes to
+    the keys of `labels` that they are read from. Nothing is written.
 
     Raises:
         ModelError: the model is damaged.
         DataError: the rows cannot be used, or a domain of the model has none.
     """
     manifest = load_manifest(path)
-    own_axes = {domain: tuple(spec.axes) for domain, spec in manifest.domains.items()}
-    rows = [
-        row
-        for row in read_rows(files, axes, known=own_axes, unsplit="val")
-        if row.part in CALIBRATION_SPLITS
-    ]
-    found: Fitted = {}
+    training_sources = manifest.training.get("taught", ())
+    model_axes = {domain: tuple(spec.axes) for domain, spec in manifest.domains.items()}
+    rows = read_rows(files, axes, known=model_axes, unsplit="val")
+    rows = [row for row in rows if row.part in CALIBRATION_SPLITS]
+    fitted: Fitted = {}
     for domain in manifest.domains:
-        own = [row for row in rows if row.domain == domain]
+        rows_of_domain = [row for row in rows if row.domain == domain]
         heads = Heads.of(path, manifest, domain)
-        read = read_features(
-            own, path, manifest.encoder, heads.ngram_head, progress, f"reading {domain}"
+        stage = f"reading {domain}"
+        row_features = read_features(
+            rows_of_domain, path, manifest.encoder, heads.ngram_head, progress, stage
         )
-        found[domain] = calibrate_domain(
-            domain, own, read, heads, manifest.training.get("taught", ())
+        fitted[domain] = calibrate_domain(
+            domain, rows_of_domain, row_features, heads, training_sources
         )
-    return found, rows
+    return fitted, rows
 
 
 def calibrate_domain(
     domain: str,
     rows: Sequence[LabelledRow],
-    read: RowFeatures,
+    row_features: RowFeatures,
     heads: Heads,
-    taught: Collection[str],
+    training_sources: Collection[str],
 ) -> tuple[DomainCalibration, CalibrationSample]:
-    """The calibration of a domain from its rows of both halves, everything tuned on the first alone.
+    """The calibration of a domain from its rows of both splits.
 
-    `taught` names the sources of the training rows: rows of others show what the model is worth on what it never saw.
+    Everything is tuned on the tuning split alone. Rows of sources that are not in
+    `training_sources` are marked as unseen: they show how good the model is on new sources.
 
     Raises:
-        DataError: a half has no row, or an axis no labelled row in the first.
+        DataError: a split has no row, or the tuning split has no row with a label on some axis.
     """
-    halves = {
-        half: [i for i, row in enumerate(rows) if row.part == half] for half in CALIBRATION_SPLITS
-    }
-    if not all(halves.values()):
-        raise DataError(
-            f"{domain} has no rows to calibrate on; give rows with the split val, of several clusters"
-        )
-    axis_logits = heads.logits(read.vectors, read.features)
-    tuning = halves["tuning"]
+    splits = _indexes_by_split(domain, rows)
+    tuning = splits["tuning"]
+    axis_logits = heads.logits(row_features.vectors, row_features.ngram_features)
     axes = {
-        axis: _fit_axis(axis, names, rows, axis_logits, tuning)
-        for axis, names in heads.labels.items()
+        axis: _fit_axis(axis, labels, rows, axis_logits, tuning)
+        for axis, labels in heads.labels.items()
     }
     probabilities = calibrated(axis_logits, axes)
-    for axis, one in axes.items():
-        axes[axis] = msgspec.structs.replace(one, shares=_shares(probabilities[axis]))
-    tenants = sorted({row.event.tenant for row in rows} - {DEFAULT_TENANT})
     calibration = DomainCalibration(
-        axes=axes,
-        max_excess_tokens=max(MIN_EXCESS_TOKENS, _limit(read.excess_tokens[tuning])),
+        axes={
+            axis: msgspec.structs.replace(fitted, shares=_label_shares(probabilities[axis]))
+            for axis, fitted in axes.items()
+        },
+        max_excess_tokens=max(MIN_EXCESS_TOKENS, _limit(row_features.excess_tokens[tuning])),
         max_distance=_limit(axis_logits.distance[tuning]),
-        tenants=tenants,
+        tenants=sorted({row.event.tenant for row in rows} - {DEFAULT_TENANT}),
     )
-    measured = zip(read.excess_tokens.tolist(), axis_logits.distance.tolist(), strict=True)
-    refused = np.array(
-        [is_out_of_distribution(out_of_distribution_score(calibration, *one)) for one in measured],
-        dtype=np.bool_,
+    refused = _out_of_distribution(calibration, row_features.excess_tokens, axis_logits.distance)
+    all_rows = answered_rows(
+        rows, heads.labels, probabilities, refused, calibration.tenants, training_sources
     )
-    tuned, tested = (
-        _half([rows[i] for i in own], own, probabilities, heads.labels, refused, tenants, taught)
-        for own in halves.values()
-    )
-    return calibration, CalibrationSample(tuple(axes), tuned, tested, tuple(tenants))
+    tuned, tested = (all_rows.where(np.array(splits[name])) for name in CALIBRATION_SPLITS)
+    return calibration, CalibrationSample(tuple(axes), tuned, tested, tuple(calibration.tenants))
 
 
-def seal_calibration(path: Path, found: Fitted, rows: Sequence[LabelledRow]) -> Artifact:
-    """Write the calibration and its rows beside the model in `path`."""
+def seal_calibration(path: Path, fitted: Fitted, rows: Sequence[LabelledRow]) -> Artifact:
+    """Write the calibration and its rows into the model directory `path`."""
     tensors: dict[str, npt.NDArray[Any]] = {}
-    for domain, (_, sample) in found.items():
+    for domain, (_, sample) in fitted.items():
         for name in CALIBRATION_SPLITS:
-            half: CalibrationSplit = getattr(sample, name)
-            tensors[f"{domain}.{name}.doubt"] = np.ascontiguousarray(
-                half.error_probability, dtype=np.float32
-            )
-            tensors[f"{domain}.{name}.correct"] = np.ascontiguousarray(half.correct)
-            tensors[f"{domain}.{name}.tenant"] = np.ascontiguousarray(half.tenant)
-            tensors[f"{domain}.{name}.unseen"] = half.unseen.astype(np.uint8)
-    save_file(tensors, path / CALIBRATION_ROWS_FILE)
-    (path / CALIBRATION_ROWS_FILE).chmod(
-        0o644
-    )  # safetensors writes for its owner only; a service reads as another
+            tensors |= tensors_of(f"{domain}.{name}", getattr(sample, name))
+    file = path / CALIBRATION_ROWS_FILE
+    save_file(tensors, file)
+    # safetensors lets only the owner read the file, but a service may run as another user.
+    file.chmod(0o644)
     made_from = {
         "rows": {
             domain: len(sample.tuning.error_probability) + len(sample.testing.error_probability)
-            for domain, (_, sample) in found.items()
+            for domain, (_, sample) in fitted.items()
         },
         "sources": sorted({row.source for row in rows if row.part in CALIBRATION_SPLITS}),
-        "promises": {domain: _published(sample) for domain, (_, sample) in found.items()},
+        "promises": {domain: _published(sample) for domain, (_, sample) in fitted.items()},
     }
-    return write_calibration(path, {domain: one for domain, (one, _) in found.items()}, made_from)
+    calibrations = {domain: calibration for domain, (calibration, _) in fitted.items()}
+    return write_calibration(path, calibrations, made_from)
 
 
 def _published(sample: CalibrationSample) -> dict[str, Any]:
-    deciding = (
-        PUBLISHED.deciding if set(PUBLISHED.deciding) <= set(sample.axes) else sample.axes[:1]
-    )
-    promise = msgspec.to_builtins(PUBLISHED.promise(sample, deciding))
+    """The promise under the default terms; on the first axis if the default axes are missing."""
+    deciding = PUBLISHED.deciding
+    if not set(deciding) <= set(sample.axes):
+        deciding = sample.axes[:1]
+    promise = msgspec.to_builtins(promise_on(sample, PUBLISHED, deciding))
     return {"deciding": list(deciding)} | dict(promise)
+
+
+def _indexes_by_split(domain: str, rows: Sequence[LabelledRow]) -> dict[str, list[int]]:
+    splits = {
+        name: [i for i, row in enumerate(rows) if row.part == name] for name in CALIBRATION_SPLITS
+    }
+    if not all(splits.values()):
+        raise DataError(
+            f"{domain} has no rows to calibrate on: its tuning split or its testing split is "
+            "empty; give rows of several clusters with the split val"
+        )
+    return splits
 
 
 def _fit_axis(
     axis: str,
-    names: Sequence[str],
+    labels: Sequence[str],
     rows: Sequence[LabelledRow],
     axis_logits: AxisLogits,
     tuning: Sequence[int],
 ) -> AxisCalibration:
-    """The share of the lexical opinion that makes the gold labels likeliest, then the temperature for the top label."""
+    """The n-gram share with the smallest log loss on the tuning rows, and its temperature."""
     labelled = [i for i in tuning if axis in rows[i].gold]
     if not labelled:
         raise DataError(
-            f"no row of the first half is labelled on {axis}; give more rows to calibrate on"
+            f"no row of the tuning split is labelled on {axis}; give more rows to calibrate on"
         )
-    gold = gold_matrix([rows[i] for i in labelled], axis, names)
+    gold = gold_matrix([rows[i] for i in labelled], axis, labels)
     candidates = []
-    for share in SHARES if axis in axis_logits.ngrams else SHARES[:1]:
+    for share in _shares_to_try(axis, axis_logits):
         logits = mixed(axis_logits, axis, share)[labelled]
         temperature = fit_temperature(logits, gold)
         loss = -np.log(np.clip((softmax(logits, temperature) * gold).sum(axis=1), 1e-6, 1.0)).mean()
@@ -198,56 +212,37 @@ def _fit_axis(
     return AxisCalibration(ngram_share=share, temperature=temperature, shares=[])
 
 
-def gold_matrix(
-    rows: Sequence[LabelledRow], axis: str, labels: Sequence[str]
-) -> npt.NDArray[np.bool_]:
-    """Which labels are right, (rows, labels); a label the heads never saw is right for none."""
-    return np.array(
-        [[label in row.gold.get(axis, ()) for label in labels] for row in rows], dtype=np.bool_
-    )
+def _shares_to_try(axis: str, axis_logits: AxisLogits) -> Sequence[float]:
+    if axis in axis_logits.ngrams:
+        return NGRAM_SHARES
+    return NGRAM_SHARES[:1]
 
 
 def _limit(values: Floats) -> float:
-    """A text of no words is infinitely foreign: where there are such, the others say where words end."""
+    """The `LIMIT_QUANTILE` of the finite values.
+
+    The excess tokens of a text without words are infinite. Such rows are left out, so that the
+    limit is finite.
+    """
     finite = values[np.isfinite(values)]
-    # Rounded up: many rows may lie exactly at the limit, and they are as usual as any.
-    return (
-        max(MIN_LIMIT, math.ceil(float(np.quantile(finite, LIMIT)) * 1e4) / 1e4)
-        if len(finite)
-        else MIN_LIMIT
-    )
+    if not len(finite):
+        return MIN_LIMIT
+    # It is rounded up, because many rows may lie exactly at the limit, and they are usual ones.
+    return max(MIN_LIMIT, math.ceil(float(np.quantile(finite, LIMIT_QUANTILE)) * 1e4) / 1e4)
 
 
-def _shares(probabilities: Floats) -> list[float]:
+def _label_shares(probabilities: Floats) -> list[float]:
+    """How often each label is the most probable one."""
     counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
     return [round(float(count) / max(1, len(probabilities)), 6) for count in counts]
 
 
-def _half(
-    rows: Sequence[LabelledRow], index: Sequence[int], probabilities: Mapping[str, Floats], labels: Mapping[str, Sequence[str]],
-    refused: npt.NDArray[np.bool_], tenants: Sequence[str], taught: Collection[str],
-) -> CalibrationSplit:  # fmt: skip
-    error_probability = np.stack(
-        [np.round(1.0 - probabilities[axis][index].max(axis=1), 6) for axis in labels], axis=1
-    )
-    # What the guards never accept must not count as accepted where the promise is tested.
-    error_probability[refused[index]] = 1.0
-    correct = np.stack([
-        _correct(rows, axis, [names[i] for i in probabilities[axis][index].argmax(axis=1)])
-        for axis, names in labels.items()
-    ], axis=1)  # fmt: skip
-    tenant = [
-        tenants.index(row.event.tenant) if row.event.tenant in tenants else -1 for row in rows
+def _out_of_distribution(
+    calibration: DomainCalibration, excess_tokens: Floats, distance: Floats
+) -> Bools:
+    """Which rows are out of distribution, as an array of shape (rows,)."""
+    scores = [
+        out_of_distribution_score(calibration, *measures)
+        for measures in zip(excess_tokens.tolist(), distance.tolist(), strict=True)
     ]
-    unseen = np.array([row.source not in taught for row in rows], dtype=np.bool_)
-    return CalibrationSplit(error_probability, correct, np.array(tenant, np.int32), unseen)
-
-
-def _correct(rows: Sequence[LabelledRow], axis: str, values: Sequence[str]) -> npt.NDArray[np.int8]:
-    return np.array(
-        [
-            value in row.gold[axis] if axis in row.gold else UNLABELLED
-            for row, value in zip(rows, values, strict=True)
-        ],
-        dtype=np.int8,
-    )
+    return np.array([is_out_of_distribution(score) for score in scores], dtype=np.bool_)

@@ -1,9 +1,11 @@
-"""Fine-tuning: one encoder shared by every axis of every domain, a linear head an axis. Needs the `finetune` extra.
+"""Fine-tuning an encoder that all axes of all domains share, with one linear head per axis.
 
-What is served decides what is trained: the served tokenizer cuts the served view, vectors are pooled and scaled to
-length one as in serving, and the heads read them as they will. What comes out is a running average of the weights:
-averages lie in flatter minima, which hold better on sources never seen (Cha et al., 2021, "SWAD: Domain Generalization
-by Seeking Flat Minima").
+It needs the `finetune` extra.
+
+Training works on what serving uses: the same tokenizer and input text, and vectors that are pooled
+and scaled to length one in the same way. The result is a running average of the weights. Such
+averages lie in flatter minima, which hold better on unseen sources (Cha et al., 2021, "SWAD: Domain
+Generalization by Seeking Flat Minima").
 """
 
 import hashlib
@@ -43,7 +45,23 @@ BEST = "best.safetensors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """How the encoder is fine-tuned; the defaults are what the shipped model was made with."""
+    """How the encoder is fine-tuned. The shipped model was made with the defaults.
+
+    Attributes:
+        epochs: the most passes over the training rows.
+        patience: training stops after this many epochs without a smaller log loss.
+        learning_rate: the learning rate of the encoder's top layer.
+        head_learning_rate: the learning rate of the heads.
+        layer_decay: the learning rate of a layer is that of the layer above, times this.
+        weight_decay: the weight decay of AdamW. Biases and norms have none.
+        warmup_share: the share of the steps in which the learning rates rise.
+        batch_rows: the number of rows in a step.
+        label_smoothing: the share of the target that is spread over all labels.
+        token_dropout: the share of tokens that are replaced by the unknown token.
+        dropout: the share of a pooled vector's components that are set to zero.
+        averaging: the share of the running average that stays in each step; see `moving`.
+        seed: the seed of everything random.
+    """
 
     epochs: int = 4
     patience: int = 2
@@ -62,10 +80,15 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """A fine-tuned encoder in Hugging Face layout, and its heads as `heads[domain][axis] = (weight, bias)`.
+    """A fine-tuned encoder and its heads.
 
-    `weight` has shape (labels, width) and reads vectors of length one. `log_loss` is the tuning half's after each
-    epoch, the mean over axes; `epoch` the one that was kept.
+    Attributes:
+        encoder: the directory of the encoder, in Hugging Face layout.
+        heads: `heads[domain][axis]` is (weight, bias). The weight has shape (labels, width) and is
+            for vectors of length one. The bias has shape (labels,).
+        epoch: the epoch that was kept, counted from 0.
+        log_loss: the log loss on the tuning split after each epoch. It is the mean over the rows;
+            the losses of a row's axes are added up.
     """
 
     encoder: Path
@@ -75,8 +98,8 @@ class Tuned:
 
 
 @dataclass(slots=True)
-class _Progressed:
-    """Where training stands: all that has to be kept to go on after an interruption."""
+class _State:
+    """How far the training is. It is part of the checkpoint, with the field names as keys."""
 
     fingerprint: str
     bf16: bool = False
@@ -100,12 +123,14 @@ def fine_tune(
     tuning: Tuning,
     progress: Progress,
 ) -> Tuned:
-    """Fine-tune the Hugging Face encoder in `source` on the training rows; `work` keeps what is needed to resume.
+    """Fine-tune the Hugging Face encoder in `source` on the training rows.
 
-    Started again with the same rows, encoder and settings it goes on after the last whole epoch.
+    The checkpoint is kept in the directory `work`. If this is called again with the same rows,
+    encoder and settings, training continues after the last whole epoch.
 
     Raises:
-        ModelError: transformers cannot load the encoder, or `work` holds another training.
+        ModelError: transformers cannot load the encoder, or `work` holds the checkpoint of a
+            training with other rows or settings.
     """
     torch.manual_seed(tuning.seed)
     keep_freed_memory()
@@ -124,8 +149,8 @@ def fine_tune(
     return Tuned(
         save_encoder(network, source, work),
         heads_of(network),
-        trainer.at.best,
-        tuple(trainer.at.log_loss),
+        trainer.state.best,
+        tuple(trainer.state.log_loss),
     )
 
 
@@ -139,44 +164,50 @@ class _Trainer:
         tuning: Tuning,
         fingerprint: str,
     ) -> None:
-        self.at = _Progressed(fingerprint, bf16_is_quicker(network))
+        self.state = _State(fingerprint, bf16_is_quicker(network))
         self._network, self._labels, self._tokenizer = network, labels, tokenizer
         self._pad_id, self._tuning = pad_id, tuning
-        self._optimizer = torch.optim.AdamW(_groups(network, tuning), fused=True)
+        self._optimizer = torch.optim.AdamW(_parameter_groups(network, tuning), fused=True)
         self._average = AveragedModel(network, multi_avg_fn=moving(tuning.averaging))
 
     def train(self, rows: Sequence[LabelledRow], work: Path, progress: Progress) -> None:
-        """Epochs until there are enough of them or the tuning half no longer gains."""
-        taught = [row for row in rows if row.part == "train"]
-        held_out = [row for row in rows if row.part == "tuning"]
-        steps = math.ceil(len(taught) / self._tuning.batch_rows) * self._tuning.epochs
+        """Train until all epochs are done or the tuning split no longer improves.
+
+        If there are no tuning rows, the training rows choose the best epoch.
+        """
+        training_rows = [row for row in rows if row.part == "train"]
+        tuning_rows = [row for row in rows if row.part == "tuning"]
+        steps = math.ceil(len(training_rows) / self._tuning.batch_rows) * self._tuning.epochs
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimizer, lambda step: _rate(step, steps, self._tuning)
+            self._optimizer, lambda step: _rate_factor(step, steps, self._tuning)
         )
         self._resume(work, schedule)
         while (
-            self.at.epoch < self._tuning.epochs
-            and self.at.epoch - self._best_epoch() < self._tuning.patience
+            self.state.epoch < self._tuning.epochs
+            and self.state.epoch - self._epochs_until_best() < self._tuning.patience
         ):
-            self._epoch(taught, schedule, lambda done: progress("fine-tuning", done, steps))
-            self.at.log_loss.append(self._log_loss(held_out or taught))
-            if self.at.best == self.at.epoch:
+            self._train_epoch(
+                training_rows, schedule, lambda done: progress("fine-tuning", done, steps)
+            )
+            self.state.log_loss.append(self._log_loss(tuning_rows or training_rows))
+            if self.state.best == self.state.epoch:
                 save_file(_contiguous(self._average.module.state_dict()), work / BEST)
-            self.at.epoch += 1
-            self._keep(work, schedule)
+            self.state.epoch += 1
+            self._save_checkpoint(work, schedule)
 
-    def _best_epoch(self) -> int:
-        return self.at.best + 1 if self.at.log_loss else 0
+    def _epochs_until_best(self) -> int:
+        """How many epochs were done when the best log loss was reached."""
+        return self.state.best + 1 if self.state.log_loss else 0
 
-    def _epoch(
-        self, rows: Sequence[LabelledRow], schedule: Any, tell: Callable[[int], None]
+    def _train_epoch(
+        self, rows: Sequence[LabelledRow], schedule: Any, report: Callable[[int], None]
     ) -> None:
-        rng = random.Random(f"{self._tuning.seed} {self.at.epoch}")  # noqa: S311 - it shuffles rows
-        torch.manual_seed(self._tuning.seed * 1_000 + self.at.epoch)
+        rng = random.Random(f"{self._tuning.seed} {self.state.epoch}")  # noqa: S311 - order
+        torch.manual_seed(self._tuning.seed * 1_000 + self.state.epoch)
         self._network.train()
         ids = self._tokenizer.encode([render(variant(row.event, rng)) for row in rows])
-        done = self.at.epoch * math.ceil(len(rows) / self._tuning.batch_rows)
-        for batch in batches([len(one) for one in ids], self._tuning.batch_rows, rng):
+        done = self.state.epoch * math.ceil(len(rows) / self._tuning.batch_rows)
+        for batch in batches([len(tokens) for tokens in ids], self._tuning.batch_rows, rng):
             loss = self._loss(
                 self._network,
                 [rows[i] for i in batch],
@@ -193,7 +224,7 @@ class _Trainer:
             self._average.update_parameters(self._network)
             schedule.step()
             done += 1
-            tell(done)
+            report(done)
 
     def _loss(
         self,
@@ -202,24 +233,27 @@ class _Trainer:
         ids: Sequence[Sequence[int]],
         smoothing: float,
     ) -> Any:
-        """The mean over the axes present of the cross-entropy with each row's gold labels, weighted alike."""
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.at.bf16):
+        """The cross-entropy with the gold labels: added up over axes, the mean over rows.
+
+        If a row has several gold labels on an axis, they have equal weight.
+        """
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.state.bf16):
             vectors = network(*_tensors(ids, self._pad_id))
         losses = []
         for domain, axes in self._labels.items():
             for axis, names in axes.items():
-                taught = [
+                labelled = [
                     i
                     for i, row in enumerate(rows)
                     if row.domain == domain and set(row.gold.get(axis, ())) & set(names)
                 ]
-                if taught:
-                    target = torch.tensor([_target(rows[i].gold[axis], names) for i in taught])
-                    logits = network.heads[f"{domain} {axis}"](vectors[taught])
-                    one = functional.cross_entropy(
+                if labelled:
+                    target = torch.tensor([_target(rows[i].gold[axis], names) for i in labelled])
+                    logits = network.heads[f"{domain} {axis}"](vectors[labelled])
+                    loss = functional.cross_entropy(
                         logits.float(), target, label_smoothing=smoothing
                     )
-                    losses.append(one * len(taught) / len(rows))
+                    losses.append(loss * len(labelled) / len(rows))
         return torch.stack(losses).sum() if losses else vectors.sum() * 0
 
     def _log_loss(self, rows: Sequence[LabelledRow]) -> float:
@@ -235,55 +269,67 @@ class _Trainer:
                 ) * len(batch)
         return total / len(rows)
 
-    def _keep(self, work: Path, schedule: Any) -> None:
-        state = {"at": asdict(self.at), "network": self._network.state_dict(),
-                 "average": self._average.state_dict(),
-                 "optimizer": self._optimizer.state_dict(), "schedule": schedule.state_dict()}  # fmt: skip
-        torch.save(state, work / f"{STATE}.new")
+    def _save_checkpoint(self, work: Path, schedule: Any) -> None:
+        checkpoint = {
+            "at": asdict(self.state),
+            "network": self._network.state_dict(),
+            "average": self._average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+        }
+        torch.save(checkpoint, work / f"{STATE}.new")
         (work / f"{STATE}.new").replace(work / STATE)
 
     def _resume(self, work: Path, schedule: Any) -> None:
         if not (work / STATE).is_file():
             return
-        state = torch.load(work / STATE, weights_only=True)
-        if state["at"]["fingerprint"] != self.at.fingerprint:
+        checkpoint = torch.load(work / STATE, weights_only=True)
+        if checkpoint["at"]["fingerprint"] != self.state.fingerprint:
             raise ModelError(
-                f"{work} holds a training of other rows or settings; delete it or give another --out"
+                f"{work} holds a training of other rows or settings; "
+                "delete it or give another --out"
             )
-        self.at = _Progressed(**state["at"])
-        self._network.load_state_dict(state["network"])
-        self._average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
+        self.state = _State(**checkpoint["at"])
+        self._network.load_state_dict(checkpoint["network"])
+        self._average.load_state_dict(checkpoint["average"])
+        self._optimizer.load_state_dict(checkpoint["optimizer"])
+        schedule.load_state_dict(checkpoint["schedule"])
 
 
 def moving(decay: float) -> Callable[[Sequence[Any], Sequence[Any], Any], None]:
-    """An exponential moving average that reaches back no further than training has gone: a short one is not its start.
+    """The update of an exponential moving average, for `AveragedModel`.
 
-    `decay` is the share of the average that stays at each step, once there have been enough of them.
+    `decay` is the share of the average that stays in each step. In the first steps a smaller share
+    stays. Otherwise the average of a short training would stay close to the start.
     """
 
     def update(average: Sequence[Any], current: Sequence[Any], steps: Any) -> None:
-        kept = min(decay, (1 + int(steps)) / (10 + int(steps)))
-        torch._foreach_lerp_(list(average), list(current), 1 - kept)
+        share = min(decay, (1 + int(steps)) / (10 + int(steps)))
+        torch._foreach_lerp_(list(average), list(current), 1 - share)
 
     return update
 
 
 def _tensors(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[Any, Any]:
-    longest = max(len(one) for one in ids)
-    padded = torch.tensor([[*one, *[pad_id] * (longest - len(one))] for one in ids])
-    mask = torch.tensor([[1.0] * len(one) + [0.0] * (longest - len(one)) for one in ids])
+    """The padded token ids and their mask, both of shape (rows, tokens)."""
+    longest = max(len(tokens) for tokens in ids)
+    padded = torch.tensor([[*tokens, *[pad_id] * (longest - len(tokens))] for tokens in ids])
+    mask = torch.tensor([[1.0] * len(tokens) + [0.0] * (longest - len(tokens)) for tokens in ids])
     return padded, mask
 
 
 def _target(gold: Sequence[str], names: Sequence[str]) -> list[float]:
+    """The probability of each label: the gold labels that the head knows share 1 equally."""
     known = [name for name in gold if name in names]
     return [1 / len(known) if name in known else 0.0 for name in names]
 
 
-def _groups(network: Network, tuning: Tuning) -> list[dict[str, Any]]:
-    """Word vectors stay as they are: most words that will be read were never taught. Lower layers move less."""
+def _parameter_groups(network: Network, tuning: Tuning) -> list[dict[str, Any]]:
+    """The parameters with their learning rates and weight decays.
+
+    Word vectors are frozen, because most words that serving will read are not in the training
+    rows. Lower layers get smaller learning rates.
+    """
     depth = network.encoder.config.num_hidden_layers
     groups: list[dict[str, Any]] = []
     for name, parameter in network.named_parameters():
@@ -295,12 +341,16 @@ def _groups(network: Network, tuning: Tuning) -> list[dict[str, Any]]:
         groups.append({
             "params": [parameter],
             "lr": tuning.head_learning_rate if name.startswith("heads.") else rate,
-            "weight_decay": 0.0 if parameter.ndim < 2 else tuning.weight_decay,  # noqa: PLR2004 - biases and norms
+            # Biases and norms are vectors. They have no weight decay.
+            "weight_decay": (
+                0.0 if parameter.ndim < 2 else tuning.weight_decay  # noqa: PLR2004 - a vector
+            ),
         })  # fmt: skip
     return groups
 
 
-def _rate(step: int, steps: int, tuning: Tuning) -> float:
+def _rate_factor(step: int, steps: int, tuning: Tuning) -> float:
+    """The factor on the learning rates: it rises during the warm-up, then falls to 0."""
     warmup = max(1, int(steps * tuning.warmup_share))
     return (
         (step + 1) / warmup if step < warmup else max(0.0, (steps - step) / max(1, steps - warmup))
@@ -310,17 +360,17 @@ def _rate(step: int, steps: int, tuning: Tuning) -> float:
 def _fingerprint(
     source: Path, rows: Sequence[LabelledRow], labels: Labels, pooling: str, tuning: Tuning
 ) -> str:
+    """A digest of all that the result depends on, to recognise the checkpoint of this training."""
     digest = hashlib.sha256(
         repr((asdict(tuning), pooling, {d: dict(axes) for d, axes in labels.items()})).encode()
     )
     digest.update((source / "config.json").read_bytes())
-    digest.update(
-        f"{[(path.name, path.stat().st_size) for path in sorted(source.glob('*.safetensors'))]}".encode()
-    )
+    sizes = [(path.name, path.stat().st_size) for path in sorted(source.glob("*.safetensors"))]
+    digest.update(f"{sizes}".encode())
     for row in rows:
         digest.update(f"{row.part} {sorted(row.gold.items())} {render(row.event)}\n".encode())
     return digest.hexdigest()
 
 
-def _contiguous(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value.contiguous() for name, value in state.items()}
+def _contiguous(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.contiguous() for name, value in tensors.items()}

@@ -1,10 +1,11 @@
-"""Heads by logistic regression on a frozen encoder: minutes on a laptop, no gradient reaches the encoder.
+"""Heads on a frozen encoder, fitted by logistic regression.
 
-What is trained on is what is served: the int8 encoder's vectors of the served view, through the served tokenizer
-and batches.
+This takes minutes on a laptop, because no gradient reaches the encoder. The heads are fitted to
+exactly what serving computes: the int8 encoder's vectors of the input text, made with the same
+tokenizer and the same batches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,21 +17,30 @@ from inference.labelled import LabelledRow, lessons
 from inference.model.heads import Head, unit
 from inference.model.temperature import fit_temperature, softmax
 from inference.progress import Progress
-from inference.training.calibration_fit import gold_matrix
+from inference.training.gold_labels import gold_matrix
 
 REGULARISATION = (0.003, 0.01, 0.03, 0.1, 0.3)
-"""Inverse strengths tried, on vectors scaled to unit variance; the tuning half chooses."""
+"""The inverse strengths that are tried, for vectors scaled to unit variance.
+
+The tuning split chooses between them.
+"""
 
 
 def fit_heads(
     rows: Sequence[LabelledRow],
     vectors: Vectors,
-    labels: dict[str, tuple[str, ...]],
+    labels: Mapping[str, tuple[str, ...]],
     progress: Progress,
     *,
     seed: int,
 ) -> dict[str, Head]:
-    """One head an axis, taught by the training rows, its regularisation chosen on the tuning half."""
+    """One head per axis, fitted on the training rows.
+
+    `vectors` has shape (rows, width). The tuning split chooses the regularisation of each head.
+
+    Raises:
+        DataError: an axis has no labelled row in the tuning split.
+    """
     units = np.stack([unit(vector) for vector in vectors])
     heads = {}
     for number, (axis, names) in enumerate(labels.items()):
@@ -43,28 +53,35 @@ def fit_heads(
 def fit_head(
     rows: Sequence[LabelledRow], units: Floats, axis: str, labels: tuple[str, ...], *, seed: int
 ) -> Head:
-    """One axis; a row without a label is left out.
+    """The head of one axis. Rows without a label on the axis are left out.
+
+    `units` has shape (rows, width), and each of its rows has length one.
 
     Raises:
-        DataError: no validation row to choose with.
+        DataError: the axis has no labelled row in the tuning split.
     """
     tuning = [i for i, row in enumerate(rows) if row.part == "tuning" and axis in row.gold]
     if not tuning:
         raise DataError(
-            f"{axis} needs validation rows to choose its regularisation with; give rows with the split val"
+            f"{axis} needs validation rows to choose its regularisation; "
+            "give rows with the split val"
         )
-    taught = [i for i, row in enumerate(rows) if row.part == "train"]
-    at, target, weight = lessons([rows[i] for i in taught], axis, labels)
-    index = np.asarray(taught)[at]
+    training = [i for i, row in enumerate(rows) if row.part == "train"]
+    positions, target, weight = lessons([rows[i] for i in training], axis, labels)
+    index = np.asarray(training)[positions]
     gold = gold_matrix([rows[i] for i in tuning], axis, labels)
     candidates = []
     for strength in REGULARISATION:
         head = _fit(units[index], target, weight, labels, strength, seed)
-        logits = np.stack([head.logits(vector) for vector in units[tuning]])
-        probabilities = softmax(logits, fit_temperature(logits, gold))
-        loss = -float(np.log(np.clip((probabilities * gold).sum(axis=1), 1e-9, 1.0)).mean())
-        candidates.append((loss, strength, head))
-    return min(candidates, key=lambda candidate: candidate[0])[2]
+        candidates.append((_log_loss(head, units[tuning], gold), head))
+    return min(candidates, key=lambda candidate: candidate[0])[1]
+
+
+def _log_loss(head: Head, units: Floats, gold: npt.NDArray[np.bool_]) -> float:
+    """The mean log loss of the head on these rows, after it got its best temperature on them."""
+    logits = np.stack([head.logits(vector) for vector in units])
+    probabilities = softmax(logits, fit_temperature(logits, gold))
+    return -float(np.log(np.clip((probabilities * gold).sum(axis=1), 1e-9, 1.0)).mean())
 
 
 def _fit(
@@ -75,23 +92,25 @@ def _fit(
     strength: float,
     seed: int,
 ) -> Head:
-    # Unit vectors have components of about 1/sqrt(width): scaled up, the solver converges in a tenth of the steps.
+    # The components of a unit vector are about 1/sqrt(width). After scaling them up, the solver
+    # needs a tenth of the steps.
     scale = float(np.sqrt(units.shape[1]))
     model = LogisticRegression(C=strength, max_iter=1_000, tol=1e-3, random_state=seed)
     model.fit(units * scale, target, sample_weight=weight)
     coefficients, bias = model.coef_ * scale, model.intercept_
     if len(labels) == 2:  # noqa: PLR2004 - scikit-learn keeps one row for two classes
-        coefficients, bias = (
-            np.vstack([-coefficients, coefficients]) / 2,
-            np.concatenate([-bias, bias]) / 2,
-        )
+        coefficients = np.vstack([-coefficients, coefficients]) / 2
+        bias = np.concatenate([-bias, bias]) / 2
     return as_shipped(labels, coefficients, bias)
 
 
 def as_shipped(
     labels: tuple[str, ...], weight: npt.NDArray[np.floating], bias: npt.NDArray[np.floating]
 ) -> Head:
-    """A head whose numbers went through float32: what is calibrated is what is served."""
+    """A head with its numbers rounded to float32, as the model directory stores them.
+
+    Calibration then sees exactly the numbers that serving will load.
+    """
     return Head(
         labels,
         weight.astype(np.float32).astype(np.float64),

@@ -1,4 +1,7 @@
-"""The network that is fine-tuned, from a Hugging Face directory and back to one. Needs the `finetune` extra."""
+"""The network that is fine-tuned: read from a Hugging Face directory and written back to one.
+
+It needs the `finetune` extra.
+"""
 
 import ctypes
 import math
@@ -18,7 +21,7 @@ from transformers.utils import logging as hugging_face
 from inference.errors import ModelError
 from inference.labelled import Labels
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h of glibc
 
 TOKENIZER_FILES = (
     "sentencepiece.model",
@@ -30,7 +33,7 @@ TOKENIZER_FILES = (
 
 
 class Network(nn.Module):  # type: ignore[misc]
-    """The encoder and its heads: token ids to one logit a label of every axis."""
+    """The encoder and its heads. Each head maps the vector of a text to one logit per label."""
 
     def __init__(self, encoder: Any, labels: Labels, pooling: str, dropout: float) -> None:
         super().__init__()
@@ -46,7 +49,10 @@ class Network(nn.Module):  # type: ignore[misc]
         })  # fmt: skip
 
     def forward(self, ids: Any, mask: Any) -> Any:
-        """Pooled vectors of length sqrt(width), float32 of shape (rows, width)."""
+        """Pooled vectors of length sqrt(width), float32 of shape (rows, width), with dropout.
+
+        `ids` and `mask` have shape (rows, tokens). The heads are applied by the caller.
+        """
         hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state.float()
         if self.pooling == "cls":
             pooled = hidden[:, 0]
@@ -56,21 +62,27 @@ class Network(nn.Module):  # type: ignore[misc]
 
 
 def open_network(source: Path, labels: Labels, pooling: str, dropout: float) -> Network:
-    """The Hugging Face encoder in `source` with a fresh head for every axis.
+    """The Hugging Face encoder in `source`, with a new head of random weights for each axis.
 
     Raises:
         ModelError: transformers cannot load the encoder.
     """
-    # What it says of the weights it did not find is about heads that are not used here, and drawn over our own bars.
+    # transformers warns of missing weights, but they belong to heads that are not used here. Its
+    # progress bars would overwrite ours.
     hugging_face.set_verbosity_error()
     hugging_face.disable_progress_bar()
     try:
         encoder = AutoModel.from_pretrained(
-            source, dtype=torch.float32, local_files_only=True,
-            # On a CPU fused attention runs backward at half the speed, and drawing the masks of the layers' own
-            # dropout takes a third of a step; pieces and pooled vectors are dropped here instead.
-            attn_implementation="eager", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-        )  # fmt: skip
+            source,
+            dtype=torch.float32,
+            local_files_only=True,
+            # On a CPU the backward pass of fused attention has half the speed.
+            attn_implementation="eager",
+            # The dropout masks of the layers would take a third of a step. Dropout is applied to
+            # tokens and pooled vectors instead.
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"{source} holds no encoder transformers can load: {str(error).splitlines()[0]}"
@@ -82,7 +94,8 @@ def save_encoder(network: Network, source: Path, work: Path) -> Path:
     """Write the encoder below `work` in Hugging Face layout, with the tokenizer of `source`."""
     out = work / "encoder"
     network.encoder.save_pretrained(out)
-    # What transformers writes today leaves out what older converters ask for; the architecture has not changed.
+    # The config.json that transformers writes lacks keys that older converters need. The
+    # architecture is the same, so the source's file still fits.
     shutil.copyfile(source / "config.json", out / "config.json")
     for name in TOKENIZER_FILES:
         if (source / name).is_file():
@@ -93,17 +106,23 @@ def save_encoder(network: Network, source: Path, work: Path) -> Path:
 def heads_of(
     network: Network,
 ) -> dict[str, dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]]:
-    """`heads[domain][axis]`: weight (labels, width), for vectors of length one, and bias (labels)."""
-    found: dict[str, dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]] = {}
+    """The heads as `heads[domain][axis]`: the weight (labels, width) and the bias (labels,).
+
+    The weights are for vectors of length one.
+    """
+    heads: dict[str, dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]] = {}
     for name, head in network.heads.items():
         domain, axis = name.split(" ", 1)
         weight = (head.weight.detach() * network.scale).numpy()
-        found.setdefault(domain, {})[axis] = (weight, head.bias.detach().numpy())
-    return found
+        heads.setdefault(domain, {})[axis] = (weight, head.bias.detach().numpy())
+    return heads
 
 
 def bf16_is_quicker(network: Network) -> bool:
-    """Measured, not asked: CPUs without bf16 instructions run it correctly and a hundred times slower."""
+    """Whether a forward pass is faster in bf16 than in float32 on this CPU.
+
+    This is measured, because CPUs without bf16 instructions also run it, a hundred times slower.
+    """
     return min(_forward_s(network, bf16=True) for _ in range(3)) < min(
         _forward_s(network, bf16=False) for _ in range(3)
     )
@@ -118,10 +137,14 @@ def _forward_s(network: Network, *, bf16: bool) -> float:
 
 
 def keep_freed_memory() -> None:
-    """Keep large arrays: glibc hands each back to the kernel and asks for it anew, half the time of a step on a CPU."""
+    """Let glibc keep the memory of large arrays for the next ones.
+
+    By default it returns each large array to the kernel and requests it again. On a CPU that takes
+    half the time of a step.
+    """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):  # another C library, with habits of its own
+    except (AttributeError, OSError):  # not glibc
         return
     for parameter, value in ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1)):
         mallopt(parameter, value)

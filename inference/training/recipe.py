@@ -1,8 +1,8 @@
-"""The whole way from an encoder and labelled rows to a sealed, calibrated model directory."""
+"""The whole training: from an encoder and labelled rows to a calibrated model directory."""
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,48 +11,41 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
-from inference.acceptance.samples import CALIBRATION_SPLITS, CalibrationSample
-from inference.labelled import LabelledRow, labels_of, read_rows
-from inference.model.artifact import (
-    ENCODER_FILES,
-    HEADS_FILE,
-    MANIFEST,
-    Artifact,
-    AxisSpec,
-    DomainCalibration,
-    DomainSpec,
-    EncoderSpec,
-    write_manifest,
-)
+from inference.labelled import LabelledRow, Labels, labels_of, read_rows
+from inference.model.artifact import ENCODER_FILES, HEADS_FILE, MANIFEST, Artifact, write_manifest
 from inference.model.encoder import open_tokenizer
-from inference.model.heads import Head, Heads
+from inference.model.heads import Head
 from inference.model.input_text import INPUT_TEXT_FORMAT
-from inference.model.ngrams import NgramHead
+from inference.model.manifest import EncoderSpec
 from inference.progress import Progress
-from inference.training.calibration_fit import SHARES, calibrate_domain, seal_calibration
-from inference.training.centre_fit import fit_centres
+from inference.training.calibration_fit import seal_calibration
 from inference.training.convert import convert, describe
 from inference.training.convert.facts import FACTS, is_converted
-from inference.training.head_fit import as_shipped, fit_heads
-from inference.training.ngram_fit import fit_ngram_head, kept
-from inference.training.row_features import RowFeatures, embed_rows
+from inference.training.domain_fit import TrainedDomain, train_domain
+from inference.training.head_fit import as_shipped
 
 if TYPE_CHECKING:
     from inference.training.finetune import Tuned, Tuning
 
-MIN_NGRAM_SHARE = SHARES[1]
-"""Below, a lexical head is left out: it would cost its bytes and microseconds for nothing."""
 WORK = "training"
-"""The folder of a fine-tuning beside its model: what is needed to resume, and the fine-tuned encoder."""
+"""The folder in the model directory that holds the state of a fine-tuning and its encoder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingOptions:
-    """What a model depends on, beside its encoder and its rows.
+    """What a model depends on, besides its encoder and its rows.
 
-    `tuning` fine-tunes the encoder; without it the heads are fitted on the frozen one. `axes` maps axes to the keys
-    of `labels` they are read from. Rows of the sources in `leave_out` are not looked at. The files of `reference` hold
-    labelled text of another genre than events (an encyclopaedia of attacks): fine-tuning reads it, the n-grams do not.
+    Attributes:
+        name: the name of the model.
+        seed: the seed of everything random.
+        pooling: how the vectors of the tokens become the vector of a text.
+        max_tokens: how many tokens the encoder reads of an event.
+        compute_type: how CTranslate2 stores the weights of the encoder.
+        tuning: how the encoder is fine-tuned; None keeps it frozen and fits the heads only.
+        axes: the axes to train, and the keys of `labels` that they are read from.
+        leave_out: the sources whose rows are ignored.
+        reference: files with labelled text that is not events, such as an encyclopaedia of
+            attacks. Only the fine-tuning reads it; the n-gram heads do not.
     """
 
     name: str
@@ -67,76 +60,97 @@ class TrainingOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainedDomain:
-    """Everything one domain contributes to the directory."""
+class TrainingRows:
+    """The rows that a model is made from.
 
-    heads: Heads
-    ngram_head: NgramHead
-    spec: DomainSpec
-    calibration: DomainCalibration
-    sample: CalibrationSample
+    Attributes:
+        events: the labelled events of all splits.
+        labels: their labels on each axis of each domain.
+        reference: the labelled text that is not events; see `TrainingOptions`.
+    """
+
+    events: list[LabelledRow]
+    labels: Labels
+    reference: list[LabelledRow]
 
 
 def train(
     encoder_directory: Path,
     files: Sequence[Path],
     out: Path,
-    settings: TrainingOptions,
+    options: TrainingOptions,
     progress: Progress,
 ) -> Artifact:
-    """Train a model and write its directory `out`; a fine-tuning that was interrupted goes on where it was.
+    """Read labelled rows and train a model on them; see `read_training_rows` and `train_on_rows`.
 
     Raises:
         ModelError: the encoder cannot be used.
         DataError: the rows cannot be used.
     """
-    rows = [row for row in read_rows(files, settings.axes) if row.source not in settings.leave_out]
-    labels = labels_of(rows)
-    reference = (
-        read_rows(settings.reference, settings.axes, known=labels) if settings.reference else []
-    )
-    out.mkdir(parents=True, exist_ok=True)
-    spec = prepare_encoder(encoder_directory, out, settings)
-    tuned = None
-    if settings.tuning:
-        tuned = _fine_tune(
-            encoder_directory, [*rows, *reference], labels, out, spec, settings, progress
-        )
-        convert(tuned.encoder, out, compute_type=settings.compute_type)
-    (out / FACTS).unlink(missing_ok=True)  # the manifest says it all
-    domains = {}
-    for domain in labels:
-        own = [row for row in rows if row.domain == domain]
-        heads = (
-            {
-                axis: as_shipped(labels[domain][axis], *pair)
-                for axis, pair in tuned.heads[domain].items()
-            }
-            if tuned
-            else None
-        )
-        domains[domain] = train_domain(
-            domain, own, labels[domain], heads, out, spec, settings, progress
-        )
-    _save(domains, out / HEADS_FILE)
-    training = _provenance(encoder_directory, rows, reference, settings, tuned)
-    write_manifest(
-        out,
-        name=settings.name,
-        encoder=spec,
-        domains={d: one.spec for d, one in domains.items()},
-        training=training,
-    )
-    return seal_calibration(
-        out, {d: (one.calibration, one.sample) for d, one in domains.items()}, rows
-    )
+    rows = read_training_rows(files, options)
+    return train_on_rows(encoder_directory, rows, out, options, progress)
 
 
-def prepare_encoder(source: Path, out: Path, settings: TrainingOptions) -> EncoderSpec:
-    """Put the int8 encoder and its tokenizer into `out`: converted from Hugging Face, or taken as they are.
+def read_training_rows(files: Sequence[Path], options: TrainingOptions) -> TrainingRows:
+    """The rows of `files` and of the reference, without the sources that are left out of `files`.
 
     Raises:
-        ModelError: `source` is no encoder of a type that can be converted, no converted one, and no model directory.
+        DataError: the rows cannot be used.
+    """
+    events = [row for row in read_rows(files, options.axes) if row.source not in options.leave_out]
+    labels = labels_of(events)
+    return TrainingRows(events, labels, _read_reference(options, labels))
+
+
+def train_on_rows(
+    encoder_directory: Path,
+    training_rows: TrainingRows,
+    out: Path,
+    options: TrainingOptions,
+    progress: Progress,
+) -> Artifact:
+    """Train a model and write it into the directory `out`.
+
+    A fine-tuning that was interrupted continues after its last whole epoch.
+
+    Raises:
+        ModelError: the encoder cannot be used.
+        DataError: the rows cannot be used.
+    """
+    rows, labels = training_rows.events, training_rows.labels
+    reference = training_rows.reference
+    out.mkdir(parents=True, exist_ok=True)
+    spec = prepare_encoder(encoder_directory, out, options)
+    tuned = _fine_tune(encoder_directory, [*rows, *reference], labels, out, spec, options, progress)
+    # The manifest will hold the same facts.
+    (out / FACTS).unlink(missing_ok=True)
+    domains = {}
+    for domain, labels_of_domain in labels.items():
+        rows_of_domain = [row for row in rows if row.domain == domain]
+        heads = _tuned_heads(tuned, domain, labels_of_domain)
+        domains[domain] = train_domain(
+            domain, rows_of_domain, labels_of_domain, heads, out, spec, progress, seed=options.seed
+        )
+    _save_tensors(domains, out / HEADS_FILE)
+    write_manifest(
+        out,
+        name=options.name,
+        encoder=spec,
+        domains={domain: trained.spec for domain, trained in domains.items()},
+        training=_provenance(encoder_directory, rows, reference, options, tuned),
+    )
+    fitted = {domain: (trained.calibration, trained.sample) for domain, trained in domains.items()}
+    return seal_calibration(out, fitted, rows)
+
+
+def prepare_encoder(source: Path, out: Path, options: TrainingOptions) -> EncoderSpec:
+    """Put the int8 encoder and its tokenizer into `out`.
+
+    A Hugging Face encoder is converted. The files of a converted encoder or of a model directory
+    are copied.
+
+    Raises:
+        ModelError: `source` is none of these, or its type cannot be converted.
     """
     facts = describe(source)
     if (source / MANIFEST).is_file() or is_converted(source):
@@ -144,112 +158,108 @@ def prepare_encoder(source: Path, out: Path, settings: TrainingOptions) -> Encod
             if (source / name).resolve() != (out / name).resolve():
                 shutil.copyfile(source / name, out / name)
     else:
-        convert(source, out, compute_type=settings.compute_type)
+        convert(source, out, compute_type=options.compute_type)
     return EncoderSpec(
         width=facts.width,
-        pooling=settings.pooling,
-        max_tokens=min(settings.max_tokens, facts.max_positions),
+        pooling=options.pooling,
+        max_tokens=min(options.max_tokens, facts.max_positions),
         prefix_ids=facts.prefix_ids,
         suffix_ids=facts.suffix_ids,
         pad_id=facts.pad_id,
         vocab_size=facts.vocab_size,
-        compute_type=facts.compute_type or settings.compute_type,
+        compute_type=facts.compute_type or options.compute_type,
     )
+
+
+def _read_reference(
+    options: TrainingOptions, known: Mapping[str, Collection[str]]
+) -> list[LabelledRow]:
+    if not options.reference:
+        return []
+    return read_rows(options.reference, options.axes, known=known)
 
 
 def _fine_tune(
-    source: Path, rows: Sequence[LabelledRow], labels: dict[str, dict[str, tuple[str, ...]]], out: Path, spec: EncoderSpec,
-    settings: TrainingOptions, progress: Progress,
-) -> "Tuned":  # fmt: skip
-    from inference.training.finetune import fine_tune  # noqa: PLC0415 - torch, which the quick way does without
+    source: Path,
+    rows: Sequence[LabelledRow],
+    labels: Labels,
+    out: Path,
+    spec: EncoderSpec,
+    options: TrainingOptions,
+    progress: Progress,
+) -> "Tuned | None":
+    """Fine-tune the encoder and convert it into `out`, if the options ask for it."""
+    if options.tuning is None:
+        return None
+    from inference.training.finetune import fine_tune  # noqa: PLC0415 - torch is an extra
 
-    assert settings.tuning  # noqa: S101 - the caller looked
-    return fine_tune(
-        source, rows, labels, open_tokenizer(out, spec), out / WORK,
-        pad_id=spec.pad_id, pooling=spec.pooling, tuning=settings.tuning, progress=progress,
-    )  # fmt: skip
+    tuned = fine_tune(
+        source,
+        rows,
+        labels,
+        open_tokenizer(out, spec),
+        out / WORK,
+        pad_id=spec.pad_id,
+        pooling=spec.pooling,
+        tuning=options.tuning,
+        progress=progress,
+    )
+    convert(tuned.encoder, out, compute_type=options.compute_type)
+    return tuned
 
 
-def train_domain(
-    domain: str, rows: Sequence[LabelledRow], labels: dict[str, tuple[str, ...]], heads: Mapping[str, Head] | None, out: Path,
-    spec: EncoderSpec, settings: TrainingOptions, progress: Progress,
-) -> TrainedDomain:  # fmt: skip
-    """The lexical heads, centres and calibration of a domain, and the heads on the frozen encoder if none are given."""
-    rows = [row for row in rows if row.part != "test"]
-    taught = [i for i, row in enumerate(rows) if row.part == "train"]
-    held_out = [i for i, row in enumerate(rows) if row.part in CALIBRATION_SPLITS]
-    progress(f"n-grams of {domain}", 0, 1)
-    ngram_head = fit_ngram_head([rows[i] for i in taught], labels, seed=settings.seed)
-    progress(f"n-grams of {domain}", 1, 1)
-    vectors, excess_tokens = embed_rows(rows, out, spec, progress, f"reading {domain}")
-    fitted = heads or fit_heads(rows, vectors, labels, progress, seed=settings.seed)
-    centres = fit_centres(vectors[taught], seed=settings.seed)
-    own = [rows[i] for i in held_out]
-    read = RowFeatures(
-        vectors[held_out], [ngram_head.read(row.event) for row in own], excess_tokens[held_out]
-    )
-    sources = {rows[i].source for i in taught}
-    calibration, sample = calibrate_domain(
-        domain, own, read, Heads(fitted, ngram_head, centres), sources
-    )
-    # The next share below the least is none at all: leaving such a head out changes no answer.
-    useful = [
-        axis for axis in ngram_head.columns if calibration.axes[axis].ngram_share >= MIN_NGRAM_SHARE
-    ]
-    both = Heads(fitted, kept(ngram_head, useful), centres)
-    axes = {
-        axis: AxisSpec(labels=list(names), ngrams=axis in useful) for axis, names in labels.items()
-    }
-    return TrainedDomain(
-        both,
-        both.ngram_head,
-        DomainSpec(input_text=INPUT_TEXT_FORMAT, axes=axes),
-        calibration,
-        sample,
-    )
+def _tuned_heads(
+    tuned: "Tuned | None", domain: str, labels: Mapping[str, tuple[str, ...]]
+) -> dict[str, Head] | None:
+    if tuned is None:
+        return None
+    return {axis: as_shipped(labels[axis], *pair) for axis, pair in tuned.heads[domain].items()}
 
 
 def _provenance(
     encoder_directory: Path,
     rows: Sequence[LabelledRow],
     reference: Sequence[LabelledRow],
-    settings: TrainingOptions,
+    options: TrainingOptions,
     tuned: "Tuned | None",
 ) -> dict[str, Any]:
-    """What a model was made of, for its manifest and its card."""
-    read = [*rows, *reference]
+    """What the model was made from, for its manifest and its card."""
+    all_rows = [*rows, *reference]
     training: dict[str, Any] = {
-        "recipe": "fine-tuned" if tuned else "quick",
+        "recipe": "quick",
         "encoder": encoder_directory.name,
-        "seed": settings.seed,
+        "seed": options.seed,
         "rows": Counter(row.domain for row in rows),
-        "sources": sorted({row.source for row in read}),
+        "sources": sorted({row.source for row in all_rows}),
         "taught": sorted({row.source for row in rows if row.part == "train"}),
-        "licences": sorted({row.license for row in read if row.license}),
+        "licences": sorted({row.license for row in all_rows if row.license}),
         "view": INPUT_TEXT_FORMAT,
     }
-    if tuned and settings.tuning:
+    if tuned and options.tuning:
         training |= {
-            "tuning": asdict(settings.tuning),
+            "recipe": "fine-tuned",
+            "tuning": asdict(options.tuning),
             "epoch": tuned.epoch + 1,
             "log_loss": list(tuned.log_loss),
         }
     return training
 
 
-def _save(domains: Mapping[str, TrainedDomain], file: Path) -> None:
-    """Write the arrays in C order: safetensors writes their bytes as they lie, and not all come lying that way."""
+def _save_tensors(domains: Mapping[str, TrainedDomain], file: Path) -> None:
     tensors: dict[str, npt.NDArray[Any]] = {}
-    for domain, one in domains.items():
-        for axis, (weight, bias) in one.heads.arrays().items():
+    for domain, trained in domains.items():
+        for axis, (weight, bias) in trained.heads.arrays().items():
             tensors |= {f"{domain}.{axis}.weight": weight, f"{domain}.{axis}.bias": bias}
-        ngram_head = one.ngram_head
+        ngram_head = trained.heads.ngram_head
+        # On disk the n-gram head is still called lexical: see `inference.model.manifest`.
         tensors |= {
-            f"{domain}.centres": one.heads.centres.vectors,
+            f"{domain}.centres": trained.heads.centres.vectors,
             f"{domain}.lexical.idf": ngram_head.idf,
             f"{domain}.lexical.weights": ngram_head.weights,
             f"{domain}.lexical.scales": ngram_head.scales.astype(np.float32),
             f"{domain}.lexical.bias": ngram_head.bias.astype(np.float32),
         }
+    # safetensors writes the bytes as they are in memory, and some arrays are not in C order.
     save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, file)
-    file.chmod(0o644)  # safetensors writes for its owner only; a service reads as somebody else
+    # safetensors lets only the owner read the file, but a service may run as another user.
+    file.chmod(0o644)

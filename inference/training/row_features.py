@@ -1,4 +1,7 @@
-"""Rows as serving reads them: the served view, tokenizer, int8 encoder and lexical features."""
+"""Labelled rows as serving reads them.
+
+Training uses the same input text, tokenizer, int8 encoder and n-gram features as serving.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,28 +11,37 @@ import numpy as np
 
 from inference.arrays import Floats, Vectors
 from inference.labelled import LabelledRow
-from inference.model.artifact import EncoderSpec
 from inference.model.encoder import open_tokenizer, start_encoder
-from inference.model.input_text import render
+from inference.model.input_text import read_content, render
+from inference.model.manifest import EncoderSpec
 from inference.model.ngrams import Features, NgramHead
 from inference.progress import Progress
 
 CHUNK_ROWS = 512
+"""How many rows are embedded between two reports of progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowFeatures:
-    """What serving sees of n rows: embeddings (n, width), lexical features, and surplus pieces (n,)."""
+    """What the heads read of n rows.
+
+    `vectors` has shape (n, width). `ngram_features` has one element per row. `excess_tokens` has
+    shape (n,); see `Tokenizer.encode_with_excess` for its unit.
+    """
 
     vectors: Vectors
-    features: list[Features]
+    ngram_features: list[Features]
     excess_tokens: Floats
 
 
 def embed_rows(
     rows: Sequence[LabelledRow], directory: Path, spec: EncoderSpec, progress: Progress, stage: str
 ) -> tuple[Vectors, Floats]:
-    """The int8 encoder's vectors of the rows, float32 of shape (rows, width), and their surplus pieces."""
+    """The int8 encoder's vectors, float32 of shape (rows, width), and the excess tokens (rows,).
+
+    Raises:
+        ModelError: `directory` holds no encoder or no tokenizer that can be loaded.
+    """
     tokenizer, encoder = open_tokenizer(directory, spec), start_encoder(directory, spec)
     ids, excess_tokens = tokenizer.encode_with_excess([render(row.event) for row in rows])
     vectors = np.zeros((len(rows), spec.width), dtype=np.float32)
@@ -47,6 +59,11 @@ def read_features(
     progress: Progress,
     stage: str,
 ) -> RowFeatures:
-    """Everything serving sees of the rows."""
+    """Everything that the heads read of the rows.
+
+    Raises:
+        ModelError: as `embed_rows`.
+    """
     vectors, excess_tokens = embed_rows(rows, directory, spec, progress, stage)
-    return RowFeatures(vectors, [ngram_head.read(row.event) for row in rows], excess_tokens)
+    ngram_features = [ngram_head.features(read_content(row.event)) for row in rows]
+    return RowFeatures(vectors, ngram_features, excess_tokens)

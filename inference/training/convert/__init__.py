@@ -1,4 +1,7 @@
-"""A Hugging Face encoder to a CTranslate2 one with a SentencePiece tokenizer, without torch or transformers."""
+"""Converts a Hugging Face encoder to CTranslate2, with a SentencePiece tokenizer.
+
+Neither torch nor transformers is needed.
+"""
 
 from inference.training.convert.checkpoint import BertConfig, read_config
 from inference.training.convert.conversion import convert

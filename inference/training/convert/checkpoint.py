@@ -1,4 +1,4 @@
-"""A Hugging Face encoder as it lies on disk: its hyperparameters and its weights."""
+"""Reads a Hugging Face encoder from disk: its hyperparameters and its weights."""
 
 import importlib
 from pathlib import Path
@@ -26,8 +26,9 @@ ACTIVATIONS = {
     "swish": common_spec.Activation.SWISH,
 }
 MODEL_TYPES = ("bert", "distilbert", "roberta", "camembert", "xlm-roberta")
-# RoBERTa and its kin count positions from the padding id on.
+# The RoBERTa family numbers positions from the padding id + 1 on.
 COUNTS_FROM_PADDING = frozenset({"roberta", "camembert", "xlm-roberta"})
+LAYER_NORM_EPS = 1e-12
 
 SAFETENSORS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -36,7 +37,10 @@ WORDS = "embeddings.word_embeddings.weight"
 
 
 class BertConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a `config.json` that decides the arithmetic, for BERT and the encoders built like it."""
+    """The values of `config.json` that the computation depends on.
+
+    They are the same for BERT and for all encoders with its architecture.
+    """
 
     num_hidden_layers: int
     num_attention_heads: int
@@ -44,23 +48,23 @@ class BertConfig(msgspec.Struct, frozen=True, kw_only=True):
     vocab_size: int
     model_type: str
     hidden_act: str = "gelu"
-    layer_norm_eps: float = 1e-12
+    layer_norm_eps: float = LAYER_NORM_EPS
     pad_token_id: int = 0
     max_position_embeddings: int = 512
 
     @property
     def skipped_positions(self) -> int:
-        """How many rows of the position table no token ever has."""
+        """How many rows at the start of the position table are never used by a token."""
         return self.pad_token_id + 1 if self.model_type in COUNTS_FROM_PADDING else 0
 
     @property
     def max_positions(self) -> int:
-        """How many tokens the encoder takes."""
+        """How many tokens the encoder can read at once."""
         return self.max_position_embeddings - self.skipped_positions
 
 
-class _Written(msgspec.Struct, frozen=True):
-    """`config.json`; DistilBERT has names of its own."""
+class _ConfigFile(msgspec.Struct, frozen=True):
+    """`config.json`; `n_layers`, `n_heads`, `dim` and `activation` are the names of DistilBERT."""
 
     model_type: str
     vocab_size: int
@@ -72,72 +76,87 @@ class _Written(msgspec.Struct, frozen=True):
     n_heads: int | None = None
     dim: int | None = None
     activation: str | None = None
-    layer_norm_eps: float = 1e-12
+    layer_norm_eps: float = LAYER_NORM_EPS
     pad_token_id: int | None = None
     max_position_embeddings: int = 512
     position_embedding_type: str | None = None
 
+    def resolved_pad_id(self) -> int:
+        if self.pad_token_id is not None:
+            return self.pad_token_id
+        return 1 if self.model_type in COUNTS_FROM_PADDING else 0
+
+    def resolved_layer_norm_eps(self) -> float:
+        # DistilBERT has this constant in its code, not in its config.json.
+        return LAYER_NORM_EPS if self.model_type == "distilbert" else self.layer_norm_eps
+
 
 def read_config(source: Path) -> BertConfig:
-    """The encoder's hyperparameters.
+    """Read the hyperparameters of the encoder.
 
     Raises:
-        ModelError: no readable `config.json`, or not an encoder that can be converted.
+        ModelError: there is no readable `config.json`, or the encoder cannot be converted.
     """
-    try:
-        written = msgspec.json.decode((source / "config.json").read_bytes(), type=_Written)
-    except (OSError, msgspec.DecodeError) as error:
-        raise ModelError(
-            f"no usable config.json in {source}: {error}; give a Hugging Face encoder directory"
-        ) from None
-    if written.model_type not in MODEL_TYPES:
-        raise ModelError(
-            f"{source} holds a {written.model_type}; only {', '.join(MODEL_TYPES)} can be converted"
-        )
-    if written.position_embedding_type not in {None, "absolute"}:
-        raise ModelError(
-            f"{source} has {written.position_embedding_type} positions; give an encoder with absolute ones"
-        )
-    layers = written.num_hidden_layers or written.n_layers
-    heads = written.num_attention_heads or written.n_heads
-    width = written.hidden_size or written.dim
+    stored = _read_config_file(source)
+    layers = stored.num_hidden_layers or stored.n_layers
+    heads = stored.num_attention_heads or stored.n_heads
+    width = stored.hidden_size or stored.dim
     if not layers or not heads or not width:
         raise ModelError(
-            f"config.json in {source} does not say layers, heads and width; fetch the encoder again"
+            f"config.json in {source} lacks the number of layers, the number of heads or the "
+            "width; fetch the encoder again"
         )
-    activation = written.hidden_act or written.activation or "gelu"
+    activation = stored.hidden_act or stored.activation or "gelu"
     if activation not in ACTIVATIONS:
         raise ModelError(
-            f"{source} uses {activation}; only {', '.join(ACTIVATIONS)} can be converted"
+            f"{source} uses the activation {activation}; only {', '.join(ACTIVATIONS)} can be "
+            "converted"
         )
-    pad = written.pad_token_id
     return BertConfig(
         num_hidden_layers=layers,
         num_attention_heads=heads,
         hidden_size=width,
-        vocab_size=written.vocab_size,
-        model_type=written.model_type,
+        vocab_size=stored.vocab_size,
+        model_type=stored.model_type,
         hidden_act=activation,
-        # DistilBERT has the constant in its code.
-        layer_norm_eps=1e-12 if written.model_type == "distilbert" else written.layer_norm_eps,
-        pad_token_id=(1 if written.model_type in COUNTS_FROM_PADDING else 0)
-        if pad is None
-        else pad,
-        max_position_embeddings=written.max_position_embeddings,
+        layer_norm_eps=stored.resolved_layer_norm_eps(),
+        pad_token_id=stored.resolved_pad_id(),
+        max_position_embeddings=stored.max_position_embeddings,
     )
 
 
+def _read_config_file(source: Path) -> _ConfigFile:
+    try:
+        stored = msgspec.json.decode((source / "config.json").read_bytes(), type=_ConfigFile)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ModelError(
+            f"there is no usable config.json in {source}: {error}; give the directory of a Hugging "
+            "Face encoder"
+        ) from None
+    if stored.model_type not in MODEL_TYPES:
+        raise ModelError(
+            f"{source} holds a model of type {stored.model_type}; only {', '.join(MODEL_TYPES)} "
+            "can be converted"
+        )
+    if stored.position_embedding_type not in {None, "absolute"}:
+        raise ModelError(
+            f"{source} has position embeddings of type {stored.position_embedding_type}; give an "
+            "encoder with absolute positions"
+        )
+    return stored
+
+
 def read_weights(source: Path) -> Weights:
-    """The encoder's arrays in float32, by their names inside the encoder.
+    """Read the arrays of the encoder in float32, by their names inside the encoder.
 
     Raises:
-        ModelError: no readable weights, or none of an encoder among them.
+        ModelError: there are no readable weights, or they hold no encoder.
     """
-    stored = {_modern(name): value for name, value in _read_stored(source).items()}
-    # Checkpoints saved with a task head carry their encoder under "bert.", "roberta." and the like.
+    stored = {_modern_name(name): value for name, value in _read_arrays(source).items()}
+    # Checkpoints with a task head store their encoder under a prefix such as "bert.".
     prefix = next((name.removesuffix(WORDS) for name in stored if name.endswith(WORDS)), None)
     if prefix is None:
-        raise ModelError(f"the weights in {source} lack {WORDS}; give an encoder")
+        raise ModelError(f"the weights in {source} have no {WORDS}; give an encoder")
     return {
         name.removeprefix(prefix): value
         for name, value in stored.items()
@@ -145,14 +164,14 @@ def read_weights(source: Path) -> Weights:
     }
 
 
-def _read_stored(source: Path) -> Weights:
-    if (source / SAFETENSORS).is_file() or not any(
-        (source / name).is_file() for name in (INDEX, PICKLE)
-    ):
+def _read_arrays(source: Path) -> Weights:
+    if (source / SAFETENSORS).is_file():
         return _read_safetensors(source / SAFETENSORS)
     if (source / INDEX).is_file():
         return _read_shards(source)
-    return _read_pickle(source / PICKLE)
+    if (source / PICKLE).is_file():
+        return _read_pickle(source / PICKLE)
+    return _read_safetensors(source / SAFETENSORS)  # its error names the file that is expected
 
 
 def _read_shards(source: Path) -> Weights:
@@ -160,9 +179,7 @@ def _read_shards(source: Path) -> Weights:
         index = msgspec.json.decode((source / INDEX).read_bytes())
         files = sorted({str(name) for name in index["weight_map"].values()})
     except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"no usable {INDEX} in {source}: {error}; fetch the encoder again"
-        ) from None
+        raise _unusable(source / INDEX, error) from None
     return {
         name: value
         for file in files
@@ -174,21 +191,20 @@ def _read_safetensors(file: Path) -> Weights:
     try:
         tensors = cast("Any", deserialize)(file.read_bytes())
     except (OSError, SafetensorError) as error:
-        raise ModelError(
-            f"no usable {file.name} in {file.parent}: {error}; fetch the encoder again"
-        ) from None
-    # Position ids and other integers are no weights.
-    return {name: _to_float32(one) for name, one in tensors if one["dtype"] in FLOATS}
+        raise _unusable(file, error) from None
+    # Integer arrays, such as position ids, are not weights.
+    return {name: _to_float32(tensor) for name, tensor in tensors if tensor["dtype"] in FLOATS}
 
 
 FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
 
 def _to_float32(tensor: dict[str, Any]) -> NDArray[np.float32]:
-    found = np.frombuffer(tensor["data"], dtype=FLOATS[tensor["dtype"]]).reshape(tensor["shape"])
-    if tensor["dtype"] == "BF16":  # NumPy has no bfloat16: it is the upper half of a float32
-        return (found.astype(np.uint32) << 16).view(np.float32)
-    return found.astype(np.float32)
+    array = np.frombuffer(tensor["data"], dtype=FLOATS[tensor["dtype"]]).reshape(tensor["shape"])
+    if tensor["dtype"] == "BF16":
+        # NumPy has no bfloat16. It is the upper 16 bits of a float32.
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float32)
 
 
 def _read_pickle(file: Path) -> Weights:
@@ -196,8 +212,8 @@ def _read_pickle(file: Path) -> Weights:
         torch = importlib.import_module("torch")
     except ModuleNotFoundError:
         raise ModelError(
-            f"{file.parent} has its weights as {PICKLE} only, which torch alone reads; install torch or get a "
-            f"{SAFETENSORS}"
+            f"{file.parent} has its weights only as {PICKLE}, which needs torch; install torch or "
+            f"get a {SAFETENSORS}"
         ) from None
     try:
         stored = torch.load(file, map_location="cpu", weights_only=True)
@@ -207,13 +223,17 @@ def _read_pickle(file: Path) -> Weights:
             if value.is_floating_point()
         }
     except Exception as error:  # noqa: BLE001 - torch raises whatever the bytes make it raise
-        raise ModelError(
-            f"no usable {PICKLE} in {file.parent}: {error}; fetch the encoder again"
-        ) from None
+        raise _unusable(file, error) from None
 
 
-def _modern(name: str) -> str:
-    """Names of before 2019 call the two arrays of a layer norm gamma and beta."""
+def _unusable(file: Path, error: Exception) -> ModelError:
+    return ModelError(
+        f"there is no usable {file.name} in {file.parent}: {error}; fetch the encoder again"
+    )
+
+
+def _modern_name(name: str) -> str:
+    """The present name of an array. Before 2019, layer norms had a gamma and a beta."""
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace(
         "LayerNorm.beta", "LayerNorm.bias"
     )

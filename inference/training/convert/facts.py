@@ -1,4 +1,4 @@
-"""What whoever feeds an encoder has to know of it, from a directory in any of the forms it may have."""
+"""The facts about an encoder that its caller needs, from a directory in any supported form."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,16 +9,26 @@ from inference.errors import ModelError
 from inference.model.artifact import MANIFEST, load_manifest
 from inference.model.encoder import MAX_POSITIONS
 from inference.training.convert.checkpoint import BertConfig, read_config
-from inference.training.convert.vocabulary import SourceTokenizer, find_tokenizers
+from inference.training.convert.source_tokenizer import SourceTokenizer
+from inference.training.convert.vocabulary import find_tokenizers
 
 FACTS = "encoder.json"
-"""Written beside a converted encoder; what makes a directory one."""
+"""The file beside a converted encoder. A directory that has it counts as converted."""
 
 
 class EncoderFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """How an encoder is fed: ids around a text, its `width`, and how many tokens it takes and knows.
+    """How to feed an encoder.
 
-    `compute_type` is how its weights are stored once converted; `parity` says what converting has changed.
+    Attributes:
+        model_type: the type in the source's `config.json`, or ``triage`` for a model directory.
+        width: the length of an embedding.
+        vocab_size: how many token ids the encoder knows.
+        max_positions: how many tokens the encoder can read at once.
+        prefix_ids: the ids before the tokens of a text.
+        suffix_ids: the ids after the tokens of a text.
+        pad_id: the id that fills up a shorter text.
+        compute_type: how the weights are stored; None before the conversion.
+        parity: what the conversion has changed, measured on texts.
     """
 
     model_type: str
@@ -33,23 +43,13 @@ class EncoderFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def describe(source: Path) -> EncoderFacts:
-    """The facts of a Hugging Face directory, of a converted encoder, or of a whole model directory.
+    """Read the facts of a Hugging Face directory, a converted encoder or a model directory.
 
     Raises:
         ModelError: `source` is none of these.
     """
     if (source / MANIFEST).is_file():
-        spec = load_manifest(source).encoder
-        return EncoderFacts(
-            model_type="triage",
-            width=spec.width,
-            vocab_size=spec.vocab_size,
-            max_positions=MAX_POSITIONS,
-            prefix_ids=spec.prefix_ids,
-            suffix_ids=spec.suffix_ids,
-            pad_id=spec.pad_id,
-            compute_type=spec.compute_type,
-        )
+        return _facts_of_model(source)
     if is_converted(source):
         return _read_facts(source / FACTS)
     config = read_config(source)
@@ -57,13 +57,14 @@ def describe(source: Path) -> EncoderFacts:
 
 
 def is_converted(source: Path) -> bool:
-    """Whether the directory holds an encoder that was already converted."""
+    """Whether the directory holds an encoder that is already converted."""
     return (source / FACTS).is_file()
 
 
 def facts_of(config: BertConfig, tokenizer: SourceTokenizer) -> EncoderFacts:
     """The facts of a Hugging Face encoder with one of its tokenizers."""
     tokens, specials = tokenizer.tokens, tokenizer.specials
+    pad_id = config.pad_token_id if specials.pad is None else tokens.index(specials.pad)
     return EncoderFacts(
         model_type=config.model_type,
         width=config.hidden_size,
@@ -71,14 +72,28 @@ def facts_of(config: BertConfig, tokenizer: SourceTokenizer) -> EncoderFacts:
         max_positions=min(config.max_positions, MAX_POSITIONS),
         prefix_ids=[tokens.index(specials.begin)],
         suffix_ids=[tokens.index(specials.end)],
-        pad_id=config.pad_token_id if specials.pad is None else tokens.index(specials.pad),
+        pad_id=pad_id,
     )
 
 
 def write_facts(facts: EncoderFacts, directory: Path) -> None:
-    """Put `encoder.json` beside a converted encoder."""
+    """Write `encoder.json` beside a converted encoder."""
     (directory / FACTS).write_bytes(
         msgspec.json.format(msgspec.json.encode(facts), indent=1) + b"\n"
+    )
+
+
+def _facts_of_model(directory: Path) -> EncoderFacts:
+    spec = load_manifest(directory).encoder
+    return EncoderFacts(
+        model_type="triage",
+        width=spec.width,
+        vocab_size=spec.vocab_size,
+        max_positions=MAX_POSITIONS,
+        prefix_ids=spec.prefix_ids,
+        suffix_ids=spec.suffix_ids,
+        pad_id=spec.pad_id,
+        compute_type=spec.compute_type,
     )
 
 

@@ -1,4 +1,7 @@
-"""What converting has changed: tokens against the source's own tokenizer, vectors and logits against float32."""
+"""What a conversion has changed.
+
+The tokens are compared with the source's own tokenizer, vectors and logits with float32.
+"""
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
@@ -9,25 +12,28 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from inference.arrays import Vectors
+from inference.arrays import Floats, Vectors
 from inference.errors import ModelError
 from inference.model.encoder import Encoder, Pooling
 from inference.model.heads import unit
 from inference.model.tokenizer import Tokenizer, replace_control_characters
 from inference.training.convert.facts import EncoderFacts
-from inference.training.convert.vocabulary import TAKEN
+from inference.training.convert.source_tokenizer import SENTENCEPIECE_FILE
 
 MAX_TOKENS = 256
-"""Of a text; what is beyond is as what is before."""
+"""The number of tokens that are read of each text. Further tokens would show nothing new."""
 
 MAX_TEXTS_IN_TORCH = 64
 
 Heads = Mapping[str, tuple[Vectors, Vectors]]
-"""Weight (labels, width) and bias (labels) by name."""
+"""The weight, of shape (labels, width), and the bias, of shape (labels,), of each head by name."""
 
 
 class Closeness(msgspec.Struct, frozen=True, kw_only=True):
-    """Pooled vectors beside those of a reference: cosines, and the largest difference of any component."""
+    """How close pooled vectors are to those of a reference.
+
+    `max_difference` is the largest absolute difference of a component.
+    """
 
     mean_cosine: float
     min_cosine: float
@@ -35,17 +41,30 @@ class Closeness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HeadCloseness(msgspec.Struct, frozen=True, kw_only=True):
-    """A head's logits beside those on the reference's vectors, and how often the same label wins."""
+    """How close the logits of a head are to those that it computes from the reference's vectors.
+
+    `top1_agreement` is the share of texts with the same best label.
+    """
 
     max_logit_difference: float
     top1_agreement: float
 
 
 class Parity(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it. `token_agreement` is absent where the tokenizer is the source's own, or nothing could be compared.
+    """The complete comparison.
 
-    `passed_over` has the agreement of tokenizers that were there and not good enough.
-    `transformers` compares our float32 with torch's, where both packages happen to be installed.
+    Attributes:
+        texts: how many texts were compared.
+        tokens: how many tokens they have.
+        tokenizer: the file that the tokenizer was read from.
+        token_agreement: the share of tokens that equal those of the source's own tokenizer. It is
+            None if the tokenizer is the source's own, or if there was nothing to compare it with.
+        passed_over: the agreement of each tokenizer that was not good enough, by its file.
+        reference: what vectors and logits are compared with.
+        vectors: the pooled vectors.
+        heads: the logits of each head, by name.
+        transformers: our float32 vectors compared with those of transformers on torch. It is None
+            if these packages are not installed.
     """
 
     texts: int
@@ -63,14 +82,14 @@ def measure_tokens(model: bytes, encode: Callable[[str], list[int]], texts: Sequ
     """The share of tokens, in order, that a SentencePiece model and a reference have in common.
 
     Raises:
-        ModelError: the texts have no token at all.
+        ModelError: the texts have no tokens at all.
     """
     pieces = importlib.import_module("sentencepiece").SentencePieceProcessor(model_proto=model)
     same = total = 0
     for text in map(replace_control_characters, texts):
-        ours, theirs = list(pieces.encode(text)), encode(text)
-        total += max(len(ours), len(theirs))
-        same += len(ours) if ours == theirs else _in_common(ours, theirs)
+        ours, reference = list(pieces.encode(text)), encode(text)
+        total += max(len(ours), len(reference))
+        same += _count_common(ours, reference)
     if not total:
         raise ModelError("there is no text to compare tokenizers on; give some with --texts")
     return same / total
@@ -79,23 +98,31 @@ def measure_tokens(model: bytes, encode: Callable[[str], list[int]], texts: Sequ
 def open_pair(
     directory: Path, facts: EncoderFacts, compute_type: str, pooling: Pooling
 ) -> tuple[Tokenizer, Encoder]:
-    """A converted directory's tokenizer and encoder."""
+    """Open the tokenizer and the encoder of a converted directory.
+
+    Raises:
+        ModelError: one of them cannot be loaded.
+    """
     tokenizer = Tokenizer(
-        directory / TAKEN,
+        directory / SENTENCEPIECE_FILE,
         max_tokens=min(MAX_TOKENS, facts.max_positions),
         vocab_size=facts.vocab_size,
         prefix_ids=facts.prefix_ids,
         suffix_ids=facts.suffix_ids,
     )
     encoder = Encoder(
-        directory, width=facts.width, vocab_size=facts.vocab_size, pad_id=facts.pad_id, pooling=pooling,
+        directory,
+        width=facts.width,
+        vocab_size=facts.vocab_size,
+        pad_id=facts.pad_id,
+        pooling=pooling,
         compute_type=compute_type,
-    )  # fmt: skip
+    )
     return tokenizer, encoder
 
 
 def compare_vectors(ours: Vectors, reference: Vectors) -> Closeness:
-    """Row by row; both of shape (rows, width)."""
+    """Compare vectors row by row. Both arrays have the shape (rows, width)."""
     cosines = np.array([float(unit(a) @ unit(b)) for a, b in zip(ours, reference, strict=True)])
     return Closeness(
         mean_cosine=float(cosines.mean()),
@@ -107,48 +134,45 @@ def compare_vectors(ours: Vectors, reference: Vectors) -> Closeness:
 def compare_heads(
     heads: Heads, ours: Vectors, reference: Vectors, domains: Sequence[str | None]
 ) -> dict[str, HeadCloseness]:
-    """Each head, named ``DOMAIN.AXIS``, on both, for the texts of its domain and of none said.
+    """Compare the logits of each head, named ``DOMAIN.AXIS``, on two sets of vectors.
 
-    Heads of another width, which read more than the vector, are left out.
+    A head is compared on the texts of its domain and on the texts whose domain is None. Heads of
+    another width are left out, because they read more than the vector.
     """
-    found = {}
+    closeness = {}
     for name, (weight, bias) in heads.items():
-        rows = [row for row, domain in enumerate(domains) if domain in {None, name.split(".")[0]}]
+        head_domain = name.split(".")[0]
+        rows = [row for row, domain in enumerate(domains) if domain in {None, head_domain}]
         if rows and weight.shape[1] == ours.shape[1]:
-            a, b = (
-                np.array([unit(vectors[row]) for row in rows]) @ weight.T + bias
-                for vectors in (ours, reference)
+            closeness[name] = _compare_logits(
+                _normalized(ours, rows) @ weight.T + bias,
+                _normalized(reference, rows) @ weight.T + bias,
             )
-            found[name] = HeadCloseness(
-                max_logit_difference=float(np.abs(a - b).max()),
-                top1_agreement=float((a.argmax(axis=1) == b.argmax(axis=1)).mean()),
-            )
-    return found
+    return closeness
 
 
 def compare_with_torch(
     source: Path, ids: Sequence[Sequence[int]], ours: Vectors, pooling: Pooling
 ) -> Closeness | None:
-    """Our float32 beside the same encoder run by transformers; nothing where that is not installed or does not load."""
+    """Compare our float32 vectors with those of the same encoder in transformers.
+
+    The result is None if transformers is not installed or cannot load the encoder.
+    """
     try:
         torch, transformers = (importlib.import_module(name) for name in ("torch", "transformers"))
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
-        model = (
-            transformers.AutoModel.from_pretrained(str(source), local_files_only=True)
-            .float()
-            .eval()
-        )
+        model = transformers.AutoModel.from_pretrained(str(source), local_files_only=True)
+        model = model.float().eval()
     except (ImportError, OSError, ValueError, RuntimeError):
         return None
-    some = ids[:MAX_TEXTS_IN_TORCH]
-    return compare_vectors(
-        ours[: len(some)], np.stack([_forward(torch, model, one, pooling) for one in some])
-    )
+    compared = ids[:MAX_TEXTS_IN_TORCH]
+    reference = np.stack([_forward(torch, model, text_ids, pooling) for text_ids in compared])
+    return compare_vectors(ours[: len(compared)], reference)
 
 
 def check(parity: Parity, compute_type: str, floor: float) -> None:
-    """Refuse what came out below the floor.
+    """Refuse a conversion that is below the floor.
 
     Raises:
         ModelError: too many tokens differ, or the vectors are too far from the reference's.
@@ -156,19 +180,35 @@ def check(parity: Parity, compute_type: str, floor: float) -> None:
     agreement, cosine = parity.token_agreement, parity.vectors.mean_cosine
     if agreement is not None and agreement < floor:
         raise ModelError(
-            f"the tokenizer from {parity.tokenizer} agrees with the source's own on {agreement:.1%} of {parity.tokens} "
-            f"tokens, below the floor of {floor:.1%}; give texts like your events with --texts, or a lower --floor"
+            f"the tokenizer from {parity.tokenizer} agrees with the source's own on "
+            f"{agreement:.1%} of {parity.tokens} tokens, below the floor of {floor:.1%}; give "
+            "texts like your events with --texts, or a lower --floor"
         )
-    if not cosine >= floor:
+    if not cosine >= floor:  # also refuses a cosine that is not a number
         raise ModelError(
-            f"{compute_type} keeps a mean cosine of {cosine:.4f} to {parity.reference}, below the floor of {floor:g}; "
-            "store the encoder with --compute-type float32, or give a lower --floor"
+            f"{compute_type} has a mean cosine of {cosine:.4f} to {parity.reference}, below the "
+            f"floor of {floor:g}; store the encoder with --compute-type float32, or give a lower "
+            "--floor"
         )
 
 
-def _in_common(ours: Sequence[int], theirs: Sequence[int]) -> int:
-    blocks = SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks()
+def _count_common(ours: Sequence[int], reference: Sequence[int]) -> int:
+    if ours == reference:
+        return len(ours)
+    blocks = SequenceMatcher(None, ours, reference, autojunk=False).get_matching_blocks()
     return sum(block.size for block in blocks)
+
+
+def _normalized(vectors: Vectors, rows: Sequence[int]) -> Floats:
+    """Some rows of the vectors, scaled to length one."""
+    return np.array([unit(vectors[row]) for row in rows])
+
+
+def _compare_logits(ours: Floats, reference: Floats) -> HeadCloseness:
+    return HeadCloseness(
+        max_logit_difference=float(np.abs(ours - reference).max()),
+        top1_agreement=float((ours.argmax(axis=1) == reference.argmax(axis=1)).mean()),
+    )
 
 
 def _forward(torch: Any, model: Any, ids: Sequence[int], pooling: Pooling) -> Vectors:

@@ -1,6 +1,7 @@
-"""SentencePiece's model file: the few protobuf fields of it that a tokenizer is made of, read and written.
+"""Reads and writes SentencePiece model files: the few protobuf fields that a tokenizer needs.
 
-Field numbers are those of sentencepiece_model.proto; its generated classes would need the protobuf package.
+The field numbers are those of sentencepiece_model.proto. Its generated classes would need the
+protobuf package.
 """
 
 import struct
@@ -13,19 +14,20 @@ from inference.errors import ModelError
 PIECES, TRAINER, NORMALIZER = 1, 2, 3
 PIECE_TEXT, PIECE_SCORE, PIECE_KIND = 1, 2, 3
 MODEL_TYPE, VOCAB_SIZE, BYTE_FALLBACK = 3, 4, 35
-# The trainer's id and name of each special piece.
+# For each special piece: the field of its id and the field of its name.
 UNK, BOS, EOS, PAD = (40, 45), (41, 46), (42, 47), (43, 48)
 CHARSMAP, DUMMY_PREFIX, REMOVE_WHITESPACE, ESCAPE_WHITESPACE = 2, 3, 4, 5
 
-VARINT, EIGHT_BYTES, BYTES, FOUR_BYTES = 0, 1, 2, 5
+# The wire types of protobuf, and the bit that marks all bytes of a varint but the last.
+VARINT, BYTES, FOUR_BYTES = 0, 2, 5
 _CONTINUES = 0x80
 
 SPACE = "\u2581"
-"""What SentencePiece writes for a space."""
+"""The character that SentencePiece writes for a space."""
 
 
 class PieceKind(IntEnum):
-    """What a piece is for, by the numbers of the file."""
+    """The purpose of a piece, with its number in the file."""
 
     NORMAL = 1
     UNKNOWN = 2
@@ -36,7 +38,7 @@ class PieceKind(IntEnum):
 
 
 class Algorithm(IntEnum):
-    """How text is cut into pieces, by the numbers of the file."""
+    """The algorithm that cuts text into pieces, with its number in the file."""
 
     UNIGRAM = 1
     BPE = 2
@@ -45,7 +47,7 @@ class Algorithm(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One entry of a vocabulary; its place is its id."""
+    """One entry of a vocabulary. Its position is its id."""
 
     text: str
     score: float = 0.0
@@ -54,9 +56,15 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class PieceModel:
-    """A SentencePiece tokenizer. `charsmap` is its compiled normalizer, empty for none.
+    """A SentencePiece tokenizer.
 
-    `trim` drops spaces at the ends and all but one in between; `prefix` puts one in front.
+    Attributes:
+        pieces: the vocabulary in the order of ids.
+        algorithm: how text is cut.
+        charsmap: the compiled normalizer; empty for none.
+        trim: drop the spaces at both ends, and all but one of several spaces.
+        prefix: put a space before the text.
+        byte_fallback: encode characters without a piece as bytes.
     """
 
     pieces: Sequence[Piece]
@@ -67,13 +75,7 @@ class PieceModel:
     byte_fallback: bool = False
 
     def write(self) -> bytes:
-        """The model file."""
-        pieces = (
-            _field(PIECE_TEXT, one.text)
-            + _field(PIECE_SCORE, one.score)
-            + _field(PIECE_KIND, int(one.kind))
-            for one in self.pieces
-        )
+        """The content of the model file."""
         normalizer = (
             _field(CHARSMAP, self.charsmap)
             + _field(DUMMY_PREFIX, self.prefix)
@@ -81,86 +83,79 @@ class PieceModel:
             + _field(ESCAPE_WHITESPACE, True)
         )
         return (
-            b"".join(_field(PIECES, piece) for piece in pieces)
-            + _field(TRAINER, self._trainer())
+            _encode_pieces(self.pieces)
+            + _field(TRAINER, self.encode_trainer())
             + _field(NORMALIZER, normalizer)
         )
 
-    def _trainer(self) -> bytes:
-        unknown = next(
-            (i for i, piece in enumerate(self.pieces) if piece.kind is PieceKind.UNKNOWN), -1
-        )
-        name = self.pieces[unknown].text if unknown >= 0 else ""
-        # Which ids start, end and pad a text is said beside the tokenizer, by whoever puts them around it.
+    def encode_trainer(self) -> bytes:
+        """The trainer part of the file: algorithm, size and special pieces."""
+        unknown_id, unknown_text = self._find_unknown()
+        # Our encoder.json says which ids start, end and pad a text, so the file names none.
         absent = b"".join(_field(number, -1) for number, _ in (BOS, EOS, PAD))
         return (
             _field(MODEL_TYPE, int(self.algorithm))
             + _field(VOCAB_SIZE, len(self.pieces))
             + _field(BYTE_FALLBACK, self.byte_fallback)
-            + _field(UNK[0], unknown)
-            + _field(UNK[1], name)
+            + _field(UNK[0], unknown_id)
+            + _field(UNK[1], unknown_text)
             + absent
         )
 
+    def _find_unknown(self) -> tuple[int, str]:
+        for id_, piece in enumerate(self.pieces):
+            if piece.kind is PieceKind.UNKNOWN:
+                return id_, piece.text
+        return -1, ""
+
 
 def replace_pieces(model: bytes, pieces: Sequence[Piece]) -> bytes:
-    """The same tokenizer with other pieces: its algorithm and its normalizer stay.
+    """The same tokenizer with other pieces. Its algorithm and its normalizer stay.
 
     Raises:
-        ModelError: `model` is no SentencePiece model.
+        ModelError: `model` is not a SentencePiece model.
     """
-    known = PieceModel(pieces, Algorithm.UNIGRAM)
-    head = b"".join(
-        _field(number, value) for number, value in fields(known.write()) if number == PIECES
+    replaced = {VOCAB_SIZE, *UNK, *BOS, *EOS, *PAD}
+    old_trainer = _first(model, TRAINER)
+    new_trainer = PieceModel(pieces, Algorithm.UNIGRAM).encode_trainer()
+    kept = [
+        _field(number, value) for number, value in fields(old_trainer) if number not in replaced
+    ]
+    new = [_field(number, value) for number, value in fields(new_trainer) if number in replaced]
+    return (
+        _encode_pieces(pieces)
+        + _field(TRAINER, b"".join([*kept, *new]))
+        + _field(NORMALIZER, _first(model, NORMALIZER))
     )
-    trainer, normalizer = _first(model, TRAINER), _first(model, NORMALIZER)
-    specials = {VOCAB_SIZE, *UNK, *BOS, *EOS, *PAD}
-    kept = b"".join(
-        _field(number, value) for number, value in fields(trainer) if number not in specials
-    )
-    own = b"".join(
-        _field(number, value) for number, value in fields(known._trainer()) if number in specials
-    )  # noqa: SLF001 - this module's own
-    return head + _field(TRAINER, kept + own) + _field(NORMALIZER, normalizer)
 
 
 def read_pieces(model: bytes) -> list[Piece]:
-    """The vocabulary of a model file, in id order.
+    """Read the vocabulary of a model file, in the order of ids.
 
     Raises:
-        ModelError: `model` is no SentencePiece model.
+        ModelError: `model` is not a SentencePiece model.
     """
-    pieces = []
-    for number, value in fields(model):
-        if number == PIECES and isinstance(value, bytes):
-            entry = dict(fields(value))
-            text, score, kind = (
-                entry.get(PIECE_TEXT, b""),
-                entry.get(PIECE_SCORE, 0.0),
-                entry.get(PIECE_KIND, 1),
-            )
-            if not isinstance(text, bytes) or isinstance(score, bytes) or isinstance(kind, bytes):
-                raise _damaged()
-            pieces.append(
-                Piece(text.decode("utf-8", "replace"), float(score), PieceKind(int(kind)))
-            )
-    return pieces
+    return [
+        _decode_piece(value)
+        for number, value in fields(model)
+        if number == PIECES and isinstance(value, bytes)
+    ]
 
 
 def read_charsmap(model: bytes) -> bytes:
-    """The compiled normalizer of a model file, empty if it has none.
+    """Read the compiled normalizer of a model file. It is empty if there is none.
 
     Raises:
-        ModelError: `model` is no SentencePiece model.
+        ModelError: `model` is not a SentencePiece model.
     """
     return _first(_first(model, NORMALIZER), CHARSMAP)
 
 
 def fields(message: bytes) -> Iterator[tuple[int, int | float | bytes]]:
-    """The fields of a protobuf message, in file order, as number and value.
+    """The fields of a protobuf message as number and value, in the order of the bytes.
 
     Raises:
-        ModelError: the bytes are no such message.
+        ModelError: the bytes are not such a message.
     """
     at = 0
     try:
@@ -183,6 +178,26 @@ def fields(message: bytes) -> Iterator[tuple[int, int | float | bytes]]:
         raise _damaged() from None
 
 
+def _encode_pieces(pieces: Sequence[Piece]) -> bytes:
+    entries = (
+        _field(PIECE_TEXT, piece.text)
+        + _field(PIECE_SCORE, piece.score)
+        + _field(PIECE_KIND, int(piece.kind))
+        for piece in pieces
+    )
+    return b"".join(_field(PIECES, entry) for entry in entries)
+
+
+def _decode_piece(entry: bytes) -> Piece:
+    values = dict(fields(entry))
+    text = values.get(PIECE_TEXT, b"")
+    score = values.get(PIECE_SCORE, 0.0)
+    kind = values.get(PIECE_KIND, 1)
+    if not isinstance(text, bytes) or isinstance(score, bytes) or isinstance(kind, bytes):
+        raise _damaged()
+    return Piece(text.decode("utf-8", "replace"), float(score), PieceKind(int(kind)))
+
+
 def _damaged() -> ModelError:
     return ModelError("a SentencePiece file is damaged; fetch the encoder again")
 
@@ -193,15 +208,12 @@ def _slice(message: bytes, at: int, length: int) -> bytes:
     return message[at : at + length]
 
 
-def _first(message: bytes, wanted: int) -> bytes:
-    return next(
-        (
-            value
-            for number, value in fields(message)
-            if number == wanted and isinstance(value, bytes)
-        ),
-        b"",
-    )
+def _first(message: bytes, wanted_number: int) -> bytes:
+    """The first field of bytes with this number; empty if there is none."""
+    for number, value in fields(message):
+        if number == wanted_number and isinstance(value, bytes):
+            return value
+    return b""
 
 
 def _field(number: int, value: bool | float | str | bytes) -> bytes:
@@ -214,7 +226,7 @@ def _field(number: int, value: bool | float | str | bytes) -> bytes:
 
 
 def _to_varint(value: int) -> bytes:
-    value &= 0xFFFFFFFFFFFFFFFF  # negative numbers are written as two's complement of 64 bits
+    value &= 0xFFFFFFFFFFFFFFFF  # a negative number is stored as its 64-bit two's complement
     out = bytearray()
     while value >= _CONTINUES:
         out.append(value & 0x7F | _CONTINUES)
@@ -224,6 +236,7 @@ def _to_varint(value: int) -> bytes:
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
+    """The number at a position, and the position after it."""
     value = shift = 0
     while True:
         byte = message[at]

@@ -1,4 +1,4 @@
-"""Which tokens start, end, pad and stand for the unknown, and which no text may produce."""
+"""Finds the special tokens of a vocabulary: start, end, padding, unknown and mask."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import msgspec
 
 from inference.errors import ModelError
 
-USUAL = {
+USUAL_NAMES = {
     "cls_token": ("[CLS]", "<s>"),
     "sep_token": ("[SEP]", "</s>"),
     "pad_token": ("[PAD]", "<pad>"),
@@ -21,7 +21,7 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 
 @dataclass(frozen=True, slots=True)
 class Specials:
-    """The names of the tokens put around and beside a text's own."""
+    """The special tokens of a vocabulary. No text may produce one of the `controls`."""
 
     begin: str
     end: str
@@ -31,41 +31,32 @@ class Specials:
 
 
 def read_specials(source: Path, tokens: Sequence[str]) -> Specials:
-    """The special tokens: by the names the directory gives them, else the usual ones.
+    """Find the special tokens, by the names in the directory or by the usual names.
 
     Raises:
-        ModelError: the vocabulary has no token for the start, the end or the unknown.
+        ModelError: the vocabulary has no token for the start, for the end or for unknown text.
     """
-    written = read_object(source / "special_tokens_map.json") | read_object(
-        source / TOKENIZER_CONFIG
-    )
-    known = set(tokens)
-    found = {}
-    for role, usual in USUAL.items():
-        name = written.get(role)
-        name = name.get("content") if isinstance(name, dict) else name
-        found[role] = next(
-            (one for one in (name, *usual) if isinstance(one, str) and one in known), None
-        )
-    begin, end, unknown = found["cls_token"], found["sep_token"], found["unk_token"]
+    names = read_object(source / "special_tokens_map.json")
+    names |= read_object(source / TOKENIZER_CONFIG)
+    vocabulary = set(tokens)
+    roles = {role: _find(role, names.get(role), vocabulary) for role in USUAL_NAMES}
+    begin, end, unknown = roles["cls_token"], roles["sep_token"], roles["unk_token"]
     if begin is None or end is None or unknown is None:
         raise ModelError(
-            f"the vocabulary of {source} lacks [CLS], [SEP] and [UNK], and <s>, </s> and <unk>; give an encoder "
-            "that has either"
+            f"the vocabulary of {source} has neither [CLS], [SEP] and [UNK] nor <s>, </s> and "
+            "<unk>; give an encoder that has them"
         )
-    usual_names = {name for names in USUAL.values() for name in names} | set(
-        filter(None, found.values())
-    )
-    return Specials(
-        begin, end, found["pad_token"], unknown, frozenset((usual_names & known) - {unknown})
-    )
+    special_names = {name for usual in USUAL_NAMES.values() for name in usual}
+    special_names |= {token for token in roles.values() if token}
+    controls = frozenset((special_names & vocabulary) - {unknown})
+    return Specials(begin, end, roles["pad_token"], unknown, controls)
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """A JSON object; empty if the file is absent.
+    """Read a JSON object. It is empty if the file is absent.
 
     Raises:
-        ModelError: the file is there and holds none.
+        ModelError: the file holds no JSON object.
     """
     if not file.is_file():
         return {}
@@ -73,3 +64,13 @@ def read_object(file: Path) -> dict[str, Any]:
         return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.DecodeError) as error:
         raise ModelError(f"{file} cannot be read: {error}; fetch the encoder again") from None
+
+
+def _find(role: str, stored_name: Any, vocabulary: set[str]) -> str | None:
+    """The token of a role. A directory stores its name as a string, or as an object with it."""
+    if isinstance(stored_name, dict):
+        stored_name = stored_name.get("content")
+    for name in (stored_name, *USUAL_NAMES[role]):
+        if isinstance(name, str) and name in vocabulary:
+            return name
+    return None

@@ -1,4 +1,4 @@
-"""A CTranslate2 encoder read back from its `model.bin`, to be stored again in another type."""
+"""Reads a CTranslate2 encoder back from its `model.bin`, to store it again in another type."""
 
 import struct
 from pathlib import Path
@@ -12,18 +12,22 @@ from ctranslate2.specs import common_spec, model_spec, transformer_spec
 from inference.errors import ModelError
 
 TYPES = (np.float32, np.int8, np.int16, np.int32, np.float16)
-"""By the number the file gives them; bfloat16, the sixth, is none NumPy has."""
+"""The array types, each at the index that the file uses for it.
 
-ENCODER = "TransformerEncoderSpec"
+The file format has a sixth type, bfloat16, which NumPy lacks.
+"""
 
 Variables = dict[str, npt.NDArray[Any]]
 
 
 def restore(directory: Path) -> Any:
-    """The CTranslate2 model in a directory, its weights in float32 and ready to be optimized.
+    """Read the CTranslate2 model in a directory. It can be optimized and saved again.
+
+    The weights must be stored in float32, because CTranslate2 quantizes them from there. This
+    function does not check it.
 
     Raises:
-        ModelError: it cannot be read, or its weights are no floating point numbers.
+        ModelError: the files cannot be read as a CTranslate2 encoder.
     """
     try:
         variables = _read_variables(memoryview((directory / "model.bin").read_bytes()))
@@ -71,9 +75,14 @@ def _build(variables: Variables) -> Any:
 
 
 def _read_variables(file: memoryview) -> Variables:
-    at = 4  # the format's version
+    """The arrays by name.
+
+    The file has a format version, the name of the model class, a model revision, the number of
+    arrays, and then each array as name, rank, shape, type, size in bytes and bytes.
+    """
+    _, at = _unpack(file, "I", 0)
     _, at = _read_string(file, at)
-    at += 4  # the model's revision
+    _, at = _unpack(file, "I", at)
     (count,), at = _unpack(file, "I", at)
     variables: Variables = {}
     for _ in range(count):
@@ -81,17 +90,18 @@ def _read_variables(file: memoryview) -> Variables:
         (rank,), at = _unpack(file, "B", at)
         shape, at = _unpack(file, f"{rank}I", at)
         (kind, size), at = _unpack(file, "=BI", at)
-        variables[name] = (
-            np.frombuffer(file[at : at + size], dtype=TYPES[kind]).reshape(shape).copy()
-        )
+        array = np.frombuffer(file[at : at + size], dtype=TYPES[kind])
+        variables[name] = array.reshape(shape).copy()
         at += size
     return variables
 
 
 def _unpack(file: memoryview, layout: str, at: int) -> tuple[tuple[int, ...], int]:
+    """The values of a `struct` layout at a position, and the position after them."""
     return struct.unpack_from(layout, file, at), at + struct.calcsize(layout)
 
 
 def _read_string(file: memoryview, at: int) -> tuple[str, int]:
+    """The string at a position, without its final zero byte, and the position after it."""
     (size,), at = _unpack(file, "H", at)
     return bytes(file[at : at + size - 1]).decode(), at + size

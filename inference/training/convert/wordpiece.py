@@ -1,8 +1,9 @@
-"""WordPiece, and the same vocabulary as a SentencePiece model that cuts text in the same places.
+"""WordPiece, and a SentencePiece model that cuts text in the same places.
 
-WordPiece takes, from the left, the longest piece a word starts with (Schuster and Nakajima, 2012; Devlin et al.,
-2019). SentencePiece does just that with user-defined pieces, and its character model does nothing else: so every piece
-becomes a user-defined one of a character model, ``##x`` as ``x`` and ``x`` as ``▁x``.
+WordPiece takes, from the left, the longest piece that the rest of a word starts with (Schuster and
+Nakajima, 2012; Devlin et al., 2019). SentencePiece does the same with user-defined pieces, and its
+character model does nothing else. So each piece becomes a user-defined piece of a character model:
+``##x`` becomes ``x``, and ``x`` becomes ``▁x``.
 """
 
 from collections.abc import Sequence
@@ -12,11 +13,11 @@ from inference.training.convert.pieces import SPACE, Algorithm, Piece, PieceKind
 
 CONTINUES = "##"
 MAX_WORD_CHARS = 100
-"""A longer word is unknown to WordPiece, for speed; SentencePiece reads it."""
+"""WordPiece reads a longer word as unknown, to save time. SentencePiece still cuts it."""
 
 
 class WordPiece:
-    """The reference: text to ids as BERT's own tokenizer gives them, without the special ones around."""
+    """The reference: it gives the ids of BERT's own tokenizer, without special tokens."""
 
     def __init__(self, tokens: Sequence[str], unknown: str, casing: Casing) -> None:
         self._ids = {token: id_ for id_, token in enumerate(tokens)}
@@ -29,24 +30,30 @@ class WordPiece:
         return [id_ for word in normalized.split() for id_ in self._cut(word)]
 
     def _cut(self, word: str) -> list[int]:
-        ids, start = list[int](), 0
-        while start < len(word) <= MAX_WORD_CHARS:
-            mark = CONTINUES if start else ""
-            ends = (
-                end for end in range(len(word), start, -1) if mark + word[start:end] in self._ids
-            )
-            end = next(ends, None)
+        if len(word) > MAX_WORD_CHARS:
+            return [self._unknown_id]
+        ids: list[int] = []
+        start = 0
+        while start < len(word):
+            end = self._end_of_longest(word, start)
             if end is None:
                 return [self._unknown_id]
-            ids.append(self._ids[mark + word[start:end]])
+            ids.append(self._ids[_marked(word, start, end)])
             start = end
-        return ids or [self._unknown_id]
+        return ids
+
+    def _end_of_longest(self, word: str, start: int) -> int | None:
+        """Where the longest piece ends that starts here; None if there is no such piece."""
+        for end in range(len(word), start, -1):
+            if _marked(word, start, end) in self._ids:
+                return end
+        return None
 
 
 def to_sentencepiece(
     tokens: Sequence[str], unknown: str, controls: frozenset[str], casing: Casing
 ) -> bytes:
-    """The SentencePiece model with these tokens' ids. `controls` are tokens no text may produce."""
+    """The SentencePiece model with the ids of these tokens. No text can produce the `controls`."""
     seen: set[str] = set()
     pieces = []
     for id_, token in enumerate(tokens):
@@ -59,8 +66,15 @@ def to_sentencepiece(
 
 
 def piece_text(token: str) -> str:
-    """A token as SentencePiece spells it."""
-    return token.removeprefix(CONTINUES) if token.startswith(CONTINUES) else SPACE + token
+    """The text of a token in SentencePiece."""
+    if token.startswith(CONTINUES):
+        return token.removeprefix(CONTINUES)
+    return SPACE + token
+
+
+def _marked(word: str, start: int, end: int) -> str:
+    """A part of a word as the vocabulary writes it."""
+    return f"{CONTINUES}{word[start:end]}" if start else word[:end]
 
 
 def _piece(token: str, unknown: str, controls: frozenset[str], casing: Casing) -> Piece:
@@ -68,11 +82,17 @@ def _piece(token: str, unknown: str, controls: frozenset[str], casing: Casing) -
         return Piece(token, kind=PieceKind.UNKNOWN)
     if token in controls:
         return Piece(token, kind=PieceKind.CONTROL)
-    text = piece_text(token)
-    # SentencePiece looks for user-defined pieces before it normalizes. One that normalizing changes, such as ``##!``,
-    # can never come out of WordPiece and would here be taken out of the middle of what it must split.
-    alone = text.startswith(SPACE) and len(token) == 1
-    reachable = alone or all(
-        normalize(char, casing) == char for char in token.removeprefix(CONTINUES)
-    )
-    return Piece(text, kind=PieceKind.USER_DEFINED if reachable else PieceKind.UNUSED)
+    kind = PieceKind.USER_DEFINED if _is_reachable(token, casing) else PieceKind.UNUSED
+    return Piece(piece_text(token), kind=kind)
+
+
+def _is_reachable(token: str, casing: Casing) -> bool:
+    """Whether WordPiece can ever produce this token.
+
+    It cannot if the normalization changes the token: ``##!``, for example, becomes a word of its
+    own. SentencePiece looks for user-defined pieces before it normalizes, so it would cut such a
+    piece out of the middle of a word.
+    """
+    if len(token) == 1:
+        return True
+    return all(normalize(char, casing) == char for char in token.removeprefix(CONTINUES))

@@ -1,14 +1,15 @@
-"""Which cases have been answered already: read from the topics themselves, so that no worker pays twice.
+"""Which cases were answered before: read from the triaged topics, so that no worker pays twice.
 
-An answer by an LLM is not the same the second time, and it has been paid for. A case that is read again (its worker
-died after the answer was delivered and before its offset was committed) gets the answer that is on the triaged
-topic, and no call is made.
+An LLM does not give the same answer a second time, and its answer has been paid for. A case is read
+again if its worker died after the answer was delivered and before the offset was committed. Such a
+case gets the answer that is on the triaged topic, and no call is made.
 """
 
 import asyncio
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import AsyncIterator
 from datetime import datetime
 from weakref import WeakValueDictionary
 
@@ -28,46 +29,59 @@ log = logging.getLogger(__name__)
 MAX_KNOWN = 50_000
 FIRST_REVISION = b'"revision":0,'
 LOOK_BACK_S = 3_600.0
-"""A worker that was down longer before it escalated an event again may pay for it again."""
-AHEAD_S = 300.0
-"""Read so much more than one case needs: the next is often a little older."""
-CLOCK_SKEW_S = 60.0
-"""How far the clocks of two workers may be apart: an answer is looked for from so long before its case."""
+"""How far back the answer of a case is looked for.
 
+A worker that was down for longer before it escalated an event again may pay for that event again.
+"""
+AHEAD_S = 300.0
+"""How much more is read than the present case needs, because the next case is often a little
+older."""
+CLOCK_SKEW_S = 60.0
+"""How far the clocks of two workers may differ.
+
+The answer of a case is looked for from so long before the case.
+"""
 
 _Key = tuple[str, Origin]
 
 
 class Answered:
-    """Answers of this worker and of earlier readers of its partitions, by id and by where their event came from."""
+    """The answers of this worker, and of earlier readers of its partitions.
+
+    An answer is found by the id of its event and by where the event came from. See
+    `agents.enrich.Memory` for what callers rely on.
+    """
 
     def __init__(self, kafka: KafkaSection, topics: Topics) -> None:
         self._kafka = kafka
         self._topics = topics
         self._known: OrderedDict[_Key, bytes] = OrderedDict()
         self._read_from_s = float("inf")
-        self._one_at_a_time = asyncio.Lock()
+        self._reading = asyncio.Lock()
         self._turns: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
 
     def turn(self, case: Case) -> asyncio.Lock:
-        """Held while a case is being answered."""
+        """The lock to hold while this case is being answered."""
         return self._turns.setdefault(_key(case.triaged), asyncio.Lock())
 
     def forget(self) -> None:
-        """Partitions have changed hands: what others have answered meanwhile is to be read anew."""
+        """Read the topics again before the next case.
+
+        Call it when partitions were assigned: other workers may have answered their cases.
+        """
         self._read_from_s = float("inf")
 
     def note(self, triaged: TriagedEvent) -> None:
-        """An answer was given: the same case, come twice, gets the same."""
+        """Remember an answer, so that the same case gets it again."""
         self._keep(triaged, msgspec.json.encode(triaged))
 
     async def find(self, incoming: Incoming, case: Case) -> TriagedEvent | None:
-        """The later revision this case has on its triaged topic, if it has one.
+        """The answer that this case was given before, or None.
 
         Raises:
             StreamError: the topics cannot be read.
         """
-        async with self._one_at_a_time:
+        async with self._reading:
             since_s = _first_seen_s(incoming, case) - CLOCK_SKEW_S
             if since_s < self._read_from_s:
                 await self._read(since_s - AHEAD_S)
@@ -76,11 +90,12 @@ class Answered:
 
     async def _read(self, from_s: float) -> None:
         started_s = time.monotonic()
-        self._read_from_s = (
-            from_s  # before the first record: partitions may change hands while it reads
-        )
+        # Set before the first record is read: if partitions are assigned while this reads, `forget`
+        # must still have its effect.
+        self._read_from_s = from_s
         try:
-            await self._note_since(from_s)
+            async for record in self._published_since(from_s):
+                self._note_published(record.value or b"")
         except BaseException:
             self.forget()
             raise
@@ -88,28 +103,32 @@ class Answered:
             "%d cases were answered before (%.1f s)", len(self._known), time.monotonic() - started_s
         )
 
-    async def _note_since(self, from_s: float) -> None:
-        names = [self._topics.triaged(domain) for domain in DOMAINS]
-        async for record in since(self._kafka, names, from_s):
-            value = record.value or b""
-            if FIRST_REVISION in value:
-                continue  # most of them, and none is an answer
-            try:
-                triaged = decode(value, TriagedEvent)
-            except InvalidEvent:
-                continue  # not ours, or of another version
-            if triaged.decided_by != "human" and triaged.enrichment is not None:
-                self._keep(triaged, value)
+    def _published_since(self, from_s: float) -> AsyncIterator[Incoming]:
+        """The records of the triaged topics, from `from_s` (seconds since the epoch) until now."""
+        return since(self._kafka, [self._topics.triaged(domain) for domain in DOMAINS], from_s)
+
+    def _note_published(self, value: bytes) -> None:
+        if FIRST_REVISION in value:
+            return  # most records are a first revision, and no answer is one
+        try:
+            triaged = decode(value, TriagedEvent)
+        except InvalidEvent:
+            return  # not a triaged event, or one of another version
+        if triaged.decided_by != "human" and triaged.enrichment is not None:
+            self._keep(triaged, value)
 
     def _keep(self, triaged: TriagedEvent, value: bytes) -> None:
-        # As bytes: a fifth of what the objects would take.
+        # As bytes, because the objects would take five times as much memory.
         self._known[_key(triaged)] = value
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
 
 
 def _first_seen_s(incoming: Incoming, case: Case) -> float:
-    """When the event entered the pipeline: a case that is escalated anew is as old as its event, within bounds."""
+    """When the event entered the pipeline, in seconds since the epoch.
+
+    A case that is escalated again is as old as its event, but not older than `LOOK_BACK_S` allows.
+    """
     received_s = datetime.fromisoformat(case.triaged.timing.received_at).timestamp()
     return max(min(incoming.received_at_s, received_s), incoming.received_at_s - LOOK_BACK_S)
 

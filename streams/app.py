@@ -1,16 +1,16 @@
 """The map: every topic, the agent that reads it, and where its outcomes go.
 
-    alerts, tickets ─▶ rules, classify ─┬─▶ triaged               decided: revision 0, final
-                                        ├─▶ triaged + enrichment  unsure, or of high impact: revision 0, provisional
-                                        └─▶ triaged + review      a rule wants a person: revision 0, needs_review
-    enrichment      ─▶ enrich ──────────┬─▶ triaged               answered by the LLM: revision 1, final
-                                        └─▶ triaged + review      for a person: revision 1, needs_review
-    feedback        ─▶ feedback ──────────▶ triaged               the next revision, by a person
-    (any of them)                       ──▶ deadletter            what could not be processed
-    (every decision)                    ──▶ audit                 one record more on its tenant's chain
+    alerts, tickets ─▶ rules, model ─┬─▶ triaged               decided: revision 0, final
+                                     ├─▶ triaged + enrichment  not decided: revision 0, provisional
+                                     └─▶ triaged + review      a rule asks for a person: revision 0
+    enrichment      ─▶ enrich ───────┬─▶ triaged               answered by the LLM: revision 1
+                                     └─▶ triaged + review      for a person: revision 1
+    feedback        ─▶ feedback ───────▶ triaged               a person's verdict: next revision
+    (any of them)                    ──▶ deadletter            what could not be processed
+    (every decision)                 ──▶ audit                 one record on its tenant's chain
 
-Every event ends in exactly one of these; its offset is committed only after the broker has acknowledged all of
-its outputs (`lane.py`, `ledger.py`).
+Every event ends in exactly one of these outcomes. Its offset is committed only after the broker has
+acknowledged all of its outputs (`pipeline/agent_pipeline.py`, `kafka/offsets.py`).
 """
 
 from collections.abc import Callable, Collection
@@ -25,8 +25,9 @@ from streams.config import AgentName, Settings
 from streams.enrichment import EnrichmentAgent
 from streams.kafka.producer import Producer
 from streams.metrics import Metrics
-from streams.pipeline.agent_pipeline import AgentPipeline, Process
+from streams.pipeline.agent_pipeline import AgentPipeline
 from streams.pipeline.consumer import GroupConsumer
+from streams.pipeline.failures import Process
 from streams.topics import Topics
 
 
@@ -41,29 +42,30 @@ def build(
     metrics: Metrics,
     fail: Callable[[BaseException], None],
 ) -> tuple[GroupConsumer, EnrichmentAgent]:
-    """Wire configuration, topics and agents together; nothing is connected yet."""
+    """Connect topics and agents as the configuration asks; no connection is opened yet."""
     topics = Topics(settings.topics.prefix)
-    consumption = GroupConsumer(settings, metrics=metrics, fail=fail)
+    consumer = GroupConsumer(settings, metrics=metrics, fail=fail)
     triage = partial(classify, classifier=classifier, rules=rules, mappings=settings.mappings)
     enrichment = EnrichmentAgent(
-        settings, classifier, rules, backlog=lambda: consumption.backlog(topics.enrichment)
+        settings, classifier, rules, backlog=lambda: consumer.backlog(topics.enrichment)
     )
-    consumption.when_assigned(enrichment.answered.forget)
+    consumer.when_assigned(enrichment.answered.forget)
 
     def route(topic: str, name: str, process: Process, *, in_order: bool = True) -> None:
-        lane = AgentPipeline(
+        section = settings.pipeline if in_order else enrichment.pipeline
+        agent_pipeline = AgentPipeline(
             name,
             process,
-            pipeline=settings.pipeline if in_order else enrichment.pipeline,
+            pipeline=section,
             topics=topics,
             producer=producer,
-            offsets=consumption.offsets,
+            offsets=consumer.offsets,
             audit=audit,
             metrics=metrics,
             fail=fail,
             in_order=in_order,
         )
-        consumption.route(topic, lane)
+        consumer.route(topic, agent_pipeline)
 
     if "classify" in agents:
         route(topics.input("alerts"), "classify-alerts", partial(triage, kind="alert"))
@@ -71,5 +73,6 @@ def build(
     if "enrich" in agents:
         route(topics.enrichment, "enrich", enrichment, in_order=not settings.llm.tiers)
     if "feedback" in agents:
-        route(topics.feedback, "feedback", apply_feedback)
-    return consumption, enrichment
+        labels = {domain: classifier.labels(domain) for domain in classifier.domains}
+        route(topics.feedback, "feedback", partial(apply_feedback, labels=labels))
+    return consumer, enrichment

@@ -1,4 +1,8 @@
-"""One TOML file, every key overridable by environment: `TRIAGE_SECTION__KEY`, lists and tables as JSON."""
+"""The configuration: one TOML file, and the environment over it.
+
+Every key can be overridden by a variable `TRIAGE_SECTION__KEY`; lists and tables are given as JSON.
+Secrets are never in the configuration, only the name of the variable or file that holds one.
+"""
 
 import os
 import re
@@ -7,35 +11,35 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 import orjson
 from msgspec import Meta, field
 
+from inference.acceptance.options import Terms
 from inference.egress.options import EgressOptions
-from inference.llm.options import CostOptions, LlmOptions
+from inference.errors import ConfigError
+from inference.llm.options import CostOptions, LlmOptions, check_options
 from inference.options import Options, Positive, Seconds
 from inference.retrieval.options import RetrievalOptions
 from inference.rules.options import ImpactOptions, Rule
+from inference.secret import read_secret
 from schemas.event import DOMAINS, Domain
 from schemas.formats import Mapping as FormatMapping
-from streams.errors import ConfigError
 
 DEFAULT_PATH = Path("triage.toml")
 ENV_PREFIX = "TRIAGE_"
-# Not settings: where the file is, and knobs of the test suite.
+# This variable names the file; it is not a key of it.
 ENV_RESERVED = frozenset({"TRIAGE_CONFIG"})
 
 SERVER = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:\[\]/]+)(:\d{1,5})?")
 
-Probability = Annotated[float, Meta(gt=0, lt=1)]
 AgentName = Literal["classify", "enrich", "feedback"]
 ALL_AGENTS: tuple[AgentName, ...] = ("classify", "enrich", "feedback")
 
 
 class KafkaSection(Options, frozen=True):
-    """How to reach the cluster, and how patient to be with it."""
+    """How to reach the cluster, and how long to wait for it."""
 
     bootstrap_servers: str = "127.0.0.1:9092"
     group_id: str = "triage"
@@ -52,9 +56,18 @@ class KafkaSection(Options, frozen=True):
     heartbeat_interval_s: Seconds = 3.0
     commit_interval_s: Seconds = 1.0
 
+    def read_password(self) -> str | None:
+        """The password for SASL; None if none is configured.
+
+        Raises:
+            ConfigError: the variable that should hold it is missing or empty.
+        """
+        password = read_secret(self.sasl_password_env, None, key="kafka.sasl_password")
+        return None if password is None else password.decode()
+
 
 class TopicsSection(Options, frozen=True):
-    """Names start with `prefix`; partitions and replication are used by `triage topics create`."""
+    """The prefix of the topics; `triage topics create` also uses partitions and replication."""
 
     prefix: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,200}$")] = "triage"
     partitions: Positive = 4
@@ -62,7 +75,10 @@ class TopicsSection(Options, frozen=True):
 
 
 class HttpSection(Options, frozen=True):
-    """Where `/metrics`, `/live` and `/ready` are served; port 0 picks a free one, which the log names."""
+    """Where `/metrics`, `/live` and `/ready` are served; port 0 picks a free one and logs it.
+
+    `/ready` fails if an event has been in hand for longer than `progress_timeout_s`.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 9464
@@ -70,7 +86,10 @@ class HttpSection(Options, frozen=True):
 
 
 class ModelSection(Options, frozen=True):
-    """The model directory (default: the shipped one) and how the processor is used; 0 lets a self-test choose."""
+    """The model directory (default: the shipped one), and how it uses the processor.
+
+    With `replicas` 0 a short self-test chooses replicas and threads when the model is loaded.
+    """
 
     path: str | None = None
     replicas: Annotated[int, Meta(ge=0)] = 0
@@ -80,7 +99,7 @@ class ModelSection(Options, frozen=True):
 
 
 class PipelineSection(Options, frozen=True):
-    """How much one agent has in hand: batches of up to `max_batch_events`, at most `batches_in_flight` of them."""
+    """How much one agent has in hand: at most `batches_in_flight` batches of `max_batch_events`."""
 
     max_batch_events: Positive = 64
     max_batch_wait_ms: Annotated[int, Meta(ge=0)] = 5
@@ -88,27 +107,29 @@ class PipelineSection(Options, frozen=True):
     drain_timeout_s: Seconds = 4.5
 
 
-class DomainSection(Options, frozen=True):
-    """Which axes must be right for the small model to decide alone, and the promise about them."""
-
-    deciding: Annotated[list[str], Meta(min_length=1)] = field(default_factory=lambda: ["queue"])
-    alpha: Probability = 0.02
-    unseen_alpha: Probability = 0.05
-    delta: Probability = 0.10
-
-
 class DomainsSection(Options, frozen=True):
-    """One table a domain."""
+    """The terms of the promise for each domain."""
 
-    alerts: DomainSection = field(default_factory=DomainSection)
-    tickets: DomainSection = field(default_factory=DomainSection)
+    alerts: Terms = field(default_factory=Terms)
+    tickets: Terms = field(default_factory=Terms)
 
 
 class AuditSection(Options, frozen=True):
-    """Where the key of the seal is: a variable or a file that holds it. With neither, records are sealed without."""
+    """Where the key of the audit seal is: a variable or a file that holds it.
+
+    Without either, records are sealed without a key.
+    """
 
     key_env: str | None = None
     key_file: str | None = None
+
+    def read_key(self, environ: Mapping[str, str] = os.environ) -> bytes | None:
+        """The key that records are sealed with; None if none is configured.
+
+        Raises:
+            ConfigError: the variable or the file is missing or empty.
+        """
+        return read_secret(self.key_env, self.key_file, key="audit.key", environ=environ)
 
 
 class LogSection(Options, frozen=True):
@@ -137,21 +158,28 @@ class Settings(Options, frozen=True):
     mappings: list[FormatMapping] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
 
-    def domain(self, domain: Domain) -> DomainSection:
-        """The table of one domain."""
-        return {"alerts": self.domains.alerts, "tickets": self.domains.tickets}[domain]
+    @property
+    def terms(self) -> dict[Domain, Terms]:
+        """The terms of the promise, by domain."""
+        return {"alerts": self.domains.alerts, "tickets": self.domains.tickets}
+
+    def domain(self, domain: Domain) -> Terms:
+        """The terms of one domain."""
+        return self.terms[domain]
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the file, lay the environment over it, check everything.
+    """Read the file, lay the environment over it, and check everything.
 
-    Without `path`, `TRIAGE_CONFIG` names the file, else `triage.toml` is read where it exists.
+    Without `path`, the variable `TRIAGE_CONFIG` names the file; without that, `triage.toml` is read
+    if it exists.
 
     Raises:
-        ConfigError: says which key is wrong and what it takes.
+        ConfigError: names the key that is wrong and says what it takes.
     """
-    named = path or (Path(environ["TRIAGE_CONFIG"]) if environ.get("TRIAGE_CONFIG") else None)
-    document = _read(named or DEFAULT_PATH, required=named is not None)
+    if path is None and environ.get("TRIAGE_CONFIG"):
+        path = Path(environ["TRIAGE_CONFIG"])
+    document = _read(path or DEFAULT_PATH, required=path is not None)
     _overlay(document, environ)
     try:
         settings = msgspec.convert(document, Settings, strict=False)
@@ -163,19 +191,17 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
 
 def as_environment(settings: Settings) -> dict[str, str]:
     """The variables that make another process load the same settings, whatever file it finds."""
-    tables = msgspec.to_builtins(settings)
-    flat = {
-        f"{ENV_PREFIX}{s}__{k}": v
-        for s, t in tables.items()
-        if isinstance(t, dict)
-        for k, v in t.items()
-    }
-    flat |= {f"{ENV_PREFIX}{s}": t for s, t in tables.items() if isinstance(t, list)}
-    return {
-        name.upper(): value if isinstance(value, str) else orjson.dumps(value).decode()
-        for name, value in flat.items()
-        if value is not None
-    }
+    variables: dict[str, Any] = {}
+    for section, table in msgspec.to_builtins(settings).items():
+        if isinstance(table, list):
+            variables[f"{ENV_PREFIX}{section}"] = table
+        else:
+            variables |= {f"{ENV_PREFIX}{section}__{key}": value for key, value in table.items()}
+    return {name.upper(): _as_text(value) for name, value in variables.items() if value is not None}
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
@@ -195,15 +221,16 @@ def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:
     for name in sorted(environ):
         if not _is_setting(name):
             continue
-        *tables, key = _path(name, document)
-        place = document
-        for table in tables:
-            place = place.setdefault(table, {})
-            if not isinstance(place, dict):
+        *tables, key = _key_path(name, document)
+        table = document
+        for table_name in tables:
+            table = table.setdefault(table_name, {})
+            if not isinstance(table, dict):
                 raise ConfigError(
-                    f"{name} overrides a key inside {table!r}, which is not a table; rename one of them"
+                    f"{name} overrides a key inside {table_name!r}, which is not a table; "
+                    "rename one of them"
                 )
-        place[key] = _value(environ[name])
+        table[key] = _parse(environ[name])
 
 
 def _is_setting(name: str) -> bool:
@@ -212,16 +239,23 @@ def _is_setting(name: str) -> bool:
     return "__" in name or name.removeprefix(ENV_PREFIX).lower() in Settings.__struct_fields__
 
 
-def _path(name: str, document: dict[str, Any]) -> list[str]:
+def _key_path(name: str, document: dict[str, Any]) -> list[str]:
     parts = [part.lower() for part in name.removeprefix(ENV_PREFIX).split("__")]
-    # The names of endpoints are the user's own: keep the spelling the file uses.
-    llm = document.get("llm") if parts[:2] == ["llm", "endpoints"] else None
-    known = llm.get("endpoints") if isinstance(llm, dict) else None
-    spelling = {key.lower(): key for key in known} if isinstance(known, dict) else {}
-    return [spelling.get(part, part) if index == 2 else part for index, part in enumerate(parts)]  # noqa: PLR2004
+    if parts[:2] == ["llm", "endpoints"] and len(parts) > 2:  # noqa: PLR2004 - llm, endpoints, NAME
+        parts[2] = _spelling_in_file(parts[2], document)
+    return parts
 
 
-def _value(text: str) -> Any:
+def _spelling_in_file(endpoint: str, document: dict[str, Any]) -> str:
+    """The name of an endpoint as the file spells it: users choose these names."""
+    llm = document.get("llm")
+    endpoints = llm.get("endpoints") if isinstance(llm, dict) else None
+    if not isinstance(endpoints, dict):
+        return endpoint
+    return next((name for name in endpoints if name.lower() == endpoint), endpoint)
+
+
+def _parse(text: str) -> Any:
     if text[:1] in ("[", "{"):
         try:
             return orjson.loads(text)
@@ -231,52 +265,30 @@ def _value(text: str) -> Any:
 
 
 def _check(settings: Settings) -> None:
-    _check_llm(settings.llm)
+    check_options(settings.llm)
     _check_kafka(settings.kafka)
     for domain in DOMAINS:
-        if len(set(settings.domain(domain).deciding)) != len(settings.domain(domain).deciding):
+        deciding = settings.domain(domain).deciding
+        if len(set(deciding)) != len(deciding):
             raise ConfigError(f"domains.{domain}.deciding names an axis twice; list each once")
 
 
-def _check_llm(llm: LlmOptions) -> None:
-    for tier in llm.tiers:
-        if tier not in llm.endpoints:
-            raise ConfigError(
-                f"llm.tiers names {tier!r}; describe it under [llm.endpoints.{tier}] or leave it out"
-            )
-    if len(set(llm.tiers)) < len(llm.tiers):
-        raise ConfigError("llm.tiers names an endpoint twice; list each once")
-    for name, endpoint in llm.endpoints.items():
-        where = f"llm.endpoints.{name}.base_url"
-        try:
-            url = urlsplit(endpoint.base_url)
-        except ValueError:
-            raise ConfigError(f"{where} is no URL; write it as https://HOST/v1") from None
-        if not url.hostname:
-            raise ConfigError(f"{where} names no host; write it as https://HOST/v1")
-        # Shown by `config show`, in logs and by the doctor: no place for a key.
-        if "@" in url.netloc or url.query or url.fragment:
-            raise ConfigError(
-                f"{where} holds more than an address; a key's variable goes into api_key_env"
-            )
-
-
 def _check_kafka(kafka: KafkaSection) -> None:
-    if not all(SERVER.fullmatch(server.strip()) for server in kafka.bootstrap_servers.split(",")):
+    servers = kafka.bootstrap_servers.split(",")
+    if not all(SERVER.fullmatch(server.strip()) for server in servers):
         raise ConfigError("kafka.bootstrap_servers takes HOST:PORT, and commas between several")
     if kafka.heartbeat_interval_s * 3 > kafka.session_timeout_s:
         raise ConfigError(
             "kafka.heartbeat_interval_s must be at most a third of kafka.session_timeout_s"
         )
-    if kafka.sasl_password_env and kafka.sasl_password_env not in os.environ:
+    password = kafka.read_password()
+    if "SASL" in kafka.security_protocol and not (kafka.sasl_username and password):
         raise ConfigError(
-            f"kafka.sasl_password_env names {kafka.sasl_password_env}, which is not set; export it"
-        )
-    if "SASL" in kafka.security_protocol and not (kafka.sasl_username and kafka.sasl_password_env):
-        raise ConfigError(
-            "kafka.security_protocol with SASL needs kafka.sasl_username and kafka.sasl_password_env"
+            "kafka.security_protocol with SASL needs kafka.sasl_username and "
+            "kafka.sasl_password_env"
         )
     if kafka.compression not in ("none", "gzip") and find_spec("cramjam") is None:
         raise ConfigError(
-            f"kafka.compression {kafka.compression!r} needs the package cramjam; install it or use gzip"
+            f"kafka.compression {kafka.compression!r} needs the package cramjam; "
+            "install it or use gzip"
         )

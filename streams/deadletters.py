@@ -1,16 +1,17 @@
-"""Dead letters after the fact: finding them, and sending them back to where they came from."""
+"""Find dead letters, and send them back to the topics they came from."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from agents.outcomes import Incoming
 from schemas.deadletter import DeadLetterHeaders, original_headers
 from streams.config import Settings
-from streams.kafka.producer import Producer, RecordTooLarge
+from streams.errors import RecordTooLarge
+from streams.kafka.producer import Producer
 from streams.kafka.reader import reading, until_quiet
 from streams.kafka.record import Record
 from streams.topics import Topics
@@ -31,23 +32,23 @@ class Letter:
 
     def line(self) -> str:
         """One line for a person."""
-        said = self.headers
-        where = f"{said.topic}[{said.partition}]@{said.offset}"
+        headers = self.headers
+        origin = f"{headers.topic}[{headers.partition}]@{headers.offset}"
         preview = (self.record.value or b"").decode("utf-8", "replace")[:PREVIEW_CHARS]
-        return f"{where}  {said.stage}  {said.disposition}  {said.message}  {preview!r}"
+        return f"{origin}  {headers.stage}  {headers.disposition}  {headers.message}  {preview!r}"
 
     def describe(self) -> dict[str, Any]:
-        """Everything, for a program."""
-        said = self.headers
+        """All of it, for a program."""
+        headers = self.headers
         return {
-            "topic": said.topic,
-            "partition": said.partition,
-            "offset": said.offset,
-            "stage": said.stage,
-            "error": said.error,
-            "message": said.message,
-            "disposition": said.disposition,
-            "attempt": said.attempt,
+            "topic": headers.topic,
+            "partition": headers.partition,
+            "offset": headers.offset,
+            "stage": headers.stage,
+            "error": headers.error,
+            "message": headers.message,
+            "disposition": headers.disposition,
+            "attempt": headers.attempt,
             "key": _text(self.record.key),
             "value": _text(self.record.value),
         }
@@ -60,17 +61,17 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What `replay` did."""
+    """How many dead letters `replay` sent back, and how many of those it looked at it left."""
 
     replayed: int
     left: int
 
 
 async def find(settings: Settings, *, stage: str | None = None) -> AsyncIterator[Letter]:
-    """Every dead letter kept, oldest first.
+    """Yield every dead letter on the topic, oldest first; with `stage` only those of that stage.
 
     Raises:
-        BrokerUnreachable: nothing answers there.
+        BrokerUnreachable: no broker answers.
     """
     topics = Topics(settings.topics.prefix)
     async with reading(settings.kafka, [topics.deadletter], from_beginning=True) as consumer:
@@ -83,57 +84,81 @@ async def find(settings: Settings, *, stage: str | None = None) -> AsyncIterator
 async def replay(
     settings: Settings, *, stage: str | None, poison: bool, limit: int | None
 ) -> Replay:
-    """Send dead letters back. A consumer group of its own remembers how far it has looked, so none goes twice.
+    """Send dead letters back, at most `limit` of them.
 
-    One group for each way of asking: what one filter leaves must still be there for the next.
+    A consumer group of its own remembers how far the topic was looked at, so no letter is sent
+    twice. Each combination of `stage` and `poison` has its own group: a letter that one of them
+    leaves must still be there for the next.
 
     Raises:
-        BrokerUnreachable: nothing answers there.
-        DeliveryFailed: the broker did not take one; those before it are replayed and remembered.
+        BrokerUnreachable: no broker answers.
+        DeliveryFailed: the broker did not take a letter. Those before it are replayed, and the
+            group remembers that.
     """
     topics = Topics(settings.topics.prefix)
-    group_id = f"{settings.kafka.group_id}-replay-{stage or 'every-stage'}-{'all' if poison else 'retryable'}"
+    known_topics = set(topics)
+
+    def selects(letter: Letter) -> bool:
+        headers = letter.headers
+        return (
+            stage in (None, headers.stage)
+            and (poison or not headers.poison)
+            and headers.whole
+            and headers.topic in known_topics
+        )
+
     producer = Producer(settings.kafka)
-    replayed = left = 0
-    looked_at: dict[TopicPartition, int] = {}
     await producer.start()
     try:
         async with reading(
-            settings.kafka, [topics.deadletter], from_beginning=True, group_id=group_id
+            settings.kafka,
+            [topics.deadletter],
+            from_beginning=True,
+            group_id=_group_id(settings, stage=stage, poison=poison),
         ) as consumer:
-            async for record in until_quiet(consumer):
-                letter = Letter(record)
-                wanted = stage in (None, letter.headers.stage) and (
-                    poison or not letter.headers.poison
-                )
-                seen = {
-                    TopicPartition(
-                        record.origin.topic, record.origin.partition
-                    ): record.origin.offset + 1
-                }
-                looked_at |= seen
-                if (
-                    not wanted
-                    or not letter.headers.whole
-                    or letter.headers.topic not in set(topics)
-                ):
-                    left += 1
-                    continue
-                try:
-                    await producer.confirm([await producer.send(letter.original())])
-                except RecordTooLarge:  # it stays where it is, and must not keep those behind it
-                    left += 1
-                    continue
-                # At once, and only what was looked at: the consumer has fetched further, and the next send may fail.
-                await consumer.commit(seen)
-                replayed += 1
-                if replayed == limit:
-                    break
-            if looked_at:
-                await consumer.commit(looked_at)
+            return await _replay(consumer, producer, selects, limit)
     finally:
         await producer.stop()
+
+
+def _group_id(settings: Settings, *, stage: str | None, poison: bool) -> str:
+    disposition = "all" if poison else "retryable"
+    return f"{settings.kafka.group_id}-replay-{stage or 'every-stage'}-{disposition}"
+
+
+async def _replay(
+    consumer: AIOKafkaConsumer,
+    producer: Producer,
+    selects: Callable[[Letter], bool],
+    limit: int | None,
+) -> Replay:
+    replayed = left = 0
+    looked_at: dict[TopicPartition, int] = {}
+    async for record in until_quiet(consumer):
+        letter = Letter(record)
+        partition = TopicPartition(record.origin.topic, record.origin.partition)
+        looked_at[partition] = record.origin.offset + 1
+        if not selects(letter) or not await _send_back(letter, producer):
+            left += 1
+            continue
+        # At once, because the next send may fail; and only what was looked at, because the
+        # consumer has fetched more.
+        await consumer.commit({partition: looked_at[partition]})
+        replayed += 1
+        if replayed == limit:
+            break
+    if looked_at:
+        await consumer.commit(looked_at)
     return Replay(replayed, left)
+
+
+async def _send_back(letter: Letter, producer: Producer) -> bool:
+    """Returns False if the letter is too large; it stays, and must not block those behind it."""
+    try:
+        await producer.confirm([await producer.send(letter.original())])
+    except RecordTooLarge:
+        return False
+    return True
 
 
 def _text(data: bytes | None) -> str | None:

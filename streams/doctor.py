@@ -1,25 +1,27 @@
-"""Is everything there that the worker needs? One check a thing, each with what to do when it fails."""
+"""Is everything there that the worker needs? One finding per check, with what to do if it fails."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 from inference.classifier import Classifier
-from inference.errors import InferenceError
+from inference.errors import ConfigError, InferenceError
 from inference.llm.client.endpoint import Endpoint
 from inference.llm.client.failure import LlmFailure
 from inference.llm.options import EndpointOptions
-from inference.model.artifact import DEFAULT_MODEL
-from schemas.event import KIND_OF_DOMAIN, Event
+from schemas.event import KIND_OF_DOMAIN, Domain, Event
 from streams.config import Settings
-from streams.errors import BrokerUnreachable, ConfigError
+from streams.errors import BrokerUnreachable
 from streams.kafka.admin import check_topics
-from streams.wiring.model import open_classifier, open_policy, open_rules
+from streams.wiring.model import model_directory, open_classifier, open_policy, open_rules
 
-QUESTION = [
-    {"role": "user", "content": 'Answer with the JSON object {"ready": true} and nothing else.'}
+MESSAGES = [
+    {
+        "role": "user",
+        "content": 'Answer with the JSON object {"ready": true} and nothing else.',
+    }
 ]
-ANSWER: dict[str, Any] = {
+ANSWER_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {"ready": {"type": "boolean"}},
     "required": ["ready"],
@@ -29,7 +31,7 @@ ANSWER: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at; `detail` says what was found, or what to do."""
+    """The result of one check; `detail` says what is there, or what to do."""
 
     subject: str
     healthy: bool
@@ -37,7 +39,10 @@ class Finding:
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """Look at broker, topics, model, rules, egress policy and LLM, in that order; each LLM is asked one question."""
+    """Check broker, topics, model, rules, egress policy and LLM, in that order.
+
+    Every endpoint of an LLM is sent one request.
+    """
     async for finding in _broker(settings):
         yield finding
     async for finding in _model(settings):
@@ -70,25 +75,29 @@ async def _model(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("model", False, str(error))
         return
     for domain in classifier.domains:
-        await classifier.classify(
-            domain, [Event(id="doctor", kind=KIND_OF_DOMAIN[domain], text="card stolen")]
-        )
-    where = settings.model.path or DEFAULT_MODEL
-    yield Finding(
-        "model",
-        True,
-        f"{classifier.model.name} ({classifier.model.compute_type}) is whole, in {where}",
-    )
+        event = Event(id="doctor", kind=KIND_OF_DOMAIN[domain], text="card stolen")
+        await classifier.classify(domain, [event])
+    info = classifier.model
+    where = model_directory(settings)
+    yield Finding("model", True, f"{info.name} ({info.compute_type}) is whole, in {where}")
     for domain in classifier.domains:
-        promise = classifier.promise(domain)
-        detail = promise.reason or (
-            f"accepts about {promise.coverage:.0%} with at most {promise.alpha:.0%} errors "
-            f"(confidence {1 - promise.delta:.0%}, {promise.n} calibration rows)"
-        )
-        yield Finding(f"calibration of {domain}", not promise.reason, detail)
+        yield _calibration(classifier, domain)
     yield _rules(settings, classifier)
     yield _egress(settings, classifier)
     await classifier.close()
+
+
+def _calibration(classifier: Classifier, domain: Domain) -> Finding:
+    subject = f"calibration of {domain}"
+    promise = classifier.promise(domain)
+    if promise.reason:
+        return Finding(subject, False, promise.reason)
+    return Finding(
+        subject,
+        True,
+        f"accepts about {promise.coverage:.0%} with at most {promise.alpha:.0%} errors "
+        f"(confidence {1 - promise.delta:.0%}, {promise.n} calibration rows)",
+    )
 
 
 def _rules(settings: Settings, classifier: Classifier) -> Finding:
@@ -104,20 +113,22 @@ def _egress(settings: Settings, classifier: Classifier) -> Finding:
         open_policy(settings, classifier)
     except ConfigError as error:
         return Finding("egress", False, str(error))
-    return Finding(
-        "egress", True, f"{settings.egress.default} by default, rules: {len(settings.egress.rules)}"
-    )
+    detail = f"{settings.egress.default} by default, rules: {len(settings.egress.rules)}"
+    return Finding("egress", True, detail)
 
 
 async def _endpoint(tier: str, options: EndpointOptions) -> Finding:
-    """A real question, some dozen tokens: a list of models shows neither that this one is there nor that it answers."""
+    """One real request of a few dozen tokens.
+
+    A list of models would show neither that this model is there nor that it answers.
+    """
     subject = f"llm {tier}"
     try:
         endpoint = Endpoint(tier, options)
-    except ValueError as error:
+    except ConfigError as error:
         return Finding(subject, False, str(error))
     try:
-        completion = await endpoint.complete(QUESTION, ANSWER)
+        completion = await endpoint.complete(MESSAGES, ANSWER_SCHEMA)
     except LlmFailure as failure:
         return Finding(subject, False, f"{options.base_url}: {failure}")
     finally:

@@ -1,4 +1,4 @@
-"""The LLM tier as a worker runs it: built from the configuration, its memory filled from the topics."""
+"""The enrichment agent as a worker runs it: opened from the configuration, fed from the topics."""
 
 import asyncio
 import logging
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from agents.enrich import enrich
 from agents.outcomes import Incoming, Outcome
 from inference.classifier import Classifier
+from inference.errors import ConfigError
 from inference.llm.budget import Budget
 from inference.llm.cascade import Cascade
 from inference.llm.consultant import Consultant
@@ -30,14 +31,15 @@ from streams.wiring.llm import open_cascade, open_consultant, open_library
 log = logging.getLogger(__name__)
 
 REMEMBERED_S = 30 * 86_400.0
-"""How far back the library looks for settled events when a worker starts."""
+"""When a worker starts, the library reads settled events of this many seconds back."""
 RETRY_S = 5.0
 
 
 class EnrichmentAgent:
-    """The enrichment agent with everything it leans on; without tiers it sends every case to review.
+    """The enrichment agent with everything it needs.
 
-    `backlog` says how many cases are waiting on the enrichment topic.
+    Without tiers it sends every case to review. `backlog` says how many cases are waiting on the
+    enrichment topic.
     """
 
     def __init__(
@@ -59,7 +61,10 @@ class EnrichmentAgent:
 
     @property
     def pipeline(self) -> PipelineSection:
-        """One case a batch, as many at once as the endpoints take: no case waits for another's slow answer."""
+        """One case per batch, and as many batches at once as the endpoints take.
+
+        So no case waits for the slow answer about another.
+        """
         at_once = sum(
             self._settings.llm.endpoints[name].concurrency for name in self._settings.llm.tiers
         )
@@ -71,7 +76,7 @@ class EnrichmentAgent:
         )
 
     def observe(self, metrics: Metrics) -> None:
-        """Set the gauges of the tier."""
+        """Set the gauges of the LLM tier."""
         if self.cascade is not None:
             breakers = {tier.name: tier.endpoint.state for tier in self.cascade.tiers}
             metrics.observe_llm(
@@ -83,13 +88,13 @@ class EnrichmentAgent:
         return await enrich(batch, consultant=self.consultant, memory=self.answered)
 
     def start(self) -> None:
-        """Begin to fill the library, in the background: a case is not kept waiting for what might be quoted."""
+        """Start to fill the library in the background: no case waits for what might be quoted."""
         if self.cascade and self._settings.retrieval.similar:
             self._following = asyncio.create_task(self._fill())
-            self._following.add_done_callback(_tell)
+            self._following.add_done_callback(_warn)
 
     async def stop(self) -> None:
-        """Let go of the endpoints."""
+        """Stop filling the library, and close the connections of the endpoints."""
         if self._following is not None:
             self._following.cancel()
         if self.cascade is not None:
@@ -99,7 +104,7 @@ class EnrichmentAgent:
         while True:
             try:
                 await self._read()
-            except (StreamError, KafkaError) as error:
+            except (StreamError, ConfigError, KafkaError) as error:
                 log.warning(
                     "settled events cannot be read (%s); trying again", type(error).__name__
                 )
@@ -111,14 +116,14 @@ class EnrichmentAgent:
         async for record in follow(self._settings.kafka, names, time.time() - REMEMBERED_S):
             value = record.value or b""
             try:
-                settled = record.origin.topic in triaged
-                await self._library.see(
-                    decode(value, TriagedEvent) if settled else decode(value, Case)
-                )
+                if record.origin.topic in triaged:
+                    await self._library.see(decode(value, TriagedEvent))
+                else:
+                    await self._library.see(decode(value, Case))
             except InvalidEvent:
                 continue  # nothing that could be quoted
 
 
-def _tell(task: asyncio.Task[None]) -> None:
+def _warn(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
         log.warning("settled events are no longer quoted to the LLM: %s", error)

@@ -1,21 +1,18 @@
 """Every error this package raises.
 
 StreamError
-├── ConfigError       the configuration cannot be used; exit code 2
 ├── BrokerUnreachable no broker answers at the configured address
 ├── TopicsMissing     topics are absent or not as they must be
 ├── DeliveryFailed    the broker did not acknowledge an output; nothing was acked, the worker stops
+├── RecordTooLarge    a topic does not take a record of this size; the event becomes a dead letter
 ├── OffsetGap         records between two offsets were skipped although they exist; the worker stops
-└── DamagedBatch      the broker's bytes at an offset cannot be read
+├── DamagedBatch      the broker's bytes at an offset cannot be read
+└── BrokerError       a broker on this machine could not be started
 """
 
 
 class StreamError(Exception):
     """Base of everything `streams` raises; the message is one sentence a person can act on."""
-
-
-class ConfigError(StreamError):
-    """The configuration cannot be used."""
 
 
 class BrokerUnreachable(StreamError):  # noqa: N818 - a state of the world
@@ -27,7 +24,21 @@ class TopicsMissing(StreamError):  # noqa: N818 - a state of the world
 
 
 class DeliveryFailed(StreamError):  # noqa: N818 - what happened
-    """The broker did not acknowledge an output in time: its input stays unacked and the group takes over."""
+    """The broker did not acknowledge an output in time; its input will be read again."""
+
+
+class RecordTooLarge(StreamError):  # noqa: N818 - a fact about the record
+    """A topic does not take a record of this size, neither now nor on a retry.
+
+    `reason` names the topic, or holds what the broker answered.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"a record is larger than its topic takes ({reason}); "
+            "shrink the event or raise max.message.bytes"
+        )
+        self.reason = reason
 
 
 class OffsetGap(StreamError):  # noqa: N818 - what was seen
@@ -36,3 +47,7 @@ class OffsetGap(StreamError):  # noqa: N818 - what was seen
 
 class DamagedBatch(StreamError):  # noqa: N818 - what was found
     """The broker's bytes at a place fail their CRC, or cannot be taken apart."""
+
+
+class BrokerError(StreamError):
+    """A local broker could not be started; the message says what to do."""

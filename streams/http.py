@@ -6,8 +6,8 @@ from collections.abc import Callable
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from inference.errors import ConfigError
 from streams.config import HttpSection
-from streams.errors import ConfigError
 from streams.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -16,9 +16,9 @@ WhyNotReady = Callable[[], str | None]
 
 
 class HttpServer:
-    """Serves on the worker's own event loop, so that `/live` answers only while the loop turns.
+    """Serves on the event loop of the worker, so `/live` answers only while the loop runs.
 
-    `why_not_ready` returns one sentence while the worker is not fit for work, None when it is.
+    `why_not_ready` returns one sentence while the worker is not ready, and None when it is.
     """
 
     def __init__(self, section: HttpSection, metrics: Metrics, why_not_ready: WhyNotReady) -> None:
@@ -33,10 +33,10 @@ class HttpServer:
         self.port = section.port
 
     async def start(self) -> None:
-        """Listen.
+        """Open the port.
 
         Raises:
-            ConfigError: the address is taken or not ours.
+            ConfigError: the address is in use, or does not belong to this machine.
         """
         await self._runner.setup()
         try:

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on stderr, or plain lines for a person at a terminal."""
+"""Structured logs on stderr: one JSON object per line, or plain lines for a terminal."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ NOISY = ("aiokafka", "faust", "mode", "kafka", "httpx2", "httpcore2", "openai")
 
 
 def configure(section: LogSection) -> None:
-    """Route every logger of the process through one handler."""
+    """Send the records of every logger of the process to one handler."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         OrjsonFormatter(

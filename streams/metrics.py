@@ -1,9 +1,12 @@
-"""Every metric, declared once with its unit and meaning; a mistyped name is a type error, not a new series."""
+"""Every metric, declared once with its unit and meaning.
 
+Metrics are attributes, so that a mistyped name is a type error and not a new series.
+"""
+
+import collections
 import time
-from collections import Counter as Tally
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import (
@@ -34,16 +37,17 @@ BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 RECENT_EVENTS = 1000
 
-Shares = Mapping[str, float]
+QueueShares = Mapping[str, float]
 
-disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for every counter, which nothing here reads
+# Otherwise every counter has a second series that nothing here reads.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 @dataclass(slots=True)
 class _Recent:
-    """The last decisions of one domain: what share was accepted, and how the queues are spread."""
+    """The last decisions of one domain: which were accepted, and to which queues they went."""
 
-    usual: Shares
+    usual: QueueShares
     accepted: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT_EVENTS))
     queues: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_EVENTS))
 
@@ -51,8 +55,8 @@ class _Recent:
         return sum(self.accepted) / len(self.accepted)
 
     def drift(self) -> float:
-        """Total variation distance between the queues seen lately and those the model was calibrated on."""
-        seen = Tally(self.queues)
+        """Total variation distance of the recent queues from those of the calibration sample."""
+        seen = collections.Counter(self.queues)
         names = self.usual.keys() | seen.keys()
         return (
             sum(abs(seen[name] / len(self.queues) - self.usual.get(name, 0.0)) for name in names)
@@ -61,135 +65,124 @@ class _Recent:
 
 
 class Metrics:
-    """The worker's metrics in a registry of their own.
+    """The metrics of the worker, in a registry of their own.
 
-    `usual_queues` gives, a domain, the share of each queue among the model's answers on its calibration sample.
+    `usual_queues` gives for each domain the share of each queue among the model's answers on its
+    calibration sample.
     """
 
-    def __init__(self, usual_queues: Mapping[Domain, Shares] | None = None) -> None:
-        self.registry = r = CollectorRegistry()
-        ProcessCollector(registry=r)
+    def __init__(self, usual_queues: Mapping[Domain, QueueShares] | None = None) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._observers: list[Callable[[Metrics], None]] = []
         self._recent: dict[Domain, _Recent] = {
             domain: _Recent(shares) for domain, shares in (usual_queues or {}).items()
         }
-        self.events = Counter(
-            "triage_events", "Events that ended, by outcome.", ["domain", "outcome"], registry=r
-        )
-        self.end_to_end = Histogram(
-            "triage_end_to_end_latency_seconds",
-            "From entering the input topic to the outputs' acknowledgement.",
-            ["domain"],
+        self._declare_events()
+        self._declare_partitions()
+        self._declare_llm()
+
+    def _declare_events(self) -> None:
+        self.events = self._counter("events", "Events that ended, by outcome.", "domain", "outcome")
+        self.end_to_end = self._histogram(
+            "end_to_end_latency_seconds",
+            "From entering the input topic until all outputs are acknowledged.",
+            "domain",
             buckets=LATENCY_BUCKETS_S,
-            registry=r,
         )
-        self.inference = Histogram(
-            "triage_inference_latency_seconds",
-            "Wall time of the model call that carried an event.",
-            ["domain"],
+        self.inference = self._histogram(
+            "inference_latency_seconds",
+            "Wall time of the model call that an event was part of.",
+            "domain",
             buckets=LATENCY_BUCKETS_S,
-            registry=r,
         )
-        self.batch_events = Histogram(
-            "triage_batch_events",
-            "Events in one batch of an agent.",
-            ["lane"],
-            buckets=BATCH_BUCKETS,
-            registry=r,
+        # The label `lane` names the agent: an old name that users' dashboards rely on.
+        self.batch_events = self._histogram(
+            "batch_events", "Events in one batch of an agent.", "lane", buckets=BATCH_BUCKETS
         )
-        self.confidence = Histogram(
-            "triage_confidence_ratio",
+        self.confidence = self._histogram(
+            "confidence_ratio",
             "Calibrated confidence of the chosen value.",
-            ["domain", "axis"],
+            "domain",
+            "axis",
             buckets=CONFIDENCE_BUCKETS,
-            registry=r,
         )
-        self.coverage = Gauge(
-            "triage_coverage_ratio",
-            "Share of recent events the small model decided alone.",
-            ["domain"],
-            registry=r,
+        self.coverage = self._gauge(
+            "coverage_ratio",
+            "Share of recent events that the small model decided alone.",
+            "domain",
         )
-        self.drift = Gauge(
-            "triage_drift_ratio",
-            "Total variation distance of recent queues from the calibration sample's; 0 alike, 1 disjoint.",
-            ["domain"],
-            registry=r,
+        self.drift = self._gauge(
+            "drift_ratio",
+            "Distance of recent queues from the calibration sample: 0 is alike, 1 is disjoint.",
+            "domain",
         )
-        self.escalations = Counter(
-            "triage_escalations",
-            "Events sent to enrichment, by reason.",
-            ["domain", "reason"],
-            registry=r,
+        self.escalations = self._counter(
+            "escalations", "Events sent to enrichment, by reason.", "domain", "reason"
         )
-        self.dead_letters = Counter(
-            "triage_dead_letters", "Dead letters, by stage.", ["stage"], registry=r
+        self.dead_letters = self._counter("dead_letters", "Dead letters, by stage.", "stage")
+
+    def _declare_partitions(self) -> None:
+        self.lag = self._gauge(
+            "consumer_lag_events",
+            "Records whose outputs are not acknowledged yet.",
+            "topic",
+            "partition",
         )
-        self.lag = Gauge(
-            "triage_consumer_lag_events",
-            "Records not yet settled.",
-            ["topic", "partition"],
-            registry=r,
+        self.progress_age = self._gauge(
+            "offset_progress_age_seconds",
+            "Age of the oldest record whose outputs are not acknowledged yet.",
+            "topic",
+            "partition",
         )
-        self.progress_age = Gauge(
-            "triage_offset_progress_age_seconds",
-            "How long the oldest unsettled record has been in hand.",
-            ["topic", "partition"],
-            registry=r,
+        self.commits = self._counter("commits", "Offset commits, by result.", "result")
+        self.rebalances = self._counter("rebalances", "How often partitions were revoked.")
+
+    def _declare_llm(self) -> None:
+        self.enrichments = self._counter(
+            "enrichments", "Escalated events that ended, by what the LLM tier did.", "status"
         )
-        self.enrichments = Counter(
-            "triage_enrichments",
-            "Escalated events that ended, by what the LLM tier did.",
-            ["status"],
-            registry=r,
+        self.llm_calls = self._counter(
+            "llm_calls", "Requests sent to an LLM endpoint, by how the event ended.", "status"
         )
-        self.llm_calls = Counter(
-            "triage_llm_calls",
-            "Requests sent to an endpoint, by how their event ended.",
-            ["status"],
-            registry=r,
+        self.llm_tokens = self._counter(
+            "llm_tokens", "Tokens that the LLM endpoints billed, by direction.", "direction"
         )
-        self.llm_tokens = Counter(
-            "triage_llm_tokens", "Tokens the LLM was paid for.", ["direction"], registry=r
-        )
-        self.llm_cost = Counter(
-            "triage_llm_cost_usd", "What the LLM has cost, in US dollars.", registry=r
-        )
-        self.llm_latency = Histogram(
-            "triage_llm_latency_seconds",
-            "From asking the first tier to the last answer about one event.",
+        self.llm_cost = self._counter("llm_cost_usd", "What the LLM has cost, in US dollars.")
+        self.llm_latency = self._histogram(
+            "llm_latency_seconds",
+            "From the first request about an event to the last answer.",
             buckets=LLM_LATENCY_BUCKETS_S,
-            registry=r,
         )
-        self.llm_breaker = Gauge(
-            "triage_llm_breaker_state",
-            "1 for the state an endpoint's circuit breaker is in: closed, half_open or open.",
-            ["endpoint", "state"],
-            registry=r,
+        self.llm_breaker = self._gauge(
+            "llm_breaker_state",
+            "1 for the state of an endpoint's circuit breaker, 0 for the other states.",
+            "endpoint",
+            "state",
         )
-        self.llm_spent = Gauge(
-            "triage_llm_spent_today_usd",
-            "Dollars of today's budget that are spent, by all workers.",
-            registry=r,
+        self.llm_spent = self._gauge(
+            "llm_spent_today_usd", "Dollars of today's budget that all workers have spent."
         )
-        self.llm_budget = Gauge(
-            "triage_llm_budget_usd", "The budget of a day, in US dollars.", registry=r
-        )
-        self.redactions = Counter(
-            "triage_llm_redactions",
-            "Values replaced before an event left the house, by kind.",
-            ["kind"],
-            registry=r,
-        )
-        self.commits = Counter(
-            "triage_commits", "Offset commits, by result.", ["result"], registry=r
-        )
-        self.rebalances = Counter(
-            "triage_rebalances", "Times partitions were taken away.", registry=r
+        self.llm_budget = self._gauge("llm_budget_usd", "The LLM budget of one day, in US dollars.")
+        self.redactions = self._counter(
+            "llm_redactions",
+            "Values that were replaced before an event left the house, by kind.",
+            "kind",
         )
 
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"triage_{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"triage_{name}", meaning, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, meaning: str, *labels: str, buckets: Sequence[float]
+    ) -> Histogram:
+        return Histogram(f"triage_{name}", meaning, labels, buckets=buckets, registry=self.registry)
+
     def count(self, outcome: Outcome, incoming: Incoming) -> None:
-        """Note one event that ended: its outputs are acknowledged."""
+        """Count one event whose outputs are acknowledged."""
         match outcome:
             case Triaged(triaged):
                 self._decided(triaged, incoming, FINAL_OUTCOMES[triaged.decided_by])
@@ -236,7 +229,7 @@ class Metrics:
     def observe_partitions(
         self, lag: Mapping[Partition, int], age_s: Mapping[Partition, float]
     ) -> None:
-        """Set the gauges of assigned partitions; those of partitions no longer ours disappear."""
+        """Set the gauges of the assigned partitions; those of other partitions disappear."""
         self.lag.clear()
         self.progress_age.clear()
         for partition, events in lag.items():
@@ -247,7 +240,7 @@ class Metrics:
             )
 
     def observe_llm(self, breakers: Mapping[str, str], spent_usd: float, budget_usd: float) -> None:
-        """Set the gauges of the LLM tier; `breakers` gives the state of each endpoint's."""
+        """Set the gauges of the LLM tier; `breakers` gives the state of each endpoint's breaker."""
         for endpoint, now in breakers.items():
             for state in BREAKER_STATES:
                 self.llm_breaker.labels(endpoint=endpoint, state=state).set(state == now)
@@ -255,7 +248,7 @@ class Metrics:
         self.llm_budget.set(budget_usd)
 
     def when_rendered(self, observe: Callable[["Metrics"], None]) -> None:
-        """Have gauges set whenever somebody looks."""
+        """Call `observe` before every rendering, to set gauges."""
         self._observers.append(observe)
 
     def render(self) -> bytes:

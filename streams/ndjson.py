@@ -1,4 +1,4 @@
-"""NDJSON from a file or standard input, as the records its lines would be."""
+"""NDJSON from a file or standard input, and its lines as records."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ STDIN = "-"
 
 
 def read_lines(file: str) -> Iterator[bytes]:
-    """The lines that hold something, without their ends.
+    """Yield the lines that are not empty, without their line ends; `-` is standard input.
 
     Raises:
         StreamError: the file cannot be read.
@@ -24,17 +24,17 @@ def read_lines(file: str) -> Iterator[bytes]:
 
 
 def read_numbered(file: str) -> Iterator[tuple[int, bytes]]:
-    """The same with each line's number in the file, from 0.
+    """Yield the same lines as `read_lines`, each with its number in the file, from 0.
 
     Raises:
         StreamError: the file cannot be read.
     """
     try:
         if file == STDIN:
-            yield from _filled(sys.stdin.buffer)
+            yield from _not_empty(sys.stdin.buffer)
         else:
             with Path(file).open("rb") as stream:
-                yield from _filled(stream)
+                yield from _not_empty(stream)
     except OSError as error:
         raise StreamError(
             f"cannot read {file} ({error.strerror}); name an NDJSON file, or - for standard input"
@@ -42,17 +42,17 @@ def read_numbered(file: str) -> Iterator[tuple[int, bytes]]:
 
 
 def incoming(file: str, number: int, line: bytes) -> Incoming:
-    """One line as a record: its origin is the file's name and the line's number, from 0."""
+    """One line as a record. Its origin is the file's name and the line's number, from 0."""
     name = "stdin" if file == STDIN else Path(file).stem
     origin = Origin(topic=name, partition=0, offset=number)
     return Incoming(value=line, key=None, headers=(), origin=origin, received_at_s=time.time())
 
 
 def kind_of(line: bytes, domain: Domain | None) -> Kind:
-    """What to take a line for where it does not say: the domain asked for, else its own `kind`.
+    """The kind to assume for a line: that of the domain, or else the one that the line names.
 
     Raises:
-        InvalidEvent: neither says.
+        InvalidEvent: there is no domain, and the line names no kind.
     """
     if domain is not None:
         return KIND_OF_DOMAIN[domain]
@@ -66,7 +66,7 @@ def kind_of(line: bytes, domain: Domain | None) -> Kind:
 
 
 def key_of(line: bytes) -> bytes | None:
-    """The id a line carries, as a record key; None where it has none or cannot be read."""
+    """The id of a line as a record key; None if it has no id or cannot be read."""
     try:
         document = decode_json(line)
     except InvalidEvent:
@@ -75,7 +75,7 @@ def key_of(line: bytes) -> bytes | None:
     return str(id_).encode() if isinstance(id_, str | int) and id_ != "" else None
 
 
-def _filled(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+def _not_empty(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     for number, line in enumerate(stream):
         if stripped := line.rstrip(b"\r\n"):
             yield number, stripped

@@ -1,4 +1,4 @@
-"""NDJSON from a file or standard input: as the records its lines would be, and onto the input topics."""
+"""Produce lines of NDJSON to the input topics."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from schemas.errors import InvalidEvent
 from schemas.event import DOMAIN_OF_KIND, Domain
 from streams.config import Settings
-from streams.errors import StreamError
-from streams.kafka.producer import Producer, Receipt, RecordTooLarge
+from streams.errors import RecordTooLarge, StreamError
+from streams.kafka.producer import Producer, Receipt
 from streams.kafka.record import Record
 from streams.ndjson import key_of, kind_of
 from streams.topics import Topics
@@ -23,11 +23,18 @@ async def produce(
     rate: float | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> None:
-    """Send lines to their input topics, `rate` a second, and wait until the broker has all of them.
+    """Send lines to their input topics, and wait until the broker has all of them.
+
+    Args:
+        settings: Names the broker and the topics.
+        lines: One event per line.
+        domain: The domain of all events; if None, each line names its kind.
+        rate: How many lines are sent per second; if None, as many as the broker takes.
+        advance: Called after each line.
 
     Raises:
-        StreamError: the broker is away or does not take one.
-        InvalidEvent: without a `domain`, a line does not name its kind.
+        StreamError: the broker is away, or does not take a line.
+        InvalidEvent: there is no `domain`, and a line does not name its kind.
     """
     topics = Topics(settings.topics.prefix)
     producer = Producer(settings.kafka)
@@ -39,11 +46,8 @@ async def produce(
         for number, line in enumerate(lines):
             if rate:
                 await asyncio.sleep(max(0.0, started_s + number / rate - loop.time()))
-            receipts.append(
-                await producer.send(
-                    Record(_topic(topics, line, domain, number), key_of(line), line)
-                )
-            )
+            record = Record(_topic(topics, line, domain, number), key_of(line), line)
+            receipts.append(await producer.send(record))
             advance()
             if len(receipts) >= IN_FLIGHT:
                 await producer.confirm(receipts)
@@ -51,7 +55,7 @@ async def produce(
         await producer.confirm(receipts)
     except RecordTooLarge as error:
         raise StreamError(
-            f"an event is larger than {error} takes; leave it out or raise max.message.bytes"
+            f"an event is larger than {error.reason} takes; leave it out or raise max.message.bytes"
         ) from None
     finally:
         await producer.stop()

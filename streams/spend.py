@@ -10,10 +10,10 @@ from streams.topics import Topics
 
 
 async def read_spending(settings: Settings, spending: Spending) -> None:
-    """Add up both triaged topics, from their beginning until now.
+    """Add both triaged topics to `spending`, from their beginning until now.
 
     Raises:
-        BrokerUnreachable: nothing answers there.
+        BrokerUnreachable: no broker answers.
         TopicsMissing: there is no triaged topic to read.
     """
     topics = Topics(settings.topics.prefix)

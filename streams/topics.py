@@ -1,4 +1,4 @@
-"""The topics of the contract: their names, how they are created, and whether they are as they must be."""
+"""The topics of the contract: their names, and how large a record they take."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from schemas.event import DOMAINS, Domain
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
-"""Our own topics take more than Kafka's default megabyte: a dead letter is its input plus headers, a case is an
-event plus its decision, and neither may fail to fit because the input just did."""
+"""How large a record on our own topics may be: more than Kafka's default of one megabyte.
+
+A dead letter is its input plus headers, and a case is an event plus its decision. If the input fits
+its topic, neither of them may be too large.
+"""
 
 
 @dataclass(frozen=True)
@@ -17,21 +20,21 @@ class Topics:
     prefix: str
 
     def input(self, domain: Domain) -> str:
-        """Where events of a domain arrive."""
+        """The topic on which events of a domain arrive."""
         return f"{self.prefix}.{domain}.v1"
 
     def triaged(self, domain: Domain) -> str:
-        """Where decisions of a domain go."""
+        """The topic of the decisions of a domain."""
         return f"{self.prefix}.{domain}.triaged.v1"
 
     @property
     def enrichment(self) -> str:
-        """Low-confidence events on their way to the LLM."""
+        """The cases that go to the LLM."""
         return f"{self.prefix}.enrichment.v1"
 
     @property
     def review(self) -> str:
-        """Events waiting for a person."""
+        """The cases that wait for a person."""
         return f"{self.prefix}.review.v1"
 
     @property
@@ -41,12 +44,12 @@ class Topics:
 
     @property
     def audit(self) -> str:
-        """The decision log."""
+        """The log of all decisions."""
         return f"{self.prefix}.audit.v1"
 
     @property
     def deadletter(self) -> str:
-        """What could not be processed."""
+        """The records that could not be processed."""
         return f"{self.prefix}.deadletter.v1"
 
     def __iter__(self) -> Iterator[str]:

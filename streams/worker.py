@@ -1,4 +1,4 @@
-"""The worker process: start, work, and an end that loses nothing."""
+"""The worker process: it starts, works, and ends without losing an event."""
 
 import asyncio
 import logging
@@ -23,15 +23,16 @@ from streams.wiring.model import open_classifier, open_rules
 log = logging.getLogger(__name__)
 
 STARTUP_PATIENCE_S = 60.0
-STOP_TIMEOUT_S = 3.0  # with the drain, the last commit and the producer, under ten seconds in all
+# With the drain, the last commit and the producer this makes less than ten seconds.
+STOP_TIMEOUT_S = 3.0
 
 
 async def wait_for_topics(settings: Settings, patience_s: float = STARTUP_PATIENCE_S) -> None:
-    """Return once the broker answers and has every topic; a broker that is still starting is given time.
+    """Return when the broker answers and has every topic; it may take `patience_s` to start.
 
     Raises:
-        BrokerUnreachable: nothing answered in time.
-        TopicsMissing: it answered, and something is wrong with the topics.
+        BrokerUnreachable: no broker answered in time.
+        TopicsMissing: a broker answered, but a topic is missing or not as it must be.
     """
     deadline_s = asyncio.get_running_loop().time() + patience_s
     while True:
@@ -49,21 +50,21 @@ async def wait_for_topics(settings: Settings, patience_s: float = STARTUP_PATIEN
 
 
 class Worker:
-    """Runs the pipeline until it is told to stop or something fails that must not be worked around."""
+    """Runs the pipeline until it is told to stop, or until an error that must stop it."""
 
     def __init__(self, settings: Settings, agents: Collection[AgentName]) -> None:
         self._settings = settings
         self._agents = agents
         self._ended = asyncio.Event()
         self._failure: BaseException | None = None
-        self._consumption: GroupConsumer | None = None
+        self._consumer: GroupConsumer | None = None
         self._topics = Topics(settings.topics.prefix)
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT, then drain.
 
         Raises:
-            StreamError, InferenceError: why the worker could not start or go on.
+            StreamError, InferenceError: the worker could not start, or could not continue.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._ended.set)
@@ -74,7 +75,7 @@ class Worker:
         producer = Producer(self._settings.kafka)
         try:
             await http.start()
-            if await self._told_to_stop_before(wait_for_topics(self._settings)):
+            if await self._stopped_before(wait_for_topics(self._settings)):
                 return
             await producer.start()
             await self._work(classifier, rules, producer, metrics)
@@ -86,14 +87,14 @@ class Worker:
             raise self._failure
 
     def fail(self, error: BaseException) -> None:
-        """Stop the worker because of `error`; only the first one counts."""
+        """Stop the worker because of `error`; only the first error counts."""
         if self._failure is None:
             self._failure = error
             log.error("stopping, nothing undelivered is acked: %s", error)
         self._ended.set()
 
-    async def _told_to_stop_before(self, waiting: Coroutine[Any, Any, None]) -> bool:
-        """Wait for something unless told to stop first; whether that came first."""
+    async def _stopped_before(self, waiting: Coroutine[Any, Any, None]) -> bool:
+        """Wait for `waiting` to end; true if the worker was told to stop before that."""
         stop, wait = asyncio.create_task(self._ended.wait()), asyncio.create_task(waiting)
         await asyncio.wait((stop, wait), return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
@@ -107,7 +108,7 @@ class Worker:
         self, classifier: Classifier, rules: Rules, producer: Producer, metrics: Metrics
     ) -> None:
         audit = AuditTrail(self._settings)
-        self._consumption, enrichment = consumption, _ = build(
+        self._consumer, enrichment = consumer, _ = build(
             self._settings,
             agents=self._agents,
             classifier=classifier,
@@ -118,45 +119,53 @@ class Worker:
             fail=self.fail,
         )
         metrics.when_rendered(enrichment.observe)
-        crash = asyncio.create_task(self._watch(consumption))
+        crash = asyncio.create_task(self._watch(consumer))
         try:
-            # First of all where each tenant's chain ends, and what is spent of today's budget.
-            await audit.start(enrichment.budget.note if self._settings.llm.tiers else None)
+            # This reads where each tenant's chain ends, and what is spent of today's budget.
+            on_spend = enrichment.budget.note if self._settings.llm.tiers else None
+            await audit.start(on_spend)
             enrichment.start()
-            if not await self._told_to_stop_before(consumption.start()):
+            if not await self._stopped_before(consumer.start()):
                 log.info("working: agents %s", ", ".join(self._agents))
                 await self._ended.wait()
         finally:
             crash.cancel()
-            await self._end(consumption)
+            await self._end(consumer)
             await enrichment.stop()
             await audit.stop()
 
-    async def _end(self, consumption: GroupConsumer) -> None:
+    async def _end(self, consumer: GroupConsumer) -> None:
         if self._failure is None:
-            drained = await consumption.drain()
-            log.info("drained" if drained else "drained in part; the rest will be read again")
+            if await consumer.drain():
+                log.info("drained")
+            else:
+                log.info("drained in part; the rest will be read again")
         try:
-            await asyncio.wait_for(consumption.stop(), STOP_TIMEOUT_S)
+            await asyncio.wait_for(consumer.stop(), STOP_TIMEOUT_S)
         except TimeoutError:
             log.warning("the consumer did not stop in %.0f s; leaving it", STOP_TIMEOUT_S)
 
-    async def _watch(self, consumption: GroupConsumer) -> None:
-        self.fail(await consumption.crashed())
+    async def _watch(self, consumer: GroupConsumer) -> None:
+        self.fail(await consumer.crashed())
 
     def _why_not_ready(self) -> str | None:
         if self._ended.is_set():
             return "the worker is stopping"
-        if self._consumption is None:
+        if self._consumer is None:
             return "waiting for the broker and its topics"
-        if not self._consumption.assigned:
+        if not self._consumer.assigned:
             return "no partitions are assigned yet"
-        for partition, age_s in self._consumption.offsets.progress_age_s().items():
+        for partition, age_s in self._consumer.offsets.progress_age_s().items():
             if age_s > self._patience_s(partition.topic):
                 return f"an event has been in hand for {age_s:.0f} s; offsets are not progressing"
         return None
 
     def _patience_s(self, topic: str) -> float:
-        """How long an event may be in hand; one for the LLM may wait for a turn and then take all of its time."""
-        llm_s = 2 * self._settings.llm.patience_s if topic == self._topics.enrichment else 0.0
-        return self._settings.http.progress_timeout_s + llm_s
+        """How long an event of a topic may be in hand.
+
+        A case for the LLM may wait for its turn, and then take all of its time.
+        """
+        patience_s = self._settings.http.progress_timeout_s
+        if topic == self._topics.enrichment:
+            patience_s += 2 * self._settings.llm.patience_s
+        return patience_s

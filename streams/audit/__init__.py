@@ -1,1 +1,1 @@
-"""The audit topic: appending every decision of this worker, and verifying all that was written."""
+"""The audit topic: append every decision of this worker, and verify everything on the topic."""

@@ -1,10 +1,9 @@
-"""Reading the whole audit topic and checking every chain on it (`schemas/audit/verification.py`)."""
+"""Read the whole audit topic and check every chain on it (`schemas/audit/verification.py`)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from schemas.audit.verification import Chain, Fault, Place, Verification
-from streams.audit.trail import read_key
 from streams.config import Settings
 from streams.errors import DamagedBatch
 from streams.kafka.reader import reading, until_end
@@ -15,9 +14,12 @@ MAX_FAULTS = 10_000
 
 @dataclass(slots=True)
 class AuditReport:
-    """What was found, of one `tenant` where one is named: the first faults, how `many` there are in all, the pairs of
-    tenant and digest that were `lost`, and every chain.
-    """  # noqa: D205 - one thought
+    """The result of checking the audit topic.
+
+    With `tenant` it is about that tenant alone. `faults` are the first `MAX_FAULTS` faults, and
+    `many` counts all of them. `lost` are the expected pairs of tenant and digest that are not on
+    the topic.
+    """
 
     topic: str
     tenant: str | None
@@ -32,35 +34,39 @@ class AuditReport:
         return not (self.many or self.lost)
 
     def note(self, faults: Iterable[Fault]) -> None:
-        """Count these too."""
+        """Add these faults."""
         for fault in faults:
-            if self.tenant in (None, fault.tenant):
+            if self._covers(fault.tenant):
                 self.many += 1
-                self.faults += [fault] if len(self.faults) < MAX_FAULTS else []
+                if len(self.faults) < MAX_FAULTS:
+                    self.faults.append(fault)
 
     def conclude(self, verification: Verification) -> None:
-        """Note what only the end of the topic shows."""
+        """Add what is known only at the end of the topic."""
         self.note(verification.end())
-        self.lost = [pair for pair in verification.lost() if self.tenant in (None, pair[0])]
+        self.lost = [pair for pair in verification.lost() if self._covers(pair[0])]
         self.chains = {
-            name: chain
-            for name, chain in verification.chains.items()
-            if self.tenant in (None, name)
+            tenant: chain for tenant, chain in verification.chains.items() if self._covers(tenant)
         }
+
+    def _covers(self, tenant: str) -> bool:
+        return self.tenant in (None, tenant)
 
 
 async def verify(
     settings: Settings, expected: Sequence[tuple[str, str]] = (), tenant: str | None = None
 ) -> AuditReport:
-    """Check every record kept, up to where the topic ends now; twice where an anchor lies far back.
+    """Check every record on the topic, up to where it ends now.
 
-    Bytes that changed on the broker's disk fail their batch's CRC before anybody sees a record. Then the topic is read
-    without it, so that the seals can say which record it is.
+    The topic is read a second time if an anchor lies far back.
+
+    Bytes that changed on the broker's disk fail the CRC of their batch, before any record is seen.
+    The topic is then read without the CRC, so that the seals can show which record has changed.
 
     Raises:
-        BrokerUnreachable: nothing answers there.
+        BrokerUnreachable: no broker answers.
         ConfigError: the key of the seal cannot be read.
-        DamagedBatch: the batch it names cannot be taken apart, or is damaged in what no seal covers.
+        DamagedBatch: a batch cannot be parsed, or it is damaged outside of what the seals cover.
     """
     topic = Topics(settings.topics.prefix).audit
     try:
@@ -68,9 +74,8 @@ async def verify(
     except DamagedBatch as error:
         damage = error
     report = await _verify(settings, AuditReport(topic, tenant), expected, check_crcs=False)
-    if (
-        report.ok and tenant is None
-    ):  # every record is whole: the damage is in what Kafka wrote around them
+    if report.ok and tenant is None:
+        # Every record is intact, so the damage is in what Kafka wrote around the records.
         raise damage
     return report
 
@@ -82,7 +87,7 @@ async def _verify(
     *,
     check_crcs: bool,
 ) -> AuditReport:
-    verification = Verification(read_key(settings.audit), expected)
+    verification = Verification(settings.audit.read_key(), expected)
     async with reading(
         settings.kafka, [report.topic], from_beginning=True, check_crcs=check_crcs
     ) as consumer:

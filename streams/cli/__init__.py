@@ -1,4 +1,4 @@
-"""The command line, `triage`: every command in a module of its own, loaded when it is asked for."""
+"""The command line, `triage`: each command has a module of its own, which is loaded to run it."""
 
 import importlib
 import logging
@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from inference.errors import InferenceError
+from inference.errors import ConfigError, InferenceError
 from schemas.errors import SchemaError
-from streams.errors import ConfigError, StreamError
+from streams.errors import StreamError
 
 COMMANDS = {
     "audit": ("audit:audit", "Check the log of decisions."),
@@ -38,7 +38,10 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Imports a command's module only to run it, so that `--help` does not wait for Faust and CTranslate2."""
+    """Imports the module of a command only to run it.
+
+    So `--help` does not wait for Faust and CTranslate2.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Every command's name."""
@@ -69,8 +72,13 @@ def triage() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line. Whatever goes wrong is one sentence on stderr: exit code 1 failed work, 2 bad usage."""
-    # What aiokafka has to say comes back as our own sentence; only the worker, which configures logging, prints it.
+    """Run the command line.
+
+    Every error is one sentence on stderr. The exit code is 1 if the work failed, and 2 for wrong
+    usage or configuration.
+    """
+    # Errors of aiokafka come back as sentences of our own. Only the worker configures logging, and
+    # so prints what aiokafka logs.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
         code = triage.main(args=arguments, prog_name="triage", standalone_mode=False)
@@ -88,7 +96,7 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(_complain(error.format_message(), error.exit_code))
     except (click.Abort, KeyboardInterrupt):
         sys.exit(_complain("stopped", 130))
-    except BrokenPipeError:  # whoever read our output has gone, `head` for one
+    except BrokenPipeError:  # the reader of our output has ended, for instance `head`
         sys.stderr.close()
         sys.exit(0)
     except Exception as error:

@@ -31,7 +31,7 @@ class Expectation(click.ParamType):
     def convert(
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, str]:
-        """Tenant and digest, in small letters."""
+        """Tenant and digest, in lower case."""
         tenant, _, digest = value.rpartition("=")
         if not tenant or not DIGEST.fullmatch(digest.lower()):
             self.fail(
@@ -50,16 +50,19 @@ class Expectation(click.ParamType):
     multiple=True,
     help="Fail unless that head is still there; repeatable.",
 )
-@click.option("--tenant", help="Say only what concerns this tenant.")
+@click.option("--tenant", help="Print only what is about this tenant.")
 @as_json
 @configured
 def verify(
     settings: Settings, expected: tuple[tuple[str, str], ...], tenant: str | None, json_: bool
 ) -> None:
-    """Find every record of the audit topic that was changed, removed or moved; exit code 1 if there is one.
+    """Find every record of the audit topic that was changed, removed or moved.
 
-    A chain cannot show that its end is missing: note the heads this prints somewhere else, and give them to --expect.
-    It prints those that no other record names; --json gives the head of every segment.
+    The exit code is 1 if there is one.
+
+    A chain cannot show that its end is missing. So note the heads that this prints in another
+    place, and give them to --expect. It prints the heads that no other record names; --json gives
+    the head of every segment.
     """
     report = asyncio.run(verify_topic(settings, expected, tenant))
     if json_:
@@ -68,7 +71,8 @@ def verify(
         _print(report)
     if not report.ok:
         raise StreamError(
-            f"{report.topic} is not as it was written (faults: {report.many}, heads not found: {len(report.lost)}); "
+            f"{report.topic} is not as it was written "
+            f"(faults: {report.many}, heads not found: {len(report.lost)}); "
             "keep it as it is and find out who can write to it"
         )
 
@@ -87,14 +91,13 @@ def _print(report: AuditReport) -> None:
         return
     chains = {_printable(tenant): chain for tenant, chain in sorted(report.chains.items())}
     width = max(len("tenant"), *map(len, chains))
-    click.echo(f"{'tenant':<{width}}  {'records':>9}  {'segments':>7}  {'copies':>6}  head")
+    click.echo(f"{'tenant':<{width}}  {'records':>9}  {'segments':>8}  {'copies':>6}  head")
     for tenant, chain in chains.items():
         head, *others = sorted(chain.tips) or [""]
-        click.echo(
-            f"{tenant:<{width}}  {chain.records:>9}  {len(chain.heads):>7}  {chain.copies:>6}  {head}"
-        )
+        counts = f"{chain.records:>9}  {len(chain.heads):>8}  {chain.copies:>6}"
+        click.echo(f"{tenant:<{width}}  {counts}  {head}")
         for other in others:
-            click.echo(" " * (width + 30) + other)
+            click.echo(" " * (width + 31) + other)
 
 
 def _sentence(fault: Fault) -> str:
@@ -103,11 +106,13 @@ def _sentence(fault: Fault) -> str:
         where += f", writer {_printable(fault.writer)}, sequence {fault.sequence}"
     if fault.what != "missing":
         return f"{fault.what} ({where})"
-    return f"{fault.count} missing before it ({where}{' and on' if fault.count > 1 else ''})"
+    if fault.count > 1:
+        where += " and on"
+    return f"{fault.count} missing before it ({where})"
 
 
 def _printable(name: str) -> str:
-    """A name anybody may have chosen, without what a terminal would obey."""
+    """A name that anybody may have chosen, without characters that a terminal would obey."""
     return name if name.isprintable() else repr(name)
 
 

@@ -1,4 +1,4 @@
-"""`triage broker`: a Kafka-protocol broker on this machine, in the foreground."""
+"""`triage broker`: runs a broker that speaks Kafka's protocol, in the foreground."""
 
 import signal
 import time
@@ -9,7 +9,8 @@ import click
 
 from streams.cli.options import configured
 from streams.config import Settings
-from streams.local.brokers import Broker, BrokerError
+from streams.errors import BrokerError
+from streams.local.brokers import Broker
 from streams.local.brokers.embedded import EmbeddedBroker
 from streams.local.brokers.java import default_cache_dir, is_cached
 from streams.local.brokers.kafka import KafkaCluster
@@ -25,7 +26,8 @@ POLL_S = 0.5
     type=click.Choice(["embedded", "kafka"]),
     default="embedded",
     show_default=True,
-    help="embedded: one small process, in memory. kafka: a real Apache Kafka; needs Java 17 and, once, Maven.",
+    help="embedded: one small process, in memory. "
+    "kafka: a real Apache Kafka; needs Java 17 and, once, Maven.",
 )
 @click.option(
     "--brokers",
@@ -49,11 +51,11 @@ POLL_S = 0.5
 @click.option(
     "--cache-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where Kafka's jars are kept between runs (default: triage in the user's cache directory).",
+    help="Where Kafka's jars are kept between runs (default: triage in your cache directory).",
 )
 @configured
 def broker(
-    settings: Settings,  # noqa: ARG001 - every command takes --config and says when the file is wrong
+    settings: Settings,  # noqa: ARG001 - every command checks the configuration
     engine: str,
     brokers: str,
     port: int,
@@ -63,10 +65,11 @@ def broker(
     """Run a broker on 127.0.0.1 until Ctrl-C or SIGTERM."""
     if engine == "embedded" and (brokers != "1" or data_dir is not None):
         raise click.UsageError(
-            "the embedded broker is one node in memory; for --brokers 3 or --data-dir add --engine kafka"
+            "the embedded broker is one node in memory; "
+            "for --brokers 3 or --data-dir add --engine kafka"
         )
-    # One way out for both signals: an interrupt, also in the middle of starting or fetching. SIGINT is named because
-    # a shell script starts its background jobs deaf to it.
+    # Both signals interrupt, also in the middle of starting or fetching. SIGINT is set here because
+    # a shell script makes its background jobs ignore it.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     try:

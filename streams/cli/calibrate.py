@@ -1,4 +1,4 @@
-"""`triage calibrate`: a model's calibration made anew from rows of one's own."""
+"""`triage calibrate`: calibrate a model again, on rows of one's own."""
 
 from pathlib import Path
 
@@ -6,20 +6,21 @@ import click
 import msgspec
 import orjson
 
-from inference.acceptance.policy import promise_of
+from inference.acceptance.guarantee import Promise
 from inference.errors import ModelError
-from inference.model.artifact import CALIBRATION, DEFAULT_MODEL
+from inference.training.recalibration import ALL_TENANTS, recalibrate
 from streams.cli.options import as_json, axes, configured, labelled_rows, model_directory
 from streams.cli.progress import stages
 from streams.cli.train import axes_of
 from streams.config import Settings
-from streams.wiring.model import terms
+from streams.wiring.model import model_directory as configured_directory
 
 
 @click.command(epilog="Example: triage calibrate --model my-model --data labelled.ndjson")
 @model_directory
 @labelled_rows(
-    "Labelled rows the model was not taught with, NDJSON or NDJSON.gz: those with the split val, or without one."
+    "Labelled rows that the model was not trained on, NDJSON or NDJSON.gz; those with the split "
+    "val or without a split are used."
 )
 @axes
 @as_json
@@ -31,53 +32,47 @@ def calibrate(
     axes: tuple[str, ...],
     json_: bool,
 ) -> None:
-    """Fit temperatures and thresholds to these rows, and say what can be promised; exit code 1 if nothing can.
+    """Fit temperatures and thresholds to these rows, and print what they promise.
 
-    With probability at least 1 - delta over the rows, at most a share alpha of the accepted events is wrong on a
-    deciding axis (Learn then Test; alpha, delta and the axes are configuration). Tenants with rows enough get
-    thresholds of their own. The calibration is bound to the digests of model, tokenizer and labels.
+    The exit code is 1 if nothing can be promised.
+
+    With probability at least 1 - delta over the rows, at most a share alpha of the accepted events
+    is wrong on a deciding axis (Learn then Test; alpha, delta and the axes are configuration). A
+    tenant with enough rows gets a threshold of its own. The calibration is bound to the digests of
+    model, tokenizer and labels.
     """
-    from inference.training.calibration_fit import fit_calibration, seal_calibration  # noqa: PLC0415 - slow to import
-
-    path = model or (Path(settings.model.path) if settings.model.path else DEFAULT_MODEL)
-    with stages() as tell:
-        fitted, rows = fit_calibration(path, files, tell, axes_of(axes))
-    samples = {domain: sample for domain, (_, sample) in fitted.items()}
-    found = {}
-    for domain, asked in terms(settings).items():
-        if domain in samples:
-            parts = {"*": samples[domain]} | {
-                tenant: samples[domain].of(tenant) for tenant in samples[domain].tenants
-            }
-            found[domain] = {
-                whose: promise_of(domain, part, asked) for whose, part in parts.items()
-            }
+    path = model or configured_directory(settings)
+    terms = settings.terms
+    with stages() as progress:
+        recalibration = recalibrate(path, files, terms, progress, axes_of(axes))
     if json_:
-        click.echo(orjson.dumps(msgspec.to_builtins(found), option=orjson.OPT_INDENT_2))
+        document = msgspec.to_builtins(recalibration.promises)
+        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     else:
-        for domain, promises in found.items():
-            for tenant, one in promises.items():
-                whose = domain if tenant == "*" else f"{domain} of {tenant}"
-                click.echo(
-                    f"{whose}: {one.reason or _said(one.alpha, one.delta, one.n, one.threshold, one.coverage)}"
-                )
-    refused = [domain for domain, promises in found.items() if promises["*"].reason]
-    has_one = (path / CALIBRATION).is_file()
-    if not (refused and has_one):
-        seal_calibration(path, fitted, rows)
-    if refused:
-        outcome = (
-            "the model keeps the calibration it had"
-            if has_one
-            else "nothing of it will be accepted"
-        )
+        show(recalibration.promises)
+    if recalibration.refused:
+        outcome = "the model keeps the calibration it had"
+        if recalibration.written:
+            outcome = "nothing of it will be accepted"
         raise ModelError(
-            f"nothing can be promised for {' and '.join(refused)}, so {outcome}; give more rows"
+            f"nothing can be promised for {' and '.join(recalibration.refused)}, so {outcome}; "
+            "give more rows"
         )
 
 
-def _said(alpha: float, delta: float, rows: int, threshold: float, coverage: float) -> str:
+def show(promises: dict[str, dict[str, Promise]]) -> None:
+    """Print the promises for a person."""
+    for domain, by_tenant in promises.items():
+        for tenant, promise in by_tenant.items():
+            subject = domain
+            if tenant != ALL_TENANTS:
+                subject = f"{domain} of {tenant}"
+            click.echo(f"{subject}: {promise.reason or _promise(promise)}")
+
+
+def _promise(promise: Promise) -> str:
     return (
-        f"of what is accepted at most {alpha:.1%} is wrong (confidence {1 - delta:.0%}, {rows} rows): "
-        f"risk below {threshold:.4f}, which accepts {coverage:.1%}"
+        f"of what is accepted at most {promise.alpha:.1%} is wrong "
+        f"(confidence {1 - promise.delta:.0%}, {promise.n} rows): "
+        f"risk below {promise.threshold:.4f}, which accepts {promise.coverage:.1%}"
     )

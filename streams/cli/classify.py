@@ -1,4 +1,4 @@
-"""`triage classify`: NDJSON in, triaged NDJSON out, with no broker."""
+"""`triage classify`: NDJSON events in, triaged events out, without a broker."""
 
 import asyncio
 import itertools
@@ -73,13 +73,14 @@ def _batches(file: str) -> Iterator[list[Incoming]]:
 
 async def _triage(batch: list[Incoming], domain: Domain | None, triage: Triage) -> list[Outcome]:
     kinds = [_kind(line, domain) for line in batch]
-    outcomes = {row: kind for row, kind in enumerate(kinds) if isinstance(kind, DeadLettered)}
-    ended: dict[int, Outcome] = dict(outcomes)
+    outcomes: dict[int, Outcome] = {
+        row: kind for row, kind in enumerate(kinds) if isinstance(kind, DeadLettered)
+    }
     for kind in KIND_OF_DOMAIN.values():
-        rows = [row for row, each in enumerate(kinds) if each == kind]
+        rows = [row for row, kind_of_row in enumerate(kinds) if kind_of_row == kind]
         decided = await triage([batch[row] for row in rows], kind=kind)
-        ended |= dict(zip(rows, decided, strict=True))
-    return [ended[row] for row in range(len(batch))]
+        outcomes |= dict(zip(rows, decided, strict=True))
+    return [outcomes[row] for row in range(len(batch))]
 
 
 def _kind(line: Incoming, domain: Domain | None) -> Kind | DeadLettered:

@@ -22,7 +22,10 @@ def config() -> None:
 @as_json
 @configured
 def show(settings: Settings, json_: bool) -> None:
-    """Print every key with the value in force. Secrets are named by their variable, never shown."""
+    """Print every key with the value in force.
+
+    Of a secret only the name of its variable or file is printed.
+    """
     document = msgspec.to_builtins(settings)
     if json_:
         click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
@@ -35,23 +38,28 @@ def show(settings: Settings, json_: bool) -> None:
 @configured
 def validate(settings: Settings) -> None:
     """Check the file and the environment; exit code 2 and one sentence if they cannot be used."""
-    click.echo(
-        f"the configuration is valid (broker {settings.kafka.bootstrap_servers}, prefix {settings.topics.prefix})"
-    )
+    servers, prefix = settings.kafka.bootstrap_servers, settings.topics.prefix
+    click.echo(f"the configuration is valid (broker {servers}, prefix {prefix})")
 
 
 def _toml(name: str, table: dict[str, Any]) -> list[str]:
     values = {key: value for key, value in table.items() if not isinstance(value, dict)}
     lines = [f"[{name}]"] if name and values else []
-    for key, value in values.items():
-        # TOML has no null: a key that is unset is shown as the comment it would be in a file.
-        lines.append(f"# {key} is not set" if value is None else f"{_key(key)} = {_value(value)}")
+    lines += [_assignment(key, value) for key, value in values.items()]
     if lines:
         lines.append("")
+    prefix = f"{name}." if name else ""
     for key, value in table.items():
         if isinstance(value, dict):
-            lines += _toml(f"{name}.{_key(key)}" if name else _key(key), value)
+            lines += _toml(f"{prefix}{_key(key)}", value)
     return lines
+
+
+def _assignment(key: str, value: Any) -> str:
+    if value is None:
+        # TOML has no null.
+        return f"# {key} is not set"
+    return f"{_key(key)} = {_value(value)}"
 
 
 def _key(key: str) -> str:
@@ -60,14 +68,12 @@ def _key(key: str) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return (
-            "{"
-            + ", ".join(
-                f"{_key(key)} = {_value(each)}" for key, each in value.items() if each is not None
-            )
-            + "}"
-        )
+        pairs = [
+            f"{_key(key)} = {_value(inner)}" for key, inner in value.items() if inner is not None
+        ]
+        return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(_value(each) for each in value) + "]"
-    # JSON's strings, numbers and booleans are TOML's, but for one character that TOML wants escaped.
+        return "[" + ", ".join(_value(item) for item in value) + "]"
+    # JSON writes strings, numbers and booleans as TOML does, except one character that TOML
+    # escapes.
     return orjson.dumps(value).decode().replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""`triage convert`: a Hugging Face encoder to an int8 one that training and serving can use."""
+"""`triage convert`: makes a Hugging Face encoder usable for training and serving."""
 
 import contextlib
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,11 @@ from streams.local.demo import SAMPLES
 from streams.ndjson import kind_of, read_lines
 
 MAX_TEXTS = 2_000
-"""Read of a file: a minute for a small encoder, and enough to tell one in a hundred from none."""
+"""Lines read of a file.
+
+A small encoder needs about a minute for them. They are enough to notice it if 1 % of the tokens
+differ.
+"""
 
 
 @click.command(
@@ -36,57 +40,76 @@ MAX_TEXTS = 2_000
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="Where the encoder goes.",
+    help="The directory for the converted encoder.",
 )
 @click.option(
-    "--compute-type", type=click.Choice(["int8", "float32"]), default="int8", show_default=True
+    "--compute-type",
+    type=click.Choice(["int8", "float32"]),
+    default="int8",
+    show_default=True,
+    help="How the weights are stored.",
 )
 @click.option(
     "--texts",
-    help="Text to check on, NDJSON events or plain lines, - for standard input; the first 2,000 are read "
-    "(default: the shipped sample events).",
+    help="A file of texts to check the encoder on: NDJSON events or plain lines, - for standard "
+    "input. The first 2,000 lines are read (default: the shipped sample events).",
 )
 @click.option(
-    "--floor", type=click.FloatRange(0, 1), default=0.98, show_default=True,
-    help="Refuse an encoder whose tokens or vectors agree less with the source's.",
-)  # fmt: skip
+    "--floor",
+    type=click.FloatRange(0, 1),
+    default=0.98,
+    show_default=True,
+    help="The lowest accepted agreement with the source: the share of equal tokens, and the mean "
+    "cosine of the vectors.",
+)
 @click.option(
     "--pooling",
     type=click.Choice(["mean", "cls"]),
     default="mean",
     show_default=True,
-    help="How vectors are compared.",
+    help="How token vectors become one vector for the comparison.",
 )
 @as_json
 @configured
 def convert(
-    settings: Settings,  # noqa: ARG001 - every command takes --config and says when the file is wrong
-    source: str, out: Path, compute_type: str, texts: str | None, floor: float, pooling: str, json_: bool,
-) -> None:  # fmt: skip
-    """Convert SOURCE (a Hugging Face directory or hub id: BERT, DistilBERT, RoBERTa, CamemBERT or XLM-RoBERTa).
+    settings: Settings,  # noqa: ARG001 - every command takes --config and reports a wrong file
+    source: str,
+    out: Path,
+    compute_type: str,
+    texts: str | None,
+    floor: float,
+    pooling: str,
+    json_: bool,
+) -> None:
+    """Convert SOURCE, an encoder of Hugging Face, for training and serving.
 
-    Tokens are compared with the source's own tokenizer, vectors with float32; nothing is written where either falls
-    below the floor. A model directory of triage may be SOURCE too: its heads' logits are compared as well.
+    SOURCE is a directory or a hub id of a BERT, DistilBERT, RoBERTa, CamemBERT or XLM-RoBERTa. Its
+    tokens are compared with those of the source's own tokenizer, and its vectors with float32. If
+    either is below the floor, nothing is written. SOURCE may also be a model directory of triage.
+    The logits of its heads are then compared too.
     """
-    directory, checked = find_source(source), read_texts(texts)
+    directory, checked_texts = find_source(source), read_texts(texts)
     facts = convert_checked(
         directory,
         out,
-        [text for _, text in checked],
-        domains=[domain for domain, _ in checked],
+        [text for _, text in checked_texts],
+        domains=[domain for domain, _ in checked_texts],
         compute_type=compute_type,
         floor=floor,
         pooling=cast("Pooling", pooling),
     )
     if json_:
-        found = {"out": str(out), "floor": floor, **msgspec.to_builtins(facts)}
-        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        document = {"out": str(out), "floor": floor, **msgspec.to_builtins(facts)}
+        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     else:
         show(out, facts)
 
 
 def read_texts(file: str | None) -> list[tuple[Domain | None, str]]:
-    """What the encoder is to be checked on: the view of each event, each other line as it is; and its domain, if known.
+    """Read the texts to check the encoder on, each with its domain, or None if it is not known.
+
+    The text of an event is its input text. Any other line is a text as it is. Without a file, the
+    texts are those of the shipped sample events.
 
     Raises:
         StreamError: the file cannot be read.
@@ -94,69 +117,71 @@ def read_texts(file: str | None) -> list[tuple[Domain | None, str]]:
     if file is not None:
         return list(_texts(read_lines(file), None))
     return [
-        one
+        text
         for domain in DOMAINS
-        for one in _texts(read_lines(str(SAMPLES / f"{domain}.ndjson")), domain)
+        for text in _texts(read_lines(str(SAMPLES / f"{domain}.ndjson")), domain)
     ]
 
 
 def _texts(lines: Iterable[bytes], domain: Domain | None) -> Iterator[tuple[Domain | None, str]]:
     for number, line in zip(range(MAX_TEXTS), lines, strict=False):
-        known, text = _text(line, number, domain)
+        line_domain, text = _text(line, number, domain)
         if text:
-            yield known, text
+            yield line_domain, text
 
 
 def _text(line: bytes, number: int, domain: Domain | None) -> tuple[Domain | None, str]:
+    """The domain and the text of one line. The text is empty if the line is an invalid event."""
     if not line.lstrip().startswith(b"{"):
         return domain, line.decode("utf-8", "replace").strip()
-    with contextlib.suppress(InvalidEvent):  # a line that names no kind is read all the same
+    with contextlib.suppress(InvalidEvent):  # an event without a kind is read as an alert
         domain = DOMAIN_OF_KIND[kind_of(line, domain)]
     kind = KIND_OF_DOMAIN[domain or "alerts"]
+    origin = Origin(topic="texts", partition=0, offset=number)
     try:
-        return domain, render(
-            read_event(line, origin=Origin(topic="texts", partition=0, offset=number), kind=kind)
-        )
+        return domain, render(read_event(line, origin=origin, kind=kind))
     except InvalidEvent:
         return domain, ""
 
 
 def show(out: Path, facts: EncoderFacts) -> None:
-    """What was found, for a person."""
+    """Print the result for a person."""
     console = Console(soft_wrap=True)
+    for line in _lines(out, facts):
+        console.print(line, highlight=False)
+    console.print(_table(facts))
+
+
+def _lines(out: Path, facts: EncoderFacts) -> Iterator[str]:
     parity = facts.parity or {}
-    agreement = parity["token_agreement"]
-    tokens = (
-        "the source's own"
-        if agreement is None
-        else f"{agreement:.2%} of tokens as the source's own"
+    yield (
+        f"{facts.model_type} encoder in {out}, {facts.compute_type}, checked on "
+        f"{parity['texts']} texts"
     )
-    console.print(
-        f"{facts.model_type} encoder in {out}, {facts.compute_type}; {parity['texts']} texts",
-        highlight=False,
-    )
-    console.print(f"tokenizer from {parity['tokenizer']}: {tokens}", highlight=False)
+    yield f"tokenizer from {parity['tokenizer']}: {_describe(parity['token_agreement'])}"
     for name, share in parity["passed_over"].items():
-        console.print(
-            f"{name} was passed over: only {share:.2%} of its tokens are the source's own",
-            highlight=False,
-        )
+        yield f"{name} was passed over: only {share:.2%} of its tokens equal the source's own"
+    yield f"compared with {parity['reference']}:"
+
+
+def _describe(token_agreement: float | None) -> str:
+    if token_agreement is None:
+        return "the source's own"
+    return f"{token_agreement:.2%} of its tokens equal the source's own"
+
+
+def _table(facts: EncoderFacts) -> Table:
+    parity = facts.parity or {}
     table = Table("", "mean cosine", "min cosine", "largest difference", "same label")
-    _row(table, f"{facts.compute_type} vectors", parity["vectors"])
+    _add_vectors(table, f"{facts.compute_type} vectors", parity["vectors"])
     for name, head in parity["heads"].items():
-        table.add_row(
-            f"{name} logits",
-            "",
-            "",
-            f"{head['max_logit_difference']:.4f}",
-            f"{head['top1_agreement']:.2%}",
-        )
+        difference, agreement = head["max_logit_difference"], head["top1_agreement"]
+        table.add_row(f"{name} logits", "", "", f"{difference:.4f}", f"{agreement:.2%}")
     if parity["transformers"]:
-        _row(table, "float32 vectors against transformers", parity["transformers"])
-    console.print(f"against {parity['reference']}:", highlight=False)
-    console.print(table)
+        _add_vectors(table, "float32 vectors against transformers", parity["transformers"])
+    return table
 
 
-def _row(table: Table, what: str, closeness: dict[str, float]) -> None:
-    cosines = (f"{closeness[name]:.5f}" for name in ("mean_cosine", "min_cosine"))
-    table.add_row(what, *cosines, f"{closeness['max_difference']:.2g}", "")
+def _add_vectors(table: Table, name: str, closeness: dict[str, float]) -> None:
+    cosines = (f"{closeness[key]:.5f}" for key in ("mean_cosine", "min_cosine"))
+    table.add_row(name, *cosines, f"{closeness['max_difference']:.2g}", "")

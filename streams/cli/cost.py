@@ -1,4 +1,4 @@
-"""`triage cost`: what the LLM has cost, who caused it, and what was saved."""
+"""`triage cost`: what the LLM has cost, for whom, and what was saved."""
 
 import asyncio
 import re
@@ -33,20 +33,20 @@ ENDS: dict[End, str] = {
 
 
 def instant(ctx: click.Context, param: click.Parameter, text: str | None) -> datetime | None:  # noqa: ARG001 - click's
-    """A date, an instant or an age as an instant; one without a zone is in UTC.
+    """A date, an instant or an age as an instant; without a time zone it is in UTC.
 
     Raises:
-        BadParameter: none of them.
+        BadParameter: the text is none of them.
     """
     if text is None:
         return None
     if age := AGE.fullmatch(text):
         return datetime.now(UTC) - timedelta(**{UNITS[age[2]]: int(age[1])})
     try:
-        found = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)
     except ValueError:
         raise click.BadParameter("takes a date such as 2026-11-01 or an age such as 24h") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 @click.command(epilog="Example: triage cost --since 24h --tenant acme")
@@ -59,7 +59,10 @@ def instant(ctx: click.Context, param: click.Parameter, text: str | None) -> dat
 @as_json
 @configured
 def cost(settings: Settings, since: datetime | None, tenant: str | None, json_: bool) -> None:
-    """Report what the LLM has cost, who decided how much, and what asking it about everything would have cost."""
+    """Report what the LLM has cost, who decided how much, and what was saved.
+
+    Saved is the difference to the cost of an LLM that is asked about every event.
+    """
     spending = Spending(tenant=tenant, since=since)
     asyncio.run(read_spending(settings, spending))
     report = spending.report(settings.cost)
@@ -68,16 +71,14 @@ def cost(settings: Settings, since: datetime | None, tenant: str | None, json_: 
     elif report.events:
         show(report, settings.cost)
     else:
-        click.echo(
-            f"no triaged events{' that match' if tenant or since else ''}{_unreadable(report)}"
-        )
+        matching = " that match" if tenant or since else ""
+        click.echo(f"no triaged events{matching}{_unreadable(report)}")
 
 
 def show(report: SpendingReport, cost: CostOptions) -> None:
     """The report for a person."""
-    console = Console(
-        soft_wrap=True, markup=False, emoji=False
-    )  # names of tenants are text by strangers
+    # The names of tenants come from strangers, so nothing in them is markup.
+    console = Console(soft_wrap=True, markup=False, emoji=False)
     summary = Table(show_header=False)
     for name, value in summary_rows(report, cost).items():
         summary.add_row(name, value)
@@ -93,34 +94,43 @@ def show(report: SpendingReport, cost: CostOptions) -> None:
 
 
 def summary_rows(report: SpendingReport, cost: CostOptions) -> Mapping[str, str]:
-    """What is said of all events together."""
+    """The rows about all events together."""
     ends = {
         text: _share(report.ends[end], report.events)
         for end, text in ENDS.items()
         if end in report.ends
     }
-    measured = f"estimate: the mean of {report.asked:,} that were asked"
-    assumed = (
-        f"estimate, nothing was paid yet: ${cost.llm_input_usd_per_million:g} / ${cost.llm_output_usd_per_million:g} "
-        f"per million tokens in / out, {cost.llm_prompt_overhead_tokens} in and {cost.llm_answer_tokens} out an event"
-    )
+    asked = _share(report.asked, report.events)
+    per_event_usd = f"${report.usd_per_asked_event:.6f} an event asked about"
     return {
         "events": f"{report.events:,}{_unreadable(report)}",
         **ends,
-        "the LLM was asked about": f"{_share(report.asked, report.events)}, in {report.spent.calls:,} calls",
+        "the LLM was asked about": f"{asked}, in {report.spent.calls:,} calls",
         "tokens in / out": f"{report.spent.prompt_tokens:,} / {report.spent.completion_tokens:,}",
-        "spent": f"{_usd(report.spent.usd)} (${report.usd_per_asked_event:.6f} an event asked about)",
-        "all events through the LLM": (
-            f"{_usd(report.all_llm_usd)} ({measured if report.all_llm_basis == 'measured' else assumed})"
-        ),
+        "spent": f"{_usd(report.spent.usd)} ({per_event_usd})",
+        "all events through the LLM": f"{_usd(report.all_llm_usd)} ({_basis(report, cost)})",
         "saved": f"{_usd(report.saved_usd)} ({report.saved_usd / (report.all_llm_usd or 1):.1%})",
     }
+
+
+def _basis(report: SpendingReport, cost: CostOptions) -> str:
+    """What the estimate of an all-LLM run rests on."""
+    if report.all_llm_basis == "measured":
+        return f"estimate: the mean of {report.asked:,} that were asked"
+    prices = f"${cost.llm_input_usd_per_million:g} / ${cost.llm_output_usd_per_million:g}"
+    return (
+        f"estimate, nothing was paid yet: {prices} per million tokens in / out, "
+        f"{cost.llm_prompt_overhead_tokens} in and {cost.llm_answer_tokens} out an event"
+    )
 
 
 def _table(title: str, rows: Iterable[tuple[str, Spend]]) -> Table:
     table = Table(title, "calls", "tokens in", "tokens out", "USD")
     numbered = list(rows)
-    for name, spend in numbered[-MAX_ROWS:] if title.startswith("day") else numbered[:MAX_ROWS]:
+    shown = numbered[:MAX_ROWS]
+    if title.startswith("day"):
+        shown = numbered[-MAX_ROWS:]
+    for name, spend in shown:
         counts = (spend.calls, spend.prompt_tokens, spend.completion_tokens)
         table.add_row(
             one_line(name, MAX_NAME_CHARS), *(f"{count:,}" for count in counts), f"{spend.usd:,.4f}"

@@ -52,7 +52,7 @@ def list_(settings: Settings, stage: str | None, limit: int, json_: bool) -> Non
 @click.option(
     "--poison",
     is_flag=True,
-    help="Replay those marked as poison too, after what made them so is mended.",
+    help="Replay those marked as poison too; first mend what made them poison.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Replay at most this many.")
 @as_json
@@ -60,7 +60,10 @@ def list_(settings: Settings, stage: str | None, limit: int, json_: bool) -> Non
 def replay(
     settings: Settings, stage: str | None, poison: bool, limit: int | None, json_: bool
 ) -> None:
-    """Send dead letters back to the topics they came from, each once for a choice of --stage and --poison."""
+    """Send dead letters back to the topics that they came from.
+
+    Each goes back once for each combination of --stage and --poison.
+    """
     done = asyncio.run(letters.replay(settings, stage=stage, poison=poison, limit=limit))
     if json_:
         click.echo(orjson.dumps({"replayed": done.replayed, "left": done.left}))

@@ -34,7 +34,7 @@ from streams.local.demo import DemoProgress, all_llm_cost_usd, run
 @as_json
 @configured
 def demo(settings: Settings, rate: float, port: int | None, no_console: bool, json_: bool) -> None:
-    """Start an embedded broker and a worker, stream the sample events through, and show what came of them."""
+    """Start an embedded broker and a worker, send the sample events, and show the results."""
     console = Console(stderr=json_)
     with Progress(
         TextColumn("{task.description}"),
@@ -51,7 +51,7 @@ def demo(settings: Settings, rate: float, port: int | None, no_console: bool, js
                 task,
                 total=progress.sent,
                 completed=len(progress.first) + progress.dead_letters,
-                description=f"{progress.accepted} accepted, {progress.escalated} escalated, {progress.dead_letters} dead",
+                description=_describe(progress),
             )
 
         progress = asyncio.run(
@@ -64,9 +64,20 @@ def demo(settings: Settings, rate: float, port: int | None, no_console: bool, js
         console.print(_table(rows))
 
 
+def _describe(progress: DemoProgress) -> str:
+    return (
+        f"{progress.accepted} accepted, {progress.escalated} escalated, "
+        f"{progress.dead_letters} dead"
+    )
+
+
 def _rows(settings: Settings, progress: DemoProgress, rate: float) -> dict[str, str]:
     decided = max(1, len(progress.first))
     cost = settings.cost
+    all_llm_usd = all_llm_cost_usd(cost, progress)
+    prices = f"${cost.llm_input_usd_per_million:g} / ${cost.llm_output_usd_per_million:g}"
+    machine = f"{os.cpu_count()} x {_processor()}, Python {platform.python_version()}"
+    polling = "this broker's polling adds up to 1 s"
     return {
         "events in": str(progress.sent),
         "events out": f"{len(progress.first)} triaged + {progress.dead_letters} dead letters",
@@ -74,14 +85,13 @@ def _rows(settings: Settings, progress: DemoProgress, rate: float) -> dict[str, 
         "escalated, ended for review": f"{progress.escalated} ({progress.escalated / decided:.0%})",
         "dead letters": str(progress.dead_letters),
         "model call p50 / p99": _milliseconds(progress, "inference_s"),
-        "topic to decision p50 / p99": f"{_milliseconds(progress, 'total_s')} (this broker's polling adds up to 1 s)",
+        "topic to decision p50 / p99": f"{_milliseconds(progress, 'total_s')} ({polling})",
         "events per second": f"{progress.events_per_second():.0f} (sent at {rate:g})",
         "LLM cost here": "$0.00 (none is configured)",
         "all-LLM run of the same events": (
-            f"${all_llm_cost_usd(cost, progress):.4f} (estimate: ${cost.llm_input_usd_per_million:g} / "
-            f"${cost.llm_output_usd_per_million:g} per million tokens in / out)"
+            f"${all_llm_usd:.4f} (estimate: {prices} per million tokens in / out)"
         ),
-        "measured on": f"{os.cpu_count()} x {_processor()}, Python {platform.python_version()}, {_versions()}",
+        "measured on": f"{machine}, {_versions()}",
     }
 
 

@@ -30,21 +30,22 @@ axes = click.option(
     "--axis",
     "axes",
     multiple=True,
-    help="An axis to read, or AXIS=KEY where the labels name it KEY; once an axis (default: the known ones, else all).",
+    help="An axis to read, or AXIS=KEY if the rows call it KEY; repeat it for each axis "
+    "(default: the known ones, else all).",
 )
 
 
 def labelled_rows(
-    help_: str = "Labelled rows, NDJSON or NDJSON.gz; give it once a file.",
+    help_: str = "Labelled rows, NDJSON or NDJSON.gz; repeat it for each file.",
 ) -> Callable[..., Command]:
-    """Add `--data`, handed to the command as `files`."""
+    """Add the option `--data`, which the command gets as `files`."""
     return click.option(
         "--data", "files", type=existing_file, multiple=True, required=True, help=help_
     )
 
 
 def configured(command: Command) -> Command:
-    """Add `--config` and hand the command its `settings`."""
+    """Add the option `--config`, and call the command with the `settings`."""
 
     @click.option(
         "--config",

@@ -1,4 +1,4 @@
-"""Progress bars on stderr for work that tells of its stages."""
+"""Progress bars on stderr for work that reports its stages."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,10 @@ from rich.progress import (
 
 @contextmanager
 def stages() -> Iterator[Callable[[str, int, int], None]]:
-    """A function to tell a stage, how much of it is done and how much there is; each stage gets a bar."""
+    """A function that reports a stage, how much of it is done, and how much there is.
+
+    Each stage has a bar of its own.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -24,7 +27,7 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    # Where nobody looks, stderr is for errors alone.
+    # Without a terminal, only errors go to stderr.
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
 

@@ -30,7 +30,7 @@ def send(
 ) -> None:
     """Produce the lines of FILE (- for standard input) to the input topic, keyed by event id.
 
-    Lines are sent as they are, malformed ones too: what becomes of them is the pipeline's to say.
+    Lines are sent as they are, malformed ones too; the pipeline makes dead letters of those.
     """
     lines = list(read_lines(file))
     console = Console(stderr=True)

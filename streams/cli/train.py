@@ -2,73 +2,78 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
-from inference.model.artifact import CARD, DEFAULT_MODEL, Artifact
+from inference.model.artifact import CARD, DEFAULT_MODEL
 from streams.cli.options import axes, configured, existing_file, labelled_rows
 from streams.cli.progress import stages
 from streams.config import Settings
 
 if TYPE_CHECKING:
-    from inference.evaluation.figures import DomainFigures
-    from inference.labelled import LabelledRow
+    from inference.model.artifact import Artifact
     from inference.progress import Progress
     from inference.training.finetune import Tuning
+    from inference.training.recipe import TrainingOptions
 
 EXTRA = "pip install 'triage-stream[{extra}]'"
 
 
 @click.command(
-    epilog="Example: triage train --encoder all-MiniLM-L6-v2 --data alerts.jsonl.gz --data tickets.jsonl.gz "
-    "--out my-model",
+    epilog="Example: triage train --encoder all-MiniLM-L6-v2 --data alerts.jsonl.gz "
+    "--data tickets.jsonl.gz --out my-model",
 )
 @click.option(
     "--quick",
     is_flag=True,
-    help="Heads on the frozen encoder by logistic regression; minutes, no torch.",
+    help="Fit heads on the frozen encoder by logistic regression: minutes, without torch.",
 )
 @click.option(
     "--encoder",
     type=click.Path(path_type=Path),
     default=DEFAULT_MODEL,
-    help="A Hugging Face directory or hub id (BERT, DistilBERT, RoBERTa, XLM-R), or with --quick also a converted "
-    "encoder or a model directory (default: the shipped model).",
+    help="A Hugging Face directory or hub id (BERT, DistilBERT, RoBERTa, XLM-R); with --quick also "
+    "a converted encoder or a model directory (default: the shipped model).",
 )
 @labelled_rows()
 @click.option(
     "--reference",
     type=existing_file,
     multiple=True,
-    help="Labelled text of another genre than events, for fine-tuning alone; the shipped model read ATT&CK.",
+    help="Labelled text that is not events, for fine-tuning alone; for the shipped model it was "
+    "ATT&CK.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
-    help="Where the model goes.",
+    help="The directory to write the model to.",
 )
 @axes
-@click.option("--leave-out", multiple=True, help="A source whose rows are not looked at.")
 @click.option(
-    "--name", help="The model's name on every event it decides (default: the directory's)."
+    "--leave-out",
+    multiple=True,
+    help="A source whose rows are ignored; give it once for each source.",
+)
+@click.option(
+    "--name",
+    help="The model's name on every event it decides (default: the name of the directory).",
 )
 @click.option(
     "--note",
     "notes",
     multiple=True,
-    help="A paragraph for the model card: where the encoder comes from.",
+    help="A paragraph for the model card, for instance where the encoder comes from.",
 )
 @click.option(
     "--seed",
     type=int,
     default=0,
     show_default=True,
-    help="Same seed, rows and machine: same model.",
+    help="The same seed, rows and machine give the same model.",
 )
 @click.option("--pooling", type=click.Choice(["mean", "cls"]), default="mean", show_default=True)
 @click.option(
@@ -76,120 +81,106 @@ EXTRA = "pip install 'triage-stream[{extra}]'"
     type=click.IntRange(16, 512),
     default=96,
     show_default=True,
-    help="Read of one event.",
+    help="How many tokens the encoder reads of one event.",
 )
 @click.option(
     "--epochs",
     type=click.IntRange(1),
-    help="Passes over the rows at most; it stops when nothing is gained.",
+    help="At most so many passes over the rows; it stops when the model gets no better.",
 )
 @click.option(
     "--learning-rate",
     type=click.FloatRange(0, min_open=True),
-    help="Of the encoder's upper layers.",
+    help="The learning rate of the encoder's upper layers.",
 )
-@click.option("--batch-rows", type=click.IntRange(1), help="Rows a step.")
+@click.option("--batch-rows", type=click.IntRange(1), help="The number of rows in one step.")
 @configured
 def train(
-    settings: Settings, quick: bool, encoder: Path, files: tuple[Path, ...], reference: tuple[Path, ...],
-    out: Path, axes: tuple[str, ...], leave_out: tuple[str, ...], name: str | None, notes: tuple[str, ...], seed: int,
-    pooling: str, max_tokens: int, **tuning: Any,
-) -> None:  # fmt: skip
-    """Train a model directory; a run that was interrupted goes on after its last whole epoch.
+    settings: Settings,
+    quick: bool,
+    encoder: Path,
+    files: tuple[Path, ...],
+    reference: tuple[Path, ...],
+    out: Path,
+    axes: tuple[str, ...],
+    leave_out: tuple[str, ...],
+    name: str | None,
+    notes: tuple[str, ...],
+    seed: int,
+    pooling: str,
+    max_tokens: int,
+    **tuning: Any,
+) -> None:
+    """Train a model and write its directory.
 
-    Its figures on the rows of the split `test` and its licences are in the MODEL_CARD.md written beside it.
+    A run that was interrupted continues after its last whole epoch. The file MODEL_CARD.md in the
+    directory has the figures on the rows of the split `test`, and the licences of all rows.
     """
     if quick and reference:
         raise click.UsageError(
             "--reference is read by fine-tuning alone; leave out --quick, or the reference"
         )
     try:
-        from inference.training.recipe import TrainingOptions  # noqa: PLC0415 - needs the train extra
-        from inference.training.recipe import train as run  # noqa: PLC0415
+        from inference.training.recipe import TrainingOptions  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"training needs {error.name}; {EXTRA.format(extra='train')}"
         ) from None
-    wanted = TrainingOptions(
+    options = TrainingOptions(
         name=name or out.resolve().name,
         seed=seed,
-        pooling="cls" if pooling == "cls" else "mean",
+        pooling=cast('Literal["mean", "cls"]', pooling),
         max_tokens=max_tokens,
         axes=axes_of(axes),
         leave_out=leave_out,
         reference=reference,
-        tuning=None if quick else _tuning(seed, tuning),
+        tuning=_tuning(seed, quick=quick, options=tuning),
     )
     started_s = time.monotonic()
-    with stages() as tell:
-        artifact = run(encoder, files, out, wanted, tell)
-        (out / CARD).write_text(
-            _card(artifact, (*files, *reference), wanted.axes, notes, settings, tell), "utf-8"
-        )
-    click.echo(
-        f"{artifact.manifest.name} is in {out}, made in {time.monotonic() - started_s:.0f} s: {artifact.digest}"
-    )
+    with stages() as progress:
+        artifact = _train(settings, encoder, files, out, options, notes, progress)
+    took_s = time.monotonic() - started_s
+    click.echo(f"{artifact.manifest.name} is in {out}, made in {took_s:.0f} s: {artifact.digest}")
 
 
 def axes_of(options: Sequence[str]) -> dict[str, str] | None:
-    """`--axis` as a mapping of axes to keys of `labels`; None where it was not given."""
+    """The values of `--axis`, as a mapping from axes to keys of `labels`; None without a value."""
     pairs = (option.partition("=") for option in options)
     return {axis: key or axis for axis, _, key in pairs} or None
 
 
-def _tuning(seed: int, given: dict[str, Any]) -> "Tuning":
+def _tuning(seed: int, *, quick: bool, options: dict[str, Any]) -> "Tuning | None":
+    if quick:
+        return None
     try:
-        from inference.training.finetune import Tuning  # noqa: PLC0415 - torch
+        from inference.training.finetune import Tuning  # noqa: PLC0415 - torch is an extra
     except ModuleNotFoundError as error:
         hint = f"{EXTRA.format(extra='finetune')}, or add --quick"
         raise click.ClickException(f"fine-tuning needs {error.name}; {hint}") from None
-    return Tuning(seed=seed, **{key: value for key, value in given.items() if value is not None})
+    # An option without a value keeps the default of the tuning.
+    return Tuning(seed=seed, **{key: value for key, value in options.items() if value is not None})
 
 
-def _card(
-    artifact: Artifact, files: Sequence[Path], axes: Mapping[str, str] | None, notes: Sequence[str],
-    settings: Settings, tell: "Progress",
-) -> str:  # fmt: skip
-    from inference.evaluation.card import write_card  # noqa: PLC0415 - slow to import
-    from inference.labelled import read_rows  # noqa: PLC0415
-
-    rows = [
-        row for row in read_rows(files, axes) if row.source in artifact.manifest.training["sources"]
-    ]
-    figures = asyncio.run(
-        _figures(artifact, [row for row in rows if row.part == "test"], settings, tell)
+def _train(
+    settings: Settings,
+    encoder: Path,
+    files: Sequence[Path],
+    out: Path,
+    options: "TrainingOptions",
+    notes: Sequence[str],
+    progress: "Progress",
+) -> "Artifact":
+    """Train the model and write its card; the rows are read once for both."""
+    from inference.evaluation.card import make_card  # noqa: PLC0415 - slow to import
+    from inference.training.recipe import (  # noqa: PLC0415 - an extra
+        read_training_rows,
+        train_on_rows,
     )
-    return write_card(artifact, rows, figures, notes)
 
-
-async def _figures(
-    artifact: Artifact, rows: Sequence["LabelledRow"], settings: Settings, tell: "Progress"
-) -> "dict[str, DomainFigures]":
-    from inference.classifier import Classifier  # noqa: PLC0415 - slow to import
-    from inference.evaluation.run import assess  # noqa: PLC0415
-    from streams.wiring.model import terms as configured_terms  # noqa: PLC0415
-
-    terms = {}
-    for domain, asked in configured_terms(settings).items():
-        if domain in artifact.manifest.domains:
-            axes = list(artifact.manifest.domains[domain].axes)
-            # A domain of other axes than the configured ones is judged by its first, until somebody says which decide.
-            terms[domain] = replace(
-                asked, deciding=[axis for axis in asked.deciding if axis in axes] or axes[:1]
-            )
-    classifier = Classifier.open(artifact.directory, terms=terms)
-    figures = {}
-    for domain, asked in terms.items():
-        own = [row for row in rows if row.domain == domain]
-        if any(all(axis in row.gold for axis in asked.deciding) for row in own):
-            figures[str(domain)] = await assess(
-                classifier,
-                domain,
-                own,
-                deciding=asked.deciding,
-                part="test",
-                llm_usd_per_event=0.0,
-                progress=tell,
-            )
-    await classifier.close()
-    return figures
+    rows = read_training_rows(files, options)
+    artifact = train_on_rows(encoder, rows, out, options, progress)
+    all_rows = [*rows.events, *rows.reference]
+    terms = settings.terms
+    card = asyncio.run(make_card(artifact, all_rows, terms, notes, progress))
+    (out / CARD).write_text(card, "utf-8")
+    return artifact

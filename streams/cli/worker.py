@@ -12,7 +12,8 @@ from streams.worker import Worker
 
 
 @click.command(
-    epilog="Example: TRIAGE_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:9092 triage worker --agents classify,enrich"
+    epilog="Example: TRIAGE_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:9092 "
+    "triage worker --agents classify,enrich"
 )
 @click.option(
     "--agents",

@@ -1,1 +1,1 @@
-"""The Kafka clients: connection, producer, readers, admin, and which offsets may be committed."""
+"""The Kafka clients: connection, producer, readers, admin; and which offsets may be committed."""

@@ -1,4 +1,4 @@
-"""Creating the topics, and whether they are as they must be."""
+"""Create the topics, and check that they are configured as the pipeline needs them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,15 +13,19 @@ from streams.kafka.connection import connection, unreachable
 from streams.topics import MAX_MESSAGE_BYTES, Topics
 
 KEPT_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
-"""The audit topic: one that forgets, or keeps the last record of a tenant only, is no evidence of anything."""
+"""How the audit topic is configured. A topic that deletes old records, or keeps only the last
+record of each tenant, is no evidence of anything."""
+
+ConfigValues = dict[tuple[str, str], str]
+"""Configuration values by topic and key."""
 
 
 @asynccontextmanager
 async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """An admin client for the configured cluster.
+    """Open an admin client for the configured cluster.
 
     Raises:
-        BrokerUnreachable: nothing answers there.
+        BrokerUnreachable: no broker answers there.
     """
     client = AIOKafkaAdminClient(**connection(settings.kafka), request_timeout_ms=15_000)
     try:
@@ -36,43 +40,25 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
 
 
 async def create_topics(settings: Settings) -> list[str]:
-    """Create the topics that are missing; returns the names created.
+    """Create the topics that are missing, and return their names.
 
     Raises:
-        BrokerUnreachable: nothing answers there.
-        StreamError: the broker refused.
+        BrokerUnreachable: no broker answers there.
+        StreamError: the broker refused to create a topic.
     """
-    topics = Topics(settings.topics.prefix)
     async with admin_client(settings) as client:
-        missing = [name for name in topics if name not in set(await client.list_topics())]
-        response = (
-            await client.create_topics([_new_topic(name, settings) for name in missing])
-            if missing
-            else None
-        )
-    for name, code, *rest in response.topic_errors if response else ():
-        error = for_code(code)
-        if code and error is not TopicAlreadyExistsError:
-            detail = rest[0] if rest and rest[0] else error.__name__
-            raise StreamError(f"the broker refused to create {name}: {detail}")
+        present = set(await client.list_topics())
+        missing = [name for name in Topics(settings.topics.prefix) if name not in present]
+        if missing:
+            await _create(client, missing, settings)
     return missing
 
 
-def _new_topic(name: str, settings: Settings) -> NewTopic:
-    kept = KEPT_FOR_EVER if name == Topics(settings.topics.prefix).audit else {}
-    return NewTopic(
-        name=name,
-        num_partitions=settings.topics.partitions,
-        replication_factor=settings.topics.replication,
-        topic_configs={"max.message.bytes": str(MAX_MESSAGE_BYTES)} | kept,
-    )
-
-
 async def check_topics(settings: Settings) -> list[str]:
-    """What is wrong with the topics, one sentence each; empty when all is well.
+    """Report what is wrong with the topics, one sentence per problem; empty if nothing is.
 
     Raises:
-        BrokerUnreachable: nothing answers there.
+        BrokerUnreachable: no broker answers there.
     """
     topics = Topics(settings.topics.prefix)
     async with admin_client(settings) as client:
@@ -83,39 +69,61 @@ async def check_topics(settings: Settings) -> list[str]:
         return await _misconfigured(client, topics)
 
 
+async def _create(client: AIOKafkaAdminClient, names: list[str], settings: Settings) -> None:
+    response = await client.create_topics([_new_topic(name, settings) for name in names])
+    for name, code, *rest in response.topic_errors:
+        error = for_code(code)
+        # Somebody else may have created the topic since it was found missing.
+        if code and error is not TopicAlreadyExistsError:
+            detail = rest[0] if rest and rest[0] else error.__name__
+            raise StreamError(f"the broker refused to create {name}: {detail}")
+
+
+def _new_topic(name: str, settings: Settings) -> NewTopic:
+    configs = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    if name == Topics(settings.topics.prefix).audit:
+        configs |= KEPT_FOR_EVER
+    return NewTopic(
+        name=name,
+        num_partitions=settings.topics.partitions,
+        replication_factor=settings.topics.replication,
+        topic_configs=configs,
+    )
+
+
 async def _misconfigured(client: AIOKafkaAdminClient, topics: Topics) -> list[str]:
-    ours = [topics.enrichment, topics.review, topics.deadletter, topics.audit]
+    sized = [topics.enrichment, topics.review, topics.deadletter]
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in (*sized, topics.audit)]
     try:
-        responses = await client.describe_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, name) for name in ours]
-        )
-    except (
-        KafkaError
-    ):  # a broker without DescribeConfigs: sizes cannot be checked, sending will tell
+        responses = await client.describe_configs(resources)
+    except KafkaError:
+        # This broker has no DescribeConfigs. If a size is wrong, sending will report it.
         return []
-    found = {
+    values: ConfigValues = {
         (resource[3], entry[0]): entry[1]
         for response in responses
         for resource in response.resources
         for entry in resource[4]
     }
-    return _small(found, ours[:-1]) + _forgetful(found, topics.audit)
+    return _too_small(values, sized) + _not_kept(values, topics.audit)
 
 
-def _small(found: dict[tuple[str, str], str], names: list[str]) -> list[str]:
+def _too_small(values: ConfigValues, names: list[str]) -> list[str]:
     limits = {
-        name: int(found.get((name, "max.message.bytes"), MAX_MESSAGE_BYTES)) for name in names
+        name: int(values.get((name, "max.message.bytes"), MAX_MESSAGE_BYTES)) for name in names
     }
     return [
-        f"{name} takes at most {limit} bytes a record; set its max.message.bytes to {MAX_MESSAGE_BYTES}"
+        f"{name} takes at most {limit} bytes a record; "
+        f"set its max.message.bytes to {MAX_MESSAGE_BYTES}"
         for name, limit in limits.items()
         if limit < MAX_MESSAGE_BYTES
     ]
 
 
-def _forgetful(found: dict[tuple[str, str], str], name: str) -> list[str]:
+def _not_kept(values: ConfigValues, name: str) -> list[str]:
     return [
-        f"{name} does not keep every record ({key} is {found[name, key]}); set its {key} to {wanted}"
-        for key, wanted in KEPT_FOR_EVER.items()
-        if found.get((name, key), wanted) != wanted
+        f"{name} does not keep every record ({key} is {values[name, key]}); "
+        f"set its {key} to {value}"
+        for key, value in KEPT_FOR_EVER.items()
+        if values.get((name, key), value) != value
     ]

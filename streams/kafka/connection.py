@@ -1,13 +1,13 @@
 """How aiokafka and Faust are told to reach the cluster: one place for addresses and credentials."""
 
-import os
 import ssl
 from typing import Any
 
 import faust
 
+from inference.errors import ConfigError
 from streams.config import KafkaSection
-from streams.errors import BrokerUnreachable, ConfigError
+from streams.errors import BrokerUnreachable
 
 
 def connection(kafka: KafkaSection) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def connection(kafka: KafkaSection) -> dict[str, Any]:
         arguments |= {
             "sasl_mechanism": kafka.sasl_mechanism,
             "sasl_plain_username": kafka.sasl_username,
-            "sasl_plain_password": _password(kafka),
+            "sasl_plain_password": kafka.read_password(),
         }
     return arguments
 
@@ -50,7 +50,7 @@ def faust_credentials(kafka: KafkaSection) -> Any:
     if "SASL" in kafka.security_protocol:
         return faust.SASLCredentials(
             username=kafka.sasl_username,
-            password=_password(kafka),
+            password=kafka.read_password(),
             mechanism=kafka.sasl_mechanism,
             ssl_context=context,
         )
@@ -64,7 +64,3 @@ def _ssl_context(kafka: KafkaSection) -> ssl.SSLContext:
         raise ConfigError(
             f"kafka.ssl_cafile {kafka.ssl_cafile} cannot be used ({error}); name a PEM file"
         ) from None
-
-
-def _password(kafka: KafkaSection) -> str | None:
-    return os.environ.get(kafka.sasl_password_env) if kafka.sasl_password_env else None

@@ -1,8 +1,9 @@
-"""Telling a gap the topic really has from records the consumer jumped over.
+"""Tell a gap that the topic really has from records that the consumer jumped over.
 
-Compaction, retention and transaction markers leave holes in a partition's offsets. So does a consumer that resumes
-in the wrong place after a rebalance, and those holes are lost events. A second consumer, outside the group, reads
-one record from where the hole begins: if it is the one we were handed, the hole is real.
+Compaction, retention and transaction markers leave gaps in a partition's offsets. A consumer that
+resumes in the wrong place after a rebalance leaves gaps too, and those are lost events. So a second
+consumer, outside the group, reads one record from where the gap begins. If it gets the record that
+we were given, nothing lies in the gap.
 """
 
 import asyncio
@@ -20,33 +21,38 @@ log = logging.getLogger(__name__)
 
 TIMEOUT_S = 15.0
 WORTH_A_WARNING = 10
-"""Transactions leave gaps of a record or two all the time; larger ones are somebody's retention."""
+"""Transactions leave gaps of one or two offsets all the time. A larger gap comes from retention or
+compaction."""
 
 
 class GapCheck:
-    """Looks into gaps; connects on the first one."""
+    """Checks gaps; connects when it is first needed."""
 
     def __init__(self, kafka: KafkaSection) -> None:
         self._kafka = kafka
         self._consumer: AIOKafkaConsumer | None = None
-        self._one_at_a_time = asyncio.Lock()
+        self._consumer_lock = asyncio.Lock()
 
     async def verify(self, gap: Gap) -> None:
-        """Return when nothing lies in the gap.
+        """Return if the gap holds no records.
 
         Raises:
-            OffsetGap: records lie in it, or it could not be looked into.
+            OffsetGap: the gap holds records, or it could not be checked.
         """
         try:
-            async with self._one_at_a_time:
+            async with self._consumer_lock:
                 first = await asyncio.wait_for(self._first_offset(gap), TIMEOUT_S)
         except (KafkaError, TimeoutError) as error:
             raise OffsetGap(
-                f"{_name(gap)} could not be looked into ({type(error).__name__}); restart"
+                f"{_name(gap)} could not be checked ({type(error).__name__}); restart the worker"
             ) from error
-        if first < gap.found:
-            raise OffsetGap(f"{_name(gap)} were skipped by the consumer; restart to read them")
-        if gap.expected and gap.found - gap.expected >= WORTH_A_WARNING:
+        if first < gap.received:
+            raise OffsetGap(
+                f"{_name(gap)} were skipped by the consumer; restart the worker to read them"
+            )
+        # A group without a commit expects offset 0, although the topic's first records have
+        # expired. That needs no warning.
+        if gap.expected and gap.received - gap.expected >= WORTH_A_WARNING:
             log.warning(
                 "%s no longer exist: retention or compaction took them before they were read",
                 _name(gap),
@@ -58,6 +64,7 @@ class GapCheck:
             await self._consumer.stop()
 
     async def _first_offset(self, gap: Gap) -> int:
+        """The offset of the first record at or after the beginning of the gap."""
         if self._consumer is None:
             self._consumer = AIOKafkaConsumer(
                 **connection(self._kafka),
@@ -74,4 +81,5 @@ class GapCheck:
 
 
 def _name(gap: Gap) -> str:
-    return f"offsets {gap.expected} to {gap.found - 1} of {gap.partition.topic}[{gap.partition.partition}]"
+    topic, partition = gap.partition
+    return f"offsets {gap.expected} to {gap.received - 1} of {topic}[{partition}]"

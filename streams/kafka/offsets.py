@@ -1,9 +1,13 @@
-"""Which offsets may be committed: the heart of "nothing is ever lost".
+"""Which offsets may be committed. That nothing is ever lost depends on this module.
 
-Faust commits what it has acked, and it acks events whose agent raised, events it skipped in a rebalance, and
-offsets beyond a gap at the head of its list. So it is told to track nothing (`acks=False`), and this ledger alone
-says how far each partition is done: an offset may be committed only when it and every one before it that was taken
-in this assignment has been settled, which a lane does after the broker has acknowledged all outputs.
+Faust's own bookkeeping cannot be used: it acks an event whose agent raised an error, it acks events
+that it skipped in a rebalance, and it commits offsets beyond a gap at the head of its list. So
+Faust tracks no offsets here (`acks=False`), and `OffsetTracker` alone says how far each partition
+is done.
+
+An offset may be committed only if it is settled, and every offset before it that was taken in this
+assignment is settled too. An agent pipeline settles an offset only after the broker has
+acknowledged all outputs of the event.
 """
 
 import time
@@ -21,41 +25,46 @@ class Partition(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Offsets `expected` up to, not including, `found` were never handed to us."""
+    """The consumer was not given the offsets from `expected` up to, not including, `received`."""
 
     partition: Partition
     expected: int
-    found: int
+    received: int
 
 
 @dataclass(slots=True, eq=False)
 class PendingOffset:
-    """One event's place in line: taken when it is read, settled when all its outputs are acknowledged."""
+    """The offset of one event: taken when the event is read, settled when it has ended.
 
-    progress: "_Progress"
+    An event has ended when the broker has acknowledged all of its outputs.
+    """
+
+    progress: "_PartitionProgress"
     offset: int
     taken_at_s: float
     settled: bool = False
 
 
 @dataclass(slots=True, eq=False)
-class _Progress:
-    """One partition during one assignment."""
+class _PartitionProgress:
+    """How far one partition is done in one assignment."""
 
     expected: int
-    """The offset that comes next, where nothing has been skipped."""
-    done: int | None = None
-    """Every offset taken before this one is settled; what a commit may say."""
+    """The next offset, if none is skipped."""
+    position: int | None = None
+    """Every offset taken before this one is settled, so this is the offset to commit."""
     committed: int | None = None
-    forgotten: bool = False
-    """The partition was taken away; whoever has it now reads on from the last commit."""
+    revoked: bool = False
+    """The partition was taken away. Its new owner reads on from the last commit."""
     pending: deque[PendingOffset] = field(default_factory=deque)
+    """In the order in which they were taken, from the oldest unsettled one on."""
 
 
 class OffsetTracker:
-    """The tickets of every assigned partition. Not thread-safe: it lives on the event loop.
+    """The pending offsets of every assigned partition.
 
-    `start_offset(partition)` says where the group's committed offset puts a newly assigned partition.
+    Not thread-safe: use it from the event loop only. `start_offset(partition)` gives the offset at
+    which the group resumes a newly assigned partition.
     """
 
     def __init__(
@@ -66,66 +75,80 @@ class OffsetTracker:
     ) -> None:
         self._start_offset = start_offset
         self._clock = clock
-        self._partitions: dict[Partition, _Progress] = {}
+        self._partitions: dict[Partition, _PartitionProgress] = {}
 
     def gap(self, partition: Partition, offset: int) -> Gap | None:
-        """Offsets that were skipped if `offset` came next; compaction and transactions leave such gaps, so may bugs."""
-        progress = self._progress(partition)
-        return Gap(partition, progress.expected, offset) if offset > progress.expected else None
+        """The offsets that are skipped if `offset` comes next.
+
+        Compaction and transactions leave such gaps, and so may bugs.
+        """
+        expected = self._progress(partition).expected
+        return Gap(partition, expected, offset) if offset > expected else None
 
     def take(self, partition: Partition, offset: int) -> PendingOffset:
-        """Put an event in line. An offset seen before means the consumer went back: from there the line is anew."""
+        """Track the offset of an event that was read.
+
+        An offset that was taken before means that the consumer went back. What was taken from there
+        on is then tracked anew, and its earlier pending offsets change nothing any more.
+        """
         progress = self._progress(partition)
         if offset < progress.expected:
             progress.pending = deque(
-                ticket for ticket in progress.pending if ticket.offset < offset
+                earlier for earlier in progress.pending if earlier.offset < offset
             )
-            progress.done = None if progress.done is None else min(progress.done, offset)
-        if progress.done is None:
-            progress.done = offset
+            if progress.position is not None:
+                progress.position = min(progress.position, offset)
+        if progress.position is None:
+            progress.position = offset
         progress.expected = offset + 1
-        ticket = PendingOffset(progress, offset, self._clock())
-        progress.pending.append(ticket)
-        return ticket
+        pending_offset = PendingOffset(progress, offset, self._clock())
+        progress.pending.append(pending_offset)
+        return pending_offset
 
-    def settle(self, tickets: Iterable[PendingOffset]) -> None:
-        """Mark events as done; tickets of an earlier assignment change nothing."""
-        for ticket in tickets:
-            ticket.settled = True
-            progress = ticket.progress
+    def settle(self, pending_offsets: Iterable[PendingOffset]) -> None:
+        """Mark events as ended. Pending offsets of an earlier assignment change nothing."""
+        for pending_offset in pending_offsets:
+            pending_offset.settled = True
+            progress = pending_offset.progress
             while progress.pending and progress.pending[0].settled:
-                progress.done = progress.pending.popleft().offset + 1
+                progress.position = progress.pending.popleft().offset + 1
 
-    def holds(self, ticket: PendingOffset) -> bool:
-        """Whether the event is still ours to end: its partition has not been taken away since it was read."""
-        return not ticket.progress.forgotten
+    def still_assigned(self, pending_offset: PendingOffset) -> bool:
+        """Whether the partition has not been taken away since the event was read."""
+        return not pending_offset.progress.revoked
 
     def committable(self) -> dict[Partition, int]:
-        """The next offset to read of every partition that has moved since its last commit."""
+        """For each partition that has moved since its last commit: the next offset to read."""
         return {
-            partition: progress.done
+            partition: progress.position
             for partition, progress in self._partitions.items()
-            if progress.done is not None and progress.committed != progress.done
+            if progress.position is not None and progress.committed != progress.position
         }
 
-    def committed(self, offsets: dict[Partition, int]) -> None:
-        """Note that the broker has taken these."""
+    def mark_committed(self, offsets: dict[Partition, int]) -> None:
+        """Note that the broker has taken these commits."""
         for partition, offset in offsets.items():
             if progress := self._partitions.get(partition):
                 progress.committed = offset
 
     def forget(self) -> None:
-        """Partitions were revoked: every outstanding ticket belongs to the past and can no longer be committed."""
+        """Forget all partitions, because they were revoked.
+
+        The pending offsets taken until now can no longer be committed.
+        """
         for progress in self._partitions.values():
-            progress.forgotten = True
+            progress.revoked = True
         self._partitions.clear()
 
     def in_flight(self) -> int:
-        """How many events of this assignment are not settled."""
+        """How many events wait to be settled, or wait for an event before them."""
         return sum(len(progress.pending) for progress in self._partitions.values())
 
     def progress_age_s(self) -> dict[Partition, float]:
-        """For each partition how long its oldest unsettled event has been waiting, in seconds; 0 when idle."""
+        """For each partition: how long its oldest unsettled event has waited, in seconds.
+
+        0 if the partition has no unsettled event.
+        """
         now = self._clock()
         return {
             partition: now - progress.pending[0].taken_at_s if progress.pending else 0.0
@@ -133,16 +156,16 @@ class OffsetTracker:
         }
 
     def positions(self) -> dict[Partition, int]:
-        """For each partition the offset up to which every event is settled."""
+        """For each partition: the offset up to which every event is settled."""
         return {
-            p: progress.done
-            for p, progress in self._partitions.items()
-            if progress.done is not None
+            partition: progress.position
+            for partition, progress in self._partitions.items()
+            if progress.position is not None
         }
 
-    def _progress(self, partition: Partition) -> _Progress:
+    def _progress(self, partition: Partition) -> _PartitionProgress:
         progress = self._partitions.get(partition)
         if progress is None:
             start = self._start_offset(partition)
-            progress = self._partitions[partition] = _Progress(expected=start)
+            progress = self._partitions[partition] = _PartitionProgress(expected=start)
         return progress

@@ -1,7 +1,7 @@
-"""Getting records onto the topics, and knowing that they are there.
+"""Produce records, and wait until the broker has them.
 
-A direct aiokafka producer instead of `Topic.send`: the broker's acknowledgement is one await away and batches
-are twice as quick.
+aiokafka's producer is used directly instead of Faust's `Topic.send`. The broker's acknowledgement
+is then one await away, and batches are twice as fast.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
 from streams.config import KafkaSection
-from streams.errors import BrokerUnreachable, DeliveryFailed
+from streams.errors import BrokerUnreachable, DeliveryFailed, RecordTooLarge
 from streams.kafka.connection import connection
 from streams.kafka.record import Record
 from streams.topics import MAX_MESSAGE_BYTES
@@ -22,16 +22,28 @@ from streams.topics import MAX_MESSAGE_BYTES
 log = logging.getLogger(__name__)
 
 Receipt = asyncio.Future[RecordMetadata]
+"""Resolves when the broker has acknowledged a record."""
+
 MAX_BATCH_BYTES = 128 * 1024
 STOP_TIMEOUT_S = 1.0
 
 
-class RecordTooLarge(Exception):  # noqa: N818 - told apart from a failing broker, never shown to a person
-    """The topic does not take a record of this size, now or on any retry."""
-
-
 class Producer:
-    """Produces with acks=all, idempotently where the broker can, lingering a little to fill batches."""
+    """Produces with ``acks=all``, and idempotently if the broker can.
+
+    Callers rely on this (`tests/contract/test_producer_contract.py` checks it):
+
+    - Records of one partition are written in the order in which they were sent.
+    - A receipt resolves only after the broker has acknowledged its record, and `confirm` returns
+      only after all of its receipts have resolved.
+    - `send` does not raise for a record that is too large. The receipt fails with `RecordTooLarge`,
+      the records around it are delivered, and the producer takes more.
+    - `confirm` reports a failed delivery before a record that is too large. It may be called again
+      for the same receipts, all of them or some, and then reports the same of them.
+    - A record with neither key nor value is written with an empty value.
+    - A producer that was not started, or was stopped, raises `DeliveryFailed` in `send`. It may be
+      stopped twice.
+    """
 
     def __init__(self, kafka: KafkaSection) -> None:
         self._kafka = kafka
@@ -41,17 +53,10 @@ class Producer:
         """Connect.
 
         Raises:
-            BrokerUnreachable: nothing answers, or it refuses the producer.
+            BrokerUnreachable: no broker answers, or it refuses the producer.
         """
         if self._kafka.idempotence != "off":
-            try:
-                self._producer = await self._connect(idempotent=True)
-            except KafkaError as error:
-                if self._kafka.idempotence == "on":
-                    raise self._unreachable(error) from None
-                log.info(
-                    "this broker has no idempotent producers; retries may duplicate a record, never lose one"
-                )
+            self._producer = await self._connect_idempotent()
         if self._producer is None:
             try:
                 self._producer = await self._connect(idempotent=False)
@@ -59,7 +64,7 @@ class Producer:
                 raise self._unreachable(error) from None
 
     async def stop(self) -> None:
-        """Flush and disconnect, within a second even when the broker is gone."""
+        """Flush and disconnect, within a second even if the broker is gone."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
             try:
@@ -68,16 +73,18 @@ class Producer:
                 log.warning("the producer did not close cleanly: %s", type(error).__name__)
 
     async def send(self, record: Record) -> Receipt:
-        """Hand one record to the producer. Records are delivered in the order handed over; the receipt resolves
-        when the broker has acknowledged.
+        """Hand one record to the producer; see the class for the order and for large records.
 
         Raises:
-            DeliveryFailed: the producer no longer takes records.
-        """  # noqa: D205 - one thought
+            DeliveryFailed: the producer is not running, or does not take the record.
+        """
         if self._producer is None:
             raise DeliveryFailed("the producer is not running; the worker is stopping")
-        # Kafka takes a record of neither key nor value, aiokafka refuses to send it: an empty value is the nearest.
-        value = b"" if record.key is None and record.value is None else record.value
+        value = record.value
+        if record.key is None and value is None:
+            # Kafka takes a record with neither key nor value, but aiokafka refuses to send it. An
+            # empty value is the nearest to it.
+            value = b""
         try:
             receipt: Receipt = await self._producer.send(
                 record.topic, value=value, key=record.key, headers=list(record.headers)
@@ -92,22 +99,26 @@ class Producer:
         return receipt
 
     async def confirm(self, receipts: Sequence[Receipt]) -> None:
-        """Wait for the broker's acknowledgement of all of them.
+        """Wait until the broker has acknowledged all of these records.
 
         Raises:
+            DeliveryFailed: the broker did not take one of them, or did not acknowledge all of them
+                in time.
             RecordTooLarge: the broker will never take one of them.
-            DeliveryFailed: the broker did not acknowledge all of them in time.
         """
-        # Waiting through `shield` and gathering exceptions: one failure must not leave others unobserved.
+        # Shielded, with exceptions as results: no receipt may stay unobserved because another one
+        # failed.
         gathered = asyncio.gather(*receipts, return_exceptions=True)
         try:
-            # Not `wait_for`: until Python 3.12 it swallows a cancellation that comes together with the result.
+            # Not `wait_for`: before Python 3.12 it loses a cancellation that comes together with
+            # the result.
             async with asyncio.timeout(self._kafka.delivery_timeout_s):
                 results = await asyncio.shield(gathered)
         except TimeoutError:
             gathered.add_done_callback(_observe)
             raise DeliveryFailed(
-                f"the broker acknowledged no output for {self._kafka.delivery_timeout_s:.0f} s; check that it is up"
+                "the broker did not acknowledge every output within "
+                f"{self._kafka.delivery_timeout_s:.0f} s; check that it is up"
             ) from None
         failures = [result for result in results if isinstance(result, BaseException)]
         for failure in failures:
@@ -116,7 +127,20 @@ class Producer:
                     f"the broker did not take an output: {failure!r}; check its log"
                 ) from failure
         if failures:
-            raise RecordTooLarge(str(failures[0]))
+            raise RecordTooLarge(_reason(failures[0]))
+
+    async def _connect_idempotent(self) -> AIOKafkaProducer | None:
+        """Returns None if the broker has no idempotent producers and none is asked for."""
+        try:
+            return await self._connect(idempotent=True)
+        except KafkaError as error:
+            if self._kafka.idempotence == "on":
+                raise self._unreachable(error) from None
+        log.info(
+            "this broker has no idempotent producers; "
+            "retries may duplicate a record, never lose one"
+        )
+        return None
 
     async def _connect(self, *, idempotent: bool) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(**self._arguments(idempotent=idempotent))
@@ -136,17 +160,23 @@ class Producer:
             "compression_type": None if kafka.compression == "none" else kafka.compression,
             "max_batch_size": MAX_BATCH_BYTES,
             "max_request_size": MAX_MESSAGE_BYTES,
-            # Also how long aiokafka keeps a batch whose leader is away: as patient as we are.
+            # This is also how long aiokafka keeps a batch whose leader is away, so that it does
+            # not give up before `confirm` does.
             "request_timeout_ms": int(kafka.delivery_timeout_s * 1000),
         }
 
     def _unreachable(self, error: Exception) -> BrokerUnreachable:
         return BrokerUnreachable(
-            f"no producer could be started at {self._kafka.bootstrap_servers} ({type(error).__name__}); "
-            "check kafka.bootstrap_servers and that the broker is up"
+            f"no producer could be started at {self._kafka.bootstrap_servers} "
+            f"({type(error).__name__}); check kafka.bootstrap_servers and that the broker is up"
         )
 
 
+def _reason(failure: BaseException) -> str:
+    return failure.reason if isinstance(failure, RecordTooLarge) else str(failure)
+
+
 def _observe(gathered: "asyncio.Future[Any]") -> None:
+    # asyncio logs an error that nobody has asked for.
     if not gathered.cancelled():
         gathered.exception()

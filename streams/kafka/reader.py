@@ -1,4 +1,7 @@
-"""Reading topics from outside the pipeline: for `watch`, `deadletters` and the demo."""
+"""Read topics from outside the pipeline: for commands, the demo, the audit trail and the memories.
+
+Nothing here commits an offset; with a `group_id` the caller may.
+"""
 
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -17,6 +20,7 @@ from streams.topics import MAX_MESSAGE_BYTES
 QUIET_S = 2.0
 POLL_MS = 1_000
 SILENCE_S = 30.0
+"""How long a broker may send nothing although it says that there are more records."""
 
 
 @asynccontextmanager
@@ -28,10 +32,12 @@ async def reading(
     group_id: str | None = None,
     check_crcs: bool = True,
 ) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer of these topics; with a `group_id` it goes on where that group last committed.
+    """Open a consumer of these topics.
+
+    With a `group_id` it resumes where that group last committed.
 
     Raises:
-        BrokerUnreachable: nothing answers there.
+        BrokerUnreachable: no broker answers there.
     """
     consumer = AIOKafkaConsumer(
         *topics,
@@ -56,9 +62,11 @@ async def reading(
 async def until_quiet(
     consumer: AIOKafkaConsumer, quiet_s: float = QUIET_S
 ) -> AsyncIterator[Incoming]:
-    """Every record until none has come for `quiet_s`: the end of a topic, without asking the broker where it is,
-    which not every broker answers truly.
-    """  # noqa: D205 - one thought
+    """Yield every record until none has come for `quiet_s` seconds.
+
+    That is taken for the end of the topic. The broker is not asked for the end, because not every
+    broker gives the right answer.
+    """
     while batches := await consumer.getmany(timeout_ms=int(quiet_s * 1000)):
         for records in batches.values():
             for record in records:
@@ -68,10 +76,12 @@ async def until_quiet(
 async def since(
     kafka: KafkaSection, topics: Sequence[str], from_s: float
 ) -> AsyncIterator[Incoming]:
-    """Every record written from `from_s` (seconds since the epoch) until now, partition by partition in order.
+    """Yield every record written from `from_s` (seconds since the epoch) until now.
+
+    One partition follows the other, each in the order of its offsets.
 
     Raises:
-        StreamError: nothing answers there, or what is there cannot be read.
+        StreamError: no broker answers, or what it sends cannot be read.
     """
     async with reading(kafka, topics, from_beginning=True) as consumer:
         await seek_recent(consumer, 0, from_s)
@@ -82,10 +92,10 @@ async def since(
 async def follow(
     kafka: KafkaSection, topics: Sequence[str], from_s: float
 ) -> AsyncIterator[Incoming]:
-    """Every record written from `from_s` (seconds since the epoch) on, without end.
+    """Yield every record written from `from_s` (seconds since the epoch) on, without end.
 
     Raises:
-        BrokerUnreachable: nothing answers there.
+        BrokerUnreachable: no broker answers there.
     """
     async with reading(kafka, topics, from_beginning=True) as consumer:
         await seek_recent(consumer, 0, from_s)
@@ -94,65 +104,80 @@ async def follow(
 
 
 async def until_end(consumer: AIOKafkaConsumer) -> AsyncIterator[Incoming]:
-    """Every record up to where each partition ends now, one partition after the other.
+    """Yield every record up to where each partition ends now, one partition after the other.
 
     Raises:
-        BrokerUnreachable: the broker says there are more and sends none.
-        DamagedBatch: says from which offset on.
-        StreamError: the broker refuses.
+        BrokerUnreachable: the broker says that there are more records and sends none.
+        DamagedBatch: a batch cannot be read; the message names its offset.
+        StreamError: the broker refuses to send records.
     """
     ends: dict[TopicPartition, int] = await consumer.end_offsets(list(consumer.assignment()))
     for partition, end in sorted(ends.items()):
-        async for record in _until(consumer, partition, end):
+        async for record in _until_offset(consumer, partition, end):
             yield record
 
 
 async def seek_recent(
     consumer: AIOKafkaConsumer, records: int, since_s: float | None = None
 ) -> None:
-    """Go so many records back from the end of every partition, or to the first since then, whichever is earlier."""
+    """Seek so many `records` back from the end of every partition.
+
+    With `since_s` (seconds since the epoch), seek to the first record written since then, if that
+    is earlier.
+    """
     ends: dict[TopicPartition, int] = await consumer.end_offsets(list(consumer.assignment()))
-    begins = ends
-    if since_s is not None:
-        try:
-            found = await consumer.offsets_for_times(
-                dict.fromkeys(ends, max(0, int(since_s * 1000)))
-            )
-            begins = {
-                partition: place.offset if place else ends[partition]
-                for partition, place in found.items()
-            }
-        except KafkaError:  # a broker that cannot look up times: from the beginning then
-            begins = dict.fromkeys(ends, 0)
+    begins = ends if since_s is None else await _offsets_since(consumer, ends, since_s)
     for partition, end in ends.items():
         consumer.seek(partition, max(0, min(begins[partition], end - records)))
 
 
-async def _until(
+async def _offsets_since(
+    consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int], since_s: float
+) -> dict[TopicPartition, int]:
+    since_ms = max(0, int(since_s * 1000))
+    try:
+        firsts = await consumer.offsets_for_times(dict.fromkeys(ends, since_ms))
+    except KafkaError:
+        # This broker cannot look up times: read from the beginning.
+        return dict.fromkeys(ends, 0)
+    return {
+        partition: first.offset if first else ends[partition] for partition, first in firsts.items()
+    }
+
+
+async def _until_offset(
     consumer: AIOKafkaConsumer, partition: TopicPartition, end: int
 ) -> AsyncIterator[Incoming]:
-    at_most: int | None = None
-    heard_s = time.monotonic()
+    name = f"{partition.topic}[{partition.partition}]"
+    max_records: int | None = None
+    last_heard_s = time.monotonic()
     while (position := await consumer.position(partition)) < end:
-        where = f"{partition.topic}[{partition.partition}]"
         try:
-            batches = await consumer.getmany(partition, timeout_ms=POLL_MS, max_records=at_most)
+            batches = await consumer.getmany(partition, timeout_ms=POLL_MS, max_records=max_records)
         except Exception as error:
-            if isinstance(error, KafkaError) and not isinstance(error, CorruptRecordException):
+            if _is_refusal(error):
                 raise StreamError(
-                    f"{where} cannot be read ({type(error).__name__}); check the broker's log"
+                    f"{name} cannot be read ({type(error).__name__}); check the broker's log"
                 ) from None
-            if at_most is None:  # once more and one by one, to say where exactly
-                at_most = 1
+            if max_records is None:
+                # Read this place again, one record at a time, to learn which offset is damaged.
+                max_records = 1
                 consumer.seek(partition, position)
                 continue
-            what = f"{where}@{position} begins a damaged batch ({type(error).__name__})"
-            raise DamagedBatch(f"{what}; compare the broker's replicas and restore it") from error
+            raise DamagedBatch(
+                f"{name}@{position} begins a damaged batch ({type(error).__name__}); "
+                "compare the broker's replicas and restore it"
+            ) from error
         for record in batches.get(partition, []):
             yield from_record(record)
         if batches:
-            heard_s = time.monotonic()
-        elif time.monotonic() - heard_s > SILENCE_S:
+            last_heard_s = time.monotonic()
+        elif time.monotonic() - last_heard_s > SILENCE_S:
             raise BrokerUnreachable(
-                f"{where} ends at {end}, and nothing came from {position} on; check the broker"
+                f"{name} ends at {end}, and nothing came from {position} on; check the broker"
             )
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the broker refused to answer, so that the bytes of the records are not at fault."""
+    return isinstance(error, KafkaError) and not isinstance(error, CorruptRecordException)

@@ -1,10 +1,13 @@
 """One Kafka record: as it is produced, and as it was read."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from agents.outcomes import Incoming
 from schemas.event import Headers, Origin
+
+OLDEST_PLAUSIBLE_S = 946_684_800.0  # the year 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,29 @@ class Record:
 
 
 def from_record(record: Any) -> Incoming:
-    """An aiokafka record as ours."""
+    """Convert a record that aiokafka has read; its timestamp becomes `received_at_s`."""
     origin = Origin(topic=record.topic, partition=record.partition, offset=record.offset)
     return Incoming(record.value, record.key, list(record.headers), origin, record.timestamp / 1000)
+
+
+def from_message(message: Any) -> Incoming:
+    """Convert a record that Faust has read."""
+    origin = Origin(topic=message.topic, partition=message.partition, offset=message.offset)
+    received_at_s = _received_at_s(message.timestamp)
+    return Incoming(message.value, message.key, _headers(message), origin, received_at_s)
+
+
+def _headers(message: Any) -> Headers:
+    headers = message.headers or ()
+    return list(headers.items()) if isinstance(headers, dict) else list(headers)
+
+
+def _received_at_s(timestamp_s: float | None) -> float:
+    """The record's timestamp, or now if it cannot be true.
+
+    A producer may write any timestamp. An impossible one would only spoil the latency figures.
+    """
+    now_s = time.time()
+    if timestamp_s is not None and OLDEST_PLAUSIBLE_S < timestamp_s <= now_s:
+        return timestamp_s
+    return now_s

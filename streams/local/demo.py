@@ -1,4 +1,4 @@
-"""The main job in miniature: an embedded broker, a worker, the sample events, and what came of them."""
+"""The demo: an embedded broker, a worker, the sample events, and a count of the results."""
 
 import asyncio
 import os
@@ -41,21 +41,21 @@ SETTLE_TIMEOUT_S = 60.0
 
 @dataclass
 class DemoProgress:
-    """What has been seen on the output topics so far."""
+    """What has come out on the output topics so far."""
 
     sent: int = 0
     sent_chars: int = 0
     first: dict[tuple[str, int, int], TriagedEvent] = field(default_factory=dict)
-    """Revision 0 by where its input came from: a redelivered duplicate id is an input of its own."""
+    """Revision 0, by the origin of its input: two inputs may have the same id."""
     ended: set[str] = field(default_factory=set)
     dead_letters: int = 0
     started_s: float = field(default_factory=time.monotonic)
     finished_s: float = 0.0
 
-    def note(self, topics_: Topics, record: Incoming) -> None:
+    def note(self, topics: Topics, record: Incoming) -> None:
         """Count one output record."""
         self.finished_s = time.monotonic()
-        if record.origin.topic == topics_.deadletter:
+        if record.origin.topic == topics.deadletter:
             self.dead_letters += 1
             return
         triaged = decode(record.value or b"", TriagedEvent)
@@ -67,12 +67,12 @@ class DemoProgress:
 
     @property
     def accepted(self) -> int:
-        """Events the small model decided alone."""
+        """Events that the small model decided alone."""
         return sum(triaged.status == "final" for triaged in self.first.values())
 
     @property
     def escalated(self) -> int:
-        """Events it was not sure of."""
+        """Events that the small model did not decide alone."""
         return len(self.first) - self.accepted
 
     @property
@@ -84,17 +84,21 @@ class DemoProgress:
         return len(self.first) + self.dead_letters >= self.sent and escalated <= self.ended
 
     def percentile_s(self, duration: Literal["inference_s", "total_s"], share: float) -> float:
-        """A percentile of a duration of revision 0: the model call's, or from entering the topic to the decision."""
-        times = sorted(getattr(triaged.timing, duration) for triaged in self.first.values())
-        return times[min(len(times) - 1, int(share * len(times)))] if times else 0.0
+        """A percentile of a duration in the timing of revision 0, in seconds."""
+        times: list[float] = sorted(
+            getattr(triaged.timing, duration) for triaged in self.first.values()
+        )
+        if not times:
+            return 0.0
+        return times[min(len(times) - 1, int(share * len(times)))]
 
     def events_per_second(self) -> float:
-        """Events in over the time from the first sent to the last output."""
+        """Events sent per second, from the first event sent to the last output."""
         return self.sent / max(1e-9, self.finished_s - self.started_s)
 
 
 def all_llm_cost_usd(cost: CostOptions, progress: DemoProgress) -> float:
-    """What sending every event to an LLM would have cost: an estimate from list prices and four characters a token."""
+    """What an LLM would have cost for every event: list prices, four characters per token."""
     text_usd = progress.sent_chars / CHARS_PER_TOKEN * cost.llm_input_usd_per_million / 1_000_000
     return assumed_usd(cost, progress.sent) + text_usd
 
@@ -117,7 +121,8 @@ async def run(
     say("starting the embedded broker")
     async with _embedded_broker(port) as bootstrap_servers:
         settings = at(settings, bootstrap_servers)
-        # This broker has no idempotent producers, which "auto" would find out with an error in the log.
+        # This broker has no idempotent producers, which "auto" would find out with an error in the
+        # log.
         settings = replace(settings, kafka=replace(settings.kafka, idempotence="off"))
         await create_topics(settings)
         say(f"broker at {bootstrap_servers}; starting the worker")
@@ -137,7 +142,7 @@ async def _embedded_broker(port: int | None) -> AsyncIterator[str]:
 
 
 def at(settings: Settings, bootstrap_servers: str) -> Settings:
-    """The settings on a broker of our own: none of how another cluster, or an LLM, is reached; a free port for HTTP."""
+    """The settings for a broker of our own, a free HTTP port, and no LLM."""
     return replace(
         settings,
         kafka=KafkaSection(bootstrap_servers=bootstrap_servers),
@@ -150,29 +155,25 @@ def at(settings: Settings, bootstrap_servers: str) -> Settings:
 async def _stream(
     settings: Settings, rate: float, show: Callable[[DemoProgress], None]
 ) -> DemoProgress:
-    topics_ = Topics(settings.topics.prefix)
+    topics = Topics(settings.topics.prefix)
     lines: dict[Domain, list[bytes]] = {
         domain: list(read_lines(str(SAMPLES / f"{domain}.ndjson"))) for domain in DOMAINS
     }
-    outputs = [*(topics_.triaged(domain) for domain in DOMAINS), topics_.deadletter]
+    outputs = [*(topics.triaged(domain) for domain in DOMAINS), topics.deadletter]
     async with reading(settings.kafka, outputs, from_beginning=True) as consumer:
         progress = DemoProgress(
             sent=sum(map(len, lines.values())),
-            sent_chars=sum(len(x) for group in lines.values() for x in group),
+            sent_chars=sum(len(line) for of_domain in lines.values() for line in of_domain),
         )
+        rates = {domain: rate * len(lines[domain]) / progress.sent for domain in DOMAINS}
         sending = asyncio.gather(
-            *(
-                produce(
-                    settings, lines[domain], domain, rate=rate * len(lines[domain]) / progress.sent
-                )
-                for domain in DOMAINS
-            )
+            *(produce(settings, lines[domain], domain, rate=rates[domain]) for domain in DOMAINS)
         )
         deadline_s = time.monotonic() + progress.sent / rate + SETTLE_TIMEOUT_S
         while not progress.complete and time.monotonic() < deadline_s and not _failed(sending):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 for record in records:
-                    progress.note(topics_, from_record(record))
+                    progress.note(topics, from_record(record))
             show(progress)
         await sending
     if not progress.complete:
@@ -224,9 +225,13 @@ async def _wait_until_ready(settings: Settings, process: asyncio.subprocess.Proc
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(0.1)
-    ended = f"ended with exit code {process.returncode}; its reason is above"
-    late = f"was not ready within {WORKER_START_TIMEOUT_S:.0f} s; run `triage doctor`"
-    raise StreamError(f"the worker {late if process.returncode is None else ended}")
+    if process.returncode is not None:
+        raise StreamError(
+            f"the worker ended with exit code {process.returncode}; its reason is above"
+        )
+    raise StreamError(
+        f"the worker was not ready within {WORKER_START_TIMEOUT_S:.0f} s; run `triage doctor`"
+    )
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -1,1 +1,1 @@
-"""The way of a batch: read by the consumer, processed by one agent, delivered, and only then committed."""
+"""The way of a batch: read by the consumer, processed by an agent, published, then committed."""

@@ -1,63 +1,67 @@
-"""One agent's way from a record to its ack: collect, process, deliver in order, settle.
+"""The way of a record through one agent, until its offset may be committed.
 
-    accept ─▶ queue ─▶ collect ─▶ process (several batches at once) ─▶ deliver ─▶ audit ─▶ settle
+    accept ─▶ queue ─▶ collect ─▶ process ─▶ publish ─▶ audit ─▶ settle
 
-Batches are delivered in the order they were read, or, where one may take a thousand times as long as the next,
-as they are done. An event whose partition was taken away meanwhile is not delivered: its new owner ends it.
+Several batches are processed at once. They are published in the order in which they were read, or,
+if one batch may take a thousand times as long as the next, as soon as each is done. An event whose
+partition was taken away in the meantime is not published: the new owner of the partition ends it.
 
-Every stage is bounded, so a slow model or broker is felt by the consumer as backpressure. Whatever goes wrong,
-a ticket is settled only after the broker has acknowledged every output of its event; anything else fails the
-lane, which stops the worker with its inputs unacked.
+Every stage is bounded, so a slow model or broker makes the consumer wait. Whatever goes wrong, an
+offset is settled only after the broker has acknowledged every output of its event. Any other error
+fails the pipeline; that stops the worker, with the inputs unacked.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from agents.outcomes import DeadLettered, Incoming, Outcome
-from schemas.deadletter import VALUE_BYTES
+from streams.audit.entry import PublishedDecision
 from streams.audit.trail import AuditTrail
 from streams.config import PipelineSection
-from streams.errors import StreamError
+from streams.errors import RecordTooLarge
 from streams.kafka.offsets import OffsetTracker, PendingOffset
-from streams.kafka.producer import Producer, Receipt, RecordTooLarge
-from streams.kafka.record import Record
+from streams.kafka.producer import Producer, Receipt
 from streams.metrics import Metrics
-from streams.pipeline.records import dead_letter, records
+from streams.pipeline.failures import FailureIsolation, Process
+from streams.pipeline.records import outputs_of, shrinking_dead_letters
 from streams.topics import Topics
 
 log = logging.getLogger(__name__)
 
-MAX_BLAMED_IN_A_ROW = 3
-
 T = TypeVar("T")
-Process = Callable[[Sequence[Incoming]], Awaitable[list[Outcome]]]
 
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """A record in our hands: what it says and its place in line."""
+    """A record that was read, and its offset."""
 
     incoming: Incoming
-    ticket: PendingOffset
+    pending_offset: PendingOffset
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """An event whose outputs are on their way."""
+    """An event whose outputs were handed to the producer."""
 
-    held: InFlight
+    in_flight: InFlight
     outcome: Outcome
+    decision: PublishedDecision | None
     receipts: list[Receipt]
 
 
-class AgentPipeline:
-    """Runs `process` over the records it accepts.
+Batch = tuple[list[InFlight], asyncio.Task[list[Outcome]]]
+"""The records of a batch, and the task that processes them."""
 
-    `process` gets a batch and returns one outcome a record, in order. With `in_order` batches are delivered in the
-    order they were read. `fail` is called once with the first error that cannot be pinned on a single event.
+
+class AgentPipeline:
+    """Runs `process` over the records that it accepts.
+
+    `process` gets a batch and returns one outcome per record, in order. With `in_order` batches are
+    published in the order in which they were read. `fail` is called once, with the first error that
+    is not the fault of a single event.
     """
 
     def __init__(
@@ -78,233 +82,193 @@ class AgentPipeline:
         self._process = process
         self._pipeline = pipeline
         self._topics = topics
-        self._delivery = producer
-        self._ledger = offsets
+        self._producer = producer
+        self._offsets = offsets
         self._audit = audit
         self._metrics = metrics
         self._fail = fail
+        self._isolation = FailureIsolation(name)
         self._queue: asyncio.Queue[InFlight] = asyncio.Queue(pipeline.max_batch_events)
-        self._line: asyncio.Queue[tuple[list[InFlight], asyncio.Task[list[Outcome]]]] | None = (
-            asyncio.Queue() if in_order else None
-        )
+        self._publish_queue: asyncio.Queue[Batch] | None = asyncio.Queue() if in_order else None
         self._slots = asyncio.Semaphore(pipeline.batches_in_flight)
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._taking = True
+        self._accepting = True
         self._stopped = False
         self._batches = 0
-        self._blamed = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
     def start(self) -> None:
         """Start the stages; needs a running event loop."""
         self._spawn(self._collect())
-        if self._line is not None:
-            self._spawn(self._deliver_in_order(self._line))
+        if self._publish_queue is not None:
+            self._spawn(self._publish_in_order(self._publish_queue))
 
-    async def accept(self, held: InFlight) -> None:
-        """Take one record, waiting while the lane is full; after `drain` it waits for ever."""
-        if not self._taking:
+    async def accept(self, in_flight: InFlight) -> None:
+        """Take one record; waits while the pipeline is full, and for ever after `drain`."""
+        if not self._accepting:
             await asyncio.Event().wait()
-        await self._queue.put(held)
+        await self._queue.put(in_flight)
 
     async def drain(self, timeout_s: float) -> bool:
-        """Take nothing more and wait for the batches in flight; whether they all ended in time."""
-        self._taking = False
+        """Accept no more records, and wait for the batches in flight.
+
+        Returns:
+            Whether all of them ended within `timeout_s` seconds.
+        """
+        self._accepting = False
+        return await self._idle_within(timeout_s)
+
+    async def wait_until_idle(self, timeout_s: float) -> None:
+        """Wait for the batches in flight, at most `timeout_s` seconds, and still accept records.
+
+        Used when partitions are taken away.
+        """
+        if not await self._idle_within(timeout_s):
+            log.warning(
+                "batches of %s were still in flight when their partitions were taken away; "
+                "another worker processes them again",
+                self.name,
+            )
+
+    def discard(self) -> None:
+        """Drop the records that are in no batch yet, because their partitions were taken away."""
+        while not self._queue.empty():
+            self._queue.get_nowait()
+
+    async def stop(self) -> None:
+        """Cancel everything that still runs. That settles nothing."""
+        self._stopped = True
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _idle_within(self, timeout_s: float) -> bool:
         try:
             await asyncio.wait_for(self._idle.wait(), timeout_s)
         except TimeoutError:
             return False
         return True
 
-    async def quiet(self, timeout_s: float) -> None:
-        """Wait for the batches in flight without refusing new ones; used when partitions are taken away."""
-        try:
-            await asyncio.wait_for(self._idle.wait(), timeout_s)
-        except TimeoutError:
-            log.warning(
-                "batches of %s were still in flight when their partitions went; they will be redone",
-                self.name,
-            )
-
-    def discard(self) -> None:
-        """Let go of what has not begun; its partitions are no longer ours."""
-        while not self._queue.empty():
-            self._queue.get_nowait()
-
-    async def stop(self) -> None:
-        """Cancel whatever still runs. Nothing is settled by it."""
-        self._stopped = True
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
     async def _collect(self) -> None:
         while True:
-            batch = [await self._queue.get()]
+            records = [await self._queue.get()]
             await self._slots.acquire()
             if self._queue.empty():
                 await asyncio.sleep(self._pipeline.max_batch_wait_ms / 1000)
-            while len(batch) < self._pipeline.max_batch_events and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            if (
-                not self._taking
-            ):  # draining: what has not begun is left to whoever gets the partition next
+            while len(records) < self._pipeline.max_batch_events and not self._queue.empty():
+                records.append(self._queue.get_nowait())
+            if self._accepting:
+                self._begin(records)
+            else:
+                # The pipeline is draining. The next owner of the partition reads these records.
                 self._slots.release()
-                continue
-            self._batches += 1
-            self._idle.clear()
-            self._metrics.batch_events.labels(lane=self.name).observe(len(batch))
-            outcomes = self._spawn(self._outcomes(batch))
-            if self._line is None:
-                self._spawn(self._deliver(batch, outcomes))
-            else:
-                self._line.put_nowait((batch, outcomes))
 
-    async def _deliver_in_order(
-        self, line: asyncio.Queue[tuple[list[InFlight], asyncio.Task[list[Outcome]]]]
-    ) -> None:
+    def _begin(self, records: list[InFlight]) -> None:
+        self._batches += 1
+        self._idle.clear()
+        # The label keeps its old name `lane`: users have dashboards that read it.
+        self._metrics.batch_events.labels(lane=self.name).observe(len(records))
+        incoming = [in_flight.incoming for in_flight in records]
+        processing = self._spawn(self._isolation.run(self._process, incoming))
+        if self._publish_queue is None:
+            self._spawn(self._publish(records, processing))
+        else:
+            self._publish_queue.put_nowait((records, processing))
+
+    async def _publish_in_order(self, batches: asyncio.Queue[Batch]) -> None:
         while True:
-            await self._deliver(*await line.get())
+            await self._publish(*await batches.get())
 
-    async def _deliver(self, batch: list[InFlight], outcomes: asyncio.Task[list[Outcome]]) -> None:
-        sent = [
-            Published(
-                held, outcome, [await self._delivery.send(r) for r in self._records(outcome, held)]
-            )
-            for held, outcome in zip(batch, await outcomes, strict=True)
-            if self._ledger.holds(held.ticket)
+    async def _publish(
+        self, records: list[InFlight], processing: asyncio.Task[list[Outcome]]
+    ) -> None:
+        published = [
+            await self._send(in_flight, outcome)
+            for in_flight, outcome in zip(records, await processing, strict=True)
+            if self._offsets.still_assigned(in_flight.pending_offset)
         ]
-        self._spawn(self._settle(sent))
+        self._spawn(self._settle(published))
 
-    async def _settle(self, sent: list[Published]) -> None:
+    async def _send(self, in_flight: InFlight, outcome: Outcome) -> Published:
+        outputs = outputs_of(outcome, in_flight.incoming, self._topics)
+        receipts = [await self._producer.send(record) for record in outputs.records]
+        return Published(in_flight, outcome, outputs.decision, receipts)
+
+    async def _settle(self, published: list[Published]) -> None:
         delivered = []
-        for one, refusal in zip(sent, await self._refusals(sent), strict=True):
+        for event, refusal in zip(published, await self._refusals(published), strict=True):
             if refusal is None:
-                delivered.append(one)
+                delivered.append(event)
             else:
-                await self._replace(one.held, refusal)
-        # Afterwards, so that the trail holds what was published; an event not yet on it is read and delivered again.
-        decided = [(one.outcome, one.held.incoming) for one in delivered]
-        await self._delivery.confirm(await self._audit.append(decided, self._delivery))
-        for one in delivered:
-            self._metrics.count(one.outcome, one.held.incoming)
-        self._ledger.settle(one.held.ticket for one in sent)
+                await self._replace_by_dead_letter(event.in_flight, refusal)
+        await self._append_to_trail(delivered)
+        for event in delivered:
+            self._metrics.count(event.outcome, event.in_flight.incoming)
+        self._offsets.settle(event.in_flight.pending_offset for event in published)
         self._slots.release()
         self._batches -= 1
         if not self._batches:
             self._idle.set()
 
-    async def _refusals(self, sent: list[Published]) -> list[str | None]:
-        """Wait until every output of a batch is acknowledged; for each event why one does not fit, else None."""
-        try:
-            # All at once: one time limit a batch, and a failure leaves no other receipt unobserved.
-            await self._delivery.confirm([receipt for one in sent for receipt in one.receipts])
-        except RecordTooLarge:
-            return [await self._refusal(one) for one in sent]
-        return [None] * len(sent)
+    async def _append_to_trail(self, delivered: list[Published]) -> None:
+        # Only now, so that the trail holds nothing that was not published. If the worker dies
+        # before, the event is read and published again.
+        ended = [(event.in_flight.incoming, event.decision) for event in delivered]
+        await self._producer.confirm(await self._audit.append(ended, self._producer))
 
-    async def _refusal(self, one: Published) -> str | None:
+    async def _refusals(self, published: list[Published]) -> list[str | None]:
+        """Wait until every output of a batch is acknowledged.
+
+        Returns:
+            For each event: why one of its outputs is too large for its topic, or None.
+        """
+        receipts = [receipt for event in published for receipt in event.receipts]
         try:
-            await self._delivery.confirm(one.receipts)
+            # All at once, so that a batch has one time limit, and a failure leaves no other receipt
+            # unobserved.
+            await self._producer.confirm(receipts)
+        except RecordTooLarge:
+            return [await self._refusal(event) for event in published]
+        return [None] * len(published)
+
+    async def _refusal(self, event: Published) -> str | None:
+        try:
+            await self._producer.confirm(event.receipts)
         except RecordTooLarge as error:
-            return str(error)
+            return error.reason
         return None
 
-    async def _outcomes(self, batch: list[InFlight]) -> list[Outcome]:
-        incoming = [held.incoming for held in batch]
-        try:
-            outcomes = await self._process(incoming)
-        except StreamError:  # the broker's fault, no event's
-            raise
-        except Exception as error:
-            if len(batch) == 1:
-                return self._blame([error])
-            log.exception(
-                "a batch of %d events failed in %s; trying each alone", len(batch), self.name
-            )
-            return await self._one_by_one(incoming)
-        self._blamed = 0
-        if len(outcomes) != len(batch):
-            raise AssertionError(
-                f"{self.name} returned {len(outcomes)} outcomes for {len(batch)} events"
-            )
-        return outcomes
-
-    async def _one_by_one(self, batch: Sequence[Incoming]) -> list[Outcome]:
-        """Tell one poisonous event from a broken model: if every event fails alone, the fault is not theirs."""
-        outcomes: list[Outcome] = []
-        errors: list[Exception] = []
-        for incoming in batch:
-            try:
-                outcomes += await self._process([incoming])
-            except StreamError:
-                raise
-            except Exception as error:  # noqa: BLE001 - becomes that event's dead letter
-                errors.append(error)
-                outcomes.append(self._fault(error))
-        return self._blame(errors) if len(errors) == len(batch) else outcomes
-
-    def _blame(self, errors: Sequence[Exception]) -> list[Outcome]:
-        """Events that fail with none beside them that did not: a few are taken to be at fault, or a quiet topic would
-        stop every worker that reads it; more in a row are not.
-        """  # noqa: D205 - one thought
-        self._blamed += len(errors)
-        if self._blamed > MAX_BLAMED_IN_A_ROW:
-            raise errors[0]
-        log.error(
-            "%d events failed in %s and become dead letters",
-            len(errors),
-            self.name,
-            exc_info=errors[0],
+    async def _replace_by_dead_letter(self, in_flight: InFlight, reason: str) -> None:
+        """Publish the largest dead letter that fits its topic, in place of the outputs."""
+        message = (
+            f"an output is larger than its topic takes ({reason}); "
+            "shrink the event or raise max.message.bytes"
         )
-        return [self._fault(error) for error in errors]
-
-    def _fault(self, error: Exception) -> DeadLettered:
-        return DeadLettered(self.name, type(error).__name__, str(error), "retryable")
-
-    def _records(self, outcome: Outcome, held: InFlight) -> list[Record]:
-        return records(outcome, held.incoming, self._topics)
-
-    async def _replace(self, held: InFlight, why: str) -> None:
-        """An output does not fit its topic: the event becomes a dead letter, and if even that is too large, one
-        without its bytes, then one without its key and headers too; they remain where the error headers point.
-        """  # noqa: D205 - one thought
-        message = f"an output is larger than its topic takes ({why}); shrink the event or raise max.message.bytes"
         letter = DeadLettered("deliver", "RecordTooLarge", message, "retryable")
-        whole = dead_letter(letter, held.incoming, self._topics)
-        size = str(len(whole.value or b"")).encode()
-        without = Record(whole.topic, whole.key, None, [*whole.headers, (VALUE_BYTES, size)])
-        bare = dead_letter(
-            letter, replace(held.incoming, value=None, key=None, headers=()), self._topics
-        )
-        for record in (
-            whole,
-            without,
-            Record(bare.topic, None, None, [*bare.headers, (VALUE_BYTES, size)]),
-        ):
+        for record in shrinking_dead_letters(letter, in_flight.incoming, self._topics):
             try:
-                await self._delivery.confirm([await self._delivery.send(record)])
+                await self._producer.confirm([await self._producer.send(record)])
             except RecordTooLarge:
                 continue
-            self._metrics.count(letter, held.incoming)
+            self._metrics.count(letter, in_flight.incoming)
             return
-        raise RecordTooLarge("not even an empty dead letter fits its topic")
+        raise RecordTooLarge(f"{self._topics.deadletter} does not even take an empty dead letter")
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_task_ended)
         return task
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _on_task_ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        # Nobody but `stop` cancels a stage: one that was cancelled from within would leave the lane waiting for ever.
-        error = (
-            RuntimeError(f"a stage of {self.name} was cancelled")
-            if task.cancelled()
-            else task.exception()
-        )
+        if task.cancelled():
+            # Only `stop` cancels a stage. If a stage was cancelled from within and that were not an
+            # error, the pipeline would wait for ever.
+            error: BaseException | None = RuntimeError(f"a stage of {self.name} was cancelled")
+        else:
+            error = task.exception()
         if error is not None and not self._stopped:
             self._stopped = True
             self._fail(error)

@@ -1,38 +1,48 @@
-"""From an outcome to the records it puts on the topics."""
+"""From an outcome to the records that it puts on the topics."""
+
+from dataclasses import dataclass, replace
+
+import msgspec
+import orjson
 
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from schemas.codec import encode
-from schemas.deadletter import Failure, build_headers
+from schemas.deadletter import VALUE_BYTES, Failure, build_headers
 from schemas.triaged import SCHEMA_NAME, Case, TriagedEvent
+from streams.audit.entry import PublishedDecision
 from streams.kafka.record import Record
 from streams.topics import Topics
 
 SCHEMA_HEADER = ("triage.schema", SCHEMA_NAME.encode())
+CASE_SCHEMA_HEADER = ("triage.schema", b"triage.case.v1")
 
 
-def records(outcome: Outcome, incoming: Incoming, topics: Topics) -> list[Record]:
-    """Everything that must be acknowledged before the event behind `incoming` counts as done."""
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The records of one event, and the decision that one of them carries.
+
+    A dead letter carries no decision.
+    """
+
+    records: list[Record]
+    decision: PublishedDecision | None
+
+
+def outputs_of(outcome: Outcome, incoming: Incoming, topics: Topics) -> Outputs:
+    """The records that must be acknowledged before the event of `incoming` has ended.
+
+    The triaged event is encoded once: the case and the audit record take the same bytes.
+    """
     match outcome:
         case Triaged(triaged):
-            return [_triaged(triaged, topics)]
+            decision = _decision(triaged)
+            return Outputs([_triaged_record(decision, topics)], decision)
         case Escalated(case):
-            return [_triaged(case.triaged, topics), _case(case, topics.enrichment)]
+            return _case_outputs(case, topics.enrichment, topics)
         case Reviewed(case):
-            return [_triaged(case.triaged, topics), _case(case, topics.review)]
+            return _case_outputs(case, topics.review, topics)
         case DeadLettered():
-            return [dead_letter(outcome, incoming, topics)]
-
-
-def _triaged(triaged: TriagedEvent, topics: Topics) -> Record:
-    return Record(
-        topics.triaged(triaged.domain), triaged.id.encode(), encode(triaged), [SCHEMA_HEADER]
-    )
-
-
-def _case(case: Case, topic: str) -> Record:
-    return Record(
-        topic, case.event.id.encode(), encode(case), [("triage.schema", b"triage.case.v1")]
-    )
+            return Outputs([dead_letter(outcome, incoming, topics)], None)
 
 
 def dead_letter(letter: DeadLettered, incoming: Incoming, topics: Topics) -> Record:
@@ -45,3 +55,44 @@ def dead_letter(letter: DeadLettered, incoming: Incoming, topics: Topics) -> Rec
     )
     headers = build_headers(incoming.headers, incoming.origin, failure)
     return Record(topics.deadletter, incoming.key, incoming.value, headers)
+
+
+def shrinking_dead_letters(
+    letter: DeadLettered, incoming: Incoming, topics: Topics
+) -> list[Record]:
+    """The dead letter, then without its value, then also without its key and headers.
+
+    What is left out is still where the error headers point to. A header gives its size in bytes.
+    """
+    whole = dead_letter(letter, incoming, topics)
+    size = (VALUE_BYTES, str(len(whole.value or b"")).encode())
+    bare = dead_letter(letter, replace(incoming, value=None, key=None, headers=()), topics)
+    return [
+        whole,
+        Record(whole.topic, whole.key, None, [*whole.headers, size]),
+        Record(bare.topic, None, None, [*bare.headers, size]),
+    ]
+
+
+def _case_outputs(case: Case, topic: str, topics: Topics) -> Outputs:
+    decision = _decision(case.triaged)
+    records = [_triaged_record(decision, topics), _case_record(case, decision, topic)]
+    return Outputs(records, decision)
+
+
+def _decision(triaged: TriagedEvent) -> PublishedDecision:
+    return PublishedDecision(triaged, encode(triaged))
+
+
+def _triaged_record(decision: PublishedDecision, topics: Topics) -> Record:
+    triaged = decision.triaged
+    return Record(
+        topics.triaged(triaged.domain), triaged.id.encode(), decision.value, [SCHEMA_HEADER]
+    )
+
+
+def _case_record(case: Case, decision: PublishedDecision, topic: str) -> Record:
+    """The case in the bytes of `encode(case)`, without encoding its triaged event again."""
+    fields = msgspec.to_builtins(msgspec.structs.asdict(case) | {"triaged": None})
+    value = orjson.dumps(fields | {"triaged": orjson.Fragment(decision.value)})
+    return Record(topic, case.event.id.encode(), value, [CASE_SCHEMA_HEADER])

@@ -19,7 +19,6 @@ from inference.llm.shedding import Shedding
 from inference.retrieval.library import Library
 from inference.rules.ruling import Rules
 from streams.config import Settings
-from streams.errors import ConfigError
 from streams.wiring.model import open_policy
 
 
@@ -29,10 +28,7 @@ def open_library(settings: Settings, classifier: Classifier) -> Library:
     Raises:
         ConfigError: the runbooks cannot be read.
     """
-    try:
-        return Library.open(settings.retrieval, classifier.embed)
-    except ValueError as error:
-        raise ConfigError(f"retrieval.runbooks: {error}") from None
+    return Library.open(settings.retrieval, classifier.embed)
 
 
 def open_tiers(settings: Settings) -> list[Tier]:
@@ -50,10 +46,7 @@ def open_tiers(settings: Settings) -> list[Tier]:
     tiers = []
     for name in llm.tiers:
         options = llm.endpoints[name]
-        try:
-            endpoint = Endpoint(name, options)
-        except ValueError as error:
-            raise ConfigError(f"llm.endpoints.{name}: {error}") from None
+        endpoint = Endpoint(name, options)
         resilient = ResilientEndpoint(endpoint, llm.retries, llm.breaker, retries)
         tiers.append(Tier(name, resilient, price_of(options, assumed), options.max_answer_tokens))
     return tiers
@@ -84,7 +77,7 @@ def open_consultant(
     """
     policy = open_policy(settings, classifier)
     labels = {domain: classifier.labels(domain) for domain in classifier.domains}
-    briefer = PromptWriter(
+    prompt_writer = PromptWriter(
         labels,
         policy,
         library,
@@ -93,7 +86,7 @@ def open_consultant(
     )
     return Consultant(
         cascade,
-        briefer,
+        prompt_writer,
         policy,
         deciding={domain: settings.domain(domain).deciding for domain in classifier.domains},
         limits=settings.llm.limits,

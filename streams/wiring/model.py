@@ -1,35 +1,42 @@
-"""What the configuration asks for, opened and checked: the model, the rules, the egress policy.
+"""The model, the rules and the egress policy, opened as the configuration asks.
 
-Apart from the worker, so that a command without a broker does not wait for the packages of Kafka and of the LLM.
+Apart from `wiring.llm`, so that a command without a broker does not load the packages of Kafka and
+of the LLM.
 """
 
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
-from inference.acceptance.guarantee import Terms
 from inference.classifier import Classifier
 from inference.egress.policy import Policy
+from inference.model.artifact import DEFAULT_MODEL
 from inference.model.threads import Threads
 from inference.rules.ruling import Rules
-from schemas.event import DOMAINS, Domain
 from streams.config import Settings
-from streams.errors import ConfigError
 
 log = logging.getLogger(__name__)
+
+
+def model_directory(settings: Settings) -> Path:
+    """The configured model directory, or the shipped one."""
+    return Path(settings.model.path) if settings.model.path else DEFAULT_MODEL
 
 
 def open_classifier(settings: Settings) -> Classifier:
     """The configured model under the configured terms.
 
     Raises:
+        ConfigError: the terms ask for what the model does not label.
         ModelError: the model cannot be served.
     """
     model = settings.model
-    threads = Threads(model.replicas, model.threads_per_replica or 1) if model.replicas else None
+    threads = None
+    if model.replicas:
+        threads = Threads(model.replicas, model.threads_per_replica or 1)
     return Classifier.open(
-        Path(model.path) if model.path else None,
-        terms=terms(settings),
+        model_directory(settings),
+        terms=settings.terms,
         threads=threads,
         max_batch_tokens=model.max_batch_tokens,
         max_waiting=model.max_waiting,
@@ -37,43 +44,29 @@ def open_classifier(settings: Settings) -> Classifier:
 
 
 def open_rules(settings: Settings, classifier: Classifier) -> Rules:
-    """The configured rules, checked against the labels of the model that is served.
+    """The configured rules, checked against the labels of the model.
 
     Raises:
-        ConfigError: a rule cannot mean anything; one sentence that names it.
+        ConfigError: a rule cannot mean anything; the sentence names it.
     """
     labels = {domain: classifier.labels(domain) for domain in classifier.domains}
-    try:
-        rules = Rules.of(settings.rules, settings.impact, labels)
-    except ValueError as error:
-        raise ConfigError(f"rules: {error}") from None
+    rules = Rules.of(settings.rules, settings.impact, labels)
     for name in rules.expired(now=datetime.now(UTC)):
         log.warning("the rule %r has expired and no longer applies; renew or remove it", name)
     return rules
 
 
-def terms(settings: Settings) -> dict[Domain, Terms]:
-    """What the configuration asks of each domain."""
-    sections = {domain: settings.domain(domain) for domain in DOMAINS}
-    return {
-        domain: Terms(tuple(one.deciding), one.alpha, one.delta, one.unseen_alpha)
-        for domain, one in sections.items()
-    }
-
-
 def open_policy(settings: Settings, classifier: Classifier) -> Policy:
-    """The configured egress policy, checked against the labels of the model that is served.
+    """The configured egress policy, checked against the labels of the model.
 
     Raises:
-        ConfigError: a rule is about a label no model gives, and would protect nothing.
+        ConfigError: a rule is about a label that no model gives, so it would protect nothing.
     """
     values: dict[str, set[str]] = {}
     for domain in classifier.domains:
-        for axis, names in classifier.labels(domain).items():
-            values.setdefault(axis, set()).update(names)  # a rule may be about several domains
-    policy = Policy.of(settings.egress)
-    try:
-        policy.check(values)
-    except ValueError as error:
-        raise ConfigError(f"egress.rules: {error}") from None
+        for axis, labels in classifier.labels(domain).items():
+            # A rule may be about several domains.
+            values.setdefault(axis, set()).update(labels)
+    policy = Policy(settings.egress)
+    policy.check(values)
     return policy

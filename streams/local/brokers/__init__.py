@@ -1,42 +1,37 @@
-"""Brokers to run on this machine: one small interface, an embedded one and a real Apache Kafka behind it.
+"""Brokers that run on this machine: one interface, with an embedded broker and a real Kafka.
 
-Both listen on 127.0.0.1 only and never outlive the process that started them, not even one that was killed.
-Every method blocks; from a coroutine call them through `asyncio.to_thread`.
+Both listen on 127.0.0.1 only. They end with the process that started them, even if it is killed.
+Every method blocks: call it through `asyncio.to_thread` from a coroutine.
 """
 
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
-from streams.errors import StreamError
-
-
-class BrokerError(StreamError):
-    """A local broker could not be had; the message is one sentence a person can act on."""
-
 
 class Broker(ABC):
     """A broker that runs while its `with` block does.
 
-    `stop` is safe at any moment, also twice and also before `start`; after it every process is gone.
+    `stop` is safe at any moment, also twice and also before `start`; after it every process is
+    gone.
     """
 
     @property
     @abstractmethod
     def title(self) -> str:
-        """What it is, for a line a person reads."""
+        """The kind of broker, for a person."""
 
     @property
     @abstractmethod
     def bootstrap_servers(self) -> str:
-        """`host:port` of every broker, separated by commas; fixed from construction on."""
+        """`host:port` of every broker, separated by commas; it never changes."""
 
     @abstractmethod
     def start(self) -> None:
-        """Run it and return once it answers Kafka requests.
+        """Start it, and return when it answers Kafka requests.
 
         Raises:
-            BrokerError: it cannot be had here, or did not answer in time.
+            BrokerError: it cannot run here, or did not answer in time.
         """
 
     @abstractmethod
@@ -45,7 +40,7 @@ class Broker(ABC):
 
     @abstractmethod
     def require_running(self) -> None:
-        """Raise `BrokerError` with the last words of whatever was started and has died since."""
+        """Raise `BrokerError` with the end of the log of a process that has ended by itself."""
 
     def __enter__(self) -> Self:
         try:

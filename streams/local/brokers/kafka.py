@@ -1,4 +1,4 @@
-"""A real Apache Kafka in KRaft mode on 127.0.0.1, one node or three, whose nodes can be stopped and killed."""
+"""A real Apache Kafka in KRaft mode on 127.0.0.1: one node or three, which can be killed singly."""
 
 import shutil
 import subprocess
@@ -9,7 +9,8 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Literal
 
-from streams.local.brokers import Broker, BrokerError
+from streams.errors import BrokerError
+from streams.local.brokers import Broker
 from streams.local.brokers.java import (
     KAFKA_VERSION,
     default_cache_dir,
@@ -36,10 +37,10 @@ JVM_OPTIONS = (
 class KafkaCluster(Broker):
     """Apache Kafka 4.1.0 with `brokers` combined broker and controller nodes (1 or 3).
 
-    `port` is the first broker's, the others follow it; without it every port is random and free. Ports and data
-    survive `stop_node`, `kill_node` and `start_node`. `data_dir` outlives the cluster and can be used again;
-    without it a temporary directory is, and is deleted. `cache_dir` holds Kafka's jars between runs.
-    Nodes are counted from 0.
+    `port` is the first broker's, the others follow it; without it every port is random and free.
+    Ports and data survive `stop_node`, `kill_node` and `start_node`. `data_dir` outlives the
+    cluster and can be used again; without it a temporary directory is, and is deleted. `cache_dir`
+    holds Kafka's jars between runs. Nodes are counted from 0.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class KafkaCluster(Broker):
 
     @property
     def title(self) -> str:
-        """What it is, for a line a person reads."""
+        """The kind of broker, for a person."""
         count = len(self._ports)
         return f"Apache Kafka {KAFKA_VERSION}, {count} node{'s' if count > 1 else ''}"
 
@@ -70,10 +71,11 @@ class KafkaCluster(Broker):
         return ",".join(f"{HOST}:{port}" for port, _ in self._ports)
 
     def start(self) -> None:
-        """Fetch Kafka if the cache lacks it, format the storage, run every node, return once all answer.
+        """Fetch Kafka if needed, format the storage, start every node, and wait for all answers.
 
         Raises:
-            BrokerError: Java or Maven is missing or fails, a port is taken, or a node dies or stays silent.
+            BrokerError: Java or Maven is missing or fails, a port is taken, or a node dies or stays
+            silent.
         """
         if reason := kafka_available(self._cache_dir):
             raise BrokerError(reason)
@@ -87,9 +89,10 @@ class KafkaCluster(Broker):
         self._wait(self._nodes)
 
     def stop(self) -> None:
-        """End every node: SIGTERM to all at once, at most 10 s, then SIGKILL; at once where nothing is kept.
+        """End every node: SIGTERM to all, at most 10 s, then SIGKILL.
 
-        The last of three has no quorum left to leave in order and usually takes the whole 10 s.
+        If no data are kept, SIGKILL comes at once. The last of three nodes has no quorum left, so
+        it usually takes the whole 10 s.
         """
         if self._data_dir is not None:
             self._terminate_all()
@@ -99,20 +102,20 @@ class KafkaCluster(Broker):
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     def require_running(self) -> None:
-        """Raise `BrokerError` if a node has ended that was not stopped through this object."""
+        """Raise `BrokerError` if a node has ended that this object did not stop."""
         for server in self._servers:
             server.require_running()
 
     def stop_node(self, index: int) -> None:
-        """End one node in order: SIGTERM, at most 10 s, then SIGKILL. Its port and data are kept."""
+        """End one node: SIGTERM, at most 10 s, then SIGKILL. It keeps its port and data."""
         self._servers[index].stop(STOP_TIMEOUT_S)
 
     def kill_node(self, index: int) -> None:
-        """SIGKILL one node and return once it is gone. Its port and data are kept."""
+        """SIGKILL one node, and return when it has ended. It keeps its port and data."""
         self._servers[index].kill()
 
     def start_node(self, index: int) -> None:
-        """Start a stopped or killed node again; return once it answers and sees every node that runs.
+        """Start a stopped or killed node, and return when it answers and sees every running node.
 
         Raises:
             BrokerError: it died or did not answer in time.
@@ -143,7 +146,7 @@ class KafkaCluster(Broker):
             (node.directory / "log4j2.xml").write_text(log4j2_xml())
 
     def _format(self, java: list[str]) -> None:
-        """Give every new node its storage; one that has it keeps it. All at once: each is a JVM of its own."""
+        """Format the storage of the nodes that have none, all at once: each is a JVM of its own."""
         new = [
             node
             for node in self._nodes
@@ -151,7 +154,7 @@ class KafkaCluster(Broker):
         ]
         if not new:
             return
-        # One short run each: the optimising compiler would only cost time.
+        # Each is one short run: the optimising compiler would only take time.
         java = [java[0], "-XX:TieredStopAtLevel=1", *java[1:]]
         command = [*java, "kafka.tools.StorageTool", "format"]
         # With `=`: one id in 64 starts with a dash.
@@ -171,7 +174,8 @@ class KafkaCluster(Broker):
                 printed, _ = process.communicate(timeout=FORMAT_TIMEOUT_S)
                 if process.returncode:
                     raise BrokerError(
-                        f"Kafka's storage could not be formatted: {' '.join(printed.split())[-300:]}"
+                        "Kafka's storage could not be formatted: "
+                        f"{' '.join(printed.split())[-300:]}"
                     )
         except subprocess.TimeoutExpired:
             raise BrokerError(
@@ -201,7 +205,7 @@ class KafkaCluster(Broker):
 
 
 def _cluster_id(root: Path) -> str:
-    """The cluster's id, drawn once per data directory: nodes of another cluster are refused by it."""
+    """The id of the cluster, chosen once per data directory; it keeps other clusters' nodes out."""
     path = root / "cluster.id"
     if not path.exists():
         path.write_text(urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))

@@ -1,13 +1,15 @@
-"""Runs one command and ends it when whoever started us is gone; a script for `process.Server`, not to be imported.
+"""A script that runs one command and ends it when its own starter has ended.
 
-Standard input is the leash: a pipe whose only writing end is held by the starter. The kernel closes it however
-the starter ends, SIGKILL included. This is chosen over PR_SET_PDEATHSIG, which exists on Linux only, wants a
-`preexec_fn` (unsafe beside threads) and fires when the starting *thread* ends, not the process.
+`process.Server` starts it; it is not imported. Standard input is the leash: a pipe, of which only
+the starter holds the writing end. The kernel closes it however the starter ends, also after
+SIGKILL. PR_SET_PDEATHSIG would be the alternative. But it exists on Linux only, needs a
+`preexec_fn` (unsafe beside threads), and fires when the starting *thread* ends, not the process.
 
     python leash.py SCRATCH COMMAND [ARGUMENT...]
 
-A byte on the leash kills the command. A cut leash kills it too and deletes the directory SCRATCH, unless that is an
-empty string. Either way we end after the command has, so that its ports and locks are free once we are gone.
+A byte on the leash kills the command. A closed leash kills it too, and deletes the directory
+SCRATCH unless that is an empty string. In both cases this script ends after the command, so that
+the ports and locks of the command are free when the script has ended.
 """
 
 import os
@@ -19,17 +21,17 @@ import threading
 
 
 def guard(child: subprocess.Popen[bytes], cut: threading.Event) -> None:
-    """Kill the child once the leash is pulled (a byte) or cut (its end)."""
+    """Kill the child when a byte comes on the leash, or the leash is closed."""
     if not os.read(0, 1):
         cut.set()
     child.kill()
 
 
 def main() -> int:
-    """Run the command and return its exit status; 128 plus the signal number when a signal ended it."""
+    """Run the command and return its exit status, or 128 plus the number of a signal."""
     _, scratch, *command = sys.argv
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - the command line is our caller's own
-    # SIGTERM goes to the whole process group: the child drains, we stay to report how it ended.
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - the starter's own
+    # SIGTERM goes to the whole process group: the child drains, and this process reports its end.
     signal.signal(signal.SIGTERM, lambda *_: None)
     cut = threading.Event()
     threading.Thread(target=guard, args=(child, cut), daemon=True).start()

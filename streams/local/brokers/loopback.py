@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
-from streams.local.brokers import BrokerError
+from streams.errors import BrokerError
 
 HOST = "127.0.0.1"
-# Below every system's ephemeral range: while a broker is down for a while, a client that keeps reconnecting to a
-# port *inside* that range can be given the same port as its own and connect to itself.
+# Below every system's ephemeral range: while a broker is down for a while, a client that keeps
+# reconnecting to a port *inside* that range can be given the same port as its own and connect to
+# itself.
 PORTS = range(20_000, 32_000)
 POLL_S = 0.1
 
@@ -41,7 +42,8 @@ def free_ports(count: int) -> list[int]:
     ]
     if len(found) < count:
         raise BrokerError(
-            f"no {count} free ports between {PORTS.start} and {PORTS.stop} on {HOST}; name one instead"
+            f"no {count} free ports between {PORTS.start} and {PORTS.stop} on {HOST}; "
+            "name one instead"
         )
     return found
 
@@ -58,9 +60,9 @@ def require_free(ports: Sequence[int]) -> None:
 def wait_until_answers(
     ports: Sequence[int], *, brokers: int, require_running: Callable[[], None], timeout_s: float
 ) -> None:
-    """Return once the broker on each of `ports` answers a metadata request naming at least `brokers` brokers.
+    """Return when the broker on each of `ports` knows of at least `brokers` brokers.
 
-    `require_running` is called between tries and raises when waiting has become pointless.
+    `require_running` is called between the tries; it raises if a process has ended.
 
     Raises:
         BrokerError: `timeout_s` passed.
@@ -71,13 +73,14 @@ def wait_until_answers(
             require_running()
             if time.monotonic() > deadline:
                 raise BrokerError(
-                    f"the broker on {HOST}:{port} gave no answer within {timeout_s:.0f} s; the machine may be too busy"
+                    f"the broker on {HOST}:{port} gave no answer within {timeout_s:.0f} s; "
+                    "the machine may be too busy"
                 )
             time.sleep(POLL_S)
 
 
 def _accepts(port: int) -> bool:
-    """Asked before aiokafka is, which logs an error for every refused connection."""
+    """Whether it accepts connections; aiokafka would log an error for every refused one."""
     try:
         socket.create_connection((HOST, port), timeout=1).close()
     except OSError:
@@ -86,7 +89,7 @@ def _accepts(port: int) -> bool:
 
 
 def _known_brokers(port: int) -> int:
-    """Brokers in the metadata of the one at `port`; 0 when it does not answer yet."""
+    """How many brokers the one at `port` knows of; 0 if it does not answer yet."""
     try:
         return asyncio.run(_count_brokers(port))
     except (KafkaError, OSError, TimeoutError):

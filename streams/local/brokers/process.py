@@ -1,4 +1,4 @@
-"""A server process that cannot outlive us, its log, and how it ends."""
+"""A server process that ends with this process, and its log."""
 
 import os
 import signal
@@ -8,19 +8,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from streams.local.brokers import BrokerError
+from streams.errors import BrokerError
 
 LEASH = Path(__file__).with_name("leash.py")
 LAST_LINES = 3
-# How long the leash has to carry out a kill before its whole process group is killed.
+# If the leash takes longer to kill the command, its whole process group is killed.
 KILL_TIMEOUT_S = 10.0
 
 
 class Server:
-    """One command in its own process group, its output in `log`; can be started again after it ended.
+    """One command in a process group of its own, with its output in `log`.
 
-    Its own group keeps a terminal's Ctrl-C away from it: its owner decides when it ends. `scratch` is deleted if
-    we are killed before we could do it.
+    It can be started again after it has ended. Because of its own group, Ctrl-C in a terminal does
+    not reach it: its owner decides when it ends. The directory `scratch` is deleted even if this
+    process is killed.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Server:
         return self._process.pid if self._process else None
 
     def require_running(self) -> None:
-        """Raise `BrokerError` with its exit status and last words if it ended without being told to."""
+        """Raise `BrokerError` with its exit status and the end of its log if it ended by itself."""
         if self._process is not None and not self.running:
             status = self._process.returncode
             raise BrokerError(
@@ -77,7 +78,7 @@ class Server:
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it without letting it finish anything, and wait until it is gone, its ports and locks free."""
+        """Kill it, and wait until it has ended and its ports and locks are free."""
         if self._process is not None and self._process.stdin is not None and self.running:
             with suppress(BrokenPipeError):
                 self._process.stdin.write(b"k")

@@ -1,4 +1,4 @@
-"""What a node of the local Kafka is told: its server.properties and its log4j2 configuration."""
+"""The configuration of a node of the local Kafka: server.properties and log4j2."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from streams.local.brokers.loopback import HOST
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One combined broker and controller (KRaft `node.id` counts from 1); `directory` keeps its data."""
+    """One combined broker and controller; `node_id` counts from 1, `directory` holds its data."""
 
     node_id: int
     port: int
@@ -18,7 +18,7 @@ class Node:
 
 
 def server_properties(node: Node, nodes: Sequence[Node]) -> str:
-    """The node's `server.properties` as text; three nodes replicate three times, one keeps one copy."""
+    """The node's `server.properties` as text; with three nodes there are three replicas."""
     settings = _place(node, nodes) | _replication(len(nodes)) | _sizes()
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
@@ -39,7 +39,7 @@ def _place(node: Node, nodes: Sequence[Node]) -> dict[str, object]:
 
 
 def _escaped(value: str) -> str:
-    """A value as Java's `Properties.load` reads it back: that takes the file for Latin-1 and undoes escapes."""
+    """A value for Java's `Properties.load`, which reads Latin-1 and resolves escapes."""
     units = value.replace("\\", "\\\\").encode("utf-16-be")
     codes = [int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2)]
     return "".join(chr(code) if code < 0x7F else f"\\u{code:04x}" for code in codes)  # noqa: PLR2004 - the end of ASCII
@@ -61,7 +61,7 @@ def _replication(nodes: int) -> dict[str, object]:
 
 
 def _sizes() -> dict[str, object]:
-    """A laptop's worth of everything; record size limits stay at Kafka's defaults, so that tests meet them."""
+    """Small sizes for a laptop; limits on record sizes stay at Kafka's defaults, for the tests."""
     return {
         "num.partitions": 4,
         "offsets.topic.num.partitions": 4,
@@ -70,7 +70,8 @@ def _sizes() -> dict[str, object]:
         "group.initial.rebalance.delay.ms": 0,
         # Lets a test lose a consumer in seconds.
         "group.min.session.timeout.ms": 1_000,
-        # A node that was killed is let back in only once the controller has given up on its former self (default 9 s).
+        # A node that was killed is let back in only once the controller has given up on its former
+        # self (default 9 s).
         "broker.session.timeout.ms": 5_000,
         "broker.heartbeat.interval.ms": 1_000,
         "num.network.threads": 2,

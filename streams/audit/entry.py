@@ -1,0 +1,75 @@
+"""What an audit record says about a decision (`schemas/audit/record.py`)."""
+
+import time
+from dataclasses import dataclass
+
+from agents.outcomes import Incoming
+from agents.revision import rfc3339
+from schemas.audit.record import Entry, LlmUse, Seal, bounded_labels, bounded_text, sha256
+from schemas.audit.segment import Segment
+from schemas.event import Origin
+from schemas.triaged import TriagedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedDecision:
+    """A decision, and the bytes in which it was published.
+
+    `value` is the value of its record on the triaged topic. The audit record has the digest of
+    these very bytes.
+    """
+
+    triaged: TriagedEvent
+    value: bytes
+
+
+def next_entry(
+    incoming: Incoming, decision: PublishedDecision, *, tenant: str, segment: Segment, seal: Seal
+) -> Entry:
+    """The next entry of `segment`: the decision about the record `incoming`.
+
+    The entry names the ends of other segments that the segment has not named yet, and the segment
+    counts them as named. `tenant` is the tenant as it is written.
+    """
+    triaged, origin = decision.triaged, incoming.origin
+    return Entry(
+        seal=seal,
+        tenant=tenant,
+        writer=segment.writer,
+        sequence=segment.sequence,
+        previous=segment.previous,
+        heads=segment.name(),
+        at=rfc3339(time.time()),
+        id=bounded_text(triaged.id),
+        domain=triaged.domain,
+        revision=triaged.revision,
+        status=triaged.status,
+        decided_by=triaged.decided_by,
+        labels=bounded_labels({axis: label.value for axis, label in triaged.labels.items()}),
+        queue=bounded_text(triaged.queue),
+        input_digest=sha256(incoming.value or b""),
+        output_digest=sha256(decision.value),
+        model_digest=bounded_text(triaged.model.digest),
+        calibration_digest=bounded_text(triaged.calibration.digest),
+        enrichment=_llm_use(triaged),
+        origin=Origin(
+            topic=bounded_text(origin.topic), partition=origin.partition, offset=origin.offset
+        ),
+    )
+
+
+def _llm_use(triaged: TriagedEvent) -> LlmUse | None:
+    used = triaged.enrichment
+    # A person's verdict carries the enrichment of the revision it is about. That is paid for once.
+    if used is None or triaged.decided_by == "human":
+        return None
+    return LlmUse(
+        status=used.status,
+        model=used.model and bounded_text(used.model),
+        tier=used.tier and bounded_text(used.tier),
+        calls=used.calls,
+        prompt_tokens=used.prompt_tokens,
+        completion_tokens=used.completion_tokens,
+        cost_usd=used.cost_usd,
+        redactions=used.redactions,
+    )

@@ -1,0 +1,94 @@
+"""Two kinds of failure: an agent cannot process one event, or it cannot process any event.
+
+An event that its agent cannot process becomes a dead letter. An agent that can process no event
+stops the worker. Otherwise a broken model would turn every event of a topic into a dead letter.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from agents.outcomes import DeadLettered, Incoming, Outcome
+from inference.errors import ConfigError
+from streams.errors import StreamError
+
+log = logging.getLogger(__name__)
+
+MAX_FAILURES_IN_A_ROW = 3
+"""So many events may fail without any success in the same batch before the agent is taken to be
+broken. A lone bad event on a quiet topic must not stop every worker that reads it."""
+
+NO_EVENT_AT_FAULT = (StreamError, ConfigError)
+"""The broker failed, or the configuration cannot be used: the events stay as they are."""
+
+Process = Callable[[Sequence[Incoming]], Awaitable[list[Outcome]]]
+
+
+class FailureIsolation:
+    """Runs the batches of one agent; `name` is the agent's, for the logs and the dead letters."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._failures_in_a_row = 0
+
+    async def run(self, process: Process, batch: Sequence[Incoming]) -> list[Outcome]:
+        """Process a batch. If it fails, process its events one by one.
+
+        Returns:
+            One outcome per record, in order.
+
+        Raises:
+            StreamError, ConfigError: the broker failed or the configuration cannot be used, so no
+                event is at fault.
+            Exception: what the agent raised, if too many events failed in a row.
+        """
+        try:
+            outcomes = await process(batch)
+        except NO_EVENT_AT_FAULT:
+            raise
+        except Exception as error:
+            if len(batch) == 1:
+                return self._dead_letters([error])
+            log.exception(
+                "a batch of %d events failed in %s; trying each alone", len(batch), self._name
+            )
+            return await self._one_by_one(process, batch)
+        self._failures_in_a_row = 0
+        if len(outcomes) != len(batch):
+            raise AssertionError(
+                f"{self._name} returned {len(outcomes)} outcomes for {len(batch)} events"
+            )
+        return outcomes
+
+    async def _one_by_one(self, process: Process, batch: Sequence[Incoming]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        errors: list[Exception] = []
+        for incoming in batch:
+            try:
+                outcomes += await process([incoming])
+            except NO_EVENT_AT_FAULT:
+                raise
+            except Exception as error:  # noqa: BLE001 - becomes that event's dead letter
+                errors.append(error)
+                outcomes.append(self._dead_letter(error))
+        # If some event could be processed, those that could not are at fault themselves.
+        return self._dead_letters(errors) if len(errors) == len(batch) else outcomes
+
+    def _dead_letters(self, errors: Sequence[Exception]) -> list[Outcome]:
+        """Dead letters for a batch in which every event failed.
+
+        Raises:
+            Exception: the first of `errors`, if too many events have failed in a row.
+        """
+        self._failures_in_a_row += len(errors)
+        if self._failures_in_a_row > MAX_FAILURES_IN_A_ROW:
+            raise errors[0]
+        log.error(
+            "%d events failed in %s and become dead letters",
+            len(errors),
+            self._name,
+            exc_info=errors[0],
+        )
+        return [self._dead_letter(error) for error in errors]
+
+    def _dead_letter(self, error: Exception) -> DeadLettered:
+        return DeadLettered(self._name, type(error).__name__, str(error), "retryable")

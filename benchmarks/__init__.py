@@ -1,1 +1,1 @@
-"""Measurements of the pipeline against the bare model and against how people would write it."""
+"""Measurements: the pipeline, the bare model, and the code that people would first write."""

@@ -1,4 +1,4 @@
-"""The model without a pipeline: texts in, decisions out, as fast as it goes."""
+"""Measures the model without a pipeline."""
 
 import asyncio
 import time
@@ -17,17 +17,22 @@ BATCH = 32
 
 
 async def batched_rate(events: Sequence[tuple[Domain, Event]], classifier: Classifier) -> float:
-    """Events per second through the classifier: tokenizer, sorted batches, heads, calibration."""
-    of_domain: dict[Domain, list[Event]] = defaultdict(list)
+    """Events per second of the classifier: tokenizer, sorted batches, heads and calibration."""
+    by_domain: dict[Domain, list[Event]] = defaultdict(list)
     for domain, event in events:
-        of_domain[domain].append(event)
+        by_domain[domain].append(event)
     started_s = time.perf_counter()
-    await asyncio.gather(*(classifier.classify(domain, some) for domain, some in of_domain.items()))
+    await asyncio.gather(
+        *(classifier.classify(domain, domain_events) for domain, domain_events in by_domain.items())
+    )
     return len(events) / (time.perf_counter() - started_s)
 
 
 def naive_rate(events: Sequence[tuple[Domain, Event]]) -> float:
-    """The same encoder as people first write it: batches of 32 in arrival order, both cores in one replica."""
+    """Events per second of the same encoder, used as people would first write it.
+
+    The batches have 32 events in the order of arrival, and one replica uses all cores.
+    """
     artifact = load_artifact(DEFAULT_MODEL)
     spec = artifact.manifest.encoder
     tokenizer = open_tokenizer(artifact.directory, spec)

@@ -1,4 +1,4 @@
-"""`triage classify` as a process of its own."""
+"""Measures `triage classify` in a process of its own."""
 
 import subprocess
 import sys
@@ -10,7 +10,10 @@ from schemas.event import Domain
 
 
 def classify_rate(events: Sequence[tuple[Domain, bytes]], directory: Path) -> tuple[float, float]:
-    """Events per second of a whole run less that of a run of one event, and the seconds that one takes (the start)."""
+    """Events per second of `triage classify`, and the seconds that it needs to start.
+
+    The start is measured as the time for one event. It is subtracted from the time for all events.
+    """
     start_s = _run_s(events[:1], directory)
     return (len(events) - 1) / (_run_s(events, directory) - start_s), start_s
 

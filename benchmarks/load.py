@@ -1,4 +1,4 @@
-"""The events a benchmark sends: the shipped samples, of mixed shapes and lengths, repeated under fresh ids."""
+"""The events of a benchmark: the shipped samples, repeated with new ids."""
 
 import itertools
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import orjson
 
 from schemas.errors import InvalidEvent
-from schemas.event import DOMAINS, Domain, Event, Origin
+from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Event, Origin
 from schemas.formats import read_event
 from streams.local.demo import SAMPLES
 from streams.ndjson import read_lines
@@ -20,20 +20,20 @@ SHORT_TEXTS = (
 
 
 def samples() -> list[tuple[Domain, Event]]:
-    """The shipped samples that can be read, alternating between domains."""
+    """The shipped samples that can be read. Alerts and tickets take turns."""
     by_domain = {domain: list(_readable(domain)) for domain in DOMAINS}
     pairs = itertools.zip_longest(*by_domain.values())
     return [(event.domain, event) for pair in pairs for event in pair if event is not None]
 
 
 def mixed(count: int) -> Iterator[tuple[Domain, bytes]]:
-    """`count` native events of mixed length, each with an id of its own."""
+    """Make `count` events of mixed length in the native format, each with its own id."""
     for number, (domain, event) in zip(range(count), itertools.cycle(samples()), strict=False):
         yield domain, orjson.dumps(_plain(event) | {"id": f"bench-{number}"})
 
 
 def short(count: int) -> Iterator[tuple[Domain, bytes]]:
-    """`count` one-line tickets, for runs where their number matters and not their text."""
+    """Make `count` one-line tickets, for runs in which only the number of events matters."""
     for number, text in zip(range(count), itertools.cycle(SHORT_TEXTS), strict=False):
         yield "tickets", orjson.dumps({"id": f"soak-{number}", "kind": "ticket", "text": text})
 
@@ -41,7 +41,7 @@ def short(count: int) -> Iterator[tuple[Domain, bytes]]:
 def _readable(domain: Domain) -> Iterator[Event]:
     for line in read_lines(str(SAMPLES / f"{domain}.ndjson")):
         try:
-            yield read_event(line, origin=ORIGIN, kind="alert" if domain == "alerts" else "ticket")
+            yield read_event(line, origin=ORIGIN, kind=KIND_OF_DOMAIN[domain])
         except InvalidEvent:
             continue
 

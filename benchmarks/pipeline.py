@@ -1,4 +1,7 @@
-"""The whole pipeline on a real broker: throughput from a backlog, latency at a steady rate, memory over a long run."""
+"""Measures the whole pipeline on a real broker.
+
+Throughput is measured from a backlog, latency at a steady rate, and memory over a long run.
+"""
 
 import asyncio
 import os
@@ -27,7 +30,10 @@ PATIENCE_S = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A revision 0 as a subscriber saw it."""
+    """When a subscriber saw revision 0 of an event.
+
+    `input_at_s` is when the pipeline received the event. Both times are in seconds since the epoch.
+    """
 
     triaged: TriagedEvent
     input_at_s: float
@@ -35,12 +41,12 @@ class Arrival:
 
     @property
     def added_s(self) -> float:
-        """What the pipeline added to the model's own time."""
+        """The seconds that the pipeline added to the time of the model call."""
         return max(0.0, self.seen_at_s - self.input_at_s - self.triaged.timing.inference_s)
 
 
 async def prepare(bootstrap_servers: str, name: str) -> Settings:
-    """Settings with topics of their own on a broker."""
+    """Create topics with this prefix on a broker, and return settings for them."""
     settings = at(load(environ=os.environ), bootstrap_servers)
     kafka = msgspec.structs.replace(settings.kafka, group_id=name)
     settings = msgspec.structs.replace(settings, kafka=kafka, topics=TopicsSection(prefix=name))
@@ -49,7 +55,7 @@ async def prepare(bootstrap_servers: str, name: str) -> Settings:
 
 
 async def throughput(settings: Settings, events: list[tuple[Domain, bytes]]) -> float:
-    """Events per second from a backlog, between the first and the last answer."""
+    """Events per second from a backlog, between the first and the last output."""
     await send(settings, events)
     async with worker(settings):
         arrivals = await collect(settings, len(events))
@@ -60,7 +66,7 @@ async def throughput(settings: Settings, events: list[tuple[Domain, bytes]]) -> 
 async def latency(
     settings: Settings, events: list[tuple[Domain, bytes]], rate: float
 ) -> list[Arrival]:
-    """Arrivals while events come at a steady rate."""
+    """The arrivals while events come at a steady rate, in events per second."""
     async with worker(settings):
         sending = asyncio.create_task(send(settings, events, rate=rate))
         arrivals = await collect(settings, len(events))
@@ -72,7 +78,7 @@ async def memory(
     settings: Settings, events: list[tuple[Domain, bytes]], marks: Iterable[int]
 ) -> dict[int, float]:
     """The worker's resident memory in MB after each number of events."""
-    found: dict[int, float] = {}
+    memory_mb: dict[int, float] = {}
     async with worker(settings) as process:
         sending = asyncio.create_task(send(settings, events))
         names = [Topics(settings.topics.prefix).triaged(domain) for domain in DOMAINS]
@@ -82,33 +88,36 @@ async def memory(
                 while seen < mark:
                     for records in (await consumer.getmany(timeout_ms=500)).values():
                         seen += sum(b'"revision":0,' in record.value for record in records)
-                found[mark] = resident_mb(process.pid)
+                memory_mb[mark] = resident_mb(process.pid)
         await sending
-    return found
+    return memory_mb
 
 
 async def send(
     settings: Settings, events: Iterable[tuple[Domain, bytes]], *, rate: float | None = None
 ) -> None:
-    """Produce events, as fast as they are taken or at a rate."""
-    names, delivery = Topics(settings.topics.prefix), Producer(settings.kafka)
-    await delivery.start()
+    """Produce events, at a rate in events per second or as fast as the broker accepts them."""
+    names, producer = Topics(settings.topics.prefix), Producer(settings.kafka)
+    await producer.start()
     receipts, started_s = [], time.perf_counter()
     for number, (domain, value) in enumerate(events):
         if rate:
             await asyncio.sleep(max(0.0, started_s + number / rate - time.perf_counter()))
-        receipts.append(
-            await delivery.send(Record(names.input(domain), str(number).encode(), value))
-        )
+        record = Record(names.input(domain), str(number).encode(), value)
+        receipts.append(await producer.send(record))
         if len(receipts) >= WINDOW:
-            await delivery.confirm(receipts)
+            await producer.confirm(receipts)
             receipts.clear()
-    await delivery.confirm(receipts)
-    await delivery.stop()
+    await producer.confirm(receipts)
+    await producer.stop()
 
 
 async def collect(settings: Settings, count: int) -> list[Arrival]:
-    """Read revision 0 of `count` events."""
+    """Read revision 0 of `count` events.
+
+    Raises:
+        StreamError: the events do not arrive within `PATIENCE_S`.
+    """
     names = [Topics(settings.topics.prefix).triaged(domain) for domain in DOMAINS]
     arrivals: list[Arrival] = []
     async with reading(settings.kafka, names, from_beginning=True) as consumer:
@@ -116,19 +125,21 @@ async def collect(settings: Settings, count: int) -> list[Arrival]:
         while len(arrivals) < count:
             if time.monotonic() > deadline_s:
                 raise StreamError(
-                    f"only {len(arrivals)} of {count} events came out; look at the worker's log"
+                    f"only {len(arrivals)} of {count} events arrived; look at the worker's log"
                 )
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 seen_at_s = time.time()
                 decoded = [decode(record.value, TriagedEvent) for record in records]
                 arrivals += [
-                    Arrival(t, _received_s(t), seen_at_s) for t in decoded if t.revision == 0
+                    Arrival(triaged, _received_s(triaged), seen_at_s)
+                    for triaged in decoded
+                    if triaged.revision == 0
                 ]
     return arrivals
 
 
 def resident_mb(pid: int) -> float:
-    """VmRSS of a process."""
+    """The resident memory of a process (VmRSS)."""
     with open(f"/proc/{pid}/status", encoding="utf-8") as status:  # noqa: PTH123 - a kernel file
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS"))
 

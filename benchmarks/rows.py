@@ -1,4 +1,4 @@
-"""Benchmark rows: what was measured, on what, beside which baseline."""
+"""Benchmark rows: what was measured, on which machine, and compared with which baseline."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ PACKAGES = ("faust-streaming", "aiokafka", "ctranslate2", "sentencepiece", "nump
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One figure; `ratio` is to `baseline`, measured in the same run."""
+    """One figure. `ratio` compares it with the row `baseline` of the same run."""
 
     name: str
     value: float
@@ -30,7 +30,7 @@ class Measurement:
 
 
 def machine() -> dict[str, Any]:
-    """Hardware and versions."""
+    """The hardware, the versions of Python and of the main packages, and the date."""
     return {
         "cpu": processor(),
         "cores": len(os.sched_getaffinity(0)),
@@ -41,7 +41,7 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The processor's name."""
+    """The name of the processor; ``unknown`` if the system does not give it."""
     with Path("/proc/cpuinfo").open(encoding="utf-8") as info:
         return next(
             (line.split(":", 1)[1].strip() for line in info if line.startswith("model name")),
@@ -50,26 +50,23 @@ def processor() -> str:
 
 
 def write(rows: Sequence[Measurement], file: Path) -> None:
-    """One JSON object a row."""
-    here = machine()
+    """Write one JSON object per row."""
+    this_machine = machine()
     file.write_bytes(
-        b"".join(orjson.dumps(asdict(row) | {"machine": here}) + b"\n" for row in rows)
+        b"".join(orjson.dumps(asdict(row) | {"machine": this_machine}) + b"\n" for row in rows)
     )
 
 
 def show(rows: Sequence[Measurement]) -> None:
-    """The same for a person."""
+    """Print the rows as a table for a person."""
     console = Console()
     console.print(", ".join(f"{key} {value}" for key, value in machine().items()))
     table = Table("what", "figure", "unit", "ratio", "to", "note")
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        table.add_row(
-            row.name,
-            f"{row.value:,.3g}" if row.value < 100 else f"{row.value:,.0f}",
-            row.unit,
-            ratio,
-            row.baseline,
-            row.note,
-        )
+        table.add_row(row.name, _figure(row.value), row.unit, ratio, row.baseline, row.note)
     console.print(table)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.3g}" if value < 100 else f"{value:,.0f}"

@@ -1,4 +1,4 @@
-"""What every test may ask for: a broker, a tiny model, settings of its own."""
+"""The fixtures that all tests share: a broker, a tiny model, and settings for one test."""
 
 import os
 import uuid
@@ -21,14 +21,14 @@ WITHOUT_KAFKA = kafka_available()
 
 
 def pytest_report_header() -> str:
-    """Say which broker the suite runs on."""
+    """Report which broker the suite runs on."""
     if WITHOUT_KAFKA is None:
         return "broker: real Apache Kafka"
-    return f"broker: embedded, no real Kafka here ({WITHOUT_KAFKA})"
+    return f"broker: embedded, because there is no real Kafka ({WITHOUT_KAFKA})"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show what was counted."""
+    """Show the figures that the tests counted."""
     if FIGURES:
         terminalreporter.section("figures")
         for line in FIGURES:
@@ -36,49 +36,56 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that needs real Kafka is skipped on a laptop without it, and fails in CI."""
+    """Skip the tests that need real Kafka if there is none. In CI they fail instead."""
     if WITHOUT_KAFKA is None:
         return
     for item in items:
         if item.get_closest_marker("kafka"):
-            item.add_marker(
-                pytest.mark.skip(reason=WITHOUT_KAFKA)
-                if not CI
-                else pytest.mark.usefixtures("real_kafka")
-            )
+            item.add_marker(_without_kafka(WITHOUT_KAFKA))
+
+
+def _without_kafka(reason: str) -> pytest.MarkDecorator:
+    if CI:
+        return pytest.mark.usefixtures("real_kafka")
+    return pytest.mark.skip(reason=reason)
 
 
 @pytest.fixture(scope="session")
 def real_kafka() -> None:
-    """Fail where real Kafka must be had and cannot."""
+    """Fail if there is no real Kafka."""
     if WITHOUT_KAFKA is not None:
         pytest.fail(f"CI needs a real Apache Kafka: {WITHOUT_KAFKA}")
 
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[Broker]:
-    """One broker for the whole session: real Kafka where it can be had, else the embedded one."""
+    """One broker for the whole session: real Kafka if there is one, otherwise the embedded one."""
     if WITHOUT_KAFKA is not None and CI:
         pytest.fail(f"CI needs a real Apache Kafka: {WITHOUT_KAFKA}")
-    with EmbeddedBroker() if WITHOUT_KAFKA else KafkaCluster() as running:
-        yield running
+    with _new_broker() as running_broker:
+        yield running_broker
+
+
+def _new_broker() -> EmbeddedBroker | KafkaCluster:
+    return EmbeddedBroker() if WITHOUT_KAFKA else KafkaCluster()
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real but tiny model directory: plumbing tests need its shape, not its judgement."""
+    """A real but tiny model directory, for tests that do not need good decisions."""
     return build_tiny_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture
 def settings(broker: Broker, tiny_model: Path) -> Settings:
-    """Settings on the session's broker with topics and a group of the test's own."""
+    """Settings for the broker of the session, with topics and a group for one test."""
     return settings_for(broker.bootstrap_servers, tiny_model)
 
 
 def settings_for(bootstrap_servers: str, model: Path | None, *, partitions: int = 4) -> Settings:
-    """Settings that share nothing with another test's."""
+    """Settings with a group and topics that no other test uses."""
     name = f"t{uuid.uuid4().hex[:8]}"
+    model_path = str(model) if model else None
     return msgspec.structs.replace(
         Settings(),
         kafka=KafkaSection(
@@ -88,5 +95,5 @@ def settings_for(bootstrap_servers: str, model: Path | None, *, partitions: int 
             heartbeat_interval_s=1.0,
         ),
         topics=TopicsSection(prefix=name, partitions=partitions),
-        model=ModelSection(path=str(model) if model else None, replicas=1, threads_per_replica=1),
+        model=ModelSection(path=model_path, replicas=1, threads_per_replica=1),
     )

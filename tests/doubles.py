@@ -1,41 +1,103 @@
-"""Stand-ins for what needs a broker, and records to put through them."""
+"""Doubles of what needs a broker, and records to send through them.
+
+Each double is the real class over a fake of the library or of the topic below it. So there is no
+second implementation of the logic. `tests/contract` runs the same tests on the doubles and on the
+real ones.
+"""
 
 import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
 from agents.outcomes import Incoming
-from schemas.event import Origin
+from schemas.codec import encode
+from schemas.event import Headers
+from schemas.triaged import TriagedEvent
+from streams.answered import Answered
 from streams.config import KafkaSection
-from streams.kafka.producer import Producer, Receipt, RecordTooLarge
-from streams.kafka.record import Headers, Record
+from streams.kafka.offsets import Partition
+from streams.kafka.producer import Producer, Receipt
+from streams.kafka.record import Record
+from streams.topics import MAX_MESSAGE_BYTES, Topics
+from tests.records import record
 
-INPUT = "triage.alerts.v1"
-AUDIT = "triage.audit.v1"
+TOPICS = Topics("triage")
+INPUT = TOPICS.input("alerts")
+INPUT_PARTITION = Partition(INPUT, 2)
+"""The partition of the records that `incoming` and `tests.records.record` make."""
 
 
 def incoming(
     offset: int = 0, value: bytes | None = b"{}", key: bytes | None = None, headers: Any = ()
 ) -> Incoming:
     """One record of the alerts topic."""
-    return Incoming(
-        value, key, headers, Origin(topic=INPUT, partition=0, offset=offset), 1_700_000_000.0
-    )
+    return replace(record(value, offset=offset), key=key, headers=headers)
 
 
-def acknowledged(topic: str) -> RecordMetadata:
-    """What the broker says of a record it has."""
-    return RecordMetadata(topic, 0, TopicPartition(topic, 0), 0, 0, 0, 0)
+def header_texts(headers: Headers) -> dict[str, str]:
+    """Headers as text; fails if a name occurs twice."""
+    assert len({name for name, _ in headers}) == len(headers)
+    return {name: (value or b"").decode() for name, value in headers}
+
+
+class FakeClient:
+    """aiokafka's producer, without a broker.
+
+    With `prompt` records are acknowledged at once, otherwise by `acknowledge`. A record whose value
+    is longer than `takes_bytes` of its topic is refused as too large. Audit records are kept apart
+    and acknowledged at once, unless the test `awaits_audit`.
+    """
+
+    def __init__(self, *, prompt: bool, takes_bytes: dict[str, int], awaits_audit: bool) -> None:
+        self.prompt = prompt
+        self.takes_bytes = takes_bytes
+        self.awaits_audit = awaits_audit
+        self.sent: list[Record] = []
+        self.audited: list[Record] = []
+        self.receipts: list[Receipt] = []
+        self._metadata: list[RecordMetadata] = []
+        self._ends: Counter[str] = Counter()
+
+    async def send(
+        self, topic: str, *, value: bytes | None, key: bytes | None, headers: Headers
+    ) -> Receipt:
+        """Take a record, as aiokafka does."""
+        assert key is not None or value is not None, "aiokafka refuses such a record"
+        if len(value or b"") > self.takes_bytes.get(topic, MAX_MESSAGE_BYTES):
+            raise MessageSizeTooLargeError(topic)
+        sent = Record(topic, key, value, headers)
+        receipt: Receipt = asyncio.get_running_loop().create_future()
+        metadata = RecordMetadata(topic, 0, TopicPartition(topic, 0), self._ends[topic], 0, 0, 0)
+        self._ends[topic] += 1
+        if topic == TOPICS.audit and not self.awaits_audit:
+            self.audited.append(sent)
+            receipt.set_result(metadata)
+            return receipt
+        if self.prompt:
+            receipt.set_result(metadata)
+        self.sent.append(sent)
+        self.receipts.append(receipt)
+        self._metadata.append(metadata)
+        return receipt
+
+    def acknowledge(self, *indices: int) -> None:
+        """Acknowledge the records at these indices of `sent`, or all of them."""
+        for index in indices or range(len(self.receipts)):
+            if not self.receipts[index].done():
+                self.receipts[index].set_result(self._metadata[index])
+
+    async def stop(self) -> None:
+        """Close, as aiokafka does."""
 
 
 class FakeProducer(Producer):
-    """Everything of `Producer` but the producer: the test, or `prompt`, resolves the receipts.
-
-    A record whose value is longer than `takes_bytes` of its topic is refused as too large. Audit records are kept
-    apart and acknowledged at once, but for a test that `awaits_audit`.
-    """
+    """The real producer over a `FakeClient`, which takes the same arguments. It is started."""
 
     def __init__(
         self,
@@ -46,39 +108,35 @@ class FakeProducer(Producer):
         awaits_audit: bool = False,
     ) -> None:
         super().__init__(KafkaSection(delivery_timeout_s=timeout_s))
-        self.prompt = prompt
-        self.takes_bytes = takes_bytes or {}
-        self.awaits_audit = awaits_audit
-        self.sent: list[Record] = []
-        self.audited: list[Record] = []
-        self.receipts: list[Receipt] = []
+        self._client = FakeClient(
+            prompt=prompt, takes_bytes=takes_bytes or {}, awaits_audit=awaits_audit
+        )
+        self._producer = self._client
+        self.sent = self._client.sent
+        self.audited = self._client.audited
+        self.receipts = self._client.receipts
+        self.acknowledge = self._client.acknowledge
 
-    async def send(self, record: Record) -> Receipt:
-        """Hand out a receipt."""
-        receipt: Receipt = asyncio.get_running_loop().create_future()
-        if record.topic == AUDIT and not self.awaits_audit:
-            self.audited.append(record)
-            receipt.set_result(acknowledged(record.topic))
-            return receipt
-        if (
-            record.topic in self.takes_bytes
-            and len(record.value or b"") > self.takes_bytes[record.topic]
-        ):
-            receipt.set_exception(RecordTooLarge(record.topic))
-        elif self.prompt:
-            receipt.set_result(acknowledged(record.topic))
-        self.sent.append(record)
-        self.receipts.append(receipt)
-        return receipt
-
-    def acknowledge(self, *indices: int) -> None:
-        """Resolve some receipts, or all that are open."""
-        for index in indices or range(len(self.receipts)):
-            if not self.receipts[index].done():
-                self.receipts[index].set_result(acknowledged(self.sent[index].topic))
+    async def _connect(self, *, idempotent: bool) -> FakeClient:  # noqa: ARG002 - see `Producer`
+        return self._client
 
 
-def text(headers: Headers) -> dict[str, str]:
-    """Headers for reading; fails on a name that is there twice."""
-    assert len({name for name, _ in headers}) == len(headers)
-    return {name: (value or b"").decode() for name, value in headers}
+class FakeAnswered(Answered):
+    """The real memory of answers, over a triaged topic that holds the `published` events.
+
+    `noted` are the answers that were noted.
+    """
+
+    def __init__(self, *published: TriagedEvent) -> None:
+        super().__init__(KafkaSection(), TOPICS)
+        self.noted: list[TriagedEvent] = []
+        self._published = published
+
+    def note(self, triaged: TriagedEvent) -> None:
+        """Remember the answer, and list it."""
+        self.noted.append(triaged)
+        super().note(triaged)
+
+    async def _published_since(self, _: float) -> AsyncIterator[Incoming]:
+        for offset, triaged in enumerate(self._published):
+            yield record(encode(triaged), offset=offset, topic=TOPICS.triaged(triaged.domain))

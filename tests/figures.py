@@ -1,8 +1,8 @@
-"""What the tests counted, shown at the end of a run whether they passed or not."""
+"""Figures that the tests counted. They are shown at the end of a run, passed or failed."""
 
 FIGURES: list[str] = []
 
 
 def tell(line: str) -> None:
-    """Keep a line for the end of the run."""
+    """Keep a line to show at the end of the run."""
     FIGURES.append(line)

@@ -1,4 +1,4 @@
-"""Labelled rows that say their labels in their words, made up: something a tiny model can learn."""
+"""Made-up labelled rows. Their words tell their labels, so that a tiny model can learn them."""
 
 import gzip
 import itertools
@@ -22,7 +22,7 @@ SPLITS = ("train", "train", "val", "val", "val", "test")
 
 
 def alerts(count: int = 60) -> list[dict[str, Any]]:
-    """Alerts whose queue is in their words, `count` of each, with two tactics now and then."""
+    """Alerts whose words tell their queue, `count` for each queue. Every other has two tactics."""
     return [
         {
             "kind": "alert",
@@ -39,7 +39,7 @@ def alerts(count: int = 60) -> list[dict[str, Any]]:
 
 
 def tickets(count: int = 60) -> list[dict[str, Any]]:
-    """Tickets of two queues."""
+    """`count` tickets of two queues."""
     return [
         {
             "kind": "ticket",
@@ -55,7 +55,7 @@ def tickets(count: int = 60) -> list[dict[str, Any]]:
 
 
 def complaints(count: int = 200) -> list[dict[str, Any]]:
-    """Tickets with an axis of somebody's own, of two labels, and none of the contract's."""
+    """Tickets, `count` for each product. They are labelled on a custom axis only."""
     return [
         {
             "kind": "ticket",
@@ -67,7 +67,7 @@ def complaints(count: int = 200) -> list[dict[str, Any]]:
 
 
 def split(lines: Iterable[Mapping[str, Any]], *, seed: int = 1) -> list[dict[str, Any]]:
-    """The rows with ids, a source and a split of their own."""
+    """The lines with an id, a source, a license and a split, unless they have them already."""
     lines = list(lines)
     splits = np.random.default_rng(seed).choice(SPLITS, size=len(lines)).tolist()
     return [
@@ -77,9 +77,11 @@ def split(lines: Iterable[Mapping[str, Any]], *, seed: int = 1) -> list[dict[str
 
 
 def write(file: Path, lines: Iterable[Mapping[str, Any]]) -> Path:
-    """The rows as NDJSON, compressed if the name says so."""
+    """Write the lines as NDJSON. It is compressed if the name of the file ends in ``.gz``."""
     data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
-    file.write_bytes(gzip.compress(data) if file.suffix == ".gz" else data)
+    if file.suffix == ".gz":
+        data = gzip.compress(data)
+    file.write_bytes(data)
     return file
 
 
@@ -89,7 +91,7 @@ def to_rows(
     *,
     unsplit: Split = "train",
 ) -> list[LabelledRow]:
-    """What training reads of these lines, which may lack an id."""
+    """The rows that training reads from these lines. A line without an id gets one."""
     numbered = [{"id": str(number)} | dict(line) for number, line in enumerate(lines)]
     with tempfile.TemporaryDirectory() as directory:
         return read_rows([write(Path(directory) / "rows.jsonl", numbered)], axes, unsplit=unsplit)

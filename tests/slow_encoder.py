@@ -1,4 +1,4 @@
-"""An encoder under the test's thumb: passes wait at a gate, fail on demand, and are written down."""
+"""An encoder that a test controls: its passes wait at a gate, may fail, and are recorded."""
 
 import threading
 from collections.abc import Sequence
@@ -13,7 +13,10 @@ GATE_TIMEOUT_S = 10.0
 
 
 class SlowEncoder:
-    """Answers each text with its first id, so that a mixed-up row shows; fails a pass with an id of `poison` in it."""
+    """Returns the first id of each text as its vector, so that mixed up rows are noticed.
+
+    A pass fails if the first id of a text is in `poison`. Passes wait until `gate` is set.
+    """
 
     width = 1
 
@@ -30,18 +33,18 @@ class SlowEncoder:
 
     @property
     def forwarded(self) -> list[int]:
-        """The first ids of all texts that were ever run."""
-        return [first for one in self.passes for first in one]
+        """The first ids of all texts that were run."""
+        return [first_id for first_ids in self.passes for first_id in first_ids]
 
     def check(self, ids: Sequence[int]) -> None:
-        """As the real one: no ids would crash it."""
+        """Refuse an empty text, like the real encoder."""
         if not ids:
             raise InvalidTokens("a text has 0 tokens; the encoder takes 1 to 512")
 
     def forward(self, ids: Sequence[Sequence[int]], padded: int) -> Vectors:
-        """One pass; waits at the gate."""
+        """Run one pass, which waits at the gate."""
         assert ids
-        # What the promise of equal answers hangs on: the padding follows from each text alone.
+        # A text has the same vector in every batch only if its padding follows from the text alone.
         assert {padded_length(len(text)) for text in ids} == {padded}
         self.threads.add(threading.get_ident())
         self.passes.append([text[0] for text in ids])

@@ -1,4 +1,4 @@
-"""Encoders of random weights as Hugging Face directories, one of each type, and the arithmetic they stand for."""
+"""Random encoders as Hugging Face directories, one of each type, and their forward pass."""
 
 import math
 import re
@@ -16,14 +16,14 @@ from streams.cli.convert import read_texts
 LAYERS, WIDTH, HEADS, HIDDEN, POSITIONS = 2, 32, 4, 64, 80
 EPSILON = 1e-5
 OFFSETS = {"roberta": 2, "camembert": 2, "xlm-roberta": 2}
-"""RoBERTa and its kin count positions from the padding id, 1, on."""
+"""The number of the first position. RoBERTa and its variants start after the padding id, 1."""
 
 SPECIALS = ("[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 Array = npt.NDArray[np.float64]
 Arrays = dict[str, npt.NDArray[np.float32]]
 
-# What DistilBERT calls the parts of a layer that BERT calls otherwise.
+# The parts of a layer that have other names in DistilBERT than in BERT.
 DISTILBERT = {
     "encoder.layer.": "transformer.layer.",
     "attention.self.query": "attention.q_lin",
@@ -40,7 +40,10 @@ DISTILBERT = {
 def write_encoder(
     directory: Path, vocab_size: int, *, model_type: str = "bert", prefix: str = ""
 ) -> Arrays:
-    """`config.json` and `model.safetensors`; the weights, by BERT's names, are all different from zero and one."""
+    """Write `config.json` and `model.safetensors`. Return the weights by their names in BERT.
+
+    No weight is zero or one.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     weights = random_weights(vocab_size, model_type)
     save_file(
@@ -52,7 +55,7 @@ def write_encoder(
 
 
 def random_weights(vocab_size: int, model_type: str) -> Arrays:
-    """The arrays of one encoder, the same every time."""
+    """The arrays of one encoder. They are the same in every call."""
     generator = np.random.default_rng(7)
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (vocab_size, WIDTH),
@@ -60,20 +63,18 @@ def random_weights(vocab_size: int, model_type: str) -> Arrays:
         **norm("embeddings.LayerNorm"),
     }
     if model_type != "distilbert":
-        shapes["embeddings.token_type_embeddings.weight"] = (
-            1 if model_type in OFFSETS else 2,
-            WIDTH,
-        )
+        token_types = 2
+        if model_type in OFFSETS:
+            token_types = 1
+        shapes["embeddings.token_type_embeddings.weight"] = (token_types, WIDTH)
     for layer in range(LAYERS):
         at = f"encoder.layer.{layer}."
         for name in ("query", "key", "value"):
             shapes |= linear(f"{at}attention.self.{name}", WIDTH, WIDTH)
-        shapes |= linear(f"{at}attention.output.dense", WIDTH, WIDTH) | norm(
-            f"{at}attention.output.LayerNorm"
-        )
-        shapes |= linear(f"{at}intermediate.dense", HIDDEN, WIDTH) | linear(
-            f"{at}output.dense", WIDTH, HIDDEN
-        )
+        shapes |= linear(f"{at}attention.output.dense", WIDTH, WIDTH)
+        shapes |= norm(f"{at}attention.output.LayerNorm")
+        shapes |= linear(f"{at}intermediate.dense", HIDDEN, WIDTH)
+        shapes |= linear(f"{at}output.dense", WIDTH, HIDDEN)
         shapes |= norm(f"{at}output.LayerNorm")
     return {
         name: (generator.normal(size=shape) * 0.2).astype(np.float32)
@@ -82,7 +83,7 @@ def random_weights(vocab_size: int, model_type: str) -> Arrays:
 
 
 def config(vocab_size: int, model_type: str) -> dict[str, Any]:
-    """`config.json` as transformers writes it, as far as it matters."""
+    """The fields of `config.json` that the converter reads, as transformers writes them."""
     common = {
         "model_type": model_type,
         "vocab_size": vocab_size,
@@ -96,18 +97,21 @@ def config(vocab_size: int, model_type: str) -> dict[str, Any]:
             "activation": "gelu",
             "pad_token_id": 0,
         }
+    pad_id = 0
+    if model_type in OFFSETS:
+        pad_id = 1
     return common | {
         "num_hidden_layers": LAYERS,
         "num_attention_heads": HEADS,
         "hidden_size": WIDTH,
         "hidden_act": "gelu",
         "layer_norm_eps": EPSILON,
-        "pad_token_id": 1 if model_type in OFFSETS else 0,
+        "pad_token_id": pad_id,
     }
 
 
 def forward(weights: Arrays, ids: list[int], model_type: str = "bert") -> Array:
-    """BERT as in the paper (Devlin et al., 2019), in float64: hidden states of shape (ids, width)."""
+    """The hidden states (ids, width) of BERT in float64, as in the paper (Devlin et al., 2019)."""
     wide = {name: value.astype(np.float64) for name, value in weights.items()}
     epsilon = 1e-12 if model_type == "distilbert" else EPSILON
 
@@ -116,7 +120,7 @@ def forward(weights: Arrays, ids: list[int], model_type: str = "bert") -> Array:
 
     def normalise(name: str, x: Array) -> Array:
         centred = x - x.mean(-1, keepdims=True)
-        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon)
+        scaled: Array = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon)
         return scaled * wide[f"{name}.weight"] + wide[f"{name}.bias"]
 
     def split(x: Array) -> Array:
@@ -146,12 +150,12 @@ def forward(weights: Arrays, ids: list[int], model_type: str = "bert") -> Array:
 
 
 def sample_texts() -> list[str]:
-    """What the model reads of the shipped sample events."""
+    """The input texts of the shipped sample events."""
     return [text for _, text in read_texts(None)]
 
 
 def wordpiece_vocabulary(texts: list[str], *, words: int = 300) -> list[str]:
-    """A WordPiece vocabulary in which no character of these texts is unknown, lower and upper case alike."""
+    """A WordPiece vocabulary that has every character of these texts, in both cases."""
     text = " ".join(texts)
     chars = sorted(
         {part for char in text for part in (char, char.lower(), char.upper()) if len(part) == 1}
@@ -172,28 +176,28 @@ def wordpiece_vocabulary(texts: list[str], *, words: int = 300) -> list[str]:
 
 
 def write_wordpiece(directory: Path, tokens: list[str]) -> None:
-    """`vocab.txt`."""
+    """Write `vocab.txt`."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "vocab.txt").write_text("\n".join(tokens) + "\n", "utf-8")
 
 
 def write_json(file: Path, value: Any) -> None:
-    """A JSON file."""
+    """Write a JSON file."""
     file.write_bytes(msgspec.json.encode(value))
 
 
 def weights_file(directory: Path) -> Path:
-    """Where an encoder's weights lie."""
+    """The path of an encoder's weights."""
     return directory / "model.safetensors"
 
 
 def spell(name: str, model_type: str) -> str:
-    """A weight's name as this type of encoder has it."""
+    """The name of a weight in this type of encoder."""
     if model_type == "distilbert":
-        for theirs, its in DISTILBERT.items():
-            name = re.sub(
-                rf"(?<![a-z.]){re.escape(theirs)}|(?<=\d\.){re.escape(theirs)}", its, name
-            )
+        for bert, distilbert in DISTILBERT.items():
+            # Replaced only at the start of the name, or after the number of a layer.
+            part = re.escape(bert)
+            name = re.sub(rf"(?<![a-z.]){part}|(?<=\d\.){part}", distilbert, name)
     return name
 
 

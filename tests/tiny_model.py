@@ -1,7 +1,8 @@
-"""A real model directory, only tiny: for tests of the plumbing, where the shipped model's milliseconds only cost time.
+"""A real but tiny model directory, for tests where the shipped model would only cost time.
 
-It goes through the real converter, manifest, tokenizer and encoder. Its judgement is worthless, its confidences vary:
-about two thirds of the shipped sample events are accepted in either domain, the others are escalated.
+The real converter, manifest, tokenizer and encoder make it. Its labels mean nothing, but its
+confidences vary: in both domains, about two thirds of the shipped sample events are accepted, and
+the others are escalated.
 """
 
 import io
@@ -21,19 +22,21 @@ from inference.model.artifact import (
     CALIBRATION_ROWS_FILE,
     CARD,
     HEADS_FILE,
-    AxisCalibration,
-    AxisSpec,
-    DomainCalibration,
-    DomainSpec,
-    EncoderSpec,
     load_artifact,
     write_calibration,
     write_manifest,
 )
 from inference.model.encoder import Encoder, open_encoder, open_tokenizer, start_encoder
 from inference.model.heads import AxisLogits, Head, Heads, calibrated, unit
-from inference.model.input_text import INPUT_TEXT_FORMAT, render
-from inference.model.ngrams import BUCKETS, NgramHead
+from inference.model.input_text import INPUT_TEXT_FORMAT, read_content, render
+from inference.model.manifest import (
+    AxisCalibration,
+    AxisSpec,
+    DomainCalibration,
+    DomainSpec,
+    EncoderSpec,
+)
+from inference.model.ngrams import BUCKETS, NgramHead, columns_of
 from inference.model.out_of_distribution import Centres
 from inference.training.convert import convert
 from schemas.errors import InvalidEvent
@@ -47,32 +50,37 @@ PIECES = 400
 PAD_ID, UNKNOWN_ID, BEGIN_ID, END_ID = range(4)
 COVERAGE = 0.67
 REPEATS = 5
-"""The sample texts' confidences stand this often in each half of the calibration rows: a promise needs many rows."""
+"""How often each sample text is in each split of the calibration rows; a promise needs many."""
 
-LEXICAL = ("queue", "severity", "priority")
-"""The axes that have a lexical head beside the encoder's."""
+NGRAM_AXES = ("queue", "severity", "priority")
+"""The axes that have n-gram columns."""
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 
 LABELS: dict[Domain, dict[str, tuple[str, ...]]] = {
     "alerts": {
-        "queue": ("endpoint", "cloud", "identity", "network", "email", "saas", "posture", "application"),
+        "queue": (
+            "endpoint", "cloud", "identity", "network", "email", "saas", "posture", "application",
+        ),
         "tactic": ("initial-access", "execution", "persistence", "exfiltration", "impact"),
         "severity": ("informational", "low", "medium", "high", "critical"),
     },
     "tickets": {
         "queue": (
-            "access_identity", "card_orders", "card_problems", "cash_atm", "fees_fx", "fraud_lost", "refunds_disputes",
-            "top_up", "transfers", "out_of_scope",
+            "access_identity", "card_orders", "card_problems", "cash_atm", "fees_fx", "fraud_lost",
+            "refunds_disputes", "top_up", "transfers", "out_of_scope",
         ),
-        "intent": ("activate_my_card", "card_arrival", "exchange_rate", "lost_or_stolen_card", "top_up_failed"),
+        "intent": (
+            "activate_my_card", "card_arrival", "exchange_rate", "lost_or_stolen_card",
+            "top_up_failed",
+        ),
         "priority": ("urgent", "high", "normal", "low"),
     },
 }  # fmt: skip
 
 
 def sample_events(domain: Domain) -> list[Event]:
-    """The shipped sample events of a domain; the malformed ones are left out."""
+    """The shipped sample events of a domain, without the malformed ones."""
     lines = (SAMPLES / f"{domain}.ndjson").read_bytes().splitlines()
     events = []
     for offset, line in enumerate(lines):
@@ -87,7 +95,10 @@ def sample_events(domain: Domain) -> list[Event]:
 
 
 def build_tiny_model(directory: Path, *, seed: int = 0) -> Path:
-    """Write a model of two layers of width 32 into `directory`, the same for the same seed; about a second."""
+    """Write a model of two layers of width 32 into `directory`, in about a second.
+
+    The same seed gives the same model.
+    """
     generator = np.random.default_rng(seed)
     texts = {domain: [render(event) for event in sample_events(domain)] for domain in DOMAINS}
     source = directory / "source"
@@ -120,7 +131,7 @@ def build_tiny_model(directory: Path, *, seed: int = 0) -> Path:
 
 
 def open_tiny_encoder(directory: Path, *, replicas: int = 2) -> Encoder:
-    """The encoder of a tiny model, with one thread a replica."""
+    """The encoder of a tiny model, with one thread per replica."""
     return open_encoder(load_artifact(directory), replicas=replicas, threads_per_replica=1)
 
 
@@ -149,7 +160,7 @@ def _train_pieces(texts: list[str], out: Path) -> list[str]:
 
 
 def _write_bert(out: Path, vocabulary: list[str], generator: np.random.Generator) -> None:
-    """A Hugging Face BERT directory of random weights."""
+    """Write a Hugging Face BERT directory of random weights."""
     config = {
         "model_type": "bert",
         "num_hidden_layers": LAYERS,
@@ -162,11 +173,12 @@ def _write_bert(out: Path, vocabulary: list[str], generator: np.random.Generator
     (out / "vocabulary.json").write_bytes(msgspec.json.encode(vocabulary))
     weights: Arrays = {}
     for name, rows in (("word", len(vocabulary)), ("position", POSITIONS), ("token_type", 2)):
-        # Words weigh most: a vector that mostly said how long its text is would make every confidence alike.
-        scale = 1.0 if name == "word" else 0.1
-        weights[f"embeddings.{name}_embeddings.weight"] = _random(
-            generator, rows, WIDTH
-        ) * np.float32(scale)
+        # Words have the largest weights. If positions had them, a vector would mostly depend on
+        # the length of its text, and all confidences would be alike.
+        scale = np.float32(0.1)
+        if name == "word":
+            scale = np.float32(1.0)
+        weights[f"embeddings.{name}_embeddings.weight"] = scale * _random(generator, rows, WIDTH)
     weights |= _norm("embeddings.LayerNorm")
     for layer in range(LAYERS):
         prefix = f"encoder.layer.{layer}"
@@ -220,18 +232,17 @@ def _write_heads(
             f"{domain}.lexical.bias": ngram_head.bias.astype(np.float32),
         }
         specs = {
-            axis: AxisSpec(labels=list(names), ngrams=axis in LEXICAL)
+            axis: AxisSpec(labels=list(names), ngrams=axis in NGRAM_AXES)
             for axis, names in axes.items()
         }
         domains[domain] = DomainSpec(input_text=INPUT_TEXT_FORMAT, axes=specs)
-        axis_logits = heads.logits(
-            vectors[domain], [ngram_head.read(event) for event in sample_events(domain)]
-        )
-        calibrations[domain], halves = _calibrate(axis_logits, axes)
+        features = [ngram_head.features(read_content(event)) for event in sample_events(domain)]
+        axis_logits = heads.logits(vectors[domain], features)
+        calibrations[domain], arrays = _calibrate(axis_logits, axes)
         rows |= {
-            f"{domain}.{half}.{name}": array
-            for half in CALIBRATION_SPLITS
-            for name, array in halves.items()
+            f"{domain}.{split}.{name}": array
+            for split in CALIBRATION_SPLITS
+            for name, array in arrays.items()
         }
     save_file(tensors, out / HEADS_FILE)
     save_file(rows, out / CALIBRATION_ROWS_FILE)
@@ -244,14 +255,14 @@ def _heads(domain: Domain, vectors: Vectors, generator: np.random.Generator) -> 
     for axis, names in LABELS[domain].items():
         weight, bias = _head(units, len(names), generator)
         heads[axis] = Head(names, weight.astype(np.float64), bias.astype(np.float64))
-    wanted = {axis: names for axis, names in LABELS[domain].items() if axis in LEXICAL}
-    ends = np.cumsum([0, *(len(names) for names in wanted.values())]).tolist()
+    labels = {axis: names for axis, names in LABELS[domain].items() if axis in NGRAM_AXES}
+    columns = sum(len(names) for names in labels.values())
     ngram_head = NgramHead(
         np.ones(BUCKETS, np.float32),
-        generator.integers(-127, 128, (BUCKETS, ends[-1]), dtype=np.int8),
-        np.full(ends[-1], np.float32(0.05)).astype(np.float64),
-        np.zeros(ends[-1]),
-        {axis: slice(*ends[i : i + 2]) for i, axis in enumerate(wanted)},
+        generator.integers(-127, 128, (BUCKETS, columns), dtype=np.int8),
+        np.full(columns, np.float32(0.05)).astype(np.float64),
+        np.zeros(columns),
+        columns_of(labels),
     )
     return Heads(heads, ngram_head, Centres(units[:8].astype(np.float32)))
 
@@ -259,7 +270,11 @@ def _heads(domain: Domain, vectors: Vectors, generator: np.random.Generator) -> 
 def _calibrate(
     axis_logits: AxisLogits, axes: Mapping[str, Sequence[str]]
 ) -> tuple[DomainCalibration, dict[str, npt.NDArray[Any]]]:
-    """The least confident third is wrong, all others are right: every axis then supports a threshold between."""
+    """A calibration, and the arrays of each split of its rows.
+
+    The least confident third of the rows is wrong and all others are right. Every axis then
+    supports a threshold in between.
+    """
     mixtures = {axis: AxisCalibration(ngram_share=0.5, temperature=1.0, shares=[]) for axis in axes}
     error_probabilities = []
     for axis, probabilities in calibrated(axis_logits, mixtures).items():
@@ -267,32 +282,28 @@ def _calibrate(
         shares = (counts / len(probabilities)).round(DECIMALS).tolist()
         mixtures[axis] = msgspec.structs.replace(mixtures[axis], shares=shares)
         error_probabilities.append(1.0 - probabilities.max(axis=1))
-    error_probability = np.tile(np.stack(error_probabilities, axis=1), (REPEATS, 1)).astype(
-        np.float32
-    )
-    correct = (error_probability <= np.quantile(error_probability, COVERAGE, axis=0)).astype(
-        np.int8
-    )
-    # Limits no event reaches: nothing is unfamiliar to a model that knows nothing.
+    error_probability = np.stack(error_probabilities, axis=1)
+    error_probability = np.tile(error_probability, (REPEATS, 1)).astype(np.float32)
+    limits = np.quantile(error_probability, COVERAGE, axis=0)
+    # No event with words reaches these limits, so none is out of distribution.
     calibration = DomainCalibration(
         axes=mixtures, max_excess_tokens=1000.0, max_distance=1000.0, tenants=[]
     )
-    nobody, seen = (
-        np.full(len(error_probability), -1, np.int32),
-        np.zeros(len(error_probability), np.uint8),
-    )
     return calibration, {
         "doubt": error_probability,
-        "correct": correct,
-        "tenant": nobody,
-        "unseen": seen,
+        "correct": (error_probability <= limits).astype(np.int8),
+        "tenant": np.full(len(error_probability), -1, np.int32),
+        "unseen": np.zeros(len(error_probability), np.uint8),
     }
 
 
 def _head(
     units: Floats, labels: int, generator: np.random.Generator
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Random directions, centred on the sample texts so that no label wins always, scaled so that some win clearly."""
+    """Random directions, centred and scaled on the sample texts.
+
+    Centred, no label always wins. Scaled, some labels win with high confidence.
+    """
     weight = generator.standard_normal((labels, units.shape[1]))
     logits = units @ weight.T
     scale = 4.0 / logits.std(axis=0).mean()

@@ -1,1 +1,1 @@
-"""Tests that kill things."""
+"""Tests that kill workers and stop brokers."""

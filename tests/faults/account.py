@@ -1,4 +1,7 @@
-"""The books of a fault test: what went in, what came out, and whether a commit ever ran ahead of the outputs."""
+"""The account of a fault test: its outputs, and the commits that came too early.
+
+A commit is too early if it covers an input whose outputs are not on the topics yet.
+"""
 
 import asyncio
 from collections import defaultdict
@@ -23,9 +26,16 @@ AUDIT_EVERY_S = 0.3
 
 @dataclass
 class Account:
-    """Follows a pipeline's outputs and committed offsets while faults are injected.
+    """Follows the outputs and the committed offsets of a pipeline during faults.
 
-    `overruns` lists inputs whose offset was committed although none of their outputs was on the topics yet.
+    Attributes:
+        settings: the settings of the pipeline.
+        copies: the triaged events by id. There may be copies, and several revisions.
+        origins: partition and offset of all inputs that have an output, by topic.
+        dead_letters: topic, partition and offset of the inputs that became dead letters.
+        overruns: the inputs whose offset was committed before any of their outputs was on a topic.
+        audits: how often the commits were compared with the outputs.
+        highest_committed: the sum of all committed offsets at the last audit.
     """
 
     settings: Settings
@@ -37,15 +47,13 @@ class Account:
     highest_committed: int = 0
 
     async def follow(self, stop: asyncio.Event) -> None:
-        """Read outputs and audit commits until told to stop; then read what is left."""
+        """Read outputs and audit commits until `stop` is set. Then read the rest."""
         topics = Topics(self.settings.topics.prefix)
         outputs = [*(topics.triaged(domain) for domain in DOMAINS), topics.deadletter]
         consumer = await _consumer(self.settings, outputs)
         try:
             while not stop.is_set():
-                with suppress(
-                    KafkaError, OSError
-                ):  # the broker is one of the things that are stopped
+                with suppress(KafkaError, OSError):  # some tests stop the broker
                     await self._audit(consumer)
                 await asyncio.sleep(AUDIT_EVERY_S)
             await self._read_to_end(consumer)
@@ -53,17 +61,19 @@ class Account:
             await consumer.stop()
 
     async def _audit(self, consumer: AIOKafkaConsumer) -> None:
-        """First the commits, then the outputs up to now: whatever a commit covers must be among them."""
+        """Compare the commits with the outputs.
+
+        The commits are read first. So the outputs of all inputs that they cover must be there.
+        """
         committed = await committed_offsets(self.settings)
         await self._read_to_end(consumer)
         topics = Topics(self.settings.topics.prefix)
         for domain in DOMAINS:
             topic = topics.input(domain)
             for partition, offset in committed.get(topic, {}).items():
-                seen = self.origins[topic]
-                self.overruns |= {
-                    (topic, partition, o) for o in range(offset) if (partition, o) not in seen
-                }
+                covered = {(partition, input_offset) for input_offset in range(offset)}
+                missing = covered - self.origins[topic]
+                self.overruns |= {(topic, *place) for place in missing}
         self.highest_committed = sum(sum(offsets.values()) for offsets in committed.values())
         self.audits += 1
 
@@ -77,12 +87,12 @@ class Account:
     def _note(self, record: Any) -> None:
         if record.topic.endswith(".deadletter.v1"):
             headers = dict(record.headers)
-            where = [
+            topic, partition, offset = (
                 headers[f"__connect.errors.{part}"].decode()
                 for part in ("topic", "partition", "offset")
-            ]
-            self.dead_letters.append((where[0], int(where[1]), int(where[2])))
-            self.origins[where[0]].add((int(where[1]), int(where[2])))
+            )
+            self.dead_letters.append((topic, int(partition), int(offset)))
+            self.origins[topic].add((int(partition), int(offset)))
             return
         triaged = decode(record.value, TriagedEvent)
         assert record.key == triaged.id.encode()
@@ -90,11 +100,11 @@ class Account:
         self.origins[triaged.origin.topic].add((triaged.origin.partition, triaged.origin.offset))
 
     def missing(self, ids: Sequence[str]) -> list[str]:
-        """Ids that went in and never came out."""
+        """The ids without any output."""
         return [id_ for id_ in ids if id_ not in self.copies]
 
     def unended(self) -> list[str]:
-        """Escalated ids without a later revision."""
+        """The ids of escalated events without a later revision."""
         return [
             id_
             for id_, copies in self.copies.items()
@@ -103,20 +113,20 @@ class Account:
         ]
 
     def disagreeing(self) -> list[str]:
-        """Ids of which two copies of one revision differ in anything but their timing."""
+        """The ids with two copies of one revision that differ in more than their timing."""
         return [
             id_
             for id_, copies in self.copies.items()
-            if len(_answers(copies)) != len({c.revision for c in copies})
+            if len(_answers(copies)) != len(_revisions(copies))
         ]
 
     def duplicates(self) -> int:
-        """Copies beyond the first of each revision of each id."""
+        """How many copies there are beyond the first of each revision of each id."""
         return sum(len(copies) - len(_revisions(copies)) for copies in self.copies.values())
 
 
 async def committed_offsets(settings: Settings) -> dict[str, dict[int, int]]:
-    """The group's committed offsets: topic → partition → offset."""
+    """The committed offsets of the group, by topic and partition."""
     admin = AIOKafkaAdminClient(**connection(settings.kafka))
     try:
         await admin.start()
@@ -137,9 +147,8 @@ async def _consumer(settings: Settings, topics: Sequence[str]) -> AIOKafkaConsum
         max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
     )
     await consumer.start()
-    partitions = [
-        TopicPartition(topic, p) for topic in topics for p in range(settings.topics.partitions)
-    ]
+    numbers = range(settings.topics.partitions)
+    partitions = [TopicPartition(topic, number) for topic in topics for number in numbers]
     consumer.assign(partitions)
     await consumer.seek_to_beginning(*partitions)
     return consumer
@@ -150,20 +159,20 @@ def _revisions(copies: Sequence[TriagedEvent]) -> set[int]:
 
 
 def _answers(copies: Sequence[TriagedEvent]) -> set[str]:
-    """Everything two copies must agree on, one string a distinct answer."""
-    return {
-        repr(
-            (
-                c.revision,
-                c.status,
-                c.decided_by,
-                c.labels,
-                c.queue,
-                c.reasons,
-                c.model,
-                c.calibration,
-                c.origin,
-            )
-        )
-        for c in copies
-    }
+    """The different answers among the copies, as strings."""
+    return {repr(_answer(copy)) for copy in copies}
+
+
+def _answer(triaged: TriagedEvent) -> tuple[object, ...]:
+    """All fields that must be equal in the copies of one revision."""
+    return (
+        triaged.revision,
+        triaged.status,
+        triaged.decided_by,
+        triaged.labels,
+        triaged.queue,
+        triaged.reasons,
+        triaged.model,
+        triaged.calibration,
+        triaged.origin,
+    )

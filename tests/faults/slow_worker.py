@@ -1,7 +1,8 @@
-"""A worker whose agents take a second a batch, under our discipline or, with ACKING=faust, under Faust's own.
+"""A worker that needs a second per batch, with our own commits or with those of Faust.
 
-Run as `python -m tests.faults.slow_worker worker`. The second variant exists to show that the tests see what they
-are there to see: it differs from the real worker in nothing but who acks.
+Run it as `python -m tests.faults.slow_worker worker`. With ACKING=faust, Faust acknowledges the
+events and commits their offsets. That is the only difference, and it loses events. It shows that
+the tests notice a loss.
 """
 
 import asyncio
@@ -17,32 +18,34 @@ from streams.kafka.offsets import OffsetTracker
 from streams.pipeline.agent_pipeline import AgentPipeline
 from streams.pipeline.consumer import GroupConsumer
 
-SECONDS_A_BATCH = 1.0
+SECONDS_PER_BATCH = 1.0
 
 
 async def slowly(batch: Sequence[Incoming], **arguments: Any) -> list[Outcome]:
-    """Classify, later."""
-    await asyncio.sleep(SECONDS_A_BATCH)
+    """Wait, and then classify."""
+    await asyncio.sleep(SECONDS_PER_BATCH)
     return await classify(batch, **arguments)
 
 
-def route_with_faust_acking(self: GroupConsumer, topic: str, lane: AgentPipeline) -> None:
-    """`GroupConsumer.route` with Faust's default acking: an event is acked when the agent asks for the next one."""
+def route_with_faust_acking(self: GroupConsumer, topic: str, agent_pipeline: AgentPipeline) -> None:
+    """`GroupConsumer.route` with the default of Faust.
+
+    Faust acknowledges an event as soon as the agent asks for the next one.
+    """
     source = self.app.topic(topic, key_serializer="raw", value_serializer="raw")
-    self.app.conf.broker_commit_interval = (
-        self._settings.kafka.commit_interval_s
-    )  # as often as ours
-    self.lanes.append(lane)
+    # Faust commits as often as our own worker.
+    self.app.conf.broker_commit_interval = self._settings.kafka.commit_interval_s
+    self.agent_pipelines.append(agent_pipeline)
 
     async def agent(stream: Any) -> None:
         async for event in stream.events():
-            await self._take(event.message, lane)
+            await self._take(event.message, agent_pipeline)
 
-    self.app.agent(source, name=lane.name)(agent)
+    self.app.agent(source, name=agent_pipeline.name)(agent)
 
 
 if __name__ == "__main__":
-    app.classify = slowly  # type: ignore[assignment]
+    setattr(app, "classify", slowly)  # noqa: B010 - the type checker does not allow it
     if os.environ.get("ACKING") == "faust":
         GroupConsumer.route = route_with_faust_acking  # type: ignore[method-assign]
         OffsetTracker.committable = lambda _: {}  # type: ignore[method-assign,assignment]

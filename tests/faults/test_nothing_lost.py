@@ -1,4 +1,4 @@
-"""Workers are killed, restarted and cut off from the broker; every event must come out all the same."""
+"""Workers are killed, restarted and cut off from the broker, and no event may be lost."""
 
 import asyncio
 import random
@@ -45,7 +45,7 @@ WORDS = (
 
 @pytest.fixture(scope="module")
 def kafka() -> Iterator[KafkaCluster]:
-    """A broker of these tests' own, because they stop it."""
+    """A broker only for these tests, because they stop it."""
     with KafkaCluster() as cluster:
         yield cluster
 
@@ -69,19 +69,18 @@ def workers(kafka: KafkaCluster, tiny_model: Path, tmp_path: Path) -> Iterator[l
 
 
 def test_no_event_is_lost_when_workers_are_killed(workers: list[WorkerProcess]) -> None:
-    """If it failed: a worker that dies, or leaves, takes events with it."""
+    """A worker that is killed, or that leaves the group, would lose events."""
 
     async def faults() -> None:
-        chance = random.Random(7)
+        rng = random.Random(7)
         graceful = {3, 7}
         for number in range(KILLS + len(graceful)):
-            await asyncio.sleep(chance.uniform(0.5, 2 * SECONDS / (KILLS + len(graceful)) - 2))
-            worker = chance.choice(workers)
-            code = await asyncio.to_thread(
-                worker.end, signal.SIGTERM if number in graceful else signal.SIGKILL
-            )
+            await asyncio.sleep(rng.uniform(0.5, 2 * SECONDS / (KILLS + len(graceful)) - 2))
+            worker = rng.choice(workers)
+            signal_number = signal.SIGTERM if number in graceful else signal.SIGKILL
+            code = await asyncio.to_thread(worker.end, signal_number)
             assert code == 0 or number not in graceful, worker.log()
-            await asyncio.sleep(chance.uniform(0.1, 1.0))
+            await asyncio.sleep(rng.uniform(0.1, 1.0))
             worker.start()
 
     account, ids = asyncio.run(_run(workers, faults))
@@ -91,7 +90,7 @@ def test_no_event_is_lost_when_workers_are_killed(workers: list[WorkerProcess]) 
 def test_no_event_is_lost_when_the_broker_stops(
     workers: list[WorkerProcess], kafka: KafkaCluster
 ) -> None:
-    """If it failed: fifteen seconds without a broker cost events."""
+    """Fifteen seconds without a broker would lose events."""
 
     async def faults() -> None:
         await asyncio.sleep(SECONDS / 3)
@@ -118,7 +117,7 @@ async def _run(
         if asyncio.get_running_loop().time() > deadline_s or following.done():
             break
         await asyncio.sleep(0.5)
-    await asyncio.sleep(2.0)  # a last commit, so that the last audit has something to say
+    await asyncio.sleep(2.0)  # time for a last commit, which the last audit then checks
     stop.set()
     supervising.cancel()
     await following
@@ -126,7 +125,7 @@ async def _run(
 
 
 async def _supervise(workers: list[WorkerProcess]) -> None:
-    """What a service manager does: a worker that gave up by itself (exit code 1) is started again."""
+    """Start a worker again if it ended with exit code 1, as a service manager would."""
     while True:
         for worker in workers:
             if worker.process is not None and worker.process.poll() == 1:
@@ -135,7 +134,7 @@ async def _supervise(workers: list[WorkerProcess]) -> None:
 
 
 async def _send_steadily(settings: Settings) -> list[str]:
-    chance = random.Random(11)
+    rng = random.Random(11)
     producer, loop = Producer(settings.kafka), asyncio.get_running_loop()
     await producer.start()
     names = Topics(settings.topics.prefix)
@@ -144,26 +143,23 @@ async def _send_steadily(settings: Settings) -> list[str]:
         await asyncio.sleep(max(0.0, started_s + number * SECONDS / EVENTS - loop.time()))
         domain: Domain = "alerts" if number % 2 else "tickets"
         id_ = f"{domain}-{number}"
-        text = " ".join(chance.choices(WORDS, k=chance.randint(2, 40)))
-        receipts.append(
-            await producer.send(
-                Record(names.input(domain), id_.encode(), orjson.dumps({"id": id_, "text": text}))
-            )
-        )
+        text = " ".join(rng.choices(WORDS, k=rng.randint(2, 40)))
+        value = orjson.dumps({"id": id_, "text": text})
+        receipts.append(await producer.send(Record(names.input(domain), id_.encode(), value)))
         ids.append(id_)
     await producer.confirm(receipts)
     await producer.stop()
     return ids
 
 
-def _check(account: Account, ids: list[str], what: str) -> None:
+def _check(account: Account, ids: list[str], faults: str) -> None:
     revisions = sum(len(copies) for copies in account.copies.values())
     tell(
-        f"{what}: {len(ids)} events in, {len(account.copies)} ids out in {revisions} records, "
+        f"{faults}: {len(ids)} events in, {len(account.copies)} ids out in {revisions} records, "
         f"{len(account.missing(ids))} missing, {account.duplicates()} duplicates, "
-        f"{len(account.disagreeing())} disagreeing, {len(account.unended())} escalated without an end, "
-        f"{len(account.dead_letters)} dead letters; {account.audits} audits of commits (up to "
-        f"{account.highest_committed}), {len(account.overruns)} ahead of their outputs"
+        f"{len(account.disagreeing())} disagreeing, {len(account.unended())} escalated without an "
+        f"end, {len(account.dead_letters)} dead letters; {account.audits} audits of commits (up to "
+        f"{account.highest_committed}), {len(account.overruns)} before their outputs"
     )
     assert not account.missing(ids)
     assert not account.unended()

@@ -1,4 +1,4 @@
-"""The audit topic on a real broker: written by several workers, tampered with, and verified by the command."""
+"""The audit topic on a real broker: several workers write it, and the command verifies it."""
 
 import asyncio
 import os
@@ -12,7 +12,9 @@ import msgspec
 import orjson
 import pytest
 
-from agents.outcomes import Incoming, Triaged
+from agents.outcomes import Incoming
+from schemas.codec import encode
+from streams.audit.entry import PublishedDecision
 from streams.audit.trail import AuditTrail
 from streams.audit.verify import verify
 from streams.config import Settings, TopicsSection, as_environment
@@ -41,30 +43,32 @@ async def prepared(settings: Settings) -> Settings:
 
 
 async def decide(settings: Settings, trail: AuditTrail, count: int = 30) -> None:
-    """Append some decisions of every tenant; each third one cost something."""
+    """Append decisions of all tenants. Every third decision, those of acme, has a cost."""
     producer = Producer(settings.kafka)
     await producer.start()
-    decided = [
-        (
-            Triaged(triaged(f"e-{n}", tenant=TENANTS[n % 3], enrichment=None if n % 3 else ASKED)),
-            read({"id": f"e-{n}"}, offset=n),
-        )
-        for n in range(count)
-    ]
+    decided = [decision(number) for number in range(count)]
     for start in range(0, count, 5):
         await producer.confirm(await trail.append(decided[start : start + 5], producer))
     await producer.stop()
 
 
+def decision(number: int) -> tuple[Incoming, PublishedDecision]:
+    """An input record and the decision about its event."""
+    enrichment = None if number % 3 else ASKED
+    event = triaged(f"e-{number}", tenant=TENANTS[number % 3], enrichment=enrichment)
+    incoming = read({"id": f"e-{number}"}, offset=number)
+    return incoming, PublishedDecision(event, encode(event))
+
+
 async def records(settings: Settings) -> list[Incoming]:
-    """Everything on the audit topic."""
+    """All records on the audit topic."""
     topic = Topics(settings.topics.prefix).audit
     async with reading(settings.kafka, [topic], from_beginning=True) as consumer:
         return [record async for record in until_quiet(consumer)]
 
 
 def run(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`triage audit verify`, as a user runs it."""
+    """Run `triage audit verify` as a user would."""
     return subprocess.run(
         [sys.executable, "-m", "streams.cli", "audit", "verify", *arguments],
         env=os.environ | as_environment(settings),
@@ -76,7 +80,7 @@ def run(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 async def test_several_workers_and_a_restart_leave_whole_chains(prepared: Settings) -> None:
-    """If it failed: what every deployment does looks like tampering, or a worker spends a budget others have spent."""
+    """A deployment would look like tampering, or a worker would not know what others spent."""
     spent: list[tuple[str, float]] = []
     first, second = AuditTrail(prepared), AuditTrail(prepared)
     for trail in (first, second):
@@ -90,27 +94,27 @@ async def test_several_workers_and_a_restart_leave_whole_chains(prepared: Settin
     async with asyncio.timeout(20):
         while len(spent) < 30:
             await asyncio.sleep(0.05)
-    await decide(
-        prepared, restarted, 3
-    )  # it has read what the other wrote last of acme, and names it
+    # The new records name the record of acme that the other worker wrote last.
+    await decide(prepared, restarted, 3)
     await restarted.stop()
     assert len(spent) == 30
     report = await verify(prepared)
     assert report.faults == []
-    assert {
-        tenant: (chain.records, len(chain.heads)) for tenant, chain in report.chains.items()
-    } == dict.fromkeys(TENANTS, (41, 3))
+    sizes = {tenant: (chain.records, len(chain.heads)) for tenant, chain in report.chains.items()}
+    assert sizes == dict.fromkeys(TENANTS, (41, 3))
     chain = report.chains["acme"]
     assert chain.tips == {chain.heads["restarted"]}
     written = [orjson.loads(record.value or b"") for record in await records(prepared)]
     assert all(
-        each["previous"] for each in written if each["sequence"] or each["writer"] == "restarted"
+        entry["previous"]
+        for entry in written
+        if entry["sequence"] or entry["writer"] == "restarted"
     )
 
 
 @pytest.mark.kafka
 async def test_the_command_locates_a_changed_record(prepared: Settings) -> None:
-    """If it failed: the topic could be written anew with one decision changed, and the command would not say where."""
+    """Somebody could copy the topic and change one decision, and nobody could find it."""
     trail = AuditTrail(prepared)
     await trail.start()
     await decide(prepared, trail, 60)
@@ -133,14 +137,13 @@ async def test_the_command_locates_a_changed_record(prepared: Settings) -> None:
         await producer.confirm([await producer.send(sent)])
     await producer.stop()
     assert victim is not None
-    found = run(forged)
-    where = f"{Topics(forged.topics.prefix).audit}[{victim.origin.partition}]@{victim.origin.offset}: changed"
-    assert found.returncode == 1
-    assert [line for line in found.stdout.splitlines() if "@" in line] == [
-        f"{where} (tenant {victim.key.decode()})"
-    ]  # type: ignore[union-attr]
-    assert "Traceback" not in found.stderr
-    assert found.stderr.count("\n") == 1
+    verified = run(forged)
+    topic, origin, tenant = Topics(forged.topics.prefix).audit, victim.origin, victim.key or b""
+    expected = f"{topic}[{origin.partition}]@{origin.offset}: changed (tenant {tenant.decode()})"
+    assert verified.returncode == 1
+    assert [line for line in verified.stdout.splitlines() if "@" in line] == [expected]
+    assert "Traceback" not in verified.stderr
+    assert verified.stderr.count("\n") == 1
 
     expect = f"acme={heads['acme']}"
     assert run(prepared, "--expect", expect).returncode == 0
@@ -151,25 +154,25 @@ async def test_the_command_locates_a_changed_record(prepared: Settings) -> None:
 
 @contextmanager
 def flipped(file: Path, at: int) -> Iterator[None]:
-    """One byte of a file turned over, and back again."""
+    """Change one bit in a byte of a file, and change it back at the end."""
     with file.open("r+b") as stream:
         stream.seek(at)
-        (was,) = stream.read(1)
+        (original,) = stream.read(1)
         stream.seek(at)
-        stream.write(bytes([was ^ 1]))
+        stream.write(bytes([original ^ 1]))
         stream.flush()
         try:
             yield
         finally:
             stream.seek(at)
-            stream.write(bytes([was]))
+            stream.write(bytes([original]))
 
 
 @pytest.mark.kafka
 async def test_a_byte_flipped_on_the_brokers_disk_is_located(
     prepared: Settings, broker: Broker
 ) -> None:
-    """If it failed: whoever can write to the broker's disk can change a decision, or only a batch could be named."""
+    """Somebody with access to the broker's disk could change a decision, and not be noticed."""
     trail = AuditTrail(prepared)
     await trail.start()
     await decide(prepared, trail)
@@ -177,26 +180,18 @@ async def test_a_byte_flipped_on_the_brokers_disk_is_located(
     everything = await records(prepared)
     for record in (everything[0], everything[13], everything[-1]):
         place, value = record.origin, record.value or b""
-        log = (
-            broker._nodes[0].directory
-            / "data"
-            / f"{place.topic}-{place.partition}"
-            / f"{0:020}.log"
-        )
+        data = broker._nodes[0].directory / "data"
+        log = data / f"{place.topic}-{place.partition}" / f"{0:020}.log"
         start = log.read_bytes().index(value)
         for at in (0, len(value) // 2, len(value) - 1, -len(record.key or b"")):
             with flipped(log, start + at):
-                found = await verify(prepared)
-                assert [fault.place for fault in found.faults] == [
-                    (place.partition, place.offset)
-                ], at
-        # The first batch's time, which no record holds, and the length of its first record.
+                report = await verify(prepared)
+                places = [fault.place for fault in report.faults]
+                assert places == [(place.partition, place.offset)], at
+        # Byte 30 is in the time of the first batch, which no record has. Byte 61 is the length of
+        # its first record.
+        message = rf"\[{place.partition}\]@0 begins a damaged batch"
         for at in (30, 61):
-            with (
-                flipped(log, at),
-                pytest.raises(
-                    DamagedBatch, match=rf"\[{place.partition}\]@0 begins a damaged batch"
-                ),
-            ):
+            with flipped(log, at), pytest.raises(DamagedBatch, match=message):
                 await verify(prepared)
     assert (await verify(prepared)).ok

@@ -1,4 +1,4 @@
-"""Both local brokers, run for real."""
+"""Both local brokers, as real processes."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from streams.local.brokers.kafka import KafkaCluster
 from streams.local.brokers.loopback import free_ports, is_free
 
 REASON = kafka_available()
-# In CI nothing is skipped: a missing Kafka fails there.
+# In CI nothing is skipped: a test fails there if Kafka is missing.
 needs_kafka = pytest.mark.skipif(
     REASON is not None and not os.environ.get("CI"), reason=str(REASON)
 )
@@ -48,11 +48,10 @@ async def _consume(servers: str, topic: str, count: int) -> list[bytes]:
 
 
 def _ended(port: int) -> bool:
-    """Whether nothing listens on the port and no process was told it."""
-    told = [
-        p for p in Path("/proc").glob("[0-9]*/cmdline") if f"127.0.0.1:{port}".encode() in _read(p)
-    ]
-    return is_free(port) and not told
+    """Whether nothing listens on the port, and no process has it in its command line."""
+    address = f"127.0.0.1:{port}".encode()
+    is_named = any(address in _read(file) for file in Path("/proc").glob("[0-9]*/cmdline"))
+    return is_free(port) and not is_named
 
 
 def _read(path: Path) -> bytes:
@@ -65,7 +64,7 @@ def _read(path: Path) -> bytes:
 @pytest.mark.broker
 @pytest.mark.parametrize("make", [EmbeddedBroker, pytest.param(KafkaCluster, marks=real_kafka)])
 async def test_a_record_goes_through(make: type[EmbeddedBroker | KafkaCluster]) -> None:
-    """Every demo and every integration test would fail at its first record, or leave processes behind."""
+    """All demos and integration tests would fail, or would leave processes behind."""
     broker: Broker = make()
     await asyncio.to_thread(broker.start)
     try:
@@ -80,7 +79,7 @@ async def test_a_record_goes_through(make: type[EmbeddedBroker | KafkaCluster]) 
 @pytest.mark.kafka
 @needs_kafka
 async def test_a_killed_node_comes_back_with_its_records() -> None:
-    """A fault test that stops the broker would lose what was acknowledged, or its address."""
+    """A fault test that stops the broker would lose acknowledged records, or the address."""
     cluster = KafkaCluster()
     await asyncio.to_thread(cluster.start)
     try:
@@ -97,7 +96,7 @@ async def test_a_killed_node_comes_back_with_its_records() -> None:
 @pytest.mark.kafka
 @needs_kafka
 async def test_three_nodes_carry_on_with_two() -> None:
-    """The replication that three nodes promise would not be there when one is killed."""
+    """Replicated records would be lost if one of three nodes is killed."""
     cluster = KafkaCluster(3)
     await asyncio.to_thread(cluster.start)
     try:
@@ -116,7 +115,7 @@ async def test_three_nodes_carry_on_with_two() -> None:
     ("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, -9)]
 )
 def test_the_command_ends_with_its_broker(engine: str, number: signal.Signals, status: int) -> None:
-    """`triage broker` would leave a broker behind, or not end in order when asked to."""
+    """`triage broker` would leave a broker behind, or would not end in order."""
     port = free_ports(1)[0]
     command = [sys.executable, "-c", CLI, "--engine", engine, "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -1,4 +1,4 @@
-"""The container image: built from the Dockerfile, then the real program run inside it as the image's own user."""
+"""The container image: it is built, and the program runs inside as the user of the image."""
 
 import asyncio
 import contextlib
@@ -30,12 +30,13 @@ UID = 10001
 BUILD_TIMEOUT_S = 800
 READY_TIMEOUT_S = 90
 DRAIN_TIMEOUT_S = 15
-# chroot isolation shares the host's network, so that 127.0.0.1 is the broker's; docker and podman are told to.
+# With chroot isolation, buildah shares the network of the host, so that 127.0.0.1 is the broker's.
+# Docker and podman have an option for the same.
 ENVIRON = {"BUILDAH_ISOLATION": "chroot", **os.environ}
 
 
 def sh(*command: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command and wait for its end."""
     return subprocess.run(
         command,
         input=stdin,
@@ -49,13 +50,13 @@ def sh(*command: str, stdin: str | None = None) -> subprocess.CompletedProcess[s
 
 @dataclass
 class Image:
-    """The built image and, for buildah, the container made from it."""
+    """The image and, with buildah, the container that was made from it."""
 
     builder: str
     container: str = ""
 
     def argv(self, *command: str, name: str = "", **environ: str) -> list[str]:
-        """What runs `command` inside, as the image's own user, on the host's network."""
+        """The command line that runs `command` inside, as the user of the image."""
         settings = [word for key, value in environ.items() for word in ("--env", f"{key}={value}")]
         if self.builder == "buildah":
             return ["buildah", "run", *settings, self.container, "--", *command]
@@ -66,27 +67,28 @@ class Image:
     def run(
         self, *command: str, stdin: str | None = None, **environ: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command inside to its end."""
+        """Run a command inside and wait for its end."""
         return sh(*self.argv(*command, **environ), stdin=stdin)
 
     def config(self) -> dict[str, Any]:
-        """What is written into the image for whoever runs it."""
+        """The configuration in the image: user, entry point, ports and so on."""
         if self.builder == "buildah":
-            return dict(
-                json.loads(sh("buildah", "inspect", "--type", "image", NAME).stdout)["Docker"][
-                    "config"
-                ]
-            )
-        return dict(json.loads(sh(self.builder, "image", "inspect", NAME).stdout)[0]["Config"])
+            inspected = json.loads(sh("buildah", "inspect", "--type", "image", NAME).stdout)
+            return dict(inspected["Docker"]["config"])
+        inspected = json.loads(sh(self.builder, "image", "inspect", NAME).stdout)
+        return dict(inspected[0]["Config"])
 
     def size(self) -> str:
-        """As a person would say it."""
+        """The size of the image, for a person."""
         return sh(self.builder, "images", "--format", "{{.Size}}", NAME).stdout.strip()
 
     def signal(
         self, process: subprocess.Popen[str], name: str, number: signal.Signals = signal.SIGTERM
     ) -> None:
-        """Signal the program itself: `buildah run` would kill it rather than pass a SIGTERM on."""
+        """Send a signal to the program itself.
+
+        `buildah run` does not forward a SIGTERM; it kills the program.
+        """
         if self.builder == "buildah":
             os.kill(own_process(process.pid), number)
         else:
@@ -94,14 +96,18 @@ class Image:
 
 
 def own_process(ancestor: int) -> int:
-    """The program below `ancestor`: what runs as the image's user and is not buildah's own launcher (a memfd)."""
+    """The id of the program's process, which is a descendant of `ancestor`.
+
+    It runs as the user of the image. So does the launcher of buildah, but that one runs from a
+    memfd.
+    """
     parents: dict[int, int] = {}
     candidates: list[int] = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
             status = (place / "status").read_text()
             program = (place / "exe").readlink().as_posix()
-        except OSError:  # it has ended meanwhile, or is the kernel's
+        except OSError:  # the process has ended, or it belongs to the kernel
             continue
         fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
         parents[int(place.name)] = int(fields["PPid"])
@@ -117,7 +123,7 @@ def own_process(ancestor: int) -> int:
 
 
 def unavailable(reason: str) -> None:
-    """Skip on a laptop, fail in CI."""
+    """Skip the test, but in CI let it fail."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason.splitlines()[-1])
@@ -125,23 +131,24 @@ def unavailable(reason: str) -> None:
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[Image]:
-    """Build it with whatever builder is there."""
-    started = time.monotonic()
+    """Build the image with the builder that is installed, and remove it at the end."""
+    started_s = time.monotonic()
     ENVIRON["IMAGE"] = NAME
     done = sh(str(ROOT / "docker" / "build"))
     output = done.stdout + done.stderr
-    told = re.match(r"building \S+ with (\w+)\n", done.stdout)
-    if told is None:
+    builder = re.match(r"building \S+ with (\w+)\n", done.stdout)
+    if builder is None:
         unavailable(output)
     elif done.returncode != 0 and not re.search(r"(STEP \d+/\d+:|\]) RUN", output):
-        unavailable(f"{output}\nthe base image cannot be had here")
+        unavailable(f"{output}\nthe base image cannot be downloaded here")
     assert done.returncode == 0, output[-4000:]
-    assert told is not None
-    built = Image(told[1])
+    assert builder is not None
+    built = Image(builder[1])
     if built.builder == "buildah":
         built.container = sh("buildah", "from", "--pull-never", NAME).stdout.strip()
         assert built.container
-    print(f"\nimage {built.size()}, built by {built.builder} in {time.monotonic() - started:.0f} s")
+    took_s = time.monotonic() - started_s
+    print(f"\nimage {built.size()}, built by {built.builder} in {took_s:.0f} s")
     yield built
     if built.container:
         sh("buildah", "rm", built.container)
@@ -150,16 +157,14 @@ def image() -> Iterator[Image]:
 
 @pytest.fixture
 def samples() -> str:
-    """Five of the shipped sample alerts, of those in the native format, whose id is where we can read it."""
-    lines = (
-        (ROOT / "streams" / "samples" / "alerts.ndjson").read_text(encoding="utf-8").splitlines()
-    )
-    native = [line for line in lines if line.startswith('{"id":')]
+    """Five of the shipped alerts in the native format, where the test can read the id."""
+    text = (ROOT / "streams" / "samples" / "alerts.ndjson").read_text(encoding="utf-8")
+    native = [line for line in text.splitlines() if line.startswith('{"id":')]
     return "\n".join(native[:5]) + "\n"
 
 
 def test_image_says_how_to_run_it(image: Image) -> None:
-    """`docker run triage` would start something else, as root, or nobody would notice that it hangs."""
+    """`docker run triage` would start something else, run as root, or hang unnoticed."""
     config = image.config()
     assert config["User"] == f"{UID}:{UID}"
     assert config["Entrypoint"] == ["triage"]
@@ -169,42 +174,47 @@ def test_image_says_how_to_run_it(image: Image) -> None:
     assert "/live" in config["Healthcheck"]["Test"][-1]
 
 
-def test_image_keeps_no_trace_of_how_pip_was_set(image: Image) -> None:
-    """An index address or credential of the builder would be published with the image."""
+def test_image_has_no_settings_of_pip(image: Image) -> None:
+    """The image would publish an index address or a credential of the builder."""
     config = json.dumps(image.config())
     assert "PIP_" not in config
     assert image.run("sh", "-c", "env | grep -c ^PIP_").stdout.strip() == "0"
 
 
-def test_user_inside_is_nobody_special(image: Image) -> None:
-    """A hole in the worker would be one as root, able to change the program or to install others."""
+def test_user_inside_has_no_rights(image: Image) -> None:
+    """An attacker of the worker could change the program, or install others."""
     program = (
         "import json, os, shutil; print(json.dumps({'uid': os.getuid(), 'gid': os.getgid(),"
-        " 'writable': [p for p in ('.', '/', '/opt/triage', '/opt/triage/bin', '/etc') if os.access(p, os.W_OK)],"
-        " 'tools': [t for t in ('pip', 'gcc', 'curl', 'git', 'mypy', 'pytest') if shutil.which(t)]}))"
+        " 'writable': [p for p in ('.', '/', '/opt/triage', '/opt/triage/bin', '/etc')"
+        " if os.access(p, os.W_OK)],"
+        " 'tools': [t for t in ('pip', 'gcc', 'curl', 'git', 'mypy', 'pytest') if shutil.which(t)]"
+        "}))"
     )
     done = image.run("/opt/triage/bin/python", "-c", program)
-    found = json.loads(done.stdout)
-    tools = found.pop("tools")
-    assert found == {"uid": UID, "gid": UID, "writable": []}
-    # The official base brings a pip of its own; it belongs to another interpreter and may write nothing.
+    rights = json.loads(done.stdout)
+    tools = rights.pop("tools")
+    assert rights == {"uid": UID, "gid": UID, "writable": []}
+    # The official base image has a pip. It belongs to another interpreter and can write nothing.
     assert set(tools) <= {"pip"}
 
 
 def test_classify_inside_triages_samples(image: Image, samples: str) -> None:
-    """The model would not be in the image, or not load for its user."""
+    """The model would not be in the image, or its user could not load it."""
     done = image.run("triage", "classify", "--domain", "alerts", "-", stdin=samples)
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [event["id"] for event in events] == [
-        json.loads(line)["id"] for line in samples.splitlines()
-    ]
+    ids = [json.loads(line)["id"] for line in samples.splitlines()]
+    assert [event["id"] for event in events] == ids
     assert all(event["labels"]["queue"]["value"] for event in events)
 
 
 def test_packages_inside_are_ours(image: Image) -> None:
-    """Another distribution's `schemas` or `agents` would shadow ours."""
-    program = "import schemas, inference, agents, streams as s; print(*{m.__path__[0].rpartition('/')[0] for m in (schemas, inference, agents, s)})"  # noqa: E501  one program
+    """A `schemas` or `agents` of another distribution would hide ours."""
+    program = (
+        "import schemas, inference, agents, streams as s;"
+        " packages = (schemas, inference, agents, s);"
+        " print(*{package.__path__[0].rpartition('/')[0] for package in packages})"
+    )
     done = image.run("python", "-c", program)
     assert re.fullmatch(r"/opt/triage/lib/python3\.\d+/site-packages", done.stdout.strip()), (
         done.stderr
@@ -215,11 +225,9 @@ def test_packages_inside_are_ours(image: Image) -> None:
 async def test_worker_inside_triages_and_drains(
     image: Image, broker: Broker, samples: str, tmp_path: Path
 ) -> None:
-    """The worker would not run in the container as it does outside, or `docker stop` would have to kill it."""
+    """The worker would not run in the container, or `docker stop` would have to kill it."""
     name = f"triage-{uuid.uuid4().hex[:8]}"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environ = {
         "TRIAGE_KAFKA__BOOTSTRAP_SERVERS": broker.bootstrap_servers,
         "TRIAGE_KAFKA__GROUP_ID": name,
@@ -253,16 +261,23 @@ async def test_worker_inside_triages_and_drains(
             await asyncio.to_thread(stop, image, worker, name)
 
 
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def stop(image: Image, worker: subprocess.Popen[str], name: str) -> None:
-    """Leave nothing running, whatever the test found."""
+    """End the worker if it still runs."""
     if worker.poll() is None:
-        with contextlib.suppress(AssertionError):  # it has ended meanwhile
+        with contextlib.suppress(AssertionError):  # the worker has ended in the meantime
             image.signal(worker, name, signal.SIGKILL)
         worker.wait(DRAIN_TIMEOUT_S)
 
 
 async def wait_until_ready(worker: subprocess.Popen[str], port: int) -> None:
-    """Until the worker has a model and its partitions."""
+    """Wait until the worker has a model and its partitions."""
     deadline = time.monotonic() + READY_TIMEOUT_S
     while time.monotonic() < deadline:
         assert worker.poll() is None, "the worker ended before it was ready"
@@ -273,26 +288,26 @@ async def wait_until_ready(worker: subprocess.Popen[str], port: int) -> None:
 
 
 def answers(url: str) -> bool:
-    """Whether it says 200."""
+    """Whether the address answers with status 200."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310  our own worker on loopback
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own worker
             return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
 
 
 async def triaged_ids(broker: Broker, topic: str, count: int) -> set[str]:
-    """The ids of the first outputs, within a minute."""
+    """The ids of the first `count` outputs. They must arrive within a minute."""
     consumer = AIOKafkaConsumer(
         topic, bootstrap_servers=broker.bootstrap_servers, auto_offset_reset="earliest"
     )
     await consumer.start()
-    found: set[str] = set()
+    ids: set[str] = set()
     try:
         async with asyncio.timeout(60):
-            while len(found) < count:
+            while len(ids) < count:
                 record = await consumer.getone()
-                found.add(json.loads(record.value)["id"])
+                ids.add(json.loads(record.value)["id"])
     finally:
         await consumer.stop()
-    return found
+    return ids

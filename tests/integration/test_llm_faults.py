@@ -1,10 +1,11 @@
-"""Every way a service behind an OpenAI-compatible address fails, through the whole LLM tier and a real HTTP server."""
+"""The whole LLM tier against a real HTTP server that fails in all known ways."""
 
 import time
+from collections.abc import Sequence
 
 import pytest
 
-from agents.outcomes import Reviewed, Triaged
+from agents.outcomes import Outcome, Reviewed, Triaged
 from inference.llm.options import BudgetOptions, RetryOptions
 from schemas.event import Event
 from tests.figures import tell
@@ -18,9 +19,15 @@ RETRIES = RetryOptions(attempts=2, wait_initial_s=0.05, wait_max_s=0.1)
 CASE = escalated(Event(id="e-1", kind="alert", text="rundll32 spawned by winword"))
 
 
+def statuses_of(outcomes: Sequence[Outcome]) -> list[str]:
+    """The enrichment status of each outcome."""
+    decisions = map(decision, outcomes)
+    return [ended.enrichment.status for ended in decisions if ended.enrichment]
+
+
 @pytest.mark.parametrize("name", FAULTS)
 async def test_an_event_ends_whatever_the_service_does(name: str) -> None:
-    """A service that fails in a way nobody thought of would stop the stream, or lose the event."""
+    """A service that fails in one of these ways would stop the stream, or lose the event."""
     fault = FAULTS[name]
     async with LlmServer(fault.behaviour) as server:
         options = endpoint(server.base_url, timeout_s=TIMEOUT_S)
@@ -41,37 +48,33 @@ async def test_an_event_ends_whatever_the_service_does(name: str) -> None:
     assert (ended.cost_usd > 0) == fault.billed
     if fault.status is None:
         assert isinstance(outcome, Triaged)
-        assert (ended.status, ended.decided_by, ended.enrichment.status) == (
-            "final",
-            "llm",
-            "answered",
-        )
+        ending = (ended.status, ended.decided_by, ended.enrichment.status)
+        assert ending == ("final", "llm", "answered")
         assert ended.enrichment.summary
     else:
         assert isinstance(outcome, Reviewed)
-        assert (ended.status, ended.decided_by, ended.enrichment.status) == (
-            "needs_review",
-            "slm",
-            fault.status,
-        )
+        ending = (ended.status, ended.decided_by, ended.enrichment.status)
+        assert ending == ("needs_review", "slm", fault.status)
         assert ended.labels == CASE.triaged.labels
         assert "secret-in-error" not in str(ended), "a server's error may repeat the event"
 
 
-async def test_a_second_tier_answers_where_the_first_fails() -> None:
-    """One broken endpoint would send every event to a person although another works."""
-    async with LlmServer(error(500)) as broken, LlmServer(ok()) as sound:
-        settings = configured(endpoint(broken.base_url), endpoint(sound.base_url), retries=RETRIES)
+async def test_a_second_tier_answers_if_the_first_fails() -> None:
+    """One broken endpoint would send every event to a person, although another one works."""
+    async with LlmServer(error(500)) as broken, LlmServer(ok()) as working:
+        settings = configured(
+            endpoint(broken.base_url), endpoint(working.base_url), retries=RETRIES
+        )
         async with tier(settings) as enrichment:
             (outcome,) = await end(enrichment, CASE)
     ended = decision(outcome)
     assert ended.enrichment is not None
     assert (ended.status, ended.enrichment.tier) == ("final", "tier-1")
-    assert ended.enrichment.calls == len(broken.requests) + len(sound.requests)
+    assert ended.enrichment.calls == len(broken.requests) + len(working.requests)
 
 
-async def test_the_second_tier_is_asked_only_about_what_stays_open() -> None:
-    """A strong model would be paid for events a cheap one has settled."""
+async def test_the_second_tier_gets_only_undecided_events() -> None:
+    """A strong model would be paid for events that a cheap one has decided."""
     async with (
         LlmServer(ok()) as cheap,
         LlmServer(ok()) as strong,
@@ -85,7 +88,7 @@ async def test_the_second_tier_is_asked_only_about_what_stays_open() -> None:
         assert decision(outcome).status == "final"
         cheap.behaviour = strong.behaviour = ok(severity="critical")
         (outcome,) = await end(enrichment, CASE)
-        assert len(strong.requests) == 2, "high impact is worth a second opinion"
+        assert len(strong.requests) == 2, "an event of high impact goes to the second tier too"
     ended = decision(outcome)
     assert isinstance(outcome, Reviewed)
     assert ended.labels["severity"].value == "critical"
@@ -93,7 +96,7 @@ async def test_the_second_tier_is_asked_only_about_what_stays_open() -> None:
 
 
 async def test_an_outage_costs_each_event_little_time() -> None:
-    """With every event waiting for its timeout, the enrichment topic would grow for as long as the service hangs."""
+    """If the service hangs, each event would wait for its timeout, and the topic would grow."""
     async with LlmServer(hang) as server:
         settings = configured(
             endpoint(server.base_url, timeout_s=TIMEOUT_S, concurrency=4), retries=RETRIES
@@ -102,7 +105,7 @@ async def test_an_outage_costs_each_event_little_time() -> None:
             started_s = time.monotonic()
             outcomes = await end(enrichment, *[CASE] * 200)
             took_s = time.monotonic() - started_s
-    statuses = [ended.enrichment.status for o in outcomes if (ended := decision(o)).enrichment]
+    statuses = statuses_of(outcomes)
     tell(f"200 events at a service that hangs: {len(server.requests)} calls, {took_s:.1f} s")
     assert set(statuses) <= {"timeout", "breaker_open"}
     assert len(server.requests) <= 20
@@ -110,7 +113,7 @@ async def test_an_outage_costs_each_event_little_time() -> None:
 
 
 async def test_a_spent_budget_ends_in_review() -> None:
-    """A day's money would be spent twice, or the events after it vanish."""
+    """The budget of a day would be spent twice, or the events after it would be lost."""
     async with LlmServer(ok()) as server:
         settings = configured(endpoint(server.base_url), budget=BudgetOptions(usd_per_day=0.02))
         async with tier(settings) as enrichment:
@@ -118,20 +121,20 @@ async def test_a_spent_budget_ends_in_review() -> None:
                 outcome for _ in range(50) for outcome in await end(enrichment, *[CASE] * 4)
             ]
             spent_usd = enrichment.budget.spent_usd()
-    statuses = [ended.enrichment.status for o in outcomes if (ended := decision(o)).enrichment]
+    statuses = statuses_of(outcomes)
     tell(f"200 events on $0.02: {statuses.count('answered')} answered, ${spent_usd:.5f} spent")
     assert set(statuses) == {"answered", "over_budget"}
     assert 0.005 < spent_usd <= 0.02
     assert spent_usd == pytest.approx(statuses.count("answered") * 0.00014)
 
 
-async def test_the_least_uncertain_are_let_go_when_too_many_wait() -> None:
-    """A backlog that only grows would make every answer late."""
+async def test_the_least_uncertain_are_shed_when_too_many_wait() -> None:
+    """The backlog would only grow, and every answer would be late."""
     async with LlmServer(ok()) as server:
         settings = configured(endpoint(server.base_url), max_backlog=10)
         async with tier(settings, backlog=lambda: 20) as enrichment:
             outcomes = await end(enrichment, *[CASE] * 100)
-    statuses = [ended.enrichment.status for o in outcomes if (ended := decision(o)).enrichment]
+    statuses = statuses_of(outcomes)
     assert set(statuses) == {"answered", "shed"}
     assert 20 <= statuses.count("shed") <= 80
     assert len(server.requests) == statuses.count("answered")

@@ -1,4 +1,4 @@
-"""The LLM tier in a worker on a real broker: the whole way round, and no answer paid for twice."""
+"""The LLM tier in a worker on a real broker: the whole path, and no answer is paid twice."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ TEXT = "ticket number {} about a card"
 
 
 def by_number(number: int) -> Case:
-    """A case whose number can be read out of the question."""
+    """A case whose number can be read from the prompt."""
     return escalated(
         Event(id=f"c-{number}", kind="ticket", text=TEXT.format(number), tenant=f"t{number % 3}"),
         offset=number,
@@ -48,13 +48,13 @@ def by_number(number: int) -> Case:
 
 
 def number_of(request: Request) -> int:
-    """Which case a question is about."""
+    """The number of the case that a prompt is about."""
     return int(request.text.rsplit("ticket number ", 1)[1].split()[0])
 
 
 @contextmanager
 def serving(behaviour: Behaviour) -> Iterator[LlmServer]:
-    """A server on a loop of its own thread, so that a test may block."""
+    """A server with its own thread and event loop, so that a test may block."""
     loop, server, ready = asyncio.new_event_loop(), LlmServer(behaviour), threading.Event()
     stop = asyncio.Event()
 
@@ -84,7 +84,7 @@ async def produce(settings: Settings, cases: list[Case]) -> None:
 
 
 def run(settings: Settings, *arguments: str) -> tuple[int, str]:
-    """A command against these settings: exit code and output."""
+    """Run a command with these settings. It returns the exit code and the output."""
     command = [sys.executable, "-m", "streams.cli", *arguments]
     ended = subprocess.run(
         command,
@@ -98,7 +98,7 @@ def run(settings: Settings, *arguments: str) -> tuple[int, str]:
 
 
 async def test_an_event_goes_all_the_way_round(settings: Settings, tmp_path: Path) -> None:
-    """Everything works alone and nothing together."""
+    """Each part would work alone, but not together with the others."""
     with serving(ok(priority="low")) as server:
         settings = configured(endpoint(server.base_url), settings=settings)
         await create_topics(settings)
@@ -113,10 +113,9 @@ async def test_an_event_goes_all_the_way_round(settings: Settings, tmp_path: Pat
             metrics = worker.get("/metrics")[1]
     ended = [t for t in outputs.triaged if t.revision]
     assert ended
-    assert {t.enrichment.status for t in ended if t.enrichment} == {"answered"}
-    assert all(
-        t.enrichment.model == "served" and t.enrichment.cost_usd > 0 for t in ended if t.enrichment
-    )
+    enrichments = [t.enrichment for t in ended if t.enrichment]
+    assert {used.status for used in enrichments} == {"answered"}
+    assert all(used.model == "served" and used.cost_usd > 0 for used in enrichments)
     assert all(t.decided_by in ("slm", "llm") for t in ended)
     assert len(server.requests) == len(ended)
     assert 'triage_llm_breaker_state{endpoint="tier-0",state="closed"} 1.0' in metrics
@@ -139,11 +138,11 @@ def _all_ended(triaged: list[TriagedEvent], sent: int) -> bool:
 async def test_no_answer_is_paid_twice_when_the_worker_is_killed(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """Every restart would send the last events, and the bill, once more."""
-    chance = random.Random(3)
+    """Each restart would send the last events to the LLM again, and cost money again."""
+    rng = random.Random(3)
 
     async def unsteady(request: Request) -> web.StreamResponse:
-        return await slow(chance.uniform(0.05, 0.6), ok())(request)
+        return await slow(rng.uniform(0.05, 0.6), ok())(request)
 
     with serving(unsteady) as server:
         settings = configured(
@@ -161,17 +160,14 @@ async def test_no_answer_is_paid_twice_when_the_worker_is_killed(
                 await outputs.read_until(partial(_ended, outputs, ended))
                 await asyncio.to_thread(worker.end, signal.SIGKILL)
                 delivered = await _delivered(settings)
-                asked_before = len(server.requests)
+                calls_before = len(server.requests)
                 await asyncio.to_thread(worker.start)
                 await asyncio.to_thread(worker.wait_until_ready)
                 await outputs.read_until(partial(_ended, outputs, ended + 20))
-                paid_twice += [
-                    n
-                    for r in server.requests[asked_before:]
-                    if f"c-{(n := number_of(r))}" in delivered
-                ]
+                numbers = map(number_of, server.requests[calls_before:])
+                paid_twice += [number for number in numbers if f"c-{number}" in delivered]
             await outputs.read_until(partial(_ended, outputs, CASES))
-            await asyncio.sleep(2.0)  # whatever comes late
+            await asyncio.sleep(2.0)  # for outputs that come late
             await outputs.read_until(partial(_ended, outputs, CASES))
             assert await asyncio.to_thread(worker.end) == 0, worker.log()
         finally:
@@ -183,14 +179,14 @@ async def test_no_answer_is_paid_twice_when_the_worker_is_killed(
         assert triaged.revision == 1
         answers.setdefault(triaged.id, set()).add(_answer(triaged))
     tell(
-        f"enrichment worker killed twice: {CASES} cases, {len(answers)} ended, {len(outputs.triaged)} records, "
-        f"{sum(calls.values())} calls, {len(paid_twice)} of them about an answer that had been delivered"
+        f"enrichment worker killed twice: {CASES} cases, {len(answers)} ended, "
+        f"{len(outputs.triaged)} records, {sum(calls.values())} calls, {len(paid_twice)} of them "
+        "about an answer that had been delivered"
     )
     assert len(answers) == CASES
     assert not paid_twice
-    assert all(len(copies) == 1 for copies in answers.values()), (
-        "an event ends once: its copies are the same"
-    )
+    all_equal = all(len(copies) == 1 for copies in answers.values())
+    assert all_equal, "all copies of the end of an event must be equal"
     code, printed = await asyncio.to_thread(run, settings, "audit", "verify")
     assert code == 0, printed
 
@@ -204,21 +200,18 @@ async def _delivered(settings: Settings) -> set[str]:
     outputs, seen = Outputs(settings), -1
     while seen != len(outputs.triaged):
         seen = len(outputs.triaged)
-        with contextlib.suppress(
-            AssertionError
-        ):  # it reads until its time is up, and that is the end of the topic
+        # It reads until the timeout, which is longer than it takes to reach the end of the topic.
+        with contextlib.suppress(AssertionError):
             await outputs.read_until(lambda: False, timeout_s=2.0)
     return {triaged.id for triaged in outputs.triaged}
 
 
 def _answer(triaged: TriagedEvent) -> str:
-    return repr(msgspec.structs.replace(triaged, timing=None))  # type: ignore[arg-type]
+    return repr(msgspec.structs.replace(triaged, timing=None))
 
 
-async def test_a_case_that_comes_twice_is_asked_about_once(
-    settings: Settings, tmp_path: Path
-) -> None:
-    """Each redelivered escalation would be billed again."""
+async def test_a_repeated_case_is_sent_to_the_llm_once(settings: Settings, tmp_path: Path) -> None:
+    """Each redelivered case would be paid again."""
     with serving(ok()) as server:
         settings = configured(endpoint(server.base_url), settings=settings)
         await create_topics(settings)
@@ -231,15 +224,14 @@ async def test_a_case_that_comes_twice_is_asked_about_once(
 
 
 async def test_without_an_llm_every_case_goes_to_review(settings: Settings, tmp_path: Path) -> None:
-    """Events nobody is sure of would stay provisional for ever."""
+    """Uncertain events would stay provisional for ever."""
     await create_topics(settings)
     names = Topics(settings.topics.prefix)
     with working(settings, tmp_path):
         await produce(settings, [by_number(number) for number in range(20)])
         outputs = Outputs(settings)
         await outputs.read_until(lambda: len(outputs.on(names.review)) == 20)
-    cases = [decode(one.value or b"", Case) for one in outputs.on(names.review)]
+    cases = [decode(record.value or b"", Case) for record in outputs.on(names.review)]
+    enrichments = [case.triaged.enrichment for case in cases if case.triaged.enrichment]
     assert {case.triaged.status for case in cases} == {"needs_review"}
-    assert {case.triaged.enrichment.status for case in cases if case.triaged.enrichment} == {
-        "llm_off"
-    }
+    assert {enrichment.status for enrichment in enrichments} == {"llm_off"}

@@ -1,7 +1,7 @@
-"""The README is run: every command in its console blocks, in order, as a newcomer would type them.
+"""Runs all commands in the console blocks of the README, in order, as a new user would.
 
-Lines that start with `$ ` are commands; one that ends in ` &` stays in the background until the test ends. What the
-README shows below a command is not compared, its exit code is.
+A line that starts with `$ ` is a command. A command that ends in ` &` runs in the background until
+the end of the test. The exit code is checked; the output that the README shows is not.
 """
 
 import os
@@ -22,28 +22,27 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SETTLE_TIMEOUT_S = 120.0
-# What a command that stays in the background has said once the next one may be typed.
+# A background command is ready for the next command when its output has this text.
 SETTLED = {"make kafka &": "Ctrl-C ends it", "triage worker &": "working: agents"}
-# Run by this very suite, or by the job around it: running them from here would never end, or start it anew.
+# These commands run this test suite, or the same jobs as CI around it. Here they would never end.
 RUN_ELSEWHERE = {"make test", "make check", "make bench", "make image", ".ci/run"}
 
 
 def commands() -> list[str]:
-    """Every command of the README, in order."""
+    """All commands of the README, in order."""
     blocks = re.findall(r"^```console\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
-    return [
-        line[2:].strip() for block in blocks for line in block.splitlines() if line.startswith("$ ")
-    ]
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [line[2:].strip() for line in lines if line.startswith("$ ")]
 
 
 def test_the_readme_names_the_two_commands_first() -> None:
-    """If it failed: a newcomer would not find how to begin."""
+    """A new user would not find how to begin."""
     assert commands()[0] == "make demo"
     assert {"make demo", "make test", "make kafka &"} <= set(commands())
 
 
-def test_targets_the_readme_leaves_to_others_exist() -> None:
-    """If it failed: the README would name a make target that is not there."""
+def test_make_targets_that_are_not_run_here_exist() -> None:
+    """The README would name a make target that does not exist."""
     targets = {line.split()[1] for line in RUN_ELSEWHERE if line.startswith("make ")}
     for target in targets:
         subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
@@ -53,7 +52,7 @@ def test_targets_the_readme_leaves_to_others_exist() -> None:
     WITHOUT_KAFKA is not None and not CI, reason="the README's commands start a real Kafka"
 )
 def test_every_command_works(tmp_path: Path) -> None:
-    """If it failed: a command in the README does not do what it says."""
+    """A command in the README would fail."""
     environ = os.environ | {"PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "COLUMNS": "100"}
     with _background() as background:
         for number, command in enumerate(commands()):
@@ -99,7 +98,7 @@ def _wait_until_settled(command: str, process: subprocess.Popen[bytes], log: Pat
 
 @contextmanager
 def _background() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Processes ended in reverse order, each with everything it started."""
+    """A list for processes. At the end they are ended in reverse order, with their children."""
     processes: list[subprocess.Popen[bytes]] = []
     try:
         yield processes

@@ -1,6 +1,7 @@
-"""A real small model on a real llama.cpp server: protocol, response mode, usage and cost; not quality.
+"""A real small model on a real llama.cpp server: protocol, response format, usage and cost.
 
-Run by `make test-llm`, which builds the server; skipped everywhere else.
+The quality of the answers is not tested. `make test-llm` builds the server and runs these tests;
+without it they are skipped.
 """
 
 import os
@@ -71,35 +72,33 @@ def _wait(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
     raise AssertionError(f"the server did not start:\n{log.read_text(errors='replace')[-3000:]}")
 
 
-async def test_the_response_mode_falls_back(server: str) -> None:
-    """A server that knows no json_schema, and says so with a 500, could not be used at all."""
-    case = escalated(
-        Event(id="t-1", kind="ticket", text="My card was stolen yesterday, please block it.")
-    )
-    question = Prompt(
-        LABELS["tickets"], case.triaged.labels, "My card was stolen yesterday, please block it."
-    )
-    asked = Endpoint("local", endpoint(server, timeout_s=120.0))
+async def test_the_response_format_falls_back(server: str) -> None:
+    """A server without json_schema, which answers it with a 500, could not be used at all."""
+    text = "My card was stolen yesterday, please block it."
+    case = escalated(Event(id="t-1", kind="ticket", text=text))
+    prompt = Prompt(LABELS["tickets"], case.triaged.labels, text)
+    local_server = Endpoint("local", endpoint(server, timeout_s=120.0))
     try:
-        completion = await asked.complete(question.messages(), question.schema())
-        again = await asked.complete(question.messages(), question.schema())
+        completion = await local_server.complete(prompt.messages(), prompt.schema())
+        again = await local_server.complete(prompt.messages(), prompt.schema())
     except LlmFailure as failure:
         pytest.fail(f"{failure.status} after {failure.calls} calls: {failure}")
     finally:
-        await asked.close()
+        await local_server.close()
     tell(
-        f"llama.cpp, json_schema configured: {completion.calls} calls the first time, {again.calls} the second; "
-        f"{completion.usage.prompt_tokens} + {completion.usage.completion_tokens} tokens, {completion.latency_s:.1f} s"
+        f"llama.cpp, json_schema configured: {completion.calls} calls the first time, "
+        f"{again.calls} the second; {completion.usage.prompt_tokens} + "
+        f"{completion.usage.completion_tokens} tokens, {completion.latency_s:.1f} s"
     )
     assert completion.calls > again.calls == 1
     assert completion.usage.prompt_tokens > 100
     assert completion.usage.completion_tokens > 10
 
 
-async def test_an_event_goes_all_the_way_round_a_real_model(
+async def test_a_real_model_answers_events_in_the_pipeline(
     server: str, settings: Settings, tmp_path: Path
 ) -> None:
-    """What works against a server of our own making does not work against anybody else's."""
+    """The pipeline would work only with our own test server, not with a real one."""
     llm = endpoint(server, timeout_s=120.0, concurrency=1, response_mode="json_object")
     settings = configured(llm, settings=settings, deadline_s=240.0)
     await create_topics(settings)
@@ -118,12 +117,11 @@ async def test_an_event_goes_all_the_way_round_a_real_model(
         used = ended.enrichment
         assert used is not None
         tell(
-            f"{ended.id}: {ended.status} by {ended.decided_by}, {used.status} in {used.latency_s:.1f} s, "
-            f"{used.prompt_tokens} + {used.completion_tokens} tokens, ${used.cost_usd:.6f}; {used.summary!r}"
+            f"{ended.id}: {ended.status} by {ended.decided_by}, {used.status} in "
+            f"{used.latency_s:.1f} s, {used.prompt_tokens} + {used.completion_tokens} tokens, "
+            f"${used.cost_usd:.6f}; {used.summary!r}"
         )
-        assert used.status in ("answered", "invalid_answer", "truncated"), (
-            "whatever it says, it has been asked"
-        )
+        assert used.status in ("answered", "invalid_answer", "truncated"), "the call must end"
         assert used.prompt_tokens > 100
         assert used.cost_usd > 0
     code, printed = run(settings, "cost")

@@ -1,4 +1,4 @@
-"""The shipped model on the labelled rows beside the checkout: it may not fall below what was published of it."""
+"""The shipped model on the labelled rows beside the checkout: it is as good as published."""
 
 import os
 from pathlib import Path
@@ -21,8 +21,8 @@ pytestmark = [
 ]
 
 
-def test_the_shipped_model_clears_its_bars() -> None:
-    """If it failed: a change of view, features, tokenizer or arithmetic made the shipped model worse, silently."""
+def test_the_shipped_model_passes_its_gate() -> None:
+    """A change of input text, features, tokenizer or computation would make the model worse."""
     files = [
         f"--data={DATA / name}" for name in ("alerts_dev.jsonl.gz", "tickets_banking_dev.jsonl.gz")
     ]

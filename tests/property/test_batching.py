@@ -1,4 +1,4 @@
-"""The batching plan, for any lengths and any budget."""
+"""The plan of batches, for any lengths and any budget."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,15 +10,15 @@ budgets = st.integers(1, 10_000)
 
 
 @given(lengths_of_texts, budgets)
-def test_every_row_exactly_once(lengths: list[int], budget: int) -> None:
-    """A row left out would never be answered; a row run twice would be paid for twice."""
+def test_every_row_is_in_exactly_one_batch(lengths: list[int], budget: int) -> None:
+    """A missing row would never be answered, and a double row would cost twice."""
     rows = [row for batch in plan(lengths, budget) for row in batch.rows]
     assert sorted(rows) == list(range(len(lengths)))
 
 
 @given(lengths_of_texts, budgets)
-def test_budget_is_kept(lengths: list[int], budget: int) -> None:
-    """A pass over the budget leaves the cache; only a single text may be larger than it."""
+def test_the_budget_is_kept(lengths: list[int], budget: int) -> None:
+    """A larger batch does not fit in the cache; only a single text may exceed the budget."""
     for batch in plan(lengths, budget):
         assert batch.rows
         assert len(batch.rows) == 1 or len(batch.rows) * batch.padded_length <= budget
@@ -26,15 +26,15 @@ def test_budget_is_kept(lengths: list[int], budget: int) -> None:
 
 @given(lengths_of_texts, budgets)
 def test_padding_depends_on_the_row_alone(lengths: list[int], budget: int) -> None:
-    """A length that depended on the neighbours would give an event another vector in another batch."""
+    """Otherwise an event would have another vector in another batch."""
     for batch in plan(lengths, budget):
         assert {padded_length(lengths[row]) for row in batch.rows} == {batch.padded_length}
         assert all(0 <= batch.padded_length - lengths[row] < PAD_MULTIPLE for row in batch.rows)
 
 
 @given(lengths_of_texts, budgets)
-def test_no_pass_is_left_half_empty_without_need(lengths: list[int], budget: int) -> None:
-    """Rows of one length spread over more passes than needed would waste throughput."""
+def test_only_the_last_batch_of_a_length_is_not_full(lengths: list[int], budget: int) -> None:
+    """Otherwise more passes than necessary would cost throughput."""
     batches = plan(lengths, budget)
     for padded in {batch.padded_length for batch in batches}:
         sizes = [len(batch.rows) for batch in batches if batch.padded_length == padded]

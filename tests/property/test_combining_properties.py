@@ -1,4 +1,7 @@
-"""Whatever an attacker makes the LLM say: nothing is lowered, nothing closed, nothing said that is no label."""
+"""Properties of combining, for any answer that an attacker could make the LLM give.
+
+Nothing is lowered, nothing is closed, and every label comes from its set.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,8 +25,8 @@ probabilities = st.floats(0, 1)
 
 
 @st.composite
-def opinions(draw: st.DrawFn) -> dict[str, Label]:
-    """The small model's labels on some of the axes."""
+def small_model_labels(draw: st.DrawFn) -> dict[str, Label]:
+    """Labels of the small model on some of the axes."""
     labels = {}
     for axis in draw(st.lists(st.sampled_from(sorted(SETS)), unique=True)):
         value, *others = draw(st.permutations(SETS[axis]))
@@ -34,6 +37,11 @@ def opinions(draw: st.DrawFn) -> dict[str, Label]:
             value=value, confidence=confidence, alternatives=alternatives, abstained=abstained
         )
     return labels
+
+
+def values_of(label: Label) -> set[str]:
+    """The value of a label and those of its alternatives."""
+    return {label.value, *(alternative.value for alternative in label.alternatives)}
 
 
 answers = st.builds(
@@ -48,11 +56,11 @@ answers = st.builds(
 deciding_axes = st.lists(st.sampled_from(sorted(SETS)), unique=True)
 
 
-@given(opinions(), answers, deciding_axes)
-def test_no_answer_spares_anybody_a_look(
+@given(small_model_labels(), answers, deciding_axes)
+def test_no_answer_spares_a_person_a_look(
     labels: dict[str, Label], answer: Answer, deciding: list[str]
 ) -> None:
-    """One combination of opinions would let an attacker's text lower a severity, close an event or invent a label."""
+    """Otherwise a text could lower a severity, close an event or invent a label."""
     combined = combine(labels, answer, deciding=deciding)
     assert list(combined.labels) == list(labels)
     for axis, small in labels.items():
@@ -64,33 +72,30 @@ def test_no_answer_spares_anybody_a_look(
         assert (label.value == CLOSING) <= (small.value == CLOSING)
         closed_alone = label.value == CLOSING and small.abstained and axis in answer.labels
         assert not closed_alone or combined.needs_person
-        assert {small.value, *(one.value for one in small.alternatives)} <= {
-            label.value,
-            *(one.value for one in label.alternatives),
-        }
+        assert values_of(small) <= values_of(label)
         if label != small:
             assert label.abstained
 
 
-@given(opinions(), answers, deciding_axes)
-def test_a_confident_model_is_never_overruled_in_silence(
+@given(small_model_labels(), answers, deciding_axes)
+def test_a_confident_model_is_never_overruled_without_a_person(
     labels: dict[str, Label], answer: Answer, deciding: list[str]
 ) -> None:
-    """A disagreement with a sure model would be decided by the less reliable of the two."""
+    """Otherwise the less reliable model would decide against a confident small model."""
     combined = combine(labels, answer, deciding=deciding)
-    said = {axis: value for axis, value in answer.labels.items() if axis in labels}
+    values = {axis: value for axis, value in answer.labels.items() if axis in labels}
     if any(
-        not labels[axis].abstained and labels[axis].value != value for axis, value in said.items()
+        not labels[axis].abstained and labels[axis].value != value for axis, value in values.items()
     ):
         assert combined.needs_person
     if combined.needs_person:
         assert combined.reasons
 
 
-@given(opinions(), answers, deciding_axes)
+@given(small_model_labels(), answers, deciding_axes)
 def test_combining_twice_changes_nothing_more(
     labels: dict[str, Label], answer: Answer, deciding: list[str]
 ) -> None:
-    """A redelivered answer would otherwise be a second opinion."""
+    """Otherwise a redelivered answer would change the result."""
     once = combine(labels, answer, deciding=deciding).labels
     assert combine(once, answer, deciding=deciding).labels == once

@@ -1,4 +1,4 @@
-"""The promise redelivery rests on: what is decided of an event depends on nothing but the event and the model."""
+"""A decision depends on the event and the model alone, so a redelivered event gets the same."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from inference.acceptance.policy import Decision
 from inference.classifier import Classifier
 from inference.model.artifact import DEFAULT_MODEL, MANIFEST, load_artifact
-from inference.model.input_text import render
+from inference.model.input_text import read_content, render
 from inference.model.ngrams import BUCKETS, TEXT_BUCKETS, WHOLE, NgramHead
 from inference.model.threads import Threads
 from inference.training.recipe import TrainingOptions, train
@@ -26,9 +26,9 @@ from tests.tiny_model import sample_events
 
 Serving = tuple[asyncio.Runner, Classifier]
 
-# Any string at all: what Python can hold, lone surrogates too, a producer can send.
+# A producer can send any string that Python can hold, lone surrogates too.
 any_text = st.none() | st.text(max_size=200) | st.text(st.characters(), max_size=50)
-made_up = st.builds(
+random_events = st.builds(
     Event,
     id=st.text(max_size=8),
     kind=st.sampled_from(list(KIND_OF_DOMAIN.values())),
@@ -40,10 +40,11 @@ made_up = st.builds(
     | st.dictionaries(st.text(st.characters(), max_size=9), any_text, max_size=5),
     tenant=st.sampled_from(["default", "acme", "\ud800"]),
 )
-events = made_up | st.sampled_from([event for domain in DOMAINS for event in sample_events(domain)])
+shipped_events = [event for domain in DOMAINS for event in sample_events(domain)]
+events = random_events | st.sampled_from(shipped_events)
 batches = st.lists(st.lists(events, max_size=8), min_size=1, max_size=5)
 
-LEXICON = NgramHead(
+NGRAM_HEAD = NgramHead(
     np.ones(BUCKETS, np.float32),
     np.ones((BUCKETS, 2), np.int8),
     np.ones(2),
@@ -56,7 +57,7 @@ LEXICON = NgramHead(
 def serving(
     request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Serving]:
-    """A classifier and its event loop: random heads of both kinds, then heads and guards that were fitted."""
+    """A classifier and its event loop: with random heads, then with fitted heads and limits."""
     model = tiny_model
     if request.param == "trained":
         model = tmp_path_factory.mktemp("decisions")
@@ -70,19 +71,18 @@ def serving(
         runner.run(classifier.close())
 
 
-def content(decision: Decision) -> Decision:
-    """A decision without the time it took."""
+def without_time(decision: Decision) -> Decision:
+    """The decision without its wall time."""
     return replace(decision, inference_s=0.0)
 
 
-def test_both_opinions_are_on(tiny_model: Path) -> None:
-    """Without a lexical head that counts, the properties below would hold of half of what is served."""
+def test_both_kinds_of_heads_count(tiny_model: Path) -> None:
+    """Without n-gram logits, the properties below would test only the encoder's heads."""
     artifact = load_artifact(tiny_model)
     for domain, spec in artifact.manifest.domains.items():
-        mixed = artifact.calibration.domains[domain].axes
-        assert any(
-            one.ngrams and 0 < mixed[axis].ngram_share < 1 for axis, one in spec.axes.items()
-        )
+        axes = artifact.calibration.domains[domain].axes
+        with_ngrams = [axis for axis, axis_spec in spec.axes.items() if axis_spec.ngrams]
+        assert any(0 < axes[axis].ngram_share < 1 for axis in with_ngrams)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
@@ -90,7 +90,7 @@ def test_both_opinions_are_on(tiny_model: Path) -> None:
 def test_a_decision_is_identical_alone_and_among_any_callers(
     serving: Serving, domain: Domain, calls: list[list[Event]]
 ) -> None:
-    """All copies of an event must agree, whoever shared its batch: consumers deduplicate by id."""
+    """Consumers deduplicate by id, so all copies of an event must have one decision."""
     runner, classifier = serving
 
     async def together() -> list[list[Decision]]:
@@ -101,26 +101,26 @@ def test_a_decision_is_identical_alone_and_among_any_callers(
     for call, answer in zip(calls, answers, strict=True):
         for event, decision in zip(call, answer, strict=True):
             (alone,) = runner.run(classifier.classify(domain, [event]))
-            assert content(decision) == content(alone)
+            assert without_time(decision) == without_time(alone)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
 @given(events, st.lists(events, max_size=40), st.integers(0, 40))
-def test_neighbours_and_place_do_not_matter(
+def test_the_rest_of_the_batch_does_not_matter(
     serving: Serving, event: Event, neighbours: list[Event], place: int
 ) -> None:
-    """One event decided differently at the end of a long batch than in the middle would be two events downstream."""
+    """Otherwise an event would get another decision at another place of a batch."""
     runner, classifier = serving
     (alone,) = runner.run(classifier.classify(event.domain, [event]))
     batch = [*neighbours[:place], event, *neighbours[place:]]
     together = runner.run(classifier.classify(event.domain, batch))
-    assert content(together[min(place, len(neighbours))]) == content(alone)
+    assert without_time(together[min(place, len(neighbours))]) == without_time(alone)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
 @given(events)
 def test_any_event_is_decided_and_can_be_sent(serving: Serving, event: Event) -> None:
-    """An event that fails would fail its batch on every redelivery, and NaN or infinity has no JSON."""
+    """A failing event would fail its batch on every redelivery, and JSON has no NaN."""
     runner, classifier = serving
     (decision,) = runner.run(classifier.classify(event.domain, [event]))
     numbers = [
@@ -134,30 +134,31 @@ def test_any_event_is_decided_and_can_be_sent(serving: Serving, event: Event) ->
 
 
 @given(events, st.text(max_size=9), st.text(max_size=9))
-def test_sender_id_and_time_do_not_decide(event: Event, name: str, other: str) -> None:
-    """A model that reads them learns the data set instead of the work."""
-    disguised = msgspec.structs.replace(
+def test_sender_id_and_time_do_not_matter(event: Event, name: str, other: str) -> None:
+    """A model that reads them would learn the data set instead of the work."""
+    changed = msgspec.structs.replace(
         event, id=name, source=other, tenant=name, occurred_at=other, attributes={name: other}
     )
-    assert render(disguised) == render(event)
-    one, same = LEXICON.read(event), LEXICON.read(disguised)
-    assert one.buckets.tobytes() == same.buckets.tobytes()
-    assert one.values.tobytes() == same.values.tobytes()
+    assert render(changed) == render(event)
+    features, same = (NGRAM_HEAD.features(read_content(copy)) for copy in (event, changed))
+    assert features.buckets.tobytes() == same.buckets.tobytes()
+    assert features.values.tobytes() == same.values.tobytes()
 
 
 @settings(deadline=None)
 @given(events)
 @example(Event(id="a", kind="alert", event={"\ud800": "x", "y": "\udfff"}))
 @example(Event(id="a", kind="alert", text="\ud800\ud800"))
-def test_features_of_any_event(event: Event) -> None:
-    """One unreadable key would fail the whole batch, or a bucket beyond the table crash it."""
-    features = LEXICON.read(event)
+def test_any_event_has_valid_features(event: Event) -> None:
+    """An unreadable key, or a bucket outside the table, would fail the whole batch."""
+    features = NGRAM_HEAD.features(read_content(event))
     assert len(features.buckets) == len(features.values)
     assert np.all(np.diff(features.buckets) > 0)
     assert all(0 <= bucket < BUCKETS for bucket in features.buckets.tolist())
-    for part in np.split(features.values, np.searchsorted(features.buckets, [TEXT_BUCKETS, WHOLE])):
-        assert len(part) == 0 or np.linalg.norm(part) == pytest.approx(1)
-    assert np.isfinite(LEXICON.logits(features)).all()
+    ends = np.searchsorted(features.buckets, [TEXT_BUCKETS, WHOLE])
+    for group in np.split(features.values, ends):
+        assert len(group) == 0 or np.linalg.norm(group) == pytest.approx(1)
+    assert np.isfinite(NGRAM_HEAD.logits(features)).all()
 
 
 EXAMPLES: Sequence[Event] = (
@@ -183,11 +184,11 @@ EXAMPLES: Sequence[Event] = (
     not (DEFAULT_MODEL / MANIFEST).is_file(), reason="the shipped model is not in this checkout"
 )
 @pytest.mark.parametrize("domain", DOMAINS)
-async def test_the_shipped_model_keeps_the_promise_too(domain: Domain) -> None:
-    """The tiny model is two layers of the same arithmetic; what is shipped has more, and heads that were taught."""
+async def test_the_shipped_model_decides_alike_in_any_batch(domain: Domain) -> None:
+    """The shipped model has more layers than the tiny one, and trained heads."""
     classifier = Classifier.open(threads=Threads(2, 1))
     alone = [(await classifier.classify(domain, [event]))[0] for event in EXAMPLES]
     together = await classifier.classify(domain, [*EXAMPLES, *reversed(EXAMPLES)])
-    expected = [content(decision) for decision in (*alone, *reversed(alone))]
-    assert [content(decision) for decision in together] == expected
+    expected = [without_time(decision) for decision in (*alone, *reversed(alone))]
+    assert [without_time(decision) for decision in together] == expected
     await classifier.close()

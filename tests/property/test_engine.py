@@ -1,4 +1,4 @@
-"""The engine under any mix of callers, and the promise redelivery rests on: an event's answer is its own."""
+"""The engine under any mix of callers: an event's vector depends on that event alone."""
 
 import asyncio
 from pathlib import Path
@@ -36,7 +36,7 @@ def encoder(tiny_model: Path) -> Encoder:
 def test_a_vector_is_bit_identical_alone_and_in_any_batch(
     encoder: Encoder, ids: list[list[int]], budget: int
 ) -> None:
-    """One differing bit near the threshold and a redelivered event would be escalated where its first copy was not."""
+    """Otherwise a redelivered event near the threshold could get another decision."""
     alone = [encoder.embed([text])[0].tobytes() for text in ids]
     assert [vector.tobytes() for vector in encoder.embed(ids, max_batch_tokens=budget)] == alone
 
@@ -58,7 +58,7 @@ def test_every_caller_ends_in_exactly_one_way(
     steps: int,
     closes: bool,
 ) -> None:
-    """Whoever fails, leaves or closes meanwhile: a caller gets its own rows or an error, and nobody waits for ever."""
+    """Otherwise a caller could wait for ever or get the rows of another caller."""
 
     async def run() -> None:
         encoder = SlowEncoder(replicas=replicas, poison=[POISON], is_open=False)
@@ -67,25 +67,23 @@ def test_every_caller_ends_in_exactly_one_way(
         callers = [asyncio.create_task(engine.embed(call)) for call in texts]
         for _ in range(steps):
             await asyncio.sleep(0)
-        held = sum(len(queue) for queue in engine._waiting.queues.values()) + sum(
-            map(len, encoder.passes)
-        )
-        assert held <= max_waiting
-        for caller, (_, leaves) in zip(callers, calls, strict=True):
-            if leaves:
+        waiting = sum(len(queue) for queue in engine._waiting.queues.values())
+        assert waiting + len(encoder.forwarded) <= max_waiting
+        for caller, (_, cancelled) in zip(callers, calls, strict=True):
+            if cancelled:
                 caller.cancel()
         closing = asyncio.create_task(engine.close()) if closes else None
         encoder.gate.set()
         answers = await asyncio.gather(*callers, return_exceptions=True)
         await (closing or engine.close())
-        assert engine._room._value == max_waiting
-        poisoned = any(POISON in one for one in encoder.passes)
-        for (call, leaves), answer in zip(calls, answers, strict=True):
+        assert engine._free_places._value == max_waiting
+        poisoned = POISON in encoder.forwarded
+        for (call, cancelled), answer in zip(calls, answers, strict=True):
             if isinstance(answer, np.ndarray):
                 assert answer[:, 0].tolist() == [first for first, _ in call]
             else:
                 assert (
-                    (isinstance(answer, asyncio.CancelledError) and leaves)
+                    (isinstance(answer, asyncio.CancelledError) and cancelled)
                     or (isinstance(answer, EngineClosed) and closes)
                     or (type(answer) is RuntimeError and poisoned)
                 )

@@ -1,4 +1,7 @@
-"""Whatever an event says and whatever a model answers: one fence, and labels of the sets or nothing."""
+"""Properties of the prompt and of `parse_answer`, for any event and any answer.
+
+There is one fence, and labels come from their sets or there are none.
+"""
 
 import json
 
@@ -7,24 +10,25 @@ from hypothesis import strategies as st
 
 from inference.llm.client.failure import LlmFailure
 from inference.llm.prompt.answer import parse_answer
+from inference.llm.prompt.event_text import event_text
 from inference.llm.prompt.prompt import (
     MAX_RATIONALE_CHARS,
     MAX_SUMMARY_CHARS,
     Prompt,
     Quotation,
-    event_text,
 )
 from schemas.event import Event
 from tests.property.strategies import documents, json_values
 
 NONCE = "0123456789abcdef"
 LABELS = {"queue": ("cloud", "out_of_scope"), "severity": ("low", "high")}
-QUESTION = Prompt(labels=LABELS, opinions={}, event="x")
+PROMPT = Prompt(labels=LABELS, estimates={}, event="x")
 
 any_text = st.text(st.characters(), max_size=60)
 fragments = st.sampled_from([
-    *(NONCE, NONCE[:8], NONCE[8:], NONCE.upper(), f"<event-{NONCE}>", f"</event-{NONCE}>", "<event-", "</", "<", ">"),
-    *("[INST]", "[", "INST", "]", "<|im_start|>", "\u200b", "\u202e", "\U000e0041", "\x00", "\r", "\n", " "),
+    *(NONCE, NONCE[:8], NONCE[8:], NONCE.upper(), f"<event-{NONCE}>", f"</event-{NONCE}>"),
+    *("<event-", "</", "<", ">", "[INST]", "[", "INST", "]", "<|im_start|>"),
+    *("\u200b", "\u202e", "\U000e0041", "\x00", "\r", "\n", " "),
 ])  # fmt: skip
 hostile = st.lists(any_text | fragments, max_size=12).map("".join)
 
@@ -52,11 +56,11 @@ answers = st.lists(
 
 @given(hostile, hostile, hostile)
 def test_text_never_leaves_its_fence(event: str, id_: str, passage: str) -> None:
-    """An event would write outside its fence, where words are taken for ours."""
+    """Otherwise an event could write outside its fence, where words are read as ours."""
     message = Prompt(LABELS, {}, event, [Quotation(id_, passage)]).messages(NONCE)[1]["content"]
     for name in ("event", "quotation"):
         assert message.count(f"<{name}-{NONCE}>") == message.count(f"</{name}-{NONCE}>") == 1
-    # Once to introduce it and twice for each fence; no case of it anywhere else.
+    # Once in the first line and twice for each fence, and nowhere else in any case.
     assert message.lower().count(NONCE) == 5
     assert message.count("<") == message.count(">") == 4
     assert "[INST]" not in message
@@ -64,10 +68,10 @@ def test_text_never_leaves_its_fence(event: str, id_: str, passage: str) -> None
 
 
 @given(hostile, documents, st.integers(200, 400))
-def test_event_text_is_bounded_and_total(
+def test_event_text_is_bounded_for_every_event(
     text: str, document: dict[str, object], max_chars: int
 ) -> None:
-    """An event could stop the agent, or make a question of any price."""
+    """Otherwise an event could stop the agent, or make a prompt of any cost."""
     shown = event_text(
         Event(id="x", kind="alert", text=text, body=text[:5], event=document, source=text),
         max_chars,
@@ -78,12 +82,13 @@ def test_event_text_is_bounded_and_total(
 
 @given(answers)
 @example(
-    '{"labels":{"queue":"cloud","severity":"LOW"},"decidable":false,"summary":"\\ud800","rationale":""}'
+    '{"labels":{"queue":"cloud","severity":"LOW"},"decidable":false,'
+    '"summary":"\\ud800","rationale":""}'
 )
-def test_answer_is_of_the_sets_or_none(content: str) -> None:
-    """A label nobody knows, or an exception nobody catches, would come out of a model's words."""
+def test_labels_come_from_their_sets_or_there_are_none(content: str) -> None:
+    """Otherwise an answer could cause an unknown label, or an error that nobody catches."""
     try:
-        answer = parse_answer(content, QUESTION)
+        answer = parse_answer(content, PROMPT)
     except LlmFailure:
         return
     assert set(answer.labels) == set(LABELS)

@@ -1,4 +1,4 @@
-"""Redaction over whatever anybody writes: reversible inside, closed outside."""
+"""Redaction of arbitrary texts: it can be undone inside, and it lets no value out."""
 
 import base64
 import random
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from inference.egress.kinds import GUARDED
+from inference.egress.kinds import NEVER_SENT
 from inference.egress.normalization import PLACEHOLDER, disarm, normalise
 from inference.egress.redaction import Redaction
 from inference.errors import RedactionFailed
@@ -38,34 +38,32 @@ documents = st.recursive(
 
 
 @given(st.lists(st.tuples(words, restorable), min_size=1, max_size=6), words)
-def test_what_was_replaced_comes_back(pairs: list[tuple[str, str]], tail: str) -> None:
-    """The analyst would read another address than the one in the event."""
+def test_replaced_values_are_restored(pairs: list[tuple[str, str]], tail: str) -> None:
+    """The analyst would read an address that is not the one in the event."""
     text = "".join(f"{before} {value} " for before, value in pairs) + tail
     redaction = Redaction()
     out = redaction.text(text)
-    # A value written in two ways comes back the way it was written first.
+    # A value in two spellings is restored in its first spelling.
     assume(
-        GUARDED.isdisjoint(redaction.counts)
+        NEVER_SENT.isdisjoint(redaction.counts)
         and len(PLACEHOLDER.findall(out)) == sum(redaction.counts.values())
     )
     assert redaction.restore(out) == disarm(normalise(text))
 
 
 @given(st.lists(st.tuples(words, values), min_size=1, max_size=6))
-def test_no_value_is_left_whatever_stands_round_it(
+def test_no_value_is_left_between_any_characters(
     pairs: list[tuple[str, tuple[str, list[str]]]],
 ) -> None:
-    """A bracket or a quote before a value would carry it out."""
+    """A value would be sent because of a bracket or a quote before it."""
     text = "".join(f"{before} {written} " for before, (written, _) in pairs)
-    out = Redaction().text(text)
-    assert not arrived(
-        [value for _, (_, planted) in pairs for value in planted if len(value) > 5], out
-    )
+    long_values = [value for _, (_, planted) in pairs for value in planted if len(value) > 5]
+    assert not arrived(long_values, Redaction().text(text))
 
 
 @given(st.integers(0, 10**6), st.sampled_from(SECRET), words)
 def test_no_token_is_left(seed: int, kind: Callable[[random.Random], str], before: str) -> None:
-    """A key would leave behind some punctuation."""
+    """A key would be sent because of some punctuation before it."""
     secret = kind(random.Random(seed))
     assert secret not in Redaction().text(f"{before} {secret} after")
 
@@ -74,14 +72,14 @@ def test_no_token_is_left(seed: int, kind: Callable[[random.Random], str], befor
 def test_verify_refuses_a_value_that_was_not_redacted(
     value: tuple[str, list[str]], before: str, encoded: bool
 ) -> None:
-    """Whoever puts the question together could forget to redact a part of it."""
+    """The code that writes the prompt could forget to redact a part of it."""
     redaction = Redaction()
-    written = value[0]
+    written, planted = value
     if encoded:
         written = base64.b64encode(f"this is {written} in it".encode()).decode()
     with pytest.raises(RedactionFailed) as failure:
         redaction.verify(f"{before} {written} ")
-    assert value[1][0] not in str(failure.value)
+    assert planted[0] not in str(failure.value)
 
 
 @given(anything, anything, documents)
@@ -89,7 +87,7 @@ def test_verify_refuses_a_value_that_was_not_redacted(
 def test_any_event_is_redacted_and_passes_its_own_check(
     title: str, text: str, document: object
 ) -> None:
-    """An event of a vendor nobody thought of would fail, and every one of them would wait for a person."""
+    """All events of a vendor that nobody thought of would fail and wait for a person."""
     redaction = Redaction()
     event = Event(
         id="e", kind="alert", title=title, text=text, event={"user": "qbertson", "any": document}
@@ -100,14 +98,15 @@ def test_any_event_is_redacted_and_passes_its_own_check(
 
 
 @given(anything | words)
-def test_what_has_been_normalised_is_redacted_alike(text: str) -> None:
-    """What leaves would depend on who had read the event before."""
+def test_a_normalised_text_is_redacted_in_the_same_way(text: str) -> None:
+    """The sent text would depend on whether it was normalised before."""
     assert Redaction().text(normalise(text)) == Redaction().text(text)
 
 
 @given(anything, anything)
 def test_the_same_text_gives_the_same_result(first: str, second: str) -> None:
     """A decision could not be reproduced."""
-    one, other = Redaction(), Redaction()
-    assert [one.text(first), one.text(second)] == [other.text(first), other.text(second)]
-    assert one.counts == other.counts
+    redaction, repeated = Redaction(), Redaction()
+    texts = [redaction.text(first), redaction.text(second)]
+    assert texts == [repeated.text(first), repeated.text(second)]
+    assert redaction.counts == repeated.counts

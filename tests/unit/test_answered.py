@@ -1,4 +1,4 @@
-"""What has been answered before: found again, asked once, and never more of it kept than there is room for."""
+"""The memory of answers: an answer is found again, no case is asked twice, memory is bounded."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -28,29 +28,32 @@ TOPICS = Topics("triage")
 def answer(**changes: Any) -> TriagedEvent:
     """The LLM's revision of `unsure`."""
     answered: dict[str, Any] = {
-        "revision": 1, "status": "final", "decided_by": "llm", "enrichment": Enrichment(status="answered", calls=1),
-    }  # fmt: skip
+        "revision": 1,
+        "status": "final",
+        "decided_by": "llm",
+        "enrichment": Enrichment(status="answered", calls=1),
+    }
     return unsure(**answered | changes).triaged
 
 
 class TriagedTopics:
-    """What is on the triaged topics, and from when on they were read."""
+    """The triaged topics, and from when on they were read."""
 
     def __init__(self) -> None:
         self.values: list[bytes | None] = []
         self.read_from_s: list[float] = []
         self.names: Sequence[str] = ()
         self.fails: Exception | None = None
-        self.go_on = asyncio.Event()
-        self.go_on.set()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def since(
         self, _: KafkaSection, names: Sequence[str], from_s: float
     ) -> AsyncIterator[Incoming]:
-        """Every record that is there now."""
+        """Every record that is there at the time of the call."""
         self.read_from_s.append(from_s)
         self.names, values = names, tuple(self.values)
-        await self.go_on.wait()
+        await self.may_answer.wait()
         if self.fails:
             raise self.fails
         for offset, value in enumerate(values):
@@ -59,27 +62,27 @@ class TriagedTopics:
 
 @pytest.fixture
 def topics(monkeypatch: pytest.MonkeyPatch) -> TriagedTopics:
-    """Stands in for the broker."""
+    """Triaged topics without a broker."""
     stand_in = TriagedTopics()
     monkeypatch.setattr(module, "since", stand_in.since)
     return stand_in
 
 
 def memory() -> Answered:
-    """Of a worker that has just started."""
+    """The memory of a worker that has just started."""
     return Answered(Settings().kafka, TOPICS)
 
 
 async def find(
     known: Answered, at_s: float = 1_000.0, case: Case | None = None
 ) -> TriagedEvent | None:
-    """Look for the answer of a case that entered its topic at that time."""
+    """Look for the answer of a case that entered its topic at `at_s`."""
     case = case or unsure()
     return await known.find(replace(record(case), received_at_s=at_s), case)
 
 
 async def test_the_answer_of_an_earlier_reader_is_found(topics: TriagedTopics) -> None:
-    """Each restart would pay again for whatever had not been committed."""
+    """Each restart would pay again for every case that had not been committed."""
     topics.values = [encode(answer())]
     assert await find(memory()) == answer()
     assert topics.names == ["triage.alerts.triaged.v1", "triage.tickets.triaged.v1"]
@@ -87,7 +90,7 @@ async def test_the_answer_of_an_earlier_reader_is_found(topics: TriagedTopics) -
 
 
 async def test_topics_are_read_once_for_all_that_came_later(topics: TriagedTopics) -> None:
-    """Every case would read the day's topics anew; or one that waited longer would be paid again."""
+    """Every case would read the topics again, or a case that waited would be paid again."""
     known = memory()
     for at_s in (1_000.0, 1_000.0, 2_000.0, 900.0, 500.0, 550.0):
         await find(known, at_s)
@@ -95,7 +98,7 @@ async def test_topics_are_read_once_for_all_that_came_later(topics: TriagedTopic
 
 
 async def test_a_case_escalated_anew_is_as_old_as_its_event(topics: TriagedTopics) -> None:
-    """A worker that died between delivering and committing, and came back later, would have every case paid again."""
+    """A worker that died before a commit and came back later would pay for every case again."""
     case = unsure()
     received_s = datetime.fromisoformat(case.triaged.timing.received_at).timestamp()
     await find(memory(), received_s + 600, case)
@@ -112,8 +115,8 @@ async def test_cases_at_once_read_once(topics: TriagedTopics) -> None:
     assert len(topics.read_from_s) == 1
 
 
-async def test_partitions_that_changed_hands_are_read_anew(topics: TriagedTopics) -> None:
-    """What the other worker answered after our first read would be paid twice."""
+async def test_after_an_assignment_the_topics_are_read_again(topics: TriagedTopics) -> None:
+    """What another worker answered after the first read would be paid twice."""
     known = memory()
     assert await find(known) is None
     topics.values = [encode(answer())]
@@ -122,31 +125,31 @@ async def test_partitions_that_changed_hands_are_read_anew(topics: TriagedTopics
     assert await find(known, 2_000.0) == answer()
 
 
-async def test_partitions_that_change_hands_while_topics_are_read(topics: TriagedTopics) -> None:
-    """The end of a read that began before would hide what the other worker answered meanwhile."""
+async def test_an_assignment_while_the_topics_are_read_counts(topics: TriagedTopics) -> None:
+    """A read that began before would hide what another worker answered in the meantime."""
     known = memory()
-    topics.go_on.clear()
+    topics.may_answer.clear()
     reading = asyncio.create_task(find(known))
     await asyncio.sleep(0.01)
     known.forget()
     topics.values = [encode(answer())]
-    topics.go_on.set()
+    topics.may_answer.set()
     assert await reading is None
     assert await find(known, 2_000.0) == answer()
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
-async def test_a_read_that_failed_is_no_read(topics: TriagedTopics, cancelled: bool) -> None:
-    """One moment without a broker, and everything answered before would be paid again."""
+async def test_a_read_that_failed_does_not_count(topics: TriagedTopics, cancelled: bool) -> None:
+    """After a moment without a broker, every answered case would be paid again."""
     known = memory()
     topics.values = [encode(answer())]
     topics.fails = BrokerUnreachable("no broker")
-    topics.go_on.clear()
+    topics.may_answer.clear()
     reading = asyncio.create_task(find(known))
     await asyncio.sleep(0.01)
     if cancelled:
         reading.cancel()
-    topics.go_on.set()
+    topics.may_answer.set()
     with pytest.raises(asyncio.CancelledError if cancelled else BrokerUnreachable):
         await reading
     topics.fails = None
@@ -179,28 +182,31 @@ async def test_a_read_that_failed_is_no_read(topics: TriagedTopics, cancelled: b
 async def test_only_an_answer_to_this_very_case_counts(
     topics: TriagedTopics, value: bytes | None
 ) -> None:
-    """A sender who uses an id again would get the old event's answer, or a stray record would stop the worker."""
+    """A reused id would get the old event's answer, or a foreign record would stop the worker."""
     topics.values = [value]
     assert await find(memory()) is None
     topics.values.append(encode(answer(status="needs_review", decided_by="slm")))
     assert await find(memory()) == answer(status="needs_review", decided_by="slm"), (
-        "a failed call was paid for as well"
+        "a failed call was paid for too"
     )
 
 
 async def test_memory_is_bounded(topics: TriagedTopics, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker would grow with every event it ever answered."""
+    """The memory of a worker would grow with every case that it answers."""
     monkeypatch.setattr(module, "MAX_KNOWN", 3)
     known = memory()
     for number in range(5):
         known.note(msgspec.structs.replace(answer(), id=f"t-{number}"))
     assert len(known._known) == 3
-    cases = [msgspec.structs.replace(unsure(), triaged=unsure(id=f"t-{n}").triaged) for n in (1, 4)]
+    cases = [
+        msgspec.structs.replace(unsure(), triaged=unsure(id=f"t-{number}").triaged)
+        for number in (1, 4)
+    ]
     assert [await find(known, case=case) is None for case in cases] == [True, False]
 
 
-async def test_turns_are_let_go_of() -> None:
-    """One lock a case would stay for ever."""
+async def test_turns_are_not_kept() -> None:
+    """The lock of every case would be kept for ever."""
     known = memory()
     async with known.turn(unsure()):
         assert known.turn(unsure()).locked()
@@ -210,15 +216,15 @@ async def test_turns_are_let_go_of() -> None:
 
 @pytest.fixture
 async def server() -> AsyncIterator[LlmServer]:
-    """Answers whatever it is asked."""
+    """An LLM that answers every request."""
     async with LlmServer(ok()) as running:
         yield running
 
 
-async def test_a_case_that_is_in_flight_twice_is_asked_once(
+async def test_a_case_that_is_in_flight_twice_is_sent_once(
     topics: TriagedTopics, server: LlmServer
 ) -> None:
-    """Two copies of an escalation in one batch would be two bills, and perhaps two different ends."""
+    """Two copies of a case in one batch would be paid twice, and perhaps end differently."""
     case = escalated(Event(id="t-1", kind="ticket", text="a card"))
     batch = [record(case, offset=offset) for offset in range(5)]
     async with tier(configured(endpoint(server.base_url))) as enrichment:
@@ -232,7 +238,7 @@ async def test_a_case_that_is_in_flight_twice_is_asked_once(
 async def test_a_delivered_answer_is_not_paid_again(
     topics: TriagedTopics, server: LlmServer
 ) -> None:
-    """A worker that was killed before its commit would send the same events, and the bill, once more."""
+    """A worker that was killed before its commit would pay for the same events again."""
     case = escalated(Event(id="t-1", kind="ticket", text="a card"))
     settings = configured(endpoint(server.base_url))
     async with tier(settings) as enrichment:

@@ -1,13 +1,16 @@
-"""The map: which agents read which topics."""
+"""`streams.app`: which agent reads which topic."""
 
 import functools
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from agents.classify import classify
 from agents.feedback import apply_feedback
+from inference.classifier import Classifier
+from inference.rules.ruling import Rules
 from streams import app
 from streams.app import build
 from streams.audit.trail import AuditTrail
@@ -21,32 +24,33 @@ from tests.doubles import FakeProducer
 
 @pytest.fixture
 def routes(monkeypatch: pytest.MonkeyPatch) -> dict[str, AgentPipeline]:
-    """What `build` connects, by topic."""
+    """The agent pipelines that `build` connects, by topic."""
     connected: dict[str, AgentPipeline] = {}
     original = GroupConsumer.route
 
-    def route(self: GroupConsumer, topic: str, lane: AgentPipeline) -> None:
+    def route(self: GroupConsumer, topic: str, agent_pipeline: AgentPipeline) -> None:
         assert topic not in connected
-        connected[topic] = lane
-        original(self, topic, lane)
+        connected[topic] = agent_pipeline
+        original(self, topic, agent_pipeline)
 
     monkeypatch.setattr(GroupConsumer, "route", route)
     return connected
 
 
 def wire(agents: Any, prefix: str = "triage") -> GroupConsumer:
-    """A pipeline that is connected to nothing."""
-    consumption, _ = build(
+    """A consumer with these agents, which is not connected to a broker."""
+    consumer, _ = build(
         Settings(topics=TopicsSection(prefix=prefix)),
         agents=agents,
-        classifier=object(),  # type: ignore[arg-type] - not called
-        rules=object(),  # type: ignore[arg-type] - not called
+        # Nothing calls the classifier and the rules.
+        classifier=cast("Classifier", SimpleNamespace(domains=())),
+        rules=cast("Rules", object()),
         producer=FakeProducer(),
         audit=AuditTrail(Settings()),
         metrics=Metrics(),
         fail=lambda _: None,
     )
-    return consumption
+    return consumer
 
 
 @pytest.mark.parametrize(
@@ -61,31 +65,34 @@ def wire(agents: Any, prefix: str = "triage") -> GroupConsumer:
 async def test_each_agent_reads_its_topics(
     routes: dict[str, AgentPipeline], agents: Any, topics: set[str]
 ) -> None:
-    """`--agents enrich` would take alerts from the workers that have the model, or a topic be read by none."""
-    consumption = wire(agents, "p")
+    """`--agents enrich` would also read alerts, or a topic would be read by no agent."""
+    consumer = wire(agents, "p")
     assert set(routes) == topics
-    assert consumption.lanes == list(routes.values())
-    assert len({lane.name for lane in consumption.lanes}) == len(topics)
+    assert consumer.agent_pipelines == list(routes.values())
+    names = {agent_pipeline.name for agent_pipeline in consumer.agent_pipelines}
+    assert len(names) == len(topics)
 
 
 async def test_each_topic_goes_to_its_function(routes: dict[str, AgentPipeline]) -> None:
-    """Verdicts would be triaged as alerts."""
+    """The records of one topic, for instance verdicts, would be processed as those of another."""
     wire(ALL_AGENTS)
     assert isinstance(routes["triage.enrichment.v1"]._process, EnrichmentAgent)
-    assert routes["triage.feedback.v1"]._process is apply_feedback
+    feedback = routes["triage.feedback.v1"]._process
+    assert isinstance(feedback, functools.partial)
+    assert feedback.func is apply_feedback
     for topic, kind in (("triage.alerts.v1", "alert"), ("triage.tickets.v1", "ticket")):
         process = routes[topic]._process
         assert isinstance(process, functools.partial)
         assert (process.func, process.keywords["kind"]) == (classify, kind)
 
 
-async def test_faust_tracks_no_offsets_of_ours() -> None:
-    """With Faust's own acking a topic is committed whether its outputs are out or not."""
-    consumption = wire(ALL_AGENTS)
-    assert all(not agent.channel.acks for agent in consumption.app.agents.values())
-    assert consumption.app.conf.topic_disable_leader
+async def test_faust_commits_no_offsets() -> None:
+    """Faust would commit an offset before the outputs of its record are acknowledged."""
+    consumer = wire(ALL_AGENTS)
+    assert all(not agent.channel.acks for agent in consumer.app.agents.values())
+    assert consumer.app.conf.topic_disable_leader
 
 
-def test_the_map_fits_on_one_screen() -> None:
-    """The one file a newcomer opens would stop being readable."""
+def test_streams_app_stays_short() -> None:
+    """The module that shows how everything is connected would no longer be easy to read."""
     assert len(Path(app.__file__).read_text("utf-8").splitlines()) < 90

@@ -1,4 +1,4 @@
-"""The model directory: whole or refused, in one sentence."""
+"""A model directory is either whole, or it is refused with one sentence."""
 
 import hashlib
 import shutil
@@ -30,18 +30,18 @@ from tests.tiny_model import build_tiny_model
 
 @pytest.fixture
 def model(tiny_model: Path, tmp_path: Path) -> Path:
-    """A copy that may be damaged."""
+    """A copy of the tiny model that a test may damage."""
     return Path(shutil.copytree(tiny_model, tmp_path / "model"))
 
 
 def change(model: Path, file: str = MANIFEST, **changes: Any) -> None:
-    """Overwrite fields of the manifest or the calibration."""
+    """Replace fields of the manifest or of the calibration."""
     document = msgspec.json.decode((model / file).read_bytes())
     (model / file).write_bytes(msgspec.json.encode(document | changes))
 
 
-def replace(model: Path, name: str) -> None:
-    """Another file of the model in place of one, and a manifest that agrees with it."""
+def replace_file(model: Path, name: str) -> None:
+    """Change a file of the model, and write the digest of the changed file into the manifest."""
     data = bytearray((model / name).read_bytes())
     data[len(data) // 2] ^= 1
     (model / name).write_bytes(data)
@@ -50,15 +50,15 @@ def replace(model: Path, name: str) -> None:
 
 
 def refusal(model: Path) -> str:
-    """The one sentence that loading ends in."""
-    with pytest.raises(ModelError) as caught:
+    """The message of the error that loading the model raises."""
+    with pytest.raises(ModelError) as raised:
         load_artifact(model)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
 
 
 def test_whole_model_loads_with_heads_and_calibration(model: Path) -> None:
-    """The default model could not be served."""
+    """Otherwise a good model could not be loaded, or `triage model` would print a wrong size."""
     artifact = load_artifact(model)
     assert set(load_samples(artifact)) == set(artifact.manifest.domains)
     assert Heads.load(artifact, "alerts").labels["queue"]
@@ -70,15 +70,15 @@ EVERY_FILE = (*FILES, CALIBRATION_ROWS_FILE)
 
 
 @pytest.mark.parametrize("name", [*EVERY_FILE, MANIFEST, CALIBRATION])
-def test_every_missing_file_is_noticed(model: Path, name: str) -> None:
-    """A worker would start on half a model."""
+def test_a_missing_file_is_refused(model: Path, name: str) -> None:
+    """Otherwise a worker would start with an incomplete model."""
     (model / name).unlink()
     assert name in refusal(model)
 
 
 @pytest.mark.parametrize("name", EVERY_FILE)
-def test_every_flipped_bit_is_noticed(model: Path, name: str) -> None:
-    """A damaged download would decide events."""
+def test_a_flipped_bit_is_refused(model: Path, name: str) -> None:
+    """Otherwise a damaged download would decide events."""
     data = bytearray((model / name).read_bytes())
     data[len(data) // 2] ^= 1
     (model / name).write_bytes(data)
@@ -86,74 +86,76 @@ def test_every_flipped_bit_is_noticed(model: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY_FILE)
-def test_every_truncated_file_is_noticed(model: Path, name: str) -> None:
-    """A copy that broke off would decide events, or crash the C++ engine."""
+def test_a_truncated_file_is_refused(model: Path, name: str) -> None:
+    """Otherwise an incomplete copy would decide events, or crash the C++ engine."""
     data = (model / name).read_bytes()
     (model / name).write_bytes(data[: len(data) // 2])
     assert "damaged" in refusal(model)
 
 
-def test_absent_directory_says_where_it_looked(tmp_path: Path) -> None:
-    """A mistyped path would end in a traceback."""
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    """Otherwise a mistyped path would end in a traceback."""
     assert str(tmp_path / "nowhere") in refusal(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"{", b"[]", b'{"format": 2}', b'{"format": "2"}', b"\xff\xfe"]
 )
-def test_broken_manifest_is_refused(model: Path, data: bytes) -> None:
-    """A damaged manifest would end in a traceback."""
+def test_a_damaged_manifest_is_refused(model: Path, data: bytes) -> None:
+    """Otherwise a damaged manifest would end in a traceback."""
     (model / MANIFEST).write_bytes(data)
     assert "damaged" in refusal(model)
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_other_format_is_refused(model: Path, number: int) -> None:
-    """A model of an earlier or a later version would be misread."""
+def test_another_format_is_refused(model: Path, number: int) -> None:
+    """Otherwise a model of an earlier or later format would be read wrongly."""
     change(model, format=number)
     assert f"format {number}" in refusal(model)
 
 
-def test_other_view_is_refused(model: Path) -> None:
-    """Heads trained on one reading of events would be given another."""
+def test_another_input_text_format_is_refused(model: Path) -> None:
+    """Otherwise the heads would get another kind of input text than they were trained on."""
     manifest = msgspec.json.decode((model / MANIFEST).read_bytes())
     manifest["domains"]["alerts"]["view"] = "other.7"
     change(model, domains=manifest["domains"])
     assert "other.7" in refusal(model)
 
 
-def test_unlisted_file_is_refused(model: Path) -> None:
-    """A manifest that lists less would leave a file unchecked."""
+def test_a_file_that_is_not_listed_is_refused(model: Path) -> None:
+    """Otherwise a file that the manifest does not list would not be verified."""
     manifest = msgspec.json.decode((model / MANIFEST).read_bytes())
     change(model, files={k: v for k, v in manifest["files"].items() if k != "model.bin"})
     assert "model.bin" in refusal(model)
 
 
 @pytest.mark.parametrize("name", ["model.bin", "sentencepiece.model", HEADS_FILE])
-def test_a_calibration_belongs_to_one_model(model: Path, name: str) -> None:
-    """The promise of one model would be made for another, which nobody has tested."""
-    replace(model, name)
-    assert f"made for a model with another {name}; run triage calibrate" in refusal(model)
+def test_a_calibration_belongs_to_its_files(model: Path, name: str) -> None:
+    """Otherwise the promise of one model would be given for another model, untested."""
+    replace_file(model, name)
+    message = f"made for another model: the digest of {name} differs; run triage calibrate"
+    assert message in refusal(model)
 
 
 def test_a_calibration_belongs_to_its_labels(model: Path) -> None:
-    """Labels in another order turn right answers into wrong ones, under the same promise."""
+    """Otherwise reordered labels would turn right answers into wrong ones, with one promise."""
     domains = msgspec.json.decode((model / MANIFEST).read_bytes())["domains"]
     domains["alerts"]["axes"]["queue"]["labels"].reverse()
     change(model, domains=domains)
-    assert "made for a model with another labels; run triage calibrate" in refusal(model)
+    message = "made for another model: the digest of labels differs; run triage calibrate"
+    assert message in refusal(model)
 
 
 def test_a_calibration_of_another_model_is_refused(model: Path, tmp_path: Path) -> None:
-    """A calibration copied from the model beside would be believed."""
+    """Otherwise a calibration that was copied from another model would be used."""
     other = build_tiny_model(tmp_path / "other", seed=1)
     for name in (CALIBRATION, CALIBRATION_ROWS_FILE):
         shutil.copyfile(other / name, model / name)
-    assert "was made for a model with another" in refusal(model)
+    assert "was made for another model" in refusal(model)
 
 
-def test_a_model_that_is_not_calibrated_can_be(model: Path) -> None:
-    """The model itself is whole: `triage calibrate` must be able to read what serving refuses."""
+def test_a_model_without_calibration_can_be_read(model: Path) -> None:
+    """Otherwise `triage calibrate` could not calibrate a model for the first time."""
     (model / CALIBRATION).unlink()
     assert "is not calibrated" in refusal(model)
     assert load_manifest(model).name == "tiny-0"
@@ -162,10 +164,10 @@ def test_a_model_that_is_not_calibrated_can_be(model: Path) -> None:
 @pytest.mark.parametrize(
     "data",
     [b"", b"{", b"[]", b'{"format": 2}', b"\xff\xfe"],
-    ids=["empty", "half", "array", "bare", "binary"],
+    ids=["empty", "truncated", "array", "bare", "binary"],
 )
-def test_broken_calibration_is_refused(model: Path, data: bytes) -> None:
-    """A damaged calibration would end in a traceback."""
+def test_a_damaged_calibration_is_refused(model: Path, data: bytes) -> None:
+    """Otherwise a damaged calibration would end in a traceback."""
     (model / CALIBRATION).write_bytes(data)
     assert "the calibration of the model in" in refusal(model)
 
@@ -175,24 +177,24 @@ def test_broken_calibration_is_refused(model: Path, data: bytes) -> None:
     [{"temperature": 0.0}, {"lexical_share": 1.5}, {"temperature": None}, {"mood": 1}],
     ids=str,
 )
-def test_impossible_calibration_is_refused(model: Path, change_axis: dict[str, Any]) -> None:
-    """A temperature of zero would divide by it at the first event."""
+def test_an_impossible_calibration_is_refused(model: Path, change_axis: dict[str, Any]) -> None:
+    """Otherwise a temperature of zero would cause a division by zero at the first event."""
     domains = msgspec.json.decode((model / CALIBRATION).read_bytes())["domains"]
     domains["alerts"]["axes"]["queue"] |= change_axis
     change(model, CALIBRATION, domains=domains)
     assert "damaged" in refusal(model)
 
 
-def test_digest_names_every_file_and_the_manifest(model: Path) -> None:
-    """Two models that answer differently would carry the same digest."""
+def test_the_digest_depends_on_the_manifest(model: Path) -> None:
+    """Otherwise two models that answer differently could have the same digest."""
     before = load_artifact(model).digest
     assert before == load_artifact(model).digest
     change(model, name="renamed")
     assert load_artifact(model).digest != before
 
 
-def test_calibrating_again_leaves_the_model_the_same(model: Path) -> None:
-    """An audit could not tell a new promise about one model from a new model."""
+def test_a_new_calibration_keeps_the_digest_of_the_model(model: Path) -> None:
+    """Otherwise an audit could not distinguish a new promise from a new model."""
     before = load_artifact(model)
     change(model, CALIBRATION, made_from={"rows": "of my own"})
     after = load_artifact(model)
@@ -200,23 +202,21 @@ def test_calibrating_again_leaves_the_model_the_same(model: Path) -> None:
     assert after.calibration != before.calibration
 
 
-def test_shipped_model_is_whole_and_promises_something() -> None:
-    """The package would be delivered with a damaged model, or one that escalates everything."""
+def test_the_shipped_model_is_whole_and_accepts_events() -> None:
+    """Otherwise the package could ship a damaged model, or one that escalates everything."""
     artifact = load_artifact(DEFAULT_MODEL)
     samples = load_samples(artifact)
     for domain in DOMAINS:
         sample, testing = samples[domain], samples[domain].testing
-        accepted = (
-            testing.error_probability[:, sample.axes.index("queue")]
-            < calibrate(sample, ["queue"], 0.02, 0.10).threshold
-        )
+        error_probability = testing.error_probability[:, sample.axes.index("queue")]
+        accepted = error_probability < calibrate(sample, ["queue"], 0.02, 0.10).threshold
         assert accepted[~testing.unseen].mean() > 0.8
         assert accepted[testing.unseen].mean() > 0.2
     assert "Sigma" in artifact.file(CARD).read_text()
 
 
-def test_shipped_model_carries_no_rows_of_its_data() -> None:
-    """Texts of the training data would be published with the package."""
+def test_the_shipped_model_has_no_text_of_its_data() -> None:
+    """Otherwise texts of the training data would be published with the package."""
     artifact = load_artifact(DEFAULT_MODEL)
     needed = {*FILES, MANIFEST, CARD, CALIBRATION, CALIBRATION_ROWS_FILE}
     assert needed <= {file.name for file in artifact.directory.iterdir()} <= needed | {FACTS}

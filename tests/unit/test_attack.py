@@ -1,4 +1,4 @@
-"""ATT&CK and Atomic Red Team as labelled text: every part of them is read, and nothing that is withdrawn."""
+"""Rows from ATT&CK and Atomic Red Team: all parts are read, and nothing that was withdrawn."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ atomic_tests:
 
 
 def technique(ref: str = "attack-pattern--1", **changes: Any) -> dict[str, Any]:
-    """A technique of two tactics and a phase of somebody else's kill chain."""
+    """A technique with two tactics and a phase of another kill chain."""
     chain = [
         ("mitre-attack", "credential-access"),
         ("mitre-attack", "impact"),
@@ -37,17 +37,18 @@ def technique(ref: str = "attack-pattern--1", **changes: Any) -> dict[str, Any]:
         "type": "attack-pattern",
         "id": ref,
         "name": "LSASS Memory",
-        "description": "Adversaries read [LSASS](https://example.com) with <code>rundll32</code>.(Citation: X 2020)",
+        "description": "Adversaries read [LSASS](https://example.com) with <code>rundll32</code>."
+        "(Citation: X 2020)",
         "kill_chain_phases": [
-            {"kill_chain_name": one, "phase_name": phase} for one, phase in chain
+            {"kill_chain_name": name, "phase_name": phase} for name, phase in chain
         ],
         "external_references": [{"source_name": "mitre-attack", "external_id": "T1003.001"}],
     } | changes
 
 
 def uses(number: int, **changes: Any) -> dict[str, Any]:
-    """Somebody seen using it."""
-    said = {
+    """A procedure: a report that malware used the technique."""
+    relationship = {
         "type": "relationship",
         "id": f"relationship--{number}",
         "relationship_type": "uses",
@@ -55,38 +56,49 @@ def uses(number: int, **changes: Any) -> dict[str, Any]:
         "target_ref": "attack-pattern--1",
         "description": f"Worm {number} read it.",
     }
-    return said | changes
+    return relationship | changes
 
 
 def detection() -> list[dict[str, Any]]:
-    """How it is detected: a strategy of one analytic."""
+    """A detection strategy for the technique, with one analytic."""
     log = {"name": "WinEventLog:Sysmon", "channel": "EventCode=10"}
-    return [
-        {"type": "x-mitre-detection-strategy", "id": "strategy--1", "name": "Reading of LSASS",
-         "x_mitre_analytic_refs": ["analytic--1", "analytic--gone"]},
-        {"type": "x-mitre-analytic", "id": "analytic--1", "name": "Analytic 1", "description": "A process opened it.",
-         "x_mitre_log_source_references": [log]},
-        {"type": "relationship", "id": "relationship--d", "relationship_type": "detects", "source_ref": "strategy--1",
-         "target_ref": "attack-pattern--1"},
-    ]  # fmt: skip
+    strategy = {
+        "type": "x-mitre-detection-strategy",
+        "id": "strategy--1",
+        "name": "Reading of LSASS",
+        "x_mitre_analytic_refs": ["analytic--1", "analytic--gone"],
+    }
+    analytic = {
+        "type": "x-mitre-analytic",
+        "id": "analytic--1",
+        "name": "Analytic 1",
+        "description": "A process opened it.",
+        "x_mitre_log_source_references": [log],
+    }
+    relationship = {
+        "type": "relationship",
+        "id": "relationship--d",
+        "relationship_type": "detects",
+        "source_ref": "strategy--1",
+        "target_ref": "attack-pattern--1",
+    }
+    return [strategy, analytic, relationship]
 
 
 def bundle(path: Path, *objects: dict[str, Any]) -> Path:
-    """A STIX bundle."""
+    """Write a STIX bundle."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"type": "bundle", "id": "bundle--1", "objects": objects}))
     return path
 
 
 def texts(path: Path, atomics: Path | None = None) -> list[str]:
-    """What the rows say."""
+    """The texts of the rows."""
     return [row["text"] for row in rows_of(path, atomics)]
 
 
-def test_description_detections_and_procedures_are_rows_of_the_techniques_tactics(
-    tmp_path: Path,
-) -> None:
-    """A part of ATT&CK that is not read teaches nothing, and a tactic of another kill chain is no label."""
+def test_all_texts_of_a_technique_become_rows_with_its_tactics(tmp_path: Path) -> None:
+    """Training would miss a part of ATT&CK, or learn a label from another kill chain."""
     rows = list(rows_of(bundle(tmp_path / "attack.json", technique(), uses(1), *detection())))
     assert [row["text"] for row in rows] == [
         "LSASS Memory\nAdversaries read LSASS with `rundll32`.",
@@ -96,36 +108,39 @@ def test_description_detections_and_procedures_are_rows_of_the_techniques_tactic
     assert {tuple(row["labels"]["tactics"]) for row in rows} == {("credential-access", "impact")}
 
 
-def test_a_folder_of_bundles_is_the_same_as_one(tmp_path: Path) -> None:
-    """MITRE publishes both, and the one in pieces also holds the other."""
+def test_a_folder_of_bundles_gives_the_same_rows_as_one_bundle(tmp_path: Path) -> None:
+    """One of the two forms in which MITRE publishes its data could not be read."""
     objects = [technique(), uses(1), *detection()]
     whole = bundle(tmp_path / "whole.json", *objects)
-    for one in objects:
-        bundle(tmp_path / "pieces" / one["type"] / f"{one['id']}.json", one)
+    for stix_object in objects:
+        file = tmp_path / "pieces" / stix_object["type"] / f"{stix_object['id']}.json"
+        bundle(file, stix_object)
+    # MITRE's folder holds the whole bundle too.
     bundle(tmp_path / "pieces" / "whole.json", *objects)
     assert texts(tmp_path / "pieces") == texts(whole)
 
 
 @pytest.mark.parametrize(
-    "withdrawn", [{"revoked": True}, {"x_mitre_deprecated": True}], ids=lambda one: next(iter(one))
+    "withdrawn", [{"revoked": True}, {"x_mitre_deprecated": True}], ids=["revoked", "deprecated"]
 )
 def test_what_was_withdrawn_is_not_read(tmp_path: Path, withdrawn: dict[str, bool]) -> None:
-    """MITRE keeps what it no longer stands by."""
+    """Training would read what MITRE has withdrawn, because MITRE's files still hold it."""
     old = technique("attack-pattern--2", name="Old", **withdrawn)
-    said = texts(bundle(tmp_path / "attack.json", technique(), old, uses(1, **withdrawn), uses(2)))
-    assert [text.partition("\n")[0] for text in said] == ["LSASS Memory", "Worm 2 read it."]
+    objects = [technique(), old, uses(1, **withdrawn), uses(2)]
+    headlines = [text.partition("\n")[0] for text in texts(bundle(tmp_path / "a.json", *objects))]
+    assert headlines == ["LSASS Memory", "Worm 2 read it."]
 
 
-def test_a_technique_used_by_everybody_does_not_drown_the_others(tmp_path: Path) -> None:
-    """Some have hundreds of procedures; which are taken must not hang on the order of a file."""
-    seen = [uses(number) for number in range(3 * MAX_PROCEDURES)]
-    forward = texts(bundle(tmp_path / "a.json", technique(), *seen))
+def test_the_procedures_of_a_technique_are_limited(tmp_path: Path) -> None:
+    """Common techniques would outweigh the others, or the rows would depend on the file order."""
+    procedures = [uses(number) for number in range(3 * MAX_PROCEDURES)]
+    forward = texts(bundle(tmp_path / "a.json", technique(), *procedures))
     assert len(forward) == 1 + MAX_PROCEDURES
-    assert texts(bundle(tmp_path / "b.json", technique(), *seen[::-1])) == forward
+    assert texts(bundle(tmp_path / "b.json", technique(), *procedures[::-1])) == forward
 
 
 def test_atomic_tests_are_read_with_their_commands(tmp_path: Path) -> None:
-    """The command is what an alert would show; `#{file}` is in no alert."""
+    """Training would miss the commands that alerts show, or read placeholders like `#{file}`."""
     (tmp_path / "atomics" / "T1003.001").mkdir(parents=True)
     (tmp_path / "atomics" / "T1003.001" / "T1003.001.yaml").write_text(ATOMIC)
     attack = bundle(tmp_path / "attack.json", technique())
@@ -138,8 +153,8 @@ def test_atomic_tests_are_read_with_their_commands(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", ["not JSON", "[]", '{"objects": [{"id": 3}]}', '{"objects": []}']
 )
-def test_another_file_is_a_sentence(tmp_path: Path, content: str) -> None:
-    """Whoever gives the wrong file learns which one is wanted."""
+def test_a_wrong_file_is_refused_in_one_sentence(tmp_path: Path, content: str) -> None:
+    """A user who gives the wrong file would not learn which file is needed."""
     (tmp_path / "attack.json").write_text(content)
     with pytest.raises(DataError, match="give the STIX data of enterprise-attack") as raised:
         list(rows_of(tmp_path / "attack.json"))
@@ -147,8 +162,8 @@ def test_another_file_is_a_sentence(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["a: [", "attack_technique: T1", "[]"])
-def test_another_atomic_is_a_sentence(tmp_path: Path, content: str) -> None:
-    """As above, of Atomic Red Team."""
+def test_a_wrong_atomic_test_is_refused_in_one_sentence(tmp_path: Path, content: str) -> None:
+    """A user who gives the wrong folder would not learn which folder is needed."""
     (tmp_path / "T1").mkdir()
     (tmp_path / "T1" / "T1.yaml").write_text(content)
     with pytest.raises(DataError, match="give the folder atomics of Atomic Red Team"):
@@ -158,7 +173,7 @@ def test_another_atomic_is_a_sentence(tmp_path: Path, content: str) -> None:
 def test_the_command_writes_what_training_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows that `triage train --reference` refuses would be of no use."""
+    """`triage train --reference` would refuse the rows."""
     attack, out = bundle(tmp_path / "attack.json", technique(), uses(1)), tmp_path / "rows.ndjson"
     monkeypatch.setattr("sys.argv", ["attack", "--attack", str(attack), "--out", str(out)])
     main()
@@ -172,6 +187,6 @@ def test_the_command_writes_what_training_reads(
         main()
 
 
-def test_the_card_names_whose_text_it_was() -> None:
-    """Both are free to use for whoever says so."""
+def test_the_card_attributes_both_sources() -> None:
+    """A model card would break the licences, which require attribution."""
     assert LICENCES.keys() <= ATTRIBUTIONS.keys()

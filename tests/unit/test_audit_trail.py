@@ -1,7 +1,6 @@
-"""The audit trail of one worker, the command that checks it, and the topic it is on."""
+"""The audit trail of one worker, the command that verifies it, and the topic that holds it."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,72 +8,90 @@ from typing import Any
 import orjson
 import pytest
 
-from agents.outcomes import DeadLettered, Escalated, Reviewed, Triaged
+from agents.outcomes import DeadLettered, Escalated, Reviewed
+from inference.errors import ConfigError
 from schemas.audit.record import HEADERS, MAX_HEADS, AuditRecord, sha256
 from schemas.audit.segment import MAX_TENANTS, Segment, Segments
 from schemas.audit.verification import Chain, Fault, Place
 from schemas.codec import decode, encode
-from streams.audit.trail import read_key
+from schemas.triaged import TriagedEvent
+from streams.audit.entry import PublishedDecision
 from streams.audit.verify import MAX_FAULTS, AuditReport
 from streams.cli import audit as command
 from streams.cli import main
 from streams.config import AuditSection, Settings
-from streams.errors import ConfigError, DeliveryFailed
+from streams.errors import DeliveryFailed
 from streams.kafka import admin
-from streams.topics import Topics
+from streams.pipeline.records import outputs_of
 from tests.chains import ASKED, check, decide, topic, trail
-from tests.doubles import FakeProducer
+from tests.doubles import TOPICS, FakeProducer
 from tests.records import case, triaged
 from tests.records import record as read
 
 
+def published(event: TriagedEvent) -> PublishedDecision:
+    """A decision as the pipeline publishes it."""
+    return PublishedDecision(event, encode(event))
+
+
 def test_the_record_says_what_was_decided_about_what() -> None:
-    """An auditor could not tell which input led to which output, by which model."""
+    """An auditor could not see which input led to which output, by which model."""
     event = triaged(tenant="acme", enrichment=ASKED, decided_by="llm", revision=1)
     incoming = read({"id": "e-1"}, offset=9)
-    made = trail().record(Triaged(event), incoming)
-    assert made is not None
-    assert (made.topic, made.key, made.headers) == ("triage.audit.v1", b"acme", HEADERS)
-    record = decode(made.value or b"", AuditRecord)
-    assert (record.id, record.revision, record.decided_by, record.labels) == (
+    record = trail().record(incoming, published(event))
+    assert record is not None
+    assert (record.topic, record.key, record.headers) == ("triage.audit.v1", b"acme", HEADERS)
+    audited = decode(record.value or b"", AuditRecord)
+    assert (audited.id, audited.revision, audited.decided_by, audited.labels) == (
         "e-1",
         1,
         "llm",
         {"queue": "cloud"},
     )
-    assert (record.origin, record.model_digest) == (incoming.origin, "d" * 64)
-    assert record.enrichment is not None
-    assert (record.enrichment.tier, record.enrichment.cost_usd) == ("small", 0.0002)
-    assert record.input_digest == sha256(incoming.value or b"")
-    assert record.output_digest == sha256(encode(event))
+    assert (audited.origin, audited.model_digest) == (incoming.origin, "d" * 64)
+    assert audited.enrichment is not None
+    assert (audited.enrichment.tier, audited.enrichment.cost_usd) == ("small", 0.0002)
+    assert audited.input_digest == sha256(incoming.value or b"")
+    assert audited.output_digest == sha256(encode(event))
+
+
+def test_the_digest_is_that_of_the_published_bytes() -> None:
+    """An auditor would compare the output on the topic with the digest of other bytes."""
+    bytes_on_the_topic = encode(triaged()) + b" "
+    record = trail().record(read({}), PublishedDecision(triaged(), bytes_on_the_topic))
+    assert record is not None
+    audited = decode(record.value or b"", AuditRecord)
+    assert audited.output_digest == sha256(bytes_on_the_topic)
 
 
 @pytest.mark.parametrize("outcome", [Escalated(case()), Reviewed(case())])
 def test_every_kind_of_decision_is_recorded(outcome: Escalated | Reviewed) -> None:
-    """What the small model was unsure of would be missing from the trail."""
-    assert trail().record(outcome, read({})) is not None
+    """Events that the small model was unsure of would be missing from the trail."""
+    outputs = outputs_of(outcome, read({}), TOPICS)
+    assert trail().record(read({}), outputs.decision) is not None
 
 
 def test_a_dead_letter_is_no_decision() -> None:
-    """The trail would hold what nobody decided."""
-    assert trail().record(DeadLettered("decode", "InvalidEvent", "no"), read(b"{")) is None
+    """The trail would hold decisions that were never made."""
+    outputs = outputs_of(DeadLettered("decode", "InvalidEvent", "no"), read(b"{"), TOPICS)
+    assert trail().record(read(b"{"), outputs.decision) is None
 
 
-def test_a_persons_verdict_does_not_pay_again() -> None:
-    """The verdict carries the answer it was about: its cost would count twice against the day's budget."""
-    made = decide(trail(), "acme", enrichment=ASKED, decided_by="human", revision=2)
-    assert decode(made.value or b"", AuditRecord).enrichment is None
+def test_the_verdict_of_a_person_costs_nothing() -> None:
+    """A verdict carries the answer it is about; the day's budget would be charged twice for it."""
+    record = decide(trail(), "acme", enrichment=ASKED, decided_by="human", revision=2)
+    assert decode(record.value or b"", AuditRecord).enrichment is None
 
 
-def test_a_restarted_worker_goes_on_from_what_it_finds() -> None:
-    """A restart would cut the chain: what lies before it could be removed unseen."""
+def test_a_restarted_worker_continues_the_chain() -> None:
+    """A restart would cut the chain, and the records before it could be removed unnoticed."""
     before, after = trail("w1"), trail("w2")
     records = [decide(before, "acme", number) for number in range(3)]
     spent: list[tuple[str, float, float]] = []
-    for each in topic(records):
-        after.learn(read(each.value), lambda *spend: spent.append(spend))
+    for appended in topic(records):
+        after.learn(read(appended.value), lambda *spend: spent.append(spend))
     records.append(decide(after, "acme"))
-    last = [decode(each.value or b"", AuditRecord) for each in records][-1]
+    last = decode(records[-1].value or b"", AuditRecord)
     assert (last.sequence, last.previous) == (
         0,
         decode(records[2].value or b"", AuditRecord).digest,
@@ -83,19 +100,19 @@ def test_a_restarted_worker_goes_on_from_what_it_finds() -> None:
     assert spent == []
 
 
-def test_what_others_spend_is_told_and_nothing_else_is() -> None:
-    """Two workers would each spend the whole day's budget, or one count its own twice."""
+def test_only_what_others_spend_is_reported() -> None:
+    """Two workers would each spend the day's budget, or a worker count its own cost twice."""
     spent: list[tuple[str, float, float]] = []
     ours, others = trail("w1"), trail("w2")
-    costly = [decide(each, "acme", enrichment=ASKED) for each in (ours, others)]
+    costly = [decide(writer, "acme", enrichment=ASKED) for writer in (ours, others)]
     damaged = topic(costly)[1].flipped(300, 2)
-    for value in (*(each.value for each in costly), damaged.value, None, b"{}"):
+    for value in (*(record.value for record in costly), damaged.value, None, b"{}"):
         ours.learn(read(value), lambda *spend: spent.append(spend))
     assert [(tenant, usd) for tenant, usd, _ in spent] == [("acme", 0.0002)]
 
 
-def test_an_evicted_tenant_begins_a_new_strand() -> None:
-    """With more tenants than memory holds, sequence numbers would be given out twice."""
+def test_a_forgotten_tenant_begins_a_new_segment() -> None:
+    """With more tenants than are kept, sequence numbers would be used twice."""
     segments = Segments("w", max_tenants=2)
     for tenant in ("a", "b", "a", "c", "b", "a"):
         segment = segments.of(tenant)
@@ -106,13 +123,13 @@ def test_an_evicted_tenant_begins_a_new_strand() -> None:
     assert MAX_TENANTS >= 10_000
 
 
-def test_each_end_of_another_strand_is_named_once() -> None:
-    """What another worker wrote last could be cut off unseen, or records would grow with every worker there was."""
+def test_each_end_of_another_segment_is_named_once() -> None:
+    """The last records of a worker could be removed unnoticed, or records would grow for ever."""
     ours, others = trail("ours"), [trail(f"w{number}") for number in range(3)]
     ends = []
-    for each in others:
-        ours.learn(read(decide(each, "acme").value))
-        end = decide(each, "acme")
+    for other in others:
+        ours.learn(read(decide(other, "acme").value))
+        end = decide(other, "acme")
         ends.append(decode(end.value or b"", AuditRecord).digest)
         ours.learn(read(end.value))
     first, second = (decode(decide(ours, "acme").value or b"", AuditRecord) for _ in range(2))
@@ -120,8 +137,8 @@ def test_each_end_of_another_strand_is_named_once() -> None:
     assert second.heads == ()
 
 
-def test_no_more_is_named_than_there_are_records() -> None:
-    """Among many workers most of the topic would be names."""
+def test_a_segment_names_no_more_ends_than_it_has_records() -> None:
+    """With many workers, most of the topic would be names."""
     segment, named = Segment("w"), []
     for number in range(200):
         for other in range(10):
@@ -138,9 +155,9 @@ def test_no_more_is_named_than_there_are_records() -> None:
     assert segment.name() == tuple(f"{other:03}" for other in range(5, MAX_HEADS + 5))
 
 
-async def test_lanes_that_write_at_once_keep_the_order() -> None:
-    """Sequence numbers would be sent in another order than they were given."""
-    producer, one = FakeProducer(prompt=True, awaits_audit=True), trail()
+async def test_pipelines_that_append_at_the_same_time_keep_the_order() -> None:
+    """Records would be sent in another order than that of their sequence numbers."""
+    producer, audit_trail = FakeProducer(prompt=True, awaits_audit=True), trail()
     send = producer.send
 
     async def slow_send(record: Any) -> Any:
@@ -148,23 +165,25 @@ async def test_lanes_that_write_at_once_keep_the_order() -> None:
         return await send(record)
 
     producer.send = slow_send  # type: ignore[method-assign]
-    decided = [(Triaged(triaged(f"e-{n}")), read({}, offset=n)) for n in range(5)]
-    receipts = await asyncio.gather(*(one.append(decided, producer) for _ in range(4)))
-    assert [len(some) for some in receipts] == [5] * 4
-    assert [decode(each.value or b"", AuditRecord).sequence for each in producer.sent] == list(
-        range(20)
-    )
+    ended = [(read({}, offset=number), published(triaged(f"e-{number}"))) for number in range(5)]
+    receipts = await asyncio.gather(*(audit_trail.append(ended, producer) for _ in range(4)))
+    assert [len(batch) for batch in receipts] == [5] * 4
+    audited = [decode(record.value or b"", AuditRecord) for record in producer.sent]
+    assert [record.sequence for record in audited] == list(range(20))
 
 
-async def test_nothing_is_appended_behind_a_lost_record() -> None:
-    """A record the broker did not take would leave a hole that looks like tampering for ever."""
-    producer, one = FakeProducer(awaits_audit=True), trail()
-    decided = [(Triaged(triaged()), read({}))]
-    (receipt,) = await one.append(decided, producer)
+async def test_nothing_is_appended_after_a_lost_record() -> None:
+    """A lost record would leave a hole for ever, which looks like tampering."""
+    producer, audit_trail = FakeProducer(awaits_audit=True), trail()
+    ended = [(read({}), published(triaged()))]
+    (receipt,) = await audit_trail.append(ended, producer)
     receipt.set_exception(DeliveryFailed("gone"))
     await asyncio.sleep(0)
     with pytest.raises(DeliveryFailed, match="restarted"):
-        await one.append(decided, producer)
+        await audit_trail.append(ended, producer)
+    with pytest.raises(DeliveryFailed, match="restarted"):
+        await audit_trail.append([(read(b"{"), None)], producer)
+    assert await audit_trail.append([], producer) == []
     assert len(producer.sent) == 1
 
 
@@ -173,20 +192,20 @@ async def test_nothing_is_appended_behind_a_lost_record() -> None:
     [({}, None), ({"key_env": "SEAL"}, b"secret"), ({"key_file": "seal.key"}, b"from a file")],
 )
 def test_the_key_is_read(options: dict[str, str], key: bytes | None, tmp_path: Path) -> None:
-    """The seal would be made without the key, or with its line end."""
+    """Records would be sealed without the key, or with its line end."""
     (tmp_path / "seal.key").write_text("from a file\n")
     if "key_file" in options:
         options = {"key_file": str(tmp_path / options["key_file"])}
-    assert read_key(AuditSection(**options), {"SEAL": "secret"}) == key
+    assert AuditSection(**options).read_key({"SEAL": "secret"}) == key
 
 
 @pytest.mark.parametrize(
     "options", [{"key_env": "SEAL"}, {"key_file": "/nowhere/seal.key"}, {"key_file": "/dev/null"}]
 )
-def test_a_key_that_is_not_there_stops_the_worker(options: dict[str, str]) -> None:
-    """Decisions would be sealed without the key, and nobody would know."""
+def test_a_missing_key_stops_the_worker(options: dict[str, str]) -> None:
+    """Decisions would be sealed without the key, and nobody would notice."""
     with pytest.raises(ConfigError, match=r"^audit\.key_"):
-        read_key(AuditSection(**options), {})
+        AuditSection(**options).read_key({})
 
 
 CHAIN = Chain(
@@ -197,15 +216,15 @@ CHAIN = Chain(
 
 
 @pytest.fixture
-def report(monkeypatch: pytest.MonkeyPatch) -> Iterator[AuditReport]:
-    """What the command finds, without a broker."""
-    found = AuditReport("triage.audit.v1", None, chains={"acme": CHAIN})
+def report(monkeypatch: pytest.MonkeyPatch) -> AuditReport:
+    """The report that the command gets, without a broker."""
+    audit_report = AuditReport("triage.audit.v1", None, chains={"acme": CHAIN})
 
     async def verify(*_: Any) -> AuditReport:
-        return found
+        return audit_report
 
     monkeypatch.setattr(command, "verify_topic", verify)
-    return found
+    return audit_report
 
 
 def run(*arguments: str) -> int:
@@ -215,10 +234,10 @@ def run(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_a_whole_topic_is_a_table_and_exit_code_0(
+def test_an_intact_topic_gives_a_table_and_exit_code_0(
     report: AuditReport, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody would know which head to note."""
+    """Nobody would know which heads to note."""
     assert run() == 0
     heading, line, other = capsys.readouterr().out.splitlines()
     assert heading.split() == ["tenant", "records", "segments", "copies", "head"]
@@ -226,10 +245,10 @@ def test_a_whole_topic_is_a_table_and_exit_code_0(
     assert other.index("ef") == line.index("ab")
 
 
-def test_a_fault_is_one_line_and_exit_code_1(
+def test_a_fault_gives_one_line_and_exit_code_1(
     report: AuditReport, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A changed record would not be named, or a tenant's name would drive the terminal."""
+    """A changed record would not be named, or a tenant's name would control the terminal."""
     report.note(
         [
             Fault("changed", Place(3, 17), "\x1b[2J"),
@@ -249,7 +268,7 @@ def test_a_fault_is_one_line_and_exit_code_1(
 
 
 def test_programs_get_json(report: AuditReport, capsys: pytest.CaptureFixture[str]) -> None:
-    """A monitor would have to read the table."""
+    """A program would have to parse the table."""
     report.note([Fault("missing", Place(0, 4), "acme", "w", 5, 2)])
     assert run("--json") == 1
     document = orjson.loads(capsys.readouterr().out)
@@ -275,40 +294,39 @@ def test_programs_get_json(report: AuditReport, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("expectation", ["acme", "acme=12", f"={'ab' * 32}"])
-def test_an_expectation_that_is_none_is_bad_usage(
+def test_an_invalid_expectation_is_bad_usage(
     expectation: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A mistyped head would be reported as lost, or pass."""
+    """A mistyped head would be reported as lost, or be ignored."""
     assert run("--expect", expectation) == 2
     assert "TENANT=DIGEST" in capsys.readouterr().err
 
 
 def test_a_report_keeps_the_first_faults_and_counts_all() -> None:
-    """A topic of a million faults would be held in memory; one tenant's would be hidden behind another's."""
-    kept = AuditReport("t", "acme")
-    kept.note(
-        Fault("changed", Place(0, n), tenant)
-        for n in range(MAX_FAULTS + 5)
+    """A million faults would fill the memory, or one tenant's hide those of another."""
+    of_acme = AuditReport("t", "acme")
+    of_acme.note(
+        Fault("changed", Place(0, offset), tenant)
+        for offset in range(MAX_FAULTS + 5)
         for tenant in ("acme", "globex")
     )
-    assert (len(kept.faults), kept.many, kept.ok) == (MAX_FAULTS, MAX_FAULTS + 5, False)
+    assert (len(of_acme.faults), of_acme.many, of_acme.ok) == (MAX_FAULTS, MAX_FAULTS + 5, False)
     assert AuditReport("t", None).ok
 
 
-def test_the_audit_topic_is_made_to_keep_everything() -> None:
-    """The broker's default would delete the evidence after a week."""
-    names = Topics("triage")
-    assert admin._new_topic(names.audit, Settings()).topic_configs == {
+def test_the_audit_topic_keeps_every_record() -> None:
+    """With the broker's defaults, records would be deleted after a week."""
+    assert admin._new_topic(TOPICS.audit, Settings()).topic_configs == {
         "max.message.bytes": "8388608",
         "cleanup.policy": "delete",
         "retention.ms": "-1",
         "retention.bytes": "-1",
     }
-    assert set(admin._new_topic(names.review, Settings()).topic_configs) == {"max.message.bytes"}
+    assert set(admin._new_topic(TOPICS.review, Settings()).topic_configs) == {"max.message.bytes"}
 
 
 @pytest.mark.parametrize(
-    ("found", "problems"),
+    ("configs", "problems"),
     [
         ({"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}, 0),
         ({"max.message.bytes": "8388608"}, 0),
@@ -316,15 +334,18 @@ def test_the_audit_topic_is_made_to_keep_everything() -> None:
         ({"cleanup.policy": "compact", "retention.bytes": "1000"}, 2),
     ],
 )
-async def test_an_audit_topic_that_forgets_is_named(found: dict[str, str], problems: int) -> None:
-    """`topics check` would call a topic well that loses decisions."""
-    names = Topics("triage")
+async def test_an_audit_topic_that_deletes_records_is_reported(
+    configs: dict[str, str], problems: int
+) -> None:
+    """`topics check` would accept a topic that loses decisions."""
 
     async def describe_configs(_: Any) -> Any:
-        entries = [(key, value, False, False, False, []) for key, value in found.items()]
-        return [SimpleNamespace(resources=[(0, "", 2, names.audit, entries)])]
+        entries: list[tuple[Any, ...]] = [
+            (key, value, False, False, False, []) for key, value in configs.items()
+        ]
+        return [SimpleNamespace(resources=[(0, "", 2, TOPICS.audit, entries)])]
 
     client: Any = SimpleNamespace(describe_configs=describe_configs)
-    said = await admin._misconfigured(client, names)
-    assert len(said) == problems
-    assert all("triage.audit.v1 does not keep every record" in sentence for sentence in said)
+    sentences = await admin._misconfigured(client, TOPICS)
+    assert len(sentences) == problems
+    assert all("triage.audit.v1 does not keep every record" in text for text in sentences)

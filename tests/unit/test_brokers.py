@@ -1,4 +1,4 @@
-"""The local brokers without running one: what Kafka is told, what the cache trusts, what a leash does."""
+"""The local brokers, without running one: properties, the cache of jars, and server processes."""
 
 import os
 import signal
@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from streams.cli.broker import broker
-from streams.local.brokers import BrokerError, java
+from streams.errors import BrokerError
+from streams.local.brokers import java
 from streams.local.brokers.embedded import EmbeddedBroker
 from streams.local.brokers.kafka import KafkaCluster
 from streams.local.brokers.loopback import HOST, free_ports, require_free
@@ -31,7 +32,10 @@ mkdir -p "$out" && touch "$out/kafka_2.13-4.1.0.jar"
 
 @pytest.fixture
 def fake_mvn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Puts a Maven on the PATH that leaves one jar and ends with the given line; returns the record of its calls."""
+    """Put a Maven on the PATH that makes one jar and ends with a given line.
+
+    Gives a function that does so and returns the file in which Maven notes its calls.
+    """
 
     def put(last: str = "exit 0") -> Path:
         calls, bin_dir = tmp_path / "calls", tmp_path / "bin"
@@ -50,8 +54,8 @@ def _listening() -> Iterator[int]:
         yield int(server.getsockname()[1])
 
 
-def _gone(group: int) -> bool:
-    """Whether no live process of that group is left; one that nobody has reaped yet is dead, too."""
+def _is_gone(group: int) -> bool:
+    """Whether no process of that group is alive; a zombie counts as dead."""
     listed = subprocess.run(
         ["ps", "-eo", "pgid=,stat="], capture_output=True, text=True, check=True
     ).stdout
@@ -68,18 +72,18 @@ def _until(condition: Callable[[], object], timeout_s: float = 10) -> None:
 
 
 def nodes(count: int, root: Path = Path("/data")) -> list[Node]:
-    """`count` nodes as a cluster lays them out."""
+    """`count` nodes, with ports and directories as a cluster chooses them."""
     return [Node(n, 20_000 + n, 21_000 + n, root / f"node-{n}") for n in range(1, count + 1)]
 
 
 def parsed(text: str) -> dict[str, str]:
-    """A properties file as a mapping."""
+    """Parse a properties file."""
     return dict(line.split("=", 1) for line in text.splitlines())
 
 
 @pytest.mark.parametrize(("count", "copies", "in_sync"), [(1, "1", "1"), (3, "3", "2")])
-def test_replication_follows_the_nodes(count: int, copies: str, in_sync: str) -> None:
-    """Three nodes would keep one copy (and lose events with a node), or one node would wait for copies for ever."""
+def test_replication_depends_on_the_nodes(count: int, copies: str, in_sync: str) -> None:
+    """Three nodes would lose events with one node, or a single node would wait for copies."""
     settings = parsed(server_properties(nodes(count)[0], nodes(count)))
     assert (
         settings["default.replication.factor"]
@@ -99,7 +103,7 @@ def test_every_address_is_loopback() -> None:
 
 
 def test_a_path_survives_the_properties_file() -> None:
-    """Kafka would write to another directory than the one named with letters outside ASCII."""
+    """Kafka would write to a wrong directory if its name has letters outside ASCII."""
     node = nodes(1, Path("/d\u00e4ta\\x y"))[0]
     assert parsed(server_properties(node, [node]))["log.dirs"] == r"/d\u00e4ta\\x y/node-1/data"
 
@@ -121,19 +125,19 @@ def test_a_failed_fetch_leaves_no_cache(tmp_path: Path, fake_mvn: Callable[[str]
     assert list((tmp_path / "cache").glob("*partial*")) == []
 
 
-def test_an_abandoned_fetch_is_swept_and_repeated(
+def test_an_interrupted_fetch_is_removed_and_repeated(
     tmp_path: Path, fake_mvn: Callable[[str], Path]
 ) -> None:
-    """What a killed process left behind would be used, or fill the disk."""
+    """The incomplete files of a killed process would be used, or fill the disk."""
     fake_mvn("exit 0")
-    abandoned = tmp_path / "cache" / "kafka-4.1.0.partial-x" / "libs"
-    abandoned.mkdir(parents=True)
+    incomplete = tmp_path / "cache" / "kafka-4.1.0.partial-x" / "libs"
+    incomplete.mkdir(parents=True)
     java.fetch_jars(tmp_path / "cache")
-    assert not abandoned.exists()
+    assert not incomplete.exists()
 
 
 def test_another_pom_makes_the_cache_stale(tmp_path: Path, fake_mvn: Callable[[str], Path]) -> None:
-    """A changed dependency would never reach a machine that has the old jars."""
+    """A machine with the old jars would never fetch a changed dependency."""
     calls = fake_mvn("exit 0")
     java.fetch_jars(tmp_path / "cache")
     (java.home_of(tmp_path / "cache") / java.POM.name).write_text("<project/>")
@@ -143,36 +147,36 @@ def test_another_pom_makes_the_cache_stale(tmp_path: Path, fake_mvn: Callable[[s
 
 
 @pytest.mark.parametrize(
-    ("printed", "said"),
+    ("printed", "message"),
     [('openjdk version "11.0.2"', "Java 11 is too old"), ("what?", "there is no Java")],
 )
-def test_an_unfit_java_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str, said: str
+def test_an_unsuitable_java_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str, message: str
 ) -> None:
-    """The user would meet a JVM's stack trace instead of what to install."""
+    """A user would see a stack trace of the JVM, and not what to install."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "java").write_text(f"#!/bin/sh\necho '{printed}' >&2\n")
     (tmp_path / "bin" / "java").chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    assert said in str(java.kafka_available(tmp_path))
+    assert message in str(java.kafka_available(tmp_path))
 
 
 def test_a_port_in_use_is_named() -> None:
-    """Two brokers on one port would end in a riddle."""
+    """A second broker on the same port would end with an error that is hard to understand."""
     with pytest.raises(BrokerError, match="in use"), _listening() as port:
         require_free([port])
 
 
-def test_ports_are_fixed_before_the_start() -> None:
-    """A worker configured before the broker starts would have no address."""
+def test_ports_are_known_before_the_start() -> None:
+    """A worker that is configured before the broker starts would have no address."""
     ports = free_ports(2)
     assert len(set(ports)) == 2
     assert KafkaCluster(3, ports[0]).bootstrap_servers.split(",")[2] == f"{HOST}:{ports[0] + 2}"
     assert EmbeddedBroker(ports[0]).bootstrap_servers == f"{HOST}:{ports[0]}"
 
 
-def test_a_server_that_dies_says_why(tmp_path: Path) -> None:
-    """A broker dead at start would be waited for until the timeout, and its reason lost."""
+def test_the_reason_of_a_server_that_ends_is_reported(tmp_path: Path) -> None:
+    """A broker that fails at its start would cost the whole timeout, and its reason be lost."""
     server = Server(
         "the thing", ["/bin/sh", "-c", "echo no such luck; exit 3"], log=tmp_path / "log"
     )
@@ -183,25 +187,29 @@ def test_a_server_that_dies_says_why(tmp_path: Path) -> None:
     server.require_running()
 
 
-def test_a_server_deaf_to_sigterm_is_killed(tmp_path: Path) -> None:
+def test_a_server_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     """`stop` would never return."""
-    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
-    server = Server("deaf", [sys.executable, "-c", code], log=tmp_path / "log")
+    code = (
+        "import signal, time;"
+        "signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    )
+    server = Server("stubborn", [sys.executable, "-c", code], log=tmp_path / "log")
     server.start()
     group = server.process_group
     _until(lambda: "up" in server.last_words())
     server.stop(0.2)
     assert not server.running
     assert group is not None
-    _until(lambda: _gone(group))
+    _until(lambda: _is_gone(group))
 
 
-def test_a_killed_starter_takes_its_server_along(tmp_path: Path) -> None:
-    """A test run or a demo ended with SIGKILL would leave brokers and their files behind."""
+def test_a_server_ends_if_its_starter_is_killed(tmp_path: Path) -> None:
+    """A test run or a demo that is killed would leave brokers and their files behind."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     code = (
-        "import sys, time; from pathlib import Path; from streams.local.brokers.process import Server; d = Path(sys.argv[1]);"
+        "import sys, time; from pathlib import Path;"
+        "from streams.local.brokers.process import Server; d = Path(sys.argv[1]);"
         "s = Server('s', ['/bin/sleep', '60'], log=d / 'log', scratch=d); s.start();"
         "print(s.process_group, flush=True); time.sleep(60)"
     )
@@ -212,17 +220,17 @@ def test_a_killed_starter_takes_its_server_along(tmp_path: Path) -> None:
     group = int(starter.stdout.readline())
     starter.send_signal(signal.SIGKILL)
     starter.communicate()
-    _until(lambda: _gone(group) and not scratch.exists())
+    _until(lambda: _is_gone(group) and not scratch.exists())
 
 
-def test_options_that_do_not_go_together_are_refused() -> None:
-    """`--data-dir` on the embedded broker would be believed to keep something."""
+def test_options_that_do_not_fit_the_engine_are_refused() -> None:
+    """A user would believe that `--data-dir` keeps the data of the embedded broker."""
     result = CliRunner().invoke(broker, ["--data-dir", "/anywhere"])
     assert (result.exit_code, "--engine kafka" in result.output) == (2, True)
 
 
-def test_the_command_says_what_is_wrong_in_one_line() -> None:
-    """A taken port would end in a traceback."""
+def test_the_command_reports_an_error_in_one_line() -> None:
+    """A port in use would end in a traceback."""
     with _listening() as port:
         result = CliRunner().invoke(broker, ["--port", str(port)])
     assert (result.exit_code, result.output.count("\n")) == (1, 1)

@@ -1,4 +1,4 @@
-"""`triage train`, `calibrate`, `models` and `classify` as one person meets them, with a label set of their own."""
+"""`triage train`, `calibrate`, `models` and `classify` on a custom label set."""
 
 import os
 import re
@@ -24,13 +24,10 @@ Run = Callable[..., tuple[int, str, str]]
 def run(
     capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Run:
-    """`triage` in this process, with nobody's configuration: exit code, stdout, stderr."""
-    for name in [
-        name
-        for name in os.environ
-        if name.startswith("TRIAGE_") and ("__" in name or "CONFIG" in name)
-    ]:
-        monkeypatch.delenv(name)
+    """Run `triage` in this process without configuration; gives exit code, stdout and stderr."""
+    for name in list(os.environ):
+        if name.startswith("TRIAGE_") and ("__" in name or "CONFIG" in name):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("TRIAGE_MODEL__REPLICAS", "1")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(logs, "configure", lambda _: None)
@@ -45,18 +42,18 @@ def run(
 
 
 def is_one_sentence(err: str) -> bool:
-    """What a person reads last, below the progress bars."""
+    """Whether the last line, below the progress bars, is one sentence."""
     return bool(re.fullmatch(r"triage: .{5,400}", err.splitlines()[-1])) and "Traceback" not in err
 
 
 def relabelled(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Complaints whose product is the other one."""
+    """Complaints that are labelled with the other product."""
     other = {"card": "mortgage", "mortgage": "card"}
     return [line | {"labels": {"product": other[line["labels"]["product"]]}} for line in lines]
 
 
-def own(count: int = 200, **changes: Any) -> list[dict[str, Any]]:
-    """Complaints of one's own, no split among them."""
+def customer_lines(count: int = 200, **changes: Any) -> list[dict[str, Any]]:
+    """New complaints, as a customer gives them: without a split."""
     return [
         line | {"id": f"own{n}"} | changes
         for n, line in enumerate(complaints(1_000 + count)[2_000:])
@@ -65,7 +62,7 @@ def own(count: int = 200, **changes: Any) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def product(run: Run, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model of products and nothing else, made by `triage train --quick`, and the configuration that serves it."""
+    """A model with the axis product only, made by `triage train --quick` and configured."""
     data, model = write(tmp_path / "rows.jsonl.gz", split(complaints(300))), tmp_path / "model"
     monkeypatch.setenv("TRIAGE_DOMAINS__TICKETS__DECIDING", '["product"]')
     arguments = ("--encoder", tiny_model, "--data", data, "--out", model, "--max-tokens", "32")
@@ -76,8 +73,8 @@ def product(run: Run, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.Monk
     return model
 
 
-def test_an_axis_of_ones_own_from_training_to_triage(run: Run, product: Path) -> None:
-    """Whoever has labels of their own could train a model that nothing serves."""
+def test_a_custom_axis_from_training_to_triage(run: Run, product: Path) -> None:
+    """A user with custom labels could train a model, but could not calibrate or serve it."""
     card = (product / CARD).read_text("utf-8")
     assert "product" in card
     assert "made up" in card
@@ -85,27 +82,32 @@ def test_an_axis_of_ones_own_from_training_to_triage(run: Run, product: Path) ->
     assert code == 0
     assert orjson.loads(out)["domains"]["tickets"]["axes"] == {"product": ["card", "mortgage"]}
 
-    code, out, err = run("calibrate", "--data", write(Path("own.jsonl"), own()), "--json")
+    code, out, err = run(
+        "calibrate", "--data", write(Path("customer.jsonl"), customer_lines()), "--json"
+    )
     assert code == 0, err
     promised = orjson.loads(out)["tickets"]["*"]
     assert promised["threshold"] > 0
     assert promised["reason"] == ""
 
     lines = [
-        {"id": str(n), "kind": "ticket", "text": line["text"]} for n, line in enumerate(own(20))
+        {"id": str(n), "kind": "ticket", "text": line["text"]}
+        for n, line in enumerate(customer_lines(20))
     ]
     code, out, err = run("classify", write(Path("in.ndjson"), lines))
     assert (code, err) == (0, "")
     triaged = [decode(line.encode(), TriagedEvent) for line in out.splitlines()]
-    assert [one.id for one in triaged] == [str(n) for n in range(40)]
-    assert [one.queue for one in triaged] == [line["labels"]["product"] for line in own(20)]
-    assert {one.calibration.digest for one in triaged} == {promised["digest"]}
-    assert {tuple(one.labels) for one in triaged} == {("product",)}
-    assert sum(one.status == "final" for one in triaged) > 20
+    assert [event.id for event in triaged] == [str(n) for n in range(40)]
+    assert [event.queue for event in triaged] == [
+        line["labels"]["product"] for line in customer_lines(20)
+    ]
+    assert {event.calibration.digest for event in triaged} == {promised["digest"]}
+    assert {tuple(event.labels) for event in triaged} == {("product",)}
+    assert sum(event.status == "final" for event in triaged) > 20
 
 
-def test_a_kind_the_model_does_not_know_ends_nothing(run: Run, product: Path) -> None:
-    """One alert among the tickets would end the file."""
+def test_an_event_of_an_unknown_kind_does_not_stop_the_run(run: Run, product: Path) -> None:
+    """One alert among the tickets would stop `triage classify`."""
     lines = [
         {"id": str(n), "kind": "alert" if n == 1 else "ticket", "text": "my credit card bill"}
         for n in range(3)
@@ -113,41 +115,43 @@ def test_a_kind_the_model_does_not_know_ends_nothing(run: Run, product: Path) ->
     code, out, err = run("classify", write(Path("in.ndjson"), lines))
     assert code == 0
     assert [decode(line.encode(), TriagedEvent).id for line in out.splitlines()] == ["0", "2"]
-    (letter,) = [orjson.loads(line) for line in err.splitlines()]
-    assert (letter["line"], letter["disposition"]) == (2, "retryable")
+    (dead_letter,) = [orjson.loads(line) for line in err.splitlines()]
+    assert (dead_letter["line"], dead_letter["disposition"]) == (2, "retryable")
 
 
-def test_a_model_of_one_domain_is_examined(run: Run, product: Path) -> None:
-    """`triage doctor` would end in a traceback over the domain the model does not have."""
+def test_doctor_examines_a_model_of_one_domain(run: Run, product: Path) -> None:
+    """`triage doctor` would end in a traceback about the domain that the model lacks."""
     _, out, err = run("doctor", "--json")
-    found = {finding["subject"]: finding["healthy"] for finding in orjson.loads(out)}
-    assert found["model"]
-    assert found["calibration of tickets"]
-    assert "calibration of alerts" not in found
+    healthy = {finding["subject"]: finding["healthy"] for finding in orjson.loads(out)}
+    assert healthy["model"]
+    assert healthy["calibration of tickets"]
+    assert "calibration of alerts" not in healthy
     assert "Traceback" not in err
 
 
-def test_what_can_be_promised_is_said_in_words(run: Run, product: Path) -> None:
-    """A person could not tell whether anything will be accepted."""
-    lines = [*own(200, tenant="acme"), *own(100)]
-    code, out, _ = run("calibrate", "--data", write(Path("own.jsonl"), lines))
+def test_the_promise_is_printed_in_words(run: Run, product: Path) -> None:
+    """A user could not see whether anything will be accepted."""
+    lines = [*customer_lines(200, tenant="acme"), *customer_lines(100)]
+    code, out, _ = run("calibrate", "--data", write(Path("customer.jsonl"), lines))
     assert code == 0
-    whole, acme = out.splitlines()
+    all_tenants, acme = out.splitlines()
     assert re.fullmatch(
         r"tickets: of what is accepted at most 2\.0% is wrong \(confidence 90%, \d+ rows\): "
         r"risk below [01]\.\d+, which accepts \d+\.\d%",
-        whole,
+        all_tenants,
     )
     assert acme.startswith("tickets of acme: of what is accepted")
 
 
-def test_nothing_to_promise_is_1_and_says_so(run: Run, product: Path) -> None:
-    """A deployment would go out with a model that escalates everything."""
+def test_exit_code_is_1_if_nothing_can_be_promised(run: Run, product: Path) -> None:
+    """A model that escalates everything would be deployed."""
     before = (product / "calibration.json").read_bytes()
-    code, out, err = run("calibrate", "--data", write(Path("own.jsonl"), relabelled(own())))
+    code, out, err = run(
+        "calibrate", "--data", write(Path("customer.jsonl"), relabelled(customer_lines()))
+    )
     assert code == 1
     assert (product / "calibration.json").read_bytes() == before, (
-        "a good calibration would be lost to bad rows"
+        "the good calibration is not replaced by one from bad rows"
     )
     assert "no threshold can promise" in out
     assert is_one_sentence(err), err
@@ -157,10 +161,12 @@ def test_nothing_to_promise_is_1_and_says_so(run: Run, product: Path) -> None:
 def test_alpha_and_delta_are_configuration(
     run: Run, product: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The promise that is said would not be the one in force."""
+    """The printed promise would not be the one that serving keeps."""
     monkeypatch.setenv("TRIAGE_DOMAINS__TICKETS__ALPHA", "0.2")
     monkeypatch.setenv("TRIAGE_DOMAINS__TICKETS__DELTA", "0.3")
-    _, out, _ = run("calibrate", "--data", write(Path("own.jsonl"), own(20)), "--json")
+    _, out, _ = run(
+        "calibrate", "--data", write(Path("customer.jsonl"), customer_lines(20)), "--json"
+    )
     promised = orjson.loads(out)["tickets"]["*"]
     assert (promised["alpha"], promised["delta"]) == (0.2, 0.3)
     assert promised["threshold"] > 0
@@ -170,18 +176,21 @@ def test_alpha_and_delta_are_configuration(
     ("lines", "message"),
     [
         (split(alerts()), "no rows to calibrate on"),
-        ([line | {"split": "train"} for line in own(20)], "no rows to calibrate on"),
-        ([line | {"labels": {"mood": "sad"}} for line in own(20)], "labelled on product"),
-        ([line | {"labels": {}} for line in own(20)], "no labelled row"),
+        ([line | {"split": "train"} for line in customer_lines(20)], "no rows to calibrate on"),
+        (
+            [line | {"labels": {"mood": "sad"}} for line in customer_lines(20)],
+            "labelled on product",
+        ),
+        ([line | {"labels": {}} for line in customer_lines(20)], "no labelled row"),
     ],
-    ids=["another domain", "all taught", "another axis", "no labels"],
+    ids=["another domain", "training rows only", "another axis", "no labels"],
 )
-def test_rows_that_cannot_calibrate_are_1(
+def test_exit_code_is_1_for_unsuitable_rows(
     run: Run, product: Path, lines: list[dict[str, Any]], message: str
 ) -> None:
-    """A person would see a traceback, or lose the calibration there was."""
+    """A user would see a traceback, or lose the present calibration."""
     before = (product / CALIBRATION).read_bytes()
-    code, out, err = run("calibrate", "--data", write(Path("own.jsonl"), lines))
+    code, out, err = run("calibrate", "--data", write(Path("customer.jsonl"), lines))
     assert (code, out) == (1, "")
     assert is_one_sentence(err), err
     assert message in err
@@ -189,26 +198,27 @@ def test_rows_that_cannot_calibrate_are_1(
 
 
 def test_labels_under_another_name_calibrate(run: Run, product: Path) -> None:
-    """Whoever exports `produkt` would have to rewrite the file."""
+    """A user whose files say `produkt` would have to rewrite them."""
     lines = [
-        line | {"labels": {"produkt": line["labels"]["product"], "queue": "x"}} for line in own()
+        line | {"labels": {"produkt": line["labels"]["product"], "queue": "x"}}
+        for line in customer_lines()
     ]
     code, _, err = run(
-        "calibrate", "--data", write(Path("own.jsonl"), lines), "--axis", "product=produkt"
+        "calibrate", "--data", write(Path("customer.jsonl"), lines), "--axis", "product=produkt"
     )
     assert code == 0, err
 
 
-def test_bad_usage_is_2(run: Run, product: Path) -> None:
-    """A deployment script could not tell a mistake of its own from a promise that failed."""
+def test_exit_code_is_2_for_wrong_usage(run: Run, product: Path) -> None:
+    """A script could not distinguish its own mistake from a promise that is not possible."""
     for arguments in ((), ("--data", "none.jsonl"), ("--nothing",)):
         code, out, err = run("calibrate", *arguments)
         assert (code, out) == (2, "")
         assert is_one_sentence(err), err
 
 
-def test_a_model_that_is_not_calibrated_is_1_and_then_can_be(run: Run, product: Path) -> None:
-    """The way out of the refusal would not be where the refusal says it is."""
+def test_a_model_without_a_calibration_can_be_calibrated(run: Run, product: Path) -> None:
+    """The error would recommend a command that does not help."""
     (product / CALIBRATION).unlink()
     lines = write(Path("in.ndjson"), [{"id": "1", "kind": "ticket", "text": "x"}])
     for command in (("classify", lines), ("models",)):
@@ -216,41 +226,49 @@ def test_a_model_that_is_not_calibrated_is_1_and_then_can_be(run: Run, product: 
         assert (code, out) == (1, "")
         assert is_one_sentence(err), err
         assert "run triage calibrate on it" in err
-    assert run("calibrate", "--data", write(Path("own.jsonl"), own()))[0] == 0
+    assert run("calibrate", "--data", write(Path("customer.jsonl"), customer_lines()))[0] == 0
     assert run("classify", lines)[0] == 0
 
 
-def test_deciding_axes_the_model_lacks_are_1(
+def test_exit_code_is_2_if_the_model_lacks_a_deciding_axis(
     run: Run, product: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the configuration a model of one's own axes would end in a traceback."""
+    """A model with custom axes and the default configuration would end in a traceback."""
     monkeypatch.setenv("TRIAGE_DOMAINS__TICKETS__DECIDING", '["queue"]')
     lines = write(Path("in.ndjson"), [{"id": "1", "kind": "ticket", "text": "x"}])
     for command in (
         ("classify", lines),
         ("models",),
-        ("calibrate", "--data", write(Path("own.jsonl"), own(20))),
+        ("calibrate", "--data", write(Path("customer.jsonl"), customer_lines(20))),
     ):
         code, out, err = run(*command)
-        assert (code, out) == (1, "")
+        assert (code, out) == (2, "")
         assert is_one_sentence(err), err
         assert "domains.tickets: deciding must name axes of product" in err
 
 
 def test_another_model_can_be_named(run: Run, product: Path, tmp_path: Path) -> None:
-    """The configured model would be calibrated instead, and the named one stay as it was."""
+    """The configured model would be calibrated instead of the named one."""
     other = Path(shutil.copytree(product, tmp_path / "other"))
     before = (product / CALIBRATION).read_bytes()
-    assert run("calibrate", "--model", other, "--data", write(Path("own.jsonl"), own()))[0] == 0
+    assert (
+        run(
+            "calibrate", "--model", other, "--data", write(Path("customer.jsonl"), customer_lines())
+        )[0]
+        == 0
+    )
     assert (product / CALIBRATION).read_bytes() == before
     assert (other / CALIBRATION).read_bytes() != before
 
 
-def test_the_models_own_axes_are_read(run: Run, product: Path) -> None:
-    """Rows labelled on the contract's axes as well would be read for those, and the model's own find no label."""
+def test_the_axes_of_the_model_are_read(run: Run, product: Path) -> None:
+    """Rows that also have labels on the contract's axes would be read for those axes only."""
     lines = [
-        line | {"labels": line["labels"] | {"queue": "cards", "priority": "low"}} for line in own()
+        line | {"labels": line["labels"] | {"queue": "cards", "priority": "low"}}
+        for line in customer_lines()
     ]
-    code, out, err = run("calibrate", "--model", product, "--data", write(Path("own.jsonl"), lines))
+    code, out, err = run(
+        "calibrate", "--model", product, "--data", write(Path("customer.jsonl"), lines)
+    )
     assert code == 0, err
     assert "accepts" in out

@@ -1,9 +1,12 @@
-"""The cascade: which tier is asked, until when, and that every dollar is set aside before and settled after."""
+"""Tests of the cascade: which tier is asked, and until when.
+
+Every dollar is set aside before a call and settled after it.
+"""
 
 import asyncio
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,14 +18,13 @@ from inference.llm.options import BudgetOptions
 from inference.llm.prices import Price
 from inference.llm.prompt.prompt import Answer, Prompt
 
-QUESTION = Prompt(
-    labels={"queue": ("cloud", "email")}, opinions={}, event="an alert that reads like caf\u00e9"
+PROMPT = Prompt(
+    labels={"queue": ("cloud", "email")}, estimates={}, event="an alert that reads like caf\u00e9"
 )
-DOLLAR_A_TOKEN = Price(1e6, 1e6, "configured")
+DOLLAR_PER_TOKEN = Price(1e6, 1e6, "configured")
 MAX_ANSWER_TOKENS = 50
-WORST_USD = (
-    sum(len(message["content"].encode()) for message in QUESTION.messages()) + MAX_ANSWER_TOKENS
-)
+MESSAGE_BYTES = sum(len(message["content"].encode()) for message in PROMPT.messages())
+MAX_USD = MESSAGE_BYTES + MAX_ANSWER_TOKENS
 PLENTY_USD = 1e6
 USAGE = Usage(100, 20)
 
@@ -47,7 +49,7 @@ def failed(
 
 
 class Scripted:
-    """A guard whose endpoint ends its questions as told, one after the other; None never ends."""
+    """A resilient endpoint that ends its prompts with `ends`, in order; None never ends."""
 
     def __init__(self, *ends: End | None, takes_s: float = 0.0) -> None:
         self.ends = list(ends)
@@ -57,7 +59,7 @@ class Scripted:
         self.closed = False
 
     async def complete(self, *_: object, deadline_s: float) -> Completion:
-        """End the next question."""
+        """End the next prompt."""
         self.deadlines_s.append(deadline_s)
         await asyncio.sleep(self.takes_s)
         end = self.ends.pop(0)
@@ -69,30 +71,30 @@ class Scripted:
         return end
 
     async def close(self) -> None:
-        """Noted."""
+        """Note it."""
         self.closed = True
 
 
 def cascade(
-    *guards: Scripted, usd: float = PLENTY_USD, deadline_s: float = 5.0, **budget: Any
+    *endpoints: Scripted, usd: float = PLENTY_USD, deadline_s: float = 5.0, **budget: Any
 ) -> Cascade:
-    """A cascade over these, each a tier at a dollar a token."""
-    tiers: Any = [
-        Tier(f"tier-{number}", endpoint, DOLLAR_A_TOKEN, MAX_ANSWER_TOKENS)  # type: ignore[arg-type] # all it asks of one
-        for number, endpoint in enumerate(guards)
+    """A cascade of these endpoints, as tiers with a price of one dollar per token."""
+    tiers = [
+        Tier(f"tier-{number}", cast("Any", endpoint), DOLLAR_PER_TOKEN, MAX_ANSWER_TOKENS)
+        for number, endpoint in enumerate(endpoints)
     ]
     return Cascade(tiers, Budget(BudgetOptions(usd_per_day=usd, **budget)), deadline_s=deadline_s)
 
 
 async def ask(
-    asked: Cascade, enough: Callable[[Answer], bool] = bool, tenant: str = "acme"
+    tiers: Cascade, enough: Callable[[Answer], bool] = bool, tenant: str = "acme"
 ) -> Consultation:
-    """Put the question."""
-    return await asked.ask(QUESTION, tenant, enough=enough)
+    """Ask the tiers about the prompt."""
+    return await tiers.ask(PROMPT, tenant, enough=enough)
 
 
 def set_aside_usd(budget: Budget, usd: float = PLENTY_USD) -> float:
-    """What nobody else may spend although nobody has spent it: found by asking for all the rest."""
+    """The money that is set aside and not spent: found by an attempt to reserve all the rest."""
     rest = usd - budget.spent_usd()
     free = budget.reserve("auditor", rest)
     if free is None:
@@ -108,88 +110,93 @@ def set_aside_usd(budget: Budget, usd: float = PLENTY_USD) -> float:
         (answered("nonsense"), 120.0),
         (failed(), 0.0),
         (failed("truncated", usage=USAGE), 120.0),
-        (failed("timeout", cut_off=1), WORST_USD),
+        (failed("timeout", cut_off=1), MAX_USD),
         (failed("timeout", calls=0), 0.0),
-        (failed("timeout", usage=USAGE, calls=2, cut_off=1), 120.0 + WORST_USD),
+        (failed("timeout", usage=USAGE, calls=2, cut_off=1), 120.0 + MAX_USD),
         (failed("breaker_open", calls=0), 0.0),
-        (RuntimeError("a bug"), WORST_USD),
+        (RuntimeError("a bug"), MAX_USD),
     ],
     ids=[
-        "answer", "unusable answer", "failure", "billed failure", "cut off", "no turn", "cut off after a billed call",
-        "left alone", "bug",
+        "answer", "unusable answer", "failure", "billed failure", "cut off", "no turn",
+        "cut off after a billed call", "breaker open", "bug",
     ],
 )  # fmt: skip
-async def test_what_is_set_aside_is_settled_however_it_ends(end: End, billed_usd: float) -> None:
-    """Money that stays set aside is lost to the day: after some failures no event would be asked about any more."""
-    asked = cascade(Scripted(end))
+async def test_reserved_money_is_settled_after_every_end(end: End, billed_usd: float) -> None:
+    """Otherwise money would stay reserved, and after some failures no prompt would be sent."""
+    tiers = cascade(Scripted(end))
     try:
-        await ask(asked)
+        await ask(tiers)
     except RuntimeError:
         assert isinstance(end, RuntimeError)
-    assert asked.budget.spent_usd("acme") == pytest.approx(billed_usd)
-    assert set_aside_usd(asked.budget) == 0.0
+    assert tiers.budget.spent_usd("acme") == pytest.approx(billed_usd)
+    assert set_aside_usd(tiers.budget) == 0.0
 
 
-async def test_a_cancelled_question_is_settled_at_its_worst() -> None:
-    """Each rebalance would keep its questions' money set aside for ever, or forget calls that are billed."""
-    asked = cascade(Scripted(None))
-    running = asyncio.create_task(ask(asked))
+async def test_a_cancelled_prompt_is_settled_at_its_highest_cost() -> None:
+    """Otherwise a rebalance would keep money reserved, or forget calls that are billed."""
+    tiers = cascade(Scripted(None))
+    running = asyncio.create_task(ask(tiers))
     await asyncio.sleep(0.01)
-    assert set_aside_usd(asked.budget) > 0
+    assert set_aside_usd(tiers.budget) > 0
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert asked.budget.spent_usd() == pytest.approx(WORST_USD)
-    assert set_aside_usd(asked.budget) == 0.0
+    assert tiers.budget.spent_usd() == pytest.approx(MAX_USD)
+    assert set_aside_usd(tiers.budget) == 0.0
 
 
-async def test_the_dearest_is_set_aside_while_a_question_is_asked() -> None:
-    """A hundred questions at once would each find the last dollar still there."""
-    asked = cascade(Scripted(*[answered()] * 3, takes_s=0.01), usd=WORST_USD + 120)
-    at_once = await asyncio.gather(ask(asked), ask(asked))
-    assert sorted(one.status for one in at_once) == ["answered", "over_budget"]
-    assert (await ask(asked)).status == "answered", (
-        "what was set aside and not spent is there again"
+async def test_the_highest_cost_is_reserved_during_a_call() -> None:
+    """Otherwise each of a hundred concurrent prompts would find the last dollar unspent."""
+    tiers = cascade(Scripted(*[answered()] * 3, takes_s=0.01), usd=MAX_USD + 120)
+    concurrent = await asyncio.gather(ask(tiers), ask(tiers))
+    assert sorted(consultation.status for consultation in concurrent) == ["answered", "over_budget"]
+    assert (await ask(tiers)).status == "answered", (
+        "money that was reserved and not spent is free again"
     )
-    assert asked.budget.spent_usd() == pytest.approx(240)
+    assert tiers.budget.spent_usd() == pytest.approx(240)
 
 
-async def test_retries_are_set_aside_too() -> None:
-    """A day's last questions would each be billed as often as they are tried."""
+async def test_money_for_retries_is_reserved_too() -> None:
+    """Otherwise the last prompts of a day could be billed several times each."""
     endpoint = Scripted(answered())
     endpoint.attempts = 3
-    assert (await ask(cascade(endpoint, usd=3 * WORST_USD - 1))).status == "over_budget"
-    assert (await ask(cascade(endpoint, usd=3 * WORST_USD))).status == "answered"
+    assert (await ask(cascade(endpoint, usd=3 * MAX_USD - 1))).status == "over_budget"
+    assert (await ask(cascade(endpoint, usd=3 * MAX_USD))).status == "answered"
 
 
-async def test_nothing_is_asked_over_budget() -> None:
-    """The bill would have no limit; and the event must say why nobody was asked."""
+async def test_nothing_is_sent_over_budget() -> None:
+    """Otherwise the cost would have no limit, or the event would not say why nobody was asked."""
     endpoint = Scripted(answered())
-    ended = await ask(cascade(endpoint, usd=WORST_USD - 1))
-    assert (ended.status, ended.calls, ended.cost_usd, ended.answer) == (
+    consultation = await ask(cascade(endpoint, usd=MAX_USD - 1))
+    assert (
+        consultation.status,
+        consultation.calls,
+        consultation.cost_usd,
+        consultation.answer,
+    ) == (
         "over_budget",
         0,
         0.0,
         None,
     )
     assert not endpoint.deadlines_s
-    assert "budget" in ended.explanation
+    assert "budget" in consultation.explanation
 
 
-async def test_each_tenant_pays_its_own() -> None:
-    """One tenant's flood would spend everybody's day."""
-    asked = cascade(Scripted(answered(), answered()), tenants={"acme": WORST_USD})
-    assert [(await ask(asked, tenant=name)).status for name in ("acme", "acme", "bmce")] == [
+async def test_each_tenant_has_its_own_budget() -> None:
+    """Otherwise one tenant could spend the money of all."""
+    tiers = cascade(Scripted(answered(), answered()), tenants={"acme": MAX_USD})
+    assert [(await ask(tiers, tenant=name)).status for name in ("acme", "acme", "bmce")] == [
         "answered", "over_budget", "answered",
     ]  # fmt: skip
 
 
-async def test_the_first_answer_that_is_enough_ends_it() -> None:
-    """The strong tier would be paid for what the cheap one has settled."""
+async def test_the_first_answer_that_is_enough_ends_the_cascade() -> None:
+    """Otherwise the strong tier would be paid for what the cheap one has answered."""
     strong = Scripted(answered("email"))
-    ended = await ask(cascade(Scripted(answered("cloud")), strong))
-    assert ended.answer is not None
-    assert (ended.tier, ended.model, ended.answer.labels) == (
+    consultation = await ask(cascade(Scripted(answered("cloud")), strong))
+    assert consultation.answer is not None
+    assert (consultation.tier, consultation.model, consultation.answer.labels) == (
         "tier-0",
         "served",
         {"queue": "cloud"},
@@ -197,21 +204,21 @@ async def test_the_first_answer_that_is_enough_ends_it() -> None:
     assert not strong.deadlines_s
 
 
-async def test_an_answer_that_is_not_enough_goes_on_to_the_next_tier() -> None:
-    """What stays uncertain would never reach the strong tier; usage, calls and cost are of both."""
-    asked = cascade(
+async def test_after_an_answer_that_is_not_enough_the_next_tier_is_asked() -> None:
+    """Otherwise an uncertain event would not reach the strong tier, or lose costs of the first."""
+    tiers = cascade(
         Scripted(answered("cloud", calls=2)), Scripted(answered("email", usage=Usage(7, 3)))
     )
-    ended = await ask(asked, enough=lambda answer: answer.labels["queue"] == "email")
-    assert ended.answer is not None
-    assert (ended.status, ended.tier, ended.answer.labels) == (
+    consultation = await ask(tiers, enough=lambda answer: answer.labels["queue"] == "email")
+    assert consultation.answer is not None
+    assert (consultation.status, consultation.tier, consultation.answer.labels) == (
         "answered",
         "tier-1",
         {"queue": "email"},
     )
-    assert (ended.calls, ended.usage) == (3, Usage(107, 23))
-    assert ended.cost_usd == pytest.approx(130)
-    assert asked.budget.spent_usd() == pytest.approx(130)
+    assert (consultation.calls, consultation.usage) == (3, Usage(107, 23))
+    assert consultation.cost_usd == pytest.approx(130)
+    assert tiers.budget.spent_usd() == pytest.approx(130)
 
 
 @pytest.mark.parametrize(
@@ -221,57 +228,73 @@ async def test_an_answer_that_is_not_enough_goes_on_to_the_next_tier() -> None:
         (failed("breaker_open", calls=0), 1, 120.0),
         (answered("nonsense"), 2, 240.0),
     ],
-    ids=["refused", "left alone", "unusable"],
+    ids=["refused", "breaker open", "unusable"],
 )
 async def test_an_earlier_answer_is_kept_when_the_later_tier_has_none(
     later: End, calls: int, usd: float
 ) -> None:
-    """An answer that was paid for would be thrown away because a second opinion could not be had."""
-    ended = await ask(cascade(Scripted(answered("cloud")), Scripted(later)), enough=lambda _: False)
-    assert ended.answer is not None
-    assert (ended.status, ended.tier, ended.model) == ("answered", "tier-0", "served")
-    assert ended.answer.labels == {"queue": "cloud"}
-    assert (ended.calls, ended.cost_usd) == (calls, pytest.approx(usd))
+    """Otherwise an answer that was paid for would be lost because the next tier failed."""
+    consultation = await ask(
+        cascade(Scripted(answered("cloud")), Scripted(later)), enough=lambda _: False
+    )
+    assert consultation.answer is not None
+    assert (consultation.status, consultation.tier, consultation.model) == (
+        "answered",
+        "tier-0",
+        "served",
+    )
+    assert consultation.answer.labels == {"queue": "cloud"}
+    assert consultation.calls == calls
+    assert consultation.cost_usd == pytest.approx(usd)
 
 
-async def test_a_failing_tier_is_no_end() -> None:
-    """One endpoint that is down would send every event to a person although another could answer."""
-    asked = cascade(Scripted(failed("truncated", usage=USAGE)), Scripted(answered("email")))
-    ended = await ask(asked)
-    assert (ended.status, ended.tier, ended.explanation) == ("answered", "tier-1", "")
-    assert (ended.calls, ended.usage, ended.cost_usd) == (2, USAGE + USAGE, pytest.approx(240))
+async def test_after_a_failure_the_next_tier_is_asked() -> None:
+    """Otherwise one endpoint that is down would send every event to a person."""
+    tiers = cascade(Scripted(failed("truncated", usage=USAGE)), Scripted(answered("email")))
+    consultation = await ask(tiers)
+    assert (consultation.status, consultation.tier, consultation.explanation) == (
+        "answered",
+        "tier-1",
+        "",
+    )
+    assert (consultation.calls, consultation.usage) == (2, USAGE + USAGE)
+    assert consultation.cost_usd == pytest.approx(240)
 
 
-async def test_without_any_answer_the_last_tier_says_why() -> None:
-    """A person would be told of the first tier's trouble, which the second had survived."""
-    ended = await ask(
+async def test_without_an_answer_the_failure_is_that_of_the_last_tier() -> None:
+    """Otherwise the status would be that of the first tier, which did not end the cascade."""
+    consultation = await ask(
         cascade(Scripted(failed("refused")), Scripted(failed("rate_limited", calls=3)))
     )
-    assert (ended.status, ended.tier, ended.answer) == ("rate_limited", "tier-1", None)
-    assert (ended.calls, ended.explanation) == (4, "the service said no")
+    assert (consultation.status, consultation.tier, consultation.answer) == (
+        "rate_limited",
+        "tier-1",
+        None,
+    )
+    assert (consultation.calls, consultation.explanation) == (4, "the service said no")
 
 
-async def test_the_deadline_is_shared_over_tiers() -> None:
-    """Two tiers would take twice an event's time, and three three times."""
+async def test_the_tiers_share_the_deadline() -> None:
+    """Otherwise two tiers would take twice the time of an event, and three tiers three times."""
     slow, late, never = (Scripted(answered(), takes_s=takes_s) for takes_s in (0.05, 0.1, 0.0))
-    ended = await ask(cascade(slow, late, never, deadline_s=0.12), enough=lambda _: False)
+    consultation = await ask(cascade(slow, late, never, deadline_s=0.12), enough=lambda _: False)
     assert slow.deadlines_s == [pytest.approx(0.12, abs=0.02)]
     assert late.deadlines_s == [pytest.approx(0.07, abs=0.03)]
     assert not never.deadlines_s
-    assert ended.latency_s >= 0.14
-    assert ended.status == "answered", "the answers that came in time count"
+    assert consultation.latency_s >= 0.14
+    assert consultation.status == "answered", "the answers that came in time count"
 
 
-async def test_a_tier_whose_time_is_up_costs_nothing() -> None:
-    """Money would be set aside for a question nobody asks."""
-    asked = cascade(Scripted(failed(), takes_s=0.02), Scripted(answered()), deadline_s=0.01)
-    ended = await ask(asked)
-    assert (ended.status, ended.tier, ended.calls) == ("timeout", "tier-1", 1)
-    assert (asked.budget.spent_usd(), set_aside_usd(asked.budget)) == (0.0, 0.0)
+async def test_without_time_a_tier_reserves_nothing() -> None:
+    """Otherwise money would be reserved for a prompt that is not sent."""
+    tiers = cascade(Scripted(failed(), takes_s=0.02), Scripted(answered()), deadline_s=0.01)
+    consultation = await ask(tiers)
+    assert (consultation.status, consultation.tier, consultation.calls) == ("timeout", "tier-1", 1)
+    assert (tiers.budget.spent_usd(), set_aside_usd(tiers.budget)) == (0.0, 0.0)
 
 
 async def test_every_tier_is_closed() -> None:
-    """Connections would stay open behind a worker that has stopped."""
-    guards: Sequence[Scripted] = [Scripted(), Scripted()]
-    await cascade(*guards).close()
-    assert all(endpoint.closed for endpoint in guards)
+    """Otherwise connections would stay open after a worker has stopped."""
+    endpoints: Sequence[Scripted] = [Scripted(), Scripted()]
+    await cascade(*endpoints).close()
+    assert all(endpoint.closed for endpoint in endpoints)

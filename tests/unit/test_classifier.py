@@ -1,4 +1,4 @@
-"""The classifier: what is accepted and why, and what a model that cannot serve says."""
+"""The classifier: what it accepts and why, and which models it refuses."""
 
 import asyncio
 import shutil
@@ -12,36 +12,37 @@ import numpy.typing as npt
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from inference.acceptance.guarantee import Terms, risk
+from inference.acceptance.guarantee import risk
+from inference.acceptance.options import Terms
 from inference.acceptance.policy import ALTERNATIVES, Decision
 from inference.classifier import Classifier
-from inference.errors import EngineClosed, ModelError
+from inference.errors import ConfigError, EngineClosed, ModelError
 from inference.model.artifact import (
     CALIBRATION_ROWS_FILE,
     DEFAULT_MODEL,
     MANIFEST,
     Artifact,
-    DomainSpec,
     load_artifact,
     write_calibration,
     write_manifest,
 )
+from inference.model.manifest import DomainSpec
 from inference.model.threads import Threads
 from schemas.event import DOMAINS, Domain, Event
 from tests.tiny_model import LABELS, WIDTH, sample_events
 
 THREADS = Threads(1, 1)
-Deal = Callable[[npt.NDArray[np.int8]], npt.NDArray[np.int32]]
+AssignTenants = Callable[[npt.NDArray[np.int8]], npt.NDArray[np.int32]]
 IMPOSSIBLE = Terms(alpha=0.0001, delta=0.01)
-"""A promise no calibration sample of this size can support."""
+"""A promise that needs more calibration rows than the tiny model has."""
 
 
 @pytest.fixture
 async def classifier(tiny_model: Path) -> AsyncIterator[Classifier]:
-    """The tiny model on the default terms."""
-    opened = Classifier.open(tiny_model, threads=THREADS)
-    yield opened
-    await opened.close()
+    """The tiny model with the default terms."""
+    classifier = Classifier.open(tiny_model, threads=THREADS)
+    yield classifier
+    await classifier.close()
 
 
 def ticket(text: str, tenant: str = "default") -> Event:
@@ -50,16 +51,18 @@ def ticket(text: str, tenant: str = "default") -> Event:
 
 
 async def decide(model: Path, domain: Domain, terms: Terms) -> tuple[Classifier, list[Decision]]:
-    """The sample events of a domain on other terms."""
-    opened = Classifier.open(model, threads=THREADS, terms={domain: terms})
-    decisions = await opened.classify(domain, sample_events(domain))
-    await opened.close()
-    return opened, decisions
+    """Classify the sample events of a domain with these terms."""
+    classifier = Classifier.open(model, threads=THREADS, terms={domain: terms})
+    decisions = await classifier.classify(domain, sample_events(domain))
+    await classifier.close()
+    return classifier, decisions
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-async def test_labels_are_the_contract_s(classifier: Classifier, domain: Domain) -> None:
-    """Consumers read `value`, `confidence` and `alternatives` as best first; anything else misroutes their events."""
+async def test_labels_are_in_the_form_of_the_contract(
+    classifier: Classifier, domain: Domain
+) -> None:
+    """Consumers expect the best label first; any other order would misroute their events."""
     for decision in await classifier.classify(domain, sample_events(domain)):
         assert list(decision.labels) == list(LABELS[domain])
         for axis, label in decision.labels.items():
@@ -73,8 +76,10 @@ async def test_labels_are_the_contract_s(classifier: Classifier, domain: Domain)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-async def test_accepted_means_below_the_threshold(classifier: Classifier, domain: Domain) -> None:
-    """The promise is about exactly these events: one accepted at or above the threshold breaks it."""
+async def test_events_below_the_threshold_are_accepted(
+    classifier: Classifier, domain: Domain
+) -> None:
+    """The promise holds for exactly these events; one more accepted event could break it."""
     threshold = classifier.promise(domain).threshold
     decisions = await classifier.classify(domain, sample_events(domain))
     assert 0.6 <= sum(decision.accepted for decision in decisions) / len(decisions) <= 0.8
@@ -90,8 +95,8 @@ async def test_accepted_means_below_the_threshold(classifier: Classifier, domain
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-async def test_each_axis_says_for_itself_when_it_abstains(tiny_model: Path, domain: Domain) -> None:
-    """An axis that does not decide would otherwise pass off a guess as an answer."""
+async def test_each_axis_abstains_by_its_own_threshold(tiny_model: Path, domain: Domain) -> None:
+    """Otherwise an axis that does not decide would show a guess as an answer."""
     classifier, decisions = await decide(tiny_model, domain, Terms())
     for axis in LABELS[domain]:
         promise = Classifier.open(
@@ -108,7 +113,7 @@ async def test_each_axis_says_for_itself_when_it_abstains(tiny_model: Path, doma
 
 
 async def test_every_deciding_axis_counts(tiny_model: Path) -> None:
-    """With two deciding axes, an event certain of one and unsure of the other must not pass."""
+    """Otherwise an event with one uncertain deciding axis would be accepted."""
     _, decisions = await decide(tiny_model, "tickets", Terms(deciding=("queue", "intent")))
     for decision in decisions:
         error_probabilities = [
@@ -121,17 +126,17 @@ async def test_every_deciding_axis_counts(tiny_model: Path) -> None:
 async def test_nothing_is_accepted_without_a_supported_promise(
     tiny_model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A promise the data cannot support must mean that a person or the LLM decides, and the operator is told."""
+    """Otherwise events would be accepted without a promise, and the operator would not know."""
     classifier, decisions = await decide(tiny_model, "alerts", IMPOSSIBLE)
     assert classifier.calibration("alerts").threshold == 0.0
     assert not any(decision.accepted for decision in decisions)
     assert {decision.escalation for decision in decisions} == {"uncalibrated"}
     assert all(label.abstained for decision in decisions for label in decision.labels.values())
     assert "nothing is accepted" in caplog.text
-    assert classifier.promise("tickets").threshold > 0, "the other domain keeps its own terms"
+    assert classifier.promise("tickets").threshold > 0, "the other domain has its own terms"
 
 
-async def test_the_calibration_on_the_wire_is_the_one_in_force(tiny_model: Path) -> None:
+async def test_the_published_calibration_is_the_one_in_use(tiny_model: Path) -> None:
     """An auditor reproduces the decision from alpha, delta and the digest."""
     strict, _ = await decide(tiny_model, "alerts", Terms(alpha=0.05, delta=0.2))
     info = strict.calibration("alerts")
@@ -141,13 +146,13 @@ async def test_the_calibration_on_the_wire_is_the_one_in_force(tiny_model: Path)
     assert strict.model.digest == load_artifact(tiny_model).digest
 
 
-async def test_no_events_no_decisions(classifier: Classifier) -> None:
-    """A batch with events of one domain only asks the other about nothing."""
+async def test_no_events_give_no_decisions(classifier: Classifier) -> None:
+    """A batch of one domain has no events of the other; that call must not fail."""
     assert await classifier.classify("alerts", []) == []
 
 
 async def test_any_string_is_decided(classifier: Classifier) -> None:
-    """One unreadable text must not fail the batch it is in."""
+    """Otherwise one unreadable text would fail its whole batch."""
     hostile = [
         "",
         "\x00\x01\ufeff",
@@ -156,14 +161,13 @@ async def test_any_string_is_decided(classifier: Classifier) -> None:
         "\U0001f4a5" * 3_000,
         "\u202e\u0000",
     ]
-    assert len(await classifier.classify("tickets", [ticket(text) for text in hostile])) == len(
-        hostile
-    )
+    decisions = await classifier.classify("tickets", [ticket(text) for text in hostile])
+    assert len(decisions) == len(hostile)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-async def test_an_embedding_is_the_event_s_own(classifier: Classifier, domain: Domain) -> None:
-    """Precedents are found by cosine: a vector that depends on its batch, or is not of length one, ranks them wrong."""
+async def test_an_embedding_depends_on_one_event(classifier: Classifier, domain: Domain) -> None:
+    """Precedents are ranked by cosine; other vectors, or other lengths, would rank them wrongly."""
     events = sample_events(domain)[:8]
     together = await classifier.embed(domain, events)
     assert together.dtype == np.float32
@@ -175,8 +179,8 @@ async def test_an_embedding_is_the_event_s_own(classifier: Classifier, domain: D
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_the_label_sets_are_the_model_s(tiny_model: Path, domain: Domain) -> None:
-    """The LLM may choose among exactly these, and a doubt about a deciding axis goes to a person."""
+def test_the_labels_are_those_of_the_model(tiny_model: Path, domain: Domain) -> None:
+    """The LLM may only choose these labels, and an uncertain deciding axis needs a person."""
     classifier = Classifier.open(
         tiny_model, threads=THREADS, terms={"alerts": Terms(deciding=("severity",))}
     )
@@ -184,8 +188,8 @@ def test_the_label_sets_are_the_model_s(tiny_model: Path, domain: Domain) -> Non
     assert classifier.deciding(domain) == {"alerts": ("severity",), "tickets": ("queue",)}[domain]
 
 
-async def test_closed_while_waiting(classifier: Classifier) -> None:
-    """Shutdown must end the wait of every caller with an error that is ours."""
+async def test_close_fails_waiting_callers(classifier: Classifier) -> None:
+    """Otherwise callers would wait for ever during a shutdown."""
     callers = [
         asyncio.create_task(classifier.classify("alerts", sample_events("alerts")))
         for _ in range(3)
@@ -196,8 +200,8 @@ async def test_closed_while_waiting(classifier: Classifier) -> None:
     assert all(isinstance(answer, EngineClosed) for answer in answers)
 
 
-def test_the_usual_queues_are_the_model_s_own(tiny_model: Path) -> None:
-    """Drift is measured from these shares: they must add up to one and name every queue."""
+def test_the_usual_queues_are_those_of_the_model(tiny_model: Path) -> None:
+    """Drift is measured against these shares, so they must name every queue and sum to one."""
     usual = Classifier.open(tiny_model, threads=THREADS).usual_queues()
     for domain in DOMAINS:
         assert tuple(usual[domain]) == LABELS[domain]["queue"]
@@ -223,15 +227,15 @@ def test_the_usual_queues_are_the_model_s_own(tiny_model: Path) -> None:
         ),
     ],
 )
-def test_terms_the_model_cannot_serve(tiny_model: Path, terms: Terms, message: str) -> None:
-    """A mistyped axis must stop the start with the configuration key to change, not accept on something else."""
-    with pytest.raises(ModelError, match=message) as raised:
+def test_impossible_terms_are_refused(tiny_model: Path, terms: Terms, message: str) -> None:
+    """Otherwise a mistyped axis would not be noticed, or the error would not name the key."""
+    with pytest.raises(ConfigError, match=message) as raised:
         Classifier.open(tiny_model, threads=THREADS, terms={"alerts": terms})
     assert "\n" not in str(raised.value)
 
 
-async def test_a_domain_the_model_was_not_trained_on(tiny_model: Path, tmp_path: Path) -> None:
-    """A person trains on alerts alone: the model must serve those, and say of the others that it cannot."""
+async def test_a_domain_without_heads_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    """A model that was trained on alerts alone must classify alerts and refuse tickets."""
     model = reseal(tiny_model, tmp_path / "model", lambda domains: {"alerts": domains["alerts"]})
     classifier = Classifier.open(model.directory, threads=THREADS)
     assert classifier.domains == ("alerts",)
@@ -242,8 +246,8 @@ async def test_a_domain_the_model_was_not_trained_on(tiny_model: Path, tmp_path:
     await classifier.close()
 
 
-def test_labels_the_head_has_no_rows_for_are_refused(tiny_model: Path, tmp_path: Path) -> None:
-    """A model whose manifest and heads disagree must be refused when it is loaded, not at the first event."""
+def test_labels_without_rows_in_the_head_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    """Otherwise a model whose manifest and heads differ would fail at the first event."""
 
     def lengthen(domains: dict[str, DomainSpec]) -> dict[str, DomainSpec]:
         axes = domains["alerts"].axes
@@ -262,75 +266,75 @@ def test_labels_the_head_has_no_rows_for_are_refused(tiny_model: Path, tmp_path:
     [{"max_excess_tokens": 1e-3}, {"max_distance": 1e-6}],
     ids=["another language", "far from the training"],
 )
-async def test_an_unfamiliar_event_is_never_accepted(
+async def test_an_out_of_distribution_event_is_never_accepted(
     tiny_model: Path, tmp_path: Path, limits: dict[str, float]
 ) -> None:
-    """However sure the softmax is of an event from nowhere, it must go to somebody who can read it."""
+    """Otherwise an event unlike the training rows could be accepted with high confidence."""
     model = recalibrate(tiny_model, tmp_path / "model", limits)
     _, decisions = await decide(model, "alerts", Terms())
-    strange = [one for one in decisions if one.ood_score > 0.5]
-    assert len(strange) > len(decisions) / 2
-    assert {(one.accepted, one.escalation, one.risk) for one in strange} == {
-        (False, "unfamiliar", 1.0)
-    }
-    assert all(label.abstained for one in strange for label in one.labels.values())
-    assert all("unlike the training rows" in one.reason for one in strange)
+    unlike = [decision for decision in decisions if decision.ood_score > 0.5]
+    assert len(unlike) > len(decisions) / 2
+    outcomes = {(decision.accepted, decision.escalation, decision.risk) for decision in unlike}
+    assert outcomes == {(False, "unfamiliar", 1.0)}
+    assert all(label.abstained for decision in unlike for label in decision.labels.values())
+    assert all("unlike the training rows" in decision.reason for decision in unlike)
 
 
-async def test_novelty_is_a_number_a_consumer_can_read(classifier: Classifier) -> None:
-    """An event of no words is infinitely foreign: infinity has no JSON, and 0.5 is where acceptance ends."""
-    nothing, something = await classifier.classify(
-        "tickets", [ticket(""), ticket("my card was stolen")]
-    )
-    assert (nothing.ood_score, nothing.accepted) == (1.0, False)
-    assert 0.0 <= something.ood_score < 0.5
+async def test_the_score_of_an_event_without_words_is_one(classifier: Classifier) -> None:
+    """Its excess tokens are infinite, and JSON has no infinity; above 0.5 nothing is accepted."""
+    empty, normal = await classifier.classify("tickets", [ticket(""), ticket("my card was stolen")])
+    assert (empty.ood_score, empty.accepted) == (1.0, False)
+    assert 0.0 <= normal.ood_score < 0.5
 
 
 TENANTS = ("acme", "bmce", "few")
 
 
-async def test_a_tenant_with_rows_enough_has_a_threshold_of_its_own(
+async def test_a_tenant_with_enough_rows_has_its_own_threshold(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    """A tenant the model errs on would be handed the others' threshold, and one it knows well would wait for people."""
-    model = recalibrate(tiny_model, tmp_path / "model", {"tenants": list(TENANTS)}, deal)
+    """Otherwise a tenant with many errors would get the threshold of all tenants."""
+    model = recalibrate(tiny_model, tmp_path / "model", {"tenants": list(TENANTS)}, assign_tenants)
     classifier = Classifier.open(model, threads=THREADS)
     general = classifier.calibration("tickets")
-    of = {
+    calibrations = {
         tenant: classifier.calibration("tickets", tenant)
-        for tenant in (*TENANTS, "unheard of", "default")
+        for tenant in (*TENANTS, "unknown", "default")
     }
-    assert of["acme"].threshold > general.threshold, "nothing of this tenant was wrong"
-    assert of["acme"].n < general.n
-    assert of["acme"].digest != general.digest
-    assert all(of[tenant] == general for tenant in ("bmce", "few", "unheard of", "default"))
-    text = sample_events("tickets")
-    decisions = {
-        tenant: await classifier.classify(
-            "tickets", [msgspec.structs.replace(one, tenant=tenant) for one in text]
-        )
-        for tenant in of
-    }
-    for tenant, decided in decisions.items():
-        assert [one.accepted for one in decided] == [
-            one.risk < of[tenant].threshold for one in decided
+    acme = calibrations["acme"]
+    assert acme.threshold > general.threshold, "no row of this tenant was wrong"
+    assert acme.n < general.n
+    assert acme.digest != general.digest
+    assert all(calibrations[tenant] == general for tenant in ("bmce", "few", "unknown", "default"))
+    decisions: dict[str, list[Decision]] = {}
+    for tenant, calibration in calibrations.items():
+        events = [
+            msgspec.structs.replace(event, tenant=tenant) for event in sample_events("tickets")
         ]
-        assert [one.labels for one in decided] == [one.labels for one in decisions["default"]]
-    assert any(
-        a.accepted != b.accepted
-        for a, b in zip(decisions["acme"], decisions["default"], strict=True)
+        decisions[tenant] = await classifier.classify("tickets", events)
+        accepted = [decision.accepted for decision in decisions[tenant]]
+        assert accepted == [decision.risk < calibration.threshold for decision in decisions[tenant]]
+    labels = [decision.labels for decision in decisions["default"]]
+    for tenant in calibrations:
+        assert [decision.labels for decision in decisions[tenant]] == labels
+    accepted_of_acme, accepted_of_default = (
+        [decision.accepted for decision in decisions[tenant]] for tenant in ("acme", "default")
     )
+    assert accepted_of_acme != accepted_of_default
     await classifier.close()
 
 
-def test_a_missing_model_is_one_sentence(tmp_path: Path) -> None:
-    """A wrong [model] path is the commonest mistake there is."""
+def test_a_missing_model_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    """A wrong [model] path is the most common mistake; it must not end in a traceback."""
     with pytest.raises(ModelError, match=r"no model in .*point \[model\] path at"):
         Classifier.open(tmp_path, threads=THREADS)
 
 
-def deal(correct: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
-    """Rows dealt to tenants: `acme` has half of the right ones, `bmce` all the wrong ones, `few` a handful."""
+def assign_tenants(correct: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
+    """The tenant of each row.
+
+    `acme` has half of the right rows, `bmce` all wrong rows, and `few` has 20 rows.
+    """
     right = correct[:, 0] == 1
     tenant = np.where(right, np.where(np.arange(len(right)) % 2, 0, -1), 1).astype(np.int32)
     tenant[np.flatnonzero(tenant == -1)[:20]] = 2
@@ -338,26 +342,27 @@ def deal(correct: npt.NDArray[np.int8]) -> npt.NDArray[np.int32]:
 
 
 def recalibrate(
-    model: Path, out: Path, changes: Mapping[str, Any], deal: Deal | None = None
+    model: Path, out: Path, changes: Mapping[str, Any], assign: AssignTenants | None = None
 ) -> Path:
-    """A copy of the model whose domains are calibrated with these changes, their rows dealt to tenants by `deal`."""
+    """A copy of the model with changes to its calibration; `assign` gives the rows' tenants."""
     shutil.copytree(model, out)
     tensors = load_file(out / CALIBRATION_ROWS_FILE)
     for name in [name.removesuffix(".tenant") for name in tensors if name.endswith(".tenant")]:
-        if deal:
-            tensors[f"{name}.tenant"] = deal(tensors[f"{name}.correct"])
+        if assign:
+            tensors[f"{name}.tenant"] = assign(tensors[f"{name}.correct"])
     save_file(tensors, out / CALIBRATION_ROWS_FILE)
-    found = load_artifact(model).calibration.domains
-    write_calibration(
-        out, {domain: msgspec.structs.replace(one, **changes) for domain, one in found.items()}, {}
-    )
+    domains = {
+        domain: msgspec.structs.replace(calibration, **changes)
+        for domain, calibration in load_artifact(model).calibration.domains.items()
+    }
+    write_calibration(out, domains, {})
     return out
 
 
 def reseal(
     model: Path, out: Path, change: Callable[[dict[str, DomainSpec]], dict[str, DomainSpec]]
 ) -> Artifact:
-    """A copy of the model under another manifest, calibrated for what is left of its domains."""
+    """A copy of the model with changed domains, and the calibration of the domains it keeps."""
     shutil.copytree(model, out)
     before = load_artifact(out)
     domains = change(before.manifest.domains)
@@ -375,10 +380,10 @@ def reseal(
 @pytest.mark.parametrize(
     "text", ["Meine Karte ist gestohlen worden", "", "\x00\x01", "asdkjh qwlekjh zxcmnb"]
 )
-async def test_what_the_model_cannot_read_is_never_accepted(text: str) -> None:
-    """Another language, gibberish or nothing would be filed as out of scope with full confidence, and nobody told."""
-    opened = Classifier.open(threads=THREADS)
-    (decision,) = await opened.classify("tickets", [ticket(text)])
-    await opened.close()
+async def test_text_that_the_model_cannot_read_is_never_accepted(text: str) -> None:
+    """Otherwise other languages and gibberish would be routed as ``out_of_scope``, unnoticed."""
+    classifier = Classifier.open(threads=THREADS)
+    (decision,) = await classifier.classify("tickets", [ticket(text)])
+    await classifier.close()
     assert (decision.accepted, decision.escalation) == (False, "unfamiliar")
     assert all(label.abstained for label in decision.labels.values())

@@ -1,4 +1,4 @@
-"""The command line as a person meets it: examples in every help, exit codes, and one sentence when it goes wrong."""
+"""The command line: an example in every help text, exit codes, and errors in one sentence."""
 
 import os
 import re
@@ -28,41 +28,38 @@ TICKET = b'{"id":"t-1","kind":"ticket","text":"my card was stolen"}\n'
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No configuration of whoever runs the tests."""
-    for name in [
-        name
-        for name in os.environ
-        if name.startswith("TRIAGE_") and ("__" in name or "CONFIG" in name)
-    ]:
-        monkeypatch.delenv(name)
+    """Remove the configuration of the user who runs the tests."""
+    for name in list(os.environ):
+        if name.startswith("TRIAGE_") and ("__" in name or "CONFIG" in name):
+            monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-    # It would take the test's own stderr for every later test of this process.
+    # Configuring the log would replace stderr for all later tests of this process.
     monkeypatch.setattr(logs, "configure", lambda _: None)
 
 
 @pytest.fixture
 def run(capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
-    """`triage` in this process: exit code, stdout, stderr."""
+    """Run `triage` in this process; gives exit code, stdout and stderr."""
 
     def main_with(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as raised:
             main(list(arguments))
         out, err = capfdbinary.readouterr()
-        return int(ended.value.code or 0), out.decode(), err.decode()
+        return int(raised.value.code or 0), out.decode(), err.decode()
 
     return main_with
 
 
 @pytest.fixture
 def closed_port(monkeypatch: pytest.MonkeyPatch) -> str:
-    """An address where nothing listens, and the configuration that points there."""
+    """An address where nothing listens; it is configured as the broker."""
     address = f"127.0.0.1:{free_ports(1)[0]}"
     monkeypatch.setenv("TRIAGE_KAFKA__BOOTSTRAP_SERVERS", address)
     return address
 
 
 def commands() -> Iterator[tuple[str, ...]]:
-    """Every command and subcommand, by its words."""
+    """Every command and subcommand, as the words that a user types."""
     context = click.Context(cli.triage)
     for name in sorted(COMMANDS):
         yield (name,)
@@ -72,26 +69,26 @@ def commands() -> Iterator[tuple[str, ...]]:
 
 
 def is_one_sentence(err: str) -> bool:
-    """One line for a person, by us, and no more."""
+    """Whether stderr holds one line, written by `triage`, and nothing else."""
     return bool(re.fullmatch(r"triage: [^\n]{5,400}\n", err)) and "Traceback" not in err
 
 
 @pytest.mark.parametrize("words", [(), *commands()], ids=" ".join)
-def test_every_command_explains_itself_by_example(run: Run, words: tuple[str, ...]) -> None:
-    """A person would have to guess how a command is used."""
+def test_the_help_of_every_command_has_an_example(run: Run, words: tuple[str, ...]) -> None:
+    """A user would have to guess how a command is used."""
     code, out, err = run(*words, "--help")
     assert (code, err) == (0, "")
     example = re.sub(r"\s+", " ", out.partition("Example:")[2])
     assert " ".join(("triage", *words)) in example
 
 
-def test_the_contracts_commands_are_there() -> None:
-    """A script written against the contract would end with `No such command`."""
-    promised = """
-        audit broker calibrate classify config convert cost deadletters demo doctor evaluate models schemas send topics
-        train watch worker
+def test_the_documented_commands_exist() -> None:
+    """A script that uses a documented command would end with `No such command`."""
+    documented = """
+        audit broker calibrate classify config convert cost deadletters demo doctor evaluate models
+        schemas send topics train watch worker
     """
-    assert set(promised.split()) <= set(COMMANDS)
+    assert set(documented.split()) <= set(COMMANDS)
     subcommands = {words for words in commands() if len(words) > 1}
     assert subcommands >= {
         ("audit", "verify"),
@@ -105,29 +102,32 @@ def test_the_contracts_commands_are_there() -> None:
     }
 
 
-def test_help_does_not_wait_for_the_heavy_parts() -> None:
-    """`triage --help` would take seconds, and fail where CTranslate2 cannot be loaded."""
-    code = "import sys, streams.cli; print([m for m in ('faust', 'aiokafka', 'ctranslate2') if m in sys.modules])"
+def test_help_loads_no_large_library() -> None:
+    """`triage --help` would take seconds, and fail if CTranslate2 cannot be loaded."""
+    code = (
+        "import sys, streams.cli;"
+        "print([m for m in ('faust', 'aiokafka', 'ctranslate2') if m in sys.modules])"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
-def test_no_command_at_all_shows_the_help(run: Run) -> None:
-    """The first thing anybody types would be an error without a way on."""
+def test_triage_without_a_command_shows_the_help(run: Run) -> None:
+    """A new user who types `triage` would see an error and no list of commands."""
     code, _, err = run()
     assert code == 2
     assert "Commands:" in err
 
 
 def write(path: Path, data: bytes) -> str:
-    """A file to name on the command line."""
+    """Write a file; gives its path as an argument of the command line."""
     path.write_bytes(data)
     return str(path)
 
 
-def test_bad_usage_and_configuration_is_2(
+def test_exit_code_is_2_for_wrong_usage_or_configuration(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A deployment script could not tell a mistake of its own from work that failed."""
+    """A deployment script could not distinguish its own mistake from work that failed."""
     broken = write(tmp_path / "broken.toml", b"[kafka\n")
     unknown = write(tmp_path / "unknown.toml", b'[kafka]\ngrop_id = "x"\n')
     for arguments in (
@@ -167,19 +167,18 @@ def test_bad_usage_and_configuration_is_2(
     ],
     ids=" ".join,
 )
-def test_an_unreachable_broker_is_1_and_soon(
+def test_exit_code_is_1_soon_if_the_broker_is_unreachable(
     run: Run,
     closed_port: str,
     arguments: list[str],
     tiny_model: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A person would wait for minutes, or be shown aiokafka's own complaints."""
+    """A user would wait for minutes, or see the internal errors of aiokafka."""
     Path("in.ndjson").write_bytes(TICKET)
     monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
-    monkeypatch.setattr(
-        worker.wait_for_topics, "__defaults__", (0.0,)
-    )  # the worker gives a starting broker a minute
+    # Normally the worker waits up to a minute for a broker that is starting.
+    monkeypatch.setattr(worker.wait_for_topics, "__defaults__", (0.0,))
     started_s = time.monotonic()
     code, out, err = run(*arguments)
     assert (code, out) == (1, "")
@@ -195,10 +194,10 @@ def test_an_unreachable_broker_is_1_and_soon(
         ("TRIAGE_KAFKA__SSL_CAFILE", "in.ndjson"),
     ],
 )
-def test_certificates_that_cannot_be_read_are_2(
+def test_exit_code_is_2_if_a_certificate_cannot_be_read(
     run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    """A mistyped path to a certificate would end in a traceback."""
+    """A mistyped path of a certificate would end in a traceback."""
     Path("in.ndjson").write_bytes(TICKET)
     monkeypatch.setenv("TRIAGE_KAFKA__SECURITY_PROTOCOL", "SSL")
     monkeypatch.setenv(name, value)
@@ -209,10 +208,10 @@ def test_certificates_that_cannot_be_read_are_2(
         assert value in err
 
 
-def test_a_missing_file_is_1(
+def test_exit_code_is_1_if_the_file_is_missing(
     run: Run, closed_port: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mistyped name would look like an empty file."""
+    """A mistyped file name would be treated as an empty file."""
     monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
     for command in (["send", "none.ndjson", "--domain", "alerts"], ["classify", "none.ndjson"]):
         code, out, err = run(*command)
@@ -221,23 +220,29 @@ def test_a_missing_file_is_1(
         assert "none.ndjson" in err
 
 
+def damage_weights(model: Path, damage: str) -> None:
+    """Cut the end off the weights, or flip their last bit."""
+    weights = model / "model.bin"
+    if not weights.exists():
+        weights = next(model.rglob("*.bin"))
+    data = weights.read_bytes()
+    if damage == "truncated":
+        weights.write_bytes(data[:-7])
+    else:
+        weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
 @pytest.mark.parametrize("damage", ["missing", "not a directory", "damaged", "truncated"])
-def test_a_damaged_model_is_1(
+def test_exit_code_is_1_if_the_model_is_damaged(
     run: Run, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
-    """Damaged weights would decide, or crash the process without a word."""
+    """Damaged weights would decide, or crash the process without an error message."""
     model = tmp_path / "model"
     if damage == "not a directory":
         model.write_bytes(b"")
     elif damage != "missing":
         shutil.copytree(tiny_model, model)
-        weights = (
-            model / "model.bin" if (model / "model.bin").exists() else next(model.rglob("*.bin"))
-        )
-        data = weights.read_bytes()
-        weights.write_bytes(
-            data[:-7] if damage == "truncated" else data[:-1] + bytes([data[-1] ^ 1])
-        )
+        damage_weights(model, damage)
     monkeypatch.setenv("TRIAGE_MODEL__PATH", str(model))
     Path("in.ndjson").write_bytes(TICKET)
     code, out, err = run("classify", "in.ndjson")
@@ -246,14 +251,14 @@ def test_a_damaged_model_is_1(
     assert str(model) in err
 
 
-def test_classify_answers_in_order_and_goes_on(
+def test_classify_keeps_the_order_and_continues_after_a_bad_line(
     run: Run, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One bad line would end the file, or answers could not be matched with their lines."""
+    """One bad line would end the run, or the results would not match their lines."""
     monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
+    kinds = [b"ticket", b"alert", b"alert"] * 100
     lines = [
-        b'{"id":"%d","kind":"%s","text":"card %d"}' % (n, b"alert" if n % 3 else b"ticket", n)
-        for n in range(300)
+        b'{"id":"%d","kind":"%s","text":"card %d"}' % (n, kind, n) for n, kind in enumerate(kinds)
     ]
     lines[7] = b"{broken"
     lines[200] = b'{"id":"200","text":"no kind"}'
@@ -261,20 +266,20 @@ def test_classify_answers_in_order_and_goes_on(
     code, out, err = run("classify", "in.ndjson")
     assert code == 0
     triaged = [decode(line.encode(), TriagedEvent) for line in out.splitlines()]
-    assert [each.id for each in triaged] == [str(n) for n in range(300) if n not in (7, 200)]
-    assert [each.domain for each in triaged[:4]] == ["tickets", "alerts", "alerts", "tickets"]
-    letters = [orjson.loads(line) for line in err.splitlines()]
-    assert [(letter["line"], letter["stage"]) for letter in letters] == [
+    assert [event.id for event in triaged] == [str(n) for n in range(300) if n not in (7, 200)]
+    assert [event.domain for event in triaged[:4]] == ["tickets", "alerts", "alerts", "tickets"]
+    dead_letters = [orjson.loads(line) for line in err.splitlines()]
+    assert [(dead_letter["line"], dead_letter["stage"]) for dead_letter in dead_letters] == [
         (8, "decode"),
         (201, "recognise"),
     ]
-    assert letters[0]["original"] == "{broken"
+    assert dead_letters[0]["original"] == "{broken"
 
 
 def test_schemas_are_exported_under_the_configured_prefix(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The AsyncAPI document would describe somebody else's topics."""
+    """The AsyncAPI document would name topics with the default prefix."""
     monkeypatch.setenv("TRIAGE_TOPICS__PREFIX", "mine")
     code, out, _ = run("schemas", "export", "out")
     assert code == 0
@@ -282,46 +287,46 @@ def test_schemas_are_exported_under_the_configured_prefix(
     assert "mine.alerts.v1" in Path("out/asyncapi.json").read_text("utf-8")
 
 
-def test_a_directory_that_cannot_be_written_is_1(run: Run) -> None:
-    """A traceback instead of the name of the directory."""
+def test_exit_code_is_1_if_a_directory_cannot_be_written(run: Run) -> None:
+    """A user would see a traceback, and not the name of the directory."""
     Path("file").write_bytes(b"")
     code, _, err = run("schemas", "export", "file/out")
     assert code == 1
     assert is_one_sentence(err)
 
 
-def test_doctor_says_what_is_wrong_and_is_1(
+def test_exit_code_of_doctor_is_1_if_a_check_fails(
     run: Run, closed_port: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A deployment would be called healthy without a broker."""
+    """A deployment without a broker would be reported as healthy."""
     monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
     code, out, _ = run("doctor", "--json")
-    found = {finding["subject"]: finding["healthy"] for finding in orjson.loads(out)}
+    healthy = {finding["subject"]: finding["healthy"] for finding in orjson.loads(out)}
     assert code == 1
-    assert (found["broker"], found["model"], found["llm"]) == (False, True, True)
+    assert (healthy["broker"], healthy["model"], healthy["llm"]) == (False, True, True)
 
 
 @pytest.mark.parametrize(
     ("error", "code"),
     [(DeliveryFailed("gone;\n  restart it"), 1), (KeyError("bug"), 1), (KeyboardInterrupt(), 130)],
-    ids=["ours", "a bug", "Ctrl-C"],
+    ids=["expected", "a bug", "Ctrl-C"],
 )
-def test_whatever_is_raised_is_one_sentence(
+def test_every_exception_is_reported_in_one_sentence(
     run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
 ) -> None:
-    """A person would be shown a traceback."""
+    """A user would see a traceback."""
 
     def fail(**_: Any) -> None:
         raise error
 
     monkeypatch.setattr(cli, "triage", click.Command("triage", callback=fail))
-    ended, out, err = run()
-    assert (ended, out) == (code, "")
+    exit_code, out, err = run()
+    assert (exit_code, out) == (code, "")
     assert is_one_sentence(err.lstrip("\n")), err
 
 
 def process(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """`triage` as it is installed."""
+    """Run `triage` in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "streams.cli", *arguments],
         capture_output=True,
@@ -332,9 +337,9 @@ def process(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_the_installed_command_is_this_one() -> None:
-    """`.venv/bin/triage` would be another program, or none."""
-    (script,) = [each for each in entry_points(group="console_scripts") if each.name == "triage"]
+def test_the_installed_command_is_main() -> None:
+    """`.venv/bin/triage` would be missing, or start another program."""
+    (script,) = entry_points(group="console_scripts", name="triage")
     assert script.load() is main
 
 
@@ -348,20 +353,23 @@ def test_the_installed_command_is_this_one() -> None:
     ],
     ids=["good", "no such command", "no such file", "no broker"],
 )
-def test_a_real_process_ends_as_promised(
+def test_a_real_process_ends_with_the_documented_exit_code(
     closed_port: str, arguments: tuple[str, ...], code: int
 ) -> None:
-    """What holds inside the tests would not hold in a shell: an interpreter's last words, or a wrong exit code."""
-    ended = process(*arguments)
-    assert ended.returncode == code
-    assert (ended.stderr == "") if code == 0 else is_one_sentence(ended.stderr), ended.stderr
-    assert bool(ended.stdout) == (code == 0)
+    """In a shell the exit code would be wrong, or the interpreter would print errors at its end."""
+    completed = process(*arguments)
+    assert completed.returncode == code
+    if code == 0:
+        assert completed.stderr == ""
+    else:
+        assert is_one_sentence(completed.stderr), completed.stderr
+    assert bool(completed.stdout) == (code == 0)
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
+def test_a_pipe_that_is_closed_early_is_no_error() -> None:
     """`triage config show | head -1` would print a traceback."""
     shell = f"{sys.executable} -m streams.cli config show | head -1"
-    ended = subprocess.run(
+    completed = subprocess.run(
         ["sh", "-c", shell], capture_output=True, text=True, timeout=60, check=False
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (completed.returncode, completed.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""Combining: the table of who may change what, and that no answer spares anybody a look."""
+"""Tests of combining: the table of what the LLM may change, and that it spares nobody a look."""
 
 import pytest
 
@@ -12,7 +12,7 @@ ORDERED = LimitOptions().orders
 
 
 def label(value: str, *, confident: bool = False, **others: float) -> Label:
-    """The small model's opinion, with its alternatives by confidence."""
+    """A label of the small model; `others` gives its alternatives and their confidences."""
     return Label(
         value=value,
         confidence=0.6,
@@ -24,12 +24,12 @@ def label(value: str, *, confident: bool = False, **others: float) -> Label:
 
 
 def answer(decidable: bool = True, **labels: str) -> Answer:
-    """What the LLM says, by axis."""
+    """An answer of the LLM, by axis."""
     return Answer(labels=labels, decidable=decidable, summary="", rationale="")
 
 
 @pytest.mark.parametrize(
-    ("axis", "small", "said", "confident", "decides", "value", "person"),
+    ("axis", "small", "llm", "confident", "decides", "value", "person"),
     [
         ("queue", "cloud", "cloud", False, True, "cloud", False),
         ("queue", "cloud", "cloud", True, True, "cloud", False),
@@ -55,22 +55,24 @@ def answer(decidable: bool = True, **labels: str) -> Answer:
     ],
 )
 def test_the_table(
-    axis: str, small: str, said: str, confident: bool, decides: bool, value: str, person: bool
+    axis: str, small: str, llm: str, confident: bool, decides: bool, value: str, person: bool
 ) -> None:
-    """One cell wrong, and an attacker's sentence lowers a severity, closes an event or overrules a sure model."""
+    """Otherwise a sentence of an attacker could lower a severity or close an event."""
     deciding = [axis] if decides else []
     combined = combine(
-        {axis: label(small, confident=confident)}, answer(**{axis: said}), deciding=deciding
+        {axis: label(small, confident=confident)},
+        Answer({axis: llm}, decidable=True, summary="", rationale=""),
+        deciding=deciding,
     )
     assert (combined.labels[axis].value, combined.needs_person) == (value, person)
-    assert bool(combined.reasons) == (said != small or person), (
-        "whoever reads the event must see that there were two opinions"
+    assert bool(combined.reasons) == (llm != small or person), (
+        "the event must show that the two models differ"
     )
     assert all(axis in reason and "\n" not in reason for reason in combined.reasons)
 
 
-def test_a_value_the_llm_chose_keeps_the_calibrated_confidence() -> None:
-    """The LLM's own confidence is nobody's promise; a reader would trust the number."""
+def test_a_value_of_the_llm_has_the_confidence_of_the_small_model() -> None:
+    """Otherwise a reader would trust a number that nobody has calibrated."""
     combined = combine(
         {"queue": label("cloud", email=0.3, saas=0.1)}, answer(queue="email"), deciding=["queue"]
     )
@@ -83,15 +85,15 @@ def test_a_value_the_llm_chose_keeps_the_calibrated_confidence() -> None:
         ],
         abstained=True,
     )
-    unheard = combine(
+    unknown = combine(
         {"queue": label("cloud", email=0.3)}, answer(queue="network"), deciding=["queue"]
     )
-    assert unheard.labels["queue"].confidence == 0.0
-    assert [one.value for one in unheard.labels["queue"].alternatives] == ["cloud", "email"]
+    assert unknown.labels["queue"].confidence == 0.0
+    assert [other.value for other in unknown.labels["queue"].alternatives] == ["cloud", "email"]
 
 
-def test_a_sure_severity_that_is_raised_is_no_longer_sure() -> None:
-    """Nobody has calibrated what the LLM raised it to."""
+def test_a_confident_severity_that_is_raised_abstains() -> None:
+    """Otherwise a severity that nobody has calibrated would count as confident."""
     combined = combine(
         {"severity": label("low", confident=True)}, answer(severity="critical"), deciding=[]
     )
@@ -99,37 +101,37 @@ def test_a_sure_severity_that_is_raised_is_no_longer_sure() -> None:
 
 
 def test_an_event_that_cannot_be_decided_keeps_its_labels() -> None:
-    """An LLM that says it does not know must not have filled in values all the same."""
-    given = {"queue": label("cloud"), "severity": label("low")}
+    """Otherwise values of an LLM that cannot decide would be taken."""
+    labels = {"queue": label("cloud"), "severity": label("low")}
     combined = combine(
-        given, answer(decidable=False, queue="email", severity="critical"), deciding=["queue"]
+        labels, answer(decidable=False, queue="email", severity="critical"), deciding=["queue"]
     )
-    assert combined.labels == given
+    assert combined.labels == labels
     assert combined.needs_person
     assert combined.reasons
 
 
-def test_axes_only_one_side_has() -> None:
-    """An axis the LLM left out must survive, one it made up must not appear, and silence settles none that decides."""
-    given = {"queue": label("cloud"), "tactic": label("impact")}
-    combined = combine(given, answer(queue="cloud", colour="red"), deciding=["queue"])
-    assert (combined.labels, combined.needs_person, combined.reasons) == (given, False, [])
-    silent = combine(given, answer(tactic="impact"), deciding=["queue"])
-    assert (silent.labels, silent.needs_person) == (given, True)
+def test_axes_that_only_one_side_has() -> None:
+    """Otherwise an axis could be lost or invented, or a deciding one count as answered."""
+    labels = {"queue": label("cloud"), "tactic": label("impact")}
+    combined = combine(labels, answer(queue="cloud", colour="red"), deciding=["queue"])
+    assert (combined.labels, combined.needs_person, combined.reasons) == (labels, False, [])
+    silent = combine(labels, answer(tactic="impact"), deciding=["queue"])
+    assert (silent.labels, silent.needs_person) == (labels, True)
     assert silent.reasons == ["the LLM says nothing about queue"]
 
 
-def test_one_axis_calls_a_person_for_all() -> None:
-    """A disagreement on one axis must not be lost behind agreement on the others."""
-    given = {"tactic": label("impact", confident=True), "queue": label("cloud")}
-    combined = combine(given, answer(tactic="execution", queue="email"), deciding=["queue"])
+def test_a_disagreement_on_one_axis_is_enough_for_a_person() -> None:
+    """Otherwise a disagreement on one axis would be lost if the others agree."""
+    labels = {"tactic": label("impact", confident=True), "queue": label("cloud")}
+    combined = combine(labels, answer(tactic="execution", queue="email"), deciding=["queue"])
     assert combined.needs_person
     assert combined.labels["queue"].value == "email"
     assert len(combined.reasons) == 2
 
 
-def test_the_order_is_the_shipped_models() -> None:
-    """A severity the order does not know could never be raised."""
+def test_the_default_orders_fit_the_shipped_model() -> None:
+    """Otherwise a severity that the order does not contain could never be raised."""
     assert ORDERED["severity"][0] == "informational"
     assert ORDERED["severity"][-1] == "critical"
     assert (ORDERED["priority"][0], ORDERED["priority"][-1]) == ("low", "urgent")

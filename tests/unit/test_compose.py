@@ -1,4 +1,4 @@
-"""What docker/ promises to whoever starts it: the compose file, Prometheus and the alerts."""
+"""The files of docker/: the compose file, the configuration of Prometheus and the alerts."""
 
 import os
 import re
@@ -15,17 +15,17 @@ from streams.metrics import Metrics
 DOCKER = Path(__file__).parents[2] / "docker"
 DRAIN_S = 10
 SERVICES = ("kafka", "topics", "worker", "prometheus")
-OURS = ("topics", "worker")
+TRIAGE_SERVICES = ("topics", "worker")
 
 
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
-    """The services of the compose file by name."""
+    """The services of the compose file, by name."""
     return dict(yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"])
 
 
 def missing(tool: str) -> None:
-    """Skip on a laptop, fail in CI: there the tool is installed."""
+    """Skip the test if the tool is missing; fail in CI, where it should be installed."""
     message = f"{tool} is not installed"
     if os.environ.get("CI") == "true":
         pytest.fail(message)
@@ -33,7 +33,7 @@ def missing(tool: str) -> None:
 
 
 def run(*command: str) -> None:
-    """Run a checker and show what it says when it objects."""
+    """Run a checker; show its output if it fails."""
     done = subprocess.run(
         command, cwd=DOCKER.parent, capture_output=True, text=True, timeout=60, check=False
     )
@@ -41,7 +41,7 @@ def run(*command: str) -> None:
 
 
 def test_services_are_the_known_ones(services: dict[str, Any]) -> None:
-    """A new service would escape the checks below."""
+    """The tests below would not check a new service."""
     assert set(services) == set(SERVICES)
 
 
@@ -53,36 +53,38 @@ def test_ports_are_published_on_loopback_only(services: dict[str, Any], name: st
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_services_have_no_privileges(services: dict[str, Any], name: str) -> None:
-    """A break-out of a service would find capabilities to use."""
+    """An attacker who controls a service could use its privileges on the host."""
     service = services[name]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert not {"privileged", "cap_add", "devices", "network_mode", "pid", "user"} & set(service)
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_own_services_write_to_tmp_only(services: dict[str, Any], name: str) -> None:
-    """Something written into the image's file system would survive unseen, or the worker would come to need it."""
+@pytest.mark.parametrize("name", TRIAGE_SERVICES)
+def test_triage_services_write_to_tmp_only(services: dict[str, Any], name: str) -> None:
+    """The worker could keep state in its container without anybody noticing it."""
     assert services[name]["read_only"] is True
     assert services[name]["tmpfs"] == ["/tmp"]  # noqa: S108  a mount point in the container
     assert "volumes" not in services[name]
 
 
 @pytest.mark.parametrize("name", ["kafka", "worker", "prometheus"])
-def test_services_come_back(services: dict[str, Any], name: str) -> None:
-    """A worker that stops because the broker refuses its outputs would stay stopped."""
+def test_services_are_restarted(services: dict[str, Any], name: str) -> None:
+    """A worker that stopped because the broker refused its outputs would stay stopped."""
     assert services[name]["restart"] == "unless-stopped"
 
 
 @pytest.mark.parametrize("name", ["kafka", "prometheus"])
-def test_foreign_images_are_pinned_and_watched(services: dict[str, Any], name: str) -> None:
-    """The stack would change under the user, or be called up while it does not answer."""
+def test_other_images_are_pinned_and_have_a_health_check(
+    services: dict[str, Any], name: str
+) -> None:
+    """An image would change without notice, or a service be used before it answers."""
     assert re.search(r":v?\d+\.\d+\.\d+$", services[name]["image"])
     assert services[name]["healthcheck"]["test"]
 
 
 def test_worker_waits_for_topics_and_topics_for_kafka(services: dict[str, Any]) -> None:
-    """The worker would start against topics that do not exist."""
+    """The worker would start before its topics exist."""
     assert services["topics"]["depends_on"]["kafka"]["condition"] == "service_healthy"
     assert (
         services["worker"]["depends_on"]["topics"]["condition"] == "service_completed_successfully"
@@ -91,16 +93,16 @@ def test_worker_waits_for_topics_and_topics_for_kafka(services: dict[str, Any]) 
 
 
 def test_worker_has_time_to_drain(services: dict[str, Any]) -> None:
-    """The worker would be killed in the middle of its drain."""
+    """The worker would be killed while it drains."""
     assert int(services["worker"]["stop_grace_period"].removesuffix("s")) > DRAIN_S
 
 
-def test_no_topic_is_made_by_a_typing_error(services: dict[str, Any]) -> None:
-    """A mistyped prefix would silently create a topic nobody reads."""
+def test_a_mistyped_topic_is_not_created(services: dict[str, Any]) -> None:
+    """A mistyped prefix would silently create a topic that nobody reads."""
     assert services["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
 
 
-def test_one_metrics_port_everywhere(services: dict[str, Any]) -> None:
+def test_the_metrics_port_is_the_same_everywhere(services: dict[str, Any]) -> None:
     """Prometheus would scrape a port on which no worker listens."""
     dockerfile = (DOCKER / "Dockerfile").read_text()
     scrape = yaml.safe_load((DOCKER / "prometheus.yml").read_text())["scrape_configs"][0][
@@ -113,15 +115,17 @@ def test_one_metrics_port_everywhere(services: dict[str, Any]) -> None:
     assert [p.rpartition(":")[2] for p in services["worker"]["ports"]] == [port]
 
 
-def test_own_services_run_the_image_that_is_built(services: dict[str, Any]) -> None:
-    """`make image` would build a name that compose does not start."""
-    built = re.search(r"IMAGE:-([^}]+)}", (DOCKER / "build").read_text())
-    assert built is not None
-    assert {services[name]["image"] for name in OURS} == {f"${{TRIAGE_IMAGE:-{built[1]}}}"}
+def test_compose_starts_the_image_that_is_built(services: dict[str, Any]) -> None:
+    """`make image` would build an image that compose does not start."""
+    match = re.search(r"IMAGE:-([^}]+)}", (DOCKER / "build").read_text())
+    assert match is not None
+    assert {services[name]["image"] for name in TRIAGE_SERVICES} == {
+        f"${{TRIAGE_IMAGE:-{match[1]}}}"
+    }
 
 
 def test_compose_accepts_the_file() -> None:
-    """The file would be refused by the tool it is written for."""
+    """Docker compose would refuse the file."""
     with_plugin = shutil.which("docker") and not subprocess.call(
         ["docker", "compose", "version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -138,15 +142,15 @@ def test_compose_accepts_the_file() -> None:
     [("check", "config", "docker/prometheus.yml"), ("test", "rules", "docker/alerts.test.yml")],
 )
 def test_prometheus_accepts_its_files(arguments: tuple[str, ...]) -> None:
-    """Prometheus would not start, or an alert would fire for nothing or stay silent."""
+    """Prometheus would not start, or an alert would fire too often or never."""
     if not shutil.which("promtool"):
         missing("promtool")
     run("promtool", *arguments)
 
 
 def test_alerts_watch_metrics_that_exist() -> None:
-    """An alert on a renamed metric would stay silent for ever."""
-    known = {
+    """An alert on a renamed metric would never fire."""
+    existing = {
         name
         for family in Metrics().registry.collect()
         for name in (
@@ -158,8 +162,6 @@ def test_alerts_watch_metrics_that_exist() -> None:
     }
     groups = yaml.safe_load((DOCKER / "alerts.rules.yml").read_text())["groups"]
     expressions = [rule["expr"] for group in groups for rule in group["rules"]]
-    watched = {
-        name for expression in expressions for name in re.findall(r"\btriage_\w+", expression)
-    }
-    assert watched
-    assert watched <= known
+    used = {name for expression in expressions for name in re.findall(r"\btriage_\w+", expression)}
+    assert used
+    assert used <= existing

@@ -1,4 +1,4 @@
-"""The file, the environment over it, and one sentence for everything that is wrong."""
+"""The configuration file, the environment over it, and one sentence for every error."""
 
 import tomllib
 from datetime import date
@@ -9,20 +9,23 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from inference.acceptance.options import Terms
 from inference.egress.options import EgressRule
+from inference.errors import ConfigError
 from inference.llm.options import PriceOptions
-from inference.rules.ruling import Rule
+from inference.rules.options import Rule
+from schemas.event import Domain
 from schemas.formats import Mapping
 from streams.cli.config import config
 from streams.config import Settings, as_environment, load
-from streams.errors import ConfigError
+from streams.wiring.model import open_classifier
 
 SECRET = "sk-" + "very-secret"
 
 
 @pytest.fixture
 def toml(tmp_path: Path) -> Any:
-    """Writes a configuration file."""
+    """Write a configuration file; gives its path."""
 
     def write(text: str) -> Path:
         path = tmp_path / "triage.toml"
@@ -33,12 +36,12 @@ def toml(tmp_path: Path) -> Any:
 
 
 def load_environment(**environ: str) -> Settings:
-    """What is in force with an empty file and this environment."""
+    """The settings of an empty file and this environment."""
     return load(Path("/dev/null"), environ)
 
 
-def test_the_contracts_examples() -> None:
-    """The environment of every deployment would be read as something else."""
+def test_documented_variables_set_their_keys() -> None:
+    """A documented variable of the environment would set another key, or none."""
     settings = load_environment(
         TRIAGE_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:9092",
         TRIAGE_LLM__TIERS='["small"]',
@@ -58,8 +61,8 @@ def test_the_contracts_examples() -> None:
     assert settings.http.port == 0
 
 
-def test_the_contracts_defaults() -> None:
-    """A worker without a file would keep another promise than the documented one."""
+def test_documented_defaults_are_in_force() -> None:
+    """A worker without a file would use other topics or terms than the documented ones."""
     settings = load_environment()
     assert (settings.topics.prefix, settings.kafka.group_id, settings.llm.tiers) == (
         "triage",
@@ -70,8 +73,52 @@ def test_the_contracts_defaults() -> None:
         assert (domain.deciding, domain.alpha, domain.delta) == (["queue"], 0.02, 0.10)
 
 
-def test_the_environment_goes_over_the_file(toml: Any) -> None:
-    """A container could not be told anything without a new file."""
+TERMS = """
+[domains.alerts]
+deciding = ["tactic", "queue"]
+alpha = 0.21
+unseen_alpha = 0.22
+delta = 0.23
+[domains.tickets]
+deciding = ["priority"]
+alpha = 0.31
+unseen_alpha = 0.32
+delta = 0.33
+"""
+EXPECTED_TERMS: dict[Domain, Terms] = {
+    "alerts": Terms(deciding=["tactic", "queue"], alpha=0.21, unseen_alpha=0.22, delta=0.23),
+    "tickets": Terms(deciding=["priority"], alpha=0.31, unseen_alpha=0.32, delta=0.33),
+}
+
+
+def test_each_term_of_the_promise_is_read(toml: Any) -> None:
+    """Two terms, or the terms of two domains, would be swapped when they are read."""
+    settings = load(toml(TERMS), {})
+    assert settings.terms == EXPECTED_TERMS
+    assert load_environment(**as_environment(settings)).terms == settings.terms
+
+
+async def test_each_term_of_the_promise_reaches_the_model(toml: Any, tiny_model: Path) -> None:
+    """Two terms would be swapped on the way to the threshold, and another promise be kept."""
+    environ = {"TRIAGE_MODEL__PATH": str(tiny_model), "TRIAGE_MODEL__REPLICAS": "1"}
+    classifier = open_classifier(load(toml(TERMS), environ))
+    try:
+        for domain, terms in EXPECTED_TERMS.items():
+            assert classifier.deciding(domain) == tuple(terms.deciding)
+            promise = classifier.promise(domain)
+            assert (promise.alpha, promise.unseen_alpha, promise.delta) == (
+                terms.alpha,
+                terms.unseen_alpha,
+                terms.delta,
+            )
+            calibration = classifier.calibration(domain)
+            assert (calibration.alpha, calibration.delta) == (terms.alpha, terms.delta)
+    finally:
+        await classifier.close()
+
+
+def test_the_environment_overrides_the_file(toml: Any) -> None:
+    """A container could not be configured without a new file."""
     path = toml('[kafka]\ngroup_id = "file"\nlinger_ms = 7\n[topics]\nprefix = "p"\n')
     settings = load(
         path, {"TRIAGE_KAFKA__GROUP_ID": "env", "TRIAGE_CONFIG": "/nowhere", "TRIAGE_KNOB": "x"}
@@ -83,8 +130,8 @@ def test_the_environment_goes_over_the_file(toml: Any) -> None:
     )
 
 
-def test_an_endpoint_keeps_the_files_spelling(toml: Any) -> None:
-    """`Small` of the file and `SMALL` of the environment would be two endpoints, each of them half."""
+def test_an_endpoint_keeps_the_spelling_of_the_file(toml: Any) -> None:
+    """`Small` in the file and `SMALL` in the environment would be two incomplete endpoints."""
     path = toml('[llm.endpoints.Small]\nbase_url = "http://a"\nmodel = "m"\n')
     settings = load(path, {"TRIAGE_LLM__ENDPOINTS__SMALL__MODEL": "n"})
     assert list(settings.llm.endpoints) == ["Small"]
@@ -92,7 +139,7 @@ def test_an_endpoint_keeps_the_files_spelling(toml: Any) -> None:
 
 
 def test_tables_and_lists_are_json() -> None:
-    """A whole endpoint or mapping could not be given by environment."""
+    """A whole endpoint or mapping could not be set by a variable of the environment."""
     settings = load_environment(
         TRIAGE_LLM__ENDPOINTS='{"a":{"base_url":"http://a","model":"m"}}',
         TRIAGE_MAPPINGS='[{"name":"v","when":{"x.y":true},"fields":{"id":"x.y"}}]',
@@ -101,18 +148,22 @@ def test_tables_and_lists_are_json() -> None:
     assert settings.mappings == [Mapping(name="v", when={"x.y": True}, fields={"id": "x.y"})]
 
 
-def test_the_llm_tier_by_environment() -> None:
-    """A container could not be given a budget, a free model's price, a rule or a policy without a file."""
+def test_the_environment_can_set_the_llm_tier() -> None:
+    """A budget, the price of a free model, a rule or a policy would need a file."""
     settings = load_environment(
         TRIAGE_LLM__TIERS='["small"]',
         TRIAGE_LLM__ENDPOINTS__SMALL__BASE_URL="http://127.0.0.1:8080/v1",
         TRIAGE_LLM__ENDPOINTS__SMALL__MODEL="gemma",
-        TRIAGE_LLM__ENDPOINTS__SMALL__PRICES='{"input_usd_per_million":0,"output_usd_per_million":0}',
+        TRIAGE_LLM__ENDPOINTS__SMALL__PRICES=(
+            '{"input_usd_per_million":0,"output_usd_per_million":0}'
+        ),
         TRIAGE_LLM__ENDPOINTS__SMALL__TIMEOUT_S="90",
         TRIAGE_LLM__BUDGET__USD_PER_DAY="2.5",
         TRIAGE_LLM__BUDGET__TENANTS='{"acme":0.5}',
         TRIAGE_LLM__RETRIES__ATTEMPTS="1",
-        TRIAGE_EGRESS__RULES='[{"policy":"never","tenants":["acme"],"labels":{"queue":["identity"]}}]',
+        TRIAGE_EGRESS__RULES=(
+            '[{"policy":"never","tenants":["acme"],"labels":{"queue":["identity"]}}]'
+        ),
         TRIAGE_EGRESS__KEEP='["ip"]',
         TRIAGE_RETRIEVAL__SETTLED_BY='["human","llm"]',
         TRIAGE_IMPACT__TICKETS="",
@@ -120,7 +171,7 @@ def test_the_llm_tier_by_environment() -> None:
     )
     small = settings.llm.endpoints["small"]
     assert small.prices == PriceOptions(input_usd_per_million=0.0, output_usd_per_million=0.0)
-    assert settings.llm.patience_s == 90.0, "a tier is not cut off before its own time"
+    assert settings.llm.patience_s == 90.0, "the timeout of a tier is longer than the default"
     assert (settings.llm.budget.usd_per_day, settings.llm.budget.tenants) == (2.5, {"acme": 0.5})
     assert settings.llm.retries.attempts == 1
     assert settings.egress.rules == [
@@ -132,7 +183,7 @@ def test_the_llm_tier_by_environment() -> None:
     assert settings.rules == [Rule(name="r", when="true", suppress=True, until=date(2026, 12, 31))]
 
 
-def test_trigger_of_triage_config(
+def test_triage_config_names_the_file(
     toml: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """`TRIAGE_CONFIG` would be ignored, or a file in the working directory would not be found."""
@@ -145,7 +196,7 @@ def test_trigger_of_triage_config(
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("[kafka\n", "not valid TOML"),
         ("[kafka]\ngrop_id = 'x'\n", "unknown field `grop_id`"),
@@ -161,6 +212,8 @@ def test_trigger_of_triage_config(
         ("[llm]\ntiers = 'small'\n", r"\$\.llm\.tiers"),
         ("[llm.endpoints.a]\nbase_url = 'ftp://a'\nmodel = 'm'\n", "base_url"),
         ("[llm.endpoints.a]\nbase_url = 'http://u:pw@a'\nmodel = 'm'\n", "api_key_env"),
+        ("[llm.endpoints.a]\nbase_url = 'http://a:pw/v1'\nmodel = 'm'\n", "is no URL"),
+        ("[llm.endpoints.a]\nbase_url = 'http:///v1'\nmodel = 'm'\n", "with a host"),
         ("[egress]\ndefault = 'always'\n", r"\$\.egress\.default"),
         ("[egress]\nkeep = ['secret']\n", "never leaves"),
         ("[egress]\nkeep = ['name']\n", r"\$\.egress\.keep"),
@@ -197,9 +250,9 @@ def test_trigger_of_triage_config(
         ("\ufeff[kafka]\n", "not valid TOML"),
     ],
 )
-def test_what_is_wrong_is_said(toml: Any, text: str, says: str) -> None:
-    """A mistyped key would silently be the default, or a person would be shown a traceback."""
-    with pytest.raises(ConfigError, match=says) as caught:
+def test_a_wrong_file_is_an_error_that_names_the_key(toml: Any, text: str, message: str) -> None:
+    """A mistyped key would silently be the default, or a user would see a traceback."""
+    with pytest.raises(ConfigError, match=message) as caught:
         load(toml(text), {})
     assert "\n" not in str(caught.value)
 
@@ -217,22 +270,21 @@ def test_what_is_wrong_is_said(toml: Any, text: str, says: str) -> None:
         ("", "TRIAGE___", "1"),
     ],
 )
-def test_a_wrong_environment_is_said(toml: Any, text: str, name: str, value: str) -> None:
-    """A variable of the environment would end the program with a traceback."""
+def test_a_wrong_variable_is_an_error(toml: Any, text: str, name: str, value: str) -> None:
+    """A wrong variable of the environment would end the program with a traceback."""
     with pytest.raises(ConfigError):
         load(toml(text), {name: value})
 
 
 @pytest.mark.parametrize("servers", ["a:1", "a.b-c:9092, d:1", "[::1]:9092", "broker"])
-def test_addresses_of_every_kind_are_taken(servers: str) -> None:
-    """A cluster with an address we did not think of could not be reached."""
-    assert (
-        load_environment(TRIAGE_KAFKA__BOOTSTRAP_SERVERS=servers).kafka.bootstrap_servers == servers
-    )
+def test_every_kind_of_broker_address_is_accepted(servers: str) -> None:
+    """A cluster with an unusual but valid address could not be reached."""
+    settings = load_environment(TRIAGE_KAFKA__BOOTSTRAP_SERVERS=servers)
+    assert settings.kafka.bootstrap_servers == servers
 
 
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    """A directory, a binary file or a missing one would end in a traceback."""
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    """A directory, a binary file or a missing file would end in a traceback."""
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff\xfe")
     for path in (tmp_path, binary, tmp_path / "none"):
@@ -294,46 +346,50 @@ path = "{Path("some") / "where"}"
 """
 
 
+def config_show(path: Path) -> str:
+    """The output of `triage config show` for a file."""
+    arguments = ["show", "--config", str(path)]
+    return CliRunner().invoke(config, arguments, catch_exceptions=False).stdout
+
+
 @pytest.mark.parametrize("text", ["", EVERYTHING], ids=["defaults", "everything"])
-def test_what_is_shown_can_be_loaded_again(
+def test_the_output_of_config_show_can_be_loaded(
     toml: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    """`triage config show > triage.toml` would make a file that is not TOML, or says something else."""
+    """`triage config show > triage.toml` would write other settings, or a file that is not TOML."""
     monkeypatch.setenv("KAFKA_PASSWORD", SECRET)
     monkeypatch.setenv("LLM_KEY", SECRET)
     path = toml(text)
-    shown = (
-        CliRunner().invoke(config, ["show", "--config", str(path)], catch_exceptions=False).stdout
-    )
-    again = tmp_path / "again.toml"
-    again.write_text(shown, "utf-8")
-    assert load(again, {}) == load(path, {})
-    assert SECRET not in shown
+    output = config_show(path)
+    copy = tmp_path / "copy.toml"
+    copy.write_text(output, "utf-8")
+    assert load(copy, {}) == load(path, {})
+    assert SECRET not in output
 
 
 @pytest.mark.parametrize("text", ["", EVERYTHING], ids=["defaults", "everything"])
-def test_what_is_loaded_can_be_handed_on(
+def test_settings_survive_the_way_through_the_environment(
     toml: Any, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    """The worker of the demo would run with other rules, policies or budgets than the command that started it."""
+    """The worker of the demo would have other settings than the command that starts it."""
     monkeypatch.setenv("KAFKA_PASSWORD", SECRET)
     settings = load(toml(text), {})
-    handed = as_environment(settings)
-    assert load_environment(**handed) == settings
-    assert all(isinstance(value, str) for value in handed.values())
+    environ = as_environment(settings)
+    assert load_environment(**environ) == settings
+    assert all(isinstance(value, str) for value in environ.values())
 
 
-def test_every_key_is_shown() -> None:
-    """A person could not find out what there is to set."""
-    shown = (
-        CliRunner().invoke(config, ["show", "--config", "/dev/null"], catch_exceptions=False).stdout
-    )
-    document = tomllib.loads(shown.replace("# ", "").replace(" is not set", " = 'unset'"))
+def test_config_show_prints_every_key() -> None:
+    """A user could not find out which keys exist."""
+    output = config_show(Path("/dev/null"))
+    document = tomllib.loads(output.replace("# ", "").replace(" is not set", " = 'unset'"))
     assert document == _without_empty_tables(msgspec.to_builtins(Settings()))
 
 
 def _without_empty_tables(value: Any) -> Any:
-    """TOML shows no table without keys, and no None."""
+    """The same without empty tables and with "unset" for None, because TOML has neither."""
+    if value is None:
+        return "unset"
     if not isinstance(value, dict):
-        return "unset" if value is None else value
+        return value
     return {key: _without_empty_tables(inner) for key, inner in value.items() if inner != {}}

@@ -1,4 +1,7 @@
-"""One case through the LLM tier: what leaves, what is quoted, what is made of the answer, and that nothing escapes."""
+"""Tests of the consultant, with one case through the LLM tier.
+
+They check what leaves, what is quoted, what the answer changes, and that no error escapes.
+"""
 
 import logging
 from collections.abc import AsyncIterator
@@ -31,26 +34,26 @@ from tests.llm_server import (
 from tests.llm_tier import configured, endpoint, escalated, tier
 
 MAIL = "anna.smith@example.com"
-SECRET = "tr0ub4dor-x9"  # noqa: S105 - nobody's
+SECRET = "tr0ub4dor-x9"  # noqa: S105 - invented
 OBJECT_ID = "650f3a2b1c9d8e7f6a5b4c3d"
 """An id that looks like a secret."""
-SURE = Label(value="cloud", confidence=0.98)
+CONFIDENT = Label(value="cloud", confidence=0.98)
 
 
-class Desk:
-    """A consultant and the endpoint it asks."""
+class ServedConsultant:
+    """A consultant and the server that it calls."""
 
     def __init__(self, enrichment: EnrichmentAgent, server: LlmServer) -> None:
         self.enrichment = enrichment
         self.server = server
 
     async def consult(self, case: Case) -> LlmOpinion:
-        """What comes of one case."""
+        """Ask about one case."""
         assert self.enrichment.consultant is not None
         return await self.enrichment.consultant.consult(case)
 
     async def settle(self, *cases: Case) -> None:
-        """People have decided these."""
+        """Let people decide these cases."""
         for case in cases:
             verdict = msgspec.structs.replace(
                 case.triaged, status="final", decided_by="human", revision=2
@@ -60,19 +63,22 @@ class Desk:
 
     @property
     def shown(self) -> str:
-        """Everything the LLM was shown."""
+        """Everything that the LLM was shown."""
         return "\n".join(request.text for request in self.server.requests)
 
 
 @asynccontextmanager
-async def desk(
+async def consultant(
     behaviour: Behaviour | None = None,
     *,
     egress: dict[str, Any] | None = None,
     backlog: int = 0,
     **changes: Any,
-) -> AsyncIterator[Desk]:
-    """A desk with these settings: `egress` as in a configuration, `backlog` cases waiting."""
+) -> AsyncIterator[ServedConsultant]:
+    """A consultant with these settings, and a server.
+
+    `egress` is a table as in a configuration, and `backlog` is the number of waiting cases.
+    """
     async with LlmServer(behaviour or ok()) as server:
         base = msgspec.structs.replace(
             Settings(), egress=msgspec.convert(egress or {}, EgressOptions), **changes
@@ -80,7 +86,7 @@ async def desk(
         async with tier(
             configured(endpoint(server.base_url), settings=base), lambda: backlog
         ) as enrichment:
-            yield Desk(enrichment, server)
+            yield ServedConsultant(enrichment, server)
 
 
 def alert(id_: str = "a-1", text: str = "a mass download", **fields: Any) -> Event:
@@ -89,7 +95,7 @@ def alert(id_: str = "a-1", text: str = "a mass download", **fields: Any) -> Eve
 
 
 def status(opinion: LlmOpinion) -> str:
-    """What the LLM tier did; when it has nothing to say, the labels are the small model's and a person decides."""
+    """The status. Without an answer, a person decides, and there is one reason of one line."""
     if opinion.enrichment.status != "answered":
         assert opinion.needs_person
         assert len(opinion.reasons) == 1
@@ -97,25 +103,27 @@ def status(opinion: LlmOpinion) -> str:
     return opinion.enrichment.status
 
 
-async def test_an_answer_that_may_stand_alone() -> None:
-    """Every event would go to a person, and the LLM be paid for nothing."""
-    async with desk(ok(queue="cloud")) as at:
-        opinion = await at.consult(escalated(alert()))
+async def test_an_answer_may_stand_alone() -> None:
+    """Otherwise every event would go to a person, and the LLM would be paid for nothing."""
+    async with consultant(ok(queue="cloud")) as served:
+        opinion = await served.consult(escalated(alert()))
     assert (status(opinion), opinion.needs_person) == ("answered", False)
     assert opinion.labels["queue"].value == "cloud"
-    said = opinion.enrichment
-    assert (said.model, said.tier, said.calls) == ("served", "tier-0", 1)
-    assert (said.summary, said.rationale) == ("A summary.", "A rationale.")
-    assert (said.prompt_tokens, said.completion_tokens) == (PROMPT_TOKENS, COMPLETION_TOKENS)
-    assert said.cost_usd == pytest.approx((PROMPT_TOKENS * 1.0 + COMPLETION_TOKENS * 2.0) / 1e6)
-    assert said.latency_s > 0
+    enrichment = opinion.enrichment
+    assert (enrichment.model, enrichment.tier, enrichment.calls) == ("served", "tier-0", 1)
+    assert (enrichment.summary, enrichment.rationale) == ("A summary.", "A rationale.")
+    assert enrichment.prompt_tokens == PROMPT_TOKENS
+    assert enrichment.completion_tokens == COMPLETION_TOKENS
+    cost_usd = (PROMPT_TOKENS * 1.0 + COMPLETION_TOKENS * 2.0) / 1e6
+    assert enrichment.cost_usd == pytest.approx(cost_usd)
+    assert enrichment.latency_s > 0
 
 
-async def test_without_an_answer_labels_stay_and_the_cost_is_told() -> None:
-    """A failing endpoint would change events, or its bill would be missing from them."""
+async def test_without_an_answer_the_labels_stay_and_the_cost_counts() -> None:
+    """Otherwise a failing endpoint would change events, or its cost would be missing."""
     case = escalated(alert())
-    async with desk(body(completion(None, refusal="I cannot."))) as at:
-        opinion = await at.consult(case)
+    async with consultant(body(completion(None, refusal="I cannot."))) as served:
+        opinion = await served.consult(case)
     assert status(opinion) == "refused"
     assert opinion.labels == case.triaged.labels
     assert (opinion.enrichment.calls, opinion.enrichment.prompt_tokens) == (1, PROMPT_TOKENS)
@@ -123,168 +131,170 @@ async def test_without_an_answer_labels_stay_and_the_cost_is_told() -> None:
     assert (opinion.enrichment.summary, opinion.enrichment.rationale) == (None, None)
 
 
-async def test_policy_keeps_an_event_inside() -> None:
-    """What must never leave would leave."""
-    async with desk(egress={"default": "never"}) as at:
-        opinion = await at.consult(escalated(alert()))
+async def test_the_policy_keeps_an_event_inside() -> None:
+    """Otherwise an event would leave although the policy forbids it."""
+    async with consultant(egress={"default": "never"}) as served:
+        opinion = await served.consult(escalated(alert()))
     assert status(opinion) == "kept_inside"
-    assert not at.server.requests
+    assert not served.server.requests
 
 
-async def test_what_cannot_be_redacted_stays_inside() -> None:
-    """An error in redaction would let the event out as it is."""
+async def test_an_event_that_cannot_be_redacted_stays_inside() -> None:
+    """Otherwise an error in redaction would let the event out as it is."""
     huge = alert(event={"log": f"{MAIL} " * (MAX_CHARS // len(MAIL))})
-    async with desk() as at:
-        opinion = await at.consult(escalated(huge))
+    async with consultant() as served:
+        opinion = await served.consult(escalated(huge))
     assert status(opinion) == "redaction_failed"
-    assert not at.server.requests
+    assert not served.server.requests
     assert MAIL not in opinion.reasons[0]
 
 
 async def test_a_text_of_a_megabyte_is_cut_before_it_is_redacted() -> None:
-    """One log pasted into a ticket would hold up every other call; cut within a word, half a secret would leave."""
+    """Otherwise a long log would delay all other calls, or half of a secret would leave."""
     secret = "password=" + "k7Qz" * 2000
-    async with desk() as at:
-        opinion = await at.consult(
+    async with consultant() as served:
+        opinion = await served.consult(
             escalated(alert(text="noise " * 3_999 + secret + " noise" * 200_000))
         )
     assert status(opinion) == "answered"
-    assert "k7Qz" not in at.server.requests[0].text
+    assert "k7Qz" not in served.server.requests[0].text
 
 
 async def test_the_least_uncertain_are_shed() -> None:
-    """A flood would wait for the LLM for days."""
-    async with desk(backlog=10**9) as at:
-        opinions = [await at.consult(escalated(alert())) for _ in range(5)]
+    """Otherwise very many cases would wait for the LLM for days."""
+    async with consultant(backlog=10**9) as served:
+        opinions = [await served.consult(escalated(alert())) for _ in range(5)]
     assert {status(opinion) for opinion in opinions} == {"shed"}
-    assert not at.server.requests
+    assert not served.server.requests
 
 
-async def test_a_bug_ends_no_worker_and_tells_no_tale(caplog: pytest.LogCaptureFixture) -> None:
-    """One event would stop the tier at the same place for ever, or its text would be in the log."""
-    async with desk() as at:
-        assert at.enrichment.cascade is not None
+async def test_a_bug_stops_no_worker_and_logs_no_text(caplog: pytest.LogCaptureFixture) -> None:
+    """Otherwise one event would stop the tier for ever, or its text would be in the log."""
+    async with consultant() as served:
+        assert served.enrichment.cascade is not None
 
         async def fail(*_: object, **__: object) -> None:
             raise ValueError(f"cannot read {MAIL}")
 
-        at.enrichment.cascade.ask = fail  # type: ignore[assignment, method-assign] # a bug
+        served.enrichment.cascade.ask = fail  # type: ignore[assignment, method-assign] # a bug
         with caplog.at_level(logging.DEBUG):
-            opinion = await at.consult(escalated(alert(text=f"mail from {MAIL}")))
+            opinion = await served.consult(escalated(alert(text=f"mail from {MAIL}")))
     assert status(opinion) == "failed"
     assert "ValueError" in caplog.text
     assert MAIL not in caplog.text + repr(opinion)
 
 
-async def test_a_case_of_a_model_we_do_not_have_is_no_crash() -> None:
-    """Cases of an earlier model may have axes that are gone."""
+async def test_a_case_of_another_model_does_not_crash() -> None:
+    """Otherwise a case of an earlier model with other axes would stop the worker."""
     case = escalated(alert())
     labels = case.triaged.labels | {"colour": Label(value="red", confidence=0.1)}
     old = msgspec.structs.replace(
         case, triaged=msgspec.structs.replace(case.triaged, labels=labels)
     )
-    async with desk() as at:
-        opinion = await at.consult(old)
+    async with consultant() as served:
+        opinion = await served.consult(old)
     assert status(opinion) == "failed"
     assert opinion.labels == labels
-    assert not at.server.requests
+    assert not served.server.requests
 
 
-async def test_the_summary_is_restored_but_for_secrets() -> None:
-    """An analyst would read placeholders, or a password that a model has repeated."""
+async def test_the_summary_is_restored_without_secrets() -> None:
+    """Otherwise an analyst would read placeholders, or a password that a model repeated."""
     event = alert(text=f"{MAIL} logged in with password={SECRET}")
-    said = "[EMAIL_1] used [SECRET_1], not [EMAIL_7]."
-    async with desk(ok(summary=said, rationale="As [EMAIL_1] did.")) as at:
-        opinion = await at.consult(escalated(event))
+    summary = "[EMAIL_1] used [SECRET_1], not [EMAIL_7]."
+    async with consultant(ok(summary=summary, rationale="As [EMAIL_1] did.")) as served:
+        opinion = await served.consult(escalated(event))
     assert opinion.enrichment.summary == f"{MAIL} used [SECRET_1], not [EMAIL_7]."
     assert opinion.enrichment.rationale == f"As {MAIL} did."
     assert opinion.enrichment.redactions == {"email": 1, "secret": 1}
     for value in (MAIL, SECRET):
-        assert value not in at.shown
+        assert value not in served.shown
 
 
-async def test_policy_may_let_an_event_out_as_it_is() -> None:
-    """`full` would mean something else than it says."""
-    async with desk(ok(summary="[EMAIL_1]."), egress={"default": "full"}) as at:
-        opinion = await at.consult(escalated(alert(text=f"mail from {MAIL}")))
-    assert MAIL in at.shown
+async def test_the_policy_may_let_an_event_out_as_it_is() -> None:
+    """Otherwise the policy `full` would not do what its name says."""
+    async with consultant(ok(summary="[EMAIL_1]."), egress={"default": "full"}) as served:
+        opinion = await served.consult(escalated(alert(text=f"mail from {MAIL}")))
+    assert MAIL in served.shown
     assert opinion.enrichment.redactions == {}
-    assert opinion.enrichment.summary == "[EMAIL_1].", "what nobody replaced is not restored"
+    assert opinion.enrichment.summary == "[EMAIL_1].", (
+        "nothing was replaced, so nothing is put back"
+    )
 
 
 async def test_a_raised_event_of_high_impact_goes_to_a_person() -> None:
-    """The model alone would end what has just become critical."""
+    """Otherwise the LLM alone would end an event that has just become critical."""
     low = Label(value="low", confidence=0.5, abstained=True)
-    async with desk(ok(severity="critical")) as at:
-        opinion = await at.consult(escalated(alert(), severity=low))
+    async with consultant(ok(severity="critical")) as served:
+        opinion = await served.consult(escalated(alert(), severity=low))
     assert opinion.labels["severity"].value == "critical"
     assert opinion.needs_person
     assert opinion.reasons == ["the LLM raises severity from low to critical", "high impact"]
 
 
-async def test_a_disagreement_with_a_sure_small_model_goes_to_a_person() -> None:
-    """Whoever writes the event would overrule a calibrated opinion."""
-    async with desk(ok(queue="endpoint")) as at:
-        opinion = await at.consult(escalated(alert(), queue=SURE))
+async def test_a_disagreement_with_a_confident_small_model_goes_to_a_person() -> None:
+    """Otherwise the sender of the event could overrule a calibrated label."""
+    async with consultant(ok(queue="endpoint")) as served:
+        opinion = await served.consult(escalated(alert(), queue=CONFIDENT))
     assert (status(opinion), opinion.needs_person) == ("answered", True)
-    assert opinion.labels["queue"] == SURE
-    assert opinion.enrichment.summary, "what it said is still of use"
+    assert opinion.labels["queue"] == CONFIDENT
+    assert opinion.enrichment.summary, "the summary is still useful"
 
 
-async def test_an_answer_that_needs_a_person_is_asked_of_the_next_tier() -> None:
-    """The strong tier is there for exactly these."""
+async def test_an_answer_that_needs_a_person_goes_on_to_the_next_tier() -> None:
+    """Otherwise the strong tier would not get the events that it is there for."""
     async with LlmServer(ok(decidable=False)) as cheap, LlmServer(ok()) as strong:
         settings = configured(endpoint(cheap.base_url), endpoint(strong.base_url))
         async with tier(settings) as enrichment:
-            opinion = await Desk(enrichment, strong).consult(escalated(alert()))
+            opinion = await ServedConsultant(enrichment, strong).consult(escalated(alert()))
     assert (status(opinion), opinion.needs_person) == ("answered", False)
     assert (opinion.enrichment.tier, opinion.enrichment.calls) == ("tier-1", 2)
     assert opinion.enrichment.prompt_tokens == 2 * PROMPT_TOKENS
 
 
-async def test_the_budget_is_the_tenants() -> None:
-    """Events would be asked about with money their tenant does not have."""
+async def test_the_budget_of_the_tenant_counts() -> None:
+    """Otherwise prompts would be sent with money that their tenant does not have."""
     async with LlmServer(ok()) as server:
         budget = BudgetOptions(tenants={"acme": 0.0})
         async with tier(configured(endpoint(server.base_url), budget=budget)) as enrichment:
-            opinion = await Desk(enrichment, server).consult(escalated(alert()))
+            opinion = await ServedConsultant(enrichment, server).consult(escalated(alert()))
     assert status(opinion) == "over_budget"
     assert not server.requests
 
 
-async def test_an_endpoint_that_is_down_is_said() -> None:
-    """The person who gets the event could not tell why no LLM has helped."""
-    async with desk(error(401, "invalid_api_key")) as at:
-        opinion = await at.consult(escalated(alert()))
+async def test_the_reason_names_the_failure_of_the_endpoint() -> None:
+    """Otherwise the person who gets the event would not know why there is no answer."""
+    async with consultant(error(401, "invalid_api_key")) as served:
+        opinion = await served.consult(escalated(alert()))
     assert status(opinion) == "rejected"
     assert opinion.reasons[0].startswith("the LLM gave no answer: ")
     assert "secret-in-error" not in repr(opinion)
 
 
 async def test_a_settled_event_is_quoted_and_recorded() -> None:
-    """What people have decided before would be of no use; or nobody could see what the LLM was shown."""
-    async with desk() as at:
-        await at.settle(escalated(alert("a-0", "the same download, yesterday")))
-        opinion = await at.consult(escalated(alert()))
+    """Otherwise earlier decisions would be useless, or nobody could see what was quoted."""
+    async with consultant() as served:
+        await served.settle(escalated(alert("a-0", "the same download, yesterday")))
+        opinion = await served.consult(escalated(alert()))
     assert opinion.enrichment.quoted == ["a-0"]
-    assert "the same download, yesterday" in at.shown
-    assert "decided by human" in at.shown
+    assert "the same download, yesterday" in served.shown
+    assert "decided by human" in served.shown
 
 
-async def test_no_tenant_is_shown_anothers() -> None:
-    """One customer's incident would be told to another's LLM."""
-    async with desk(egress={"default": "full"}) as at:
-        await at.settle(escalated(alert("a-0", "of somebody else", tenant="bmce")))
-        opinion = await at.consult(escalated(alert()))
+async def test_events_of_other_tenants_are_not_quoted() -> None:
+    """Otherwise the incident of one tenant would be sent to the LLM of another."""
+    async with consultant(egress={"default": "full"}) as served:
+        await served.settle(escalated(alert("a-0", "of somebody else", tenant="bmce")))
+        opinion = await served.consult(escalated(alert()))
     assert opinion.enrichment.quoted == []
-    assert "somebody else" not in at.shown
+    assert "somebody else" not in served.shown
 
 
 async def test_an_event_is_not_its_own_precedent() -> None:
-    """The LLM would be shown the answer it is asked for."""
-    async with desk() as at:
-        await at.settle(escalated(alert()))
-        assert (await at.consult(escalated(alert()))).enrichment.quoted == []
+    """Otherwise the LLM would be shown the answer that it is asked for."""
+    async with consultant() as served:
+        await served.settle(escalated(alert()))
+        assert (await served.consult(escalated(alert()))).enrichment.quoted == []
 
 
 IDENTITY = {"labels": {"queue": ["identity"]}}
@@ -309,44 +319,44 @@ IDENTITY = {"labels": {"queue": ["identity"]}}
 async def test_a_settled_event_leaves_under_its_own_policy(
     default: dict[str, Any], rule: dict[str, Any], quoted: bool
 ) -> None:
-    """What policy keeps inside would leave as a quotation beside an event that may go."""
+    """Otherwise an event that stays inside would leave as a quotation beside another one."""
     settled = escalated(
         alert("a-0", f"by {MAIL} from 192.0.2.7"), queue=Label(value="identity", confidence=0.99)
     )
-    async with desk(egress=default | {"rules": [rule | IDENTITY]}) as at:
-        await at.settle(settled)
-        opinion = await at.consult(escalated(alert(), queue=SURE))
+    async with consultant(egress=default | {"rules": [rule | IDENTITY]}) as served:
+        await served.settle(settled)
+        opinion = await served.consult(escalated(alert(), queue=CONFIDENT))
     assert opinion.enrichment.quoted == (["a-0"] if quoted else [])
-    assert len(at.server.requests) == 1
-    assert (MAIL in at.shown) == (quoted and default["default"] == "full")
+    assert len(served.server.requests) == 1
+    assert (MAIL in served.shown) == (quoted and default["default"] == "full")
 
 
-async def test_a_value_has_one_placeholder_wherever_it_stands() -> None:
-    """Who did it then and who did it now would look like two people; or the quotation would tell the name."""
-    async with desk(ok(summary="[EMAIL_1] again.")) as at:
-        await at.settle(
+async def test_a_value_has_the_same_placeholder_everywhere() -> None:
+    """Otherwise one person would look like two, or the quotation would contain the address."""
+    async with consultant(ok(summary="[EMAIL_1] again.")) as served:
+        await served.settle(
             escalated(alert("a-0", f"yesterday {MAIL} and eve@example.org downloaded it"))
         )
-        opinion = await at.consult(escalated(alert(text=f"today {MAIL} downloaded it")))
+        opinion = await served.consult(escalated(alert(text=f"today {MAIL} downloaded it")))
     assert opinion.enrichment.summary == f"{MAIL} again."
-    assert at.shown.count("[EMAIL_1]") == 3, "the orders, the event and the quotation"
-    assert at.shown.count("[EMAIL_2]") == 1
+    assert served.shown.count("[EMAIL_1]") == 3, "the instructions, the event and the quotation"
+    assert served.shown.count("[EMAIL_2]") == 1
     assert opinion.enrichment.redactions == {"email": 2}
-    assert MAIL not in at.shown
+    assert MAIL not in served.shown
 
 
-async def test_quotations_are_recorded_by_their_own_ids() -> None:
-    """An id that looks like a secret must not leave; but `[SECRET_1]` in the event would tell nobody what was shown."""
-    async with desk() as at:
-        await at.settle(escalated(alert(OBJECT_ID, "yesterday")))
-        opinion = await at.consult(escalated(alert()))
+async def test_quotations_are_recorded_with_their_own_ids() -> None:
+    """Otherwise an id that looks like a secret would leave, or be useless in the event."""
+    async with consultant() as served:
+        await served.settle(escalated(alert(OBJECT_ID, "yesterday")))
+        opinion = await served.consult(escalated(alert()))
     assert opinion.enrichment.quoted == [OBJECT_ID]
-    assert OBJECT_ID not in at.shown
+    assert OBJECT_ID not in served.shown
 
 
 @pytest.fixture
 def runbooks(tmp_path: Path) -> RetrievalOptions:
-    """A folder with one runbook, by somebody who wrote a colleague's address into it."""
+    """A folder of runbooks, one of which contains the address of a person."""
     (tmp_path / "download.md").write_text(
         f"# Mass download\nAsk {MAIL} whether the download was planned.\n", "utf-8"
     )
@@ -355,25 +365,27 @@ def runbooks(tmp_path: Path) -> RetrievalOptions:
 
 
 async def test_a_runbook_is_quoted_and_redacted(runbooks: RetrievalOptions) -> None:
-    """What the house knows would be of no use, or leave unredacted because it is not part of the event."""
-    async with desk(retrieval=runbooks) as at:
-        opinion = await at.consult(escalated(alert()))
+    """Otherwise runbooks would be useless, or leave without redaction."""
+    async with consultant(retrieval=runbooks) as served:
+        opinion = await served.consult(escalated(alert()))
     assert opinion.enrichment.quoted == ["download.md#mass-download"]
-    assert "Ask [EMAIL_1] whether the download was planned." in at.shown
-    assert "Nothing of the kind" not in at.shown
-    assert MAIL not in at.shown
+    assert "Ask [EMAIL_1] whether the download was planned." in served.shown
+    assert "Nothing of the kind" not in served.shown
+    assert MAIL not in served.shown
 
 
-async def test_what_is_switched_off_is_not_quoted(runbooks: RetrievalOptions) -> None:
-    """Zero would mean some."""
-    async with desk(retrieval=msgspec.structs.replace(runbooks, passages=0, similar=0)) as at:
-        await at.settle(escalated(alert("a-0")))
-        assert (await at.consult(escalated(alert()))).enrichment.quoted == []
+async def test_with_zero_nothing_is_quoted(runbooks: RetrievalOptions) -> None:
+    """Otherwise zero quotations would still be some."""
+    async with consultant(
+        retrieval=msgspec.structs.replace(runbooks, passages=0, similar=0)
+    ) as served:
+        await served.settle(escalated(alert("a-0")))
+        assert (await served.consult(escalated(alert()))).enrichment.quoted == []
 
 
-async def test_nothing_is_looked_up_for_what_stays_inside(runbooks: RetrievalOptions) -> None:
-    """Retrieval would read events that policy has closed."""
-    async with desk(retrieval=runbooks, egress={"default": "never"}) as at:
-        await at.settle(escalated(alert("a-0")))
-        opinion = await at.consult(escalated(alert()))
+async def test_nothing_is_quoted_for_an_event_that_stays_inside(runbooks: RetrievalOptions) -> None:
+    """Otherwise retrieval would read events that the policy keeps inside."""
+    async with consultant(retrieval=runbooks, egress={"default": "never"}) as served:
+        await served.settle(escalated(alert("a-0")))
+        opinion = await served.consult(escalated(alert()))
     assert (opinion.enrichment.status, opinion.enrichment.quoted) == ("kept_inside", [])

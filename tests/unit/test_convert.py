@@ -1,4 +1,4 @@
-"""The converter against the arithmetic it claims to carry over."""
+"""The converter: a converted encoder computes what its source computes."""
 
 import sys
 from pathlib import Path
@@ -40,7 +40,7 @@ def write_bert(directory: Path, *, model_type: str = "bert", prefix: str = "") -
 
 
 def embed(directory: Path, compute_type: str) -> Any:
-    """The first vector of the ids, as served."""
+    """The pooled vector of the ids, computed as in serving."""
     encoder = Encoder(
         directory,
         width=WIDTH,
@@ -57,7 +57,7 @@ def embed(directory: Path, compute_type: str) -> Any:
 def test_converted_model_computes_what_its_weights_say(
     tmp_path: Path, model_type: str, compute_type: str, tolerance: float
 ) -> None:
-    """A weight renamed to the wrong place, or positions off by one, would make every embedding meaningless."""
+    """A misplaced weight, or positions off by one, would make every embedding meaningless."""
     weights = write_bert(tmp_path, model_type=model_type)
     convert(tmp_path, tmp_path / "out", compute_type=compute_type)
     expected = forward(weights, IDS, model_type)[0]
@@ -76,7 +76,7 @@ def test_weights_are_found_under_any_prefix(tmp_path: Path, prefix: str) -> None
 
 
 def test_task_heads_are_left_out(tmp_path: Path) -> None:
-    """A head's weights would be taken for the encoder's."""
+    """The weights of a head would be mixed up with those of the encoder."""
     weights = write_bert(tmp_path)
     stored = {f"bert.{name}": value for name, value in weights.items()}
     save_file(
@@ -96,44 +96,46 @@ def test_half_precision_weights_are_read(tmp_path: Path, dtype: str, tolerance: 
 
 
 def write_half(file: Path, weights: Arrays, dtype: str) -> None:
-    """A safetensors file in 16 bits, by hand: NumPy has no bfloat16, which is the upper half of a float32."""
+    """Write a safetensors file in 16 bits by hand.
+
+    NumPy has no bfloat16. It is the upper 16 bits of a float32.
+    """
     header: dict[str, Any] = {}
     data = b""
     for name, value in weights.items():
-        narrow = (
-            value.view(np.uint32) >> 16
-            if dtype == "BF16"
-            else value.astype(np.float16).view(np.uint16)
-        )
-        own = narrow.astype(np.uint16).tobytes()
+        if dtype == "BF16":
+            narrow = (value.view(np.uint32) >> 16).astype(np.uint16)
+        else:
+            narrow = value.astype(np.float16).view(np.uint16)
+        stored = narrow.tobytes()
         header[name] = {
             "dtype": dtype,
             "shape": value.shape,
-            "data_offsets": [len(data), len(data) + len(own)],
+            "data_offsets": [len(data), len(data) + len(stored)],
         }
-        data += own
-    written = msgspec.json.encode(header)
-    file.write_bytes(len(written).to_bytes(8, "little") + written + data)
+        data += stored
+    encoded_header = msgspec.json.encode(header)
+    file.write_bytes(len(encoded_header).to_bytes(8, "little") + encoded_header + data)
 
 
 def test_sharded_weights_are_put_together(tmp_path: Path) -> None:
-    """A large encoder is stored in several files; only a part of it would be read."""
+    """Of a large encoder that is stored in several files, only a part would be read."""
     weights = write_bert(tmp_path)
     names = sorted(weights)
     shards = {
         "model-00001-of-00002.safetensors": names[::2],
         "model-00002-of-00002.safetensors": names[1::2],
     }
-    for file, own in shards.items():
-        save_file({name: weights[name] for name in own}, tmp_path / file)
+    for file, shard in shards.items():
+        save_file({name: weights[name] for name in shard}, tmp_path / file)
     weights_file(tmp_path).unlink()
-    index = {name: file for file, own in shards.items() for name in own}
+    index = {name: file for file, shard in shards.items() for name in shard}
     write_json(tmp_path / "model.safetensors.index.json", {"weight_map": index})
     assert read_weights(tmp_path).keys() == weights.keys()
 
 
 def test_old_names_of_layer_norms_are_known(tmp_path: Path) -> None:
-    """The original BERT checkpoints would lack every layer norm."""
+    """In the original BERT checkpoints, no layer norm would be found."""
     weights = write_bert(tmp_path)
     old = {
         name.replace("LayerNorm.weight", "LayerNorm.gamma"): value
@@ -146,8 +148,8 @@ def test_old_names_of_layer_norms_are_known(tmp_path: Path) -> None:
     assert read_weights(tmp_path).keys() == weights.keys()
 
 
-def test_pickled_weights_want_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An old checkpoint would end in a traceback about a module nobody was told of."""
+def test_pickled_weights_need_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old checkpoint would end in a traceback about a missing module."""
     write_bert(tmp_path)
     weights_file(tmp_path).rename(tmp_path / "pytorch_model.bin")
     monkeypatch.setitem(sys.modules, "torch", None)
@@ -162,7 +164,7 @@ def test_pickled_weights_are_read_as_data_only(
     weights = write_bert(tmp_path)
     weights_file(tmp_path).rename(tmp_path / "pytorch_model.bin")
     torch = ModuleType("torch")
-    asked: list[Any] = []
+    weights_only: list[Any] = []
 
     class Tensor:
         def __init__(self, value: Any) -> None:
@@ -178,7 +180,7 @@ def test_pickled_weights_are_read_as_data_only(
             return self.value
 
     def load(_: Path, **options: Any) -> dict[str, Tensor]:
-        asked.append(options["weights_only"])
+        weights_only.append(options["weights_only"])
         return {name: Tensor(value) for name, value in weights.items()} | {
             "position_ids": Tensor(np.arange(9))
         }
@@ -186,12 +188,12 @@ def test_pickled_weights_are_read_as_data_only(
     monkeypatch.setattr(torch, "load", load, raising=False)
     monkeypatch.setitem(sys.modules, "torch", torch)
     assert read_weights(tmp_path).keys() == weights.keys()
-    assert asked == [True]
+    assert weights_only == [True]
 
 
 @pytest.mark.parametrize("missing", ["config.json", "vocab.txt", "model.safetensors"])
 def test_missing_file_is_one_sentence(tmp_path: Path, missing: str) -> None:
-    """A person who points at the wrong directory would see a traceback instead of what to do."""
+    """A person who gives the wrong directory would see a traceback instead of what to do."""
     write_bert(tmp_path)
     (tmp_path / missing).unlink()
     with pytest.raises(ModelError) as caught:
@@ -212,7 +214,7 @@ def test_missing_file_is_one_sentence(tmp_path: Path, missing: str) -> None:
     ],
 )
 def test_what_cannot_be_converted_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
-    """An encoder of another kind would be converted into noise."""
+    """An unsupported encoder would be converted to a model that computes noise."""
     write_bert(tmp_path)
     config = msgspec.json.decode((tmp_path / "config.json").read_bytes())
     write_json(tmp_path / "config.json", config | changed)
@@ -224,7 +226,7 @@ def test_what_cannot_be_converted_is_refused(tmp_path: Path, changed: dict[str, 
     "lost", ["encoder.layer.1.output.dense.weight", "embeddings.token_type_embeddings.weight"]
 )
 def test_incomplete_weights_are_refused(tmp_path: Path, lost: str) -> None:
-    """A checkpoint that lacks a layer would fail deep in the library instead of by name."""
+    """A checkpoint without a layer would fail in the library, without the name of the layer."""
     write_bert(tmp_path)
     weights = load_file(weights_file(tmp_path))
     weights.pop(lost)
@@ -234,7 +236,7 @@ def test_incomplete_weights_are_refused(tmp_path: Path, lost: str) -> None:
 
 
 def test_the_source_is_never_overwritten(tmp_path: Path) -> None:
-    """CTranslate2's config.json would replace Hugging Face's, and the encoder be lost."""
+    """CTranslate2's config.json would replace the one of Hugging Face: the encoder is lost."""
     write_bert(tmp_path)
     with pytest.raises(ModelError, match="another directory"):
         convert(tmp_path, tmp_path)
@@ -245,7 +247,7 @@ def test_the_source_is_never_overwritten(tmp_path: Path) -> None:
     [("bert", POSITIONS), ("distilbert", POSITIONS), ("roberta", POSITIONS - 2)],
 )
 def test_facts_say_how_an_encoder_is_fed(tmp_path: Path, model_type: str, positions: int) -> None:
-    """Training would put the wrong ids around every text, or feed it more tokens than it has positions."""
+    """Training would put wrong ids around every text, or use more tokens than positions."""
     write_bert(tmp_path, model_type=model_type)
     facts = describe(tmp_path)
     assert (facts.prefix_ids, facts.suffix_ids, facts.pad_id) == ([3], [4], 0)
@@ -253,7 +255,7 @@ def test_facts_say_how_an_encoder_is_fed(tmp_path: Path, model_type: str, positi
 
 
 def test_facts_travel_with_a_converted_encoder(tmp_path: Path) -> None:
-    """A converted directory could not be trained on: nothing in CTranslate2's files says what starts a text."""
+    """Training on a converted directory would not know which ids start and end a text."""
     write_bert(tmp_path)
     expected = msgspec.structs.replace(describe(tmp_path), compute_type="int8")
     assert convert(tmp_path, tmp_path / "out") == describe(tmp_path / "out") == expected
@@ -272,7 +274,7 @@ def test_a_converted_encoder_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_stored_encoder_is_requantized_bit_for_bit(tmp_path: Path) -> None:
-    """Going through a stored float32 encoder would give another model than converting its source."""
+    """A stored float32 encoder would give another int8 model than its source gives."""
     write_bert(tmp_path)
     convert(tmp_path, tmp_path / "wide", compute_type="float32")
     convert(tmp_path, tmp_path / "narrow", compute_type="int8")
@@ -286,7 +288,7 @@ def test_a_stored_encoder_is_requantized_bit_for_bit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\x06\x00\x00\x00", b"no model" * 9])
 def test_a_damaged_stored_encoder_is_one_sentence(tmp_path: Path, content: bytes) -> None:
-    """A cut-off model.bin would end in a traceback."""
+    """A truncated model.bin would end in a traceback."""
     write_bert(tmp_path)
     convert(tmp_path, tmp_path / "out", compute_type="float32")
     (tmp_path / "out" / "model.bin").write_bytes(content)
@@ -295,18 +297,16 @@ def test_a_damaged_stored_encoder_is_one_sentence(tmp_path: Path, content: bytes
 
 
 def test_spare_embeddings_are_kept(tmp_path: Path) -> None:
-    """Vocabularies are padded to a round number of rows; such an encoder would be refused."""
+    """An encoder whose embeddings are padded to a round number of rows would be refused."""
     write_wordpiece(tmp_path, TOKENS)
     write_encoder(tmp_path, len(TOKENS) + 5)
     assert convert(tmp_path, tmp_path / "out").vocab_size == len(TOKENS) + 5
-    assert (
-        len(msgspec.json.decode((tmp_path / "out" / "vocabulary.json").read_bytes()))
-        == len(TOKENS) + 5
-    )
+    vocabulary = msgspec.json.decode((tmp_path / "out" / "vocabulary.json").read_bytes())
+    assert len(vocabulary) == len(TOKENS) + 5
 
 
 def test_too_large_a_vocabulary_is_refused(tmp_path: Path) -> None:
-    """An id outside the embeddings ends the process with a signal."""
+    """An id outside the embeddings would end the process with a signal."""
     write_wordpiece(tmp_path, [*TOKENS, "more"])
     write_encoder(tmp_path, len(TOKENS))
     with pytest.raises(ModelError, match=r"vocab\.txt"):
@@ -314,7 +314,7 @@ def test_too_large_a_vocabulary_is_refused(tmp_path: Path) -> None:
 
 
 def test_configuration_and_vocabulary_can_be_read_alone(tmp_path: Path) -> None:
-    """Training asks for both before it loads any weight."""
+    """Training, which needs both before any weight, would have to load the weights."""
     write_bert(tmp_path)
     assert read_config(tmp_path).hidden_size == WIDTH
     assert read_vocabulary(tmp_path)[: len(SPECIALS)] == list(SPECIALS)

@@ -1,4 +1,4 @@
-"""`triage convert` as a person meets it: what it prints, what it refuses, and what it leaves behind."""
+"""The command `triage convert`: what it prints, what it refuses and which files it leaves."""
 
 import sys
 from collections.abc import Callable
@@ -34,7 +34,7 @@ TEXTS = sample_texts()
 
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """`triage convert` in this process: exit code, stdout, stderr."""
+    """Run `triage convert` in this process. It returns exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
     def convert_with(*arguments: str | Path) -> tuple[int, str, str]:
@@ -48,7 +48,7 @@ def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A Hugging Face directory of random weights."""
+    """A Hugging Face directory with random weights."""
     directory = tmp_path / "source"
     tokens = wordpiece_vocabulary(TEXTS)
     write_wordpiece(directory, tokens)
@@ -57,7 +57,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_figures_are_printed_and_kept(run: Run, source: Path, tmp_path: Path) -> None:
-    """Nobody could tell afterwards how good a converted encoder is."""
+    """Later, nobody could say how good a converted encoder is."""
     code, out, _ = run(source, "--out", tmp_path / "out", "--json")
     printed = msgspec.json.decode(out)
     assert code == 0
@@ -73,7 +73,7 @@ def test_figures_are_printed_and_kept(run: Run, source: Path, tmp_path: Path) ->
 
 
 def test_a_person_reads_a_table(run: Run, source: Path, tmp_path: Path) -> None:
-    """The default output would be for programs only."""
+    """The default output would be readable only by programs."""
     code, out, _ = run(source, "--out", tmp_path / "out", "--compute-type", "float32")
     assert code == 0
     assert "tokenizer from vocab.txt: 100.00%" in out
@@ -84,7 +84,7 @@ def test_a_person_reads_a_table(run: Run, source: Path, tmp_path: Path) -> None:
 def test_what_falls_below_the_floor_leaves_nothing(
     run: Run, source: Path, tmp_path: Path, out_exists: bool
 ) -> None:
-    """A refused encoder would lie there and be used all the same."""
+    """A refused encoder would be on disk, and somebody would use it."""
     if out_exists:
         (tmp_path / "out").mkdir()
     code, _, err = run(source, "--out", tmp_path / "out", "--floor", "1")
@@ -95,8 +95,8 @@ def test_what_falls_below_the_floor_leaves_nothing(
 
 
 def test_a_tokenizer_below_the_floor_is_refused(run: Run, source: Path, tmp_path: Path) -> None:
-    """An encoder would be fed other tokens than it knows, and its figures would still look fine."""
-    # To WordPiece a word of more than 100 characters is unknown; no SentencePiece model can say so.
+    """An encoder would read tokens that it does not know, and its figures would look fine."""
+    # For WordPiece, a word of more than 100 characters is unknown. SentencePiece has no such limit.
     (tmp_path / "texts.txt").write_text("a" * 101)
     code, _, err = run(source, "--out", tmp_path / "out", "--texts", tmp_path / "texts.txt")
     assert code == 1
@@ -105,13 +105,14 @@ def test_a_tokenizer_below_the_floor_is_refused(run: Run, source: Path, tmp_path
 
 
 def test_a_poor_ready_tokenizer_is_passed_over(run: Run, source: Path, tmp_path: Path) -> None:
-    """A stand-in of 94 % would be shipped where one of 100 % can be made."""
+    """A tokenizer with 94 % agreement would be used where one with 100 % can be made."""
     tokens = (source / "vocab.txt").read_text("utf-8").rstrip("\n").split("\n")
     made = to_sentencepiece(tokens, "[UNK]", frozenset({"[CLS]", "[SEP]"}), Casing())
-    # The likeliest pieces where WordPiece takes the longest: the same vocabulary, cut in other places.
+    # A unigram model takes the likeliest pieces, WordPiece the longest. So it cuts in other places.
     kinds = {PieceKind.USER_DEFINED: PieceKind.NORMAL}
     pieces = [
-        Piece(one.text, -len(one.text), kinds.get(one.kind, one.kind)) for one in read_pieces(made)
+        Piece(piece.text, -len(piece.text), kinds.get(piece.kind, piece.kind))
+        for piece in read_pieces(made)
     ]
     (source / "sentencepiece.model").write_bytes(
         PieceModel(pieces, Algorithm.UNIGRAM, read_charsmap(made)).write()
@@ -125,7 +126,7 @@ def test_a_poor_ready_tokenizer_is_passed_over(run: Run, source: Path, tmp_path:
 
 
 def test_events_and_plain_lines_are_read(tmp_path: Path) -> None:
-    """A file of one's own could not be used for the check."""
+    """A person could not use a file of their own for the check."""
     file = tmp_path / "texts"
     file.write_text('plain text\n{"kind":"ticket","text":"my card"}\n{"text":"no kind"}\n{"bad\n')
     assert read_texts(str(file)) == [
@@ -147,44 +148,44 @@ def test_no_text_is_one_sentence(run: Run, source: Path, tmp_path: Path) -> None
 def test_the_source_and_what_is_converted_are_refused(
     run: Run, source: Path, tmp_path: Path
 ) -> None:
-    """The source would be overwritten, or int8 be compared with itself."""
+    """The source would be overwritten, or int8 weights would be compared with themselves."""
     assert run(source, "--out", source)[0] == 1
     assert run(source, "--out", tmp_path / "out")[0] == 0
     code, _, err = run(tmp_path / "out", "--out", tmp_path / "again")
     assert code == 1
-    assert "converted already" in err
+    assert "already converted" in err
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "a/b/c", "some/encoder"])
 def test_a_source_that_is_not_there_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """A mistyped path would end in a traceback of a package the person never heard of."""
+    """A mistyped path would end in a traceback of a package that the person does not know."""
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ModelError, match=r"no directory"):
+    with pytest.raises(ModelError, match="not a directory"):
         find_source(name)
 
 
 def fake_hub(monkeypatch: pytest.MonkeyPatch, download: Callable[..., str]) -> None:
-    """The hub's package, with this for a download."""
+    """Replace the package of the hub by one with this download function."""
     hub = ModuleType("huggingface_hub")
     monkeypatch.setattr(hub, "snapshot_download", download, raising=False)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
 
 
 def test_a_hub_id_is_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Only what is on this machine already could be converted, or gigabytes of other formats would come too."""
-    asked: list[list[str]] = []
+    """A hub id could not be used, or gigabytes of other formats would be downloaded too."""
+    patterns: list[list[str]] = []
 
     def download(name: str, *, allow_patterns: list[str]) -> str:
-        asked.append([name, *allow_patterns])
+        patterns.append([name, *allow_patterns])
         if "pytorch_model.bin" in allow_patterns:
             (tmp_path / "pytorch_model.bin").touch()
         return str(tmp_path)
 
     fake_hub(monkeypatch, download)
     assert find_source("some/encoder") == tmp_path
-    assert ["pytorch_model.bin" in one for one in asked] == [False, True]
+    assert ["pytorch_model.bin" in call for call in patterns] == [False, True]
 
 
 def test_a_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +203,7 @@ def test_a_hub_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_model_directory_is_compared_by_its_logits(
     run: Run, tiny_model: Path, tmp_path: Path
 ) -> None:
-    """What int8 does to decisions would be guessed from what it does to vectors."""
+    """Nobody would see what int8 changes in the decisions, only what it changes in vectors."""
     code, out, _ = run(tiny_model, "--out", tmp_path / "out", "--json", "--floor", "0.5")
     printed = msgspec.json.decode(out)
     assert code == 0
@@ -214,18 +215,21 @@ def test_a_model_directory_is_compared_by_its_logits(
 
 
 def test_heads_are_compared_on_their_own_texts() -> None:
-    """Labels of one domain on texts of another are noise, and so would be their agreement."""
+    """The agreement of a head would be measured on texts of another domain, where it is noise."""
     ours = np.array([[1, 0], [0, 1]], np.float32)
-    theirs = np.array([[1, 0], [1, 0]], np.float32)
+    reference = np.array([[1, 0], [1, 0]], np.float32)
     head = (np.eye(2, dtype=np.float32), np.zeros(2, np.float32))
-    found = compare_heads({"a.x": head, "b.x": head, "c.x": head}, ours, theirs, ["a", "b"])
-    assert {name: one.top1_agreement for name, one in found.items()} == {"a.x": 1.0, "b.x": 0.0}
-    assert found["b.x"].max_logit_difference == 1.0
+    heads = {"a.x": head, "b.x": head, "c.x": head}
+    compared = compare_heads(heads, ours, reference, ["a", "b"])
+    agreements = {name: closeness.top1_agreement for name, closeness in compared.items()}
+    assert agreements == {"a.x": 1.0, "b.x": 0.0}
+    assert compared["b.x"].max_logit_difference == 1.0
 
 
-def test_closeness_is_what_it_says() -> None:
-    """A figure nobody checked is no figure."""
-    found = compare_vectors(
+def test_closeness_of_vectors_is_right() -> None:
+    """The printed cosines and differences would be wrong."""
+    closeness = compare_vectors(
         np.array([[3, 0], [1, 0]], np.float32), np.array([[1, 0], [0, 1]], np.float32)
     )
-    assert (found.mean_cosine, found.min_cosine, found.max_difference) == (0.5, 0.0, 2.0)
+    assert (closeness.mean_cosine, closeness.min_cosine) == (0.5, 0.0)
+    assert closeness.max_difference == 2.0

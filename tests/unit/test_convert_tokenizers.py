@@ -1,4 +1,4 @@
-"""Tokenizers of every kind a Hugging Face directory may have, as SentencePiece models with the encoder's ids."""
+"""The tokenizers of a Hugging Face directory, made into SentencePiece models with its ids."""
 
 import base64
 import io
@@ -19,9 +19,11 @@ from inference.training.convert.bytelevel import (
 )
 from inference.training.convert.checkpoint import read_config
 from inference.training.convert.facts import describe
+from inference.training.convert.finders import reference_of
 from inference.training.convert.parity import measure_tokens
 from inference.training.convert.pieces import read_charsmap, read_pieces
-from inference.training.convert.vocabulary import SourceTokenizer, _reference, find_tokenizers
+from inference.training.convert.source_tokenizer import SourceTokenizer
+from inference.training.convert.vocabulary import find_tokenizers
 from tests.tiny_encoder import (
     config,
     sample_texts,
@@ -36,18 +38,22 @@ PIECES = 900
 
 
 def train_pieces() -> bytes:
-    """A SentencePiece file as XLM-RoBERTa has it: <unk>, <s>, </s>, pieces."""
+    """A SentencePiece file in the order of XLM-RoBERTa's: <unk>, <s>, </s>, then the pieces."""
     model = io.BytesIO()
     lines = [line for text in TEXTS for line in text.splitlines()]
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines), model_writer=model, vocab_size=PIECES, num_threads=1, minloglevel=2,
+        sentence_iterator=iter(lines),
+        model_writer=model,
+        vocab_size=PIECES,
+        num_threads=1,
+        minloglevel=2,
         hard_vocab_limit=False,
-    )  # fmt: skip
+    )
     return model.getvalue()
 
 
 def train_merges(count: int) -> tuple[list[str], list[tuple[str, str]]]:
-    """A byte-level vocabulary as RoBERTa has it, and its merges; the plain algorithm of Sennrich et al. (2016)."""
+    """A byte-level vocabulary like RoBERTa's and its merges (Sennrich et al., 2016)."""
     counts = Counter(
         "".join(ALPHABET[byte] for byte in word.encode())
         for text in TEXTS
@@ -73,7 +79,7 @@ def train_merges(count: int) -> tuple[list[str], list[tuple[str, str]]]:
 
 
 def join(word: list[str], pair: tuple[str, str]) -> list[str]:
-    """A word with every occurrence of a pair merged."""
+    """A word with each occurrence of a pair merged."""
     merged: list[str] = []
     for part in word:
         if merged and (merged[-1], part) == pair:
@@ -84,7 +90,7 @@ def join(word: list[str], pair: tuple[str, str]) -> list[str]:
 
 
 SENTENCEPIECE = train_pieces()
-# The SentencePiece file says what is padded and cut by itself; its size is what the data gave.
+# The trained vocabulary may be smaller than PIECES, because the texts are few.
 TRAINED = len(read_pieces(SENTENCEPIECE))
 BYTE_TOKENS, MERGES = train_merges(250)
 ROBERTA_CONTROLS = frozenset({"<s>", "<pad>", "</s>", "<mask>"})
@@ -97,23 +103,23 @@ def only(directory: Path, model_type: str, vocab_size: int) -> SourceTokenizer:
 
 
 def encode(tokenizer: SourceTokenizer, text: str) -> list[int]:
-    """The ids of its SentencePiece model."""
+    """The ids that the SentencePiece model of a tokenizer gives."""
     return list(sentencepiece.SentencePieceProcessor(model_proto=tokenizer.make()).encode(text))
 
 
 @pytest.mark.parametrize(
     ("model_type", "shift", "begin", "end"), [("xlm-roberta", 1, 0, 2), ("camembert", 4, 5, 6)]
 )
-def test_pieces_are_counted_as_the_encoder_does(
+def test_pieces_have_the_ids_of_the_encoder(
     tmp_path: Path, model_type: str, shift: int, begin: int, end: int
 ) -> None:
-    """Every id would name the embedding of another piece."""
+    """Every id would belong to the embedding of another piece."""
     (tmp_path / "sentencepiece.bpe.model").write_bytes(SENTENCEPIECE)
     tokenizer = only(tmp_path, model_type, TRAINED + shift + 1)
-    theirs = sentencepiece.SentencePieceProcessor(model_proto=SENTENCEPIECE)
+    original = sentencepiece.SentencePieceProcessor(model_proto=SENTENCEPIECE)
     text = "account locked after 12 sign-ins"
-    assert encode(tokenizer, text) == [id_ + shift for id_ in theirs.encode(text)]
-    assert encode(tokenizer, "☃") == [theirs.piece_to_id("\u2581") + shift, 3]
+    assert encode(tokenizer, text) == [id_ + shift for id_ in original.encode(text)]
+    assert encode(tokenizer, "☃") == [original.piece_to_id("\u2581") + shift, 3]
     facts = describe(tmp_path)
     assert (facts.prefix_ids, facts.suffix_ids, facts.pad_id) == ([begin], [end], 1)
     assert len(tokenizer.tokens) == TRAINED + shift + 1
@@ -121,8 +127,8 @@ def test_pieces_are_counted_as_the_encoder_does(
 
 
 @pytest.mark.parametrize("model_type", ["xlm-roberta", "camembert"])
-def test_counted_pieces_agree_with_the_source(tmp_path: Path, model_type: str) -> None:
-    """The check of the command would compare with something else than the source."""
+def test_reordered_pieces_agree_with_the_source(tmp_path: Path, model_type: str) -> None:
+    """`triage convert` would compare with something other than the source's tokenizer."""
     (tmp_path / "sentencepiece.bpe.model").write_bytes(SENTENCEPIECE)
     tokenizer = only(tmp_path, model_type, TRAINED + 5)
     assert tokenizer.encode is not None
@@ -130,13 +136,13 @@ def test_counted_pieces_agree_with_the_source(tmp_path: Path, model_type: str) -
 
 
 def test_multilingual_bert_counts_as_xlm_roberta(tmp_path: Path) -> None:
-    """Multilingual E5 is a BERT by name and an XLM-RoBERTa by its tokens, with embeddings to spare."""
+    """Multilingual E5, a BERT with the token order of XLM-RoBERTa, would get wrong ids."""
     (tmp_path / "sentencepiece.bpe.model").write_bytes(SENTENCEPIECE)
     assert only(tmp_path, "bert", TRAINED + 37).tokens[:4] == ROBERTA_SPECIALS
 
 
 def test_unigram_saved_as_json_only(tmp_path: Path) -> None:
-    """Recent transformers save no other file; such a fine-tuned encoder could not be used."""
+    """An encoder fine-tuned with recent transformers, which save only this file, would fail."""
     (tmp_path / "sentencepiece.bpe.model").write_bytes(SENTENCEPIECE)
     expected = only(tmp_path, "xlm-roberta", TRAINED + 2)
     (tmp_path / "sentencepiece.bpe.model").unlink()
@@ -153,7 +159,7 @@ def test_unigram_saved_as_json_only(tmp_path: Path) -> None:
         },
         "model": {
             "type": "Unigram",
-            "vocab": [[one.text, one.score] for one in read_pieces(expected.make())],
+            "vocab": [[piece.text, piece.score] for piece in read_pieces(expected.make())],
         },
     }
     write_json(tmp_path / "tokenizer.json", written)
@@ -177,12 +183,12 @@ def test_unigram_saved_as_json_only(tmp_path: Path) -> None:
     ],
 )
 def test_words_are_split_as_gpt2_splits_them(text: str, words: list[str]) -> None:
-    """The yardstick of byte-level tokenizers would be wrong."""
+    """The reference for byte-level tokenizers would be wrong."""
     assert list(split_words(text)) == words
 
 
 def test_merges_are_applied_in_order() -> None:
-    """The first merge learned is the first applied, whatever else would fit."""
+    """The reference would apply another merge before the one that was learned first."""
     tokens = ["a", "b", "c", "ab", "bc", "abc", "\u0120"]
     bpe = ByteLevelBPE(tokens, [("b", "c"), ("a", "b"), ("a", "bc")], prefix=False)
     assert [tokens[id_] for id_ in bpe.encode("abc")] == ["abc"]
@@ -191,16 +197,16 @@ def test_merges_are_applied_in_order() -> None:
 
 
 def test_byte_level_tokens_are_nearly_all_kept() -> None:
-    """A RoBERTa would be fed other tokens than it was trained on."""
+    """A RoBERTa would read other tokens than in its training."""
     model = to_sentencepiece(BYTE_TOKENS, MERGES, "<unk>", ROBERTA_CONTROLS, prefix=False)
     reference = ByteLevelBPE(BYTE_TOKENS, MERGES, prefix=False)
     assert measure_tokens(model, reference.encode, TEXTS) > 0.98
 
 
 def test_characters_without_a_token_become_their_bytes() -> None:
-    """Emoji and other scripts would all be the same unknown token."""
-    spare = [f"{ALPHABET[0xE2]}{ALPHABET[byte]}" for byte in range(0x80, 0x80 + 128)]
-    tokens = [*BYTE_TOKENS[:-1], *spare, "<mask>"]
+    """All emoji and rare scripts would become the same unknown token."""
+    parts = [f"{ALPHABET[0xE2]}{ALPHABET[byte]}" for byte in range(0x80, 0x80 + 128)]
+    tokens = [*BYTE_TOKENS[:-1], *parts, "<mask>"]
     model = to_sentencepiece(tokens, MERGES, "<unk>", ROBERTA_CONTROLS, prefix=False)
     pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
     assert list(pieces.encode("😀")) == [tokens.index(ALPHABET[byte]) for byte in "😀".encode()]
@@ -208,7 +214,7 @@ def test_characters_without_a_token_become_their_bytes() -> None:
 
 @pytest.mark.parametrize("form", ["files", "json"])
 def test_byte_level_files_are_found(tmp_path: Path, form: str) -> None:
-    """RoBERTa's tokenizer comes in two forms, and either may be the only one."""
+    """A RoBERTa with its tokenizer in only one of the two forms would be refused."""
     vocabulary: Any = {token: id_ for id_, token in enumerate(BYTE_TOKENS)}
     if form == "files":
         write_json(tmp_path / "vocab.json", vocabulary)
@@ -229,7 +235,7 @@ def test_byte_level_files_are_found(tmp_path: Path, form: str) -> None:
 
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_wordpiece_saved_as_json_only(tmp_path: Path, lowercase: bool) -> None:
-    """Recent transformers save no vocab.txt, and say in the same file whether case counts."""
+    """A BERT without a vocab.txt would be refused, or its option for lower case ignored."""
     tokens = wordpiece_vocabulary(TEXTS)
     written = {
         "normalizer": {"type": "BertNormalizer", "lowercase": lowercase, "strip_accents": None},
@@ -238,13 +244,12 @@ def test_wordpiece_saved_as_json_only(tmp_path: Path, lowercase: bool) -> None:
     write_json(tmp_path / "tokenizer.json", written)
     tokenizer = only(tmp_path, "bert", len(tokens))
     assert tokenizer.encode is not None
-    assert (
-        encode(tokenizer, "A") == tokenizer.encode("A") == [tokens.index("a" if lowercase else "A")]
-    )
+    expected = "a" if lowercase else "A"
+    assert encode(tokenizer, "A") == tokenizer.encode("A") == [tokens.index(expected)]
 
 
-def test_case_is_kept_where_the_directory_says_so(tmp_path: Path) -> None:
-    """A cased BERT would be fed lower case."""
+def test_case_is_kept_if_the_directory_is_cased(tmp_path: Path) -> None:
+    """A cased BERT would read only lower case."""
     tokens = wordpiece_vocabulary(TEXTS)
     write_wordpiece(tmp_path, tokens)
     write_json(tmp_path / "tokenizer_config.json", {"do_lower_case": False})
@@ -252,7 +257,7 @@ def test_case_is_kept_where_the_directory_says_so(tmp_path: Path) -> None:
 
 
 def test_other_names_of_special_tokens_are_known(tmp_path: Path) -> None:
-    """A vocabulary with names of its own would be refused."""
+    """A vocabulary with unusual names of its special tokens would be refused."""
     tokens = [
         {"[CLS]": "[BEGIN]", "[SEP]": "[END]"}.get(token, token)
         for token in wordpiece_vocabulary(TEXTS)
@@ -267,7 +272,7 @@ def test_other_names_of_special_tokens_are_known(tmp_path: Path) -> None:
 
 
 def test_a_ready_model_with_the_right_ids_is_taken(tmp_path: Path) -> None:
-    """An encoder trained on its own SentencePiece model would be given another one."""
+    """An encoder trained on a SentencePiece model would get another model."""
     pieces = [piece.text for piece in read_pieces(SENTENCEPIECE)]
     (tmp_path / "sentencepiece.model").write_bytes(SENTENCEPIECE)
     write_json(tmp_path / "vocabulary.json", pieces)
@@ -277,25 +282,35 @@ def test_a_ready_model_with_the_right_ids_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_ready_model_with_other_ids_is_not_taken(tmp_path: Path) -> None:
-    """The encoder would read noise, and nothing would say so."""
+    """The encoder would read noise, without any warning."""
     tokens = wordpiece_vocabulary(TEXTS)
     write_wordpiece(tmp_path, tokens)
     (tmp_path / "sentencepiece.model").write_bytes(SENTENCEPIECE)
-    assert [one.origin for one in found(tmp_path, max(TRAINED, len(tokens)))] == ["vocab.txt"]
+    origins = [found.origin for found in all_tokenizers(tmp_path, max(TRAINED, len(tokens)))]
+    assert origins == ["vocab.txt"]
 
 
 def test_a_ready_model_is_checked_against_the_vocabulary(tmp_path: Path) -> None:
-    """A stand-in somebody else made would be believed."""
+    """A SentencePiece model made by somebody else would be used without a check."""
     tokens = wordpiece_vocabulary(TEXTS)
     write_wordpiece(tmp_path, tokens)
-    (tmp_path / "sentencepiece.model").write_bytes(found(tmp_path, len(tokens))[0].make())
-    ready, made = found(tmp_path, len(tokens))
+    (tmp_path / "sentencepiece.model").write_bytes(all_tokenizers(tmp_path, len(tokens))[0].make())
+    ready, made = all_tokenizers(tmp_path, len(tokens))
     assert (ready.origin, made.origin) == ("sentencepiece.model", "vocab.txt")
     assert ready.encode is not None
 
 
-def found(directory: Path, vocab_size: int) -> list[SourceTokenizer]:
-    """All tokenizers of a directory."""
+def test_a_vocabulary_with_windows_line_ends_is_the_same(tmp_path: Path) -> None:
+    """The last token would keep a carriage return, and no text would ever contain it."""
+    tokens = wordpiece_vocabulary(TEXTS)
+    write_wordpiece(tmp_path, tokens)
+    (tmp_path / "vocab.txt").write_bytes("".join(f"{token}\r\n" for token in tokens).encode())
+    (found,) = all_tokenizers(tmp_path, len(tokens))
+    assert list(found.tokens) == list(tokens)
+
+
+def all_tokenizers(directory: Path, vocab_size: int) -> list[SourceTokenizer]:
+    """All tokenizers of a directory, the preferred one first."""
     write_json(directory / "config.json", config(vocab_size, "bert"))
     return find_tokenizers(directory, read_config(directory))
 
@@ -304,22 +319,23 @@ def found(directory: Path, vocab_size: int) -> list[SourceTokenizer]:
     "name", ["sentencepiece.model", "sentencepiece.bpe.model", "tokenizer.json", "vocabulary.json"]
 )
 def test_damaged_files_are_one_sentence(tmp_path: Path, name: str) -> None:
-    """A cut-off download would end in a traceback."""
+    """A truncated download would end in a traceback."""
     (tmp_path / "sentencepiece.model").write_bytes(SENTENCEPIECE)
-    (tmp_path / name).write_bytes(SENTENCEPIECE[:100] if name.endswith(".model") else b"{")
+    damaged = SENTENCEPIECE[:100] if name.endswith(".model") else b"{"
+    (tmp_path / name).write_bytes(damaged)
     with pytest.raises(ModelError):
-        found(tmp_path, PIECES)
+        all_tokenizers(tmp_path, PIECES)
 
 
 def test_no_tokenizer_is_one_sentence(tmp_path: Path) -> None:
-    """An encoder without its tokenizer cannot be served."""
+    """An encoder without a tokenizer would end in a traceback."""
     with pytest.raises(ModelError, match=r"vocab\.txt"):
-        found(tmp_path, PIECES)
+        all_tokenizers(tmp_path, PIECES)
 
 
-def test_what_its_own_library_cannot_read_is_one_sentence(tmp_path: Path) -> None:
-    """Whoever has the library installed would be shown a traceback of it."""
+def test_a_file_that_tokenizers_cannot_read_is_one_sentence(tmp_path: Path) -> None:
+    """A person with the package installed would see its traceback."""
     pytest.importorskip("tokenizers")
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelError, match="save the encoder again"):
-        _reference(tmp_path / "tokenizer.json")
+        reference_of(tmp_path / "tokenizer.json")

@@ -1,4 +1,7 @@
-"""`triage cost`: every event once, every dollar once, and no broker needed to add them up."""
+"""Tests of `triage cost`: every event and every dollar counts once.
+
+No broker is needed to add them up.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -30,8 +33,8 @@ NAMES = ["triage.alerts.triaged.v1", "triage.tickets.triaged.v1"]
 Run = Callable[..., tuple[int, str, str]]
 
 
-def asked(usd: float = 0.01, **changes: Any) -> Enrichment:
-    """What one question to the cheap tier left behind."""
+def paid(usd: float = 0.01, **changes: Any) -> Enrichment:
+    """The enrichment of one prompt to the cheap tier."""
     facts: dict[str, Any] = {
         "status": "answered",
         "tier": "small",
@@ -46,12 +49,12 @@ def asked(usd: float = 0.01, **changes: Any) -> Enrichment:
 
 
 def at(triaged_at: str) -> Timing:
-    """A decision made then."""
+    """The timing of a decision at this instant."""
     return Timing(received_at=triaged_at, triaged_at=triaged_at, inference_s=0.01, total_s=1.0)
 
 
 def answered(enrichment: Enrichment, **changes: Any) -> TriagedEvent:
-    """The LLM's revision of the ticket."""
+    """The revision of the ticket that the LLM has decided."""
     return provisional(
         **{"revision": 1, "status": "final", "decided_by": "llm", "enrichment": enrichment}
         | changes
@@ -59,134 +62,134 @@ def answered(enrichment: Enrichment, **changes: Any) -> TriagedEvent:
 
 
 def report(*events: TriagedEvent, **filters: Any) -> SpendingReport:
-    """What these come to."""
+    """The report about these events."""
     spending = Spending(**filters)
     for event in events:
         spending.note(event)
     return spending.report(COST)
 
 
-def test_the_last_revision_says_who_decided() -> None:
-    """An event would count for everyone who ever touched it, and the shares would not add up to one."""
+def test_the_last_revision_names_who_decided() -> None:
+    """Otherwise an event would count several times, and the shares would not add up to one."""
     origins = [Origin(topic="triage.alerts.v1", partition=0, offset=n) for n in range(4)]
-    verdict = answered(asked(), revision=2, decided_by="human")
-    found = report(
+    verdict = answered(paid(), revision=2, decided_by="human")
+    totals = report(
         triaged("sure", origin=origins[0]),
         triaged("ruled", origin=origins[1], decided_by="rule"),
         triaged("open", origin=origins[2], status="provisional"),
         triaged("unclear", origin=origins[3], status="needs_review", revision=1),
         provisional(),
-        answered(asked()),
+        answered(paid()),
         verdict,
-        answered(asked()),  # delivered again, late
+        answered(paid()),  # delivered again, late
     )
-    assert found.events == 5
-    assert found.ends == {"slm": 1, "rule": 1, "waiting": 1, "needs_review": 1, "human": 1}
+    assert totals.events == 5
+    assert totals.ends == {"slm": 1, "rule": 1, "waiting": 1, "needs_review": 1, "human": 1}
 
 
-def test_one_id_sent_twice_is_two_events_and_one_processed_twice_is_one() -> None:
-    """Repeated ids would hide events, or a worker's restart would invent some."""
+def test_events_are_identified_by_id_and_origin() -> None:
+    """Otherwise repeated ids would hide events, or a restart would add some."""
     again = Origin(topic="triage.tickets.v1", partition=1, offset=8)
     assert report(provisional(), provisional(), provisional(origin=again)).events == 2
 
 
 def test_money_is_counted_once() -> None:
-    """A person's verdict, or a record delivered twice, would bill the LLM's call again."""
-    first = answered(asked())
-    redelivered = answered(asked(), timing=at("2026-01-02T00:00:00.000Z"))
-    verdict = answered(asked(), revision=2, decided_by="human")
-    found = report(first, redelivered, verdict)
-    assert (found.spent.calls, found.spent.usd) == (1, 0.01)
+    """Otherwise a verdict, or a record that is delivered twice, would count a call again."""
+    first = answered(paid())
+    redelivered = answered(paid(), timing=at("2026-01-02T00:00:00.000Z"))
+    verdict = answered(paid(), revision=2, decided_by="human")
+    totals = report(first, redelivered, verdict)
+    assert (totals.spent.calls, totals.spent.usd) == (1, 0.01)
 
 
 def test_every_call_is_counted() -> None:
-    """A question asked again after a crash, about the same event, would have been free."""
-    found = report(answered(asked()), answered(asked(latency_s=0.6)))
-    assert (found.events, found.asked, found.spent.calls) == (1, 1, 2)
-    assert found.usd_per_asked_event == 0.02
-    assert (found.spent.prompt_tokens, found.spent.completion_tokens) == (200, 40)
+    """Otherwise a second call about the same event after a crash would seem free."""
+    totals = report(answered(paid()), answered(paid(latency_s=0.6)))
+    assert (totals.events, totals.asked, totals.spent.calls) == (1, 1, 2)
+    assert totals.usd_per_asked_event == 0.02
+    assert (totals.spent.prompt_tokens, totals.spent.completion_tokens) == (200, 40)
 
 
-def test_failed_calls_cost_too() -> None:
-    """Answers that were billed and of no use would be missing from the bill."""
-    failed = answered(asked(status="invalid_answer"), status="needs_review")
+def test_failed_calls_are_counted() -> None:
+    """Otherwise useless answers that were billed would be missing."""
+    failed = answered(paid(status="invalid_answer"), status="needs_review")
     assert report(failed).spent.usd == 0.01
-    untouched = answered(Enrichment(status="over_budget"), status="needs_review")
-    assert report(untouched).asked == 0
+    not_sent = answered(Enrichment(status="over_budget"), status="needs_review")
+    assert report(not_sent).asked == 0
 
 
-def test_spend_is_told_apart() -> None:
-    """Nobody could see which tenant, model or day the money went to."""
-    found = report(
-        answered(asked(0.01), id="a", timing=at("2026-01-01T23:59:59.999Z")),
+def test_the_cost_is_split_by_tier_tenant_and_day() -> None:
+    """Otherwise nobody could see the cost of a tenant, a model or a day."""
+    totals = report(
+        answered(paid(0.01), id="a", timing=at("2026-01-01T23:59:59.999Z")),
         answered(
-            asked(0.5, tier="large", model="m-2"), id="b", timing=at("2026-01-02T00:00:00.000Z")
+            paid(0.5, tier="large", model="m-2"), id="b", timing=at("2026-01-02T00:00:00.000Z")
         ),
-        answered(asked(0.02), id="c", tenant="other", timing=at("2026-01-02T01:00:00.000+02:00")),
+        answered(paid(0.02), id="c", tenant="other", timing=at("2026-01-02T01:00:00.000+02:00")),
     )
-    assert [(each.tier, each.model, each.calls) for each in found.tiers] == [
+    assert [(row.tier, row.model, row.calls) for row in totals.tiers] == [
         ("large", "m-2", 1),
         ("small", "m-1", 2),
     ]
-    assert [(name, each.usd) for name, each in found.tenants.items()] == [
+    assert [(name, row.usd) for name, row in totals.tenants.items()] == [
         ("acme", 0.51),
         ("other", 0.02),
     ]
-    assert [(day, each.usd) for day, each in found.days.items()] == [
+    assert [(day, row.usd) for day, row in totals.days.items()] == [
         ("2026-01-01", 0.03),
         ("2026-01-02", 0.5),
     ]
 
 
-def test_a_tenant_sees_its_own() -> None:
-    """A customer's bill would hold another's events."""
-    found = report(answered(asked()), answered(asked(), id="x", tenant="other"), tenant="other")
-    assert (found.events, list(found.tenants)) == (1, ["other"])
+def test_a_report_can_be_about_one_tenant() -> None:
+    """Otherwise the report of one tenant would contain events of another."""
+    totals = report(answered(paid()), answered(paid(), id="x", tenant="other"), tenant="other")
+    assert (totals.events, list(totals.tenants)) == (1, ["other"])
 
 
-def test_since_leaves_out_what_was_decided_and_paid_before() -> None:
-    """Today's verdict about yesterday's answer would put yesterday's money on today's bill."""
+def test_since_leaves_out_earlier_decisions_and_costs() -> None:
+    """Otherwise the verdict of today would add the cost of yesterday's answer to today."""
     verdict = answered(
-        asked(), revision=2, decided_by="human", timing=at("2026-01-02T08:00:00.000Z")
+        paid(), revision=2, decided_by="human", timing=at("2026-01-02T08:00:00.000Z")
     )
-    old = answered(asked(), id="old", timing=at("2026-01-01T00:00:00.000Z"))
-    found = report(old, answered(asked()), verdict, since=datetime(2026, 1, 2, tzinfo=UTC))
-    assert (found.events, found.ends, found.spent.usd) == (1, {"human": 1}, 0.0)
+    old = answered(paid(), id="old", timing=at("2026-01-01T00:00:00.000Z"))
+    totals = report(old, answered(paid()), verdict, since=datetime(2026, 1, 2, tzinfo=UTC))
+    assert (totals.events, totals.ends, totals.spent.usd) == (1, {"human": 1}, 0.0)
 
 
-def test_savings_are_measured_where_money_was_paid() -> None:
-    """The saving would rest on list prices although the real ones are known."""
-    events = [answered(asked(0.02)), *(triaged(f"e-{n}") for n in range(9))]
-    found = report(*events)
-    assert found.all_llm_basis == "measured"
-    assert found.all_llm_usd == pytest.approx(0.2)
-    assert found.saved_usd == pytest.approx(0.18)
+def test_savings_are_measured_if_money_was_paid() -> None:
+    """Otherwise the savings would come from assumed prices although the real ones are known."""
+    events = [answered(paid(0.02)), *(triaged(f"e-{n}") for n in range(9))]
+    totals = report(*events)
+    assert totals.all_llm_basis == "measured"
+    assert totals.all_llm_usd == pytest.approx(0.2)
+    assert totals.saved_usd == pytest.approx(0.18)
 
 
-@pytest.mark.parametrize("enrichment", [None, asked(0.0)], ids=["nothing asked", "a free model"])
-def test_savings_are_assumed_where_nothing_was_paid(enrichment: Enrichment | None) -> None:
-    """Without an LLM the command could not say what one would cost; with a free one it would divide by zero."""
-    found = report(triaged(), triaged("e-2", enrichment=enrichment))
-    assert found.all_llm_basis == "assumed"
+@pytest.mark.parametrize("enrichment", [None, paid(0.0)], ids=["no call", "a free model"])
+def test_savings_are_assumed_if_nothing_was_paid(enrichment: Enrichment | None) -> None:
+    """Otherwise there would be no estimate, or a division by zero with a free LLM."""
+    totals = report(triaged(), triaged("e-2", enrichment=enrichment))
+    assert totals.all_llm_basis == "assumed"
     assert (
-        found.all_llm_usd
-        == found.saved_usd
+        totals.all_llm_usd
+        == totals.saved_usd
         == assumed_usd(COST, 2)
         == 2 * (600 * 0.15 + 120 * 0.60) / 1e6
     )
 
 
-def test_what_is_no_triaged_event_is_counted_and_passed_over() -> None:
-    """One foreign record on the topic would end the report."""
+def test_an_unreadable_record_is_counted_and_skipped() -> None:
+    """Otherwise one foreign record on the topic would end the report."""
     spending = Spending()
     for value in (b"{", b"{}", b"\xff", encode(triaged(timing=at("never"))), encode(triaged())):
         spending.read(value)
-    found = spending.report(COST)
-    assert (found.events, found.unreadable) == (1, 4)
+    totals = spending.report(COST)
+    assert (totals.events, totals.unreadable) == (1, 4)
 
 
 class Topic:
-    """The triaged topics, without a broker: `present` ones, and the values of their records."""
+    """The triaged topics without a broker; `present` are their names, `records` their values."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.present = NAMES
@@ -208,12 +211,12 @@ class Topic:
 
 @pytest.fixture
 def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
-    """The triaged topics, without a broker."""
+    """The triaged topics without a broker."""
     return Topic(monkeypatch)
 
 
 def test_every_record_is_read(topic: Topic) -> None:
-    """A tombstone, which compaction leaves behind, would end the report."""
+    """Otherwise a tombstone, which compaction leaves behind, would end the report."""
     topic.records = [encode(triaged()), None, encode(triaged("later"))]
     spending = Spending()
     asyncio.run(read_spending(Settings(), spending))
@@ -221,7 +224,7 @@ def test_every_record_is_read(topic: Topic) -> None:
 
 
 def test_missing_topics_are_named(topic: Topic) -> None:
-    """A mistyped prefix would look like an empty pipeline, and a broker might create the topics it names."""
+    """Otherwise a mistyped prefix would look like an empty pipeline, or create topics."""
     topic.present = NAMES[:1]
     with pytest.raises(TopicsMissing, match="triage topics create"):
         asyncio.run(read_spending(Settings(), Spending()))
@@ -231,7 +234,7 @@ def test_missing_topics_are_named(topic: Topic) -> None:
 def run(
     topic: Topic, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> Run:
-    """`triage cost` in this process: exit code, stdout, stderr."""
+    """Run `triage cost` in this process, and return exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -244,12 +247,12 @@ def run(
     return main_with
 
 
-def test_a_person_is_told(run: Run, topic: Topic) -> None:
-    """A figure would be missing, or a tenant's name would be read as the terminal's own commands."""
+def test_the_report_for_a_person(run: Run, topic: Topic) -> None:
+    """Otherwise a figure would be missing, or the name of a tenant would control the terminal."""
     hostile = "[bold]evil[/bold]\x1b[31m\n[/]"
     events = [
-        answered(asked(0.02)),
-        answered(asked(0.5), id="x", tenant=hostile),
+        answered(paid(0.02)),
+        answered(paid(0.5), id="x", tenant=hostile),
         triaged(),
         triaged("e-2"),
     ]
@@ -270,10 +273,10 @@ def test_a_person_is_told(run: Run, topic: Topic) -> None:
     assert "\x1b" not in out
 
 
-def test_long_lists_are_cut_and_say_so(run: Run, topic: Topic) -> None:
-    """A thousand tenants would scroll the totals away; or some would be missing without a word."""
+def test_long_lists_are_cut_with_a_note(run: Run, topic: Topic) -> None:
+    """Otherwise a thousand tenants would hide the totals, or some would be missing silently."""
     topic.records = [
-        encode(answered(asked(0.01 * n), id=f"{n}", tenant=f"t-{n:03}")) for n in range(1, 31)
+        encode(answered(paid(0.01 * n), id=f"{n}", tenant=f"t-{n:03}")) for n in range(1, 31)
     ]
     out = run()[1]
     assert "t-030" in out
@@ -281,19 +284,23 @@ def test_long_lists_are_cut_and_say_so(run: Run, topic: Topic) -> None:
     assert "20 of 30" in out
 
 
-def test_a_program_is_told(run: Run, topic: Topic) -> None:
-    """A script that watches the spend would have to read a table."""
-    topic.records = [encode(answered(asked(0.02))), b"{"]
+def test_the_report_for_a_program(run: Run, topic: Topic) -> None:
+    """Otherwise a script that watches the cost would have to read a table."""
+    topic.records = [encode(answered(paid(0.02))), b"{"]
     code, out, _ = run("--json")
-    found = orjson.loads(out)
+    printed = orjson.loads(out)
     assert code == 0
-    assert (found["events"], found["unreadable"], found["spent"]["usd"]) == (1, 1, 0.02)
-    assert found["tiers"][0] | {"tier": "small", "model": "m-1", "calls": 1} == found["tiers"][0]
+    assert (printed["events"], printed["unreadable"], printed["spent"]["usd"]) == (1, 1, 0.02)
+    assert (
+        printed["tiers"][0] | {"tier": "small", "model": "m-1", "calls": 1} == printed["tiers"][0]
+    )
 
 
 @pytest.mark.parametrize("arguments", [(), ("--tenant", "nobody"), ("--since", "1m")], ids=" ".join)
-def test_nothing_there_is_a_sentence(run: Run, topic: Topic, arguments: tuple[str, ...]) -> None:
-    """An empty table would leave open whether anything was looked at."""
+def test_without_events_the_report_is_a_sentence(
+    run: Run, topic: Topic, arguments: tuple[str, ...]
+) -> None:
+    """Otherwise an empty table would not show whether anything was read."""
     if arguments:
         topic.records = [encode(triaged())]
     code, out, _ = run(*arguments)
@@ -301,15 +308,15 @@ def test_nothing_there_is_a_sentence(run: Run, topic: Topic, arguments: tuple[st
 
 
 @pytest.mark.parametrize("text", ["yesterday", "24", "1y", "99999w9", "2026-13-01", ""])
-def test_an_instant_that_is_none_is_bad_usage(run: Run, text: str) -> None:
-    """A mistyped date would report everything."""
+def test_a_wrong_instant_is_wrong_usage(run: Run, text: str) -> None:
+    """Otherwise a mistyped date would report everything."""
     code, out, err = run("--since", text)
     assert (code, out) == (2, "")
     assert "24h" in err
 
 
 def test_instants_and_ages() -> None:
-    """A day's report would be off by the machine's time zone, or an age counted forward."""
+    """Otherwise a report would depend on the time zone, or an age would count forward."""
     param = command.cost.params[0]
     context = click.Context(command.cost)
     assert command.instant(context, param, "2026-11-01") == datetime(2026, 11, 1, tzinfo=UTC)
@@ -321,6 +328,6 @@ def test_instants_and_ages() -> None:
         ("24h", timedelta(days=1)),
         ("2w", timedelta(weeks=2)),
     ):
-        found = command.instant(context, param, text)
-        assert found is not None
-        assert abs(datetime.now(UTC) - age - found) < timedelta(seconds=5)
+        parsed = command.instant(context, param, text)
+        assert parsed is not None
+        assert abs(datetime.now(UTC) - age - parsed) < timedelta(seconds=5)

@@ -1,4 +1,4 @@
-"""Dead letters, and what is sent back of them."""
+"""Dead letters, and which of them are sent back."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,10 +14,8 @@ from streams.deadletters import Letter, replay
 from streams.errors import DeliveryFailed
 from streams.kafka.record import Record
 from streams.pipeline.records import dead_letter
-from streams.topics import Topics
-from tests.doubles import FakeProducer, incoming, text
+from tests.doubles import TOPICS, FakeProducer, header_texts, incoming
 
-TOPICS = Topics("triage")
 HEADERS = [("traceparent", b"00-1"), ("empty", None)]
 
 
@@ -27,9 +25,9 @@ def letter(
     value: bytes | None = b"{",
     headers: Sequence[Any] = HEADERS,
 ) -> Letter:
-    """A dead letter as it lies on its topic, at the offset it came from."""
-    why = DeadLettered("decode", "InvalidEvent", "not JSON", disposition)
-    record = dead_letter(why, incoming(offset, value, b"\xff", headers), TOPICS)
+    """A dead letter on its topic, at the offset that its input had."""
+    outcome = DeadLettered("decode", "InvalidEvent", "not JSON", disposition)
+    record = dead_letter(outcome, incoming(offset, value, b"\xff", headers), TOPICS)
     return Letter(
         Incoming(
             record.value,
@@ -42,29 +40,33 @@ def letter(
 
 
 def test_the_original_comes_back() -> None:
-    """A replay would change key, value or headers, and the second try would not be of the same event."""
-    back = letter().original()
-    assert (back.topic, back.key, back.value) == (TOPICS.input("alerts"), b"\xff", b"{")
-    assert back.headers == [*HEADERS, ("triage.attempt", b"1")]
+    """A replay would change the key, the value or the headers of the event."""
+    original = letter().original()
+    assert (original.topic, original.key, original.value) == (
+        TOPICS.input("alerts"),
+        b"\xff",
+        b"{",
+    )
+    assert original.headers == [*HEADERS, ("triage.attempt", b"1")]
 
 
-def test_it_can_be_told_to_a_person_and_to_a_program() -> None:
-    """`triage deadletters list` would fail on exactly the bytes it is there to show."""
+def test_it_can_be_described_to_a_person_and_to_a_program() -> None:
+    """`triage deadletters list` would fail on the very bytes that it is for."""
     line = letter(value=b"\xc3(").line()
-    assert "triage.alerts.v1[0]@0" in line
+    assert "triage.alerts.v1[2]@0" in line
     assert "not JSON" in line
     assert letter(value=None).describe()["value"] is None
     assert letter().describe()["key"] == "\ufffd"
 
 
 class FakeConsumer:
-    """Remembers commits; like aiokafka's, it has fetched everything before the first record is looked at."""
+    """Remembers commits. Like aiokafka's, it has fetched everything before the first record."""
 
     def __init__(self) -> None:
         self.offset = 0
 
     async def commit(self, offsets: dict[Any, int]) -> None:
-        """Where the next replay begins."""
+        """Set where the next replay begins."""
         (self.offset,) = offsets.values()
 
 
@@ -75,42 +77,38 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> "ReplayBench":
 
 
 class ReplayBench:
-    """A topic of dead letters, a group that reads it, and where the replayed ones go."""
+    """A topic of dead letters, a group that reads it, and the producer of the replay."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.letters: list[Letter] = []
         self.consumer = FakeConsumer()
         self.producer = FakeProducer(prompt=True)
-        monkeypatch.setattr(self.producer, "start", self._nothing)
         monkeypatch.setattr(deadletters, "Producer", lambda _: self.producer)
         monkeypatch.setattr(deadletters, "reading", self._reading)
         monkeypatch.setattr(deadletters, "until_quiet", self._records)
-
-    async def _nothing(self) -> None:
-        pass
 
     @asynccontextmanager
     async def _reading(self, *_: Any, **__: Any) -> AsyncIterator[FakeConsumer]:
         yield self.consumer
 
     async def _records(self, consumer: FakeConsumer) -> AsyncIterator[Incoming]:
-        for each in self.letters[consumer.offset :]:
-            yield each.record
+        for unseen in self.letters[consumer.offset :]:
+            yield unseen.record
 
 
-async def test_each_letter_is_replayed_once_also_with_a_limit(topic: ReplayBench) -> None:
-    """`--limit 1` would forget every letter that was fetched with the first, or send the first again."""
-    topic.letters = [letter(n) for n in range(3)]
+async def test_with_a_limit_each_letter_is_replayed_once(topic: ReplayBench) -> None:
+    """`--limit 1` would skip the letters that were fetched too, or send the first one again."""
+    topic.letters = [letter(offset) for offset in range(3)]
     for _ in range(4):
         await replay(Settings(), stage=None, poison=False, limit=1)
     assert [record.topic for record in topic.producer.sent] == [TOPICS.input("alerts")] * 3
 
 
-async def test_a_failing_replay_remembers_what_it_has_sent(
+async def test_a_replay_that_fails_remembers_what_it_has_sent(
     topic: ReplayBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The letters before the failure would be sent twice."""
-    topic.letters = [letter(n) for n in range(3)]
+    topic.letters = [letter(offset) for offset in range(3)]
     send, sent = topic.producer.send, topic.producer.sent
 
     async def fail_second(record: Record) -> Any:
@@ -134,7 +132,7 @@ async def test_a_failing_replay_remembers_what_it_has_sent(
     ids=["poison", "without its value", "not from our topics"],
 )
 async def test_what_cannot_be_replayed_is_left(topic: ReplayBench, left: Letter) -> None:
-    """An empty record or a hopeless one would go through the pipeline, or to a topic that is not ours."""
+    """An empty or hopeless record would be sent, or a record sent to a topic that is not ours."""
     if left.record.value is None:
         left = Letter(
             Incoming(
@@ -152,8 +150,8 @@ async def test_what_cannot_be_replayed_is_left(topic: ReplayBench, left: Letter)
     assert topic.producer.sent == []
 
 
-async def test_poison_is_replayed_when_asked_for(topic: ReplayBench) -> None:
-    """After a parser is mended nothing could bring its victims back."""
+async def test_poison_is_replayed_on_request(topic: ReplayBench) -> None:
+    """After a fix of a parser, the events that it had refused could not be sent again."""
     topic.letters = [letter(disposition="poison")]
     assert (await replay(Settings(), stage="decode", poison=True, limit=None)).replayed == 1
-    assert text(topic.producer.sent[0].headers)["triage.attempt"] == "1"
+    assert header_texts(topic.producer.sent[0].headers)["triage.attempt"] == "1"

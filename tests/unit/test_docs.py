@@ -1,8 +1,9 @@
-"""What is written in the tree holds on every machine."""
+"""The documentation: its links lead somewhere, and its examples are valid on every machine."""
 
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
@@ -12,13 +13,15 @@ import pytest
 
 from inference.egress.policy import Policy
 from inference.llm.client.failure import FailureStatus
-from inference.model.artifact import DEFAULT_MODEL, MANIFEST, Manifest
+from inference.model.artifact import DEFAULT_MODEL, MANIFEST
+from inference.model.manifest import Manifest
 from inference.rules.ruling import Rules
 from schemas.event import DOMAINS, Domain
 from streams.config import load
 
 ROOT = Path(__file__).resolve().parents[2]
-# Spelled apart, so that this file does not mention what it forbids.
+DOCS = ROOT / "docs"
+# Written in two parts, so that this file does not contain what it forbids.
 FORBIDDEN = re.compile(
     "|".join(
         (
@@ -32,10 +35,9 @@ FORBIDDEN = re.compile(
         )
     )
 )
-LLM = ROOT / "docs" / "llm.md"
-TOML = re.findall(r"^```toml\n(.*?)^```", LLM.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-# How an event can end in the LLM tier without a call that failed.
-UNASKED = {
+LLM_PAGE = DOCS / "how-to" / "llm.md"
+EXAMPLE = ROOT / "examples" / "triage.toml"
+STATUSES_WITHOUT_FAILURE = {
     "answered",
     "llm_off",
     "kept_inside",
@@ -44,7 +46,12 @@ UNASKED = {
     "high_impact",
     "failed",
 }
-LINK = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)")
+"""How an event can end in the LLM tier without a failed call."""
+
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+TOML_BLOCK = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^#+ +(.*?) *$", re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 # Alerts about somebody's machine name its files.
 SAMPLES = ROOT / "streams" / "samples"
 AUTHORED = ROOT / "inference" / "training" / "authored"
@@ -53,7 +60,7 @@ SKIPPED = {".git", ".venv", "build", "dist", "__pycache__"}
 
 
 def tree() -> list[Path]:
-    """Every file that is or would be committed."""
+    """Every file that is committed, or will be."""
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-coz", "--exclude-standard"],
         capture_output=True,
@@ -69,37 +76,77 @@ def tree() -> list[Path]:
 
 
 def texts() -> dict[Path, str]:
-    """Every file that can be read as text."""
-    found = {}
+    """The content of every text file."""
+    content = {}
     for path in tree():
         data = path.read_bytes()
         if b"\0" not in data[:8192]:
-            found[path] = data.decode("utf-8", "replace")
-    return found
+            content[path] = data.decode("utf-8", "replace")
+    return content
+
+
+def pages() -> list[Path]:
+    """Every page of Markdown."""
+    return sorted(path for path in tree() if path.suffix == ".md")
+
+
+def page_id(path: Path) -> str:
+    """The name of a page in the output of pytest."""
+    return str(path.relative_to(ROOT))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of the headings of a page, as GitHub makes them."""
+    used: Counter[str] = Counter()
+    unique = set()
+    for heading in HEADING.findall(FENCED.sub("", page.read_text("utf-8"))):
+        anchor = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        repeats = used[anchor]
+        used[anchor] += 1
+        if repeats:
+            anchor = f"{anchor}-{repeats}"
+        unique.add(anchor)
+    return unique
+
+
+def broken_links(page: Path) -> Iterator[str]:
+    """The relative links of a page that lead to no file, or to no heading of it."""
+    for name, anchor in LINK.findall(FENCED.sub("", page.read_text("utf-8"))):
+        target = page
+        if name:
+            target = page.parent / name
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            yield f"{name}#{anchor}"
 
 
 def test_no_file_mentions_a_machine_or_a_registry() -> None:
-    """A path or a mirror that exists on one machine only would be documented as if it were everywhere."""
-    found = [
+    """The documentation would name a path or a mirror that exists on one machine only."""
+    mentions = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()[:120]}"
         for path, text in texts().items()
         if path.parent not in (SAMPLES, AUTHORED)
-        and path not in PLANTED  # events in which any path may be told of
+        and path not in PLANTED  # their events may mention any path
         for number, line in enumerate(text.splitlines(), 1)
         if FORBIDDEN.search(line)
     ]
-    assert not found, "\n".join(found)
+    assert not mentions, "\n".join(mentions)
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in tree() if path.suffix == ".md"], ids=lambda path: path.name
-)
-def test_every_relative_link_leads_somewhere(path: Path) -> None:
-    """A reader would click on a page that was moved."""
-    missing = [
-        link for link in LINK.findall(path.read_text("utf-8")) if not (path.parent / link).exists()
-    ]
-    assert not missing
+@pytest.mark.parametrize("page", pages(), ids=page_id)
+def test_every_relative_link_leads_to_a_page_and_a_heading(page: Path) -> None:
+    """A reader would click on a link to a page or a section that was moved."""
+    assert list(broken_links(page)) == []
+
+
+def test_broken_links_are_found(tmp_path: Path) -> None:
+    """The test above would pass for every page."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A `b`, c!\n## Same\n## Same\n```\n# no heading\n```\n"
+        "[1](#a-b-c) [2](page.md#same-1) [3](#no-heading) [4](gone.md) [5](https://a.example/#x)\n",
+        "utf-8",
+    )
+    assert list(broken_links(page)) == ["#no-heading", "gone.md#"]
 
 
 def labels() -> dict[Domain, Mapping[str, Sequence[str]]]:
@@ -111,10 +158,24 @@ def labels() -> dict[Domain, Mapping[str, Sequence[str]]]:
     }
 
 
-@pytest.mark.parametrize("example", [*TOML, (ROOT / "examples" / "triage.toml").read_text("utf-8")])
-def test_every_configuration_shown_can_be_used(example: str, tmp_path: Path) -> None:
-    """Whoever copies an example would be told that it is wrong."""
-    (tmp_path / "triage.toml").write_text(example, encoding="utf-8")
+def configurations() -> Iterator[tuple[str, str]]:
+    """The name and the text of every configuration that the documentation shows."""
+    yield page_id(EXAMPLE), EXAMPLE.read_text("utf-8")
+    for page in sorted(DOCS.rglob("*.md")):
+        for number, text in enumerate(TOML_BLOCK.findall(page.read_text("utf-8")), 1):
+            yield f"{page_id(page)} {number}", text
+
+
+@pytest.mark.parametrize(
+    "text", [text for _, text in configurations()], ids=[name for name, _ in configurations()]
+)
+def test_every_configuration_in_the_documentation_is_valid(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user who copies an example would get an error."""
+    for variable in re.findall(r'_env = "(\w+)"', text):
+        monkeypatch.setenv(variable, "secret")
+    (tmp_path / "triage.toml").write_text(text, encoding="utf-8")
     settings = load(tmp_path / "triage.toml", {})
     sets = labels()
     rules = Rules.of(settings.rules, settings.impact, sets)
@@ -123,18 +184,18 @@ def test_every_configuration_shown_can_be_used(example: str, tmp_path: Path) -> 
         axis: {value for domain in DOMAINS for value in sets[domain].get(axis, ())}
         for axis in sets["alerts"]
     }
-    Policy.of(settings.egress).check(axes)
+    Policy(settings.egress).check(axes)
 
 
 def test_every_status_is_explained() -> None:
     """An operator would look up a status and find nothing about it."""
-    explained = set(re.findall(r"^\| `(\w+)` \|", LLM.read_text("utf-8"), flags=re.MULTILINE))
-    assert explained - {"out_of_scope"} == UNASKED | set(get_args(FailureStatus))
+    explained = set(re.findall(r"^\| `(\w+)` \|", LLM_PAGE.read_text("utf-8"), flags=re.MULTILINE))
+    assert explained - {"out_of_scope"} == STATUSES_WITHOUT_FAILURE | set(get_args(FailureStatus))
 
 
-def test_the_example_uncommented_is_an_example_too(tmp_path: Path) -> None:
-    """The keys shown as comments would be refused by whoever needs them first."""
-    text = (ROOT / "examples" / "triage.toml").read_text("utf-8")
+def test_the_keys_in_comments_of_the_example_are_valid(tmp_path: Path) -> None:
+    """A user who removes the comment sign from a line of the example would get an error."""
+    text = EXAMPLE.read_text("utf-8")
     path = tmp_path / "triage.toml"
     path.write_text(re.sub(r"^#(?=\S)", "", text, flags=re.MULTILINE), encoding="utf-8")
     settings = load(path, {"TRIAGE_LLM__TIERS": '["small"]'})

@@ -1,4 +1,4 @@
-"""`triage doctor`: what it finds before a worker does."""
+"""`triage doctor`: it finds the problems that would stop a worker."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from inference.egress.options import EgressOptions, EgressRule
 from inference.llm.options import EndpointOptions
-from inference.rules.ruling import Rule
+from inference.rules.options import Rule
 from streams.config import KafkaSection, ModelSection, Settings
 from streams.doctor import Finding, examine
 from streams.local.brokers.loopback import free_ports
@@ -17,23 +17,23 @@ from tests.llm_tier import configured, endpoint
 
 
 def settings(model: Path, *endpoints: EndpointOptions, **tables: Any) -> Settings:
-    """A configuration with no broker, a tiny model and these endpoints."""
-    nowhere = KafkaSection(bootstrap_servers=f"127.0.0.1:{free_ports(1)[0]}")
-    given = Settings(kafka=nowhere, model=ModelSection(path=str(model), replicas=1), **tables)
-    return configured(*endpoints, settings=given)
+    """Settings with a broker that is not there, a tiny model and these endpoints."""
+    kafka = KafkaSection(bootstrap_servers=f"127.0.0.1:{free_ports(1)[0]}")
+    base = Settings(kafka=kafka, model=ModelSection(path=str(model), replicas=1), **tables)
+    return configured(*endpoints, settings=base)
 
 
-async def findings(given: Settings, subjects: Sequence[str]) -> list[Finding]:
-    """What it finds about these, in their order."""
-    found = {finding.subject: finding async for finding in examine(given)}
-    return [found[subject] for subject in subjects]
+async def findings(examined: Settings, subjects: Sequence[str]) -> list[Finding]:
+    """The findings about these subjects, in the order of `subjects`."""
+    by_subject = {finding.subject: finding async for finding in examine(examined)}
+    return [by_subject[subject] for subject in subjects]
 
 
-async def test_an_endpoint_is_asked_a_question(tiny_model: Path) -> None:
-    """A list of models would be proof enough, and the worker fail on the first event."""
+async def test_each_endpoint_gets_one_prompt(tiny_model: Path) -> None:
+    """An endpoint that cannot answer would be reported as healthy, and fail on the first event."""
     async with LlmServer(ok()) as sound, LlmServer(error(404, "model_not_found")) as broken:
-        given = settings(tiny_model, endpoint(sound.base_url), endpoint(broken.base_url))
-        good, bad = await findings(given, ["llm tier-0", "llm tier-1"])
+        examined = settings(tiny_model, endpoint(sound.base_url), endpoint(broken.base_url))
+        good, bad = await findings(examined, ["llm tier-0", "llm tier-1"])
     assert (good.healthy, bad.healthy) == (True, False)
     assert good.detail.startswith("served answers at")
     assert "base_url and model" in bad.detail
@@ -41,20 +41,18 @@ async def test_an_endpoint_is_asked_a_question(tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["api_key_env", "api_key_file"])
-async def test_a_key_that_is_missing_is_named(
-    tiny_model: Path, tmp_path: Path, source: str
-) -> None:
-    """The worker would be the one to find out, or the service would see `none` for a key."""
-    named = str(tmp_path / "TRIAGE_NO_SUCH_KEY")
-    (found,) = await findings(
-        settings(tiny_model, endpoint("http://127.0.0.1:9", **{source: named})), ["llm tier-0"]
+async def test_a_missing_key_is_named(tiny_model: Path, tmp_path: Path, source: str) -> None:
+    """A missing key would be noticed only by the worker, or "none" would be sent as the key."""
+    key_name = str(tmp_path / "TRIAGE_NO_SUCH_KEY")
+    (finding,) = await findings(
+        settings(tiny_model, endpoint("http://127.0.0.1:9", **{source: key_name})), ["llm tier-0"]
     )
-    assert not found.healthy
-    assert named in found.detail
+    assert not finding.healthy
+    assert key_name in finding.detail
 
 
-async def test_rules_and_policy_are_held_against_the_model(tiny_model: Path) -> None:
-    """A rule about a label no model gives would suppress nothing, or protect nothing."""
+async def test_rules_and_policy_are_checked_against_the_model(tiny_model: Path) -> None:
+    """A rule about a label that the model never gives would suppress or protect nothing."""
     rule = Rule(name="r", when='labels.colour == "red"', review=True)
     egress = EgressOptions(rules=[EgressRule(policy="never", labels={"queue": ["no-such-queue"]})])
     for finding in await findings(

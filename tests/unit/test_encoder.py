@@ -1,4 +1,4 @@
-"""The encoder: what must never reach the C++ engine, and that a text's vector is its own."""
+"""The encoder: it refuses what would crash it, and a vector depends on its text alone."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,24 +31,24 @@ REFUSED: dict[str, list[int]] = {
 
 
 @pytest.mark.parametrize("ids", REFUSED.values(), ids=REFUSED.keys())
-def test_refused_before_the_engine(encoder: Encoder, ids: list[int]) -> None:
-    """CTranslate2 answers these with a signal: one such event would kill the worker, and again on every redelivery."""
+def test_bad_ids_are_refused_before_the_engine(encoder: Encoder, ids: list[int]) -> None:
+    """Otherwise one such event would kill the worker with a signal, on every redelivery again."""
     with pytest.raises(InvalidTokens):
         encoder.check(ids)
     with pytest.raises(InvalidTokens):
         encoder.embed([[BEGIN_ID, END_ID], ids])
 
 
-def test_no_texts_are_no_vectors(encoder: Encoder) -> None:
-    """`forward_batch([])` dies with SIGFPE: it must not be called for an empty batch."""
+def test_no_texts_give_no_vectors(encoder: Encoder) -> None:
+    """Otherwise an empty batch would end the process: `forward_batch([])` raises SIGFPE."""
     assert encoder.embed([]).shape == (0, WIDTH)
 
 
 @pytest.mark.parametrize(
     "ids", [[PAD_ID], [PIECES - 1], [7] * MAX_POSITIONS], ids=["lowest", "highest", "longest"]
 )
-def test_the_last_allowed_values_run(encoder: Encoder, ids: list[int]) -> None:
-    """A bound that is off by one would either crash the process or turn good events away."""
+def test_the_extreme_allowed_ids_run(encoder: Encoder, ids: list[int]) -> None:
+    """A bound that is wrong by one would crash the process or refuse good events."""
     vectors = encoder.embed([ids])
     assert vectors.shape == (1, WIDTH)
     assert vectors.dtype == np.float32
@@ -56,8 +56,8 @@ def test_the_last_allowed_values_run(encoder: Encoder, ids: list[int]) -> None:
 
 
 @pytest.mark.parametrize("budget", [1, 64, 512, 100_000])
-def test_vectors_come_in_the_order_given(encoder: Encoder, budget: int) -> None:
-    """Passes run sorted by length and in parallel: a slip would hand an event its neighbour's labels."""
+def test_vectors_are_in_the_order_of_the_texts(encoder: Encoder, budget: int) -> None:
+    """Passes are sorted by length and run in parallel; a mistake would mix up events' labels."""
     texts = [[BEGIN_ID, *range(4, 4 + n), END_ID] for n in (40, 1, 17, 100, 2, 33, 1)]
     alone = [encoder.embed([text])[0] for text in texts]
     together = encoder.embed(texts, max_batch_tokens=budget)
@@ -65,14 +65,14 @@ def test_vectors_come_in_the_order_given(encoder: Encoder, budget: int) -> None:
 
 
 def test_replicas_do_not_change_a_vector(tiny_model: Path, encoder: Encoder) -> None:
-    """Two workers with different thread counts must agree about a redelivered event."""
+    """Otherwise two workers with different thread counts could disagree about one event."""
     texts = [[BEGIN_ID, *range(4, 4 + n), END_ID] for n in range(1, 40)]
     single = open_tiny_encoder(tiny_model, replicas=1)
     assert single.embed(texts).tobytes() == encoder.embed(texts).tobytes()
 
 
 def test_padding_is_not_part_of_the_mean(encoder: Encoder) -> None:
-    """Pad positions are not zero in the output: averaged in, they would make every short text alike."""
+    """The output is not zero at pad positions; in the mean, they would make short texts alike."""
     text = [BEGIN_ID, 9, END_ID]
     padded = np.array([text + [PAD_ID] * (PAD_MULTIPLE - len(text))], dtype=np.int32)
     lengths = np.array([len(text)], dtype=np.int32)
@@ -85,9 +85,9 @@ def test_padding_is_not_part_of_the_mean(encoder: Encoder) -> None:
 
 
 def test_cls_pooling_reads_the_first_position(tiny_model: Path) -> None:
-    """A model trained on its first vector and served on the mean would answer nonsense without any error."""
+    """Otherwise a model that was trained on its first vector would be served on the mean."""
     spec = load_artifact(tiny_model).manifest.encoder
-    kinds = [
+    encoders = [
         Encoder(
             tiny_model,
             width=spec.width,
@@ -97,28 +97,28 @@ def test_cls_pooling_reads_the_first_position(tiny_model: Path) -> None:
         )
         for pooling in ("cls", "mean")
     ]
-    one_token, many = [[BEGIN_ID], [BEGIN_ID, 8, 9, END_ID]]
-    cls, mean = (kind.embed([one_token, many]) for kind in kinds)
+    one_token, many_tokens = [[BEGIN_ID], [BEGIN_ID, 8, 9, END_ID]]
+    cls, mean = (encoder.embed([one_token, many_tokens]) for encoder in encoders)
     assert np.allclose(cls[0], mean[0])
     assert not np.allclose(cls[1], mean[1])
 
 
-def test_no_encoder_is_one_sentence(tmp_path: Path) -> None:
-    """A wrong [model] path must say what to do, not print CTranslate2's exception."""
+def test_a_directory_without_encoder_is_refused(tmp_path: Path) -> None:
+    """Otherwise a wrong [model] path would end in an exception of CTranslate2."""
     with pytest.raises(ModelError, match=r"holds no encoder .*convert it again"):
         Encoder(tmp_path, width=WIDTH, vocab_size=PIECES, pad_id=PAD_ID, pooling="mean")
 
 
 class Broken:
-    """A CTranslate2 model that fails."""
+    """A CTranslate2 model that fails on every batch."""
 
     def forward_batch(self, *_: object) -> object:
-        """Fail as CTranslate2 does."""
+        """Fail like CTranslate2."""
         raise RuntimeError("failed to allocate memory")
 
 
-def test_a_failure_of_ctranslate2_is_ours(tiny_model: Path) -> None:
-    """A caller that handles `InferenceError` would otherwise miss the engine's own failures and print a traceback."""
+def test_a_failure_of_ctranslate2_is_an_inference_error(tiny_model: Path) -> None:
+    """Otherwise a caller that handles `InferenceError` would end in a traceback."""
     encoder = open_tiny_encoder(tiny_model)
     encoder._model = Broken()
     texts: Sequence[Sequence[int]] = [[BEGIN_ID, END_ID]]

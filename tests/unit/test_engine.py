@@ -1,4 +1,4 @@
-"""The engine: its bound really waits, nobody is left waiting for ever, and nobody pays for another's failure."""
+"""The engine: callers wait at its bound, none waits for ever, and failures stay apart."""
 
 import asyncio
 import gc
@@ -15,7 +15,7 @@ from inference.model.engine import Engine
 from tests.slow_encoder import SlowEncoder
 
 ONE_ROW = 16
-"""A token budget of one short text a pass."""
+"""A token budget for one short text per pass."""
 LONG = 300
 TIMEOUT_S = 5.0
 
@@ -26,7 +26,7 @@ Embedding = asyncio.Task[Vectors]
 async def running(
     encoder: SlowEncoder, *, max_batch_tokens: int = 512, max_waiting: int = 1024
 ) -> AsyncIterator[Engine]:
-    """An engine that is closed at the end, with a bound on the whole test."""
+    """An engine that is closed at the end. The whole test has a time limit."""
     engine = Engine(encoder, max_batch_tokens=max_batch_tokens, max_waiting=max_waiting)
     async with asyncio.timeout(TIMEOUT_S):
         try:
@@ -36,33 +36,33 @@ async def running(
             await engine.close()
 
 
-def ask(engine: Engine, *texts: Sequence[int]) -> Embedding:
-    """One caller with these texts."""
+def call(engine: Engine, *texts: Sequence[int]) -> Embedding:
+    """Start one caller with these texts."""
     return asyncio.create_task(engine.embed(texts))
 
 
-async def settle() -> None:
-    """Let everything happen that can happen while the gate stays as it is."""
+async def run_ready_tasks() -> None:
+    """Run the event loop until nothing can change while the gate stays as it is."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
 async def until_passes(encoder: SlowEncoder, count: int) -> None:
-    """Wait until so many passes have begun in their threads."""
+    """Wait until this many passes have begun in their threads."""
     while len(encoder.passes) < count:
         await asyncio.sleep(0.001)
-    await settle()
+    await run_ready_tasks()
 
 
-def in_line(engine: Engine) -> list[int]:
-    """The first ids of the texts the engine has taken and not yet begun."""
-    return sorted(row.ids[0] for queue in engine._waiting.queues.values() for row in queue)
+def waiting(engine: Engine) -> list[int]:
+    """The first ids of the texts that wait for a pass."""
+    return sorted(text.ids[0] for queue in engine._waiting.queues.values() for text in queue)
 
 
-async def test_each_caller_gets_its_own_rows_in_order() -> None:
-    """Passes mix callers and sort by length: a slip would label one event with another's answer."""
+async def test_a_caller_gets_its_own_rows_in_order() -> None:
+    """Passes mix the rows of callers; a mistake would give one event the labels of another."""
     async with running(SlowEncoder(replicas=2)) as engine:
-        callers = [ask(engine, [n], [n + 1] * LONG, [n + 2] * 20) for n in range(0, 60, 3)]
+        callers = [call(engine, [n], [n + 1] * LONG, [n + 2] * 20) for n in range(0, 60, 3)]
         answers = await asyncio.gather(*callers)
     assert [answer[:, 0].tolist() for answer in answers] == [
         [n, n + 1, n + 2] for n in range(0, 60, 3)
@@ -70,79 +70,73 @@ async def test_each_caller_gets_its_own_rows_in_order() -> None:
 
 
 async def test_callers_share_passes() -> None:
-    """One pass a caller would throw away what batching is for: five times the throughput."""
+    """One pass per caller would lose what batching brings: five times the throughput."""
     encoder = SlowEncoder()
     async with running(encoder) as engine:
-        await asyncio.gather(*(ask(engine, [n]) for n in range(32)))
+        await asyncio.gather(*(call(engine, [n]) for n in range(32)))
     assert encoder.passes == [list(range(32))]
 
 
-async def test_no_texts_cost_nothing() -> None:
-    """A batch of dead letters only has no texts: it must neither wait nor reach the C++ engine."""
+async def test_no_texts_need_no_pass() -> None:
+    """A batch of only dead letters has no texts; an empty pass would crash the C++ engine."""
     encoder = SlowEncoder()
     async with running(encoder) as engine:
         assert (await engine.embed([])).shape == (0, 1)
     assert encoder.passes == []
 
 
-async def test_a_refused_text_runs_nothing_of_its_call() -> None:
-    """Half a call run for a caller who is told it was refused is work for nobody."""
+async def test_a_call_with_a_refused_text_is_not_run() -> None:
+    """Otherwise the other texts of a refused call would be run for nothing."""
     encoder = SlowEncoder()
     async with running(encoder) as engine:
         with pytest.raises(InvalidTokens):
             await engine.embed([[1], []])
-        await settle()
+        await run_ready_tasks()
     assert encoder.passes == []
 
 
-async def test_the_bound_really_waits() -> None:
-    """An advisory bound would let a slow model fill the memory instead of holding the stream back."""
+async def test_callers_wait_at_the_bound() -> None:
+    """Otherwise a slow model would fill the memory, and the stream would not slow down."""
     encoder = SlowEncoder(is_open=False)
     async with running(encoder, max_batch_tokens=ONE_ROW, max_waiting=4) as engine:
-        callers = [ask(engine, [n]) for n in range(6)]
+        callers = [call(engine, [n]) for n in range(6)]
         await until_passes(encoder, 1)
         assert encoder.passes == [[0]]
-        assert in_line(engine) == [1, 2, 3], "one runs and three wait: the fifth is not taken"
+        assert waiting(engine) == [1, 2, 3], "one text runs, three wait, the fifth has no place"
         encoder.gate.set()
-        assert [float(answer[0, 0]) for answer in await asyncio.gather(*callers)] == [
-            0,
-            1,
-            2,
-            3,
-            4,
-            5,
-        ]
+        answers = await asyncio.gather(*callers)
+        assert [float(answer[0, 0]) for answer in answers] == [0, 1, 2, 3, 4, 5]
 
 
-async def test_room_is_given_back_whatever_happens() -> None:
-    """Room lost to a failure or a cancellation would one day stop the worker without an error."""
+async def test_places_are_released_in_every_case() -> None:
+    """Places that failures or cancellations do not release would stop the worker in the end."""
     encoder = SlowEncoder(poison=[13], is_open=False)
     async with running(encoder, max_batch_tokens=ONE_ROW, max_waiting=3) as engine:
         for _ in range(5):
             encoder.gate.clear()
-            callers = [ask(engine, [n], [n]) for n in (1, 13, 3, 4)]
-            await settle()
+            callers = [call(engine, [n], [n]) for n in (1, 13, 3, 4)]
+            await run_ready_tasks()
             callers[2].cancel()
             encoder.gate.set()
             await asyncio.gather(*callers, return_exceptions=True)
-        await settle()
-        assert engine._room._value == 3
+        await run_ready_tasks()
+        assert engine._free_places._value == 3
         assert (await engine.embed([[1]] * 10)).shape == (10, 1)
 
 
 async def test_one_call_may_be_larger_than_the_bound() -> None:
-    """A batch of more events than may wait would wait for itself."""
+    """Otherwise a batch of more events than may wait would wait for ever."""
     async with running(SlowEncoder(), max_batch_tokens=ONE_ROW, max_waiting=3) as engine:
         assert (await engine.embed([[n] for n in range(50)]))[:, 0].tolist() == list(range(50))
 
 
 async def test_large_calls_do_not_block_each_other() -> None:
-    """Two calls, each holding the room the other one waits for, would stop the worker."""
+    """Two calls that hold the places that the other needs would stop the worker."""
     encoder = SlowEncoder(replicas=2)
     async with running(encoder, max_waiting=2) as engine:
         lengths = (1, 20, LONG)
         callers = [
-            ask(engine, *([n * 100 + i] * lengths[i % 3] for i in range(30))) for n in range(4)
+            call(engine, *([n * 100 + i] * lengths[i % 3] for i in range(30))) for n in range(4)
         ]
         answers = await asyncio.gather(*callers)
     assert [answer[:, 0].tolist() for answer in answers] == [
@@ -150,19 +144,19 @@ async def test_large_calls_do_not_block_each_other() -> None:
     ]
 
 
-async def test_a_failing_pass_fails_everyone_in_it_and_nobody_else() -> None:
-    """A caller left out would wait for ever; one failed without cause would be a lost batch."""
+async def test_a_failing_pass_fails_only_its_callers() -> None:
+    """Otherwise a caller would wait for ever, or a batch would fail without a reason."""
     encoder = SlowEncoder(poison=[2])
     async with running(encoder) as engine:
-        first, poisoned, elsewhere = ask(engine, [1]), ask(engine, [2]), ask(engine, [3] * LONG)
-        answers = await asyncio.gather(first, poisoned, elsewhere, return_exceptions=True)
+        first, poisoned, other_pass = call(engine, [1]), call(engine, [2]), call(engine, [3] * LONG)
+        answers = await asyncio.gather(first, poisoned, other_pass, return_exceptions=True)
         assert [str(answer) for answer in answers[:2]] == ["this pass fails"] * 2
         assert isinstance(answers[2], np.ndarray)
-        assert (await engine.embed([[4]]))[0, 0] == 4, "the engine serves on"
+        assert (await engine.embed([[4]]))[0, 0] == 4, "the engine still works"
 
 
-async def test_rows_behind_a_failed_one_are_not_run() -> None:
-    """A call that has failed has no use for its other rows; others wait for that time."""
+async def test_rows_after_a_failed_row_are_not_run() -> None:
+    """A failed call does not need its other rows, and other callers wait for that time."""
     encoder = SlowEncoder(poison=[0])
     async with running(encoder, max_batch_tokens=ONE_ROW) as engine:
         with pytest.raises(RuntimeError, match="this pass fails"):
@@ -172,43 +166,43 @@ async def test_rows_behind_a_failed_one_are_not_run() -> None:
 
 
 class ShortAnswer(SlowEncoder):
-    """Answers with a row too few."""
+    """Returns one row less than it should."""
 
     def forward(self, ids: Sequence[Sequence[int]], padded: int) -> Vectors:
-        """One row less than asked."""
+        """All rows but the first."""
         return super().forward(ids, padded)[1:]
 
 
-async def test_a_misshapen_answer_fails_its_callers() -> None:
-    """A model that does not have its manifest's shape must be an error, not callers waiting for ever."""
+async def test_an_output_with_missing_rows_fails_its_callers() -> None:
+    """Otherwise the callers of a wrong model would wait for ever."""
     async with running(ShortAnswer()) as engine:
         with pytest.raises(ValueError, match="shorter"):
             await engine.embed([[1]])
 
 
-async def test_a_cancelled_caller_takes_no_part() -> None:
-    """After a shutdown or rebalance nobody wants these rows: run all the same, they delay those who still wait."""
+async def test_texts_of_a_cancelled_caller_are_not_run() -> None:
+    """After a rebalance nobody needs these texts; they would delay the callers that wait."""
     encoder = SlowEncoder(is_open=False)
     async with running(encoder, max_batch_tokens=ONE_ROW) as engine:
-        runs, gone, stays = ask(engine, [1]), ask(engine, [2], [3]), ask(engine, [4])
+        runs, gone, stays = call(engine, [1]), call(engine, [2], [3]), call(engine, [4])
         await until_passes(encoder, 1)
         gone.cancel()
-        await settle()
+        await run_ready_tasks()
         encoder.gate.set()
         await asyncio.gather(runs, stays)
         assert gone.cancelled()
     assert encoder.forwarded == [1, 4]
 
 
-async def test_a_caller_cancelled_while_it_waits_for_room_takes_no_part() -> None:
-    """Its first rows are in line already: they too must not run once it has gone."""
+async def test_texts_of_a_caller_cancelled_at_the_bound_are_not_run() -> None:
+    """Otherwise the texts that already wait would be run for a caller that is gone."""
     encoder = SlowEncoder(is_open=False)
     async with running(encoder, max_batch_tokens=ONE_ROW, max_waiting=3) as engine:
-        runs, gone = ask(engine, [1]), ask(engine, *([n] for n in range(10, 20)))
+        runs, gone = call(engine, [1]), call(engine, *([n] for n in range(10, 20)))
         await until_passes(encoder, 1)
-        assert in_line(engine) == [10, 11], "the third text waits for room"
+        assert waiting(engine) == [10, 11], "the third text waits for a place"
         gone.cancel()
-        await settle()
+        await run_ready_tasks()
         encoder.gate.set()
         await runs
         await engine.embed([[2]])
@@ -216,34 +210,39 @@ async def test_a_caller_cancelled_while_it_waits_for_room_takes_no_part() -> Non
     assert encoder.forwarded == [1, 2]
 
 
-async def test_cancelling_one_does_not_touch_the_others_in_its_pass() -> None:
-    """A pass is shared: the one who leaves must not take it away from the rest."""
+async def test_a_cancelled_caller_does_not_cancel_its_pass() -> None:
+    """A pass is shared; the other callers would lose their answers."""
     encoder = SlowEncoder(is_open=False)
     async with running(encoder) as engine:
-        gone, stays = ask(engine, [1]), ask(engine, [2])
+        gone, stays = call(engine, [1]), call(engine, [2])
         await until_passes(encoder, 1)
         gone.cancel()
-        await settle()
+        await run_ready_tasks()
         encoder.gate.set()
         assert (await stays)[0, 0] == 2
 
 
-async def test_who_waits_longest_is_next() -> None:
-    """Served by length alone, a long text would starve under a stream of short ones."""
+async def test_the_oldest_text_is_next() -> None:
+    """Otherwise a long text would wait for ever while short texts keep coming."""
     encoder = SlowEncoder(is_open=False)
     async with running(encoder, max_batch_tokens=ONE_ROW) as engine:
-        callers = [ask(engine, [1]), ask(engine, [2] * LONG), ask(engine, [3]), ask(engine, [4])]
+        callers = [
+            call(engine, [1]),
+            call(engine, [2] * LONG),
+            call(engine, [3]),
+            call(engine, [4]),
+        ]
         await until_passes(encoder, 1)
         encoder.gate.set()
         await asyncio.gather(*callers)
     assert encoder.passes == [[1], [2], [3], [4]]
 
 
-async def test_every_replica_is_used_and_none_twice() -> None:
-    """Fewer passes at once waste cores, more fight over them."""
+async def test_there_are_as_many_passes_as_replicas() -> None:
+    """Fewer passes at once would leave cores idle, more would slow each other down."""
     encoder = SlowEncoder(replicas=3, is_open=False)
     async with running(encoder, max_batch_tokens=ONE_ROW) as engine:
-        callers = [ask(engine, [n]) for n in range(10)]
+        callers = [call(engine, [n]) for n in range(10)]
         await until_passes(encoder, 3)
         assert len(encoder.passes) == 3
         encoder.gate.set()
@@ -251,44 +250,41 @@ async def test_every_replica_is_used_and_none_twice() -> None:
 
 
 async def test_the_event_loop_is_free_while_a_pass_runs() -> None:
-    """A forward pass on the loop would stop heartbeats: the group would take the partitions away."""
+    """A pass on the event loop would stop heartbeats, and the worker would lose its partitions."""
     encoder = SlowEncoder(is_open=False)
     async with running(encoder) as engine:
-        caller = ask(engine, [1])
+        caller = call(engine, [1])
         await until_passes(encoder, 1)
         for _ in range(10):
             await asyncio.sleep(0.001)
-        assert not caller.done(), "the pass is still at the gate, and the loop went on"
+        assert not caller.done(), "the pass waits at the gate, and the loop still runs"
         encoder.gate.set()
         await caller
     assert threading.get_ident() not in encoder.threads
 
 
-async def test_close_ends_every_wait(caplog: pytest.LogCaptureFixture) -> None:
-    """A future that nobody answers would hang the shutdown until the orchestrator kills the worker."""
+async def test_close_answers_every_caller(caplog: pytest.LogCaptureFixture) -> None:
+    """Otherwise the shutdown would hang until the orchestrator kills the worker."""
     encoder = SlowEncoder(is_open=False)
     async with running(encoder, max_batch_tokens=ONE_ROW, max_waiting=3) as engine:
-        runs, half_run, for_room = (
-            ask(engine, [1]),
-            ask(engine, *([n] for n in range(2, 9))),
-            ask(engine, [9]),
-        )
+        runs, at_bound = call(engine, [1]), call(engine, *([n] for n in range(2, 9)))
+        last = call(engine, [9])
         await until_passes(encoder, 1)
         closing = asyncio.create_task(engine.close())
-        await settle()
-        assert not closing.done(), "the running pass is let end"
+        await run_ready_tasks()
+        assert not closing.done(), "the running pass may end"
         encoder.gate.set()
-        answers = await asyncio.gather(runs, half_run, for_room, closing, return_exceptions=True)
-        assert isinstance(answers[0], np.ndarray), "what was running is answered"
+        answers = await asyncio.gather(runs, at_bound, last, closing, return_exceptions=True)
+        assert isinstance(answers[0], np.ndarray), "the running call has its answer"
         assert [type(answer) for answer in answers[1:]] == [EngineClosed, EngineClosed, type(None)]
     assert encoder.forwarded == [1]
-    del runs, half_run, for_room, answers
+    del runs, at_bound, last, answers
     gc.collect()
     assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
-async def test_a_closed_engine_says_so() -> None:
-    """A caller that comes too late must get an error that names the reason, not wait."""
+async def test_a_closed_engine_refuses_calls() -> None:
+    """Otherwise a late caller would wait for ever."""
     engine = Engine(SlowEncoder())
     await engine.close()
     await engine.close()
@@ -296,17 +292,19 @@ async def test_a_closed_engine_says_so() -> None:
         await asyncio.wait_for(engine.embed([[1]]), TIMEOUT_S)
 
 
-def test_a_loop_that_ends_without_close_leaves_no_noise(caplog: pytest.LogCaptureFixture) -> None:
-    """After Ctrl-C nobody closes anything: no pass may be begun for callers who are gone."""
+def test_an_event_loop_that_ends_without_close_logs_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """After Ctrl-C nothing is closed; a new pass would log errors of callers that are gone."""
     encoder = SlowEncoder(is_open=False)
 
-    async def leave() -> tuple[Engine, list[Embedding]]:
+    async def start() -> tuple[Engine, list[Embedding]]:
         engine = Engine(encoder, max_batch_tokens=ONE_ROW, max_waiting=3)
-        callers = [ask(engine, [n], [n]) for n in range(5)]
+        callers = [call(engine, [n], [n]) for n in range(5)]
         await until_passes(encoder, 1)
         return engine, callers
 
-    engine, callers = asyncio.run(leave())
+    engine, callers = asyncio.run(start())
     encoder.gate.set()
     engine._executor.shutdown(wait=True)
     assert all(caller.cancelled() for caller in callers)

@@ -1,4 +1,4 @@
-"""The enrichment agent: every escalated case ends once, by the LLM's answer or as a person's work."""
+"""Tests of the enrichment agent: every escalated case ends once, with an answer or in review."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,47 +22,47 @@ PAID = Enrichment(
 )
 
 
-async def ended(batch: Sequence[Incoming]) -> list[Outcome]:
-    """What becomes of cases with no LLM and none answered before."""
+async def ended_without_llm(batch: Sequence[Incoming]) -> list[Outcome]:
+    """The outcomes of cases without an LLM, none of which was answered before."""
     return await enrich(batch, consultant=None, memory=Forgetful())
 
 
 async def test_a_case_ends_in_review() -> None:
-    """An escalated event without a later revision would stay provisional for ever: nobody would look at it."""
-    given = unsure()
-    (outcome,) = await ended([record(given, topic="triage.enrichment.v1")])
+    """Otherwise an escalated event would stay provisional for ever, and nobody would look at it."""
+    case = unsure()
+    (outcome,) = await ended_without_llm([record(case, topic="triage.enrichment.v1")])
     assert isinstance(outcome, Reviewed)
     triaged = outcome.case.triaged
-    assert outcome.case.event == given.event
+    assert outcome.case.event == case.event
     assert (triaged.revision, triaged.status, triaged.decided_by) == (1, "needs_review", "slm")
-    assert triaged.labels == given.triaged.labels, "the small model's labels are kept"
+    assert triaged.labels == case.triaged.labels, "the small model's labels are kept"
     assert triaged.enrichment is not None
     assert (triaged.enrichment.status, triaged.enrichment.cost_usd) == ("llm_off", 0.0)
-    assert triaged.reasons == [*given.triaged.reasons, "no LLM is configured", "a person decides"]
-    assert triaged.origin == given.triaged.origin, (
-        "where the event came from, not where the case did"
+    assert triaged.reasons == [*case.triaged.reasons, "no LLM is configured", "a person decides"]
+    assert triaged.origin == case.triaged.origin, (
+        "the origin is that of the event, not that of the case"
     )
 
 
 async def test_time_counts_from_the_event() -> None:
-    """Latency measured from the enrichment topic would hide the time the event has waited already."""
-    given = unsure()
-    (outcome,) = await ended([record(given)])
+    """Otherwise the latency would not include the time before the enrichment topic."""
+    case = unsure()
+    (outcome,) = await ended_without_llm([record(case)])
     assert isinstance(outcome, Reviewed)
     timing = outcome.case.triaged.timing
-    assert timing.received_at == given.triaged.timing.received_at
-    assert timing.inference_s == given.triaged.timing.inference_s
-    assert timing.total_s > given.triaged.timing.total_s
+    assert timing.received_at == case.triaged.timing.received_at
+    assert timing.inference_s == case.triaged.timing.inference_s
+    assert timing.total_s > case.triaged.timing.total_s
 
 
 async def test_a_redelivered_case_ends_the_same() -> None:
-    """A revision that counted up with every redelivery would never settle."""
-    first, again = await ended([record(unsure(), offset=1), record(unsure(), offset=1)])
+    """Otherwise every redelivery would make one more revision."""
+    first, again = await ended_without_llm([record(unsure(), offset=1), record(unsure(), offset=1)])
     assert isinstance(first, Reviewed)
     assert isinstance(again, Reviewed)
     timeless = [
-        msgspec.structs.replace(one.case.triaged, timing=unsure().triaged.timing)
-        for one in (first, again)
+        msgspec.structs.replace(outcome.case.triaged, timing=unsure().triaged.timing)
+        for outcome in (first, again)
     ]
     assert timeless[0] == timeless[1]
 
@@ -97,79 +97,79 @@ async def test_a_redelivered_case_ends_the_same() -> None:
         ),
     ],
 )
-async def test_what_is_no_case_is_a_dead_letter(value: object, stage: str) -> None:
-    """Anyone may write to the topic: an exception here would stop the worker at the same record again and again."""
-    bad, good = await ended([record(value), record(unsure(), offset=1)])
+async def test_what_is_not_a_case_is_a_dead_letter(value: object, stage: str) -> None:
+    """Otherwise a bad record would stop the worker again after every restart."""
+    bad, good = await ended_without_llm([record(value), record(unsure(), offset=1)])
     assert isinstance(bad, DeadLettered)
     assert (bad.stage, bad.error, bad.disposition) == (stage, "InvalidEvent", "poison")
     assert "\n" not in bad.message
     assert isinstance(good, Reviewed)
 
 
-class Opinionated:
-    """A consultant who says the same of every case."""
+class FixedConsultant:
+    """A consultant that has the same opinion of every case."""
 
-    def __init__(self, says: LlmOpinion) -> None:
-        self.says = says
-        self.asked: list[Case] = []
+    def __init__(self, opinion: LlmOpinion) -> None:
+        self.opinion = opinion
+        self.cases: list[Case] = []
 
     async def consult(self, case: Case) -> LlmOpinion:
-        """Says it."""
-        self.asked.append(case)
-        return self.says
+        """Return the opinion."""
+        self.cases.append(case)
+        return self.opinion
 
 
 class Remembering(Forgetful):
-    """Has, or has not, the answer to the case."""
+    """A memory that may already hold the answer to the case."""
 
     def __init__(self, known: TriagedEvent | None = None) -> None:
         self.known = known
         self.noted: list[TriagedEvent] = []
 
     async def find(self, *_: object) -> TriagedEvent | None:
-        """What is known."""
+        """Return the known answer, or None."""
         return self.known
 
     def note(self, triaged: TriagedEvent) -> None:
-        """Noted."""
+        """Note it."""
         self.noted.append(triaged)
 
 
 def opinion(*, needs_person: bool = False, **labels: Label) -> LlmOpinion:
-    """What comes of an answer that says so of the ticket's axes."""
+    """The opinion of an LLM that has answered; `labels` replace those of the ticket."""
     return LlmOpinion(
         PAID, {**unsure().triaged.labels, **labels}, needs_person, ["the LLM decides queue"]
     )
 
 
-async def asked(case: Case, consultant: Any, memory: Any = None) -> Outcome:
-    """What becomes of one case."""
+async def ended(case: Case, consultant: Any, memory: Any = None) -> Outcome:
+    """The outcome of one case."""
     (outcome,) = await enrich([record(case)], consultant=consultant, memory=memory or Forgetful())
     return outcome
 
 
 async def test_an_answer_that_may_stand_alone_is_final() -> None:
-    """An answered event would wait for a person, or go to the queue the small model had guessed."""
-    given = unsure(cost_usd=0.001)
-    outcome = await asked(given, Opinionated(opinion(queue=CARD)))
+    """Otherwise the event would wait for a person, or keep the queue of the small model."""
+    case = unsure(cost_usd=0.001)
+    outcome = await ended(case, FixedConsultant(opinion(queue=CARD)))
     assert isinstance(outcome, Triaged)
     triaged = outcome.triaged
     assert (triaged.revision, triaged.status, triaged.decided_by) == (1, "final", "llm")
     assert (triaged.queue, triaged.labels["queue"]) == ("card", CARD)
-    assert triaged.labels["priority"] == given.triaged.labels["priority"]
-    assert triaged.reasons == [*given.triaged.reasons, "the LLM decides queue"]
+    assert triaged.labels["priority"] == case.triaged.labels["priority"]
+    assert triaged.reasons == [*case.triaged.reasons, "the LLM decides queue"]
     assert triaged.enrichment == PAID
-    assert triaged.cost_usd == pytest.approx(0.003), "what the event has cost so far counts"
+    assert triaged.cost_usd == pytest.approx(0.003), "the earlier cost of the event counts too"
 
 
 @pytest.mark.parametrize(
     ("labels", "decided_by", "queue"), [({}, "slm", "top_up"), ({"queue": CARD}, "llm", "card")]
 )
-async def test_an_answer_that_needs_a_person_is_reviewed(
+async def test_an_answer_that_needs_a_person_goes_to_review(
     labels: Any, decided_by: str, queue: str
 ) -> None:
-    """Whoever looks at the event must be told whose labels it has, and that it has been paid for."""
-    outcome = await asked(unsure(), Opinionated(opinion(needs_person=True, **labels)))
+    """Otherwise the person would not know who gave the labels, and that a call was paid."""
+    outcome = await ended(unsure(), FixedConsultant(opinion(needs_person=True, **labels)))
     assert isinstance(outcome, Reviewed)
     triaged = outcome.case.triaged
     assert (triaged.status, triaged.decided_by, triaged.queue) == (
@@ -182,44 +182,46 @@ async def test_an_answer_that_needs_a_person_is_reviewed(
     assert outcome.case.event == unsure().event
 
 
-async def test_what_a_rule_has_decided_stays_the_rules() -> None:
-    """An event whose labels a rule has set would be shown as the small model's."""
-    given = unsure(decided_by="rule")
-    outcome = await asked(
-        given, Opinionated(unasked(given, "kept_inside", "policy keeps this event inside"))
+async def test_an_event_that_a_rule_decided_stays_decided_by_the_rule() -> None:
+    """Otherwise labels of a rule would be shown as those of the small model."""
+    case = unsure(decided_by="rule")
+    outcome = await ended(
+        case, FixedConsultant(unasked(case, "kept_inside", "policy keeps this event inside"))
     )
     assert isinstance(outcome, Reviewed)
     assert outcome.case.triaged.decided_by == "rule"
 
 
-async def test_a_queue_that_is_no_axis_stays() -> None:
-    """A model without a queue axis would end its events with a KeyError."""
+async def test_without_a_queue_axis_the_queue_stays() -> None:
+    """Otherwise a model without a queue axis would end its events with a KeyError."""
     labels = {"priority": Label(value="low", confidence=0.4, abstained=True)}
-    outcome = await asked(unsure(labels=labels), Opinionated(LlmOpinion(PAID, labels, False, [])))
+    outcome = await ended(
+        unsure(labels=labels), FixedConsultant(LlmOpinion(PAID, labels, False, []))
+    )
     assert isinstance(outcome, Triaged)
     assert outcome.triaged.queue == "top_up"
 
 
-async def test_a_case_of_high_impact_is_no_question() -> None:
-    """The small model is sure and only a person may end it: the LLM would be paid for nothing, or end it."""
-    consultant = Opinionated(opinion())
-    outcome = await asked(msgspec.structs.replace(unsure(), escalation=HIGH_IMPACT), consultant)
+async def test_no_llm_is_asked_about_a_case_of_high_impact() -> None:
+    """Otherwise the LLM would be paid for a case that only a person may end, or end it."""
+    consultant = FixedConsultant(opinion())
+    outcome = await ended(msgspec.structs.replace(unsure(), escalation=HIGH_IMPACT), consultant)
     assert isinstance(outcome, Reviewed)
     assert outcome.case.triaged.enrichment == Enrichment(status="high_impact")
     assert outcome.case.triaged.reasons[-1] == "a person decides"
-    assert consultant.asked == []
+    assert consultant.cases == []
 
 
 @pytest.mark.parametrize("status", ["final", "needs_review"])
-async def test_a_recalled_answer_is_given_again_as_it_was(status: Any) -> None:
-    """The second copy would be another answer, or one more revision, and the call be paid twice."""
+async def test_a_remembered_answer_is_repeated_without_change(status: Any) -> None:
+    """Otherwise a second copy of the case would get another answer, and a second paid call."""
     answered = unsure(
         revision=1, status=status, decided_by="llm", enrichment=PAID, cost_usd=0.002
     ).triaged
-    consultant, memory = Opinionated(opinion()), Remembering(answered)
-    outcome = await asked(unsure(), consultant, memory)
+    consultant, memory = FixedConsultant(opinion()), Remembering(answered)
+    outcome = await ended(unsure(), consultant, memory)
     assert outcome == (Triaged(answered) if status == "final" else Reviewed(unsure_with(answered)))
-    assert not consultant.asked
+    assert not consultant.cases
     assert not memory.noted
 
 
@@ -228,35 +230,35 @@ def unsure_with(triaged: TriagedEvent) -> Case:
     return msgspec.structs.replace(unsure(), triaged=triaged)
 
 
-async def test_what_was_answered_is_remembered() -> None:
-    """The same case, come again, would be asked about again."""
+async def test_an_answer_is_remembered() -> None:
+    """Otherwise the LLM would be asked again about a case that comes again."""
     memory = Remembering()
-    outcome = await asked(unsure(), Opinionated(opinion()), memory)
+    outcome = await ended(unsure(), FixedConsultant(opinion()), memory)
     assert isinstance(outcome, Triaged)
     assert memory.noted == [outcome.triaged]
 
 
-async def test_what_cost_nothing_is_not_remembered() -> None:
-    """Without an LLM every case would be kept, two kilobytes each, for an answer that is the same the second time."""
+async def test_without_an_llm_nothing_is_remembered() -> None:
+    """Otherwise every case would take two kilobytes, for an answer that is always the same."""
     memory = Remembering()
-    assert isinstance(await asked(unsure(), None, memory), Reviewed)
+    assert isinstance(await ended(unsure(), None, memory), Reviewed)
     assert not memory.noted
 
 
 @pytest.mark.parametrize("bad", [unsure(revision=-1), b"{}"])
-async def test_nothing_is_paid_for_what_is_refused(bad: object) -> None:
-    """A case that ends as a dead letter anyway would be sent out and billed first."""
-    consultant = Opinionated(opinion())
-    (outcome,) = await enrich([record(bad)], consultant=consultant, memory=Forgetful())  # type: ignore[arg-type]
+async def test_nothing_is_paid_for_a_dead_letter(bad: object) -> None:
+    """Otherwise a case that is a dead letter anyway would be sent and billed first."""
+    consultant: Any = FixedConsultant(opinion())
+    (outcome,) = await enrich([record(bad)], consultant=consultant, memory=Forgetful())
     assert isinstance(outcome, DeadLettered)
-    assert not consultant.asked
+    assert not consultant.cases
 
 
 async def test_cases_of_a_batch_do_not_wait_for_each_other() -> None:
-    """A batch would take the sum of its answers' times."""
+    """Otherwise a batch would take the sum of the times of its answers."""
     together = asyncio.Barrier(3)
 
-    class Meeting(Opinionated):
+    class Meeting(FixedConsultant):
         async def consult(self, case: Case) -> LlmOpinion:
             await together.wait()
             return await super().consult(case)

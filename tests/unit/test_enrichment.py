@@ -1,4 +1,7 @@
-"""The LLM tier as a worker wires it: what the configuration becomes, and what is wrong with one said at the start."""
+"""Tests of the LLM tier as a worker opens it from the configuration.
+
+An error in the configuration is reported at the start.
+"""
 
 import asyncio
 import logging
@@ -10,18 +13,21 @@ import msgspec
 import pytest
 
 from agents.outcomes import Incoming, Reviewed, Triaged
+from inference.acceptance.options import Terms
 from inference.egress.options import EgressOptions
+from inference.errors import ConfigError
 from inference.llm.options import BreakerOptions, BudgetOptions, RetryOptions
 from inference.retrieval.options import RetrievalOptions
-from inference.rules.ruling import ImpactOptions, Rules
+from inference.rules.options import ImpactOptions
+from inference.rules.ruling import Rules
 from schemas.event import Event
 from schemas.triaged import Label
 from streams import enrichment as module
 from streams.app import build
 from streams.audit.trail import AuditTrail
-from streams.config import DomainSection, DomainsSection, KafkaSection, Settings
+from streams.config import DomainsSection, KafkaSection, Settings
 from streams.enrichment import REMEMBERED_S, EnrichmentAgent
-from streams.errors import BrokerUnreachable, ConfigError
+from streams.errors import BrokerUnreachable
 from streams.metrics import Metrics
 from streams.topics import Topics
 from streams.wiring.llm import open_tiers
@@ -42,12 +48,14 @@ def alert(id_: str = "a-1", **fields: Any) -> Event:
 
 
 def opened(settings: Settings) -> EnrichmentAgent:
-    """The agent, asked nothing."""
-    return EnrichmentAgent(settings, NoModel(), Rules.of([], ImpactOptions(), LABELS), lambda: 0)  # type: ignore[arg-type]
+    """The agent, without a case."""
+    classifier: Any = NoModel()
+    rules = Rules.of([], ImpactOptions(), LABELS)
+    return EnrichmentAgent(settings, classifier, rules, lambda: 0)
 
 
 async def test_without_tiers_every_case_goes_to_review() -> None:
-    """An installation without an LLM would leave its unsure events provisional for ever."""
+    """Otherwise escalated events would stay provisional for ever if there is no LLM."""
     async with tier(Settings()) as enrichment:
         enrichment.start()
         (outcome,) = await end(enrichment, escalated(alert()))
@@ -60,7 +68,7 @@ async def test_without_tiers_every_case_goes_to_review() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         (
             {"egress": {"rules": [{"policy": "never", "labels": {"colour": ["red"]}}]}},
@@ -73,20 +81,22 @@ async def test_without_tiers_every_case_goes_to_review() -> None:
         ({"retrieval": {"runbooks": "/nowhere"}}, "retrieval.runbooks: .*/nowhere"),
     ],
 )
-async def test_what_cannot_work_is_said_at_the_start(changes: dict[str, Any], says: str) -> None:
-    """A rule that protects nothing would be noticed when the event has left; runbooks when somebody misses them."""
+async def test_what_cannot_work_is_reported_at_the_start(
+    changes: dict[str, Any], message: str
+) -> None:
+    """Otherwise a rule that protects nothing would be noticed when the event has left."""
     settings = msgspec.structs.replace(
         configured(endpoint(NOWHERE)),
         egress=msgspec.convert(changes.get("egress", {}), EgressOptions),
         retrieval=msgspec.convert(changes.get("retrieval", {}), RetrievalOptions),
     )
-    with pytest.raises(ConfigError, match=says) as caught:
+    with pytest.raises(ConfigError, match=message) as caught:
         opened(settings)
     assert "\n" not in str(caught.value)
 
 
 async def test_an_egress_rule_may_be_about_labels_of_either_domain() -> None:
-    """A rule about tickets would be refused because alerts have no such queue."""
+    """Otherwise a rule about tickets would be refused because alerts have no such queue."""
     rules = [{"policy": "never", "labels": {"queue": ["top_up", "cloud"]}}]
     egress = msgspec.convert({"rules": rules}, EgressOptions)
     async with tier(
@@ -95,37 +105,41 @@ async def test_an_egress_rule_may_be_about_labels_of_either_domain() -> None:
         (outcome,) = await end(
             enrichment, escalated(alert(), queue=Label(value="cloud", confidence=0.9))
         )
-    ended = decision(outcome).enrichment
-    assert ended is not None
-    assert ended.status == "kept_inside"
+    answer = decision(outcome).enrichment
+    assert answer is not None
+    assert answer.status == "kept_inside"
 
 
-def test_a_missing_key_is_said_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every call would be refused by the service, an event at a time."""
+def test_a_missing_key_is_reported_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the service would refuse every call, and nobody would know why."""
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
-    with pytest.raises(ConfigError, match=r"llm\.endpoints\.tier-0: .*NO_SUCH_KEY") as caught:
+    message = r"llm\.endpoints\.tier-0\.api_key_env: .*NO_SUCH_KEY"
+    with pytest.raises(ConfigError, match=message) as caught:
         open_tiers(configured(endpoint(NOWHERE, api_key_env="NO_SUCH_KEY")))
     assert "\n" not in str(caught.value)
 
 
 def test_tiers_keep_their_order_and_prices(caplog: pytest.LogCaptureFixture) -> None:
-    """The dear tier would be asked first, or at the cheap one's price; an assumed price must be said to be one."""
-    found = open_tiers(
+    """Otherwise the expensive tier would be asked first, or an assumed price would not be seen."""
+    tiers = open_tiers(
         configured(
             endpoint(NOWHERE, max_answer_tokens=7),
             endpoint(NOWHERE, prices=None, model="home-made"),
         )
     )
-    assert [(one.name, one.max_answer_tokens) for one in found] == [("tier-0", 7), ("tier-1", 500)]
-    assert [(one.price.input_usd_per_million, one.price.source) for one in found] == [
+    assert [(opened.name, opened.max_answer_tokens) for opened in tiers] == [
+        ("tier-0", 7),
+        ("tier-1", 500),
+    ]
+    assert [(opened.price.input_usd_per_million, opened.price.source) for opened in tiers] == [
         (1.0, "configured"),
         (Settings().cost.llm_input_usd_per_million, "assumed"),
     ]
     assert "home-made" in caplog.text
 
 
-async def test_retries_of_all_tiers_come_from_one_budget() -> None:
-    """When everything fails each tier would add its own retries to the load."""
+async def test_all_tiers_share_one_retry_budget() -> None:
+    """Otherwise each tier would add its own retries to the load of a failing service."""
     retries = RetryOptions(
         attempts=5, wait_initial_s=0.001, wait_max_s=0.002, budget_share=0.0, budget_reserve=3
     )
@@ -136,8 +150,8 @@ async def test_retries_of_all_tiers_come_from_one_budget() -> None:
     assert len(server.requests) == 2 + 3
 
 
-async def test_as_many_cases_at_once_as_the_endpoints_take() -> None:
-    """One slow answer would hold up every case behind it, or the worker hold more cases than anybody answers."""
+async def test_there_are_as_many_concurrent_cases_as_the_endpoints_take() -> None:
+    """Otherwise one slow answer would delay all cases, or a worker would hold too many of them."""
     settings = configured(endpoint(NOWHERE, concurrency=3), endpoint(NOWHERE, concurrency=2))
     pipeline = opened(settings).pipeline
     assert (pipeline.max_batch_events, pipeline.max_batch_wait_ms, pipeline.batches_in_flight) == (
@@ -149,7 +163,7 @@ async def test_as_many_cases_at_once_as_the_endpoints_take() -> None:
 
 
 async def test_the_gauges_show_breaker_and_budget() -> None:
-    """An endpoint that is left alone, or a day's money that is gone, would be seen when events pile up for people."""
+    """Otherwise an open breaker or a spent budget would not be seen in time."""
     broken = body(
         {"error": {"code": 500}, "usage": {"prompt_tokens": 1_000_000, "completion_tokens": 0}}
     )
@@ -176,12 +190,12 @@ async def test_the_gauges_show_breaker_and_budget() -> None:
 
 
 async def test_the_configured_axes_decide() -> None:
-    """An axis that need not be right would send events to a person, or one that must be right would not."""
+    """Otherwise the wrong axes would send events to a person."""
     async with LlmServer(ok(severity="informational")) as server:
         low = Label(value="low", confidence=0.5, abstained=True)
         finals = []
         for deciding in (["queue"], ["queue", "severity"]):
-            domains = DomainsSection(alerts=DomainSection(deciding=deciding))
+            domains = DomainsSection(alerts=Terms(deciding=deciding))
             settings = msgspec.structs.replace(
                 configured(endpoint(server.base_url)), domains=domains
             )
@@ -192,7 +206,7 @@ async def test_the_configured_axes_decide() -> None:
 
 
 class Followed:
-    """Stands in for the topics a library is filled from."""
+    """A stand-in for the topics that the library is filled from."""
 
     def __init__(self, *records: Incoming, fails: Exception | None = None) -> None:
         self.records = records
@@ -200,26 +214,26 @@ class Followed:
         self.names: Sequence[str] = ()
         self.from_s = 0.0
         self.read = asyncio.Event()
-        self.let_go = False
+        self.is_closed = False
 
     async def follow(
         self, _: KafkaSection, names: Sequence[str], from_s: float
     ) -> AsyncIterator[Incoming]:
-        """Every record, then none until it is let go of."""
+        """Yield every record, and then wait until the reader is closed."""
         self.names, self.from_s = names, from_s
         try:
-            for one in self.records:
-                yield one
+            for incoming in self.records:
+                yield incoming
             self.read.set()
             if self.fails:
                 raise self.fails
             await asyncio.Event().wait()
         finally:
-            self.let_go = True
+            self.is_closed = True
 
 
 def settled(event: Event) -> list[Incoming]:
-    """A case and the verdict on it, and what else lies on those topics."""
+    """A case and the verdict about it, between records that are neither."""
     case = escalated(event)
     verdict = msgspec.structs.replace(case.triaged, status="final", decided_by="human", revision=2)
     return [
@@ -231,16 +245,16 @@ def settled(event: Event) -> list[Incoming]:
 
 
 async def test_the_library_is_filled_from_the_topics(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After each restart nothing would be quoted until people have decided as much again."""
+    """Otherwise nothing would be quoted after a restart until people have decided new events."""
     followed = Followed(*settled(alert("a-0", text="yesterday's")))
     monkeypatch.setattr(module, "follow", followed.follow)
     async with LlmServer(ok()) as server, tier(configured(endpoint(server.base_url))) as enrichment:
         enrichment.start()
         await asyncio.wait_for(followed.read.wait(), 5)
         (outcome,) = await end(enrichment, escalated(alert()))
-    ended = decision(outcome).enrichment
-    assert ended is not None
-    assert ended.quoted == ["a-0"]
+    answer = decision(outcome).enrichment
+    assert answer is not None
+    assert answer.quoted == ["a-0"]
     assert set(followed.names) == {
         TOPICS.triaged("alerts"),
         TOPICS.triaged("tickets"),
@@ -249,13 +263,13 @@ async def test_the_library_is_filled_from_the_topics(monkeypatch: pytest.MonkeyP
     }
     assert followed.from_s == pytest.approx(time.time() - REMEMBERED_S, abs=60)
     await asyncio.sleep(0)
-    assert followed.let_go
+    assert followed.is_closed
 
 
 async def test_a_library_that_cannot_be_filled_stops_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Quotations are a help; without them events must be answered all the same, and somebody must be told."""
+    """Otherwise events would get no answer without quotations, or nobody would know of it."""
     monkeypatch.setattr(module, "follow", Followed(fails=BrokerUnreachable("no broker")).follow)
     async with LlmServer(ok()) as server, tier(configured(endpoint(server.base_url))) as enrichment:
         with caplog.at_level(logging.WARNING):
@@ -266,8 +280,8 @@ async def test_a_library_that_cannot_be_filled_stops_nothing(
     assert "trying again" in caplog.text
 
 
-async def test_nothing_is_read_where_nothing_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A month of topics would be read for a library that is switched off."""
+async def test_nothing_is_read_if_nothing_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a month of topics would be read for nothing."""
     monkeypatch.setattr(module, "follow", None)
     settings = msgspec.structs.replace(
         configured(endpoint(NOWHERE)), retrieval=RetrievalOptions(similar=0)
@@ -277,12 +291,12 @@ async def test_nothing_is_read_where_nothing_is_quoted(monkeypatch: pytest.Monke
         assert enrichment._following is None
 
 
-async def test_answers_are_read_anew_when_partitions_change_hands() -> None:
-    """What the other worker has answered would be paid twice."""
+async def test_answers_are_read_again_when_partitions_are_assigned() -> None:
+    """Otherwise cases that another worker has answered would be paid twice."""
     consumption, enrichment = build(
         configured(endpoint(NOWHERE)),
-        agents=("enrich",),
-        classifier=NoModel(),  # type: ignore[arg-type] # all it asks of one
+        agents=["enrich"],
+        classifier=NoModel(),  # type: ignore[arg-type] # a stand-in
         rules=Rules.of([], ImpactOptions(), LABELS),
         producer=FakeProducer(),
         audit=AuditTrail(Settings()),

@@ -1,4 +1,4 @@
-"""`triage evaluate` as a person or a CI job meets it, on the tiny model."""
+"""`triage evaluate` as a person or a CI job runs it, on the tiny model."""
 
 import itertools
 import os
@@ -30,7 +30,7 @@ TEXTS = (
 def run(
     capfdbinary: pytest.CaptureFixture[bytes], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Run:
-    """`triage evaluate` in this process: exit code, stdout, stderr."""
+    """Runs `triage evaluate` in this process and returns exit code, stdout and stderr."""
     for name in [
         name
         for name in os.environ
@@ -50,16 +50,19 @@ def run(
 
 
 def tickets(count: int = 40) -> list[dict[str, Any]]:
-    """Labelled tickets: half to teach, half to test, the last without a queue."""
+    """Labelled tickets: half for training, half for testing; the last has no queue."""
     queues = itertools.cycle(("fraud_lost", "transfers", "top_up", "fees_fx", "out_of_scope"))
     lines = [
         {
-            "id": str(n), "kind": "ticket", "text": f"{TEXTS[n % 5]} {n}", "source": f"source {n % 2}",
-            "labels": {"queue": next(queues), "priority": ("low", "high")[n % 2]},
-            "split": ("train", "test")[n % 4 > 1],
+            "id": str(number),
+            "kind": "ticket",
+            "text": f"{TEXTS[number % 5]} {number}",
+            "source": f"source {number % 2}",
+            "labels": {"queue": next(queues), "priority": ("low", "high")[number % 2]},
+            "split": ("train", "test")[number % 4 > 1],
         }
-        for n in range(count)
-    ]  # fmt: skip
+        for number in range(count)
+    ]
     return [*lines, lines[-1] | {"id": "last", "labels": {"priority": "low"}}]
 
 
@@ -70,39 +73,47 @@ def data(tmp_path: Path) -> Path:
 
 
 def write(file: Path, lines: list[dict[str, Any]]) -> Path:
-    """NDJSON."""
+    """Write NDJSON."""
     file.write_bytes(b"\n".join(orjson.dumps(line) for line in lines))
     return file
 
 
 def test_everything_is_one_document(run: Run, data: Path) -> None:
-    """A program could not read the figures, or would read others than are served."""
+    """A program could not read the figures, or would read those of another model."""
     code, out, err = run("--data", data, "--json")
     assert (code, err) == (0, "")
-    found = msgspec.json.decode(out.encode(), type=Evaluation)
-    one = found.domains["tickets"]
-    assert list(found.domains) == ["tickets"]
-    assert found.files == ["tickets.jsonl"]
-    assert (one.part, one.rows, one.unlabelled) == ("test", 21, 1)
-    assert set(one.axes) == {"queue", "priority"}
-    assert (one.axes["queue"].overall.n, one.axes["priority"].overall.n) == (20, 21)
-    assert set(one.axes["queue"].sources) == {"source 0", "source 1"}
-    assert one.accepted.coverage + one.escalated == pytest.approx(1)
-    assert sum(one.escalations.values()) == pytest.approx(one.escalated)
-    assert one.cost.share == pytest.approx(one.escalated)
-    assert one.out_of_scope is not None
-    assert one.out_of_scope.rows == 4
-    assert one.baseline is None
+    evaluation = msgspec.json.decode(out.encode(), type=Evaluation)
+    figures = evaluation.domains["tickets"]
+    assert list(evaluation.domains) == ["tickets"]
+    assert evaluation.files == ["tickets.jsonl"]
+    assert (figures.part, figures.rows, figures.unlabelled) == ("test", 21, 1)
+    assert set(figures.axes) == {"queue", "priority"}
+    assert (figures.axes["queue"].overall.n, figures.axes["priority"].overall.n) == (20, 21)
+    assert set(figures.axes["queue"].sources) == {"source 0", "source 1"}
+    assert figures.accepted.coverage + figures.escalated == pytest.approx(1)
+    assert sum(figures.escalations.values()) == pytest.approx(figures.escalated)
+    assert figures.cost.share == pytest.approx(figures.escalated)
+    assert figures.out_of_scope is not None
+    assert figures.out_of_scope.rows == 4
+    assert figures.baseline is None
 
 
 def test_alerts_have_three_levels_of_severity(run: Run, tmp_path: Path) -> None:
-    """Severity could only be scored as finely as no two vendors agree on."""
+    """Severity would only be scored on levels that no two vendors agree on."""
     labels = LABELS["alerts"]
     lines = [
-        {"id": str(n), "kind": "alert", "text": f"alert {n}",
-         "labels": {"queue": labels["queue"][n % 8], "tactics": [labels["tactic"][n % 5]], "severity": "critical"}}
-        for n in range(20)
-    ]  # fmt: skip
+        {
+            "id": str(number),
+            "kind": "alert",
+            "text": f"alert {number}",
+            "labels": {
+                "queue": labels["queue"][number % 8],
+                "tactics": [labels["tactic"][number % 5]],
+                "severity": "critical",
+            },
+        }
+        for number in range(20)
+    ]
     code, out, _ = run("--data", write(tmp_path / "alerts.jsonl", lines), "--json")
     assert code == 0
     axes = msgspec.json.decode(out.encode(), type=Evaluation).domains["alerts"].axes
@@ -111,7 +122,7 @@ def test_alerts_have_three_levels_of_severity(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_person_sees_the_figures(run: Run, data: Path, tmp_path: Path) -> None:
-    """The command would work for minutes and say nothing."""
+    """The command would work for minutes and print nothing."""
     report = tmp_path / "report.html"
     code, out, err = run("--data", data, "--report", report)
     assert (code, err) == (0, "")
@@ -119,36 +130,36 @@ def test_a_person_sees_the_figures(run: Run, data: Path, tmp_path: Path) -> None
     assert "priority" in out
     page = report.read_text("utf-8")
     assert page.startswith("<!doctype html>")
-    assert page.count("<svg role") == 5  # the curve, and reliability and confusion of two axes
+    # The curve, and the reliability and the confusion of two axes.
+    assert page.count("<svg role") == 5
 
 
-def test_baselines_stand_beside_ours(run: Run, data: Path, tmp_path: Path) -> None:
-    """Nobody would know whether the model is worth its trouble."""
+def test_baselines_stand_beside_the_model(run: Run, data: Path, tmp_path: Path) -> None:
+    """Nobody would know whether the model is better than something simple."""
     pytest.importorskip("sklearn")
     report = tmp_path / "report.html"
     code, out, err = run("--data", data, "--baselines", "--json", "--report", report)
     assert (code, err) == (0, "")
-    one = msgspec.json.decode(out.encode(), type=Evaluation).domains["tickets"]
-    assert one.baseline is not None
-    base = one.axes["queue"].baseline
-    assert base is not None
-    assert base.scores.accuracy == 1.0
+    figures = msgspec.json.decode(out.encode(), type=Evaluation).domains["tickets"]
+    assert figures.baseline is not None
+    baseline = figures.axes["queue"].baseline
+    assert baseline is not None
+    assert baseline.scores.accuracy == 1.0
     assert "TF-IDF" in report.read_text("utf-8")
 
 
 def test_baselines_without_scikit_learn_are_one_sentence(
     run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A serving installation would show a traceback."""
+    """An installation that only serves would show a traceback."""
     for name in [
         name
         for name in sys.modules
         if name.startswith(("sklearn", "inference.evaluation.baselines"))
     ]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(
-        evaluation, "baselines", raising=False
-    )  # where an earlier test has imported it
+    # An earlier test may have imported it.
+    monkeypatch.delattr(evaluation, "baselines", raising=False)
     monkeypatch.setitem(sys.modules, "sklearn", None)
     code, out, err = run("--data", data, "--baselines")
     assert (code, out) == (1, "")
@@ -156,8 +167,8 @@ def test_baselines_without_scikit_learn_are_one_sentence(
     assert err.count("\n") == 1
 
 
-def test_a_fallen_bar_is_1_and_every_one_is_named(run: Run, data: Path, tmp_path: Path) -> None:
-    """CI would be green with a model that got worse, or red without a reason."""
+def test_missed_bars_are_1_and_all_are_named(run: Run, data: Path, tmp_path: Path) -> None:
+    """CI would pass with a model that got worse, or fail without a reason."""
     bars = tmp_path / "bars.toml"
     bars.write_text(
         '[tickets]\n"queue.accuracy" = 1.0\ncoverage = 0.0\n"queue.macro_f1" = 0.99\n', "utf-8"
@@ -166,8 +177,9 @@ def test_a_fallen_bar_is_1_and_every_one_is_named(run: Run, data: Path, tmp_path
     assert code == 1
     assert orjson.loads(out)["domains"]
     assert [line.split(" is ")[0] for line in err.splitlines()] == [
-        "triage: tickets queue.accuracy", "triage: tickets queue.macro_f1"
-    ]  # fmt: skip
+        "triage: tickets queue.accuracy",
+        "triage: tickets queue.macro_f1",
+    ]
     bars.write_text("[tickets]\ncoverage = 0.0\n", "utf-8")
     assert run("--data", data, "--gate", bars)[0] == 0
 
@@ -176,7 +188,7 @@ def test_a_fallen_bar_is_1_and_every_one_is_named(run: Run, data: Path, tmp_path
     "bars", ["[tickets]\nqueue.acuracy = 1", "[tickets", "[alerts]\ncoverage = 0"]
 )
 def test_a_wrong_gate_is_2(run: Run, data: Path, tmp_path: Path, bars: str) -> None:
-    """A mistyped bar would look like a fallen one, or like none."""
+    """A mistyped bar would look like a missed one, or like none."""
     (tmp_path / "bars.toml").write_text(bars, "utf-8")
     code, _, err = run("--data", data, "--gate", tmp_path / "bars.toml")
     assert code == 2
@@ -184,7 +196,7 @@ def test_a_wrong_gate_is_2(run: Run, data: Path, tmp_path: Path, bars: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["--data", "none.jsonl"], 2, "none.jsonl"),
         (["--data", "DATA", "--split", "val"], 1, "--split all"),
@@ -198,18 +210,19 @@ def test_a_wrong_gate_is_2(run: Run, data: Path, tmp_path: Path, bars: str) -> N
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_done_is_one_sentence(
-    run: Run, data: Path, arguments: list[str], code: int, said: str
+    run: Run, data: Path, arguments: list[str], code: int, message: str
 ) -> None:
-    """A person would see a traceback, or figures of something else."""
-    ended, out, err = run(*(str(data) if each == "DATA" else each for each in arguments))
-    assert (ended, out) == (code, "")
+    """A person would see a traceback, or figures of other rows."""
+    replaced = [argument.replace("DATA", str(data)) for argument in arguments]
+    exit_code, out, err = run(*replaced)
+    assert (exit_code, out) == (code, "")
     assert err.startswith("triage: ")
     assert err.count("\n") == 1
-    assert said in err
+    assert message in err
 
 
-def test_training_rows_are_never_passed_off_as_unseen(run: Run, data: Path) -> None:
-    """Figures on rows the model was taught would be read like any other."""
+def test_a_note_says_which_rows_are_training_rows(run: Run, data: Path) -> None:
+    """Figures on rows that the model was trained on would be read like any others."""
     _, out, _ = run("--data", data, "--split", "all", "--json")
     (note,) = orjson.loads(out)["domains"]["tickets"]["notes"]
     assert "training rows" in note

@@ -1,4 +1,4 @@
-"""Fine-tuning: it learns, it goes on where it was interrupted, and it never goes on with something else."""
+"""Fine-tuning: it learns, and it resumes an interrupted training, but never a different one."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,7 +39,7 @@ from inference.training.finetune import Tuned, Tuning, fine_tune
 
 pytestmark = [
     pytest.mark.timeout(300),
-    # What libraries of others warn of is theirs to mend.
+    # Warnings of torch and transformers are not ours to fix.
     pytest.mark.filterwarnings("default"),
 ]
 SETTINGS = TrainingOptions(name="tuned", max_tokens=32)
@@ -48,13 +48,13 @@ TUNING = Tuning(epochs=2, batch_rows=4, learning_rate=1e-3, head_learning_rate=1
 
 @pytest.fixture(autouse=True)
 def same_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On encoders this small which arithmetic is quicker is a matter of chance."""
+    """Fix the arithmetic: on an encoder this small, chance decides whether bf16 is faster."""
     monkeypatch.setattr(finetune, "bf16_is_quicker", lambda _: False)
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Hugging Face directory of random weights."""
+    """A Hugging Face directory with random weights."""
     directory = tmp_path_factory.mktemp("source")
     words = [line["text"] for line in (*alerts(), *tickets())]
     tokens = wordpiece_vocabulary([*sample_texts(), *words])
@@ -73,7 +73,7 @@ def lines() -> list[dict[str, Any]]:
 
 
 class Tuner:
-    """Fine-tunes as the recipe does, into one folder."""
+    """Fine-tunes as the recipe does, always into the same folder."""
 
     def __init__(self, source: Path, out: Path) -> None:
         self.source, self.out = source, out
@@ -82,7 +82,7 @@ class Tuner:
     def __call__(
         self, rows: Sequence[LabelledRow], tuning: Tuning = TUNING, *, stop_at: int | None = None
     ) -> Tuned:
-        """Fine-tune; `stop_at` is the step at which somebody presses Ctrl-C."""
+        """Fine-tune; `stop_at` is the step at which Ctrl-C is pressed."""
 
         def progress(_: str, done: int, __: int) -> None:
             self.steps.append(done)
@@ -99,25 +99,25 @@ class Tuner:
 
 @pytest.fixture
 def tuner(source: Path, tmp_path: Path) -> Tuner:
-    """Into a folder of the test's own."""
+    """A tuner with a new folder."""
     return Tuner(source, tmp_path / "out")
 
 
 def numbers(tuned: Tuned) -> dict[str, bytes]:
-    """Every number of the heads and the encoder."""
-    found = {
+    """All numbers of the heads and the encoder, as bytes."""
+    heads = {
         f"{domain} {axis} {i}": array.tobytes()
         for domain, axes in tuned.heads.items()
         for axis, pair in axes.items()
         for i, array in enumerate(pair)
     }
-    return found | {"encoder": (tuned.encoder / "model.safetensors").read_bytes()}
+    return heads | {"encoder": (tuned.encoder / "model.safetensors").read_bytes()}
 
 
-def test_what_comes_out_is_what_is_served(
+def test_the_result_can_be_served(
     tuner: Tuner, lines: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    """Heads of another shape, or an encoder the converter cannot read, would waste the hours before."""
+    """After hours of training, the heads would have a wrong shape or the converter would fail."""
     rows = to_rows(lines)
     tuned = tuner(rows)
     for domain, axes in labels_of(rows).items():
@@ -140,10 +140,10 @@ def test_what_comes_out_is_what_is_served(
     [(0, 1), (1, 0), (1, 2)],
     ids=["in the first epoch", "at its end", "in the second"],
 )
-def test_interrupted_and_resumed_is_the_same_as_not(
+def test_an_interrupted_training_gives_the_same_model(
     source: Path, tmp_path: Path, lines: list[dict[str, Any]], epochs: int, steps: int
 ) -> None:
-    """A night's training would give another model for having been interrupted, and nobody could reproduce it."""
+    """An interruption would change the model, and nobody could reproduce it."""
     rows = to_rows(lines)
     whole, broken = Tuner(source, tmp_path / "whole"), Tuner(source, tmp_path / "broken")
     expected = whole(rows)
@@ -153,27 +153,27 @@ def test_interrupted_and_resumed_is_the_same_as_not(
     before = len(broken.steps)
     again = broken(rows)
     assert broken.steps[before] == (1 if before <= epoch else epoch + 1), (
-        "it goes on after the last whole epoch"
+        "it continues after the last whole epoch"
     )
     assert again.log_loss == expected.log_loss
     assert numbers(again) == numbers(expected)
 
 
-def test_same_seed_same_model_and_another_one_another(
+def test_the_seed_decides_the_model(
     source: Path, tmp_path: Path, lines: list[dict[str, Any]]
 ) -> None:
     """The shipped model could not be reproduced."""
     rows = to_rows(lines)
-    one, again, other = (
+    first, again, other = (
         Tuner(source, tmp_path / str(n))(rows, replace(TUNING, seed=seed, epochs=1))
         for n, seed in enumerate((0, 0, 1))
     )
-    assert numbers(one) == numbers(again)
-    assert numbers(one)["encoder"] != numbers(other)["encoder"]
+    assert numbers(first) == numbers(again)
+    assert numbers(first)["encoder"] != numbers(other)["encoder"]
 
 
 def test_a_finished_training_is_not_done_again(tuner: Tuner, lines: list[dict[str, Any]]) -> None:
-    """Whoever only calibrates anew or writes the card again would wait for hours."""
+    """A user who repeats the steps after the training would wait for hours."""
     rows = to_rows(lines)
     first = numbers(tuner(rows))
     tuner.steps.clear()
@@ -182,7 +182,7 @@ def test_a_finished_training_is_not_done_again(tuner: Tuner, lines: list[dict[st
 
 
 def test_other_rows_or_settings_are_refused(tuner: Tuner, lines: list[dict[str, Any]]) -> None:
-    """Half a training on one set and half on another would be sold as a training on the second."""
+    """A training could start with some rows, continue with others, and report only the latter."""
     rows = to_rows(lines)
     with pytest.raises(KeyboardInterrupt):
         tuner(rows, stop_at=13)
@@ -210,18 +210,16 @@ def test_other_rows_or_settings_are_refused(tuner: Tuner, lines: list[dict[str, 
     assert tuner(rows).log_loss
 
 
-def test_it_stops_when_nothing_is_gained(tuner: Tuner, lines: list[dict[str, Any]]) -> None:
-    """It would train on for hours, and keep the last epoch instead of the best."""
-    still = replace(TUNING, epochs=9, patience=2, learning_rate=0.0, head_learning_rate=0.0)
-    tuned = tuner(to_rows(lines), still)
+def test_it_stops_when_nothing_improves(tuner: Tuner, lines: list[dict[str, Any]]) -> None:
+    """Training would go on for hours, and would keep the last epoch instead of the best."""
+    no_learning = replace(TUNING, epochs=9, patience=2, learning_rate=0.0, head_learning_rate=0.0)
+    tuned = tuner(to_rows(lines), no_learning)
     assert len(tuned.log_loss) == 3
     assert tuned.epoch == 0
 
 
-def test_words_that_were_not_taught_stay_as_they_are(
-    tuner: Tuner, source: Path, lines: list[dict[str, Any]]
-) -> None:
-    """The vectors of taught words would move away from those of the words that will be read tomorrow."""
+def test_word_vectors_are_frozen(tuner: Tuner, source: Path, lines: list[dict[str, Any]]) -> None:
+    """The vectors of the words in the training rows would move away from those of all others."""
     name = "embeddings.word_embeddings.weight"
     before = load_file(source / "model.safetensors")
     after = load_file(tuner(to_rows(lines)).encoder / "model.safetensors")
@@ -231,8 +229,8 @@ def test_words_that_were_not_taught_stay_as_they_are(
     )
 
 
-def test_missing_and_several_labels_teach_what_they_say(tuner: Tuner) -> None:
-    """One row without a label would stop the training, or teach it that everything is wrong."""
+def test_rows_may_have_no_label_or_several(tuner: Tuner) -> None:
+    """A row without a label would stop the training, or count as an example against all labels."""
     lines = split(alerts(30))
     for number, line in enumerate(lines):
         line["labels"] = {
@@ -245,10 +243,10 @@ def test_missing_and_several_labels_teach_what_they_say(tuner: Tuner) -> None:
 
 
 @pytest.mark.parametrize("damage", ["missing", "another shape"])
-def test_a_directory_that_is_no_encoder_is_one_sentence(
+def test_a_directory_without_an_encoder_is_refused_in_one_sentence(
     tuner: Tuner, source: Path, tmp_path: Path, damage: str
 ) -> None:
-    """A person would be shown a page of transformers' advice."""
+    """A user would see a page of advice from transformers."""
     tuner.out.mkdir()
     spec, rows = prepare_encoder(source, tuner.out, SETTINGS), to_rows(split(alerts(9)))
     broken = tmp_path / "broken"
@@ -265,7 +263,7 @@ def test_a_directory_that_is_no_encoder_is_one_sentence(
 
 
 async def test_a_tuned_model_is_served(source: Path, tmp_path: Path) -> None:
-    """Heads attached to another pooling, scale or order than they were trained on would guess."""
+    """The heads would be served with another pooling, scale or order than in training."""
     data = write(tmp_path / "rows.jsonl", split(alerts(60)))
     tuning = replace(TUNING, epochs=6, patience=6)
     train(source, [data], tmp_path / "out", replace(SETTINGS, tuning=tuning), lambda *_: None)
@@ -277,25 +275,25 @@ async def test_a_tuned_model_is_served(source: Path, tmp_path: Path) -> None:
     decisions = await classifier.classify("alerts", [row.event for row in rows])
     await classifier.close()
     right = [
-        one.labels["queue"].value in row.gold["queue"]
-        for one, row in zip(decisions, rows, strict=True)
+        decision.labels["queue"].value in row.gold["queue"]
+        for decision, row in zip(decisions, rows, strict=True)
     ]
     assert np.mean(right) > 0.9
-    shares = artifact.calibration.domains["alerts"].axes
-    assert shares["queue"].ngram_share < 1, "the encoder's head says something"
+    axes = artifact.calibration.domains["alerts"].axes
+    assert axes["queue"].ngram_share < 1, "the encoder's head has a share"
 
 
-def test_a_reference_teaches_the_encoder_and_not_the_n_grams(source: Path, tmp_path: Path) -> None:
-    """Text of another genre would weigh words by how it uses them, or its labels would become labels of the model."""
+def test_only_the_encoder_is_trained_on_a_reference(source: Path, tmp_path: Path) -> None:
+    """A reference would change the weights of n-grams, or add its labels to the model."""
     data = write(tmp_path / "rows.jsonl", split(tickets(20)))
-    about = {"kind": "ticket", "source": "book", "license": "CC0-1.0", "split": "train"}
+    fields = {"kind": "ticket", "source": "book", "license": "CC0-1.0", "split": "train"}
     pages = [
         (f"of lost cards, chapter {n}", queue)
         for n in range(8)
         for queue in ("refunds", "of no row")
     ]
     lines = [
-        about | {"id": text, "text": text, "labels": {"queue": queue}} for text, queue in pages
+        fields | {"id": text, "text": text, "labels": {"queue": queue}} for text, queue in pages
     ]
     book = write(tmp_path / "book.jsonl", lines)
     tuned = replace(SETTINGS, tuning=replace(TUNING, epochs=1))
@@ -303,7 +301,7 @@ def test_a_reference_teaches_the_encoder_and_not_the_n_grams(source: Path, tmp_p
     both = train(
         source, [data], tmp_path / "both", replace(tuned, reference=(book,)), lambda *_: None
     )
-    heads, others = (load_file(one.directory / HEADS_FILE) for one in (alone, both))
+    heads, others = (load_file(model.directory / HEADS_FILE) for model in (alone, both))
     assert not np.array_equal(heads["tickets.queue.weight"], others["tickets.queue.weight"])
     assert np.array_equal(heads["tickets.lexical.idf"], others["tickets.lexical.idf"])
     assert both.manifest.domains["tickets"].axes["queue"].labels == ["refunds", "top_up"]
@@ -312,12 +310,14 @@ def test_a_reference_teaches_the_encoder_and_not_the_n_grams(source: Path, tmp_p
     assert training["rows"] == alone.manifest.training["rows"]
 
 
-def test_what_comes_out_is_the_average_of_the_way_there() -> None:
-    """The last step's weights hang on the last few batches, and hold worse on what was never seen."""
+def test_the_result_is_an_average_over_the_steps() -> None:
+    """The result would depend on the last batches, and would be worse on unseen sources."""
     update = finetune.moving(0.9)
-    average, one = torch.zeros(1), torch.ones(1)
-    update([average], [one], torch.tensor(1))
-    assert average == pytest.approx(9 / 11), "an average of two steps does not cling to the first"
+    average, ones = torch.zeros(1), torch.ones(1)
+    update([average], [ones], torch.tensor(1))
+    assert average == pytest.approx(9 / 11), "an average over two steps is not close to the start"
     for steps in range(2, 500):
-        update([average], [one * steps], torch.tensor(steps))
-    assert average == pytest.approx(490, abs=1), "nor does a long one"
+        update([average], [ones * steps], torch.tensor(steps))
+    assert average == pytest.approx(490, abs=1), (
+        "an average over many steps is close to the last ones"
+    )

@@ -1,4 +1,4 @@
-"""docker/build: which builder it takes, what it hands over, and what it says when there is none."""
+"""docker/build: the builder it chooses, the arguments it passes, and the error without one."""
 
 import os
 import shutil
@@ -15,22 +15,22 @@ NO_ENGINE = '#!/bin/sh\n[ "$1" != info ]\n'
 
 @pytest.fixture
 def commands(tmp_path: Path) -> Path:
-    """A PATH with what the script needs and no builder."""
+    """A PATH with the commands that the script needs, and no builder."""
     for name in NEEDED:
-        found = shutil.which(name)
-        assert found is not None
-        (tmp_path / name).symlink_to(found)
+        path = shutil.which(name)
+        assert path is not None
+        (tmp_path / name).symlink_to(path)
     return tmp_path
 
 
 def add(commands: Path, name: str, script: str) -> None:
-    """Put a builder that only tells how it was called there."""
+    """Add a builder to the PATH; `script` is its text."""
     (commands / name).write_text(script)
     (commands / name).chmod(0o755)
 
 
 def build(commands: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the script with that PATH and nothing else of the caller's environment."""
+    """Run the script with this PATH and these variables only."""
     variables = {"PATH": str(commands), "HOME": os.environ.get("HOME", "/"), **environment}
     return subprocess.run(
         [BUILD], env=variables, capture_output=True, text=True, timeout=30, check=False
@@ -38,15 +38,15 @@ def build(commands: Path, **environment: str) -> subprocess.CompletedProcess[str
 
 
 def test_no_builder_is_one_sentence(commands: Path) -> None:
-    """A person without a builder would read a shell error."""
+    """A user without a builder would see an error of the shell."""
     done = build(commands)
     assert done.returncode == 1
     assert done.stderr.startswith("No image builder works here: install docker")
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_docker_without_engine_gives_way_to_buildah(commands: Path) -> None:
-    """A docker command alone would win and fail, although buildah is there."""
+def test_buildah_is_used_if_docker_has_no_engine(commands: Path) -> None:
+    """The build would fail with docker, although buildah is there and works."""
     add(commands, "docker", NO_ENGINE)
     add(commands, "buildah", WORKS)
     done = build(commands)
@@ -66,8 +66,8 @@ def test_builder_name_and_arguments_can_be_chosen(commands: Path, builder: str) 
     assert lines[-3:] == ["--build-arg", "BASE=other", str(BUILD.parents[1])]
 
 
-def test_pip_settings_go_by_name(commands: Path) -> None:
-    """An index credential would stand in the process list, or the build would use another index than the host."""
+def test_pip_settings_are_passed_by_name(commands: Path) -> None:
+    """The password of an index would be in the process list, or another index be used."""
     add(commands, "buildah", WORKS)
     done = build(commands, PIP_INDEX_URL="https://user:secret@index.invalid/simple")
     assert "PIP_INDEX_URL" in done.stdout.splitlines()

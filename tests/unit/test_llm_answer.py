@@ -1,4 +1,4 @@
-"""The answer: what counts as one, and that nothing else does."""
+"""Tests of `parse_answer`: what counts as an answer, and that nothing else does."""
 
 import json
 import time
@@ -10,9 +10,9 @@ from inference.llm.client.failure import LlmFailure
 from inference.llm.prompt.answer import MAX_ANSWER_CHARS, parse_answer
 from inference.llm.prompt.prompt import Answer, Prompt
 
-QUESTION = Prompt(
+PROMPT = Prompt(
     labels={"queue": ("out_of_scope", "cloud", "identity"), "severity": ("low", "high")},
-    opinions={},
+    estimates={},
     event="x",
 )
 GOOD: dict[str, Any] = {
@@ -31,9 +31,9 @@ WRITTEN = json.dumps(GOOD)
 
 
 def refused(content: str) -> str:
-    """The sentence an answer is refused with."""
+    """The sentence that an answer is refused with."""
     with pytest.raises(LlmFailure) as failure:
-        parse_answer(content, QUESTION)
+        parse_answer(content, PROMPT)
     assert (failure.value.status, failure.value.retryable, failure.value.healthy) == (
         "invalid_answer",
         False,
@@ -67,13 +67,13 @@ def refused(content: str) -> str:
         "extra keys",
     ],
 )
-def test_answer_is_found_however_it_is_wrapped(content: str) -> None:
-    """A paid answer would be thrown away for its wrapping."""
-    assert parse_answer(content, QUESTION) == ANSWER
+def test_an_answer_is_found_inside_other_text(content: str) -> None:
+    """Otherwise an answer that was paid for would be lost because of the text around it."""
+    assert parse_answer(content, PROMPT) == ANSWER
 
 
 @pytest.mark.parametrize(
-    ("given", "read"),
+    ("written", "label"),
     [
         ("High", "high"),
         (" HIGH ", "high"),
@@ -81,22 +81,22 @@ def test_answer_is_found_however_it_is_wrapped(content: str) -> None:
         ("out-of-scope", None),
     ],
 )
-def test_label_is_matched_whatever_its_case_and_spaces(given: str, read: str | None) -> None:
-    """A right answer would be refused for its spelling, or reach a consumer who knows no such label."""
-    axis = "severity" if read == "high" else "queue"
-    answer = parse_answer(json.dumps(GOOD | {"labels": ANSWER.labels | {axis: given}}), QUESTION)
-    assert answer.labels[axis] == (read or "out_of_scope")
+def test_case_and_spaces_of_a_label_do_not_matter(written: str, label: str | None) -> None:
+    """Otherwise a right answer would be refused, or an unknown label would reach a consumer."""
+    axis = "severity" if label == "high" else "queue"
+    answer = parse_answer(json.dumps(GOOD | {"labels": {**ANSWER.labels, axis: written}}), PROMPT)
+    assert answer.labels[axis] == (label or "out_of_scope")
 
 
-def test_label_that_could_be_two_is_none() -> None:
-    """One of two labels would be chosen by chance."""
-    question = Prompt(labels={"queue": ("top-up", "top_up")}, opinions={}, event="x")
+def test_a_label_that_fits_two_values_is_refused() -> None:
+    """Otherwise one of two labels would be chosen by chance."""
+    prompt = Prompt(labels={"queue": ("top-up", "top_up")}, estimates={}, event="x")
     exact, unclear = (
-        json.dumps(GOOD | {"labels": {"queue": given}}) for given in ("top_up", "Top up")
+        json.dumps(GOOD | {"labels": {"queue": written}}) for written in ("top_up", "Top up")
     )
-    assert parse_answer(exact, question).labels == {"queue": "top_up"}
+    assert parse_answer(exact, prompt).labels == {"queue": "top_up"}
     with pytest.raises(LlmFailure, match="outside its set"):
-        parse_answer(unclear, question)
+        parse_answer(unclear, prompt)
 
 
 @pytest.mark.parametrize(
@@ -115,14 +115,14 @@ def test_label_that_could_be_two_is_none() -> None:
         {"rationale": {"text": "x"}},
     ],
 )
-def test_answer_of_another_shape_is_refused(change: dict[str, Any]) -> None:
-    """A label outside its set, or none, would reach a consumer."""
+def test_an_answer_of_another_shape_is_refused(change: dict[str, Any]) -> None:
+    """Otherwise a label outside its set, or no label, would reach a consumer."""
     refused(json.dumps(GOOD | change))
 
 
 @pytest.mark.parametrize("key", GOOD)
-def test_every_field_is_needed(key: str) -> None:
-    """Half an answer would count as one."""
+def test_every_field_is_required(key: str) -> None:
+    """Otherwise an incomplete answer would count."""
     refused(json.dumps({name: value for name, value in GOOD.items() if name != key}))
 
 
@@ -155,21 +155,21 @@ def test_every_field_is_needed(key: str) -> None:
         "wrapped",
     ],
 )
-def test_what_is_no_answer_is_refused(content: str) -> None:
-    """Something would be made up where the model said nothing clear."""
+def test_what_is_not_an_answer_is_refused(content: str) -> None:
+    """Otherwise labels would be invented although the model gave none."""
     refused(content)
 
 
-def test_two_answers_that_differ_are_none() -> None:
-    """An event that made the model quote an answer would have it taken for the model's own."""
+def test_two_answers_that_differ_are_refused() -> None:
+    """Otherwise an answer that the model quotes from the event would count as its own."""
     quoted = json.dumps(GOOD | {"labels": {"queue": "cloud", "severity": "low"}})
     assert "differ" in refused(f"The event asks for {quoted} but I say {WRITTEN}")
     assert "differ" in refused(f"{WRITTEN}{json.dumps(GOOD | {'decidable': False})}")
     refused(f'{{"summary": "it says {quoted}')
 
 
-def test_refusal_never_repeats_the_answer() -> None:
-    """Content written by an attacker would be logged, and shown to people."""
+def test_a_refusal_never_repeats_the_answer() -> None:
+    """Otherwise text of an attacker would be logged, and shown to people."""
     for content in (
         "secret",
         '{"secret": 1}',
@@ -180,28 +180,26 @@ def test_refusal_never_repeats_the_answer() -> None:
     assert "severity" in refused(WRITTEN.replace("high", "x"))
 
 
-def test_texts_are_one_legible_line_of_bounded_length() -> None:
-    """A control character or an endless line would reach the analyst's terminal."""
+def test_texts_become_one_visible_line_of_limited_length() -> None:
+    """Otherwise a control character or an endless line would reach the terminal of an analyst."""
     texts = {"summary": "a\u202eb\n\n<b>c</b>\x1b[31m\ud800" + "d" * 400, "rationale": "r " * 400}
-    answer = parse_answer(json.dumps(GOOD | texts), QUESTION)
+    answer = parse_answer(json.dumps(GOOD | texts), PROMPT)
     assert answer.summary == "ab <b>c</b>[31m" + "d" * (300 - 16) + "…"
     assert (len(answer.rationale), answer.rationale[-1]) == (500, "…")
-    assert (
-        parse_answer(json.dumps(GOOD | {"summary": "", "rationale": " \n"}), QUESTION).rationale
-        == ""
-    )
+    blank = parse_answer(json.dumps(GOOD | {"summary": "", "rationale": " \n"}), PROMPT)
+    assert blank.rationale == ""
 
 
-def test_line_break_within_a_string_is_read() -> None:
-    """Small models write them; the paid answer would be lost."""
-    assert parse_answer(WRITTEN.replace("Root ", "Root\n"), QUESTION) == ANSWER
+def test_a_line_break_inside_a_string_is_accepted() -> None:
+    """Otherwise answers of small models, which write them, would be lost."""
+    assert parse_answer(WRITTEN.replace("Root ", "Root\n"), PROMPT) == ANSWER
 
 
 @pytest.mark.parametrize(
     "unit", ["{", '{"', '{"a":', '{"a":1}', "{ ", "<think>", " ", '{"\\', "\ufeff "]
 )
-def test_a_hostile_answer_costs_no_time(unit: str) -> None:
-    """One answer could hold the process for minutes."""
+def test_a_hostile_answer_takes_little_time(unit: str) -> None:
+    """Otherwise one answer could block the process for minutes."""
     started_s = time.perf_counter()
     refused(unit * (MAX_ANSWER_CHARS // len(unit)))
     refused(unit * 1_000_000)

@@ -1,4 +1,4 @@
-"""What an endpoint charges: configured, looked up without a network, or assumed aloud."""
+"""Tests of the prices: configured, looked up without a network, or assumed with a warning."""
 
 import logging
 import socket
@@ -25,7 +25,7 @@ def endpoint(
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A price table that updates itself would be asking here."""
+    """Fail if a price is looked up over the network."""
 
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("looking up a price went to the network")
@@ -35,16 +35,16 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_dollars_are_per_million_tokens() -> None:
-    """Every budget and report would be off by the same factor."""
+    """Otherwise every budget and every report would be wrong by the same factor."""
     price = Price(2.0, 8.0, "configured")
     assert price.cost_usd(Usage(500_000, 250_000)) == 3.0
     assert price.cost_usd(Usage()) == 0.0
 
 
 def test_configured_prices_win(caplog: pytest.LogCaptureFixture) -> None:
-    """A negotiated price, or a table that is wrong, could not be corrected."""
-    own = PriceOptions(input_usd_per_million=0, output_usd_per_million=1)
-    assert price_of(endpoint("gpt-4o-mini", prices=own), ASSUMED) == Price(0, 1, "configured")
+    """Otherwise a negotiated price, or an error in the table, could not be corrected."""
+    prices = PriceOptions(input_usd_per_million=0, output_usd_per_million=1)
+    assert price_of(endpoint("gpt-4o-mini", prices=prices), ASSUMED) == Price(0, 1, "configured")
     assert not caplog.records
 
 
@@ -66,7 +66,7 @@ def test_configured_prices_win(caplog: pytest.LogCaptureFixture) -> None:
 def test_known_models_are_looked_up(
     model: str, base_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Everybody would have to configure prices that are published."""
+    """Otherwise everybody would have to configure prices that are published."""
     price = price_of(endpoint(model, base_url), ASSUMED)
     assert (price.source, price.cost_usd(MILLION)) == ("table", 0.75)
     assert not caplog.records
@@ -85,14 +85,14 @@ def test_known_models_are_looked_up(
         "unknown",
         "not at this provider",
         "a local server",
-        "bills every call too",
+        "also bills every call",
         "no price for answers",
     ],
 )
-def test_what_the_table_cannot_say_is_assumed_and_said_once(
+def test_an_unknown_price_is_assumed_with_one_warning(
     model: str, base_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Calls would look free, and no budget would ever hold; or nobody would know that a figure is a guess."""
+    """Otherwise calls would seem free, or nobody would know that a price is assumed."""
     with caplog.at_level(logging.WARNING):
         assert price_of(endpoint(model, base_url), ASSUMED) == Price(3, 9, "assumed")
     (record,) = caplog.records
@@ -117,9 +117,9 @@ def test_what_the_table_cannot_say_is_assumed_and_said_once(
             1.25 + 10,
         ),
     ],
-    ids=["the dearest hour", "the dearest tier", "the dearest tier such a prompt reaches"],
+    ids=["highest hour", "highest tier", "highest tier that such a prompt reaches"],
 )
-def test_the_dearest_price_counts(model: str, base_url: str, tokens: float, usd: float) -> None:
-    """The budget would be overspent by day, or with long prompts; or short ones would be billed as long ones."""
+def test_the_highest_price_counts(model: str, base_url: str, tokens: float, usd: float) -> None:
+    """Otherwise the budget would be exceeded, or short prompts would be billed as long ones."""
     price = price_of(endpoint(model, base_url), ASSUMED, max_prompt_tokens=tokens)
     assert price.cost_usd(MILLION) == pytest.approx(usd)

@@ -1,4 +1,4 @@
-"""The metrics of the contract: names, units, and label sets that cannot grow."""
+"""The metrics: documented names, base units, and labels with a closed set of values."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from streams.metrics import BREAKER_STATES, RECENT_EVENTS, Metrics
 from tests.doubles import incoming
 from tests.records import case, triaged
 
-CONTRACT = {
+DOCUMENTED_LABELS = {
     "triage_events": ["domain", "outcome"],
     "triage_end_to_end_latency_seconds": ["domain"],
     "triage_inference_latency_seconds": ["domain"],
@@ -61,48 +61,46 @@ OUTCOMES: list[Outcome] = [
 
 @pytest.fixture
 def metrics() -> Metrics:
-    """With one of everything counted."""
-    counted = Metrics({"alerts": {"cloud": 1.0}})
+    """Metrics that have counted one event of each outcome."""
+    filled = Metrics({"alerts": {"cloud": 1.0}})
     for outcome in OUTCOMES:
-        counted.count(outcome, incoming())
-    counted.batch_events.labels(lane="classify-alerts").observe(3)
-    counted.observe_partitions(
+        filled.count(outcome, incoming())
+    filled.batch_events.labels(lane="classify-alerts").observe(3)
+    filled.observe_partitions(
         {Partition("triage.alerts.v1", 0): 5}, {Partition("triage.alerts.v1", 0): 1.5}
     )
-    counted.observe_llm({"small": "open"}, 1.5, 10.0)
-    return counted
+    filled.observe_llm({"small": "open"}, 1.5, 10.0)
+    return filled
 
 
 def families(metrics: Metrics) -> dict[str, Metric]:
-    """What Prometheus reads, by name."""
+    """The metric families that Prometheus reads, by name."""
     return {
         family.name: family for family in text_string_to_metric_families(metrics.render().decode())
     }
 
 
-def test_every_family_of_the_contract_is_there(metrics: Metrics) -> None:
+def test_every_documented_family_exists(metrics: Metrics) -> None:
     """A dashboard or an alert rule would stay empty."""
-    found = families(metrics)
-    for name, labels in CONTRACT.items():
-        assert {tuple(sorted(set(s.labels) - {"le"})) for s in found[name].samples} == {
-            tuple(labels)
-        }, name
+    by_name = families(metrics)
+    for name, labels in DOCUMENTED_LABELS.items():
+        label_sets = {tuple(sorted(set(s.labels) - {"le"})) for s in by_name[name].samples}
+        assert label_sets == {tuple(labels)}, name
 
 
-def test_names_are_ours_and_in_base_units(metrics: Metrics) -> None:
+def test_names_have_our_prefix_and_a_base_unit(metrics: Metrics) -> None:
     """A latency in milliseconds would be read as seconds."""
     for name, family in families(metrics).items():
-        assert name.startswith(("triage_", "process_")), (
-            name
-        )  # process_: Prometheus' own, the same everywhere
+        # The families with process_ are those that every Prometheus client has.
+        assert name.startswith(("triage_", "process_")), name
         assert not name.startswith("triage_") or family.type == "counter" or name.endswith(UNITS), (
             name
         )
         assert family.documentation
 
 
-def test_no_label_holds_what_events_bring(metrics: Metrics) -> None:
-    """Every event would make a new series, until Prometheus dies of it."""
+def test_no_label_holds_a_value_of_an_event(metrics: Metrics) -> None:
+    """Every event would make a new series, until Prometheus runs out of memory."""
     assert b"secret-id" not in metrics.render()
     labels = {
         label
@@ -110,16 +108,17 @@ def test_no_label_holds_what_events_bring(metrics: Metrics) -> None:
         for sample in family.samples
         for label in sample.labels
     }
-    assert labels <= {label for names in CONTRACT.values() for label in names} | {"le", "result"}
+    documented = {label for names in DOCUMENTED_LABELS.values() for label in names}
+    assert labels <= documented | {"le", "result"}
 
 
-def test_each_outcome_is_counted_as_what_it_is(metrics: Metrics) -> None:
-    """Events in and events out would not add up."""
-    counted = {
+def test_each_outcome_is_counted_under_its_name(metrics: Metrics) -> None:
+    """The number of events that were read would not equal the number that ended."""
+    counts = {
         (sample.labels["domain"], sample.labels["outcome"]): sample.value
         for sample in families(metrics)["triage_events"].samples
     }
-    assert counted == {
+    assert counts == {
         ("alerts", "accepted"): 1,
         ("alerts", "answered"): 1,
         ("alerts", "escalated"): 1,
@@ -129,8 +128,8 @@ def test_each_outcome_is_counted_as_what_it_is(metrics: Metrics) -> None:
     }
 
 
-def counted(*outcomes: Outcome) -> Any:
-    """Reads a sample's value, by name and labels, after these."""
+def metrics_after(*outcomes: Outcome) -> Any:
+    """Count these outcomes; gives a function from name and labels to the value of a sample."""
     metrics = Metrics()
     for outcome in outcomes:
         metrics.count(outcome, incoming())
@@ -145,9 +144,12 @@ def counted(*outcomes: Outcome) -> Any:
     ],
     ids=["final", "needs_review"],
 )
-def test_what_the_llm_did_is_counted_once(outcome: Outcome) -> None:
-    """The bill on the dashboard would not be the bill; events that end with a person have been paid for as well."""
-    value = counted(outcome)
+def test_the_work_of_the_llm_is_counted_once(outcome: Outcome) -> None:
+    """The cost on the dashboard would differ from the bill.
+
+    Events that end with a person were paid for as well.
+    """
+    value = metrics_after(outcome)
     assert value("triage_enrichments_total", status="answered") == 1
     assert value("triage_llm_calls_total", status="answered") == 2
     assert value("triage_llm_tokens_total", direction="prompt") == 100
@@ -158,27 +160,30 @@ def test_what_the_llm_did_is_counted_once(outcome: Outcome) -> None:
     assert value("triage_llm_redactions_total", kind="secret") == 1
 
 
-def test_what_was_never_sent_is_no_call() -> None:
-    """Events that were kept inside would be shown as fast answers, and their values as redacted and gone."""
-    kept = Enrichment(status="over_budget", redactions={"email": 3})
-    value = counted(Reviewed(case(status="needs_review", revision=1, enrichment=kept)))
+def test_an_event_that_was_not_sent_counts_no_call() -> None:
+    """Events that were not sent to the LLM would look like fast answers.
+
+    Their values would be counted as redacted before sending.
+    """
+    not_sent = Enrichment(status="over_budget", redactions={"email": 3})
+    value = metrics_after(Reviewed(case(status="needs_review", revision=1, enrichment=not_sent)))
     assert value("triage_enrichments_total", status="over_budget") == 1
     assert value("triage_llm_calls_total", status="over_budget") is None
     assert value("triage_llm_redactions_total", kind="email") is None
     assert value("triage_llm_latency_seconds_count") == 0
 
 
-def test_a_persons_verdict_is_not_the_llms_again() -> None:
-    """Every verdict on an enriched event would add its call to the bill once more."""
-    value = counted(Triaged(triaged(decided_by="human", revision=2, enrichment=PAID)))
+def test_a_verdict_does_not_count_the_llm_call_again() -> None:
+    """Every verdict on an enriched event would add its call to the cost a second time."""
+    value = metrics_after(Triaged(triaged(decided_by="human", revision=2, enrichment=PAID)))
     assert value("triage_enrichments_total", status="answered") is None
     assert value("triage_llm_cost_usd_total") == 0
 
 
 def test_escalations_are_counted_by_their_reason() -> None:
-    """Nobody could tell doubt from high impact."""
-    held = msgspec.structs.replace(case(status="provisional"), escalation="high_impact")
-    value = counted(Escalated(held), Escalated(case(status="provisional")))
+    """Escalations because of risk and because of high impact could not be distinguished."""
+    high_impact = msgspec.structs.replace(case(status="provisional"), escalation="high_impact")
+    value = metrics_after(Escalated(high_impact), Escalated(case(status="provisional")))
     for reason in ("high_impact", "risk"):
         assert value("triage_escalations_total", domain="alerts", reason=reason) == 1
 
@@ -186,26 +191,24 @@ def test_escalations_are_counted_by_their_reason() -> None:
 def test_a_breaker_is_in_one_state() -> None:
     """A breaker that has closed again would stay open on the dashboard."""
     metrics = Metrics()
-    for now in ("open", "half_open", "closed"):
-        metrics.observe_llm({"small": now, "strong": "closed"}, 1.5, 10.0)
+    for current in ("open", "half_open", "closed"):
+        metrics.observe_llm({"small": current, "strong": "closed"}, 1.5, 10.0)
         states = {
             state: metrics.registry.get_sample_value(
                 "triage_llm_breaker_state", {"endpoint": "small", "state": state}
             )
             for state in BREAKER_STATES
         }
-        assert states == {state: float(state == now) for state in BREAKER_STATES}
+        assert states == {state: float(state == current) for state in BREAKER_STATES}
     assert metrics.registry.get_sample_value("triage_llm_spent_today_usd") == 1.5
     assert metrics.registry.get_sample_value("triage_llm_budget_usd") == 10.0
 
 
-def test_coverage_and_drift_are_of_recent_decisions() -> None:
-    """A model that stopped deciding an hour ago would still look fine."""
+def test_coverage_and_drift_are_about_recent_decisions() -> None:
+    """A model that stopped accepting events an hour ago would still look healthy."""
     metrics = Metrics({"alerts": {"cloud": 0.5, "email": 0.5}})
-    assert (
-        "triage_coverage_ratio"
-        not in metrics.render().decode().split("# TYPE triage_coverage_ratio gauge")[1]
-    )
+    _, after_header = metrics.render().decode().split("# TYPE triage_coverage_ratio gauge")
+    assert "triage_coverage_ratio" not in after_header
     for _ in range(RECENT_EVENTS):
         metrics.count(Triaged(triaged()), incoming())
     value = metrics.registry.get_sample_value
@@ -220,14 +223,14 @@ def test_coverage_and_drift_are_of_recent_decisions() -> None:
     assert value("triage_drift_ratio", {"domain": "alerts"}) == pytest.approx(0.0)
 
 
-def test_partitions_that_are_gone_show_nothing(metrics: Metrics) -> None:
-    """The lag of a partition that moved away would be an alert for ever."""
+def test_revoked_partitions_have_no_samples(metrics: Metrics) -> None:
+    """The lag of a partition that another worker took over would raise an alert for ever."""
     metrics.observe_partitions({}, {})
     assert b"triage_consumer_lag_events{" not in metrics.render()
 
 
-def test_confidence_is_seen_per_axis() -> None:
-    """An axis whose confidence falls would hide behind the others."""
+def test_confidence_is_counted_per_axis() -> None:
+    """The falling confidence of one axis would be hidden by the other axes."""
     metrics = Metrics()
     labels = {
         "queue": Label(value="cloud", confidence=0.9),
@@ -235,5 +238,7 @@ def test_confidence_is_seen_per_axis() -> None:
     }
     metrics.count(Triaged(triaged(labels=labels)), incoming())
     for axis, confidence in (("queue", 0.9), ("tactic", 0.2)):
-        name, at = "triage_confidence_ratio_sum", {"domain": "alerts", "axis": axis}
-        assert metrics.registry.get_sample_value(name, at) == pytest.approx(confidence)
+        total = metrics.registry.get_sample_value(
+            "triage_confidence_ratio_sum", {"domain": "alerts", "axis": axis}
+        )
+        assert total == pytest.approx(confidence)

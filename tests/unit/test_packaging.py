@@ -1,6 +1,7 @@
-"""What is imported is ours, and what is packaged is everything that is needed."""
+"""Packaging: the tests import this tree, and the wheel contains everything that is needed."""
 
 import importlib
+import re
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,24 +14,24 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_a_package_is_this_trees(name: str) -> None:
-    """Names as common as `agents` are other distributions' too: another package would run in place of ours."""
+def test_a_package_is_imported_from_this_tree(name: str) -> None:
+    """The package of another distribution with a name such as `agents` would be imported."""
     spec = find_spec(name)
     assert spec is not None
     assert spec.origin is not None
     assert Path(spec.origin).resolve() == ROOT / name / "__init__.py"
-    assert (
-        Path(importlib.import_module(name).__file__ or "").resolve() == ROOT / name / "__init__.py"
-    )
+    imported = importlib.import_module(name).__file__
+    assert imported is not None
+    assert Path(imported).resolve() == ROOT / name / "__init__.py"
 
 
 def test_docker_is_no_package() -> None:
-    """`import docker` would get our folder instead of Docker's own client."""
+    """`import docker` would import our folder instead of the client of Docker."""
     assert not (ROOT / "docker" / "__init__.py").exists()
 
 
 def test_every_folder_with_modules_is_packaged() -> None:
-    """An installed worker would miss a package that the checkout has."""
+    """The wheel would lack a package that the checkout has."""
     for package in PACKAGES:
         folders = {path.parent for path in (ROOT / package).rglob("*.py")}
         assert all((folder / "__init__.py").exists() for folder in folders)
@@ -39,32 +40,42 @@ def test_every_folder_with_modules_is_packaged() -> None:
     }
 
 
-def test_every_file_that_is_not_python_is_packaged() -> None:
-    """The model, the samples or the typing marker would be missing from the wheel, and only there."""
+def test_every_data_file_is_packaged() -> None:
+    """The wheel would lack the model, the samples or a template that the checkout has."""
     patterns = PROJECT["tool"]["setuptools"]["package-data"]
     for package in PACKAGES:
         matched = {
             path for pattern in patterns.get(package, ()) for path in (ROOT / package).glob(pattern)
         }
-        # setuptools takes py.typed along by itself.
-        wanted = {
+        # setuptools packages py.typed without being asked.
+        needed = {
             path
             for path in (ROOT / package).rglob("*")
             if path.is_file() and path.suffix not in (".py", ".pyc") and path.name != "py.typed"
         }
-        assert wanted <= matched, (
-            f"[tool.setuptools.package-data] {package} misses {sorted(wanted - matched)}"
-        )
+        missing = sorted(needed - matched)
+        assert not missing, f"[tool.setuptools.package-data] {package} lacks {missing}"
+
+
+def test_the_image_build_has_every_file_that_the_metadata_names() -> None:
+    """The wheel in the image would be built without the license, or not at all."""
+    names = {PROJECT["project"]["readme"], *PROJECT["project"]["license-files"]}
+    dockerfile = (ROOT / "docker" / "Dockerfile").read_text("utf-8")
+    ignored = (ROOT / "docker" / "Dockerfile.dockerignore").read_text("utf-8")
+    copies = re.findall(r"^COPY (.*) \./$", dockerfile, re.MULTILINE)
+    copied = {name for names_of_line in copies for name in names_of_line.split()}
+    assert names <= copied
+    assert {f"!{name}" for name in names} <= set(ignored.splitlines())
 
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_types_are_shipped(name: str) -> None:
-    """Whoever imports the package could not check against its annotations."""
+    """Type checkers would ignore the annotations of the installed package."""
     assert (ROOT / name / "py.typed").exists()
 
 
-def test_what_must_move_together_is_pinned() -> None:
-    """A new aiokafka under Faust's feet, or a new CTranslate2 under the model's, would be installed one morning."""
+def test_dependencies_that_must_fit_together_are_pinned() -> None:
+    """A new release of aiokafka would break Faust, or one of CTranslate2 the shipped model."""
     pinned = {
         requirement.split("==")[0]
         for requirement in PROJECT["project"]["dependencies"]

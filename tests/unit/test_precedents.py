@@ -1,4 +1,4 @@
-"""Precedents: which settled events are quoted beside a new one, whose they are, and what they say."""
+"""Precedents: which settled events are quoted beside a new one, and what their texts contain."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -21,41 +21,42 @@ EAST = np.array([1.0, 0.0], np.float32)
 
 
 def at(degrees: float) -> Vectors:
-    """A vector of length one whose cosine with `EAST` is that of the angle."""
+    """A vector of length one at an angle to `EAST`."""
     return np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], np.float32)
 
 
 def event(
     id_: str, tenant: str = "acme", text: str = "impossible travel of an administrator"
 ) -> Event:
-    """One alert."""
+    """An alert."""
     return Event(id=id_, kind="alert", text=text, tenant=tenant)
 
 
 def verdict(id_: str, *, tenant: str = "acme", **changes: Any) -> TriagedEvent:
-    """A person's final revision about it."""
+    """The final revision of the alert by a person."""
     return triaged(id_, tenant=tenant, **{"decided_by": "human", "revision": 1} | changes)
 
 
 def settled(
     id_: str, *, tenant: str = "acme", text: str = "impossible travel", **changes: Any
 ) -> Case:
-    """The two together."""
+    """The alert and the final revision as one case."""
     return Case(event=event(id_, tenant, text), triaged=verdict(id_, tenant=tenant, **changes))
 
 
 def escalated(id_: str, *, tenant: str = "acme") -> Case:
-    """A case as it waits for somebody."""
+    """A case that still waits for a verdict."""
     return Case(event=event(id_, tenant), triaged=triaged(id_, tenant=tenant, status="provisional"))
 
 
 def quoted(precedents: Precedents, tenant: str = "acme", id_: str = "new") -> list[str]:
     """The ids quoted beside an event whose vector is `EAST`."""
-    return [one.triaged.id for one in precedents.similar(event(id_, tenant), EAST)]
+    similar = precedents.similar(event(id_, tenant), EAST)
+    return [precedent.triaged.id for precedent in similar]
 
 
-def test_the_most_similar_come_first_and_the_unlike_not_at_all() -> None:
-    """An unlike event quoted as a precedent argues for the wrong label, and costs tokens."""
+def test_only_similar_events_are_quoted_the_most_similar_first() -> None:
+    """An event that is not similar would suggest the wrong label and cost tokens."""
     precedents = Precedents(RetrievalOptions(similar=2, min_similarity=0.7))
     for id_, degrees in (("far", 90), ("near", 30), ("nearest", 10), ("third", 40)):
         precedents.add(settled(id_), at(degrees))
@@ -63,13 +64,13 @@ def test_the_most_similar_come_first_and_the_unlike_not_at_all() -> None:
     assert (nearest.triaged.id, near.triaged.id) == ("nearest", "near")
     assert near.similarity == pytest.approx(0.866025, abs=1e-6)
     assert near.event == event("near", text="impossible travel")
-    only_unlike = Precedents(RetrievalOptions())
-    only_unlike.add(settled("far"), at(90))
-    assert quoted(only_unlike) == []
+    without_similar = Precedents(RetrievalOptions())
+    without_similar.add(settled("far"), at(90))
+    assert quoted(without_similar) == []
 
 
-def test_never_another_tenant_s_or_domain_s() -> None:
-    """One customer's event in another customer's prompt is a leak, however similar."""
+def test_events_of_other_tenants_and_domains_are_not_quoted() -> None:
+    """The event of one customer would be in the prompt of another customer."""
     precedents = Precedents(RetrievalOptions())
     precedents.add(settled("theirs", tenant="bmce"), EAST)
     ticket = Event(id="a-ticket", kind="ticket", text="impossible travel", tenant="acme")
@@ -78,41 +79,42 @@ def test_never_another_tenant_s_or_domain_s() -> None:
     assert quoted(precedents, "bmce") == ["theirs"]
 
 
-def test_an_event_is_no_precedent_of_itself() -> None:
-    """An event that is sent again would be shown its own old verdict as independent evidence."""
+def test_an_event_is_not_its_own_precedent() -> None:
+    """The old verdict of a repeated event would seem to be independent evidence."""
     precedents = Precedents(RetrievalOptions())
     precedents.add(settled("e-1"), EAST)
     assert quoted(precedents, id_="e-1") == []
 
 
-def test_equally_similar_come_in_order_of_id() -> None:
-    """The same question must quote the same, whatever order its precedents were settled in."""
-    for order in (["a", "b", "c"], ["c", "a", "b"]):
+def test_equally_similar_events_come_in_the_order_of_their_ids() -> None:
+    """The quotations in a prompt would depend on the order in which events were settled."""
+    for ids in (["a", "b", "c"], ["c", "a", "b"]):
         precedents = Precedents(RetrievalOptions(similar=2))
-        for id_ in order:
+        for id_ in ids:
             precedents.add(settled(id_), at(20))
         assert quoted(precedents) == ["a", "b"]
 
 
-def test_a_later_verdict_replaces_the_earlier() -> None:
-    """A label that a person has corrected must not be quoted any more."""
+def test_a_later_verdict_replaces_the_earlier_one() -> None:
+    """A label would still be quoted after a person has corrected it."""
     precedents = Precedents(RetrievalOptions())
     precedents.add(settled("e-1", queue="cloud"), EAST)
     precedents.add(settled("e-1", queue="identity"), EAST)
-    assert [one.triaged.queue for one in precedents.similar(event("new"), EAST)] == ["identity"]
+    similar = precedents.similar(event("new"), EAST)
+    assert [precedent.triaged.queue for precedent in similar] == ["identity"]
     assert len(precedents) == 1
 
 
-def test_a_tenant_s_oldest_is_forgotten() -> None:
-    """Without a bound the memory of a worker grows until it is killed."""
+def test_the_oldest_event_of_a_tenant_is_forgotten() -> None:
+    """The memory of a worker would grow until the worker is killed."""
     precedents = Precedents(RetrievalOptions(max_events_per_tenant=2))
     for id_ in ("first", "second", "third"):
         precedents.add(settled(id_), EAST)
     assert quoted(precedents) == ["second", "third"]
 
 
-def test_the_idlest_tenant_gives_way() -> None:
-    """A million tenants must fit, and those that ask must keep what they have."""
+def test_the_least_recently_used_tenant_loses_its_events_first() -> None:
+    """A new tenant would push out the events of tenants that are in use."""
     precedents = Precedents(RetrievalOptions(max_events=3))
     for id_, tenant in (("idle-1", "idle"), ("idle-2", "idle"), ("busy-1", "busy")):
         precedents.add(settled(id_, tenant=tenant), EAST)
@@ -126,18 +128,18 @@ def test_the_idlest_tenant_gives_way() -> None:
 
 
 @pytest.mark.parametrize("case_first", [True, False])
-def test_a_case_meets_its_verdict_in_either_order(case_first: bool) -> None:
-    """The two travel on different topics: one that came first must wait for the other."""
+def test_a_case_and_its_verdict_are_joined_in_either_order(case_first: bool) -> None:
+    """Both come from different topics: the first would be lost before the second comes."""
     join = SettledCases(RetrievalOptions())
-    found = [join.remember(escalated("e-1")), join.settle(verdict("e-1"))]
-    if not case_first:
-        join = SettledCases(RetrievalOptions())
-        found = [join.settle(verdict("e-1")), join.remember(escalated("e-1"))]
-    assert found == [None, Case(event=event("e-1"), triaged=verdict("e-1"))]
+    if case_first:
+        joined = [join.remember(escalated("e-1")), join.settle(verdict("e-1"))]
+    else:
+        joined = [join.settle(verdict("e-1")), join.remember(escalated("e-1"))]
+    assert joined == [None, Case(event=event("e-1"), triaged=verdict("e-1"))]
 
 
 @pytest.mark.parametrize(
-    "stranger",
+    "difference",
     [
         {"tenant": "bmce"},
         {"domain": "tickets"},
@@ -145,11 +147,11 @@ def test_a_case_meets_its_verdict_in_either_order(case_first: bool) -> None:
         {"origin": Origin(topic="t", offset=9)},
     ],
 )
-def test_a_verdict_is_only_about_its_own_event(stranger: dict[str, Any]) -> None:
-    """Ids are chosen by senders: one used by two tenants, or again for another text, must not bring a verdict along."""
+def test_a_verdict_settles_only_its_own_event(difference: dict[str, Any]) -> None:
+    """Senders choose ids: a verdict would settle another event that has the same id."""
     join = SettledCases(RetrievalOptions())
     join.remember(escalated("e-1"))
-    assert join.settle(msgspec.structs.replace(verdict("e-1"), **stranger)) is None
+    assert join.settle(msgspec.structs.replace(verdict("e-1"), **difference)) is None
 
 
 @pytest.mark.parametrize(
@@ -161,28 +163,28 @@ def test_a_verdict_is_only_about_its_own_event(stranger: dict[str, Any]) -> None
         {"decided_by": "rule"},
     ],
 )
-def test_only_those_named_settle(unsettled: dict[str, Any]) -> None:
-    """A model shown its own answers as precedents grows sure of its mistakes."""
+def test_only_final_verdicts_by_those_in_settled_by_settle(unsettled: dict[str, Any]) -> None:
+    """A model that is shown its own answers would become sure of its mistakes."""
     join = SettledCases(RetrievalOptions())
     join.remember(escalated("e-1"))
     assert join.settle(verdict("e-1", **unsettled)) is None
 
 
-def test_a_person_s_verdict_outlives_the_model_s() -> None:
-    """The LLM's later or repeated revision must not overwrite what a person said."""
+def test_the_verdict_of_a_person_is_not_replaced_by_the_llm() -> None:
+    """A later or repeated revision of the LLM would replace the verdict of a person."""
     join = SettledCases(RetrievalOptions(settled_by=["human", "llm"]))
     join.remember(escalated("e-1"))
     assert join.settle(verdict("e-1", decided_by="llm", revision=1)) is not None
     assert join.settle(verdict("e-1", revision=2)) is not None
     assert join.settle(verdict("e-1", decided_by="llm", revision=3)) is None
-    assert join.settle(verdict("e-1", revision=1)) is None, "an earlier one read again"
+    assert join.settle(verdict("e-1", revision=1)) is None, "an earlier revision that is read again"
     corrected = join.settle(verdict("e-1", revision=3, queue="identity"))
     assert corrected is not None
     assert corrected.triaged.queue == "identity"
 
 
-async def test_only_what_is_settled_is_embedded() -> None:
-    """The library is refilled from weeks of cases at every start: embedding them all would take the worker's cores."""
+async def test_only_settled_events_are_embedded() -> None:
+    """At every start, the embedding of weeks of cases would occupy the worker's cores."""
     embedded: list[str] = []
 
     async def embed(_: Domain, events: Sequence[Event]) -> Vectors:
@@ -198,8 +200,8 @@ async def test_only_what_is_settled_is_embedded() -> None:
     assert library.passages(event("new")) == []
 
 
-def test_what_waits_is_bounded() -> None:
-    """Most cases are never settled by a person: they must not be kept for ever, nor one as large as memory."""
+def test_waiting_records_are_limited() -> None:
+    """Cases that nobody settles would fill the memory, or a single large one would."""
     join = SettledCases(RetrievalOptions(max_waiting=2))
     for id_ in ("first", "second", "third"):
         join.remember(escalated(id_))
@@ -210,8 +212,8 @@ def test_what_waits_is_bounded() -> None:
     assert small.settle(verdict("e-1")) is None
 
 
-def test_a_precedent_says_what_was_decided_and_by_whom() -> None:
-    """The LLM weighs a precedent by its verdict; a long text would crowd out the event itself."""
+def test_a_described_precedent_has_the_verdict_and_a_short_excerpt() -> None:
+    """The LLM would not see who decided, or a long text would displace the event itself."""
     precedents = Precedents(RetrievalOptions())
     precedents.add(settled("e-1", text="impossible\x07 travel " * 100, queue="identity"), EAST)
     (precedent,) = precedents.similar(event("new"), EAST)
@@ -221,5 +223,5 @@ def test_a_precedent_says_what_was_decided_and_by_whom() -> None:
     assert len(excerpt) <= MAX_EXCERPT_CHARS
     redacted = dataclasses.replace(precedent, event=event("e-1", text="[USER_1] travels"))
     assert describe_precedent(redacted).endswith("\n[USER_1] travels"), (
-        "what the caller has redacted is what is shown"
+        "the redacted event of the caller is shown"
     )

@@ -1,7 +1,8 @@
-"""Redaction: nothing of a kind that may not leave is left, in whatever disguise, and the rest stays readable."""
+"""Redaction: every forbidden value is replaced, in any spelling, and the rest stays readable."""
 
 import base64
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -20,18 +21,19 @@ HEX_64 = "0f" * 32
 
 
 def redacted(text: str, *keep: Any) -> str:
-    """One text of its own."""
+    """One text after redaction, without an event."""
     return Redaction(frozenset(keep)).text(text)
 
 
 def wide(text: str) -> str:
-    """The text in the full-width letters of East Asian typesetting."""
+    """The text in full-width letters, as in East Asian typesetting."""
     return "".join(chr(ord(c) + 0xFEE0) for c in text)
 
 
 def eastern(text: str) -> str:
     """The text with Arabic-Indic digits."""
-    return "".join(chr(0x0660 + int(c)) if c.isdecimal() else c for c in text)
+    arabic_indic = {ord(str(digit)): 0x0660 + digit for digit in range(10)}
+    return text.translate(arabic_indic)
 
 
 def document(value: dict[str, Any], **fields: Any) -> Any:
@@ -59,40 +61,40 @@ def document(value: dict[str, Any], **fields: Any) -> Any:
     ],
 )
 def test_emails(text: str, expected: str) -> None:
-    """A customer's address would leave in one of the spellings that people and encoders give it."""
+    """A customer's address would be sent if a person or an encoder spelled it unusually."""
     assert redacted(text) == expected
 
 
 @pytest.mark.parametrize(
     "number",
     [
-        "+44 20 7946 0958", "020 7946 0958", "(212) 736-5000", "212.736.5000", "2127365000", "+1-212-736-5000",
-        "+55 11 98765-4321", "(11) 98765-4321", "11987654321", "+49 30 901820", "030/901820", "0049 30 901820",
-        "06.12.34.56.78", "+351 912 345 678", "912 345 678", eastern("212-736-5000"), "+44 20\u20117946\u20110958",
+        "+44 20 7946 0958", "020 7946 0958", "(212) 736-5000", "212.736.5000", "2127365000",
+        "+1-212-736-5000", "+55 11 98765-4321", "(11) 98765-4321", "11987654321", "+49 30 901820",
+        "030/901820", "0049 30 901820", "06.12.34.56.78", "+351 912 345 678", "912 345 678",
+        eastern("212-736-5000"), "+44 20\u20117946\u20110958",
     ],
 )  # fmt: skip
 def test_phones(number: str) -> None:
-    """A customer's number would leave."""
+    """A customer's telephone number would be sent."""
     assert redacted(f"ring {number} please") == "ring [PHONE_1] please"
 
 
 @pytest.mark.parametrize(
     "number",
     [
-        "4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111", "4111\u20131111\u20131111\u20131111",
-        "378282246310005",
-        "3782 822463 10005",
+        "4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111",
+        "4111\u20131111\u20131111\u20131111", "378282246310005", "3782 822463 10005",
         "4111 1111\n1111 1111", "5555.5555.5555.4444", "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
         "4111 1111 1111 1112", eastern("4111111111111111"), "4111\u20091111\u20091111\u20091111",
     ],
 )  # fmt: skip
 def test_cards(number: str) -> None:
-    """A card number would leave, which no policy may allow."""
+    """A card number would be sent, which no policy may allow."""
     assert redacted(f"my card {number}, thanks") == "my card [CARD_1], thanks"
 
 
 def test_a_card_beside_other_numbers_is_found() -> None:
-    """An expiry date after it would make the number too long to be one."""
+    """With an expiry date after it, the number would seem too long for a card."""
     assert "1111" not in redacted("ref 12 4111111111111111 12/27 500")
 
 
@@ -100,7 +102,7 @@ def test_a_card_beside_other_numbers_is_found() -> None:
     "text", ["536-90-4399", "536 90 4399", "SSN: 536904399", "social security number is 536904399"]
 )
 def test_ssns(text: str) -> None:
-    """A social security number would leave."""
+    """A social security number would be sent."""
     assert "4399" not in redacted(text)
 
 
@@ -114,7 +116,7 @@ def test_ssns(text: str) -> None:
     ],
 )  # fmt: skip
 def test_ibans(number: str) -> None:
-    """An account number would leave, one with a typing error too."""
+    """An account number would be sent, at least one with a typing error."""
     assert redacted(f"to {number} please") == "to [IBAN_1] please"
 
 
@@ -141,12 +143,15 @@ def test_ibans(number: str) -> None:
     ],
 )
 def test_addresses(text: str, expected: str) -> None:
-    """The inside of the network would be described to a stranger."""
+    """The internal addresses of the network would be sent to a stranger."""
     assert redacted(text) == expected
 
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.s3cr3tS1gnatur3s3cr3tS1gnatur3"
-PEM = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\n-----END OPENSSH PRIVATE KEY-----"
+PEM = (
+    "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\n"
+    "-----END OPENSSH PRIVATE KEY-----"
+)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +214,7 @@ PEM = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU\n---
     ],
 )
 def test_secrets(text: str, secret: str) -> None:
-    """A key would be given away to whoever runs the model."""
+    """A secret would be sent to the operator of the model."""
     out = redacted(text)
     assert secret not in out
     assert "[SECRET_1]" in out
@@ -225,19 +230,31 @@ def test_secrets(text: str, secret: str) -> None:
         f"sha256 {HEX_64[:-1]}a and trace 4e7444baa9b7ab1c",
         "UUID 3dc66883-36fa-3aca-bcfa-344a60b30d3a, CVE-2021-44228, S-1-5-18",
         "docker run -p 8080:80 nginx; ssh -p 2222; mkdir -p /var/lib/x",
-        "C:\\Windows\\System32\\cmd.exe /c whoami, HKLM\\Software\\Microsoft\\Windows, NT AUTHORITY\\SYSTEM",
+        (
+            "C:\\Windows\\System32\\cmd.exe /c whoami, HKLM\\Software\\Microsoft\\Windows, "
+            "NT AUTHORITY\\SYSTEM"
+        ),
         "payments-api-6f4c9-x2k in kube-system; std::string; 12:30:45; v4.18.24010",
-        "1,234,567.00 EUR on 12.03.2026, invoice 2026-118, flow 244834774019299, epoch 1773646512363",
+        (
+            "1,234,567.00 EUR on 12.03.2026, invoice 2026-118, flow 244834774019299, "
+            "epoch 1773646512363"
+        ),
         "user: cannot sign in. PWD=/srv/app",
         "user root, user=admin, Accepted password for root from console",
-        "build ALL=(ALL) NOPASSWD: ALL; $PASSWORD=%PASS% password=<hidden> password=***** pwd={{pw}}",
+        (
+            "build ALL=(ALL) NOPASSWD: ALL; $PASSWORD=%PASS% password=<hidden> password=***** "
+            "pwd={{pw}}"
+        ),
         "NtAllocateVirtualMemory2 AmazonEC2RoleforSSM projects/-/serviceAccounts",
-        "sg-0aebfa21f302bded9 in vpc-0f59e8f1222b0de6a; 'contains':'@aol.co.uk'; at this point the bank",
+        (
+            "sg-0aebfa21f302bded9 in vpc-0f59e8f1222b0de6a; 'contains':'@aol.co.uk'; "
+            "at this point the bank"
+        ),
         "next_page_token: none, prompt_tokens: 512, max_tokens=1000",
     ],
 )
-def test_what_says_nothing_about_anybody_stays(text: str) -> None:
-    """The model would be asked to judge a text of placeholders."""
+def test_harmless_text_stays(text: str) -> None:
+    """The model would have to judge a text that is full of placeholders."""
     assert redacted(text) == text
 
 
@@ -263,21 +280,22 @@ def test_what_says_nothing_about_anybody_stays(text: str) -> None:
         ("dir \\\\FILESRV-01\\legal", "FILESRV-01"),
     ],
 )
-def test_names_by_where_they_stand(text: str, name: str) -> None:
-    """The people and machines of a customer would be named."""
+def test_names_by_their_place_in_the_text(text: str, name: str) -> None:
+    """The names of a customer's people and machines would be sent."""
     assert name not in redacted(text)
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        "user", "userName", "user_name", "user.name", "src_user", "TargetUserName", "userIdentity.userName",
-        "actor.alternateId", "actor.displayName", "owner", "principal", "account.name", "host", "hostname", "host.name",
-        "Computer", "device.name", "workstation", "requestedBy", "actor.user.uid", "dvchost", "login",
+        "user", "userName", "user_name", "user.name", "src_user", "TargetUserName",
+        "userIdentity.userName", "actor.alternateId", "actor.displayName", "owner", "principal",
+        "account.name", "host", "hostname", "host.name", "Computer", "device.name", "workstation",
+        "requestedBy", "actor.user.uid", "dvchost", "login",
     ],
 )  # fmt: skip
-def test_names_in_known_fields_go_everywhere(path: str) -> None:
-    """A name known by its field would stand bare in the title, in a key or in upper case."""
+def test_names_in_known_fields_are_replaced_everywhere(path: str) -> None:
+    """A name known by its field would be sent in the title, in a key or in upper case."""
     nested: Any = "zq-brandvold"
     for part in reversed(path.split(".")):
         nested = {part: nested}
@@ -292,8 +310,8 @@ def test_names_in_known_fields_go_everywhere(path: str) -> None:
     assert "brandvold" not in orjson.dumps([out.title, out.event, out.attributes]).decode().lower()
 
 
-def test_names_from_addresses_and_domains_are_known_bare() -> None:
-    r"""`jdoe` would leave where the field says `CORP\\jdoe` or `jdoe@corp.example`."""
+def test_names_are_known_without_their_domains() -> None:
+    r"""`jdoe` would be sent if the field says `CORP\jdoe` or `jdoe@corp.example`."""
     for value in ("CORP\\jdoe", "jdoe@corp.example", "arn:aws:iam::1:user/jdoe"):
         event = Event(id="e", kind="alert", text="JDOE again", event={"user": value})
         assert Redaction().event(event).text == "[USER_1] again"
@@ -304,7 +322,7 @@ def test_names_from_addresses_and_domains_are_known_bare() -> None:
 
 
 def test_pairs_of_name_and_value_are_fields() -> None:
-    """Windows and Google put a field's name beside its value."""
+    """Values from Windows and Google would be sent: their names stand in another field."""
     data = {
         "Data": [
             {"@Name": "TargetUserName", "#text": "qbert"},
@@ -318,7 +336,7 @@ def test_pairs_of_name_and_value_are_fields() -> None:
 
 
 def test_numbers_and_keys_are_texts() -> None:
-    """A card as a JSON number or an address as a key would pass."""
+    """A card as a JSON number or an address as a key would be sent."""
     out = document(
         {
             "n": 4111111111111111,
@@ -344,53 +362,53 @@ def test_numbers_and_keys_are_texts() -> None:
 
 
 def test_keys_that_become_the_same_keep_their_values() -> None:
-    """Half a document would vanish."""
+    """A part of the document would be lost."""
     assert document({"a@b.example": 1, "A@B.example": 2}) == {"[EMAIL_1]": 1, "[EMAIL_1] 2": 2}
 
 
-SAID = '{"mail":"jane@corp.example"}'
+CONTENT = '{"mail":"jane@corp.example"}'
 
 
 @pytest.mark.parametrize(
     "blob",
     [
-        base64.b64encode(SAID.encode()).decode(),
-        base64.urlsafe_b64encode(SAID.encode()).decode().rstrip("="),
-        base64.b64encode(SAID.encode("utf-16-le")).decode(),
-        base64.b64encode(base64.b64encode(SAID.encode())).decode(),
-        SAID.encode().hex(),
-        quote(SAID.replace("@", "%40")),
+        base64.b64encode(CONTENT.encode()).decode(),
+        base64.urlsafe_b64encode(CONTENT.encode()).decode().rstrip("="),
+        base64.b64encode(CONTENT.encode("utf-16-le")).decode(),
+        base64.b64encode(base64.b64encode(CONTENT.encode())).decode(),
+        CONTENT.encode().hex(),
+        quote(CONTENT.replace("@", "%40")),
         quote(quote("password=x1y2z3")),
     ],
 )
-def test_encoded_values_are_opened(blob: str) -> None:
-    """An attacker's upload would carry what it took to the model's provider."""
+def test_encoded_values_are_decoded(blob: str) -> None:
+    """Stolen data in an attacker's encoded upload would be sent to the model's provider."""
     assert blob not in redacted(f"cmd -enc {blob} end")
     assert "end" in redacted(f"cmd -enc {blob} end")
 
 
 def test_known_names_are_found_in_encoded_text() -> None:
-    """A name that no detector sees by itself would leave in base64."""
+    """A name that is known only by its field would be sent in base64."""
     blob = base64.b64encode(b"hello qbertson").decode()
     assert document({"user": "qbertson", "data": blob}) == {"user": "[USER_1]", "data": "[USER_2]"}
 
 
 def test_harmless_base64_stays() -> None:
-    """A script is what the model has to judge."""
+    """The model could not read a script that it has to judge."""
     blob = base64.b64encode(b"Write-Host hello world from a script").decode()
     assert redacted(f"powershell -enc {blob}") == f"powershell -enc {blob}"
 
 
-def test_a_value_has_one_placeholder_in_everything_of_a_session() -> None:
-    """The model could not see that two lines are about the same person."""
+def test_a_value_has_the_same_placeholder_in_all_texts_of_a_redaction() -> None:
+    """The model could not know that two lines are about the same person."""
     redaction = Redaction()
     assert redaction.text("a@x.example b@x.example A@X.example") == "[EMAIL_1] [EMAIL_2] [EMAIL_1]"
     assert redaction.text("b@x.example") == "[EMAIL_2]"
     assert redaction.counts == {"email": 2}
 
 
-def test_what_is_learned_before_holds_for_all_that_leaves() -> None:
-    """A name known from a quoted event would stand bare in the event itself, and stop it at the last check."""
+def test_values_learned_from_quotations_are_replaced_in_the_event() -> None:
+    """A name known from a quoted event would stay in the event, and `verify` would refuse it."""
     redaction = Redaction()
     quoted = Event(id="q", kind="alert", event={"user": "qbertson"})
     main = Event(id="e", kind="alert", text="qbertson again")
@@ -399,8 +417,8 @@ def test_what_is_learned_before_holds_for_all_that_leaves() -> None:
     redaction.verify(f"[USER_1] again {redaction.event(quoted).event}")
 
 
-def test_keep_lets_out_what_the_policy_allows_and_nothing_else() -> None:
-    """An analyst's policy would be ignored, or taken for more than it says."""
+def test_only_the_kinds_in_keep_are_sent() -> None:
+    """A policy would be ignored, or it would let out more than it allows."""
     assert redacted("10.0.0.1 a@b.example", "ip") == "10.0.0.1 [EMAIL_1]"
     assert redacted("4111111111111111 password=abc", *VALUE_KINDS) == "[CARD_1] password=[SECRET_1]"
     event = Event(id="e", kind="alert", event={"user": "qbertson", "mail": "qbertson@b.example"})
@@ -410,8 +428,8 @@ def test_keep_lets_out_what_the_policy_allows_and_nothing_else() -> None:
     }
 
 
-def test_restoring_puts_back_what_may_be_seen_inside() -> None:
-    """The analyst would read placeholders, or a secret in a summary."""
+def test_restore_puts_back_all_but_secrets_and_account_numbers() -> None:
+    """The analyst would read placeholders in a summary, or a secret."""
     redaction = Redaction()
     redaction.text("a@b.example 10.0.0.1 4111111111111111 password=abc DE89370400440532013000")
     summary = "[EMAIL_1] from [IP_1] used [CARD_1], [SECRET_1], [IBAN_1], [EMAIL_9] and EMAIL_1"
@@ -421,16 +439,16 @@ def test_restoring_puts_back_what_may_be_seen_inside() -> None:
     assert redaction.restore(summary) == expected
 
 
-def test_placeholders_written_by_others_are_not_ours() -> None:
-    """An attacker's `[EMAIL_1]` would come back as a customer's address in the summary."""
+def test_placeholders_in_the_event_are_not_restored() -> None:
+    """An attacker's `[EMAIL_1]` would become a customer's address in the summary."""
     redaction = Redaction()
     text = redaction.text(f"[EMAIL_1] [email_1] {wide('[EMAIL_1]')} [ EMAIL_1 ] a@b.example")
     assert text == "(EMAIL_1) (email_1) (EMAIL_1) (EMAIL_1) [EMAIL_1]"
     assert redaction.restore(text).count("a@b.example") == 1
 
 
-def test_restoring_does_not_go_round() -> None:
-    """A value that looks like a placeholder would bring another one in."""
+def test_restored_values_are_not_restored_again() -> None:
+    """A value that looks like a placeholder would be replaced by another value."""
     redaction = Redaction()
     redaction.text("user='EMAIL_1]' [EMAIL_[EMAIL_1]1] a@b.example x@y.example")
     assert redaction.restore("[EMAIL_1][EMAIL_2]") == "a@b.examplex@y.example"
@@ -439,12 +457,13 @@ def test_restoring_does_not_go_round() -> None:
 @pytest.mark.parametrize(
     "outgoing",
     [
-        "jane@corp.example", "JANE@CORP.EXAMPLE", "about Qbertson", "fresh@other.example", "x 4111111111111111",
-        '{"a":"CORP\\\\qbertson"}', "line\\nqbertson", "password=x9y8z7", "j\u200bane@corp.example",
+        "jane@corp.example", "JANE@CORP.EXAMPLE", "about Qbertson", "fresh@other.example",
+        "x 4111111111111111", '{"a":"CORP\\\\qbertson"}', "line\\nqbertson", "password=x9y8z7",
+        "j\u200bane@corp.example",
     ],
 )  # fmt: skip
-def test_verify_refuses_what_is_left(outgoing: str) -> None:
-    """A mistake of whoever puts the question together would send what was to stay."""
+def test_verify_refuses_values_that_are_left(outgoing: str) -> None:
+    """A mistake in the code that writes the prompt would send a forbidden value."""
     redaction = Redaction()
     redaction.event(
         Event(id="e", kind="alert", text="jane@corp.example", event={"user": "qbertson"})
@@ -455,17 +474,16 @@ def test_verify_refuses_what_is_left(outgoing: str) -> None:
     assert outgoing not in str(failure.value)
 
 
-def test_verify_lets_a_long_harmless_value_be_cut() -> None:
-    """A document cut to the model's length would end within a digest and be taken for a key."""
+def test_verify_accepts_a_harmless_value_that_was_cut_off() -> None:
+    """A document that is cut off within a digest would be refused, as if it held a key."""
     redaction = Redaction()
-    out = redaction.event(
-        Event(id="e", kind="alert", event={"sha256": (HEX_64[:-1] + "a").replace("0f0f", "a17c")})
-    )
+    digest = (HEX_64[:-1] + "a").replace("0f0f", "a17c")
+    out = redaction.event(Event(id="e", kind="alert", event={"sha256": digest}))
     redaction.verify(orjson.dumps(out.event).decode()[:60])
 
 
-def test_verify_refuses_what_was_learned_too_late() -> None:
-    """A name that a quoted event has taught would stand in the event that was redacted before."""
+def test_verify_refuses_values_that_were_learned_too_late() -> None:
+    """A name known from a quoted event would be sent in an event that was redacted before."""
     redaction = Redaction()
     out = redaction.event(Event(id="e", kind="alert", text="hannelore-von-qbertson again"))
     redaction.event(Event(id="q", kind="alert", event={"user": "hannelore-von-qbertson"}))
@@ -473,18 +491,19 @@ def test_verify_refuses_what_was_learned_too_late() -> None:
         redaction.verify(str(out.text))
 
 
-def test_any_error_keeps_the_event_inside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An event that trips a detector would leave as it is, or its content would stand in a log."""
+def test_after_any_error_the_event_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an error the event would be sent unredacted, or the log would show its content."""
 
     def fail(*_: object) -> str:
         raise ValueError("jane@corp.example")
 
     monkeypatch.setattr(redaction_module, "normalise", fail)
-    for use in (
+    uses: list[Callable[[Redaction], object]] = [
         lambda r: r.text("x"),
         lambda r: r.verify("x"),
         lambda r: r.event(Event(id="e", kind="alert", text="x")),
-    ):
+    ]
+    for use in uses:
         with pytest.raises(RedactionFailed, match="redaction failed with ValueError") as failure:
             use(Redaction())
         assert "jane" not in str(failure.value)
@@ -492,7 +511,7 @@ def test_any_error_keeps_the_event_inside(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_too_many_values_or_characters_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One event would take the worker's time for minutes."""
+    """One event would occupy the worker for minutes."""
     with pytest.raises(RedactionFailed, match="too many values"):
         redacted(" ".join(f"u{n}@b.example" for n in range(5_000)))
     monkeypatch.setattr(redaction_module, "MAX_CHARS", 100)
@@ -501,15 +520,15 @@ def test_too_many_values_or_characters_are_refused(monkeypatch: pytest.MonkeyPat
             redacted(text)
 
 
-def test_a_session_that_takes_too_long_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hostile event would keep a thread for a minute, and with it every call."""
+def test_a_redaction_that_takes_too_long_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hostile event would occupy a thread for a minute and delay every call."""
     monkeypatch.setattr(redaction_module, "MAX_CPU_S", 0.0)
     with pytest.raises(RedactionFailed, match="takes too long"):
         redacted("lorem ipsum " * 10_000)
 
 
 def test_many_values_in_a_long_text_are_found_quickly() -> None:
-    """The work would grow with values times characters, and two thousand telephones cost a minute."""
+    """The time would grow with values times characters: 2,000 values would take a minute."""
     names = " ".join(f"user=qb{n}x" for n in range(1_500))
     started_at_s = time.thread_time()
     assert "qb7x" not in redacted(f"{names} {'qb7x and lorem ' * 5_000}")
@@ -529,32 +548,35 @@ def test_many_values_in_a_long_text_are_found_quickly() -> None:
     ],
 )
 def test_secrets_beside_their_names(value: dict[str, Any]) -> None:
-    """A command's arguments, an audit's change or a list of headers would carry the password out."""
+    """A password in arguments, in a change record or in a list of headers would be sent."""
     assert "Lantern" not in str(document(value))
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "-DB_PASS = 'zq9!Lantern'", "create secret --from-literal=dbpass=zq9!Lantern", "{b'password': b'zq9!Lantern'}",
-        "[('username', 'x'), ('password', 'zq9!Lantern')]", 'setPassword("zq9!Lantern")',
-        'password = """zq9!Lantern"""', "<password><![CDATA[zq9!Lantern]]></password>", "password: |\n  zq9!Lantern",
-        '<add key="DbPassword" value="zq9!Lantern" />', 'CREATE USER app IDENTIFIED BY "zq9!Lantern"',
-        "redis-cli -h x -a zq9!Lantern PING", "requirepass zq9!Lantern", "USER x\nPASS zq9!Lantern\n230 ok",
+        "-DB_PASS = 'zq9!Lantern'", "create secret --from-literal=dbpass=zq9!Lantern",
+        "{b'password': b'zq9!Lantern'}", "[('username', 'x'), ('password', 'zq9!Lantern')]",
+        'setPassword("zq9!Lantern")', 'password = """zq9!Lantern"""',
+        "<password><![CDATA[zq9!Lantern]]></password>", "password: |\n  zq9!Lantern",
+        '<add key="DbPassword" value="zq9!Lantern" />',
+        'CREATE USER app IDENTIFIED BY "zq9!Lantern"', "redis-cli -h x -a zq9!Lantern PING",
+        "requirepass zq9!Lantern", "USER x\nPASS zq9!Lantern\n230 ok",
         "snmp-server community zq9!Lantern RO", "username admin password 7 zq9!Lantern",
         "a senha do app era zq9!Lantern", "Mein Kennwort lautet zq9!Lantern.",
-        "session opened for user root by zqLantern(uid=1001)", "10.0.0.1 - zqLantern [22/Nov/2026:03:11:09 +0000]",
-        "system:serviceaccount:prod:zqLantern", "machine api.example login zqLantern password x",
+        "session opened for user root by zqLantern(uid=1001)",
+        "10.0.0.1 - zqLantern [22/Nov/2026:03:11:09 +0000]", "system:serviceaccount:prod:zqLantern",
+        "machine api.example login zqLantern password x",
     ],
 )  # fmt: skip
 def test_secrets_and_names_in_code_and_protocols(text: str) -> None:
-    """A diff, a stack trace or a session's transcript would carry the password or the user out."""
+    """A password or a user in a diff, a stack trace or a transcript would be sent."""
     assert "Lantern" not in redacted(text)
 
 
 @pytest.mark.parametrize("separator", ["\t", ", ", "*", "   "])
 def test_groups_of_a_card_in_columns(separator: str) -> None:
-    """A card from a table would leave, or stop every event that has one."""
+    """A card from a table would be sent, or every event with such a table would be refused."""
     redaction = Redaction()
     out = redaction.text(f"card {separator.join(['4111', '1111', '1111', '1111'])} end")
     assert out == "card [CARD_1] end"
@@ -562,15 +584,15 @@ def test_groups_of_a_card_in_columns(separator: str) -> None:
 
 
 def test_lists_of_words_and_a_working_directory_stay() -> None:
-    """The model would not see which factors somebody used, or where a command ran."""
+    """The model would not see which factors a user used, or where a command ran."""
     value = {"factors": ["password", "totp"], "args": ["ssh", "-p", "2222"], "env": ["PWD=/home/x"]}
     assert document(value)["factors"] == ["password", "totp"]
     assert document(value)["args"] == ["ssh", "-p", "2222"]
     assert "SECRET" not in str(document(value))
 
 
-def test_what_is_too_deep_is_left_out() -> None:
-    """A document nested a thousand times would end in a RecursionError, or unseen."""
+def test_values_nested_too_deep_are_left_out() -> None:
+    """A deeply nested document would raise a RecursionError, or be sent without a check."""
     nested: Any = "jane@corp.example"
     for _ in range(500):
         nested = {"a": [nested]}
@@ -580,23 +602,24 @@ def test_what_is_too_deep_is_left_out() -> None:
 @pytest.mark.parametrize(
     "unit",
     [
-        "a", "a@", "1 ", "1-", "a=", "pw=", "user='", 'token="', "-----BEGIN PRIVATE KEY-----", "-eyJ", "://a:", "a/b:",
-        "\\", "%41 ", "&#64;", "a [at] ", "(", "[EMAIL_1]", "QUFBQUFBQUFBQUFBQUFBQUFB ", "DE89 ", "+1 212 ", "mysql ",
-        "net use ", "cookie", "aB3", "\u200b", "ff:", "user ", "12 34 56 x ", "a_",
+        "a", "a@", "1 ", "1-", "a=", "pw=", "user='", 'token="', "-----BEGIN PRIVATE KEY-----",
+        "-eyJ", "://a:", "a/b:", "\\", "%41 ", "&#64;", "a [at] ", "(", "[EMAIL_1]",
+        "QUFBQUFBQUFBQUFBQUFBQUFB ", "DE89 ", "+1 212 ", "mysql ", "net use ", "cookie", "aB3",
+        "\u200b", "ff:", "user ", "12 34 56 x ", "a_",
     ],
 )  # fmt: skip
 def test_hostile_repetition_takes_linear_time(unit: str) -> None:
-    """A hostile text would stop the worker."""
+    """A hostile text would stop the worker for minutes."""
     started_at_s = time.monotonic()
     try:
         redacted((unit * 30_000)[:30_000])
     except RedactionFailed as failure:
-        assert "too" in str(failure)  # noqa: PT017 - either end is a good one
+        assert "too" in str(failure)  # noqa: PT017 - a refusal in time is as good as a result
     assert time.monotonic() - started_at_s < 5
 
 
-def test_nothing_planted_leaves() -> None:
-    """Secrets and personal data would leave."""
+def test_no_planted_value_is_sent() -> None:
+    """Secrets and personal data would be sent."""
     planted_count, counts = 0, dict.fromkeys(VALUE_KINDS, 0)
     for event, planted in planted_events(160, seed=5):
         redaction = Redaction()
@@ -610,8 +633,8 @@ def test_nothing_planted_leaves() -> None:
     tell(f"redaction: 0 of {planted_count} planted values left; replaced {counts}")
 
 
-def test_a_planted_value_is_seen_where_nothing_was_redacted() -> None:
-    """The check for leaks could not fail."""
+def test_planted_values_are_found_without_redaction() -> None:
+    """The check for planted values could not fail."""
     for event, planted in planted_events(80, seed=6):
         raw = "\n".join(filter(None, [event.title, event.text, event.body]))
         outgoing = f"{raw}\n{orjson.dumps([event.event, event.attributes]).decode()}"

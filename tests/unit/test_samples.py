@@ -1,4 +1,4 @@
-"""The sample events `triage demo` streams: what they promise about shapes, languages, bad lines and repeats."""
+"""The sample events of `triage demo`: formats, languages, malformed lines and repeats."""
 
 import ipaddress
 import re
@@ -15,24 +15,25 @@ from schemas.event import KIND_OF_DOMAIN, Domain, Event, Origin
 from schemas.formats import read_event
 
 SAMPLES = Path(__file__).parents[2] / "streams" / "samples"
-# Bad on purpose: cut off, an array, nothing to read, an unknown kind, an empty text, a body that is a list.
+# Malformed on purpose: a line that is cut off, an array, an event without text, an unknown kind,
+# an empty text, and a body that is a list.
 MALFORMED: dict[Domain, int] = {"alerts": 5, "tickets": 5}
-# Sent twice on purpose, as a redelivery would.
+# Sent twice on purpose, like records that a producer sends again.
 REPEATED: dict[Domain, int] = {"alerts": 2, "tickets": 1}
 MIN_EVENTS = 300
-MIN_SHAPES = 5
+MIN_FORMATS = 5
 MIN_LANGUAGES = 5
 
 both = pytest.mark.parametrize("domain", ["alerts", "tickets"])
 
 
 def read_lines(domain: Domain) -> list[bytes]:
-    """One sample file, a line each."""
+    """The lines of one sample file."""
     return (SAMPLES / f"{domain}.ndjson").read_bytes().splitlines()
 
 
 def read_events(domain: Domain) -> Iterator[Event | InvalidEvent]:
-    """What the pipeline reads from each line, good or bad."""
+    """What the pipeline makes of each line: an event, or the error about it."""
     for offset, line in enumerate(read_lines(domain)):
         try:
             yield read_event(
@@ -45,12 +46,12 @@ def read_events(domain: Domain) -> Iterator[Event | InvalidEvent]:
 
 
 def good_events(domain: Domain) -> list[Event]:
-    """The lines that can be read."""
+    """The events of all lines that can be read."""
     return [event for event in read_events(domain) if isinstance(event, Event)]
 
 
-def name_shape(document: dict[str, Any]) -> str:
-    """The format of one alert, told by a field only that format has."""
+def format_of(document: dict[str, Any]) -> str:
+    """The format of one alert, recognised by a field that only this format has."""
     markers = {
         "class_uid": "OCSF",
         "@timestamp": "ECS",
@@ -64,22 +65,22 @@ def name_shape(document: dict[str, Any]) -> str:
     }
     vendor = document.get("event") or {}
     return next(
-        (shape for field, shape in markers.items() if field in document or field in vendor),
+        (name for field, name in markers.items() if field in document or field in vendor),
         "native",
     )
 
 
 @both
-def test_exactly_the_promised_lines_are_malformed(domain: Domain) -> None:
-    """The demo's table would report a count of dead letters that nobody can explain."""
+def test_the_expected_number_of_lines_is_malformed(domain: Domain) -> None:
+    """The table of the demo would report dead letters that nobody expects."""
     outcomes = list(read_events(domain))
     assert sum(isinstance(outcome, InvalidEvent) for outcome in outcomes) == MALFORMED[domain]
 
 
 @both
-def test_ids_are_unique_but_for_the_promised_repeats(domain: Domain) -> None:
-    """Two different samples under one id would look like one event that changed its mind."""
-    lines = Counter(line for line in read_lines(domain))
+def test_ids_are_unique_except_for_the_repeats(domain: Domain) -> None:
+    """Two samples with one id would look like one event with two different decisions."""
+    lines = Counter(read_lines(domain))
     ids = Counter(event.id for event in good_events(domain))
     assert sum(count == 2 for count in ids.values()) == REPEATED[domain]
     assert sum(count == 2 for count in lines.values()) == REPEATED[domain]
@@ -88,25 +89,26 @@ def test_ids_are_unique_but_for_the_promised_repeats(domain: Domain) -> None:
 
 @both
 def test_every_good_event_has_its_own_id_and_kind(domain: Domain) -> None:
-    """A sample whose id is derived from its offset would change when a line is added above it."""
+    """The id would depend on the offset, and change if a line is added above."""
     for event in good_events(domain):
         assert re.fullmatch(rf"{KIND_OF_DOMAIN[domain]}-\d{{4}}", event.id)
         assert event.kind == KIND_OF_DOMAIN[domain]
 
 
 def test_there_are_enough_events_for_a_demo() -> None:
-    """The demo promises at least 300 events."""
+    """The demo would send fewer than 300 events."""
     assert len(read_lines("alerts")) + len(read_lines("tickets")) >= MIN_EVENTS
 
 
-def test_alerts_come_in_many_shapes() -> None:
-    """The demo would show one vendor's format only, and the adapters would go unseen."""
+def test_alerts_have_many_formats() -> None:
+    """The demo would show the format of one vendor only."""
     documents = [orjson.loads(line) for line in read_lines("alerts") if not is_cut_off(line)]
-    shapes = Counter(name_shape(document) for document in documents if isinstance(document, dict))
-    assert len([shape for shape, count in shapes.items() if count >= 2]) >= MIN_SHAPES, shapes
+    formats = Counter(format_of(document) for document in documents if isinstance(document, dict))
+    frequent = [name for name, count in formats.items() if count >= 2]
+    assert len(frequent) >= MIN_FORMATS, formats
 
 
-def test_tickets_come_in_many_languages() -> None:
+def test_tickets_have_many_languages() -> None:
     """The demo would show English only."""
     locales = [event.attributes.get("locale", "") for event in good_events("tickets")]
     languages = Counter(locale.split("-")[0] for locale in locales if locale)
@@ -115,13 +117,13 @@ def test_tickets_come_in_many_languages() -> None:
 
 
 @both
-def test_nobody_real_is_in_the_samples(domain: Domain) -> None:
-    """A routable address or a real mailbox in a sample could belong to somebody."""
+def test_samples_name_no_real_address(domain: Domain) -> None:
+    """A public IP address or a real mailbox in a sample could belong to somebody."""
     text = (SAMPLES / f"{domain}.ndjson").read_text(encoding="utf-8")
     for address in {
         ipaddress.ip_address(match) for match in re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", text)
     }:
-        assert address.is_private, address  # the documentation networks count as private too
+        assert address.is_private, address  # true for the networks for documentation, too
     mailboxes = re.findall(r"[\w.+-]+@([\w-]+(?:\.[\w-]+)+)", text)
     reserved = re.compile(
         r"(?:.*\.)?example\.(?:com|org|net)|example-[a-z]+\.iam\.gserviceaccount\.com"
@@ -130,7 +132,7 @@ def test_nobody_real_is_in_the_samples(domain: Domain) -> None:
 
 
 def is_cut_off(line: bytes) -> bool:
-    """Whether the line is no JSON at all."""
+    """Whether the line is not JSON."""
     try:
         orjson.loads(line)
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""The tokenizer: any string in, ids the encoder survives out."""
+"""The tokenizer: any string becomes ids that do not crash the encoder."""
 
 import math
 import time
@@ -15,7 +15,7 @@ from inference.model.tokenizer import Tokenizer, replace_control_characters
 
 
 def tokenizer_of(model: Path, **changes: Any) -> Tokenizer:
-    """The tiny model's tokenizer."""
+    """The tiny model's tokenizer, with changes to its spec."""
     return open_tokenizer(
         model, msgspec.structs.replace(load_artifact(model).manifest.encoder, **changes)
     )
@@ -39,7 +39,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_any_string_becomes_ids_in_range(tiny_model: Path, text: str) -> None:
-    """An id out of range kills the process; an exception would kill the batch."""
+    """An id out of range would end the process, and an exception would fail the batch."""
     spec = load_artifact(tiny_model).manifest.encoder
     (ids,) = tokenizer_of(tiny_model).encode([text])
     assert ids[: len(spec.prefix_ids)] == spec.prefix_ids
@@ -48,8 +48,8 @@ def test_any_string_becomes_ids_in_range(tiny_model: Path, text: str) -> None:
     assert all(0 <= i < spec.vocab_size for i in ids)
 
 
-def test_long_text_is_cut_before_it_costs_anything(tiny_model: Path) -> None:
-    """One 100k-character text would hold up its whole batch."""
+def test_a_long_text_is_cut_before_tokenising(tiny_model: Path) -> None:
+    """Otherwise a text of 100,000 characters would delay its whole batch."""
     tokenizer = tokenizer_of(tiny_model)
     long = "powershell -enc " * 7_000
     started_s = time.perf_counter()
@@ -57,35 +57,35 @@ def test_long_text_is_cut_before_it_costs_anything(tiny_model: Path) -> None:
     assert time.perf_counter() - started_s < 1
 
 
-def test_order_is_kept_and_batches_do_not_mix(tiny_model: Path) -> None:
-    """Events would get each other's labels."""
+def test_ids_are_in_the_order_of_the_texts(tiny_model: Path) -> None:
+    """Otherwise events would get the labels of other events."""
     tokenizer = tokenizer_of(tiny_model)
     texts = ["card declined", "", "ssh brute force"]
     assert tokenizer.encode(texts) == [tokenizer.encode([text])[0] for text in texts]
     assert tokenizer.encode([]) == []
 
 
-def test_larger_vocabulary_than_the_encoder_is_refused(tiny_model: Path) -> None:
-    """Its highest ids would be read beyond the end of the encoder's table."""
+def test_a_vocabulary_larger_than_the_encoders_is_refused(tiny_model: Path) -> None:
+    """Otherwise the highest ids would be read beyond the end of the encoder's table."""
     with pytest.raises(ModelError, match="do not match"):
         tokenizer_of(tiny_model, vocab_size=10)
 
 
-def test_file_that_is_no_model_is_refused(tiny_model: Path, tmp_path: Path) -> None:
-    """A damaged tokenizer would end in a traceback of the library."""
+def test_a_file_that_is_no_model_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    """Otherwise a damaged tokenizer would end in a traceback of the library."""
     (tmp_path / "sentencepiece.model").write_bytes(b"not a model")
     spec = load_artifact(tiny_model).manifest.encoder
     with pytest.raises(ModelError, match="SentencePiece"):
         open_tokenizer(tmp_path, spec)
 
 
-def test_legible_text_can_always_be_encoded() -> None:
-    """A lone surrogate would raise deep inside the library."""
+def test_control_characters_and_surrogates_are_replaced() -> None:
+    """Otherwise a lone surrogate would raise an exception inside the library."""
     assert replace_control_characters("a\x00b\ud800c\u2028d") == "a b?c d"
 
 
-def test_foreign_text_has_more_pieces_a_word(tiny_model: Path) -> None:
-    """The guard against other languages and gibberish would have nothing to go by, and accept an empty text."""
+def test_foreign_text_has_more_excess_tokens(tiny_model: Path) -> None:
+    """Otherwise other languages, gibberish and empty texts would not be recognised."""
     _, (familiar, foreign, empty) = tokenizer_of(tiny_model).encode_with_excess(
         ["the card", "xqzw kvbjh", " \x00 "]
     )

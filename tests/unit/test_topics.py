@@ -1,4 +1,4 @@
-"""The topics' names, and what is asked of them."""
+"""The names of the topics, and how they must be configured."""
 
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -26,36 +26,37 @@ CONTRACT = {
 
 
 @pytest.mark.parametrize("prefix", ["triage", "team-a.sec"])
-def test_the_topics_are_the_contracts(prefix: str) -> None:
-    """Producers and consumers that follow the contract would write and read elsewhere."""
+def test_the_topics_are_those_of_the_contract(prefix: str) -> None:
+    """Producers and consumers that follow the contract would use other topics."""
     assert sorted(Topics(prefix)) == sorted(f"{prefix}.{name}" for name in CONTRACT)
 
 
 class FakeAdmin:
-    """A cluster with some topics; `code` is its answer to creating one."""
+    """A cluster with some topics; `code` is its answer when a topic is created."""
 
     def __init__(self, present: list[str], code: int = 0, limit: int = MAX_MESSAGE_BYTES) -> None:
         self.present, self.code, self.limit = present, code, limit
         self.created: list[Any] = []
 
     async def list_topics(self) -> list[str]:
-        """What is there."""
+        """The topics that exist."""
         return self.present
 
     async def create_topics(self, new: list[Any]) -> Any:
-        """Note what was asked for."""
+        """Note the topics, and answer with `code`."""
         self.created = new
         return SimpleNamespace(topic_errors=[(topic.name, self.code, None) for topic in new])
 
     async def describe_configs(self, resources: list[Any]) -> Any:
-        """One limit for every topic."""
-        entry = ("max.message.bytes", str(self.limit), False, False, False, [])
-        return [SimpleNamespace(resources=[(0, "", 2, each.name, [entry]) for each in resources])]
+        """The same limit for every topic."""
+        entry: tuple[Any, ...] = ("max.message.bytes", str(self.limit), False, False, False, [])
+        described = [(0, "", 2, resource.name, [entry]) for resource in resources]
+        return [SimpleNamespace(resources=described)]
 
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Puts a fake cluster where the settings point."""
+    """A function that makes a fake cluster the one that the settings name."""
 
     def use(client: FakeAdmin) -> FakeAdmin:
         @asynccontextmanager
@@ -69,30 +70,30 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 async def test_only_missing_topics_are_created_and_as_configured(cluster: Any) -> None:
-    """A second `topics create` would fail, or the partitions of the configuration would not be made."""
+    """A second `topics create` would fail, or create topics with other partitions."""
     client = cluster(FakeAdmin([f"triage.{name}" for name in CONTRACT - {"review.v1"}]))
     settings = Settings(topics=TopicsSection(partitions=8, replication=3))
     assert await create_topics(settings) == ["triage.review.v1"]
-    (made,) = client.created
-    assert (made.num_partitions, made.replication_factor) == (8, 3)
-    assert made.topic_configs == {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    (topic,) = client.created
+    assert (topic.num_partitions, topic.replication_factor) == (8, 3)
+    assert topic.topic_configs == {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
 
 
-async def test_a_topic_somebody_else_has_just_made_is_no_error(cluster: Any) -> None:
-    """Two deployments that start together would fail one another."""
+async def test_a_topic_that_was_just_created_is_no_error(cluster: Any) -> None:
+    """If two deployments start at the same time, one of them would fail."""
     cluster(FakeAdmin([], code=36))
     assert len(await create_topics(Settings())) == len(CONTRACT)
 
 
-async def test_a_refusal_is_said(cluster: Any) -> None:
-    """A topic that could not be made would be reported as created."""
+async def test_a_refusal_is_reported(cluster: Any) -> None:
+    """A topic that could not be created would be reported as created."""
     cluster(FakeAdmin([], code=38))
     with pytest.raises(StreamError, match=r"refused to create triage\..*ReplicationFactor"):
         await create_topics(Settings())
 
 
 async def test_check_names_what_is_wrong(cluster: Any) -> None:
-    """The worker would start on topics that are not there, or too small for a dead letter."""
+    """The worker would start without its topics, or with topics too small for a dead letter."""
     everything = [f"triage.{name}" for name in CONTRACT]
     cluster(FakeAdmin(everything))
     assert await check_topics(Settings()) == []

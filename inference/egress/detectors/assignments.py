@@ -7,7 +7,7 @@ Examples are ``user=jdoe``, ``"api_key": "…"``, ``?token=…``, ``my password 
 import re
 from collections.abc import Iterator
 
-from inference.egress.detectors.keys import QUERY_SECRETS, kind_of
+from inference.egress.detectors.field_names import QUERY_SECRETS, kind_of
 from inference.egress.detectors.values import MAX_NAME_CHARS, could_be_secret, name_spans
 from inference.egress.kinds import Span, ValueKind
 

@@ -23,6 +23,7 @@ from streams.wiring.model import open_classifier, open_rules
 log = logging.getLogger(__name__)
 
 STARTUP_PATIENCE_S = 60.0
+RETRY_S = 1.0
 # With the drain, the last commit and the producer this makes less than ten seconds.
 STOP_TIMEOUT_S = 3.0
 
@@ -42,7 +43,7 @@ async def wait_for_topics(settings: Settings, patience_s: float = STARTUP_PATIEN
             if asyncio.get_running_loop().time() > deadline_s:
                 raise
             log.warning("%s; waiting", error)
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(RETRY_S)
             continue
         if problems:
             raise TopicsMissing(problems[0])

@@ -7,8 +7,9 @@ real ones.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -58,6 +59,8 @@ class FakeClient:
         self.prompt = prompt
         self.takes_bytes = takes_bytes
         self.awaits_audit = awaits_audit
+        self.refusal: Exception | None = None
+        self.stopped = 0
         self.sent: list[Record] = []
         self.audited: list[Record] = []
         self.receipts: list[Receipt] = []
@@ -92,8 +95,14 @@ class FakeClient:
             if not self.receipts[index].done():
                 self.receipts[index].set_result(self._metadata[index])
 
+    async def start(self) -> None:
+        """Connect, unless there is a `refusal`."""
+        if self.refusal:
+            raise self.refusal
+
     async def stop(self) -> None:
         """Close, as aiokafka does."""
+        self.stopped += 1
 
 
 class FakeProducer(Producer):
@@ -119,6 +128,51 @@ class FakeProducer(Producer):
 
     async def _connect(self, *, idempotent: bool) -> FakeClient:  # noqa: ARG002 - see `Producer`
         return self._client
+
+
+class FakeFaust:
+    """Faust's app, without a broker. `calls` are those of its methods."""
+
+    def __init__(self, *_: str, **options: Any) -> None:
+        self.options = options
+        self.conf = SimpleNamespace()
+        self.consumer: Any = None
+        self.calls: list[str] = []
+        self.crash_reason: BaseException | None = None
+        self._crashed = asyncio.Event()
+        self._on_assigned: list[Callable[[], Awaitable[None]]] = []
+        self.on_partitions_assigned = SimpleNamespace(connect=self._on_assigned.append)
+        self.on_partitions_revoked = SimpleNamespace(connect=lambda _: None)
+
+    def topic(self, name: str, **_: Any) -> str:
+        """Return a stand-in for the topic."""
+        return name
+
+    def agent(self, _: str, *, name: str) -> Callable[[Any], None]:  # noqa: ARG002 - see Faust
+        """Return a decorator that starts no agent."""
+        return lambda _: None
+
+    def finalize(self) -> None:
+        """Note the call."""
+        self.calls.append("finalize")
+
+    async def start(self) -> None:
+        """Note the call."""
+        self.calls.append("start")
+
+    async def stop(self) -> None:
+        """Note the call."""
+        self.calls.append("stop")
+
+    async def assign(self) -> None:
+        """Say that partitions are assigned."""
+        for call in self._on_assigned:
+            await call()
+
+    def crash(self, reason: BaseException | None) -> None:
+        """Give up, as Faust does after an error of its own."""
+        self.crash_reason = reason
+        self._crashed.set()
 
 
 class FakeAnswered(Answered):

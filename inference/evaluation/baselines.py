@@ -245,8 +245,6 @@ def _classifier(weights: int) -> LogisticRegression:
 
 
 def _predict(model: Any, features: Any) -> AxisPredictions:
-    if not features.shape[0]:
-        return AxisPredictions([], np.zeros(0))
     probabilities = model.predict_proba(features)
     values = [str(model.classes_[index]) for index in probabilities.argmax(axis=1)]
     return AxisPredictions(values, np.asarray(probabilities.max(axis=1), dtype=np.float64))

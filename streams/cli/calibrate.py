@@ -51,7 +51,7 @@ def calibrate(
     else:
         show(recalibration.promises)
     if recalibration.refused:
-        outcome = "the model keeps the calibration it had"
+        outcome = "nothing was saved, and the model keeps the calibration it had"
         if recalibration.written:
             outcome = "nothing of it will be accepted"
         raise ModelError(

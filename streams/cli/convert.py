@@ -146,9 +146,10 @@ def _text(line: bytes, number: int, domain: Domain | None) -> tuple[Domain | Non
 
 def show(out: Path, facts: EncoderFacts) -> None:
     """Print the result for a person."""
-    console = Console(soft_wrap=True)
+    # Names and paths may have brackets and colons, which are no markup.
+    console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
     for line in _lines(out, facts):
-        console.print(line, highlight=False)
+        console.print(line)
     console.print(_table(facts))
 
 

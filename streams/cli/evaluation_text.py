@@ -12,11 +12,11 @@ COLUMNS = ("rows", "accuracy", "macro-F1", "ECE", "AURC", "cov95", "cov97", "cov
 
 def show(evaluation: Evaluation) -> None:
     """Print the most important figures for a person; the report has the others."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, emoji=False, highlight=False)
     model = evaluation.model
-    console.print(f"{model.name}  {model.compute_type}  digest {model.digest[:12]}")
+    console.print(f"{escape(model.name)}  {model.compute_type}  digest {model.digest[:12]}")
     for domain, figures in evaluation.domains.items():
-        console.print(f"\n[bold]{domain}[/bold]  {_headline(figures)}")
+        console.print(f"\n[bold]{domain}[/bold]  {escape(_headline(figures))}")
         console.print(_table(figures))
         for note in figures.notes:
             console.print(escape(note))

@@ -34,18 +34,16 @@ def models(settings: Settings, model: Path | None, json_: bool) -> None:
 
 def show(facts: dict[str, Any]) -> None:
     """Print the facts for a person."""
-    console = Console(soft_wrap=True)
-    console.print(
-        f"{facts['name']}  {facts['size_bytes'] / 1e6:.1f} MB  {facts['compute_type']}",
-        highlight=False,
-    )
-    console.print(f"digest {facts['digest']}\npath {facts['path']}", highlight=False)
+    # Names and paths may have brackets and colons, which are no markup.
+    console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
+    console.print(f"{facts['name']}  {facts['size_bytes'] / 1e6:.1f} MB  {facts['compute_type']}")
+    console.print(f"digest {facts['digest']}\npath {facts['path']}")
     licences = ", ".join(facts["licences"]) or "not named"
-    console.print(f"rows' licences {licences}; attributions in {facts['card']}", highlight=False)
+    console.print(f"rows' licences {licences}; attributions in {facts['card']}")
     console.print(_table(facts["domains"]))
     for domain, domain_facts in facts["domains"].items():
         if reason := domain_facts["calibration"]["reason"]:
-            console.print(f"{domain}: {reason}", highlight=False)
+            console.print(f"{domain}: {reason}")
 
 
 def _table(domains: dict[str, Any]) -> Table:

@@ -115,7 +115,6 @@ class Producer:
             async with asyncio.timeout(self._kafka.delivery_timeout_s):
                 results = await asyncio.shield(gathered)
         except TimeoutError:
-            gathered.add_done_callback(_observe)
             raise DeliveryFailed(
                 "the broker did not acknowledge every output within "
                 f"{self._kafka.delivery_timeout_s:.0f} s; check that it is up"
@@ -174,9 +173,3 @@ class Producer:
 
 def _reason(failure: BaseException) -> str:
     return failure.reason if isinstance(failure, RecordTooLarge) else str(failure)
-
-
-def _observe(gathered: "asyncio.Future[Any]") -> None:
-    # asyncio logs an error that nobody has asked for.
-    if not gathered.cancelled():
-        gathered.exception()

@@ -1,12 +1,15 @@
 """The audit trail of one worker, the command that verifies it, and the topic that holds it."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
+from aiokafka import TopicPartition
 
 from agents.outcomes import DeadLettered, Escalated, Reviewed
 from inference.errors import ConfigError
@@ -15,16 +18,19 @@ from schemas.audit.segment import MAX_TENANTS, Segment, Segments
 from schemas.audit.verification import Chain, Fault, Place
 from schemas.codec import decode, encode
 from schemas.triaged import TriagedEvent
+from streams.audit import trail as audit_trail_module
 from streams.audit.entry import PublishedDecision
 from streams.audit.verify import MAX_FAULTS, AuditReport
 from streams.cli import audit as command
 from streams.cli import main
 from streams.config import AuditSection, Settings
 from streams.errors import DeliveryFailed
-from streams.kafka import admin
+from streams.kafka import admin, reader
+from streams.kafka.record import Record
 from streams.pipeline.records import outputs_of
 from tests.chains import ASKED, check, decide, topic, trail
 from tests.doubles import TOPICS, FakeProducer
+from tests.kafka_log import START_MS, KafkaLog
 from tests.records import case, triaged
 from tests.records import record as read
 
@@ -187,6 +193,122 @@ async def test_nothing_is_appended_after_a_lost_record() -> None:
     assert len(producer.sent) == 1
 
 
+async def test_nothing_is_appended_after_a_record_that_was_not_taken() -> None:
+    """The sequence number of a record that was never sent would be missing for ever."""
+    producer, audit_trail = FakeProducer(), trail()
+    client, producer._producer = producer._producer, None
+    ended = [(read({}), published(triaged()))]
+    with pytest.raises(DeliveryFailed, match="not running"):
+        await audit_trail.append(ended, producer)
+    producer._producer = client
+    with pytest.raises(DeliveryFailed, match="restarted"):
+        await audit_trail.append(ended, producer)
+    assert producer.audited == []
+
+
+@pytest.fixture
+def stored(monkeypatch: pytest.MonkeyPatch) -> KafkaLog:
+    """An audit topic with two decisions of another worker, one of which called the LLM today."""
+    monkeypatch.setattr(time, "time", lambda: START_MS / 1000)
+    other = trail("other")
+    records = [decide(other, "acme"), decide(other, "acme", 1, enrichment=ASKED)]
+    log = KafkaLog.of(TOPICS.audit, topic(records))
+    log.install(monkeypatch, reader)
+    return log
+
+
+class Spending:
+    """What the other workers have spent, as the trail reports it."""
+
+    def __init__(self) -> None:
+        self.usd: list[float] = []
+
+    def __call__(self, _: str, usd: float, __: float) -> None:
+        """Note it."""
+        self.usd.append(usd)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until the condition holds, at most five seconds."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def previous(record: Record | None) -> str:
+    """The digest that a record names as the one before it."""
+    assert record is not None
+    return decode(record.value or b"", AuditRecord).previous or ""
+
+
+async def test_a_chain_begins_where_the_topic_ends(stored: KafkaLog) -> None:
+    """The last records of the worker before could be removed unnoticed."""
+    audit_trail = trail("ours")
+    await audit_trail.start()
+    assert stored.stopped == 1, "nothing more is read"
+    (last,) = (appended for appended in stored._appended.values() if appended.place.offset == 1)
+    assert previous(decide(audit_trail, "acme")) == last.decoded().digest
+    await audit_trail.stop()
+
+
+async def test_what_is_spent_by_others_is_followed(stored: KafkaLog) -> None:
+    """Two workers would each spend the day's budget."""
+    audit_trail, spending = trail("ours"), Spending()
+    await audit_trail.start(spending)
+    assert spending.usd == [ASKED.cost_usd]
+    later = topic(decide(trail("third"), "acme", n, enrichment=ASKED) for n in range(3))[-1]
+    stored.append(TOPICS.audit, later)
+    await until(lambda: len(spending.usd) == 2)
+    assert stored.stopped == 0
+    await audit_trail.stop()
+    assert stored.stopped == 1
+
+
+async def test_following_goes_on_after_an_error(
+    stored: KafkaLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After one damaged batch, nothing that other workers spend would be counted."""
+    monkeypatch.setattr(audit_trail_module, "RETRY_S", 0.001)
+    audit_trail, spending = trail("ours"), Spending()
+    await audit_trail.start(spending)
+    later = topic(decide(trail("third"), "acme", n, enrichment=ASKED) for n in range(3))[-1]
+    partition = TopicPartition(TOPICS.audit, later.place.partition)
+    stored.damaged, stored.error = {partition: 2}, ValueError("not enough bytes")
+    stored.append(TOPICS.audit, later)
+    await until(lambda: caplog.messages)
+    assert caplog.messages[0] == "the audit topic cannot be followed (ValueError); trying again"
+    stored.damaged = {}
+    await until(lambda: len(spending.usd) == 2)
+    await audit_trail.stop()
+
+
+async def test_a_damaged_batch_does_not_stop_the_start(
+    stored: KafkaLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No event would be triaged until somebody has restored the broker's disk."""
+    (partition,) = (place for place, end in stored.ends.items() if end)
+    stored.damaged = {partition: 0}
+    audit_trail = trail("ours")
+    await audit_trail.start()
+    assert "begins a damaged batch" in caplog.text
+    assert "chains begun now may name no anchor" in caplog.text
+
+
+async def test_a_long_day_does_not_hold_up_the_start(
+    stored: KafkaLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker would be unready for minutes after every restart in the evening."""
+    monkeypatch.setattr(audit_trail_module, "START_TIMEOUT_S", 0.02)
+    stored.silent = True
+    audit_trail, spending = trail("ours"), Spending()
+    await audit_trail.start(spending)
+    assert "longer than can be read" in caplog.text
+    assert spending.usd == []
+    stored.silent = False
+    await until(lambda: spending.usd)
+    await audit_trail.stop()
+
+
 @pytest.mark.parametrize(
     ("options", "key"),
     [({}, None), ({"key_env": "SEAL"}, b"secret"), ({"key_file": "seal.key"}, b"from a file")],
@@ -265,6 +387,45 @@ def test_a_fault_gives_one_line_and_exit_code_1(
     ]
     assert err.count("\n") == 1
     assert "faults: 2, heads not found: 1" in err
+
+
+def test_one_missing_record_and_the_faults_left_out_are_counted(
+    report: AuditReport, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A reader would take the faults that are printed for all of them."""
+    report.note([Fault("missing", Place(0, 4), "acme", "w", 5, 1)])
+    report.note(Fault("changed", Place(1, offset), "acme") for offset in range(MAX_FAULTS + 1))
+    assert run() == 1
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert (
+        lines[0] == "triage.audit.v1[0]@4: 1 missing before it (tenant acme, writer w, sequence 5)"
+    )
+    assert lines[MAX_FAULTS] == "... and 2 faults more"
+    assert f"faults: {MAX_FAULTS + 2}" in err
+
+
+def test_an_empty_topic_is_no_fault(
+    report: AuditReport, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new deployment would see a table without a line, or an error."""
+    report.chains = {}
+    assert run() == 0
+    assert capsys.readouterr().out == "no decisions are recorded yet\n"
+
+
+def test_expected_heads_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head that was noted in upper case, or of a tenant with `=`, would be reported as lost."""
+    asked: list[Any] = []
+
+    async def verify(_: Settings, expected: Any, tenant: str | None) -> AuditReport:
+        asked.append((expected, tenant))
+        return AuditReport("triage.audit.v1", tenant)
+
+    monkeypatch.setattr(command, "verify_topic", verify)
+    head = "AB" * 32
+    assert run("--expect", f"acme={head}", "--expect", f"a=b={head}", "--tenant", "acme") == 0
+    assert asked == [((("acme", "ab" * 32), ("a=b", "ab" * 32)), "acme")]
 
 
 def test_programs_get_json(report: AuditReport, capsys: pytest.CaptureFixture[str]) -> None:

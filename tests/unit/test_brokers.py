@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from streams.cli import broker as command
 from streams.cli.broker import broker
 from streams.errors import BrokerError
-from streams.local.brokers import java
+from streams.local.brokers import Broker, java
 from streams.local.brokers.embedded import EmbeddedBroker
 from streams.local.brokers.kafka import KafkaCluster
 from streams.local.brokers.loopback import HOST, free_ports, require_free
@@ -235,3 +236,100 @@ def test_the_command_reports_an_error_in_one_line() -> None:
         result = CliRunner().invoke(broker, ["--port", str(port)])
     assert (result.exit_code, result.output.count("\n")) == (1, 1)
     assert f"port {port}" in result.output
+
+
+class Ending(Broker):
+    """A broker that calls `end` the third time that somebody looks whether it runs."""
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        self.history: list[str] = []
+        self._end = end
+
+    @property
+    def title(self) -> str:
+        """A name that no other broker has."""
+        return "a broker that ends"
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """An address."""
+        return f"{HOST}:12345"
+
+    def start(self) -> None:
+        """Note the start."""
+        self.history.append("started")
+
+    def stop(self) -> None:
+        """Note the end."""
+        self.history.append("stopped")
+
+    def require_running(self) -> None:
+        """Note the look, and end after the third."""
+        self.history.append("looked")
+        if self.history.count("looked") == 3:
+            self._end()
+
+
+@pytest.fixture
+def embedded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], None]], Ending]]:
+    """A function that makes the embedded broker one that ends in a given way."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.setattr(command, "POLL_S", 0.0)
+
+    def use(end: Callable[[], None]) -> Ending:
+        ending = Ending(end)
+        monkeypatch.setattr(command, "EmbeddedBroker", lambda _: ending)
+        return ending
+
+    yield use
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_broker_runs_until_a_signal(
+    embedded: Callable[[Callable[[], None]], Ending], number: signal.Signals
+) -> None:
+    """The broker would run on after Ctrl-C, or a service manager would see a failure."""
+    ending = embedded(lambda: os.kill(os.getpid(), number))
+    result = CliRunner().invoke(broker, [])
+    assert (result.exit_code, result.stderr) == (0, "stopped\n")
+    assert result.stdout.splitlines() == [
+        f"a broker that ends on {HOST}:12345; Ctrl-C ends it",
+        f"TRIAGE_KAFKA__BOOTSTRAP_SERVERS={HOST}:12345",
+    ]
+    assert ending.history == ["started", *["looked"] * 3, "stopped"]
+
+
+def test_a_broker_that_ends_by_itself_is_an_error(
+    embedded: Callable[[Callable[[], None]], Ending],
+) -> None:
+    """The command would wait for ever, and say nothing about the broker that is gone."""
+
+    def fail() -> None:
+        raise BrokerError("it ended with status 3: no such luck")
+
+    ending = embedded(fail)
+    result = CliRunner().invoke(broker, [])
+    assert (result.exit_code, ending.history[-1]) == (1, "stopped")
+    assert result.stderr == "Error: it ended with status 3: no such luck\n"
+
+
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_the_download_of_kafka_is_announced(
+    tmp_path: Path,
+    fake_mvn: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    is_cached: bool,
+) -> None:
+    """A user would wait for 54 MB without knowing why, or be told of a download that is not."""
+    cache = tmp_path / "cache"
+    if is_cached:
+        fake_mvn("exit 0")
+        java.fetch_jars(cache)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "no java"))
+    arguments = ["--engine", "kafka", "--brokers", "3", "--cache-dir", str(cache)]
+    result = CliRunner().invoke(broker, arguments)
+    assert result.exit_code == 1
+    assert ("fetching Apache Kafka" in result.stderr) == (not is_cached)
+    assert "there is no Java" in result.stderr

@@ -1,5 +1,6 @@
 """The command line: an example in every help text, exit codes, and errors in one sentence."""
 
+import io
 import os
 import re
 import shutil
@@ -323,6 +324,47 @@ def test_every_exception_is_reported_in_one_sentence(
     exit_code, out, err = run()
     assert (exit_code, out) == (code, "")
     assert is_one_sentence(err.lstrip("\n")), err
+
+
+def test_a_bug_shows_its_traceback_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user could not report where an unexpected error comes from."""
+
+    def fail(**_: Any) -> None:
+        raise KeyError("bug")
+
+    monkeypatch.setattr(cli, "triage", click.Command("triage", callback=fail))
+    monkeypatch.setenv("TRIAGE_TRACEBACK", "1")
+    with pytest.raises(KeyError, match="bug"):
+        main([])
+
+
+def test_a_reader_that_ends_early_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`triage watch | head -1` would end with an error, and stop a script."""
+
+    def fail(**_: Any) -> None:
+        raise BrokenPipeError
+
+    stderr = io.StringIO()
+    monkeypatch.setattr(cli, "triage", click.Command("triage", callback=fail))
+    monkeypatch.setattr(sys, "stderr", stderr)
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 0
+    assert stderr.closed, "the interpreter would complain there about its own stdout"
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"), [("triage wo", ["worker"]), ("triage topics c", ["check", "create"])]
+)
+def test_a_shell_completes_commands(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: str, completed: list[str]
+) -> None:
+    """A user who presses Tab would get no command."""
+    monkeypatch.setenv("_TRIAGE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    _, out, err = run()
+    assert ([line.partition(",")[2] for line in out.splitlines()], err) == (completed, "")
 
 
 def process(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import orjson
 import pytest
 from click.testing import CliRunner
 
@@ -19,6 +20,7 @@ from schemas.formats import Mapping
 from streams.cli.config import config
 from streams.config import Settings, as_environment, load
 from streams.wiring.model import open_classifier
+from tests.unit.conftest import Triage
 
 SECRET = "sk-" + "very-secret"
 
@@ -384,6 +386,33 @@ def test_config_show_prints_every_key() -> None:
     output = config_show(Path("/dev/null"))
     document = tomllib.loads(output.replace("# ", "").replace(" is not set", " = 'unset'"))
     assert document == _without_empty_tables(msgspec.to_builtins(Settings()))
+
+
+def test_programs_get_every_key_as_json(
+    triage: Triage, toml: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program would have to parse TOML, or would see the key of the LLM."""
+    monkeypatch.setenv("KAFKA_PASSWORD", SECRET)
+    monkeypatch.setenv("LLM_KEY", SECRET)
+    code, out, err = triage("config", "show", "--config", toml(EVERYTHING), "--json")
+    document = orjson.loads(out)
+    assert (code, err) == (0, "")
+    assert document["llm"]["endpoints"]["a.b"]["api_key_env"] == "LLM_KEY"
+    assert set(document) == set(Settings.__struct_fields__)
+    assert SECRET not in out
+
+
+def test_a_valid_configuration_is_confirmed(
+    triage: Triage, toml: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user could not see which broker the file and the environment name together."""
+    monkeypatch.setenv("TRIAGE_TOPICS__PREFIX", "mine")
+    path = toml('[kafka]\nbootstrap_servers = "127.0.0.1:9999"\n')
+    assert triage("config", "validate", "--config", path) == (
+        0,
+        "the configuration is valid (broker 127.0.0.1:9999, prefix mine)\n",
+        "",
+    )
 
 
 def _without_empty_tables(value: Any) -> Any:

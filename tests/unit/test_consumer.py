@@ -5,15 +5,17 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+import faust
 import pytest
 
 from streams.config import KafkaSection, Settings
 from streams.errors import OffsetGap
 from streams.kafka.offsets import Gap, Partition
 from streams.metrics import Metrics
+from streams.pipeline import consumer as module
 from streams.pipeline.agent_pipeline import InFlight
 from streams.pipeline.consumer import GroupConsumer
-from tests.doubles import INPUT
+from tests.doubles import INPUT, FakeFaust
 
 P = Partition(INPUT, 0)
 
@@ -25,10 +27,13 @@ class FakeConsumer:
         self._committed_offset: dict[Any, int | None] = {P: None}
         self.commits: list[dict[Any, int]] = []
         self.takes_commits = True
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.assigned: set[Any] = {P}
 
     async def _commit(self, offsets: dict[Any, int]) -> bool:
         self.commits.append(offsets)
+        await self.answers.wait()
         return self.takes_commits
 
     def assignment(self) -> set[Any]:
@@ -49,6 +54,7 @@ class FakePipeline:
         self.accepted: list[InFlight] = []
         self.calls: list[str] = []
         self.while_waiting: Any = None
+        self.drains = True
 
     async def accept(self, in_flight: InFlight) -> None:
         """Accept every record."""
@@ -64,10 +70,18 @@ class FakePipeline:
         if self.while_waiting:
             self.while_waiting()
 
+    def start(self) -> None:
+        """Note the call."""
+        self.calls.append("start")
+
     async def drain(self, _: float) -> bool:
         """Note the call."""
         self.calls.append("drain")
-        return True
+        return self.drains
+
+    async def stop(self) -> None:
+        """Note the call."""
+        self.calls.append("stop")
 
 
 class Bench:
@@ -162,6 +176,80 @@ async def test_drain_commits_last(bench: Bench) -> None:
     assert await bench.group.drain()
     assert bench.pipeline.calls == ["drain"]
     assert bench.consumer.commits == [{P: 1}]
+
+
+async def test_drain_says_whether_all_batches_ended(bench: Bench) -> None:
+    """The log would say that everything was drained although events will be read again."""
+    bench.pipeline.drains = False
+    assert not await bench.group.drain()
+
+
+async def test_a_silent_broker_does_not_hold_up_the_last_commit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker would hang in a rebalance or when it stops, and be killed."""
+    monkeypatch.setattr(module, "FINAL_COMMIT_TIMEOUT_S", 0.01)
+    await bench.take(0)
+    bench.settle(0)
+    bench.consumer.answers.clear()
+    await asyncio.wait_for(bench.group.drain(), 5)
+    assert caplog.messages == [
+        "the broker did not take the last commit; some events will be triaged again"
+    ]
+    bench.consumer.answers.set()
+    await bench.group._commit()
+    assert bench.consumer.commits == [{P: 1}, {P: 1}], "it was not marked as committed"
+
+
+async def test_a_worker_that_is_stopped_while_it_starts_has_nothing_to_commit() -> None:
+    """SIGTERM in the first second would end in a traceback, because there is no consumer yet."""
+    group = GroupConsumer(Settings(), metrics=Metrics(), fail=lambda _: None)
+    assert group.app.started is False
+    assert await group.drain()
+    await group._on_revoked()
+
+
+async def test_commits_and_gauges_follow_from_start_to_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing would be committed while the worker runs, or something after it has left."""
+    monkeypatch.setattr(faust, "App", FakeFaust)
+    failures: list[BaseException] = []
+    metrics = Metrics()
+    settings = Settings(kafka=KafkaSection(commit_interval_s=0.001))
+    group = GroupConsumer(settings, metrics=metrics, fail=failures.append)
+    app, pipeline = group.app, FakePipeline()
+    consumer = app.consumer = FakeConsumer()
+    group.agent_pipelines.append(pipeline)  # type: ignore[arg-type] # a double
+    await group.start()
+    assert (pipeline.calls, app.calls) == (["start"], ["finalize", "start"])
+    await app.assign()
+    assert group.assigned
+    group.offsets.settle([group.offsets.take(P, 0)])
+    await asyncio.sleep(0.05)
+    assert consumer.commits == [{P: 1}]
+    assert f'partition="0",topic="{INPUT}"}} 9.0' in metrics.render().decode()
+    await group.stop()
+    group.offsets.settle([group.offsets.take(P, 1)])
+    await asyncio.sleep(0.01)
+    assert (pipeline.calls, app.calls[2:]) == (["start", "stop"], ["stop"])
+    assert (consumer.commits, failures) == ([{P: 1}], [])
+
+
+@pytest.mark.parametrize("reason", [ValueError("lost"), None])
+async def test_a_crash_of_faust_is_reported(
+    monkeypatch: pytest.MonkeyPatch, reason: Exception | None
+) -> None:
+    """A worker whose consumer has died would look alive and read nothing."""
+    monkeypatch.setattr(faust, "App", FakeFaust)
+    group = GroupConsumer(Settings(), metrics=Metrics(), fail=lambda _: None)
+    crashed = asyncio.create_task(group.crashed())
+    await asyncio.sleep(0)
+    assert not crashed.done()
+    group.app.crash(reason)
+    error = await asyncio.wait_for(crashed, 5)
+    assert error is reason or "without saying why" in str(error)
+    await group.stop()
 
 
 async def test_a_gap_is_checked_before_the_record_is_taken(

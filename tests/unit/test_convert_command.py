@@ -25,7 +25,7 @@ from inference.training.convert.pieces import (
 )
 from inference.training.convert.wordpiece import to_sentencepiece
 from streams.cli import main
-from streams.cli.convert import read_texts
+from streams.cli.convert import read_texts, show
 from tests.tiny_encoder import sample_texts, wordpiece_vocabulary, write_encoder, write_wordpiece
 
 Run = Callable[..., tuple[int, str, str]]
@@ -36,6 +36,8 @@ TEXTS = sample_texts()
 def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run `triage convert` in this process. It returns exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
+    # Rich would break lines at the width of the terminal.
+    monkeypatch.setenv("COLUMNS", "200")
 
     def convert_with(*arguments: str | Path) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
@@ -212,6 +214,38 @@ def test_a_model_directory_is_compared_by_its_logits(
         assert head["max_logit_difference"] > 0
         assert 0.5 < head["top1_agreement"] <= 1
     assert describe(tmp_path / "out").prefix_ids == describe(tiny_model).prefix_ids
+
+
+def test_a_person_sees_what_changed_in_each_head(
+    run: Run, tiny_model: Path, tmp_path: Path
+) -> None:
+    """The default output would not say how often int8 gives another label."""
+    out_path = tmp_path / "out[red]"
+    code, out, _ = run(tiny_model, "--out", out_path, "--floor", "0.5")
+    parity = describe(out_path).parity
+    assert code == 0
+    assert parity is not None
+    assert f"triage encoder in {out_path}, int8" in out
+    assert "the source's own" in out
+    for name, head in parity["heads"].items():
+        (row,) = [line for line in out.splitlines() if f"{name} logits" in line]
+        assert f"{head['max_logit_difference']:.4f}" in row
+        assert f"{head['top1_agreement']:.2%}" in row
+
+
+def test_a_comparison_with_transformers_has_its_own_line(
+    run: Run, source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Where transformers is installed, its figures would be measured and never shown."""
+    run(source, "--out", tmp_path / "out")
+    facts = describe(tmp_path / "out")
+    closeness = {"mean_cosine": 0.99999, "min_cosine": 0.99876, "max_difference": 0.0012}
+    show(
+        tmp_path / "out",
+        msgspec.structs.replace(facts, parity={**(facts.parity or {}), "transformers": closeness}),
+    )
+    (row,) = [line for line in capfd.readouterr().out.splitlines() if "against" in line]
+    assert row.replace("│", " ").split()[-3:] == ["0.99999", "0.99876", "0.0012"]
 
 
 def test_heads_are_compared_on_their_own_texts() -> None:

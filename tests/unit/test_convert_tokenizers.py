@@ -135,6 +135,12 @@ def test_reordered_pieces_agree_with_the_source(tmp_path: Path, model_type: str)
     assert measure_tokens(tokenizer.make(), tokenizer.encode, TEXTS) == 1.0
 
 
+def test_texts_without_a_token_cannot_be_compared() -> None:
+    """A tokenizer that was compared on nothing would count as perfect."""
+    with pytest.raises(ModelError, match="--texts"):
+        measure_tokens(SENTENCEPIECE, lambda _: [], ["", " "])
+
+
 def test_multilingual_bert_counts_as_xlm_roberta(tmp_path: Path) -> None:
     """Multilingual E5, a BERT with the token order of XLM-RoBERTa, would get wrong ids."""
     (tmp_path / "sentencepiece.bpe.model").write_bytes(SENTENCEPIECE)

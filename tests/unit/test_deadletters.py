@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 import pytest
 
 from agents.outcomes import DeadLettered, Incoming
@@ -15,6 +16,7 @@ from streams.errors import DeliveryFailed
 from streams.kafka.record import Record
 from streams.pipeline.records import dead_letter
 from tests.doubles import TOPICS, FakeProducer, header_texts, incoming
+from tests.unit.conftest import Triage
 
 HEADERS = [("traceparent", b"00-1"), ("empty", None)]
 
@@ -155,3 +157,63 @@ async def test_poison_is_replayed_on_request(topic: ReplayBench) -> None:
     topic.letters = [letter(disposition="poison")]
     assert (await replay(Settings(), stage="decode", poison=True, limit=None)).replayed == 1
     assert header_texts(topic.producer.sent[0].headers)["triage.attempt"] == "1"
+
+
+def test_a_person_sees_the_oldest_letters_first(triage: Triage, topic: ReplayBench) -> None:
+    """A user would see the newest letters, or all of a million."""
+    topic.letters = [letter(offset) for offset in range(4)]
+    code, out, err = triage("deadletters", "list", "--limit", "2")
+    assert (code, err) == (0, "")
+    assert out.splitlines() == [
+        f"triage.alerts.v1[2]@{offset}  decode  retryable  not JSON  '{{'" for offset in range(2)
+    ]
+
+
+def test_programs_get_one_document_for_each_letter(triage: Triage, topic: ReplayBench) -> None:
+    """A program would have to parse the lines for people."""
+    topic.letters = [letter(7), letter(8, "poison")]
+    code, out, _ = triage("deadletters", "list", "--json")
+    documents = [orjson.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [(document["offset"], document["disposition"]) for document in documents] == [
+        ("7", "retryable"),
+        ("8", "poison"),
+    ]
+
+
+@pytest.mark.parametrize(("json", "printed"), [([], "no dead letters\n"), (["--json"], "")])
+def test_letters_of_another_stage_are_not_listed(
+    triage: Triage, topic: ReplayBench, json: list[str], printed: str
+) -> None:
+    """A user would see an empty screen, or letters that are not of the stage."""
+    topic.letters = [letter()]
+    assert triage("deadletters", "list", "--stage", "deliver", *json) == (0, printed, "")
+    assert triage("deadletters", "list", "--stage", "decode", *json)[1] not in ("", printed)
+
+
+def test_the_replay_says_what_it_has_done(triage: Triage, topic: ReplayBench) -> None:
+    """A user would not notice that some letters were left."""
+    topic.letters = [letter(0), letter(1, "poison"), letter(2)]
+    replayed = triage("deadletters", "replay")
+    assert replayed == (0, "2 replayed, 1 left where they are\n", "")
+    assert len(topic.producer.sent) == 2
+    code, out, _ = triage("deadletters", "replay", "--json")
+    assert (code, orjson.loads(out)) == (0, {"replayed": 0, "left": 0})
+
+
+def test_the_options_of_the_replay_are_used(triage: Triage, topic: ReplayBench) -> None:
+    """Poison would be sent again although nobody asked for it, or more than `--limit` letters."""
+    topic.letters = [letter(offset, "poison") for offset in range(3)]
+    arguments = ("--stage", "decode", "--poison", "--limit", "2", "--json")
+    code, out, _ = triage("deadletters", "replay", *arguments)
+    assert (code, orjson.loads(out)) == (0, {"replayed": 2, "left": 0})
+    assert len(topic.producer.sent) == 2
+
+
+async def test_a_letter_that_became_too_large_is_left(topic: ReplayBench) -> None:
+    """One large letter would stop the replay, and block all letters behind it."""
+    topic.producer = FakeProducer(prompt=True, takes_bytes={TOPICS.input("alerts"): 10})
+    topic.letters = [letter(0, value=b"{" * 11), letter(1)]
+    done = await replay(Settings(), stage=None, poison=False, limit=None)
+    assert done == deadletters.Replay(replayed=1, left=1)
+    assert [record.value for record in topic.producer.sent] == [b"{"]

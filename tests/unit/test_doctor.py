@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from inference.acceptance.options import Terms
 from inference.egress.options import EgressOptions, EgressRule
 from inference.llm.options import EndpointOptions
 from inference.rules.options import Rule
-from streams.config import KafkaSection, ModelSection, Settings
+from streams import doctor
+from streams.config import DomainsSection, KafkaSection, ModelSection, Settings
 from streams.doctor import Finding, examine
 from streams.local.brokers.loopback import free_ports
 from tests.llm_server import LlmServer, error, ok
@@ -62,3 +64,43 @@ async def test_rules_and_policy_are_checked_against_the_model(tiny_model: Path) 
         assert "\n" not in finding.detail
     for finding in await findings(settings(tiny_model), ["rules", "egress"]):
         assert finding.healthy
+
+
+@pytest.mark.parametrize(
+    "problems", [[], ["triage.alerts.v1 is missing", "triage.audit.v1 keeps too little"]]
+)
+async def test_each_problem_of_the_topics_is_a_finding(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, problems: list[str]
+) -> None:
+    """A topic that is missing would be noticed only by the worker."""
+
+    async def check_topics(_: Settings) -> list[str]:
+        return problems
+
+    monkeypatch.setattr(doctor, "check_topics", check_topics)
+    found = [finding async for finding in examine(settings(tiny_model))]
+    broker, *topics = [finding for finding in found if finding.subject in ("broker", "topics")]
+    assert broker.healthy
+    if problems:
+        assert topics == [Finding("topics", False, problem) for problem in problems]
+    else:
+        assert topics == [Finding("topics", True, "all there under the prefix triage")]
+
+
+async def test_a_model_that_is_not_there_is_one_finding(tmp_path: Path) -> None:
+    """The examination would end in a traceback, and the LLM would not be examined."""
+    found = [finding async for finding in examine(settings(tmp_path / "none"))]
+    healthy = {finding.subject: finding.healthy for finding in found}
+    assert healthy == {"broker": False, "model": False, "llm": True}
+    assert str(tmp_path / "none") in found[1].detail
+
+
+async def test_a_domain_that_accepts_nothing_is_a_finding(tiny_model: Path) -> None:
+    """Each alert would go to the LLM, and the bill would be the first sign of it."""
+    strict = DomainsSection(alerts=Terms(alpha=0.0001))
+    alerts, tickets = await findings(
+        settings(tiny_model, domains=strict), ["calibration of alerts", "calibration of tickets"]
+    )
+    assert (alerts.healthy, tickets.healthy) == (False, True)
+    assert "at most 0.0001 errors" in alerts.detail
+    assert "accepts about" in tickets.detail

@@ -13,7 +13,7 @@ from agents.outcomes import DeadLettered, Incoming, Outcome, Reviewed, Triaged
 from inference.llm.consultant import LlmOpinion, unasked
 from schemas.codec import encode
 from schemas.triaged import Case, Enrichment, Label, Timing, TriagedEvent
-from tests.llm_tier import Forgetful
+from tests.doubles import FakeAnswered
 from tests.records import record, unsure
 
 CARD = Label(value="card", confidence=0.3, abstained=True)
@@ -24,7 +24,7 @@ PAID = Enrichment(
 
 async def ended_without_llm(batch: Sequence[Incoming]) -> list[Outcome]:
     """The outcomes of cases without an LLM, none of which was answered before."""
-    return await enrich(batch, consultant=None, memory=Forgetful())
+    return await enrich(batch, consultant=None, memory=FakeAnswered())
 
 
 async def test_a_case_ends_in_review() -> None:
@@ -119,22 +119,6 @@ class FixedConsultant:
         return self.opinion
 
 
-class Remembering(Forgetful):
-    """A memory that may already hold the answer to the case."""
-
-    def __init__(self, known: TriagedEvent | None = None) -> None:
-        self.known = known
-        self.noted: list[TriagedEvent] = []
-
-    async def find(self, *_: object) -> TriagedEvent | None:
-        """Return the known answer, or None."""
-        return self.known
-
-    def note(self, triaged: TriagedEvent) -> None:
-        """Note it."""
-        self.noted.append(triaged)
-
-
 def opinion(*, needs_person: bool = False, **labels: Label) -> LlmOpinion:
     """The opinion of an LLM that has answered; `labels` replace those of the ticket."""
     return LlmOpinion(
@@ -144,7 +128,9 @@ def opinion(*, needs_person: bool = False, **labels: Label) -> LlmOpinion:
 
 async def ended(case: Case, consultant: Any, memory: Any = None) -> Outcome:
     """The outcome of one case."""
-    (outcome,) = await enrich([record(case)], consultant=consultant, memory=memory or Forgetful())
+    (outcome,) = await enrich(
+        [record(case)], consultant=consultant, memory=memory or FakeAnswered()
+    )
     return outcome
 
 
@@ -218,7 +204,7 @@ async def test_a_remembered_answer_is_repeated_without_change(status: Any) -> No
     answered = unsure(
         revision=1, status=status, decided_by="llm", enrichment=PAID, cost_usd=0.002
     ).triaged
-    consultant, memory = FixedConsultant(opinion()), Remembering(answered)
+    consultant, memory = FixedConsultant(opinion()), FakeAnswered(answered)
     outcome = await ended(unsure(), consultant, memory)
     assert outcome == (Triaged(answered) if status == "final" else Reviewed(unsure_with(answered)))
     assert not consultant.cases
@@ -232,7 +218,7 @@ def unsure_with(triaged: TriagedEvent) -> Case:
 
 async def test_an_answer_is_remembered() -> None:
     """Otherwise the LLM would be asked again about a case that comes again."""
-    memory = Remembering()
+    memory = FakeAnswered()
     outcome = await ended(unsure(), FixedConsultant(opinion()), memory)
     assert isinstance(outcome, Triaged)
     assert memory.noted == [outcome.triaged]
@@ -240,7 +226,7 @@ async def test_an_answer_is_remembered() -> None:
 
 async def test_without_an_llm_nothing_is_remembered() -> None:
     """Otherwise every case would take two kilobytes, for an answer that is always the same."""
-    memory = Remembering()
+    memory = FakeAnswered()
     assert isinstance(await ended(unsure(), None, memory), Reviewed)
     assert not memory.noted
 
@@ -249,7 +235,7 @@ async def test_without_an_llm_nothing_is_remembered() -> None:
 async def test_nothing_is_paid_for_a_dead_letter(bad: object) -> None:
     """Otherwise a case that is a dead letter anyway would be sent and billed first."""
     consultant: Any = FixedConsultant(opinion())
-    (outcome,) = await enrich([record(bad)], consultant=consultant, memory=Forgetful())
+    (outcome,) = await enrich([record(bad)], consultant=consultant, memory=FakeAnswered())
     assert isinstance(outcome, DeadLettered)
     assert not consultant.cases
 
@@ -265,7 +251,9 @@ async def test_cases_of_a_batch_do_not_wait_for_each_other() -> None:
 
     batch = [record(unsure(id=f"t-{number}"), offset=number) for number in range(3)]
     consultant: Any = Meeting(opinion())
-    outcomes = await asyncio.wait_for(enrich(batch, consultant=consultant, memory=Forgetful()), 5)
+    outcomes = await asyncio.wait_for(
+        enrich(batch, consultant=consultant, memory=FakeAnswered()), 5
+    )
     assert [outcome.triaged.id for outcome in outcomes if isinstance(outcome, Triaged)] == [
         "t-0",
         "t-1",

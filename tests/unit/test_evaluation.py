@@ -16,11 +16,13 @@ from inference.errors import EvaluationError, GateError
 from inference.evaluation import axis_scoring, scoring
 from inference.evaluation.baseline_rows import BaselineRows, choose_baseline_rows
 from inference.evaluation.figures import (
+    BaselineFigures,
     CostFigures,
     DomainFigures,
     Evaluation,
     LatencyFigures,
     ModelFacts,
+    OutOfScopeFigures,
     PromiseFigures,
 )
 from inference.evaluation.gate import metrics_of, missed_bars, read_gate
@@ -40,6 +42,7 @@ from inference.evaluation.run import choose_rows, choose_split
 from inference.labelled import LabelledRow, Part
 from schemas.event import Event
 from schemas.triaged import Alternative, Label
+from streams.cli.evaluation_text import show
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 
@@ -465,6 +468,76 @@ def test_baselines_read_the_vendors_document_where_it_helps() -> None:
     assert baseline.validation["text"] < baseline.validation["text+event"]
 
 
+def test_a_baseline_reads_all_of_a_document_but_no_verdict() -> None:
+    """A baseline would be weaker than a good engineer's, or copy the labels from the sensor."""
+    pytest.importorskip("sklearn")
+    from inference.evaluation.baselines import flatten
+
+    document = {
+        "hosts": [{"name": "a"}, "b"],
+        "severity": "high",
+        "alert": {"severity": 1, "action": "blocked"},
+        "user": None,
+    }
+    event = Event(id="e", kind="alert", text="x", event=document)
+    assert flatten(event).splitlines() == ["x", "hosts b", "alert.action blocked", "hosts.name a"]
+
+
+def test_baselines_answer_in_severity_levels_too() -> None:
+    """The model would be compared in three levels with a baseline that answers in five."""
+    pytest.importorskip("sklearn")
+    from inference.evaluation.baselines import add_baselines
+
+    def rows(part: Part) -> list[LabelledRow]:
+        severities = {"a": "informational", "b": "critical", "c": "high"}
+        return [
+            msgspec.structs.replace(
+                ticket, gold=ticket.gold | {"severity": (severities[ticket.gold["queue"][0]],)}
+            )
+            for ticket in ticket_rows(part, 30)
+        ]
+
+    evaluated = rows("test")
+    figures = figures_of(evaluated, [decision({"queue": label("a", 0.5)})] * len(evaluated))
+    axes = figures.axes | {SEVERITY_LEVELS: figures.axes["queue"]}
+    figures = add_baselines(
+        msgspec.structs.replace(figures, axes=axes),
+        evaluated,
+        BaselineRows(rows("train"), rows("tuning")),
+        lambda *_: None,
+    )
+    baseline = figures.axes[SEVERITY_LEVELS].baseline
+    assert baseline is not None
+    assert (baseline.majority_label, baseline.scores.accuracy) == ("high", 1.0)
+    assert baseline.majority_accuracy == pytest.approx(2 / 3)
+
+
+def test_without_validation_labels_a_baseline_reads_the_text() -> None:
+    """An axis without validation labels would end the evaluation with an error."""
+    pytest.importorskip("sklearn")
+    from inference.evaluation.baselines import add_baselines
+
+    evaluated, training = ticket_rows("test", 9), ticket_rows("train", 30)
+    figures = figures_of(evaluated, [decision({"queue": label("a", 0.5)})] * len(evaluated))
+    baseline_rows = BaselineRows(training, [row({"intent": ("x",)}, part="tuning")])
+    queue = add_baselines(figures, evaluated, baseline_rows, lambda *_: None).axes["queue"]
+    assert queue.baseline is not None
+    assert (queue.baseline.reads, queue.baseline.validation) == ("text", {})
+
+
+def test_too_little_text_for_a_baseline_is_one_sentence() -> None:
+    """Rows that share no word would end in a traceback of scikit-learn."""
+    pytest.importorskip("sklearn")
+    from inference.evaluation.baselines import add_baselines
+
+    texts = ("\u4e00", "\u4e8c")
+    training = [row({"queue": (text,)}, part="train", text=text) for text in texts]
+    figures = figures_of(ROWS, DECISIONS)
+    with pytest.raises(EvaluationError, match="give more of them") as caught:
+        add_baselines(figures, ROWS, BaselineRows(training, training), lambda *_: None)
+    assert "\n" not in str(caught.value)
+
+
 def test_evaluating_needs_no_training_library() -> None:
     """An installation that only serves could not evaluate, or would wait for libraries to load."""
     heavy = ("sklearn", "torch", "transformers", "faust")
@@ -474,3 +547,98 @@ def test_evaluating_needs_no_training_library() -> None:
     )
     code = f"import sys, {modules}; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def shown(figures: DomainFigures, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The lines that a person sees of a domain."""
+    show(evaluation_of(figures))
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_person_sees_what_is_accepted_and_why_the_rest_is_not(
+    evaluation: Evaluation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A user would have to read the whole report to see whether the model is any good."""
+    figures = evaluation.domains["tickets"]
+    lines = shown(msgspec.structs.replace(figures, unlabelled=1), capsys)
+    assert lines[0] == f"made up  int8  digest {'0' * 12}"
+    assert "tickets  3 test rows, 1 more without a label on it; decided by queue" in lines
+    assert (
+        "accepted 50.0%, 50.00% of them right (1 wrong); "
+        "escalated 50.0% (risk 25.0%, unfamiliar 25.0%)"
+    ) in lines
+    assert "LLM: $0.50 instead of $1.00, at $0.002 an event it is asked about" in lines
+    assert "model: 1.0 ms an event alone (median), 10 events/s in batches" in lines
+    assert not any(line.startswith("out of scope") for line in lines)
+    (row_of_queue,) = [line.split() for line in lines if line.strip().startswith("queue")]
+    assert row_of_queue[:3] == ["queue", "4", "0.5000"]
+
+
+def test_nothing_is_said_about_what_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """A user would read `None of them right`, or of reasons for nothing."""
+    nothing = figures_of(ROWS[:1], [decision({"queue": label("a", 0.9)}, escalation="risk")])
+    assert "accepted 0.0%; escalated 100.0% (risk 100.0%)" in shown(nothing, capsys)
+    everything = figures_of(ROWS[:1], DECISIONS[:1])
+    lines = shown(everything, capsys)
+    assert "accepted 100.0%, 100.00% of them right (0 wrong); escalated 0.0%" in lines
+    assert "tickets  1 test rows; decided by queue" in lines
+    assert not any("TF-IDF" in line or "majority" in line for line in lines)
+
+
+@pytest.mark.parametrize(("auroc", "text"), [(0.98765, "0.9877"), (None, "-")])
+def test_rows_out_of_scope_have_their_line(
+    evaluation: Evaluation, capsys: pytest.CaptureFixture[str], auroc: float | None, text: str
+) -> None:
+    """A user could not see whether foreign events are noticed."""
+    scope = OutOfScopeFigures(rows=7, auroc=auroc, auroc_ood=0.5)
+    figures = msgspec.structs.replace(evaluation.domains["tickets"], out_of_scope=scope)
+    assert (
+        f"out of scope: AUROC {text} over 7 such rows, "
+        "0.5000 by the out-of-distribution score alone"
+    ) in shown(figures, capsys)
+
+
+def test_baselines_are_shown_below_the_model(
+    evaluation: Evaluation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A user would not notice that something simple is better than the model."""
+    figures = evaluation.domains["tickets"]
+    axis = figures.axes["queue"]
+    baseline = BaselineFigures(
+        reads="text",
+        validation={},
+        taught=60,
+        scores=msgspec.structs.replace(axis.overall, accuracy=0.6543),
+        majority_label="a",
+        majority_accuracy=0.3333,
+    )
+    lines = shown(
+        msgspec.structs.replace(
+            figures,
+            axes={"queue": msgspec.structs.replace(axis, baseline=baseline)},
+            baseline=msgspec.structs.replace(figures.selective, aurc=0.1234, coverage_at_95=0.25),
+        ),
+        capsys,
+    )
+    (risk,) = [line for line in lines if line.startswith("risk: ")]
+    assert "; TF-IDF 0.1234, 25.0% / " in risk
+    model, tf_idf, majority = [line.split() for line in lines[-3:]]
+    assert model[0] == "queue"
+    assert tf_idf[:4] == ["TF-IDF,", "text", "4", "0.6543"]
+    assert majority == ["majority", "4", "0.3333"]
+
+
+def test_brackets_in_names_and_notes_are_printed(
+    evaluation: Evaluation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rich would take them for a style: it would leave them out, or end in a traceback."""
+    figures = evaluation.domains["tickets"]
+    lines = shown(
+        msgspec.structs.replace(
+            figures, deciding=["[/queue]"], escalations={"[red]": 0.5}, notes=["read [this]"]
+        ),
+        capsys,
+    )
+    assert "tickets  4 test rows; decided by [/queue]" in lines
+    assert any(line.endswith("([red] 50.0%)") for line in lines)
+    assert lines[-1] == "read [this]"

@@ -1,29 +1,39 @@
 """Training from end to end on made-up rows: what is measured is what is served."""
 
 import asyncio
+import shutil
+import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from inference.acceptance.options import Terms
 from inference.acceptance.policy import Decision
 from inference.acceptance.samples import CALIBRATION_SPLITS, load_samples
 from inference.classifier import Classifier
 from inference.errors import DataError, ModelError
-from inference.labelled import LabelledRow, read_rows
+from inference.labelled import LabelledRow, Labels, read_rows
 from inference.model.artifact import CALIBRATION, HEADS_FILE, Artifact, load_artifact
 from inference.model.ngrams import BUCKETS, TEXT_BUCKETS
 from inference.model.out_of_distribution import is_out_of_distribution
 from inference.model.threads import Threads
 from inference.training.domain_fit import MIN_NGRAM_SHARE
-from inference.training.recipe import TrainingOptions, train
+from inference.training.recipe import WORK, TrainingOptions, prepare_encoder, train
 from schemas.event import DOMAINS, Domain
 from tests.labelled import alerts, complaints, split, tickets, write
+from tests.tiny_encoder import (
+    WIDTH,
+    weights_file,
+    wordpiece_vocabulary,
+    write_encoder,
+    write_wordpiece,
+)
 
 OPTIONS = TrainingOptions(name="made-up", max_tokens=32)
 
@@ -279,6 +289,111 @@ def test_rows_of_only_one_split_are_refused_in_one_sentence(
     with pytest.raises(DataError) as raised:
         train(tiny_model, [data], tmp_path / "out", OPTIONS, no_progress)
     assert "\n" not in str(raised.value)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Stands in for the options of a fine-tuning, because these need torch."""
+
+    epochs: int = 3
+
+
+class FakeTuner:
+    """Stands in for the fine-tuning: it returns a scaled encoder, and heads of random weights."""
+
+    def __init__(self, encoder: Path) -> None:
+        self.encoder = encoder
+        self.rows: Sequence[LabelledRow] = ()
+        self.work = Path()
+        self.heads: dict[str, dict[str, tuple[Any, Any]]] = {}
+
+    def fine_tune(
+        self,
+        source: Path,
+        rows: Sequence[LabelledRow],
+        labels: Labels,
+        _: object,
+        work: Path,
+        **options: Any,
+    ) -> Any:
+        """Make the encoder and the heads, and note what they are made from."""
+        assert options["tuning"] == Tuning()
+        self.rows, self.work = rows, work
+        shutil.copytree(source, self.encoder)
+        weights = load_file(weights_file(source))
+        save_file({name: 2 * array for name, array in weights.items()}, weights_file(self.encoder))
+        numbers = np.random.default_rng(0)
+        self.heads = {
+            domain: {
+                axis: (numbers.normal(size=(len(names), WIDTH)), numbers.normal(size=len(names)))
+                for axis, names in axes.items()
+            }
+            for domain, axes in labels.items()
+        }
+        return SimpleNamespace(
+            encoder=self.encoder, heads=self.heads, epoch=1, log_loss=(3.0, 1.0, 2.0)
+        )
+
+
+@pytest.fixture
+def tuner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeTuner:
+    """The fine-tuning of the recipe."""
+    made = FakeTuner(tmp_path / "tuned")
+    module: Any = ModuleType("inference.training.finetune")
+    module.fine_tune = made.fine_tune
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return made
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A Hugging Face directory with random weights."""
+    directory = tmp_path / "source"
+    tokens = wordpiece_vocabulary([line["text"] for line in tickets()])
+    write_encoder(directory, len(tokens))
+    write_wordpiece(directory, tokens)
+    return directory
+
+
+def test_a_fine_tuned_model_serves_what_was_tuned(
+    source: Path, tuner: FakeTuner, tmp_path: Path
+) -> None:
+    """Hours of training would be thrown away: the first encoder or other heads would be served."""
+    data = write(tmp_path / "rows.jsonl", split(tickets()))
+    (tmp_path / "frozen").mkdir()
+    prepare_encoder(source, tmp_path / "frozen", OPTIONS)
+    options = replace(OPTIONS, tuning=cast("Any", Tuning()))
+    tuned = load_artifact(train(source, [data], tmp_path / "out", options, no_progress).directory)
+    assert tuned.file("model.bin").read_bytes() != (tmp_path / "frozen" / "model.bin").read_bytes()
+    tensors = load_file(tuned.file(HEADS_FILE))
+    for axis, (weight, bias) in tuner.heads["tickets"].items():
+        assert np.array_equal(tensors[f"tickets.{axis}.weight"], weight.astype(np.float32))
+        assert np.array_equal(tensors[f"tickets.{axis}.bias"], bias.astype(np.float32))
+    assert tuner.work == tmp_path / "out" / WORK
+    training = tuned.manifest.training
+    assert (training["recipe"], training["tuning"]) == ("fine-tuned", {"epochs": 3})
+    assert (training["epoch"], training["log_loss"]) == (2, [3.0, 1.0, 2.0])
+
+
+def test_only_a_fine_tuning_reads_the_reference(
+    source: Path, tuner: FakeTuner, tmp_path: Path
+) -> None:
+    """A reference would be calibrated on, though no event looks like it."""
+    rows = split(tickets())
+    data = write(tmp_path / "rows.jsonl", rows)
+    page = {"kind": "ticket", "text": "of lost cards", "source": "book", "license": "CC0-1.0"}
+    book = write(
+        tmp_path / "book.jsonl",
+        split([page | {"labels": {"queue": queue}} for queue in ("refunds", "of no row")]),
+    )
+    options = replace(OPTIONS, tuning=cast("Any", Tuning()), reference=(book,))
+    model = train(source, [data], tmp_path / "out", options, no_progress)
+    assert [row.source for row in tuner.rows].count("book") == 2
+    assert len(tuner.rows) == len(rows) + 2
+    assert model.manifest.domains["tickets"].axes["queue"].labels == ["refunds", "top_up"]
+    training = model.manifest.training
+    assert (training["sources"], training["licences"]) == (["book", "made up"], ["CC0-1.0", "MIT"])
+    assert training["rows"] == {"tickets": len(rows)}
 
 
 def test_a_directory_without_an_encoder_is_refused(data: Path, tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 import io
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 
 from schemas.errors import InvalidEvent
@@ -14,7 +16,8 @@ from streams.config import Settings
 from streams.errors import StreamError
 from streams.ndjson import incoming, key_of, kind_of, read_lines
 from streams.source import produce
-from tests.doubles import FakeProducer
+from tests.doubles import INPUT, FakeProducer
+from tests.unit.conftest import Triage
 
 
 @pytest.mark.parametrize(
@@ -104,3 +107,62 @@ async def test_a_line_without_a_kind_is_reported_by_its_number(producer: FakePro
     """Nobody would find the line without a kind among a million lines."""
     with pytest.raises(InvalidEvent, match=r"line 2: .*add --domain"):
         await produce(Settings(), [b'{"kind":"alert"}', b"{}"], None)
+
+
+async def test_a_rate_is_kept(producer: FakeProducer) -> None:
+    """A load test with `--rate` would send everything at once."""
+    started_s = time.monotonic()
+    await produce(Settings(), [b'{"kind":"alert"}'] * 5, None, rate=50)
+    assert time.monotonic() - started_s >= 4 / 50
+    assert len(producer.sent) == 5
+
+
+async def test_only_so_many_lines_wait_for_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of gigabytes would be held in memory until the broker has acknowledged it."""
+    monkeypatch.setattr(source, "IN_FLIGHT", 2)
+    unprompt = FakeProducer(timeout_s=0.05)
+    monkeypatch.setattr(source, "Producer", lambda _: unprompt)
+    with pytest.raises(StreamError, match="did not acknowledge"):
+        await produce(Settings(), [b'{"kind":"alert"}'] * 5, None)
+    assert len(unprompt.sent) == 2
+    unprompt.acknowledge()
+
+
+async def test_more_lines_than_may_wait_are_all_sent(
+    producer: FakeProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines behind the first pause would be lost, or be sent twice."""
+    monkeypatch.setattr(source, "IN_FLIGHT", 2)
+    lines = [b'{"kind":"alert","id":%d}' % number for number in range(5)]
+    await produce(Settings(), lines, None)
+    assert [record.value for record in producer.sent] == lines
+
+
+async def test_a_line_that_is_too_large_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user would believe that every line was sent, or not know which limit to raise."""
+    small = FakeProducer(prompt=True, takes_bytes={INPUT: 20})
+    monkeypatch.setattr(source, "Producer", lambda _: small)
+    with pytest.raises(StreamError, match=rf"larger than {INPUT} takes.*max\.message\.bytes"):
+        await produce(Settings(), [b'{"kind":"alert","text":"too long"}'], None)
+
+
+def test_a_person_sees_how_many_were_sent(
+    triage: Triage, producer: FakeProducer, tmp_path: Path
+) -> None:
+    """A user would not know whether the broker has the events, or the pipe would get the text."""
+    (tmp_path / "in.ndjson").write_bytes(b'{"kind":"alert"}\n{"kind":"ticket"}\n')
+    code, out, err = triage("send", "in.ndjson")
+    assert (code, out) == (0, "")
+    assert "2/2" in err
+    assert err.endswith("2 events sent and acknowledged\n")
+    assert len(producer.sent) == 2
+
+
+def test_a_program_sees_how_many_were_sent(
+    triage: Triage, producer: FakeProducer, tmp_path: Path
+) -> None:
+    """A program would have to parse the sentence, or the progress bar would disturb it."""
+    (tmp_path / "in.ndjson").write_bytes(b"{broken\n")
+    code, out, err = triage("send", "in.ndjson", "--domain", "tickets", "--json")
+    assert (code, orjson.loads(out), err) == (0, {"sent": 1}, "")
+    assert [record.topic for record in producer.sent] == ["triage.tickets.v1"]

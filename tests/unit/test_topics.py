@@ -1,9 +1,11 @@
 """The names of the topics, and how they must be configured."""
 
+import re
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 
 from streams.config import Settings, TopicsSection
@@ -11,6 +13,7 @@ from streams.errors import StreamError
 from streams.kafka import admin
 from streams.kafka.admin import check_topics, create_topics
 from streams.topics import MAX_MESSAGE_BYTES, Topics
+from tests.unit.conftest import Triage
 
 CONTRACT = {
     "alerts.v1",
@@ -105,3 +108,49 @@ async def test_check_names_what_is_wrong(cluster: Any) -> None:
     problems = await check_topics(Settings())
     assert len(problems) == 3
     assert all("max.message.bytes" in problem for problem in problems)
+
+
+EVERYTHING = [f"triage.{name}" for name in sorted(CONTRACT)]
+
+
+def test_a_person_sees_which_topics_were_created(
+    triage: Triage, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user could not see whether anything was done, or with how many partitions."""
+    monkeypatch.setenv("TRIAGE_TOPICS__PARTITIONS", "8")
+    cluster(FakeAdmin(EVERYTHING[2:]))
+    code, out, err = triage("topics", "create")
+    assert (code, err) == (0, "")
+    assert sorted(out.splitlines()) == [f"created {name} (8 partitions)" for name in EVERYTHING[:2]]
+    cluster(FakeAdmin(EVERYTHING))
+    assert triage("topics", "create") == (0, "every topic is there already\n", "")
+
+
+def test_programs_see_which_topics_were_created(triage: Triage, cluster: Any) -> None:
+    """A program would have to parse sentences."""
+    cluster(FakeAdmin(EVERYTHING[1:]))
+    code, out, _ = triage("topics", "create", "--json")
+    assert (code, orjson.loads(out)) == (0, {"created": EVERYTHING[:1]})
+
+
+def test_topics_that_are_as_they_must_be_pass_the_check(triage: Triage, cluster: Any) -> None:
+    """A deployment script would stop although nothing is wrong."""
+    cluster(FakeAdmin(EVERYTHING))
+    assert triage("topics", "check") == (0, "every topic is there and as it must be\n", "")
+    code, out, err = triage("topics", "check", "--json")
+    assert (code, orjson.loads(out), err) == (0, {"problems": []}, "")
+
+
+@pytest.mark.parametrize(("missing", "more"), [(1, ""), (3, " (and 2 more)")])
+def test_the_first_missing_topic_is_named_and_the_others_are_counted(
+    triage: Triage, cluster: Any, missing: int, more: str
+) -> None:
+    """A worker would be started without its topics, or the error would fill the screen."""
+    cluster(FakeAdmin(EVERYTHING[missing:]))
+    code, out, err = triage("topics", "check")
+    assert (code, out) == (1, "")
+    assert re.fullmatch(
+        rf"triage: triage\.\S+ is missing; run `triage topics create`{re.escape(more)}\n", err
+    )
+    code, out, _ = triage("topics", "check", "--json")
+    assert (code, len(orjson.loads(out)["problems"])) == (1, missing)

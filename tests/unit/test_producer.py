@@ -1,0 +1,133 @@
+"""How the producer connects, disconnects and fails; `tests/contract` has what callers rely on."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, KafkaError, UnsupportedVersionError
+
+from streams.config import KafkaSection
+from streams.errors import BrokerUnreachable, DeliveryFailed
+from streams.kafka import producer as module
+from streams.kafka.producer import Producer, Receipt
+from streams.kafka.record import Record
+from tests.doubles import INPUT, FakeClient, FakeProducer
+
+RECORD = Record(INPUT, b"k", b"v", [])
+
+
+class Broker:
+    """Where aiokafka's producers connect; `refusals` are the errors of the first ones."""
+
+    def __init__(self, *refusals: Exception) -> None:
+        self.refusals = list(refusals)
+        self.clients: list[FakeClient] = []
+        self.idempotent: list[bool] = []
+
+    def client(self, *, enable_idempotence: bool, acks: str, **_: Any) -> FakeClient:
+        """One more client, as `AIOKafkaProducer` makes it."""
+        assert acks == "all"
+        client = FakeClient(prompt=True, takes_bytes={}, awaits_audit=False)
+        client.refusal = self.refusals.pop(0) if self.refusals else None
+        self.clients.append(client)
+        self.idempotent.append(enable_idempotence)
+        return client
+
+
+def producer_at(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, idempotence: Any = "auto"
+) -> Producer:
+    """A producer for this broker, which is not started."""
+    monkeypatch.setattr(module, "AIOKafkaProducer", broker.client)
+    return Producer(KafkaSection(idempotence=idempotence))
+
+
+@pytest.mark.parametrize(
+    ("idempotence", "refusals", "asked"),
+    [
+        ("auto", [], [True]),
+        ("auto", [UnsupportedVersionError()], [True, False]),
+        ("on", [], [True]),
+        ("off", [], [False]),
+    ],
+)
+async def test_idempotence_is_asked_for_as_configured(
+    monkeypatch: pytest.MonkeyPatch, idempotence: str, refusals: list[Exception], asked: list[bool]
+) -> None:
+    """Retries would duplicate records, or a broker without idempotence could not be used."""
+    broker = Broker(*refusals)
+    producer = producer_at(broker, monkeypatch, idempotence)
+    await producer.start()
+    assert broker.idempotent == asked
+    await producer.confirm([await producer.send(RECORD)])
+    assert [record.value for record in broker.clients[-1].sent] == [b"v"]
+
+
+@pytest.mark.parametrize(
+    ("idempotence", "refusals", "named"),
+    [
+        ("auto", [UnsupportedVersionError(), KafkaConnectionError()], "KafkaConnectionError"),
+        ("on", [UnsupportedVersionError()], "UnsupportedVersionError"),
+        ("off", [KafkaConnectionError()], "KafkaConnectionError"),
+    ],
+)
+async def test_a_broker_that_takes_no_producer_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, idempotence: str, refusals: list[Exception], named: str
+) -> None:
+    """A worker would start without what was configured, or leave a connection open."""
+    broker = Broker(*refusals)
+    producer = producer_at(broker, monkeypatch, idempotence)
+    with pytest.raises(BrokerUnreachable, match=named) as caught:
+        await producer.start()
+    assert "\n" not in str(caught.value)
+    assert [client.stopped for client in broker.clients] == [1] * len(refusals)
+    with pytest.raises(DeliveryFailed, match="not running"):
+        await producer.send(RECORD)
+
+
+@pytest.mark.parametrize("fails", [True, False], ids=["fails", "hangs"])
+async def test_a_broker_that_is_gone_does_not_hold_up_the_stop(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: bool
+) -> None:
+    """The worker would hang when it stops, and be killed."""
+    monkeypatch.setattr(module, "STOP_TIMEOUT_S", 0.01)
+    producer = FakeProducer()
+
+    async def stop() -> None:
+        if fails:
+            raise KafkaConnectionError
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(producer._client, "stop", stop)
+    await asyncio.wait_for(producer.stop(), 5)
+    error = "KafkaConnectionError" if fails else "TimeoutError"
+    assert caplog.messages == [f"the producer did not close cleanly: {error}"]
+
+
+async def test_a_record_that_is_not_taken_is_a_failed_delivery(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An error of aiokafka would pass through, and the event be taken for poison."""
+    producer = FakeProducer()
+
+    async def send(*_: Any, **__: Any) -> Receipt:
+        raise KafkaError("leader not available")
+
+    monkeypatch.setattr(producer._client, "send", send)
+    with pytest.raises(DeliveryFailed, match=f"{INPUT} could not be sent: .*leader not available"):
+        await producer.send(RECORD)
+
+
+async def test_what_fails_after_the_timeout_is_not_logged() -> None:
+    """The log would show an error, with its traceback, that has been reported already."""
+    logged: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+    producer = FakeProducer(timeout_s=0.01)
+    receipt = await producer.send(RECORD)
+    with pytest.raises(DeliveryFailed, match="within"):
+        await producer.confirm([receipt])
+    receipt.set_exception(KafkaError("gone"))
+    producer.receipts.clear()
+    del receipt
+    await asyncio.sleep(0.01)
+    assert logged == []

@@ -10,7 +10,7 @@ from inference.errors import ConfigError
 def read_secret(
     env: str | None, file: str | None, *, key: str, environ: Mapping[str, str] = os.environ
 ) -> bytes | None:
-    """Return the secret in the variable `env` or in `file`, without white space around it.
+    """Return the secret in the variable `env` or in `file`, without ASCII white space around it.
 
     Args:
         env: the name of the variable, or None. It wins if both are given.
@@ -26,7 +26,8 @@ def read_secret(
         ConfigError: the variable or the file is missing or empty. The message never holds a secret.
     """
     if env is not None:
-        secret = environ.get(env, "").strip().encode()
+        # Python reads bytes that are no UTF-8 as lone surrogates; this gives the bytes back.
+        secret = environ.get(env, "").encode(errors="surrogateescape").strip()
         if not secret:
             raise ConfigError(
                 f"the variable {env} is not set or empty; put the secret into it", key=f"{key}_env"

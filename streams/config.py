@@ -60,10 +60,17 @@ class KafkaSection(Options, frozen=True):
         """The password for SASL; None if none is configured.
 
         Raises:
-            ConfigError: the variable that should hold it is missing or empty.
+            ConfigError: the variable that should hold it is missing or empty, or is no UTF-8.
         """
         password = read_secret(self.sasl_password_env, None, key="kafka.sasl_password")
-        return None if password is None else password.decode()
+        try:
+            return None if password is None else password.decode()
+        except UnicodeDecodeError:
+            raise ConfigError(
+                f"the variable {self.sasl_password_env} holds bytes that are no UTF-8; "
+                "put the password into it as UTF-8",
+                key="kafka.sasl_password_env",
+            ) from None
 
 
 class TopicsSection(Options, frozen=True):

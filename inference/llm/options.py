@@ -157,6 +157,9 @@ def _check_base_url(base_url: str, key: str) -> None:
         _ = url.port  # raises ValueError if it is not a number
     except ValueError:
         raise ConfigError(f"is no URL; {example}", key=key) from None
+    # urlsplit drops these characters without a word, but the HTTP client would not.
+    if not base_url.isprintable() or " " in base_url:
+        raise ConfigError(f"holds a space or a character that is not printable; {example}", key=key)
     if url.scheme not in {"http", "https"} or not url.hostname:
         raise ConfigError(f"is no http or https address with a host; {example}", key=key)
     # `config show`, the logs and the doctor print the address, so it must not contain a key.

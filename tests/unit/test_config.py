@@ -216,6 +216,9 @@ def test_triage_config_names_the_file(
         ("[llm.endpoints.a]\nbase_url = 'http://u:pw@a'\nmodel = 'm'\n", "api_key_env"),
         ("[llm.endpoints.a]\nbase_url = 'http://a:pw/v1'\nmodel = 'm'\n", "is no URL"),
         ("[llm.endpoints.a]\nbase_url = 'http:///v1'\nmodel = 'm'\n", "with a host"),
+        ("[llm.endpoints.a]\nbase_url = ' http://a/v1'\nmodel = 'm'\n", "holds a space"),
+        ('[llm.endpoints.a]\nbase_url = "http://a/v1\\n"\nmodel = "m"\n', "not printable"),
+        ('[llm.endpoints.a]\nbase_url = "http://a\\t/v1"\nmodel = "m"\n', "not printable"),
         ("[egress]\ndefault = 'always'\n", r"\$\.egress\.default"),
         ("[egress]\nkeep = ['secret']\n", "never leaves"),
         ("[egress]\nkeep = ['name']\n", r"\$\.egress\.keep"),
@@ -257,6 +260,15 @@ def test_a_wrong_file_is_an_error_that_names_the_key(toml: Any, text: str, messa
     with pytest.raises(ConfigError, match=message) as caught:
         load(toml(text), {})
     assert "\n" not in str(caught.value)
+
+
+def test_a_password_that_is_no_utf_8_is_an_error(
+    toml: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python gives such bytes as lone surrogates, which nothing can send."""
+    monkeypatch.setenv("KAFKA_PASSWORD", "k\udcff")
+    with pytest.raises(ConfigError, match="KAFKA_PASSWORD holds bytes that are no UTF-8"):
+        load(toml("[kafka]\nsasl_password_env = 'KAFKA_PASSWORD'\n"), {})
 
 
 @pytest.mark.parametrize(

@@ -272,14 +272,24 @@ async def test_a_key_from_the_environment_or_a_file(tmp_path: Path) -> None:
     [
         ({"api_key_env": "NOWHERE"}, "api_key_env: the variable NOWHERE is not set"),
         ({"api_key_env": "BAD"}, "cannot be sent in a header: look into BAD"),
+        ({"api_key_env": "BYTES"}, "cannot be sent in a header: look into BYTES"),
         ({"api_key_file": "/nonexistent/key"}, "api_key_file: /nonexistent/key cannot be read"),
     ],
 )
 async def test_a_key_that_cannot_be_used(options: dict[str, Any], message: str) -> None:
     """Otherwise the worker would start and fail every call, or print the key."""
     with pytest.raises(ConfigError, match=message) as raised:
-        endpoint_at("http://127.0.0.1:9/v1", {"BAD": "hunter2 ä"}, **options)
+        endpoint_at(
+            "http://127.0.0.1:9/v1", {"BAD": "hunter2 ä", "BYTES": "hunter2\udcff"}, **options
+        )
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("base_url", ["https://☃.com/v1", f"https://a/{'v' * 70_000}"])
+def test_an_address_that_cannot_be_used(base_url: str) -> None:
+    """Only the HTTP client knows all rules of a host name; its error would look like a bug."""
+    with pytest.raises(ConfigError, match="base_url: no call can be made to it"):
+        endpoint_at(base_url)
 
 
 async def test_text_that_is_not_unicode() -> None:

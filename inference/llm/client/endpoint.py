@@ -54,7 +54,7 @@ class Endpoint:
     """Calls one endpoint; safe for concurrent callers of one event loop.
 
     Raises:
-        ConfigError: the key cannot be used. The message never contains it.
+        ConfigError: the key or the address cannot be used. The message never contains the key.
     """
 
     def __init__(
@@ -64,7 +64,13 @@ class Endpoint:
         self.options = options
         self._response_formats = ResponseFormatSearch(options.response_mode)
         self._searching = asyncio.Lock()
-        self._client = open_client(options.base_url, _api_key(name, options, environ))
+        try:
+            self._client = open_client(options.base_url, _api_key(name, options, environ))
+        except httpx2.InvalidURL as error:
+            raise ConfigError(
+                f"no call can be made to it ({error}); write it as https://HOST/v1",
+                key=f"llm.endpoints.{name}.base_url",
+            ) from None
 
     async def complete(
         self,

@@ -32,6 +32,9 @@ def open_client(base_url: str, key: str) -> openai.AsyncOpenAI:
     """Open a client that sends `key` to `base_url`.
 
     It has no time limit and makes no retries: the caller must limit each call.
+
+    Raises:
+        httpx2.InvalidURL: `base_url` is no URL that the HTTP client can use.
     """
     http = httpx2.AsyncClient(
         follow_redirects=False,

@@ -13,7 +13,7 @@ Triage = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def triage(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Triage:
     """Run `triage` in this process without configuration; gives exit code, stdout and stderr."""
     for name in list(os.environ):
@@ -26,7 +26,7 @@ def triage(
     def run(*arguments: str | Path) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
             main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
+        out, err = capfdbinary.readouterr()
+        return int(ended.value.code or 0), out.decode(), err.decode()
 
     return run

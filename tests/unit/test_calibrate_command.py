@@ -1,9 +1,8 @@
 """`triage train`, `calibrate`, `models` and `classify` on a custom label set."""
 
-import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +13,16 @@ from inference.model.artifact import CALIBRATION, CARD
 from schemas.codec import decode
 from schemas.triaged import TriagedEvent
 from streams import logs
-from streams.cli import main
 from tests.labelled import alerts, complaints, split, write
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.unit.conftest import Triage
 
 
 @pytest.fixture
-def run(
-    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Run:
-    """Run `triage` in this process without configuration; gives exit code, stdout and stderr."""
-    for name in list(os.environ):
-        if name.startswith("TRIAGE_") and ("__" in name or "CONFIG" in name):
-            monkeypatch.delenv(name)
+def run(triage: Triage, monkeypatch: pytest.MonkeyPatch) -> Triage:
+    """Run `triage` with one replica of the model, and without its log."""
     monkeypatch.setenv("TRIAGE_MODEL__REPLICAS", "1")
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(logs, "configure", lambda _: None)
-
-    def main_with(*arguments: str | Path) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        out, err = capfdbinary.readouterr()
-        return int(ended.value.code or 0), out.decode(), err.decode()
-
-    return main_with
+    return triage
 
 
 def is_one_sentence(err: str) -> bool:
@@ -61,7 +45,7 @@ def customer_lines(count: int = 200, **changes: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def product(run: Run, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def product(run: Triage, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model with the axis product only, made by `triage train --quick` and configured."""
     data, model = write(tmp_path / "rows.jsonl.gz", split(complaints(300))), tmp_path / "model"
     monkeypatch.setenv("TRIAGE_DOMAINS__TICKETS__DECIDING", '["product"]')
@@ -73,7 +57,7 @@ def product(run: Run, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.Monk
     return model
 
 
-def test_a_custom_axis_from_training_to_triage(run: Run, product: Path) -> None:
+def test_a_custom_axis_from_training_to_triage(run: Triage, product: Path) -> None:
     """A user with custom labels could train a model, but could not calibrate or serve it."""
     card = (product / CARD).read_text("utf-8")
     assert "product" in card
@@ -106,7 +90,7 @@ def test_a_custom_axis_from_training_to_triage(run: Run, product: Path) -> None:
     assert sum(event.status == "final" for event in triaged) > 20
 
 
-def test_an_event_of_an_unknown_kind_does_not_stop_the_run(run: Run, product: Path) -> None:
+def test_an_event_of_an_unknown_kind_does_not_stop_the_run(run: Triage, product: Path) -> None:
     """One alert among the tickets would stop `triage classify`."""
     lines = [
         {"id": str(n), "kind": "alert" if n == 1 else "ticket", "text": "my credit card bill"}
@@ -119,7 +103,7 @@ def test_an_event_of_an_unknown_kind_does_not_stop_the_run(run: Run, product: Pa
     assert (dead_letter["line"], dead_letter["disposition"]) == (2, "retryable")
 
 
-def test_doctor_examines_a_model_of_one_domain(run: Run, product: Path) -> None:
+def test_doctor_examines_a_model_of_one_domain(run: Triage, product: Path) -> None:
     """`triage doctor` would end in a traceback about the domain that the model lacks."""
     _, out, err = run("doctor", "--json")
     healthy = {finding["subject"]: finding["healthy"] for finding in orjson.loads(out)}
@@ -129,7 +113,7 @@ def test_doctor_examines_a_model_of_one_domain(run: Run, product: Path) -> None:
     assert "Traceback" not in err
 
 
-def test_the_promise_is_printed_in_words(run: Run, product: Path) -> None:
+def test_the_promise_is_printed_in_words(run: Triage, product: Path) -> None:
     """A user could not see whether anything will be accepted."""
     lines = [*customer_lines(200, tenant="acme"), *customer_lines(100)]
     code, out, _ = run("calibrate", "--data", write(Path("customer.jsonl"), lines))
@@ -143,7 +127,7 @@ def test_the_promise_is_printed_in_words(run: Run, product: Path) -> None:
     assert acme.startswith("tickets of acme: of what is accepted")
 
 
-def test_exit_code_is_1_if_nothing_can_be_promised(run: Run, product: Path) -> None:
+def test_exit_code_is_1_if_nothing_can_be_promised(run: Triage, product: Path) -> None:
     """A model that escalates everything would be deployed."""
     before = (product / "calibration.json").read_bytes()
     code, out, err = run(
@@ -159,7 +143,7 @@ def test_exit_code_is_1_if_nothing_can_be_promised(run: Run, product: Path) -> N
 
 
 def test_alpha_and_delta_are_configuration(
-    run: Run, product: Path, monkeypatch: pytest.MonkeyPatch
+    run: Triage, product: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The printed promise would not be the one that serving keeps."""
     monkeypatch.setenv("TRIAGE_DOMAINS__TICKETS__ALPHA", "0.2")
@@ -186,7 +170,7 @@ def test_alpha_and_delta_are_configuration(
     ids=["another domain", "training rows only", "another axis", "no labels"],
 )
 def test_exit_code_is_1_for_unsuitable_rows(
-    run: Run, product: Path, lines: list[dict[str, Any]], message: str
+    run: Triage, product: Path, lines: list[dict[str, Any]], message: str
 ) -> None:
     """A user would see a traceback, or lose the present calibration."""
     before = (product / CALIBRATION).read_bytes()
@@ -197,7 +181,7 @@ def test_exit_code_is_1_for_unsuitable_rows(
     assert (product / CALIBRATION).read_bytes() == before
 
 
-def test_labels_under_another_name_calibrate(run: Run, product: Path) -> None:
+def test_labels_under_another_name_calibrate(run: Triage, product: Path) -> None:
     """A user whose files say `produkt` would have to rewrite them."""
     lines = [
         line | {"labels": {"produkt": line["labels"]["product"], "queue": "x"}}
@@ -209,7 +193,7 @@ def test_labels_under_another_name_calibrate(run: Run, product: Path) -> None:
     assert code == 0, err
 
 
-def test_exit_code_is_2_for_wrong_usage(run: Run, product: Path) -> None:
+def test_exit_code_is_2_for_wrong_usage(run: Triage, product: Path) -> None:
     """A script could not distinguish its own mistake from a promise that is not possible."""
     for arguments in ((), ("--data", "none.jsonl"), ("--nothing",)):
         code, out, err = run("calibrate", *arguments)
@@ -217,7 +201,7 @@ def test_exit_code_is_2_for_wrong_usage(run: Run, product: Path) -> None:
         assert is_one_sentence(err), err
 
 
-def test_a_model_without_a_calibration_can_be_calibrated(run: Run, product: Path) -> None:
+def test_a_model_without_a_calibration_can_be_calibrated(run: Triage, product: Path) -> None:
     """The error would recommend a command that does not help."""
     (product / CALIBRATION).unlink()
     lines = write(Path("in.ndjson"), [{"id": "1", "kind": "ticket", "text": "x"}])
@@ -231,7 +215,7 @@ def test_a_model_without_a_calibration_can_be_calibrated(run: Run, product: Path
 
 
 def test_exit_code_is_2_if_the_model_lacks_a_deciding_axis(
-    run: Run, product: Path, monkeypatch: pytest.MonkeyPatch
+    run: Triage, product: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A model with custom axes and the default configuration would end in a traceback."""
     monkeypatch.setenv("TRIAGE_DOMAINS__TICKETS__DECIDING", '["queue"]')
@@ -247,7 +231,7 @@ def test_exit_code_is_2_if_the_model_lacks_a_deciding_axis(
         assert "domains.tickets: deciding must name axes of product" in err
 
 
-def test_another_model_can_be_named(run: Run, product: Path, tmp_path: Path) -> None:
+def test_another_model_can_be_named(run: Triage, product: Path, tmp_path: Path) -> None:
     """The configured model would be calibrated instead of the named one."""
     other = Path(shutil.copytree(product, tmp_path / "other"))
     before = (product / CALIBRATION).read_bytes()
@@ -261,7 +245,7 @@ def test_another_model_can_be_named(run: Run, product: Path, tmp_path: Path) -> 
     assert (other / CALIBRATION).read_bytes() != before
 
 
-def test_the_axes_of_the_model_are_read(run: Run, product: Path) -> None:
+def test_the_axes_of_the_model_are_read(run: Triage, product: Path) -> None:
     """Rows that also have labels on the contract's axes would be read for those axes only."""
     lines = [
         line | {"labels": line["labels"] | {"queue": "cards", "priority": "low"}}

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -22,33 +22,17 @@ from streams import cli, logs, worker
 from streams.cli import COMMANDS, main
 from streams.errors import DeliveryFailed
 from streams.local.brokers.loopback import free_ports
+from tests.unit.conftest import Triage
 
-Run = Callable[..., tuple[int, str, str]]
 TICKET = b'{"id":"t-1","kind":"ticket","text":"my card was stolen"}\n'
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Remove the configuration of the user who runs the tests."""
-    for name in list(os.environ):
-        if name.startswith("TRIAGE_") and ("__" in name or "CONFIG" in name):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
+def run(triage: Triage, monkeypatch: pytest.MonkeyPatch) -> Triage:
+    """Run `triage` without its log."""
     # Configuring the log would replace stderr for all later tests of this process.
     monkeypatch.setattr(logs, "configure", lambda _: None)
-
-
-@pytest.fixture
-def run(capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
-    """Run `triage` in this process; gives exit code, stdout and stderr."""
-
-    def main_with(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as raised:
-            main(list(arguments))
-        out, err = capfdbinary.readouterr()
-        return int(raised.value.code or 0), out.decode(), err.decode()
-
-    return main_with
+    return triage
 
 
 @pytest.fixture
@@ -75,7 +59,7 @@ def is_one_sentence(err: str) -> bool:
 
 
 @pytest.mark.parametrize("words", [(), *commands()], ids=" ".join)
-def test_the_help_of_every_command_has_an_example(run: Run, words: tuple[str, ...]) -> None:
+def test_the_help_of_every_command_has_an_example(run: Triage, words: tuple[str, ...]) -> None:
     """A user would have to guess how a command is used."""
     code, out, err = run(*words, "--help")
     assert (code, err) == (0, "")
@@ -112,7 +96,7 @@ def test_help_loads_no_large_library() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
-def test_triage_without_a_command_shows_the_help(run: Run) -> None:
+def test_triage_without_a_command_shows_the_help(run: Triage) -> None:
     """A new user who types `triage` would see an error and no list of commands."""
     code, _, err = run()
     assert code == 2
@@ -126,7 +110,7 @@ def write(path: Path, data: bytes) -> str:
 
 
 def test_exit_code_is_2_for_wrong_usage_or_configuration(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Triage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A deployment script could not distinguish its own mistake from work that failed."""
     broken = write(tmp_path / "broken.toml", b"[kafka\n")
@@ -169,7 +153,7 @@ def test_exit_code_is_2_for_wrong_usage_or_configuration(
     ids=" ".join,
 )
 def test_exit_code_is_1_soon_if_the_broker_is_unreachable(
-    run: Run,
+    run: Triage,
     closed_port: str,
     arguments: list[str],
     tiny_model: Path,
@@ -196,7 +180,7 @@ def test_exit_code_is_1_soon_if_the_broker_is_unreachable(
     ],
 )
 def test_exit_code_is_2_if_a_certificate_cannot_be_read(
-    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    run: Triage, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     """A mistyped path of a certificate would end in a traceback."""
     Path("in.ndjson").write_bytes(TICKET)
@@ -210,7 +194,7 @@ def test_exit_code_is_2_if_a_certificate_cannot_be_read(
 
 
 def test_exit_code_is_1_if_the_file_is_missing(
-    run: Run, closed_port: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    run: Triage, closed_port: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mistyped file name would be treated as an empty file."""
     monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
@@ -235,7 +219,7 @@ def damage_weights(model: Path, damage: str) -> None:
 
 @pytest.mark.parametrize("damage", ["missing", "not a directory", "damaged", "truncated"])
 def test_exit_code_is_1_if_the_model_is_damaged(
-    run: Run, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+    run: Triage, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     """Damaged weights would decide, or crash the process without an error message."""
     model = tmp_path / "model"
@@ -253,7 +237,7 @@ def test_exit_code_is_1_if_the_model_is_damaged(
 
 
 def test_classify_keeps_the_order_and_continues_after_a_bad_line(
-    run: Run, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    run: Triage, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One bad line would end the run, or the results would not match their lines."""
     monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
@@ -278,7 +262,7 @@ def test_classify_keeps_the_order_and_continues_after_a_bad_line(
 
 
 def test_schemas_are_exported_under_the_configured_prefix(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Triage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The AsyncAPI document would name topics with the default prefix."""
     monkeypatch.setenv("TRIAGE_TOPICS__PREFIX", "mine")
@@ -288,7 +272,7 @@ def test_schemas_are_exported_under_the_configured_prefix(
     assert "mine.alerts.v1" in Path("out/asyncapi.json").read_text("utf-8")
 
 
-def test_exit_code_is_1_if_a_directory_cannot_be_written(run: Run) -> None:
+def test_exit_code_is_1_if_a_directory_cannot_be_written(run: Triage) -> None:
     """A user would see a traceback, and not the name of the directory."""
     Path("file").write_bytes(b"")
     code, _, err = run("schemas", "export", "file/out")
@@ -297,7 +281,7 @@ def test_exit_code_is_1_if_a_directory_cannot_be_written(run: Run) -> None:
 
 
 def test_exit_code_of_doctor_is_1_if_a_check_fails(
-    run: Run, closed_port: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    run: Triage, closed_port: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A deployment without a broker would be reported as healthy."""
     monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
@@ -313,7 +297,7 @@ def test_exit_code_of_doctor_is_1_if_a_check_fails(
     ids=["expected", "a bug", "Ctrl-C"],
 )
 def test_every_exception_is_reported_in_one_sentence(
-    run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+    run: Triage, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
 ) -> None:
     """A user would see a traceback."""
 
@@ -357,7 +341,7 @@ def test_a_reader_that_ends_early_is_not_reported(monkeypatch: pytest.MonkeyPatc
     ("words", "completed"), [("triage wo", ["worker"]), ("triage topics c", ["check", "create"])]
 )
 def test_a_shell_completes_commands(
-    run: Run, monkeypatch: pytest.MonkeyPatch, words: str, completed: list[str]
+    run: Triage, monkeypatch: pytest.MonkeyPatch, words: str, completed: list[str]
 ) -> None:
     """A user who presses Tab would get no command."""
     monkeypatch.setenv("_TRIAGE_COMPLETE", "bash_complete")

@@ -1,9 +1,8 @@
 """`triage evaluate` as a person or a CI job runs it, on the tiny model."""
 
 import itertools
-import os
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,9 @@ import pytest
 
 from inference import evaluation
 from inference.evaluation.figures import Evaluation
-from streams.cli import main
 from tests.tiny_model import LABELS
+from tests.unit.conftest import Triage
 
-Run = Callable[..., tuple[int, str, str]]
 TEXTS = (
     "my card was stolen",
     "the transfer is late",
@@ -27,26 +25,11 @@ TEXTS = (
 
 
 @pytest.fixture
-def run(
-    capfdbinary: pytest.CaptureFixture[bytes], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> Run:
-    """Runs `triage evaluate` in this process and returns exit code, stdout and stderr."""
-    for name in [
-        name
-        for name in os.environ
-        if name.startswith("TRIAGE_") and ("__" in name or "CONFIG" in name)
-    ]:
-        monkeypatch.delenv(name)
+def run(triage: Triage, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Triage:
+    """Run `triage evaluate` on the tiny model."""
     monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
     monkeypatch.setenv("TRIAGE_MODEL__REPLICAS", "1")
-
-    def main_with(*arguments: str | Path) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(["evaluate", *map(str, arguments)])
-        out, err = capfdbinary.readouterr()
-        return int(ended.value.code or 0), out.decode(), err.decode()
-
-    return main_with
+    return partial(triage, "evaluate")
 
 
 def tickets(count: int = 40) -> list[dict[str, Any]]:
@@ -78,7 +61,7 @@ def write(file: Path, lines: list[dict[str, Any]]) -> Path:
     return file
 
 
-def test_everything_is_one_document(run: Run, data: Path) -> None:
+def test_everything_is_one_document(run: Triage, data: Path) -> None:
     """A program could not read the figures, or would read those of another model."""
     code, out, err = run("--data", data, "--json")
     assert (code, err) == (0, "")
@@ -98,7 +81,7 @@ def test_everything_is_one_document(run: Run, data: Path) -> None:
     assert figures.baseline is None
 
 
-def test_alerts_have_three_levels_of_severity(run: Run, tmp_path: Path) -> None:
+def test_alerts_have_three_levels_of_severity(run: Triage, tmp_path: Path) -> None:
     """Severity would only be scored on levels that no two vendors agree on."""
     labels = LABELS["alerts"]
     lines = [
@@ -121,7 +104,7 @@ def test_alerts_have_three_levels_of_severity(run: Run, tmp_path: Path) -> None:
     assert axes["severity3"].overall.accuracy >= axes["severity"].overall.accuracy
 
 
-def test_a_person_sees_the_figures(run: Run, data: Path, tmp_path: Path) -> None:
+def test_a_person_sees_the_figures(run: Triage, data: Path, tmp_path: Path) -> None:
     """The command would work for minutes and print nothing."""
     report = tmp_path / "report.html"
     code, out, err = run("--data", data, "--report", report)
@@ -134,7 +117,7 @@ def test_a_person_sees_the_figures(run: Run, data: Path, tmp_path: Path) -> None
     assert page.count("<svg role") == 5
 
 
-def test_baselines_stand_beside_the_model(run: Run, data: Path, tmp_path: Path) -> None:
+def test_baselines_stand_beside_the_model(run: Triage, data: Path, tmp_path: Path) -> None:
     """Nobody would know whether the model is better than something simple."""
     pytest.importorskip("sklearn")
     report = tmp_path / "report.html"
@@ -149,7 +132,7 @@ def test_baselines_stand_beside_the_model(run: Run, data: Path, tmp_path: Path) 
 
 
 def test_baselines_without_scikit_learn_are_one_sentence(
-    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+    run: Triage, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An installation that only serves would show a traceback."""
     for name in [
@@ -167,7 +150,7 @@ def test_baselines_without_scikit_learn_are_one_sentence(
     assert err.count("\n") == 1
 
 
-def test_missed_bars_are_1_and_all_are_named(run: Run, data: Path, tmp_path: Path) -> None:
+def test_missed_bars_are_1_and_all_are_named(run: Triage, data: Path, tmp_path: Path) -> None:
     """CI would pass with a model that got worse, or fail without a reason."""
     bars = tmp_path / "bars.toml"
     bars.write_text(
@@ -187,7 +170,7 @@ def test_missed_bars_are_1_and_all_are_named(run: Run, data: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     "bars", ["[tickets]\nqueue.acuracy = 1", "[tickets", "[alerts]\ncoverage = 0"]
 )
-def test_a_wrong_gate_is_2(run: Run, data: Path, tmp_path: Path, bars: str) -> None:
+def test_a_wrong_gate_is_2(run: Triage, data: Path, tmp_path: Path, bars: str) -> None:
     """A mistyped bar would look like a missed one, or like none."""
     (tmp_path / "bars.toml").write_text(bars, "utf-8")
     code, _, err = run("--data", data, "--gate", tmp_path / "bars.toml")
@@ -210,7 +193,7 @@ def test_a_wrong_gate_is_2(run: Run, data: Path, tmp_path: Path, bars: str) -> N
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_done_is_one_sentence(
-    run: Run, data: Path, arguments: list[str], code: int, message: str
+    run: Triage, data: Path, arguments: list[str], code: int, message: str
 ) -> None:
     """A person would see a traceback, or figures of other rows."""
     replaced = [argument.replace("DATA", str(data)) for argument in arguments]
@@ -221,7 +204,7 @@ def test_what_cannot_be_done_is_one_sentence(
     assert message in err
 
 
-def test_a_note_says_which_rows_are_training_rows(run: Run, data: Path) -> None:
+def test_a_note_says_which_rows_are_training_rows(run: Triage, data: Path) -> None:
     """Figures on rows that the model was trained on would be read like any others."""
     _, out, _ = run("--data", data, "--split", "all", "--json")
     (note,) = orjson.loads(out)["domains"]["tickets"]["notes"]

@@ -3,6 +3,7 @@
 The small model is a stand-in that needs no weights.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,7 +20,6 @@ from schemas.event import DOMAINS, Domain, Event, Origin
 from schemas.triaged import Alternative, Case, Label, TriagedEvent
 from streams.config import Settings
 from streams.enrichment import EnrichmentAgent
-from tests.doubles import FakeAnswered
 from tests.records import record, triaged
 
 LABELS: dict[Domain, dict[str, tuple[str, ...]]] = {
@@ -84,13 +84,28 @@ async def tier(
         await enrichment.stop()
 
 
+class Forgetful:
+    """A memory that keeps no answer, so that equal cases are each asked about."""
+
+    def turn(self, _: Case) -> asyncio.Lock:
+        """Return a new lock, so that no case waits for another."""
+        return asyncio.Lock()
+
+    async def find(self, *_: object) -> TriagedEvent | None:
+        """Return None: nothing was answered before."""
+        return None
+
+    def note(self, _: TriagedEvent) -> None:
+        """Forget it."""
+
+
 async def end(enrichment: EnrichmentAgent, *cases: Case) -> list[Outcome]:
     """Put cases through the agent."""
     batch = [
         record(case, topic="triage.enrichment.v1", offset=offset)
         for offset, case in enumerate(cases)
     ]
-    return await enrich(batch, consultant=enrichment.consultant, memory=FakeAnswered())
+    return await enrich(batch, consultant=enrichment.consultant, memory=Forgetful())
 
 
 def escalated(event: Event, *, offset: int = 0, **values: str | Label) -> Case:

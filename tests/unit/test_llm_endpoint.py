@@ -446,26 +446,43 @@ async def test_an_outage_does_not_weaken_the_response_format() -> None:
     assert server.modes[-3:] == ["json_schema"] * 3
 
 
-async def test_the_search_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+class Clock:
+    """The time as the response formats see it; it stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def monotonic(self) -> float:
+        """The time now, in seconds."""
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock of the test's own: on a loaded machine the real one may run ahead of it."""
+    clock = Clock()
+    monkeypatch.setattr(response_formats, "time", clock)
+    return clock
+
+
+async def test_the_search_is_repeated(clock: Clock) -> None:
     """Otherwise a server without json_schema that was down at first could never be used."""
-    monkeypatch.setattr(response_formats, "SEARCH_AGAIN_S", 0.05)
     async with served(error(500)) as (endpoint, server):
         await failure(endpoint)
         server.behaviour = only_modes("json_object")
+        clock.now_s += response_formats.SEARCH_AGAIN_S - 1
         assert (await failure(endpoint)).calls == 1
-        await asyncio.sleep(0.06)
+        clock.now_s += 1
         assert (await endpoint.complete(MESSAGES, SCHEMA)).calls == 3
 
 
-async def test_a_weaker_response_format_is_not_kept_for_ever(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_weaker_response_format_is_not_kept_for_ever(clock: Clock) -> None:
     """Otherwise one short failure would weaken every answer until the next restart."""
-    monkeypatch.setattr(response_formats, "KEEP_WEAKER_S", 0.05)
     async with served(in_turn(error(500), ok())) as (endpoint, server):
         await endpoint.complete(MESSAGES, SCHEMA)
+        clock.now_s += response_formats.KEEP_WEAKER_S - 1
         await endpoint.complete(MESSAGES, SCHEMA)
-        await asyncio.sleep(0.06)
+        clock.now_s += 1
         await endpoint.complete(MESSAGES, SCHEMA)
     assert server.modes == [
         "json_schema",

@@ -15,7 +15,7 @@ from inference.rules.ruling import Rules, Ruling
 from schemas.errors import InvalidEvent
 from schemas.event import Domain, Event, Kind
 from schemas.formats import Mapping, read_event
-from schemas.triaged import Case, TriagedEvent
+from schemas.triaged import Case, DecidedBy, Label, Status, TriagedEvent
 
 HIGH_IMPACT = "high_impact"
 """The escalation reason of an event that the small model accepted and a person must see anyway."""
@@ -123,24 +123,16 @@ def _ended_by_rule(
     event: Event, incoming: Incoming, ruling: Ruling, classifier: Classifier
 ) -> TriagedEvent:
     """The event as a rule alone ends it: it has the labels that the rule sets and no others."""
-    queue = ruling.queue or ruling.labels[classifier.queue_axis(event.domain)].value
-    return TriagedEvent(
-        id=event.id,
-        domain=event.domain,
-        tenant=event.tenant,
-        source=event.source,
-        revision=0,
+    return _first_revision(
+        event,
+        incoming,
+        classifier,
         status="final",
         decided_by="rule",
         labels=ruling.labels,
-        queue=queue,
-        reasons=[ruling.reason],
-        model=classifier.model,
-        calibration=classifier.calibration(event.domain, event.tenant),
-        enrichment=None,
-        cost_usd=0.0,
-        timing=timing(incoming.received_at_s, inference_s=0.0),
-        origin=incoming.origin,
+        queue=ruling.queue or ruling.labels[classifier.queue_axis(event.domain)].value,
+        reason=ruling.reason,
+        inference_s=0.0,
     )
 
 
@@ -169,22 +161,47 @@ def _after_model(
 def _decided_by_model(
     event: Event, incoming: Incoming, decision: Decision, classifier: Classifier
 ) -> TriagedEvent:
+    return _first_revision(
+        event,
+        incoming,
+        classifier,
+        status="final" if decision.accepted else "provisional",
+        decided_by="slm",
+        labels=decision.labels,
+        queue=decision.labels[classifier.queue_axis(event.domain)].value,
+        reason=decision.reason,
+        inference_s=decision.inference_s,
+    )
+
+
+def _first_revision(
+    event: Event,
+    incoming: Incoming,
+    classifier: Classifier,
+    *,
+    status: Status,
+    decided_by: DecidedBy,
+    labels: dict[str, Label],
+    queue: str,
+    reason: str,
+    inference_s: float,
+) -> TriagedEvent:
     return TriagedEvent(
         id=event.id,
         domain=event.domain,
         tenant=event.tenant,
         source=event.source,
         revision=0,
-        status="final" if decision.accepted else "provisional",
-        decided_by="slm",
-        labels=decision.labels,
-        queue=decision.labels[classifier.queue_axis(event.domain)].value,
-        reasons=[decision.reason],
+        status=status,
+        decided_by=decided_by,
+        labels=labels,
+        queue=queue,
+        reasons=[reason],
         model=classifier.model,
         calibration=classifier.calibration(event.domain, event.tenant),
         enrichment=None,
         cost_usd=0.0,
-        timing=timing(incoming.received_at_s, decision.inference_s),
+        timing=timing(incoming.received_at_s, inference_s),
         origin=incoming.origin,
     )
 

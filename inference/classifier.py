@@ -125,6 +125,11 @@ class Classifier:
         self._policy(domain)
         return self._heads[domain].labels
 
+    @property
+    def label_sets(self) -> dict[Domain, dict[str, tuple[str, ...]]]:
+        """The labels of every domain of the model."""
+        return {domain: self.labels(domain) for domain in self.domains}
+
     def deciding(self, domain: Domain) -> tuple[str, ...]:
         """The axes of a domain that must be right when an event is accepted."""
         return self._policy(domain).deciding

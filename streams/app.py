@@ -73,6 +73,6 @@ def build(
     if "enrich" in agents:
         route(topics.enrichment, "enrich", enrichment, in_order=not settings.llm.tiers)
     if "feedback" in agents:
-        labels = {domain: classifier.labels(domain) for domain in classifier.domains}
-        route(topics.feedback, "feedback", partial(apply_feedback, labels=labels))
+        process = partial(apply_feedback, labels=classifier.label_sets)
+        route(topics.feedback, "feedback", process)
     return consumer, enrichment

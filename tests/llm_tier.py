@@ -41,10 +41,7 @@ class NoModel:
     """A stand-in for the classifier, with the methods that the tier calls."""
 
     domains = DOMAINS
-
-    def labels(self, domain: Domain) -> dict[str, tuple[str, ...]]:
-        """The values of each axis."""
-        return LABELS[domain]
+    label_sets = LABELS
 
     async def embed(self, _: Domain, events: Sequence[Event]) -> Any:
         """Give all events the same vector."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from inference.arrays import Bools, Floats
@@ -50,12 +51,7 @@ def axis_scores(compared: ComparedPredictions) -> AxisScores:
     ranking = ranking_scores(compared.confidence, compared.correct)
     confusion = formulas.confusion_matrix(compared.gold, compared.values)
     return AxisScores(
-        n=ranking.n,
-        accuracy=ranking.accuracy,
-        aurc=ranking.aurc,
-        coverage_at_95=ranking.coverage_at_95,
-        coverage_at_97=ranking.coverage_at_97,
-        coverage_at_98=ranking.coverage_at_98,
+        **msgspec.structs.asdict(ranking),
         macro_f1=formulas.macro_f1(confusion),
         ece=formulas.expected_calibration_error(compared.confidence, compared.correct),
     )

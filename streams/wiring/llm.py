@@ -76,9 +76,8 @@ def open_consultant(
         ConfigError: an egress rule cannot mean anything.
     """
     policy = open_policy(settings, classifier)
-    labels = {domain: classifier.labels(domain) for domain in classifier.domains}
     prompt_writer = PromptWriter(
-        labels,
+        classifier.label_sets,
         policy,
         library,
         max_event_chars=settings.llm.max_event_chars,

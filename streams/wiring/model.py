@@ -49,8 +49,7 @@ def open_rules(settings: Settings, classifier: Classifier) -> Rules:
     Raises:
         ConfigError: a rule cannot mean anything; the sentence names it.
     """
-    labels = {domain: classifier.labels(domain) for domain in classifier.domains}
-    rules = Rules.of(settings.rules, settings.impact, labels)
+    rules = Rules.of(settings.rules, settings.impact, classifier.label_sets)
     for name in rules.expired(now=datetime.now(UTC)):
         log.warning("the rule %r has expired and no longer applies; renew or remove it", name)
     return rules
@@ -63,8 +62,8 @@ def open_policy(settings: Settings, classifier: Classifier) -> Policy:
         ConfigError: a rule is about a label that no model gives, so it would protect nothing.
     """
     values: dict[str, set[str]] = {}
-    for domain in classifier.domains:
-        for axis, labels in classifier.labels(domain).items():
+    for labels_of_axes in classifier.label_sets.values():
+        for axis, labels in labels_of_axes.items():
             # A rule may be about several domains.
             values.setdefault(axis, set()).update(labels)
     policy = Policy(settings.egress)

@@ -43,7 +43,7 @@ def wire(agents: Any, prefix: str = "triage") -> GroupConsumer:
         Settings(topics=TopicsSection(prefix=prefix)),
         agents=agents,
         # Nothing calls the classifier and the rules.
-        classifier=cast("Classifier", SimpleNamespace(domains=())),
+        classifier=cast("Classifier", SimpleNamespace(label_sets={})),
         rules=cast("Rules", object()),
         producer=FakeProducer(),
         audit=AuditTrail(Settings()),

@@ -21,7 +21,7 @@ from agents.feedback import apply_feedback
 from inference.classifier import Classifier
 from inference.rules.ruling import Rules
 from streams.audit.trail import AuditTrail
-from streams.config import AgentName, Settings
+from streams.config import AgentName, PipelineSection, Settings
 from streams.enrichment import EnrichmentAgent
 from streams.kafka.producer import Producer
 from streams.metrics import Metrics
@@ -51,19 +51,20 @@ def build(
     )
     consumer.when_assigned(enrichment.answered.forget)
 
-    def route(topic: str, name: str, process: Process, *, in_order: bool = True) -> None:
-        section = settings.pipeline if in_order else enrichment.pipeline
+    def route(
+        topic: str, name: str, process: Process, pipeline: PipelineSection = settings.pipeline
+    ) -> None:
         agent_pipeline = AgentPipeline(
             name,
             process,
-            pipeline=section,
+            pipeline=pipeline,
             topics=topics,
             producer=producer,
             offsets=consumer.offsets,
             audit=audit,
             metrics=metrics,
             fail=fail,
-            in_order=in_order,
+            on_ended=consumer.on_ended,
         )
         consumer.route(topic, agent_pipeline)
 
@@ -71,7 +72,7 @@ def build(
         route(topics.input("alerts"), "classify-alerts", partial(triage, kind="alert"))
         route(topics.input("tickets"), "classify-tickets", partial(triage, kind="ticket"))
     if "enrich" in agents:
-        route(topics.enrichment, "enrich", enrichment, in_order=not settings.llm.tiers)
+        route(topics.enrichment, "enrich", enrichment, enrichment.pipeline)
     if "feedback" in agents:
         process = partial(apply_feedback, labels=classifier.label_sets)
         route(topics.feedback, "feedback", process)

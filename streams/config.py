@@ -106,12 +106,32 @@ class ModelSection(Options, frozen=True):
 
 
 class PipelineSection(Options, frozen=True):
-    """How much one agent has in hand: at most `batches_in_flight` batches of `max_batch_events`."""
+    """How much one agent has in hand.
+
+    It processes at most `batches_in_flight` batches at once, of at most `max_batch_events` events
+    and `max_batch_bytes` bytes; a larger event is a batch of its own. At most
+    `max_unsettled_events` events of one partition wait for the broker at once.
+    """
 
     max_batch_events: Positive = 64
+    max_batch_bytes: Positive = 4 * 1024 * 1024
+    max_unsettled_events: Positive = 1000
     max_batch_wait_ms: Annotated[int, Meta(ge=0)] = 5
     batches_in_flight: Positive = 3
     drain_timeout_s: Seconds = 4.5
+
+
+class StormsSection(Options, frozen=True):
+    """When a partition is paused because too many of its events are invalid.
+
+    It is paused for `pause_s` after `max_run` invalid events in a row, or when more than
+    `max_share` of its last `window_events` were invalid. `max_run` 0 and `max_share` 1 turn it off.
+    """
+
+    max_run: Annotated[int, Meta(ge=0)] = 100
+    max_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    window_events: Positive = 500
+    pause_s: Seconds = 60.0
 
 
 class DomainsSection(Options, frozen=True):
@@ -154,6 +174,7 @@ class Settings(Options, frozen=True):
     http: HttpSection = field(default_factory=HttpSection)
     model: ModelSection = field(default_factory=ModelSection)
     pipeline: PipelineSection = field(default_factory=PipelineSection)
+    storms: StormsSection = field(default_factory=StormsSection)
     domains: DomainsSection = field(default_factory=DomainsSection)
     llm: LlmOptions = field(default_factory=LlmOptions)
     cost: CostOptions = field(default_factory=CostOptions)

@@ -63,8 +63,11 @@ class EnrichmentAgent:
     def pipeline(self) -> PipelineSection:
         """One case per batch, and as many batches at once as the endpoints take.
 
-        So no case waits for the slow answer about another.
+        So no case waits for the slow answer about another. Without tiers, cases are batched as
+        events are.
         """
+        if not self._settings.llm.tiers:
+            return self._settings.pipeline
         at_once = sum(
             self._settings.llm.endpoints[name].concurrency for name in self._settings.llm.tiers
         )

@@ -7,6 +7,7 @@ StreamError
 ├── RecordTooLarge    a topic does not take a record of this size; the event becomes a dead letter
 ├── OffsetGap         records between two offsets were skipped although they exist; the worker stops
 ├── DamagedBatch      the broker's bytes at an offset cannot be read
+├── BatchTooLarge     a batch grows too large when it is decompressed; its events are dead letters
 └── BrokerError       a broker on this machine could not be started
 """
 
@@ -24,7 +25,14 @@ class TopicsMissing(StreamError):  # noqa: N818 - a state of the world
 
 
 class DeliveryFailed(StreamError):  # noqa: N818 - what happened
-    """The broker did not acknowledge an output in time; its input will be read again."""
+    """The broker did not acknowledge an output in time; its input will be read again.
+
+    If it is `retriable`, the record was not taken at all, and may be sent again.
+    """
+
+    def __init__(self, message: str, *, retriable: bool = False) -> None:
+        super().__init__(message)
+        self.retriable = retriable
 
 
 class RecordTooLarge(StreamError):  # noqa: N818 - a fact about the record
@@ -47,6 +55,21 @@ class OffsetGap(StreamError):  # noqa: N818 - what was seen
 
 class DamagedBatch(StreamError):  # noqa: N818 - what was found
     """The broker's bytes at a place fail their CRC, or cannot be taken apart."""
+
+
+class BatchTooLarge(StreamError):  # noqa: N818 - a fact about the batch
+    """A batch of records is larger, decompressed, than a worker may hold.
+
+    `first` and `last` are the offsets of its first and its last record.
+    """
+
+    def __init__(self, topic: str, partition: int, first: int, last: int) -> None:
+        super().__init__(
+            f"the batch of offsets {first} to {last} of {topic}[{partition}] is too large when it "
+            "is decompressed; have its producer send smaller batches"
+        )
+        self.first = first
+        self.last = last
 
 
 class BrokerError(StreamError):

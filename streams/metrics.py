@@ -6,7 +6,7 @@ Metrics are attributes, so that a mistyped name is a type error and not a new se
 import collections
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import (
@@ -23,6 +23,7 @@ from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed
 from schemas.event import Domain
 from schemas.triaged import DecidedBy, Enrichment, TriagedEvent
 from streams.kafka.offsets import Partition
+from streams.problems import Problem
 
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 LLM_LATENCY_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120)
@@ -135,6 +136,21 @@ class Metrics:
             "topic",
             "partition",
         )
+        self.problems = self._gauge(
+            "problems",
+            "1 for each problem that keeps the worker from its events, by kind.",
+            "kind",
+            "topic",
+            "partition",
+        )
+        self.expired = self._counter(
+            "expired_events", "Events that retention deleted before they were read.", "topic"
+        )
+        self.rewound = self._counter(
+            "rewound_partitions",
+            "How often a partition was read again from its beginning, because its log was lost.",
+            "topic",
+        )
         self.commits = self._counter("commits", "Offset commits, by result.", "result")
         self.rebalances = self._counter("rebalances", "How often partitions were revoked.")
 
@@ -238,6 +254,13 @@ class Metrics:
             self.progress_age.labels(topic=partition.topic, partition=partition.partition).set(
                 seconds
             )
+
+    def observe_problems(self, problems: Iterable[Problem]) -> None:
+        """Set the gauge of the problems that there are now."""
+        self.problems.clear()
+        for kind, partition, _ in problems:
+            topic, number = partition or ("", "")
+            self.problems.labels(kind=kind, topic=topic, partition=number).set(1)
 
     def observe_llm(self, breakers: Mapping[str, str], spent_usd: float, budget_usd: float) -> None:
         """Set the gauges of the LLM tier; `breakers` gives the state of each endpoint's breaker."""

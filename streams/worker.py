@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Iterator
 from typing import Any
 
 from inference.classifier import Classifier
@@ -17,6 +17,7 @@ from streams.kafka.admin import check_topics
 from streams.kafka.producer import Producer
 from streams.metrics import Metrics
 from streams.pipeline.consumer import GroupConsumer
+from streams.problems import Problem
 from streams.topics import Topics
 from streams.wiring.model import open_classifier, open_rules
 
@@ -59,6 +60,7 @@ class Worker:
         self._ended = asyncio.Event()
         self._failure: BaseException | None = None
         self._consumer: GroupConsumer | None = None
+        self._producer = Producer(settings.kafka)
         self._topics = Topics(settings.topics.prefix)
 
     async def run(self) -> None:
@@ -73,7 +75,7 @@ class Worker:
         rules = open_rules(self._settings, classifier)
         metrics = Metrics(classifier.usual_queues())
         http = HttpServer(self._settings.http, metrics, self._why_not_ready)
-        producer = Producer(self._settings.kafka)
+        producer = self._producer
         try:
             await http.start()
             if await self._stopped_before(wait_for_topics(self._settings)):
@@ -120,7 +122,7 @@ class Worker:
             fail=self.fail,
         )
         metrics.when_rendered(enrichment.observe)
-        crash = asyncio.create_task(self._watch(consumer))
+        metrics.when_rendered(lambda metrics: metrics.observe_problems(self._problems()))
         try:
             # This reads where each tenant's chain ends, and what is spent of today's budget.
             on_spend = enrichment.budget.note if self._settings.llm.tiers else None
@@ -130,7 +132,6 @@ class Worker:
                 log.info("working: agents %s", ", ".join(self._agents))
                 await self._ended.wait()
         finally:
-            crash.cancel()
             await self._end(consumer)
             await enrichment.stop()
             await audit.stop()
@@ -146,14 +147,21 @@ class Worker:
         except TimeoutError:
             log.warning("the consumer did not stop in %.0f s; leaving it", STOP_TIMEOUT_S)
 
-    async def _watch(self, consumer: GroupConsumer) -> None:
-        self.fail(await consumer.crashed())
+    def _problems(self) -> Iterator[Problem]:
+        """What keeps the worker from its events, or the events from their topics."""
+        if self._consumer is not None:
+            yield from self._consumer.problems()
+        for partition in self._producer.leaderless():
+            sentence = f"{partition} has no leader, and its outputs wait; start its brokers"
+            yield Problem("leaderless", partition, sentence)
 
     def _why_not_ready(self) -> str | None:
         if self._ended.is_set():
             return "the worker is stopping"
         if self._consumer is None:
             return "waiting for the broker and its topics"
+        for problem in self._problems():
+            return problem.sentence
         if not self._consumer.assigned:
             return "no partitions are assigned yet"
         for partition, age_s in self._consumer.offsets.progress_age_s().items():

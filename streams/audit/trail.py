@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from weakref import WeakValueDictionary
 
 from aiokafka import AIOKafkaConsumer
 
@@ -48,7 +49,7 @@ class AuditTrail:
         self._broken = False
         self._exit_stack = AsyncExitStack()
         self._following: asyncio.Task[None] | None = None
-        self._lock = asyncio.Lock()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def start(self, on_spend: OnSpend | None = None) -> None:
         """Read the last records of every partition, to learn where the chains end.
@@ -82,27 +83,23 @@ class AuditTrail:
         await self._exit_stack.aclose()
 
     async def append(
-        self, ended: Iterable[tuple[Incoming, PublishedDecision | None]], producer: Producer
-    ) -> list[Receipt]:
-        """Hand the records of these decisions to the producer.
+        self, incoming: Incoming, decision: PublishedDecision, producer: Producer
+    ) -> Receipt:
+        """Hand the record of a decision to the producer.
 
-        They are sent in the order of their sequence numbers, whatever other agent pipelines append
-        in the meantime. A dead letter has no decision (None) and gets no record.
+        The records of one tenant are sent in the order of their sequence numbers, whatever other
+        agent pipelines append in the meantime.
 
         Raises:
             DeliveryFailed: the producer does not take a record, or has lost an earlier one. A later
                 record would then leave a hole for ever.
         """
-        receipts = []
-        async with self._lock:
-            for incoming, decision in ended:
-                record = self.record(incoming, decision)
-                if record is not None:
-                    receipts.append(await self._send(record, producer))
-        return receipts
+        lock = self._locks.setdefault(decision.triaged.tenant, asyncio.Lock())
+        async with lock:
+            return await self._send(self.record(incoming, decision), producer)
 
-    def record(self, incoming: Incoming, decision: PublishedDecision | None) -> Record | None:
-        """The next record of the tenant's chain; None for a dead letter, which has no decision.
+    def record(self, incoming: Incoming, decision: PublishedDecision) -> Record:
+        """The next record of the tenant's chain.
 
         It must be sent before the next one is made. `append` does that.
 
@@ -113,8 +110,6 @@ class AuditTrail:
             raise DeliveryFailed(
                 "an audit record was not delivered; the chain goes on when the worker is restarted"
             )
-        if decision is None:
-            return None
         tenant = bounded_text(decision.triaged.tenant)
         segment = self._segments.of(tenant)
         entry = next_entry(
@@ -154,13 +149,23 @@ class AuditTrail:
 
     async def _send(self, record: Record, producer: Producer) -> Receipt:
         try:
-            receipt = await producer.send(record)
+            receipt = await self._hand_over(record, producer)
         except BaseException:
             # Also after a cancellation: the sequence number is used up.
             self._broken = True
             raise
         receipt.add_done_callback(self._on_delivered)
         return receipt
+
+    async def _hand_over(self, record: Record, producer: Producer) -> Receipt:
+        """Give a record to the producer; waits while its partition has no leader."""
+        while True:
+            try:
+                return await producer.send(record)
+            except DeliveryFailed as error:
+                if not error.retriable:
+                    raise
+                log.warning("%s; trying again", error)
 
     def _on_delivered(self, receipt: Receipt) -> None:
         if receipt.cancelled() or receipt.exception() is not None:

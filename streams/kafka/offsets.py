@@ -2,26 +2,35 @@
 
 Faust's own bookkeeping cannot be used: it acks an event whose agent raised an error, it acks events
 that it skipped in a rebalance, and it commits offsets beyond a gap at the head of its list. So
-Faust tracks no offsets here (`acks=False`), and `OffsetTracker` alone says how far each partition
-is done.
+`OffsetTracker` alone says how far each partition is done.
 
 An offset may be committed only if it is settled, and every offset before it that was taken in this
 assignment is settled too. An agent pipeline settles an offset only after the broker has
 acknowledged all outputs of the event.
 """
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from aiokafka import TopicPartition
 
-class Partition(NamedTuple):
-    """A topic's partition; equal to Faust's and aiokafka's own tuples."""
+from streams.kafka.commit_note import LastRecord
+
+
+class Partition(TopicPartition):  # type: ignore[misc] # aiokafka has no types
+    """A topic's partition: aiokafka's tuple, with a name for people."""
+
+    __slots__ = ()
 
     topic: str
     partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}]"
 
 
 class Gap(NamedTuple):
@@ -42,13 +51,21 @@ class PendingOffset:
     progress: "_PartitionProgress"
     offset: int
     taken_at_s: float
+    size: int = 0
+    fingerprint: int = 0
     settled: bool = False
+
+    @property
+    def partition(self) -> Partition:
+        """The partition that the event was read from."""
+        return self.progress.partition
 
 
 @dataclass(slots=True, eq=False)
 class _PartitionProgress:
     """How far one partition is done in one assignment."""
 
+    partition: Partition
     expected: int
     """The next offset, if none is skipped."""
     position: int | None = None
@@ -58,6 +75,40 @@ class _PartitionProgress:
     """The partition was taken away. Its new owner reads on from the last commit."""
     pending: deque[PendingOffset] = field(default_factory=deque)
     """In the order in which they were taken, from the oldest unsettled one on."""
+    last: LastRecord | None = None
+    """The record before `position`, as far as it was read in this assignment."""
+    unsettled: int = 0
+    unsettled_bytes: int = 0
+    room: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever an event is settled."""
+
+    def add(self, pending_offset: PendingOffset) -> None:
+        self.pending.append(pending_offset)
+        self.unsettled += 1
+        self.unsettled_bytes += pending_offset.size
+
+    def settle(self, pending_offset: PendingOffset) -> None:
+        if pending_offset.settled:
+            return
+        pending_offset.settled = True
+        self.unsettled -= 1
+        self.unsettled_bytes -= pending_offset.size
+        while self.pending and self.pending[0].settled:
+            first = self.pending.popleft()
+            self.position = first.offset + 1
+            self.last = LastRecord(first.offset, first.fingerprint)
+        self.room.set()
+
+    def go_back(self, offset: int) -> None:
+        """Forget what was taken from `offset` on."""
+        while self.pending and self.pending[-1].offset >= offset:
+            later = self.pending.pop()
+            if not later.settled:
+                self.unsettled -= 1
+                self.unsettled_bytes -= later.size
+                later.settled = True
+        if self.position is not None:
+            self.position = min(self.position, offset)
 
 
 class OffsetTracker:
@@ -77,6 +128,10 @@ class OffsetTracker:
         self._clock = clock
         self._partitions: dict[Partition, _PartitionProgress] = {}
 
+    def expected(self, partition: Partition) -> int:
+        """The next offset of the partition, if none is skipped."""
+        return self._progress(partition).expected
+
     def gap(self, partition: Partition, offset: int) -> Gap | None:
         """The offsets that are skipped if `offset` comes next.
 
@@ -85,33 +140,42 @@ class OffsetTracker:
         expected = self._progress(partition).expected
         return Gap(partition, expected, offset) if offset > expected else None
 
-    def take(self, partition: Partition, offset: int) -> PendingOffset:
-        """Track the offset of an event that was read.
+    def take(
+        self, partition: Partition, offset: int, *, size: int = 0, fingerprint: int = 0
+    ) -> PendingOffset:
+        """Track the offset of an event that was read; `size` is that of its record in bytes.
 
         An offset that was taken before means that the consumer went back. What was taken from there
         on is then tracked anew, and its earlier pending offsets change nothing any more.
         """
         progress = self._progress(partition)
         if offset < progress.expected:
-            progress.pending = deque(
-                earlier for earlier in progress.pending if earlier.offset < offset
-            )
-            if progress.position is not None:
-                progress.position = min(progress.position, offset)
+            progress.go_back(offset)
         if progress.position is None:
             progress.position = offset
         progress.expected = offset + 1
-        pending_offset = PendingOffset(progress, offset, self._clock())
-        progress.pending.append(pending_offset)
+        pending_offset = PendingOffset(progress, offset, self._clock(), size, fingerprint)
+        progress.add(pending_offset)
         return pending_offset
 
     def settle(self, pending_offsets: Iterable[PendingOffset]) -> None:
         """Mark events as ended. Pending offsets of an earlier assignment change nothing."""
         for pending_offset in pending_offsets:
-            pending_offset.settled = True
-            progress = pending_offset.progress
-            while progress.pending and progress.pending[0].settled:
-                progress.position = progress.pending.popleft().offset + 1
+            pending_offset.progress.settle(pending_offset)
+
+    async def wait_for_room(self, partition: Partition, events: int, size: int) -> None:
+        """Wait until fewer than so many events, of fewer bytes, of the partition are unsettled.
+
+        An event that is larger than `size` alone has room when no other event is unsettled.
+        """
+        progress = self._progress(partition)
+        while progress.unsettled >= events or progress.unsettled_bytes >= size:
+            progress.room.clear()
+            await progress.room.wait()
+
+    async def wait_until_settled(self, partition: Partition) -> None:
+        """Wait until every event of the partition that was read has ended."""
+        await self.wait_for_room(partition, 1, 1)
 
     def still_assigned(self, pending_offset: PendingOffset) -> bool:
         """Whether the partition has not been taken away since the event was read."""
@@ -131,14 +195,23 @@ class OffsetTracker:
             if progress := self._partitions.get(partition):
                 progress.committed = offset
 
+    def last_settled(self, partition: Partition) -> LastRecord | None:
+        """The record before the position of the partition; None if it was not read by us."""
+        progress = self._partitions.get(partition)
+        return progress.last if progress else None
+
     def forget(self) -> None:
         """Forget all partitions, because they were revoked.
 
         The pending offsets taken until now can no longer be committed.
         """
-        for progress in self._partitions.values():
+        for partition in tuple(self._partitions):
+            self.forget_partition(partition)
+
+    def forget_partition(self, partition: Partition) -> None:
+        """Forget one partition, as `forget` does."""
+        if progress := self._partitions.pop(partition, None):
             progress.revoked = True
-        self._partitions.clear()
 
     def in_flight(self) -> int:
         """How many events wait to be settled, or wait for an event before them."""
@@ -167,5 +240,5 @@ class OffsetTracker:
         progress = self._partitions.get(partition)
         if progress is None:
             start = self._start_offset(partition)
-            progress = self._partitions[partition] = _PartitionProgress(expected=start)
+            progress = self._partitions[partition] = _PartitionProgress(partition, expected=start)
         return progress

@@ -6,16 +6,23 @@ is then one await away, and batches are twice as fast.
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    UnknownTopicOrPartitionError,
+)
 from aiokafka.structs import RecordMetadata
 
 from streams.config import KafkaSection
 from streams.errors import BrokerUnreachable, DeliveryFailed, RecordTooLarge
 from streams.kafka.connection import connection
+from streams.kafka.offsets import Partition
 from streams.kafka.record import Record
 from streams.topics import MAX_MESSAGE_BYTES
 
@@ -26,6 +33,7 @@ Receipt = asyncio.Future[RecordMetadata]
 
 MAX_BATCH_BYTES = 128 * 1024
 STOP_TIMEOUT_S = 1.0
+REQUEST_TIMEOUT_MS = 30_000
 
 
 class Producer:
@@ -76,7 +84,8 @@ class Producer:
         """Hand one record to the producer; see the class for the order and for large records.
 
         Raises:
-            DeliveryFailed: the producer is not running, or does not take the record.
+            DeliveryFailed: the producer is not running, or does not take the record. It is
+                retriable if the record's partition has no leader and no room is left for it.
         """
         if self._producer is None:
             raise DeliveryFailed("the producer is not running; the worker is stopping")
@@ -92,33 +101,28 @@ class Producer:
         except MessageSizeTooLargeError:
             receipt = asyncio.get_running_loop().create_future()
             receipt.set_exception(RecordTooLarge(record.topic))
+        except (KafkaTimeoutError, UnknownTopicOrPartitionError) as error:
+            raise DeliveryFailed(
+                f"a record for {record.topic} is not taken ({type(error).__name__}); check that "
+                "the topic exists and its partitions have leaders",
+                retriable=True,
+            ) from error
         except (KafkaError, AssertionError, TypeError) as error:
             raise DeliveryFailed(
                 f"a record for {record.topic} could not be sent: {error!r}; check the broker"
             ) from error
         return receipt
 
-    async def confirm(self, receipts: Sequence[Receipt]) -> None:
-        """Wait until the broker has acknowledged all of these records.
+    async def delivered(self, receipts: Sequence[Receipt]) -> None:
+        """Wait until the broker has acknowledged all of these records, however long it takes.
 
         Raises:
-            DeliveryFailed: the broker did not take one of them, or did not acknowledge all of them
-                in time.
-            RecordTooLarge: the broker will never take one of them.
+            DeliveryFailed: the broker will never take one of them.
+            RecordTooLarge: the same, because of its size.
         """
         # Shielded, with exceptions as results: no receipt may stay unobserved because another one
         # failed.
-        gathered = asyncio.gather(*receipts, return_exceptions=True)
-        try:
-            # Not `wait_for`: before Python 3.12 it loses a cancellation that comes together with
-            # the result.
-            async with asyncio.timeout(self._kafka.delivery_timeout_s):
-                results = await asyncio.shield(gathered)
-        except TimeoutError:
-            raise DeliveryFailed(
-                "the broker did not acknowledge every output within "
-                f"{self._kafka.delivery_timeout_s:.0f} s; check that it is up"
-            ) from None
+        results = await asyncio.shield(asyncio.gather(*receipts, return_exceptions=True))
         failures = [result for result in results if isinstance(result, BaseException)]
         for failure in failures:
             if not isinstance(failure, RecordTooLarge | MessageSizeTooLargeError):
@@ -127,6 +131,36 @@ class Producer:
                 ) from failure
         if failures:
             raise RecordTooLarge(_reason(failures[0]))
+
+    async def confirm(self, receipts: Sequence[Receipt]) -> None:
+        """Wait as `delivered` does, but at most `kafka.delivery_timeout_s`.
+
+        Raises:
+            DeliveryFailed: also if the broker did not acknowledge all of them in time.
+            RecordTooLarge: see `delivered`.
+        """
+        try:
+            # Not `wait_for`: before Python 3.12 it loses a cancellation that comes together with
+            # the result.
+            async with asyncio.timeout(self._kafka.delivery_timeout_s):
+                await self.delivered(receipts)
+        except TimeoutError:
+            raise DeliveryFailed(
+                "the broker did not acknowledge every output within "
+                f"{self._kafka.delivery_timeout_s:.0f} s; check that it is up"
+            ) from None
+
+    def leaderless(self) -> list[Partition]:
+        """The partitions of the topics that are written to which have no leader now."""
+        if self._producer is None:
+            return []
+        cluster = self._producer.client.cluster
+        return sorted(
+            Partition(topic, number)
+            for topic in cluster.topics()
+            for number in (cluster.partitions_for_topic(topic) or set())
+            - (cluster.available_partitions_for_topic(topic) or set())
+        )
 
     async def _connect_idempotent(self) -> AIOKafkaProducer | None:
         """Returns None if the broker has no idempotent producers and none is asked for."""
@@ -143,6 +177,9 @@ class Producer:
 
     async def _connect(self, *, idempotent: bool) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(**self._arguments(idempotent=idempotent))
+        # A batch whose partition has no leader is kept, and not given up after the time limit of a
+        # request. If it were, later records of its partition could be written before it.
+        producer._message_accumulator._batch_ttl = math.inf  # noqa: SLF001 - there is no option
         try:
             await producer.start()
         except BaseException:
@@ -159,9 +196,7 @@ class Producer:
             "compression_type": None if kafka.compression == "none" else kafka.compression,
             "max_batch_size": MAX_BATCH_BYTES,
             "max_request_size": MAX_MESSAGE_BYTES,
-            # This is also how long aiokafka keeps a batch whose leader is away, so that it does
-            # not give up before `confirm` does.
-            "request_timeout_ms": int(kafka.delivery_timeout_s * 1000),
+            "request_timeout_ms": REQUEST_TIMEOUT_MS,
         }
 
     def _unreachable(self, error: Exception) -> BrokerUnreachable:

@@ -2,9 +2,11 @@
 
     accept ─▶ queue ─▶ collect ─▶ process ─▶ publish ─▶ audit ─▶ settle
 
-Several batches are processed at once. They are published in the order in which they were read, or,
-if one batch may take a thousand times as long as the next, as soon as each is done. An event whose
-partition was taken away in the meantime is not published: the new owner of the partition ends it.
+Several batches are processed at once. When a batch is processed, each of its events goes on alone:
+it is published as soon as the events before it that have its key are, and settled when the broker
+has acknowledged its outputs. So an event whose outputs wait for a broker holds up only its own key.
+An event whose partition was taken away in the meantime is not published: the new owner of the
+partition ends it.
 
 Every stage is bounded, so a slow model or broker makes the consumer wait. Whatever goes wrong, an
 offset is settled only after the broker has acknowledged every output of its event. Any other error
@@ -13,7 +15,7 @@ fails the pipeline; that stops the worker, with the inputs unacked.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,11 +23,13 @@ from agents.outcomes import DeadLettered, Incoming, Outcome
 from streams.audit.entry import PublishedDecision
 from streams.audit.trail import AuditTrail
 from streams.config import PipelineSection
-from streams.errors import RecordTooLarge
-from streams.kafka.offsets import OffsetTracker, PendingOffset
+from streams.errors import DeliveryFailed, RecordTooLarge
+from streams.kafka.offsets import OffsetTracker, Partition, PendingOffset
 from streams.kafka.producer import Producer, Receipt
+from streams.kafka.record import Record
 from streams.metrics import Metrics
 from streams.pipeline.failures import FailureIsolation, Process
+from streams.pipeline.order import KeyedOrder, Turn
 from streams.pipeline.records import outputs_of, shrinking_dead_letters
 from streams.topics import Topics
 
@@ -36,10 +40,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """A record that was read, and its offset."""
+    """A record that was read, and its offset.
+
+    An `outcome` is given if the record was never to reach the agent.
+    """
 
     incoming: Incoming
     pending_offset: PendingOffset
+    outcome: DeadLettered | None = None
+
+    @property
+    def key(self) -> tuple[Partition, bytes | None]:
+        """Records with the same key are published in the order in which they were read."""
+        return self.pending_offset.partition, self.incoming.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +65,15 @@ class Published:
     receipts: list[Receipt]
 
 
-Batch = tuple[list[InFlight], asyncio.Task[list[Outcome]]]
-"""The records of a batch, and the task that processes them."""
+OnEnded = Callable[[InFlight, Outcome], None]
 
 
 class AgentPipeline:
     """Runs `process` over the records that it accepts.
 
-    `process` gets a batch and returns one outcome per record, in order. With `in_order` batches are
-    published in the order in which they were read. `fail` is called once, with the first error that
-    is not the fault of a single event.
+    `process` gets a batch and returns one outcome per record, in order. `on_ended` is called for
+    each event when it is settled. `fail` is called once, with the first error that is not the fault
+    of a single event.
     """
 
     def __init__(
@@ -76,7 +88,7 @@ class AgentPipeline:
         audit: AuditTrail,
         metrics: Metrics,
         fail: Callable[[BaseException], None],
-        in_order: bool = True,
+        on_ended: OnEnded = lambda _, __: None,
     ) -> None:
         self.name = name
         self._process = process
@@ -87,22 +99,26 @@ class AgentPipeline:
         self._audit = audit
         self._metrics = metrics
         self._fail = fail
+        self._on_ended = on_ended
         self._isolation = FailureIsolation(name)
+        self._order = KeyedOrder()
         self._queue: asyncio.Queue[InFlight] = asyncio.Queue(pipeline.max_batch_events)
-        self._publish_queue: asyncio.Queue[Batch] | None = asyncio.Queue() if in_order else None
         self._slots = asyncio.Semaphore(pipeline.batches_in_flight)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._accepting = True
         self._stopped = False
-        self._batches = 0
+        self._unended = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
     def start(self) -> None:
-        """Start the stages; needs a running event loop."""
+        """Start to process; needs a running event loop."""
         self._spawn(self._collect())
-        if self._publish_queue is not None:
-            self._spawn(self._publish_in_order(self._publish_queue))
+
+    @property
+    def why_waiting(self) -> str | None:
+        """Why the agent cannot process any event now; None if it can."""
+        return self._isolation.why_waiting
 
     async def accept(self, in_flight: InFlight) -> None:
         """Take one record; waits while the pipeline is full, and for ever after `drain`."""
@@ -111,7 +127,7 @@ class AgentPipeline:
         await self._queue.put(in_flight)
 
     async def drain(self, timeout_s: float) -> bool:
-        """Accept no more records, and wait for the batches in flight.
+        """Accept no more records, and wait for the events in flight.
 
         Returns:
             Whether all of them ended within `timeout_s` seconds.
@@ -120,13 +136,13 @@ class AgentPipeline:
         return await self._idle_within(timeout_s)
 
     async def wait_until_idle(self, timeout_s: float) -> None:
-        """Wait for the batches in flight, at most `timeout_s` seconds, and still accept records.
+        """Wait for the events in flight, at most `timeout_s` seconds, and still accept records.
 
         Used when partitions are taken away.
         """
         if not await self._idle_within(timeout_s):
             log.warning(
-                "batches of %s were still in flight when their partitions were taken away; "
+                "events of %s were still in flight when their partitions were taken away; "
                 "another worker processes them again",
                 self.name,
             )
@@ -151,95 +167,102 @@ class AgentPipeline:
         return True
 
     async def _collect(self) -> None:
+        following: InFlight | None = None
         while True:
-            records = [await self._queue.get()]
+            first = following or await self._queue.get()
             await self._slots.acquire()
             if self._queue.empty():
                 await asyncio.sleep(self._pipeline.max_batch_wait_ms / 1000)
-            while len(records) < self._pipeline.max_batch_events and not self._queue.empty():
-                records.append(self._queue.get_nowait())
+            batch, following = self._batch_from(first)
             if self._accepting:
-                self._begin(records)
+                self._begin(batch)
             else:
                 # The pipeline is draining. The next owner of the partition reads these records.
                 self._slots.release()
 
-    def _begin(self, records: list[InFlight]) -> None:
-        self._batches += 1
+    def _batch_from(self, first: InFlight) -> tuple[list[InFlight], InFlight | None]:
+        """The next batch, and the record after it if that did not fit into the batch's bytes."""
+        batch, size = [first], first.pending_offset.size
+        while len(batch) < self._pipeline.max_batch_events and not self._queue.empty():
+            following = self._queue.get_nowait()
+            size += following.pending_offset.size
+            if size > self._pipeline.max_batch_bytes:
+                return batch, following
+            batch.append(following)
+        return batch, None
+
+    def _begin(self, batch: list[InFlight]) -> None:
+        self._unended += len(batch)
         self._idle.clear()
         # The label keeps its old name `lane`: users have dashboards that read it.
-        self._metrics.batch_events.labels(lane=self.name).observe(len(records))
-        incoming = [in_flight.incoming for in_flight in records]
-        processing = self._spawn(self._isolation.run(self._process, incoming))
-        if self._publish_queue is None:
-            self._spawn(self._publish(records, processing))
-        else:
-            self._publish_queue.put_nowait((records, processing))
+        self._metrics.batch_events.labels(lane=self.name).observe(len(batch))
+        self._spawn(
+            self._process_batch([(record, self._order.take(record.key)) for record in batch])
+        )
 
-    async def _publish_in_order(self, batches: asyncio.Queue[Batch]) -> None:
-        while True:
-            await self._publish(*await batches.get())
+    async def _process_batch(self, batch: list[tuple[InFlight, Turn]]) -> None:
+        try:
+            outcomes = await self._outcomes([in_flight for in_flight, _ in batch])
+        finally:
+            self._slots.release()
+        for (in_flight, turn), outcome in zip(batch, outcomes, strict=True):
+            self._spawn(self._end(in_flight, outcome, turn))
 
-    async def _publish(
-        self, records: list[InFlight], processing: asyncio.Task[list[Outcome]]
-    ) -> None:
-        published = [
-            await self._send(in_flight, outcome)
-            for in_flight, outcome in zip(records, await processing, strict=True)
-            if self._offsets.still_assigned(in_flight.pending_offset)
-        ]
-        self._spawn(self._settle(published))
+    async def _outcomes(self, batch: Sequence[InFlight]) -> list[Outcome]:
+        """What becomes of each record; the agent gets those that nothing was decided about."""
+        undecided = [in_flight.incoming for in_flight in batch if in_flight.outcome is None]
+        processed: Iterator[Outcome] = iter(())
+        if undecided:
+            processed = iter(await self._isolation.run(self._process, undecided))
+        return [in_flight.outcome or next(processed) for in_flight in batch]
+
+    async def _end(self, in_flight: InFlight, outcome: Outcome, turn: Turn) -> None:
+        async with turn.use():
+            published = None
+            if self._offsets.still_assigned(in_flight.pending_offset):
+                published = await self._send(in_flight, outcome)
+        if published is not None:
+            await self._settle(published)
+        self._unended -= 1
+        if not self._unended:
+            self._idle.set()
 
     async def _send(self, in_flight: InFlight, outcome: Outcome) -> Published:
         outputs = outputs_of(outcome, in_flight.incoming, self._topics)
-        receipts = [await self._producer.send(record) for record in outputs.records]
+        receipts = [await self._hand_over(record) for record in outputs.records]
         return Published(in_flight, outcome, outputs.decision, receipts)
 
-    async def _settle(self, published: list[Published]) -> None:
-        delivered = []
-        for event, refusal in zip(published, await self._refusals(published), strict=True):
-            if refusal is None:
-                delivered.append(event)
-            else:
-                await self._replace_by_dead_letter(event.in_flight, refusal)
-        await self._append_to_trail(delivered)
-        for event in delivered:
-            self._metrics.count(event.outcome, event.in_flight.incoming)
-        self._offsets.settle(event.in_flight.pending_offset for event in published)
-        self._slots.release()
-        self._batches -= 1
-        if not self._batches:
-            self._idle.set()
+    async def _hand_over(self, record: Record) -> Receipt:
+        """Give a record to the producer; waits while its partition has no leader."""
+        while True:
+            try:
+                return await self._producer.send(record)
+            except DeliveryFailed as error:
+                if not error.retriable:
+                    raise
+                log.warning("%s; trying again", error)
 
-    async def _append_to_trail(self, delivered: list[Published]) -> None:
-        # Only now, so that the trail holds nothing that was not published. If the worker dies
-        # before, the event is read and published again.
-        ended = [(event.in_flight.incoming, event.decision) for event in delivered]
-        await self._producer.confirm(await self._audit.append(ended, self._producer))
-
-    async def _refusals(self, published: list[Published]) -> list[str | None]:
-        """Wait until every output of a batch is acknowledged.
-
-        Returns:
-            For each event: why one of its outputs is too large for its topic, or None.
-        """
-        receipts = [receipt for event in published for receipt in event.receipts]
+    async def _settle(self, event: Published) -> None:
+        outcome: Outcome = event.outcome
         try:
-            # All at once, so that a batch has one time limit, and a failure leaves no other receipt
-            # unobserved.
-            await self._producer.confirm(receipts)
-        except RecordTooLarge:
-            return [await self._refusal(event) for event in published]
-        return [None] * len(published)
-
-    async def _refusal(self, event: Published) -> str | None:
-        try:
-            await self._producer.confirm(event.receipts)
+            await self._producer.delivered(event.receipts)
         except RecordTooLarge as error:
-            return error.reason
-        return None
+            outcome = await self._replace_by_dead_letter(event.in_flight, error.reason)
+        else:
+            # Only now, so that the trail holds nothing that was not published. If the worker dies
+            # before, the event is read and published again.
+            await self._append_to_trail(event)
+        self._metrics.count(outcome, event.in_flight.incoming)
+        self._offsets.settle([event.in_flight.pending_offset])
+        self._on_ended(event.in_flight, outcome)
 
-    async def _replace_by_dead_letter(self, in_flight: InFlight, reason: str) -> None:
+    async def _append_to_trail(self, event: Published) -> None:
+        if event.decision is not None:
+            incoming = event.in_flight.incoming
+            receipt = await self._audit.append(incoming, event.decision, self._producer)
+            await self._producer.delivered([receipt])
+
+    async def _replace_by_dead_letter(self, in_flight: InFlight, reason: str) -> DeadLettered:
         """Publish the largest dead letter that fits its topic, in place of the outputs."""
         message = (
             f"an output is larger than its topic takes ({reason}); "
@@ -248,11 +271,10 @@ class AgentPipeline:
         letter = DeadLettered("deliver", "RecordTooLarge", message, "retryable")
         for record in shrinking_dead_letters(letter, in_flight.incoming, self._topics):
             try:
-                await self._producer.confirm([await self._producer.send(record)])
+                await self._producer.delivered([await self._hand_over(record)])
             except RecordTooLarge:
                 continue
-            self._metrics.count(letter, in_flight.incoming)
-            return
+            return letter
         raise RecordTooLarge(f"{self._topics.deadletter} does not even take an empty dead letter")
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

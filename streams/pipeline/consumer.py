@@ -1,87 +1,129 @@
-"""Faust reads records and balances partitions; `OffsetTracker` alone decides what is committed."""
+"""The worker's part in the consumer group: its partitions, their readers, and the commits.
+
+`GroupMember` talks to the group, a `PartitionReader` reads each partition, a Faust agent for each
+topic passes the records on to its pipeline, and `OffsetTracker` alone decides what is committed.
+"""
 
 import asyncio
 import logging
-import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
 
+from agents.outcomes import DeadLettered, Outcome
 from streams.config import Settings
-from streams.errors import OffsetGap
-from streams.kafka.connection import faust_broker, faust_credentials
+from streams.errors import BrokerUnreachable
 from streams.kafka.gaps import GapCheck
-from streams.kafka.offsets import Gap, OffsetTracker, Partition
-from streams.kafka.record import from_message
+from streams.kafka.member import Committed, GroupMember
+from streams.kafka.offsets import OffsetTracker, Partition
 from streams.metrics import Metrics
 from streams.pipeline.agent_pipeline import AgentPipeline, InFlight
+from streams.pipeline.partition_reader import PartitionReader
+from streams.pipeline.quarantine import Quarantine
+from streams.pipeline.storms import Storms
+from streams.problems import Problem
 
 log = logging.getLogger(__name__)
 
-STREAM_BUFFER_EVENTS = 256
+CHANNEL_EVENTS = 16
+"""So many records of a topic wait between their readers and the topic's agent."""
 REVOKE_TIMEOUT_S = 3.0
 FINAL_COMMIT_TIMEOUT_S = 1.0
+RETRY_S = 1.0
 
 
 class GroupConsumer:
-    """The worker's member of the consumer group: the Faust app, the agent pipelines, the commits.
+    """The worker's member of the consumer group, with its agents, pipelines and commits.
 
     `fail` is called with an error that must stop the worker.
     """
 
     def __init__(
-        self, settings: Settings, *, metrics: Metrics, fail: Callable[[BaseException], None]
+        self,
+        settings: Settings,
+        *,
+        metrics: Metrics,
+        fail: Callable[[BaseException], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
+        self._clock = clock
+        self._committed_at_s = clock()
         self._metrics = metrics
         self._fail = fail
         self._gaps = GapCheck(settings.kafka)
         self._commit_lock = asyncio.Lock()
-        self._periodic_tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._assignment_tasks: set[asyncio.Task[None]] = set()
         self._on_assignment: list[Callable[[], None]] = []
+        self._noted: set[Partition] = set()
+        self._channels: dict[str, Any] = {}
+        self._readers: dict[Partition, PartitionReader] = {}
+        self._storms = Storms(settings.storms)
+        self._quarantine = Quarantine(self._commit_notes)
+        self._silence_s: dict[Partition, float] = {}
+        self._member: GroupMember | None = None
         self.agent_pipelines: list[AgentPipeline] = []
         self.offsets = OffsetTracker(self._start_offset)
         self.assigned = False
-        self._datadir = tempfile.TemporaryDirectory(prefix="triage-")
-        self.app = self._new_app()
-        self.app.on_partitions_revoked.connect(self._on_revoked)
-        self.app.on_partitions_assigned.connect(self._on_assigned)
+        # Faust never connects to this broker: its agents read channels that are filled here.
+        self.app = faust.App(settings.kafka.group_id, web_enabled=False, store="memory://")
+        self.app.conf.loghandlers = []
 
     def route(self, topic: str, agent_pipeline: AgentPipeline) -> None:
         """Send every record of a topic to an agent pipeline."""
-        # With acks=False, Faust tracks and commits nothing for this topic. The raw serializers
-        # leave the bytes as they are.
-        source = self.app.topic(topic, acks=False, key_serializer="raw", value_serializer="raw")
+        channel = self._channels[topic] = self.app.channel(maxsize=CHANNEL_EVENTS)
         self.agent_pipelines.append(agent_pipeline)
 
-        async def agent(stream: Any) -> None:
+        async def agent(stream: AsyncIterable[InFlight]) -> None:
             try:
-                async for event in stream.noack().events():
-                    await self._take(event.message, agent_pipeline)
+                async for in_flight in stream:
+                    if self.offsets.still_assigned(in_flight.pending_offset):
+                        await agent_pipeline.accept(in_flight)
             except Exception as error:  # noqa: BLE001 - any error must stop the worker
                 # Raised, it would make Faust restart the agent behind this record.
                 self._fail(error)
                 await asyncio.Event().wait()
 
-        self.app.agent(source, name=agent_pipeline.name)(agent)
+        self.app.agent(channel, name=agent_pipeline.name)(agent)
+
+    def on_ended(self, in_flight: InFlight, outcome: Outcome) -> None:
+        """Note how an event of one of the pipelines has ended."""
+        invalid = isinstance(outcome, DeadLettered) and outcome.disposition == "poison"
+        self._storms.note(in_flight.pending_offset.partition, invalid=invalid)
 
     async def start(self) -> None:
-        """Join the group and begin to read."""
+        """Begin to join the group and to read.
+
+        Raises:
+            BrokerUnreachable: no broker answers.
+        """
         for agent_pipeline in self.agent_pipelines:
             agent_pipeline.start()
         self.app.finalize()
-        await self.app.start()
+        self.app.flow_control.resume()
+        for agent in self.app.agents.values():
+            await agent.start()
+        member = GroupMember(
+            self._settings.kafka,
+            self._channels,
+            on_assigned=self._on_assigned,
+            on_revoked=self._on_revoked,
+        )
+        await member.start()
+        self._member = member
         for act in (self._commit, self._observe):
-            task = asyncio.create_task(self._periodically(act))
-            task.add_done_callback(self._on_task_ended)
-            self._periodic_tasks.append(task)
+            self._spawn(self._tasks, self._periodically(act))
 
     async def drain(self) -> bool:
-        """Accept no more records, let the batches in flight end, and commit.
+        """Accept no more records, let the events in flight end, and commit.
 
         Returns:
-            Whether all batches ended in time.
+            Whether all events ended in time.
         """
         timeout_s = self._settings.pipeline.drain_timeout_s
         drained = await asyncio.gather(
@@ -92,27 +134,48 @@ class GroupConsumer:
 
     async def stop(self) -> None:
         """Leave the group. What is not committed by now will be read again."""
-        for task in self._periodic_tasks:
-            task.cancel()
+        await _cancel(self._tasks)
+        await _cancel(self._assignment_tasks)
         for agent_pipeline in self.agent_pipelines:
             await agent_pipeline.stop()
+        for agent in self.app.agents.values():
+            await agent.stop()
         await self._gaps.stop()
-        await self.app.stop()
-        self._datadir.cleanup()
+        if self._member is not None:
+            member, self._member = self._member, None
+            await member.stop()
 
-    async def crashed(self) -> BaseException:
-        """Wait until Faust itself gives up, and return its error."""
-        await self.app._crashed.wait()  # noqa: SLF001 - mode has no public way to wait for it
-        reason: BaseException | None = self.app.crash_reason
-        if reason is None:
-            return RuntimeError("the Kafka consumer stopped without saying why")
-        return reason
+    def problems(self) -> Iterator[Problem]:
+        """What keeps this worker from its events now."""
+        if self._member is not None and self._member.group_problem is not None:
+            yield Problem("group", None, self._member.group_problem)
+        for partition, reader in self._readers.items():
+            if reader.problem is not None:
+                yield Problem("damaged", partition, reader.problem)
+        for partition, sentence in self._storms.why_paused().items():
+            yield Problem("paused", partition, sentence)
+        for agent_pipeline in self.agent_pipelines:
+            if agent_pipeline.why_waiting is not None:
+                yield Problem("broker", None, agent_pipeline.why_waiting)
+        patience_s = self._settings.http.progress_timeout_s
+        for partition, silence_s in self._silence_s.items():
+            if silence_s > patience_s:
+                yield Problem(
+                    "silent",
+                    partition,
+                    f"no broker has answered for {partition} for {silence_s:.0f} s; "
+                    "check that its leader is up",
+                )
+        if self._clock() - self._committed_at_s > patience_s:
+            yield Problem("commit", None, "offsets cannot be committed; check the broker's log")
 
     def lag(self) -> dict[Partition, int]:
         """For each assigned partition: how many records are in flight or not yet read."""
-        assignment = self.app.consumer.assignment()
+        if self._member is None:
+            return {}
+        assignment = self._member.assignment()
         return {
-            partition: max(0, (self.app.consumer.highwater(partition) or 0) - position)
+            partition: max(0, (self._member.highwater(partition) or 0) - position)
             for partition, position in self.offsets.positions().items()
             if partition in assignment
         }
@@ -125,93 +188,54 @@ class GroupConsumer:
         """Have `call` called after each assignment of partitions, before their records are read."""
         self._on_assignment.append(call)
 
-    async def _take(self, message: Any, agent_pipeline: AgentPipeline) -> None:
-        partition = Partition(message.topic, message.partition)
-        gap = self.offsets.gap(partition, message.offset)
-        if gap is not None and not await self._may_take_after(gap, message):
-            # The partition was taken away in the meantime, and its new owner reads this record.
-            return
-        pending_offset = self.offsets.take(partition, message.offset)
-        await agent_pipeline.accept(InFlight(from_message(message), pending_offset))
-
-    async def _may_take_after(self, gap: Gap, message: Any) -> bool:
-        """Check a gap.
-
-        Returns:
-            False if a rebalance has overtaken the record, so that the gap means nothing.
-        """
-        try:
-            await self._gaps.verify(gap)
-        except OffsetGap:
-            if self._is_current(message):
-                raise
-        return self._is_current(message)
-
-    def _is_current(self, message: Any) -> bool:
-        """Whether the message belongs to the present assignment."""
-        return bool(
-            message.generation_id == self.app.consumer_generation_id
-            and self.app.flow_control.is_active()
-        )
-
     def _start_offset(self, partition: Partition) -> int:
-        # This is where Faust's last seek put the partition. Faust keeps None for "nothing is
-        # committed" and for 0 alike.
-        consumer = self.app.consumer
-        committed: Mapping[Any, int | None] = consumer._committed_offset  # noqa: SLF001 - not public
-        return committed.get(partition) or 0
+        reader = self._readers.get(partition)
+        return reader.start if reader else 0
 
-    async def _periodically(self, act: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            await asyncio.sleep(self._settings.kafka.commit_interval_s)
-            await act()
-
-    def _on_task_ended(self, task: asyncio.Task[None]) -> None:
-        # Without commits, everything would be read again some day. Without the gauges, nobody would
-        # notice that.
-        if not task.cancelled() and (error := task.exception()):
-            self._fail(error)
-
-    async def _observe(self) -> None:
-        self._metrics.observe_partitions(self.lag(), self.offsets.progress_age_s())
-
-    async def _commit(self) -> None:
-        async with self._commit_lock:
-            committable = self.offsets.committable()
-            if not committable:
-                # A worker that is told to stop while it starts has no consumer to ask yet.
-                return
-            assignment = self.app.consumer.assignment()
-            offsets = {
-                partition: position
-                for partition, position in committable.items()
-                if partition in assignment
-            }
-            if not offsets:
-                return
-            # Not the public `commit`: that commits what Faust's own ack list says.
-            taken = await self.app.consumer._commit(offsets)  # noqa: SLF001 - see above
-            self._metrics.commits.labels(result="taken" if taken else "refused").inc()
-            if taken:
-                self.offsets.mark_committed(offsets)
-
-    async def _commit_within(self, timeout_s: float) -> None:
-        try:
-            await asyncio.wait_for(self._commit(), timeout_s)
-        except TimeoutError:
-            log.warning(
-                "the broker did not take the last commit; some events will be triaged again"
-            )
-
-    async def _on_assigned(self, *_: Any, **__: Any) -> None:
-        self.assigned = True
+    async def _on_assigned(self, partitions: set[Partition]) -> None:
         for call in self._on_assignment:
             call()
+        # Not here, because the member sends no heartbeats before this returns.
+        self._spawn(self._assignment_tasks, self._begin(partitions))
 
-    async def _on_revoked(self, *_: Any, **__: Any) -> None:
+    async def _begin(self, partitions: set[Partition]) -> None:
+        """Start a reader for each partition, once it is noted that this worker begins there."""
+        committed = await self._committed(partitions)
+        notes = self._quarantine.begin(committed)
+        if notes and await self._commit_notes(notes):
+            self._noted |= notes.keys()
+        for partition in sorted(partitions):
+            self._start_reader(partition, committed.get(partition))
+        self.assigned = True
+
+    async def _committed(self, partitions: set[Partition]) -> dict[Partition, Committed]:
+        while True:
+            try:
+                return await self._opened.committed(partitions)
+            except KafkaError as error:
+                log.warning("the group's offsets cannot be read (%s); trying again", error)
+                await asyncio.sleep(RETRY_S)
+
+    def _start_reader(self, partition: Partition, committed: Committed | None) -> None:
+        reader = self._readers[partition] = PartitionReader(
+            partition,
+            committed,
+            member=self._opened,
+            offsets=self.offsets,
+            gaps=self._gaps,
+            storms=self._storms,
+            quarantine=self._quarantine,
+            pipeline=self._settings.pipeline,
+            metrics=self._metrics,
+            hand_over=self._channels[partition.topic].put,
+        )
+        self._spawn(self._assignment_tasks, reader.run())
+
+    async def _on_revoked(self, _: set[Partition]) -> None:
         """Commit what ends while the partitions are still assigned, then forget their offsets."""
         self.assigned = False
         self._metrics.rebalances.inc()
+        await _cancel(self._assignment_tasks)
         for agent_pipeline in self.agent_pipelines:
             agent_pipeline.discard()
         await asyncio.gather(
@@ -221,27 +245,103 @@ class GroupConsumer:
             )
         )
         await self._commit_within(FINAL_COMMIT_TIMEOUT_S)
+        self._readers.clear()
+        self._silence_s.clear()
+        self._storms.forget()
+        self._quarantine.forget()
         self.offsets.forget()
 
-    def _new_app(self) -> faust.App:
-        kafka = self._settings.kafka
-        app = faust.App(
-            kafka.group_id,
-            broker=faust_broker(kafka),
-            broker_credentials=faust_credentials(kafka),
-            datadir=self._datadir.name,  # Faust needs a directory, but nothing here writes to it
-            store="memory://",
-            web_enabled=False,
-            topic_disable_leader=True,
-            topic_allow_declare=False,
-            consumer_auto_offset_reset="earliest",
-            consumer_max_fetch_size=4 * 1024 * 1024,
-            stream_buffer_maxsize=STREAM_BUFFER_EVENTS,
-            stream_wait_empty=False,
-            broker_session_timeout=kafka.session_timeout_s,
-            broker_heartbeat_interval=kafka.heartbeat_interval_s,
-            broker_request_timeout=max(40.0, kafka.session_timeout_s + 5),
-            broker_max_poll_records=500,
-        )
-        app.conf.loghandlers = []
-        return app
+    async def _periodically(self, act: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(self._settings.kafka.commit_interval_s)
+            await act()
+
+    async def _observe(self) -> None:
+        member = self._opened
+        member.check()
+        waiting = [
+            partition for partition, reader in self._readers.items() if reader.waits_for_records
+        ]
+        self._silence_s = member.silence_s(waiting)
+        self._metrics.observe_partitions(self.lag(), self.offsets.progress_age_s())
+
+    async def _commit(self, *, leaving: bool = False) -> None:
+        """Commit every partition that has moved.
+
+        The note that this worker began is removed from the partitions that have moved or have no
+        more records, and from all of them if the worker is `leaving` them.
+        """
+        async with self._commit_lock:
+            if self._member is None:
+                # A worker that is told to stop while it starts has no member yet.
+                return
+            moved = self.offsets.committable()
+            commits = {
+                partition: self._readers[partition].committable(moved.get(partition))
+                for partition in moved.keys() | self._unnoted(leaving=leaving)
+                if partition in self._readers
+            }
+            if not commits:
+                self._committed_at_s = self._clock()
+                return
+            taken = await self._member.commit(commits)
+            self._metrics.commits.labels(result="taken" if taken else "refused").inc()
+            if taken:
+                self._note_committed(commits)
+                self._noted -= commits.keys()
+
+    def _unnoted(self, *, leaving: bool) -> set[Partition]:
+        """The partitions whose note is to be removed."""
+        if leaving:
+            return self._noted
+        return {
+            partition
+            for partition in self._noted
+            if partition in self._readers and self._readers[partition].caught_up
+        }
+
+    async def _commit_notes(self, commits: dict[Partition, Committed]) -> bool:
+        """Commit these notes; see `Quarantine`."""
+        async with self._commit_lock:
+            taken = await self._opened.commit(commits)
+            if taken:
+                self._note_committed(commits)
+            return taken
+
+    def _note_committed(self, commits: dict[Partition, Committed]) -> None:
+        self._committed_at_s = self._clock()
+        offsets = {partition: commit.offset for partition, commit in commits.items()}
+        self.offsets.mark_committed(offsets)
+
+    async def _commit_within(self, timeout_s: float) -> None:
+        try:
+            await asyncio.wait_for(self._commit(leaving=True), timeout_s)
+        except TimeoutError:
+            log.warning(
+                "the broker did not take the last commit; some events will be triaged again"
+            )
+
+    @property
+    def _opened(self) -> GroupMember:
+        if self._member is None:
+            raise BrokerUnreachable("the consumer is not running; the worker is stopping")
+        return self._member
+
+    def _spawn(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(partial(self._on_task_ended, tasks))
+
+    def _on_task_ended(self, tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
+        # Without its reader, a partition would not be read any more. Without commits, everything
+        # would be read again some day. Nobody would notice either.
+        tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self._fail(error)
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    cancelled = tuple(tasks)
+    for task in cancelled:
+        task.cancel()
+    await asyncio.gather(*cancelled, return_exceptions=True)

@@ -1,11 +1,15 @@
-"""Two kinds of failure: an agent cannot process one event, or it cannot process any event.
+"""Three kinds of failure: of one event, of the agent, and of the broker.
 
 An event that its agent cannot process becomes a dead letter. An agent that can process no event
 stops the worker. Otherwise a broken model would turn every event of a topic into a dead letter.
+While the broker cannot be asked, the agent waits and tries again: no event is at fault.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+
+from aiokafka.errors import KafkaError
 
 from agents.outcomes import DeadLettered, Incoming, Outcome
 from inference.errors import ConfigError
@@ -17,8 +21,11 @@ MAX_FAILURES_IN_A_ROW = 3
 """So many events may fail without any success in the same batch before the agent is taken to be
 broken. A lone bad event on a quiet topic must not stop every worker that reads it."""
 
-NO_EVENT_AT_FAULT = (StreamError, ConfigError)
-"""The broker failed, or the configuration cannot be used: the events stay as they are."""
+BROKER_FAILED = (StreamError, KafkaError)
+"""The events stay as they are, and are processed when the broker answers again."""
+NO_EVENT_AT_FAULT = (*BROKER_FAILED, ConfigError)
+
+RETRY_S = 5.0
 
 Process = Callable[[Sequence[Incoming]], Awaitable[list[Outcome]]]
 
@@ -29,18 +36,33 @@ class FailureIsolation:
     def __init__(self, name: str) -> None:
         self._name = name
         self._failures_in_a_row = 0
+        self.why_waiting: str | None = None
+        """What the broker does not do; None if it does."""
 
     async def run(self, process: Process, batch: Sequence[Incoming]) -> list[Outcome]:
         """Process a batch. If it fails, process its events one by one.
+
+        It waits while the broker cannot be asked.
 
         Returns:
             One outcome per record, in order.
 
         Raises:
-            StreamError, ConfigError: the broker failed or the configuration cannot be used, so no
-                event is at fault.
+            ConfigError: the configuration cannot be used, so no event is at fault.
             Exception: what the agent raised, if too many events failed in a row.
         """
+        while True:
+            try:
+                outcomes = await self._try(process, batch)
+            except BROKER_FAILED as error:
+                self.why_waiting = f"{self._name} waits for the broker ({error})"
+                log.warning("%s; trying again in %.0f s", self.why_waiting, RETRY_S)
+                await asyncio.sleep(RETRY_S)
+            else:
+                self.why_waiting = None
+                return outcomes
+
+    async def _try(self, process: Process, batch: Sequence[Incoming]) -> list[Outcome]:
         try:
             outcomes = await process(batch)
         except NO_EVENT_AT_FAULT:

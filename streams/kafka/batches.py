@@ -1,0 +1,146 @@
+"""Bound what one compressed batch may grow to, before aiokafka decompresses it.
+
+A batch of 14 kB can hold 120 MB. aiokafka decompresses a batch as a whole and without a limit. This
+module puts a limit into its decoders, for every consumer of the process, and makes the error name
+the offsets of the batch.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cramjam
+import numpy as np
+from aiokafka.consumer import fetcher
+from aiokafka.record._crecords import default_records, legacy_records
+
+from streams.errors import BatchTooLarge
+
+MAX_BATCH_BYTES = 16 * 1024 * 1024
+"""How large a batch may be when it is decompressed: twice the largest record of our topics.
+
+The event loop waits while a batch is decompressed: less than 100 ms for this size.
+"""
+
+GZIP_WINDOW_BITS = 31
+XERIAL_MAGIC = b"\x82SNAPPY\x00"
+XERIAL_HEADER_BYTES = 16
+WHAT_CRAMJAM_SAYS_OF_A_FULL_BUFFER = "failed to write whole buffer"
+
+Decoder = Callable[[Any], bytes]
+
+
+class TooManyBytes(Exception):  # noqa: N818 - becomes a BatchTooLarge, which knows the offsets
+    """A batch is larger than `MAX_BATCH_BYTES`."""
+
+
+class BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka has no types
+    """aiokafka's records of one fetch. If a batch is too large, the error names its offsets."""
+
+    _records: Any
+    next_fetch_offset: int
+
+    def _unpack_records(self) -> Iterator[Any]:
+        watched = self._records = _Watched(self._records)
+        try:
+            yield from super()._unpack_records()
+        except TooManyBytes:
+            last = watched.batch.next_offset - 1
+            raise BatchTooLarge(
+                self._tp.topic, self._tp.partition, self.next_fetch_offset, last
+            ) from None
+
+
+class _Watched:
+    """aiokafka's batches, and which of them was read last."""
+
+    def __init__(self, records: Any) -> None:
+        self._records = records
+        self.batch: Any = None
+
+    def has_next(self) -> bool:
+        return bool(self._records.has_next())
+
+    def next_batch(self) -> Any:
+        self.batch = self._records.next_batch()
+        return self.batch
+
+
+def bounded_gzip(payload: Any) -> bytes:
+    """Decompress gzip.
+
+    Raises:
+        TooManyBytes: the result has more than `MAX_BATCH_BYTES`. The other decoders raise it too.
+    """
+    parts: list[bytes] = []
+    room = MAX_BATCH_BYTES
+    while payload:
+        decompressor = zlib.decompressobj(GZIP_WINDOW_BITS)
+        parts.append(decompressor.decompress(payload, room + 1))
+        room -= len(parts[-1])
+        if room < 0:
+            raise TooManyBytes
+        if not decompressor.eof:
+            raise EOFError("the gzip data of a batch ends too early")
+        payload = decompressor.unused_data
+    return b"".join(parts)
+
+
+def bounded_zstd(payload: Any) -> bytes:
+    """Decompress zstd."""
+    return _into(cramjam.zstd.decompress_into, payload)
+
+
+def bounded_lz4(payload: Any) -> bytes:
+    """Decompress an lz4 frame."""
+    return _into(cramjam.lz4.decompress_into, payload)
+
+
+def bounded_snappy(payload: Any) -> bytes:
+    """Decompress snappy: one raw block, or the blocks that Java clients write."""
+    view = memoryview(payload)
+    blocks = [view] if bytes(view[: len(XERIAL_MAGIC)]) != XERIAL_MAGIC else _xerial_blocks(view)
+    if sum(cramjam.snappy.decompress_raw_len(block) for block in blocks) > MAX_BATCH_BYTES:
+        raise TooManyBytes
+    return b"".join(bytes(cramjam.snappy.decompress_raw(block)) for block in blocks)
+
+
+def _xerial_blocks(view: memoryview) -> list[memoryview]:
+    blocks, cursor = [], XERIAL_HEADER_BYTES
+    while cursor < len(view):
+        (size,) = struct.unpack_from("!i", view, cursor)
+        cursor += 4
+        blocks.append(view[cursor : cursor + size])
+        cursor += size
+    return blocks
+
+
+def _into(decompress_into: Callable[[Any, Any], int], payload: Any) -> bytes:
+    # The system gives memory to an empty array only where it is written to.
+    target = np.empty(MAX_BATCH_BYTES, np.uint8)
+    try:
+        size = decompress_into(payload, target)
+    except cramjam.DecompressionError as error:
+        if WHAT_CRAMJAM_SAYS_OF_A_FULL_BUFFER in str(error):
+            raise TooManyBytes from None
+        raise
+    return target[:size].tobytes()
+
+
+def install() -> None:
+    """Put the bounds into aiokafka; called when this module is imported."""
+    fetcher.PartitionRecords = BoundedPartitionRecords
+    for module in (default_records, legacy_records):
+        for codec, decode in DECODERS.items():
+            if hasattr(module, f"{codec}_decode"):
+                setattr(module, f"{codec}_decode", decode)
+
+
+DECODERS: dict[str, Decoder] = {
+    "gzip": bounded_gzip,
+    "snappy": bounded_snappy,
+    "lz4": bounded_lz4,
+    "zstd": bounded_zstd,
+}
+install()

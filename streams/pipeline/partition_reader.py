@@ -1,0 +1,216 @@
+"""Read one partition, from where its group left it, as fast as its events end.
+
+Each partition has a reader of its own, so none waits for another. A reader hands a record over when
+there is room for it; it goes on by itself after everything that a broker's log can do to it, and
+says meanwhile what it waits for.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from agents.outcomes import DeadLettered, Incoming
+from schemas.event import Origin
+from streams.config import PipelineSection
+from streams.errors import BatchTooLarge, DamagedBatch
+from streams.kafka.commit_note import CommitNote, fingerprint
+from streams.kafka.gaps import GapCheck
+from streams.kafka.member import Committed, GroupMember, NoPosition, OutOfRange
+from streams.kafka.offsets import OffsetTracker, Partition
+from streams.kafka.record import from_record
+from streams.metrics import Metrics
+from streams.pipeline.agent_pipeline import InFlight
+from streams.pipeline.quarantine import Quarantine
+from streams.pipeline.storms import Storms
+
+log = logging.getLogger(__name__)
+
+MAX_UNSETTLED_BYTES = 8 * 1024 * 1024
+"""Of so many bytes of one partition the events may be unsettled; a larger event waits alone."""
+RETRY_S = 10.0
+
+HandOver = Callable[[InFlight], Awaitable[None]]
+
+
+class PartitionReader:
+    """The reader of one partition in one assignment.
+
+    `hand_over` gives a record to the agent of its topic, and waits while that is busy.
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        committed: Committed | None,
+        *,
+        member: GroupMember,
+        offsets: OffsetTracker,
+        gaps: GapCheck,
+        storms: Storms,
+        quarantine: Quarantine,
+        pipeline: PipelineSection,
+        metrics: Metrics,
+        hand_over: HandOver,
+    ) -> None:
+        self.partition = partition
+        self.problem: str | None = None
+        """Why the partition cannot be read on; None if it can."""
+        self.waits_for_records = False
+        self.caught_up = False
+        """Whether the broker had no more records when it was last asked."""
+        self.start = committed.offset if committed else 0
+        """The offset of the first record to take."""
+        self._is_new = committed is None
+        self._last = committed.note.last if committed else None
+        """The record before `start`, as it was when it was read; None if that is not known."""
+        self._member = member
+        self._offsets = offsets
+        self._gaps = gaps
+        self._storms = storms
+        self._quarantine = quarantine
+        self._pipeline = pipeline
+        self._metrics = metrics
+        self._hand_over = hand_over
+
+    async def run(self) -> None:
+        """Read until it is cancelled.
+
+        Raises:
+            OffsetGap: records were jumped over although they exist.
+        """
+        self._seek()
+        while True:
+            try:
+                await self._read()
+            except NoPosition:
+                self._seek()
+            except OutOfRange:
+                await self._restart()
+            except BatchTooLarge as error:
+                await self._leave_out(error)
+            except DamagedBatch as error:
+                await self._wait_and_seek(str(error))
+
+    def committable(self, position: int | None) -> Committed:
+        """What to commit now; without a `position`, the partition has not moved."""
+        if position is None:
+            position = self._offsets.expected(self.partition)
+        last = self._offsets.last_settled(self.partition) or self._last
+        return Committed(position, CommitNote(last))
+
+    async def _read(self) -> None:
+        record = await self._member.read(self.partition, wait=False)
+        if record is None:
+            self.waits_for_records = True
+            record = await self._member.read(self.partition, wait=True)
+            self.waits_for_records = False
+        self.caught_up = record is None
+        if record is None:
+            self._quarantine.caught_up(self.partition)
+        elif await self._is_wanted(record):
+            self.problem = None
+            await self._take(record)
+
+    async def _is_wanted(self, record: Any) -> bool:
+        """Whether a record is to be processed; it is not if it only shows which log this is."""
+        if record.offset >= self.start:
+            return True
+        if self._last is not None and record.offset == self._last.offset:
+            mark = fingerprint(record.key, record.value, record.timestamp)
+            if mark != self._last.fingerprint:
+                await self._read_all_again("is not the log that was read before")
+        return False
+
+    async def _take(self, record: Any) -> None:
+        gap = self._offsets.gap(self.partition, record.offset)
+        if gap is not None:
+            await self._gaps.verify(gap)
+        await self._in_turn(from_record(record), record.timestamp)
+
+    async def _in_turn(
+        self, incoming: Incoming, timestamp_ms: int, outcome: DeadLettered | None = None
+    ) -> None:
+        """Hand a record over when its partition has room and is not paused."""
+        size = len(incoming.value or b"") + len(incoming.key or b"")
+        await self._offsets.wait_for_room(
+            self.partition, self._pipeline.max_unsettled_events, MAX_UNSETTLED_BYTES
+        )
+        alone = await self._storms.wait(self.partition)
+        offset = incoming.origin.offset
+        async with self._quarantine.turn(self.partition, offset) as turn:
+            pending_offset = self._offsets.take(
+                self.partition,
+                offset,
+                size=size,
+                fingerprint=fingerprint(incoming.key, incoming.value, timestamp_ms),
+            )
+            await self._hand_over(InFlight(incoming, pending_offset, outcome or turn.outcome))
+            if alone or turn.alone:
+                await self._offsets.wait_until_settled(self.partition)
+
+    def _seek(self) -> None:
+        """Go to the next record, or to the last settled one to see if it is still the same."""
+        position = self._offsets.expected(self.partition)
+        if self._last is not None and position == self.start:
+            position = self._last.offset
+        self._member.seek(self.partition, position)
+
+    async def _restart(self) -> None:
+        """Find the place to read on, because the log does not have the offset that comes next."""
+        await self._offsets.wait_until_settled(self.partition)
+        expected = self._offsets.expected(self.partition)
+        asked = self._last.offset if self._last and expected == self.start else expected
+        first = await self._member.first_offset(self.partition)
+        if asked >= first:
+            await self._read_all_again("ends before what was read of it")
+            return
+        if expected < first and not self._is_new:
+            self._metrics.expired.labels(topic=self.partition.topic).inc(first - expected)
+            log.error(
+                "offsets %d to %d of %s no longer exist: retention took them before they were "
+                "read; raise retention.ms or add workers",
+                expected,
+                first - 1,
+                self.partition,
+            )
+        self._begin_at(max(first, expected))
+
+    async def _read_all_again(self, what: str) -> None:
+        """The log is another one, or lost its end: no offset means what it meant."""
+        await self._offsets.wait_until_settled(self.partition)
+        first = await self._member.first_offset(self.partition)
+        self._metrics.rewound.labels(topic=self.partition.topic).inc()
+        log.error(
+            "%s %s (a deleted topic, an unclean election or a restored volume): it is read again "
+            "from offset %d, and events that are still in it are triaged again",
+            self.partition,
+            what,
+            first,
+        )
+        self._begin_at(first)
+
+    def _begin_at(self, offset: int) -> None:
+        self._last = None
+        self.start = offset
+        self._offsets.forget_partition(self.partition)
+        self._member.seek(self.partition, offset)
+
+    async def _leave_out(self, error: BatchTooLarge) -> None:
+        """Make a dead letter, without a value, of each record of a batch that is too large."""
+        log.error("%s", error)
+        first = max(error.first, self._offsets.expected(self.partition))
+        letter = DeadLettered("fetch", "BatchTooLarge", str(error))
+        for offset in range(first, error.last + 1):
+            origin = Origin(
+                topic=self.partition.topic, partition=self.partition.partition, offset=offset
+            )
+            await self._in_turn(Incoming(None, None, (), origin, 0.0), 0, letter)
+        self._member.seek(self.partition, error.last + 1)
+
+    async def _wait_and_seek(self, problem: str) -> None:
+        if problem != self.problem:
+            log.error("%s", problem)
+        self.problem = problem
+        await asyncio.sleep(RETRY_S)
+        self._member.seek(self.partition, self._offsets.expected(self.partition))

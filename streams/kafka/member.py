@@ -47,6 +47,7 @@ METADATA_MAX_AGE_MS = 30_000
 """New partitions, and topics that were deleted and made again, are noticed within this time."""
 NEVER_MS = 2**31 - 1
 READ_WAIT_MS = 1_000
+FIRST_OFFSET_WAIT_S = 5.0
 RETRY_S = 1.0
 
 OnPartitions = Callable[[set[Partition]], Awaitable[None]]
@@ -189,6 +190,19 @@ class GroupMember:
         """
         firsts: dict[Any, int] = await self._open.beginning_offsets([partition])
         return firsts[partition]
+
+    async def first_offsets(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """`first_offset` of several partitions, without those whose leader does not answer soon."""
+        asked = [
+            asyncio.create_task(asyncio.wait_for(self.first_offset(partition), FIRST_OFFSET_WAIT_S))
+            for partition in partitions
+        ]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return {
+            partition: answer
+            for partition, answer in zip(partitions, answers, strict=True)
+            if isinstance(answer, int)
+        }
 
     async def committed(self, partitions: Collection[Partition]) -> dict[Partition, Committed]:
         """What the group has committed; a partition without a commit is not in it.

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from agents.outcomes import DeadLettered, Outcome
 from streams.config import Settings
 from streams.errors import BrokerUnreachable
+from streams.kafka.commit_note import CommitNote
 from streams.kafka.gaps import GapCheck
 from streams.kafka.member import Committed, GroupMember
 from streams.kafka.offsets import OffsetTracker, Partition
@@ -201,11 +202,15 @@ class GroupConsumer:
     async def _begin(self, partitions: set[Partition]) -> None:
         """Start a reader for each partition, once it is noted that this worker begins there."""
         committed = await self._committed(partitions)
-        notes = self._quarantine.begin(committed)
+        starts = await self._opened.first_offsets(partitions - committed.keys())
+        notes = self._quarantine.begin(
+            committed
+            | {partition: Committed(first, CommitNote()) for partition, first in starts.items()}
+        )
         if notes and await self._commit_notes(notes):
             self._noted |= notes.keys()
         for partition in sorted(partitions):
-            self._start_reader(partition, committed.get(partition))
+            self._start_reader(partition, committed.get(partition) or notes.get(partition))
         self.assigned = True
 
     async def _committed(self, partitions: set[Partition]) -> dict[Partition, Committed]:

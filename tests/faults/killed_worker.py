@@ -1,0 +1,28 @@
+"""A worker that an event can kill, as a crash in native code would.
+
+Run it as `python -m tests.faults.killed_worker worker`.
+"""
+
+import os
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+from agents.classify import classify
+from agents.outcomes import Incoming, Outcome
+from streams import app
+from streams.cli import main
+
+DEADLY = b"this event kills the process"
+
+
+async def deadly(batch: Sequence[Incoming], **arguments: Any) -> list[Outcome]:
+    """Classify, unless one of the events is deadly."""
+    if any(DEADLY in (incoming.value or b"") for incoming in batch):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return await classify(batch, **arguments)
+
+
+if __name__ == "__main__":
+    setattr(app, "classify", deadly)  # noqa: B010 - the type checker does not allow it
+    main()

@@ -217,6 +217,16 @@ def slow(wait_s: float, then: Behaviour) -> Behaviour:
     return behaviour
 
 
+def gated(gate: asyncio.Event, then: Behaviour) -> Behaviour:
+    """Wait until the test opens the gate, and then use another behaviour."""
+
+    async def behaviour(request: Request) -> web.StreamResponse:
+        await gate.wait()
+        return await then(request)
+
+    return behaviour
+
+
 async def hang(_: Request) -> web.StreamResponse:
     """Never answer."""
     await asyncio.Event().wait()

@@ -49,9 +49,9 @@ class NoModel:
 
 
 def endpoint(base_url: str, **changes: Any) -> EndpointOptions:
-    """An endpoint with a short time limit."""
+    """An endpoint with a price."""
     return msgspec.structs.replace(
-        EndpointOptions(base_url=base_url, model="m", timeout_s=1.0, prices=PRICES, concurrency=32),
+        EndpointOptions(base_url=base_url, model="m", prices=PRICES, concurrency=32),
         **changes,
     )
 

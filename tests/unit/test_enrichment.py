@@ -34,6 +34,7 @@ from streams.wiring.llm import open_tiers
 from tests.doubles import FakeProducer
 from tests.llm_server import LlmServer, body, error, ok
 from tests.llm_tier import LABELS, NoModel, configured, end, endpoint, escalated, tier
+from tests.patience import PATIENCE_S, until
 from tests.records import decision, record
 
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -250,7 +251,7 @@ async def test_the_library_is_filled_from_the_topics(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "follow", followed.follow)
     async with LlmServer(ok()) as server, tier(configured(endpoint(server.base_url))) as enrichment:
         enrichment.start()
-        await asyncio.wait_for(followed.read.wait(), 5)
+        await asyncio.wait_for(followed.read.wait(), PATIENCE_S)
         (outcome,) = await end(enrichment, escalated(alert()))
     answer = decision(outcome).enrichment
     assert answer is not None
@@ -262,8 +263,7 @@ async def test_the_library_is_filled_from_the_topics(monkeypatch: pytest.MonkeyP
         TOPICS.review,
     }
     assert followed.from_s == pytest.approx(time.time() - REMEMBERED_S, abs=60)
-    await asyncio.sleep(0)
-    assert followed.is_closed
+    await until(lambda: followed.is_closed)
 
 
 async def test_a_library_that_cannot_be_filled_stops_nothing(
@@ -274,10 +274,9 @@ async def test_a_library_that_cannot_be_filled_stops_nothing(
     async with LlmServer(ok()) as server, tier(configured(endpoint(server.base_url))) as enrichment:
         with caplog.at_level(logging.WARNING):
             enrichment.start()
-            await asyncio.sleep(0.01)
+            await until(lambda: "trying again" in caplog.text)
         (outcome,) = await end(enrichment, escalated(alert()))
     assert isinstance(outcome, Triaged)
-    assert "trying again" in caplog.text
 
 
 async def test_nothing_is_read_if_nothing_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from inference.llm import cascade as module
 from inference.llm.budget import Budget
 from inference.llm.cascade import Cascade, Consultation, Tier
 from inference.llm.client.endpoint import Completion
@@ -17,6 +18,8 @@ from inference.llm.client.failure import LlmFailure, Usage
 from inference.llm.options import BudgetOptions
 from inference.llm.prices import Price
 from inference.llm.prompt.prompt import Answer, Prompt
+from tests.clock import Clock
+from tests.patience import until
 
 PROMPT = Prompt(
     labels={"queue": ("cloud", "email")}, estimates={}, event="an alert that reads like caf\u00e9"
@@ -49,11 +52,15 @@ def failed(
 
 
 class Scripted:
-    """A resilient endpoint that ends its prompts with `ends`, in order; None never ends."""
+    """A resilient endpoint that ends its prompts with `ends`, in order; None never ends.
 
-    def __init__(self, *ends: End | None, takes_s: float = 0.0) -> None:
+    If it has a clock, each prompt takes `takes_s` seconds of that clock.
+    """
+
+    def __init__(self, *ends: End | None, takes_s: float = 0.0, clock: Clock | None = None) -> None:
         self.ends = list(ends)
         self.takes_s = takes_s
+        self.clock = clock
         self.attempts = 1
         self.deadlines_s: list[float] = []
         self.closed = False
@@ -61,7 +68,9 @@ class Scripted:
     async def complete(self, *_: object, deadline_s: float) -> Completion:
         """End the next prompt."""
         self.deadlines_s.append(deadline_s)
-        await asyncio.sleep(self.takes_s)
+        await asyncio.sleep(0)
+        if self.clock is not None:
+            self.clock.now_s += self.takes_s
         end = self.ends.pop(0)
         if end is None:
             await asyncio.Event().wait()
@@ -73,6 +82,14 @@ class Scripted:
     async def close(self) -> None:
         """Note it."""
         self.closed = True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the cascade."""
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
 
 
 def cascade(
@@ -134,9 +151,10 @@ async def test_reserved_money_is_settled_after_every_end(end: End, billed_usd: f
 
 async def test_a_cancelled_prompt_is_settled_at_its_highest_cost() -> None:
     """Otherwise a rebalance would keep money reserved, or forget calls that are billed."""
-    tiers = cascade(Scripted(None))
+    endpoint = Scripted(None)
+    tiers = cascade(endpoint)
     running = asyncio.create_task(ask(tiers))
-    await asyncio.sleep(0.01)
+    await until(lambda: endpoint.deadlines_s)
     assert set_aside_usd(tiers.budget) > 0
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -147,7 +165,7 @@ async def test_a_cancelled_prompt_is_settled_at_its_highest_cost() -> None:
 
 async def test_the_highest_cost_is_reserved_during_a_call() -> None:
     """Otherwise each of a hundred concurrent prompts would find the last dollar unspent."""
-    tiers = cascade(Scripted(*[answered()] * 3, takes_s=0.01), usd=MAX_USD + 120)
+    tiers = cascade(Scripted(*[answered()] * 3), usd=MAX_USD + 120)
     concurrent = await asyncio.gather(ask(tiers), ask(tiers))
     assert sorted(consultation.status for consultation in concurrent) == ["answered", "over_budget"]
     assert (await ask(tiers)).status == "answered", (
@@ -274,20 +292,22 @@ async def test_without_an_answer_the_failure_is_that_of_the_last_tier() -> None:
     assert (consultation.calls, consultation.explanation) == (4, "the service said no")
 
 
-async def test_the_tiers_share_the_deadline() -> None:
+async def test_the_tiers_share_the_deadline(clock: Clock) -> None:
     """Otherwise two tiers would take twice the time of an event, and three tiers three times."""
-    slow, late, never = (Scripted(answered(), takes_s=takes_s) for takes_s in (0.05, 0.1, 0.0))
-    consultation = await ask(cascade(slow, late, never, deadline_s=0.12), enough=lambda _: False)
-    assert slow.deadlines_s == [pytest.approx(0.12, abs=0.02)]
-    assert late.deadlines_s == [pytest.approx(0.07, abs=0.03)]
-    assert not never.deadlines_s
-    assert consultation.latency_s >= 0.14
+    slow, late, never = (
+        Scripted(answered(), takes_s=takes_s, clock=clock) for takes_s in (50, 100, 0)
+    )
+    consultation = await ask(cascade(slow, late, never, deadline_s=120), enough=lambda _: False)
+    assert (slow.deadlines_s, late.deadlines_s, never.deadlines_s) == ([120], [70], [])
+    assert consultation.latency_s == 150
     assert consultation.status == "answered", "the answers that came in time count"
 
 
-async def test_without_time_a_tier_reserves_nothing() -> None:
+async def test_without_time_a_tier_reserves_nothing(clock: Clock) -> None:
     """Otherwise money would be reserved for a prompt that is not sent."""
-    tiers = cascade(Scripted(failed(), takes_s=0.02), Scripted(answered()), deadline_s=0.01)
+    tiers = cascade(
+        Scripted(failed(), takes_s=10, clock=clock), Scripted(answered()), deadline_s=10
+    )
     consultation = await ask(tiers)
     assert (consultation.status, consultation.tier, consultation.calls) == ("timeout", "tier-1", 1)
     assert (tiers.budget.spent_usd(), set_aside_usd(tiers.budget)) == (0.0, 0.0)

@@ -9,7 +9,7 @@ from inference.arrays import Vectors
 from inference.errors import InvalidTokens
 from inference.model.batching import padded_length
 
-GATE_TIMEOUT_S = 10.0
+GATE_TIMEOUT_S = 30.0
 
 
 class SlowEncoder:

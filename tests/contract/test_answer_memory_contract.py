@@ -20,6 +20,7 @@ from streams.kafka.producer import Producer
 from streams.kafka.record import Record
 from streams.topics import Topics
 from tests.doubles import FakeAnswered
+from tests.patience import PATIENCE_S
 from tests.records import record, unsure
 
 Restarted = Callable[..., Awaitable[Memory]]
@@ -155,9 +156,9 @@ async def test_the_same_case_waits_for_its_turn_and_others_do_not(restarted: Res
 
     async with memory.turn(unsure()):
         same = asyncio.create_task(take_turn("same", other_case(revision=3, queue="card")))
-        await asyncio.wait_for(take_turn("other id", other_case(id="t-2")), 5)
+        await asyncio.wait_for(take_turn("other id", other_case(id="t-2")), PATIENCE_S)
         origin = Origin(topic="triage.tickets.v1", partition=1, offset=8)
-        await asyncio.wait_for(take_turn("other origin", other_case(origin=origin)), 5)
+        await asyncio.wait_for(take_turn("other origin", other_case(origin=origin)), PATIENCE_S)
         assert not same.done()
-    await asyncio.wait_for(same, 5)
+    await asyncio.wait_for(same, PATIENCE_S)
     assert done == ["other id", "other origin", "same"]

@@ -16,6 +16,7 @@ from streams.kafka.reader import reading, until_end
 from streams.kafka.record import Record
 from streams.topics import MAX_MESSAGE_BYTES, Topics
 from tests.doubles import TOPICS, FakeProducer
+from tests.patience import PATIENCE_S
 
 HEADERS = [("traceparent", b"00-1"), ("empty", None), ("traceparent", b"again")]
 
@@ -77,7 +78,7 @@ async def test_confirm_returns_only_after_every_receipt_has_resolved(bench: Benc
     await asyncio.sleep(0.01)
     assert not confirming.done()
     late.set_result(prompt.result())
-    await asyncio.wait_for(confirming, 5)
+    await asyncio.wait_for(confirming, PATIENCE_S)
     await bench.producer.confirm([])
 
 
@@ -123,7 +124,7 @@ async def test_a_missing_acknowledgement_is_a_failed_delivery(bench: Bench) -> N
     bench.producer._kafka = msgspec.structs.replace(bench.producer._kafka, **timeout_s)
     missing: Receipt = asyncio.get_running_loop().create_future()
     with pytest.raises(DeliveryFailed, match="within"):
-        await asyncio.wait_for(bench.producer.confirm([missing]), 5)
+        await asyncio.wait_for(bench.producer.confirm([missing]), PATIENCE_S)
     assert not missing.cancelled()
 
 

@@ -17,6 +17,7 @@ from streams.metrics import Metrics
 from streams.pipeline.agent_pipeline import AgentPipeline, InFlight
 from streams.pipeline.failures import MAX_FAILURES_IN_A_ROW, Process
 from tests.doubles import INPUT_PARTITION, TOPICS, FakeProducer, header_texts, incoming
+from tests.patience import PATIENCE_S, until
 from tests.records import case, triaged
 
 
@@ -152,7 +153,7 @@ async def test_an_acknowledgement_that_does_not_come_fails_the_pipeline() -> Non
     """A silent broker would leave the worker waiting for ever, and it would keep its partitions."""
     async with Bench(producer=FakeProducer(timeout_s=0.01)) as bench:
         await bench.accept(0)
-        await asyncio.sleep(0.05)
+        await until(lambda: bench.failures)
         assert [type(error) for error in bench.failures] == [DeliveryFailed]
         assert bench.position == 0
 
@@ -294,32 +295,47 @@ async def test_a_dead_letter_too_large_goes_without_its_value() -> None:
         assert bench.position == 1
 
 
-async def test_records_are_sent_in_the_order_they_were_read() -> None:
-    """A faster later batch would overtake, and an older revision would replace a newer one."""
+class SlowFirst:
+    """A `Process` whose batch with the first event does not end before the test opens the gate."""
 
-    async def slow_first(batch: Sequence[Incoming]) -> list[Outcome]:
-        await asyncio.sleep(0.02 if batch[0].origin.offset == 0 else 0)
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.ended: list[int] = []
+
+    async def __call__(self, batch: Sequence[Incoming]) -> list[Outcome]:
+        """Decide every event."""
+        offsets = [record.origin.offset for record in batch]
+        if 0 in offsets:
+            await self.gate.wait()
+        self.ended += offsets
         return await accept_all(batch)
 
+
+async def test_records_are_sent_in_the_order_they_were_read() -> None:
+    """A faster later batch would overtake, and an older revision would replace a newer one."""
+    slow_first = SlowFirst()
     async with Bench(slow_first, FakeProducer(prompt=True), max_batch_events=2) as bench:
         await bench.accept(*range(4))
-        await asyncio.sleep(0.05)
+        await until(lambda: slow_first.ended == [2, 3])
+        await settle_down()
+        assert bench.ids() == []
+        slow_first.gate.set()
+        await until(lambda: bench.position == 4)
         assert bench.ids() == ["0", "1", "2", "3"]
-        assert bench.position == 4
 
 
 async def test_a_full_pipeline_makes_the_reader_wait() -> None:
     """With a slow broker, events would fill the memory."""
     async with Bench(max_batch_events=2, batches_in_flight=1) as bench:
         # Two are in flight, the collector has one, and the queue two. The sixth has no room.
-        await asyncio.wait_for(bench.accept(0, 1), 1)
+        await asyncio.wait_for(bench.accept(0, 1), PATIENCE_S)
         await settle_down()
-        await asyncio.wait_for(bench.accept(2, 3, 4), 1)
+        await asyncio.wait_for(bench.accept(2, 3, 4), PATIENCE_S)
         waiting = asyncio.create_task(bench.accept(5))
         await settle_down()
         assert not waiting.done()
         bench.producer.acknowledge()
-        await asyncio.wait_for(waiting, 1)
+        await asyncio.wait_for(waiting, PATIENCE_S)
 
 
 async def test_drain_ends_what_is_in_flight_and_leaves_the_rest() -> None:
@@ -327,7 +343,7 @@ async def test_drain_ends_what_is_in_flight_and_leaves_the_rest() -> None:
     async with Bench(max_batch_events=1, batches_in_flight=1) as bench:
         await bench.accept(0, 1)
         await settle_down()
-        draining = asyncio.create_task(bench.pipeline.drain(5))
+        draining = asyncio.create_task(bench.pipeline.drain(PATIENCE_S))
         await settle_down()
         late = asyncio.create_task(bench.accept(2))
         await settle_down()
@@ -437,21 +453,17 @@ async def test_an_event_is_settled_only_when_its_audit_record_is_acknowledged() 
 
 async def test_out_of_order_no_event_waits_for_a_slower_one() -> None:
     """One slow call would hold back all other answers, and a crash would then lose them."""
-
-    async def slow_first(batch: Sequence[Incoming]) -> list[Outcome]:
-        await asyncio.sleep(0.1 if batch[0].origin.offset == 0 else 0)
-        return await accept_all(batch)
-
+    slow_first = SlowFirst()
     async with Bench(
         slow_first, FakeProducer(prompt=True), in_order=False, max_batch_events=1
     ) as bench:
         await bench.accept(0, 1)
+        await until(lambda: bench.ids() == ["1"])
         await settle_down()
-        assert bench.ids() == ["1"]
         assert bench.position == 0, "a commit still passes no event that has not ended"
-        await asyncio.sleep(0.12)
+        slow_first.gate.set()
+        await until(lambda: bench.position == 2)
         assert bench.ids() == ["1", "0"]
-        assert bench.position == 2
 
 
 async def test_an_event_whose_partition_was_revoked_is_not_published() -> None:
@@ -471,7 +483,5 @@ async def test_an_event_whose_partition_was_revoked_is_not_published() -> None:
         assert bench.ids() == []
         assert not bench.failures
         await bench.accept(0)
-        async with asyncio.timeout(5):
-            while not bench.ids():
-                await settle_down()
+        await until(bench.ids)
         assert bench.ids() == ["0"]

@@ -20,6 +20,7 @@ from streams.errors import BrokerUnreachable
 from streams.topics import Topics
 from tests.llm_server import LlmServer, ok
 from tests.llm_tier import configured, endpoint, escalated, tier
+from tests.patience import until
 from tests.records import decision, record, unsure
 
 TOPICS = Topics("triage")
@@ -130,7 +131,7 @@ async def test_an_assignment_while_the_topics_are_read_counts(topics: TriagedTop
     known = memory()
     topics.may_answer.clear()
     reading = asyncio.create_task(find(known))
-    await asyncio.sleep(0.01)
+    await until(lambda: topics.read_from_s)
     known.forget()
     topics.values = [encode(answer())]
     topics.may_answer.set()
@@ -146,7 +147,7 @@ async def test_a_read_that_failed_does_not_count(topics: TriagedTopics, cancelle
     topics.fails = BrokerUnreachable("no broker")
     topics.may_answer.clear()
     reading = asyncio.create_task(find(known))
-    await asyncio.sleep(0.01)
+    await until(lambda: topics.read_from_s)
     if cancelled:
         reading.cancel()
     topics.may_answer.set()

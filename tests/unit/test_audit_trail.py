@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +30,7 @@ from streams.pipeline.records import outputs_of
 from tests.chains import ASKED, check, decide, topic, trail
 from tests.doubles import TOPICS, FakeProducer
 from tests.kafka_log import START_MS, KafkaLog
+from tests.patience import until
 from tests.records import case, triaged
 from tests.records import record as read
 
@@ -226,13 +226,6 @@ class Spending:
     def __call__(self, _: str, usd: float, __: float) -> None:
         """Note it."""
         self.usd.append(usd)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until the condition holds, at most five seconds."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 def previous(record: Record | None) -> str:

@@ -16,6 +16,7 @@ from streams.pipeline import consumer as module
 from streams.pipeline.agent_pipeline import InFlight
 from streams.pipeline.consumer import GroupConsumer
 from tests.doubles import INPUT, FakeFaust
+from tests.patience import PATIENCE_S, until
 
 P = Partition(INPUT, 0)
 
@@ -192,7 +193,7 @@ async def test_a_silent_broker_does_not_hold_up_the_last_commit(
     await bench.take(0)
     bench.settle(0)
     bench.consumer.answers.clear()
-    await asyncio.wait_for(bench.group.drain(), 5)
+    await asyncio.wait_for(bench.group.drain(), PATIENCE_S)
     assert caplog.messages == [
         "the broker did not take the last commit; some events will be triaged again"
     ]
@@ -226,9 +227,9 @@ async def test_commits_and_gauges_follow_from_start_to_stop(
     await app.assign()
     assert group.assigned
     group.offsets.settle([group.offsets.take(P, 0)])
-    await asyncio.sleep(0.05)
+    gauge = f'partition="0",topic="{INPUT}"}} 9.0'
+    await until(lambda: consumer.commits and gauge in metrics.render().decode())
     assert consumer.commits == [{P: 1}]
-    assert f'partition="0",topic="{INPUT}"}} 9.0' in metrics.render().decode()
     await group.stop()
     group.offsets.settle([group.offsets.take(P, 1)])
     await asyncio.sleep(0.01)
@@ -247,7 +248,7 @@ async def test_a_crash_of_faust_is_reported(
     await asyncio.sleep(0)
     assert not crashed.done()
     group.app.crash(reason)
-    error = await asyncio.wait_for(crashed, 5)
+    error = await asyncio.wait_for(crashed, PATIENCE_S)
     assert error is reason or "without saying why" in str(error)
     await group.stop()
 
@@ -312,7 +313,7 @@ async def test_an_error_in_a_commit_stops_the_worker(bench: Bench) -> None:
     )
     task = asyncio.create_task(bench.group._periodically(end))
     task.add_done_callback(bench.group._on_task_ended)
-    await asyncio.sleep(0.05)
+    await until(lambda: bench.failures)
     assert [str(error) for error in bench.failures] == ["not assigned"]
 
 
@@ -368,7 +369,7 @@ async def test_headers_of_every_shape_are_read(
 async def test_an_impossible_timestamp_is_now(bench: Bench, stamp: float | None) -> None:
     """A record of the year 33658 would stop the worker, or spoil every latency figure."""
     await bench.group._take(message(0, timestamp=stamp), bench.pipeline)
-    assert abs(bench.pipeline.accepted[0].incoming.received_at_s - time.time()) < 5
+    assert abs(bench.pipeline.accepted[0].incoming.received_at_s - time.time()) < 60
 
 
 async def test_a_possible_timestamp_is_kept(bench: Bench) -> None:
@@ -395,7 +396,7 @@ async def test_an_error_in_the_agent_stops_the_worker() -> None:
             yield SimpleNamespace(message=object())
 
     running = asyncio.create_task(agents[0](Stream()))
-    await asyncio.sleep(0.01)
+    await until(lambda: bench.failures)
     assert [type(error) for error in bench.failures] == [AttributeError]
     assert not running.done()
     running.cancel()

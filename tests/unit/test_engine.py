@@ -12,13 +12,12 @@ import pytest
 from inference.arrays import Vectors
 from inference.errors import EngineClosed, InvalidTokens
 from inference.model.engine import Engine
+from tests.patience import PATIENCE_S, run_ready_tasks, until
 from tests.slow_encoder import SlowEncoder
 
 ONE_ROW = 16
 """A token budget for one short text per pass."""
 LONG = 300
-TIMEOUT_S = 5.0
-
 Embedding = asyncio.Task[Vectors]
 
 
@@ -28,7 +27,7 @@ async def running(
 ) -> AsyncIterator[Engine]:
     """An engine that is closed at the end. The whole test has a time limit."""
     engine = Engine(encoder, max_batch_tokens=max_batch_tokens, max_waiting=max_waiting)
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE_S):
         try:
             yield engine
         finally:
@@ -41,16 +40,9 @@ def call(engine: Engine, *texts: Sequence[int]) -> Embedding:
     return asyncio.create_task(engine.embed(texts))
 
 
-async def run_ready_tasks() -> None:
-    """Run the event loop until nothing can change while the gate stays as it is."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
 async def until_passes(encoder: SlowEncoder, count: int) -> None:
     """Wait until this many passes have begun in their threads."""
-    while len(encoder.passes) < count:
-        await asyncio.sleep(0.001)
+    await until(lambda: len(encoder.passes) >= count)
     await run_ready_tasks()
 
 
@@ -289,7 +281,7 @@ async def test_a_closed_engine_refuses_calls() -> None:
     await engine.close()
     await engine.close()
     with pytest.raises(EngineClosed, match="closed"):
-        await asyncio.wait_for(engine.embed([[1]]), TIMEOUT_S)
+        await asyncio.wait_for(engine.embed([[1]]), PATIENCE_S)
 
 
 def test_an_event_loop_that_ends_without_close_logs_nothing(

@@ -14,6 +14,7 @@ from inference.llm.consultant import LlmOpinion, unasked
 from schemas.codec import encode
 from schemas.triaged import Case, Enrichment, Label, Timing, TriagedEvent
 from tests.doubles import FakeAnswered
+from tests.patience import PATIENCE_S
 from tests.records import record, unsure
 
 CARD = Label(value="card", confidence=0.3, abstained=True)
@@ -252,7 +253,7 @@ async def test_cases_of_a_batch_do_not_wait_for_each_other() -> None:
     batch = [record(unsure(id=f"t-{number}"), offset=number) for number in range(3)]
     consultant: Any = Meeting(opinion())
     outcomes = await asyncio.wait_for(
-        enrich(batch, consultant=consultant, memory=FakeAnswered()), 5
+        enrich(batch, consultant=consultant, memory=FakeAnswered()), PATIENCE_S
     )
     assert [outcome.triaged.id for outcome in outcomes if isinstance(outcome, Triaged)] == [
         "t-0",

@@ -13,6 +13,7 @@ from streams.kafka import gaps
 from streams.kafka.gaps import WORTH_A_WARNING, GapCheck
 from streams.kafka.offsets import Gap, Partition
 from tests.kafka_log import KafkaLog
+from tests.patience import PATIENCE_S
 
 P = Partition("t", 0)
 END = 100
@@ -105,4 +106,4 @@ async def test_a_silent_broker_leaves_the_gap_unchecked(
     monkeypatch.setattr(gaps, "TIMEOUT_S", 0.02)
     log.silent = True
     with pytest.raises(OffsetGap, match=r"could not be checked \(TimeoutError"):
-        await asyncio.wait_for(check.verify(Gap(P, 3, 7)), 5)
+        await asyncio.wait_for(check.verify(Gap(P, 3, 7)), PATIENCE_S)

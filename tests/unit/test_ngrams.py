@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import time
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from inference.model.ngrams import BUCKETS, TEXT_BUCKETS, WHOLE, Features, Ngram
 from inference.training.ngram_fit import fit_ngram_head, kept, quantized
 from schemas.event import Event
 from tests.labelled import WORDS, alerts, to_rows
+from tests.patience import within_cpu_s
 
 WITHOUT_COLUMNS = NgramHead(
     np.ones(BUCKETS, np.float32), np.zeros((BUCKETS, 0), np.int8), np.zeros(0), np.zeros(0), {}
@@ -163,9 +163,8 @@ def test_an_event_without_words_has_no_features() -> None:
 def test_hostile_events_cost_no_more_than_long_ones(event: Event) -> None:
     """Otherwise one event would block the stream."""
     features_of(event)
-    started_s = time.perf_counter()
-    features = features_of(event)
-    assert time.perf_counter() - started_s < 0.1
+    with within_cpu_s(0.5):
+        features = features_of(event)
     assert len(features.buckets) < BUCKETS
     assert np.isfinite(features.values).all()
 

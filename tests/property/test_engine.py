@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.errors import EngineClosed
@@ -41,7 +41,6 @@ def test_a_vector_is_bit_identical_alone_and_in_any_batch(
     assert [vector.tobytes() for vector in encoder.embed(ids, max_batch_tokens=budget)] == alone
 
 
-@settings(deadline=None)
 @given(
     calls=slow_calls,
     replicas=st.integers(1, 3),

@@ -18,8 +18,7 @@ MAPPING = Mapping(
     fields={"id": "id.a", "title": "title.a", "tenant": "tenant", "occurred_at": "occurred_at.0"},
 )
 kinds: st.SearchStrategy[Kind] = st.sampled_from(["alert", "ticket"])
-# Shared machines pause for longer than any useful deadline.
-relaxed = settings(deadline=None, max_examples=150)
+more = settings(max_examples=150)
 
 
 def read_or_refuse(record: Record, kind: Kind = "alert") -> Event | None:
@@ -49,21 +48,21 @@ def check_refusal(refused: InvalidEvent) -> None:
     assert len(str(refused)) < 300
 
 
-@relaxed
+@more
 @given(st.binary(max_size=200), headers, kinds)
 def test_any_bytes(value: bytes, record_headers: Headers, kind: Kind) -> None:
     """Some bytes would crash a worker, again after every restart."""
     read_or_refuse(Record(value, None, record_headers), kind)
 
 
-@relaxed
+@more
 @given(json_values | documents, headers)
 def test_any_json(value: object, record_headers: Headers) -> None:
     """Some form of JSON would crash an adapter."""
     read_or_refuse(Record(orjson.dumps(value), None, record_headers))
 
 
-@relaxed
+@more
 @given(st.sampled_from(SAMPLES), documents, st.booleans())
 def test_damaged_samples(
     sample: dict[str, object], damage: dict[str, object], binary: bool
@@ -73,7 +72,7 @@ def test_damaged_samples(
     read_or_refuse(Record(orjson.dumps({**sample, **damage}), None, record_headers))
 
 
-@relaxed
+@more
 @given(documents)
 def test_nothing_of_a_document_is_dropped(document: dict[str, object]) -> None:
     """A field of a vendor's document would be missing when a person looks for it."""
@@ -90,7 +89,7 @@ def _is_kept(name: str, value: object, kept: dict[str, object]) -> bool:
     return blank or normalised or kept.get(name) == value or kept.get(f"document.{name}") == value
 
 
-@relaxed
+@more
 @given(st.sampled_from(SAMPLES))
 def test_the_same_record_is_the_same_event(sample: dict[str, object]) -> None:
     """A redelivered record would become an event with another id."""

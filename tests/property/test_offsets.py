@@ -183,4 +183,4 @@ class OffsetTrackerMachine(RuleBasedStateMachine):
 
 
 TestOffsetTracker = OffsetTrackerMachine.TestCase
-TestOffsetTracker.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
+TestOffsetTracker.settings = settings(max_examples=250, stateful_step_count=40)

@@ -83,7 +83,7 @@ def test_verify_refuses_a_value_that_was_not_redacted(
 
 
 @given(anything, anything, documents)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_event_is_redacted_and_passes_its_own_check(
     title: str, text: str, document: object
 ) -> None:

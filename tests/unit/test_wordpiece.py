@@ -101,7 +101,7 @@ def test_shipped_events_are_cut_alike(both: tuple[Encode, Encode]) -> None:
     assert [replacement(text) for text in TEXTS] == [reference(text) for text in TEXTS]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(alphabet=sorted(set("".join(TEXTS))), max_size=60))
 def test_any_text_of_known_characters_is_cut_alike(text: str) -> None:
     """The two would agree only on the shipped events."""

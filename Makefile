@@ -1,5 +1,6 @@
 # Each target makes .venv and installs what it needs: the first time, and after the versions in
-# pyproject.toml or docker/constraints.txt have changed.
+# pyproject.toml or the pins in docker have changed. pip installs a file only if its hash is one of
+# those in docker/*.txt.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -8,18 +9,21 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 
 LLM_STAMP := .venv-llm/.installed
+SUPPLY_STAMP := .venv-supply/.installed
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test test-llm check bench image kafka clean
+.PHONY: install demo test test-llm check bench image kafka lock sbom audit clean
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml docker/constraints.txt
+$(STAMP): pyproject.toml docker/constraints.txt docker/build-requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  -c docker/constraints.txt -e '.[broker,train,dev]'
+	@$(BIN)/python $(PIP_INSTALL) --require-hashes -r docker/build-requirements.txt
+	@$(BIN)/python $(PIP_INSTALL) --require-hashes --no-build-isolation -r docker/constraints.txt
+	@$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: $(STAMP)
@@ -54,8 +58,23 @@ bench: $(STAMP)
 image:
 	@docker/build
 
+# Its pins are not those of the product, so it has a venv of its own.
+$(SUPPLY_STAMP): docker/supply-requirements.txt
+	@$(PYTHON) -m venv .venv-supply
+	@.venv-supply/bin/python $(PIP_INSTALL) --require-hashes -r docker/supply-requirements.txt
+	@touch $@
+
+lock: $(SUPPLY_STAMP)
+	@docker/lock $(LOCK_ARGS)
+
+sbom: $(SUPPLY_STAMP)
+	@.venv-supply/bin/python docker/sbom.py --python $(PYTHON)
+
+audit: $(SUPPLY_STAMP)
+	@.venv-supply/bin/python docker/audit.py
+
 kafka: $(STAMP)
 	@$(BIN)/triage broker --engine kafka --brokers $(BROKERS)
 
 clean:
-	rm -rf .venv .venv-llm build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-llm .venv-supply build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,6 +22,7 @@ from inference.model.engine import DEFAULT_MAX_WAITING, Engine
 from inference.model.heads import Heads, calibrated, unit
 from inference.model.input_text import read_content, render, render_content
 from inference.model.ngrams import Features
+from inference.model.signature import PublicKey
 from inference.model.threads import Threads, choose_threads
 from schemas.event import DOMAINS, Domain, Event
 from schemas.triaged import CalibrationInfo, ModelInfo
@@ -63,6 +64,7 @@ class Classifier:
         cls,
         path: Path | None = None,
         *,
+        public_key: PublicKey | None = None,
         terms: Mapping[Domain, Terms] | None = None,
         threads: Threads | None = None,
         max_batch_tokens: int = DEFAULT_MAX_BATCH_TOKENS,
@@ -70,14 +72,15 @@ class Classifier:
     ) -> Self:
         """Load a model directory; without `path`, the model that is shipped with the package.
 
-        Without `threads`, a short self-test chooses them.
+        With a `public_key`, the directory must be signed with it. Without `threads`, a short
+        self-test chooses them.
 
         Raises:
-            ModelError: The directory is missing, damaged or not calibrated.
+            ModelError: The directory is missing, damaged, not calibrated or not signed.
             ConfigError: `terms` name an axis that the model lacks, or a share that is not between
                 0 and 1.
         """
-        artifact = load_artifact(path or DEFAULT_MODEL)
+        artifact = load_artifact(path or DEFAULT_MODEL, public_key=public_key)
         threads = threads or choose_threads(artifact)
         encoder = open_encoder(
             artifact, replicas=threads.replicas, threads_per_replica=threads.per_replica

@@ -95,10 +95,12 @@ class HttpSection(Options, frozen=True):
 class ModelSection(Options, frozen=True):
     """The model directory (default: the shipped one), and how it uses the processor.
 
-    With `replicas` 0 a short self-test chooses replicas and threads when the model is loaded.
+    With a `public_key` of minisign, only a directory that is signed with it is loaded. With
+    `replicas` 0 a short self-test chooses replicas and threads when the model is loaded.
     """
 
     path: str | None = None
+    public_key: Annotated[str, Meta(pattern=r"^RW[QRST][A-Za-z0-9+/]{53}$")] | None = None
     replicas: Annotated[int, Meta(ge=0)] = 0
     threads_per_replica: Annotated[int, Meta(ge=0)] = 0
     max_batch_tokens: Positive = 512

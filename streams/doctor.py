@@ -79,7 +79,10 @@ async def _model(settings: Settings) -> AsyncIterator[Finding]:
         await classifier.classify(domain, [event])
     info = classifier.model
     where = model_directory(settings)
-    yield Finding("model", True, f"{info.name} ({info.compute_type}) is whole, in {where}")
+    signed_by = classifier.artifact.signed_by
+    signature = f"signed with the key {signed_by}" if signed_by else "signature not checked"
+    detail = f"{info.name} ({info.compute_type}) is whole, {signature}, in {where}"
+    yield Finding("model", True, detail)
     for domain in classifier.domains:
         yield _calibration(classifier, domain)
     yield _rules(settings, classifier)

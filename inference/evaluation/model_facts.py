@@ -34,6 +34,7 @@ def model_facts(artifact: Artifact, terms: Mapping[Domain, Terms]) -> dict[str, 
     return {
         "name": manifest.name,
         "digest": artifact.digest,
+        "signed_by": artifact.signed_by,
         "path": str(artifact.directory),
         "size_bytes": artifact.size_bytes,
         "compute_type": manifest.encoder.compute_type,

@@ -19,6 +19,10 @@ calibration.safetensors
     DOMAIN.SPLIT.doubt (rows, axes) float32 and .correct (rows, axes) int8, .tenant (rows) int32,
     and .unseen (rows) uint8, which is 1 if the model was not trained on the row's source.
 
+manifest.json.minisig, calibration.json.minisig
+    Optional: who made them (`inference.model.signature`). The manifest has the digests of the
+    model's files and the calibration that of its rows, so together they cover the directory.
+
 `inference.model.manifest` has the types of the two JSON files.
 
 A model is made once. Its calibration can be made again from other rows. The calibration carries
@@ -34,7 +38,15 @@ import msgspec
 import numpy.typing as npt
 
 from inference.errors import ModelError
-from inference.model.files import REMEDY, digests_of, read_tensors, sha256_of, verify_file
+from inference.model.files import (
+    REMEDY,
+    digests_of,
+    is_plain_name,
+    read_bounded,
+    read_tensors,
+    sha256_of,
+    verify_file,
+)
 from inference.model.input_text import INPUT_TEXT_FORMAT
 from inference.model.manifest import (
     FORMAT,
@@ -44,6 +56,7 @@ from inference.model.manifest import (
     EncoderSpec,
     Manifest,
 )
+from inference.model.signature import PublicKey
 
 MANIFEST = "manifest.json"
 CALIBRATION = "calibration.json"
@@ -67,12 +80,14 @@ RECALIBRATE = "run triage calibrate on it"
 class Artifact:
     """A verified model directory: every file has its listed digest, the calibration belongs to it.
 
-    `load_artifact` and `write_calibration` make it.
+    `load_artifact` and `write_calibration` make it. `signed_by` is the name of the key that its
+    signatures were checked with; None if they were not checked.
     """
 
     directory: Path
     manifest: Manifest
     calibration: Calibration
+    signed_by: str | None = None
 
     @property
     def digest(self) -> str:
@@ -104,15 +119,17 @@ class Artifact:
         return read_tensors(self.file(name))
 
 
-def load_artifact(path: Path) -> Artifact:
+def load_artifact(path: Path, *, public_key: PublicKey | None = None) -> Artifact:
     """Read and verify a model directory and its calibration.
 
+    With a `public_key`, both must be signed with it. Without one, signatures are not looked at.
+
     Raises:
-        ModelError: The model or its calibration is missing, incomplete or damaged, has a format
-            that this version does not read, or the calibration was made for another model.
+        ModelError: The model or its calibration is missing, incomplete, damaged or not signed, has
+            a format that this version does not read, or the calibration was made for another model.
     """
-    manifest = load_manifest(path)
-    calibration = _read_calibration(path)
+    manifest = load_manifest(path, public_key=public_key)
+    calibration = _read_calibration(path, public_key)
     for name, digest in _binding(manifest).items():
         if calibration.bound_to.get(name) != digest:
             raise ModelError(
@@ -122,19 +139,19 @@ def load_artifact(path: Path) -> Artifact:
     verify_file(
         path / CALIBRATION_ROWS_FILE, calibration.rows, listed_in=CALIBRATION, remedy=RECALIBRATE
     )
-    return Artifact(path, manifest, calibration)
+    return Artifact(path, manifest, calibration, public_key.name if public_key else None)
 
 
-def load_manifest(path: Path) -> Manifest:
+def load_manifest(path: Path, *, public_key: PublicKey | None = None) -> Manifest:
     """Read the manifest of a model directory and verify every file that it lists.
 
-    The model need not be calibrated.
+    The model need not be calibrated. With a `public_key`, the manifest must be signed with it.
 
     Raises:
-        ModelError: The model is missing, incomplete or damaged, or has a format that this version
-            does not read.
+        ModelError: The model is missing, incomplete, damaged or not signed, or has a format that
+            this version does not read.
     """
-    manifest = _read_manifest(path)
+    manifest = _read_manifest(path, public_key)
     for name in sorted(manifest.files):
         verify_file(path / name, manifest.files[name], listed_in=MANIFEST)
     return manifest
@@ -189,14 +206,18 @@ def _write_json(file: Path, document: Manifest | Calibration) -> None:
     file.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
 
 
-def _read_calibration(path: Path) -> Calibration:
+def _read_calibration(path: Path, public_key: PublicKey | None) -> Calibration:
     try:
-        return msgspec.json.decode((path / CALIBRATION).read_bytes(), type=Calibration)
+        data = read_bounded(path / CALIBRATION)
     except OSError:
         raise ModelError(
             f"the model in {path} is not calibrated: it has no {CALIBRATION}; {RECALIBRATE}"
         ) from None
-    except msgspec.DecodeError as error:
+    if public_key is not None:
+        public_key.check(path / CALIBRATION, data)
+    try:
+        return msgspec.json.decode(data, type=Calibration)
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ModelError(
             f"the calibration of the model in {path} is damaged ({error}); {RECALIBRATE}"
         ) from None
@@ -208,11 +229,13 @@ class _Format(msgspec.Struct):
     format: int
 
 
-def _read_manifest(path: Path) -> Manifest:
+def _read_manifest(path: Path, public_key: PublicKey | None = None) -> Manifest:
     try:
-        data = (path / MANIFEST).read_bytes()
+        data = read_bounded(path / MANIFEST)
     except OSError:
         raise ModelError(f"there is no model in {path}: it has no {MANIFEST}; {REMEDY}") from None
+    if public_key is not None:
+        public_key.check(path / MANIFEST, data)
     try:
         format_number = msgspec.json.decode(data, type=_Format).format
         if format_number != FORMAT:
@@ -221,7 +244,7 @@ def _read_manifest(path: Path) -> Manifest:
                 f"{FORMAT}; train the model again"
             )
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ModelError(
             f"the manifest of the model in {path} is damaged ({error}); {REMEDY}"
         ) from None
@@ -236,6 +259,11 @@ def _check_manifest(path: Path, manifest: Manifest) -> None:
         raise ModelError(
             f"the model in {path} was trained on input text of the format {unknown[0]}, but this "
             f"version makes {INPUT_TEXT_FORMAT}; train the model again"
+        )
+    if strange := [name for name in manifest.files if not is_plain_name(name)]:
+        raise ModelError(
+            f"the manifest of the model in {path} lists {strange[0][:80]!r}, which is not the name "
+            f"of a file in its directory; {REMEDY}"
         )
     if missing := [name for name in FILES if name not in manifest.files]:
         raise ModelError(

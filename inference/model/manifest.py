@@ -46,13 +46,16 @@ class DomainSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`manifest.json`. `files` maps the name of every file of the model to its SHA-256."""
+    """`manifest.json`. `files` maps the name of every file of the model to its SHA-256.
+
+    Each lies in the directory itself, so a name is never a path.
+    """
 
     format: Literal[2] = FORMAT
     name: str
     encoder: EncoderSpec
     domains: dict[str, DomainSpec]
-    files: dict[str, str]
+    files: Annotated[dict[str, str], msgspec.Meta(max_length=64)]
     training: dict[str, Any]
 
 

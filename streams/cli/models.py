@@ -13,6 +13,7 @@ from inference.model.artifact import load_artifact
 from streams.cli.options import as_json, configured, model_directory
 from streams.config import Settings
 from streams.wiring.model import model_directory as configured_directory
+from streams.wiring.model import public_key
 
 
 @click.command(epilog="Example: triage models --json")
@@ -24,7 +25,9 @@ def models(settings: Settings, model: Path | None, json_: bool) -> None:
 
     The exit code is 1 if it is damaged.
     """
-    artifact = load_artifact(model or configured_directory(settings))
+    artifact = load_artifact(
+        model or configured_directory(settings), public_key=public_key(settings)
+    )
     facts = model_facts(artifact, settings.terms)
     if json_:
         click.echo(orjson.dumps(facts, option=orjson.OPT_INDENT_2))
@@ -38,6 +41,10 @@ def show(facts: dict[str, Any]) -> None:
     console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
     console.print(f"{facts['name']}  {facts['size_bytes'] / 1e6:.1f} MB  {facts['compute_type']}")
     console.print(f"digest {facts['digest']}\npath {facts['path']}")
+    if facts["signed_by"]:
+        console.print(f"signed with the key {facts['signed_by']}")
+    else:
+        console.print("signature not checked: model.public_key is not set")
     licences = ", ".join(facts["licences"]) or "not named"
     console.print(f"rows' licences {licences}; attributions in {facts['card']}")
     console.print(_table(facts["domains"]))

@@ -11,6 +11,7 @@ from pathlib import Path
 from inference.classifier import Classifier
 from inference.egress.policy import Policy
 from inference.model.artifact import DEFAULT_MODEL
+from inference.model.signature import PublicKey
 from inference.model.threads import Threads
 from inference.rules.ruling import Rules
 from streams.config import Settings
@@ -23,19 +24,28 @@ def model_directory(settings: Settings) -> Path:
     return Path(settings.model.path) if settings.model.path else DEFAULT_MODEL
 
 
+def public_key(settings: Settings) -> PublicKey | None:
+    """The key that the model must be signed with; None if none is configured."""
+    return PublicKey.parse(settings.model.public_key) if settings.model.public_key else None
+
+
 def open_classifier(settings: Settings) -> Classifier:
     """The configured model under the configured terms.
 
     Raises:
         ConfigError: the terms ask for what the model does not label.
-        ModelError: the model cannot be served.
+        ModelError: the model cannot be served, or is not signed as configured.
     """
     model = settings.model
+    key = public_key(settings)
+    if key is None:
+        log.info("the signature of the model is not checked: model.public_key is not set")
     threads = None
     if model.replicas:
         threads = Threads(model.replicas, model.threads_per_replica or 1)
     return Classifier.open(
         model_directory(settings),
+        public_key=key,
         terms=settings.terms,
         threads=threads,
         max_batch_tokens=model.max_batch_tokens,

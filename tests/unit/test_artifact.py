@@ -1,7 +1,11 @@
 """A model directory is either whole, or it is refused with one sentence."""
 
 import hashlib
+import os
 import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,7 @@ from inference.model.artifact import (
     load_artifact,
     load_manifest,
 )
+from inference.model.files import open_file
 from inference.model.heads import Heads
 from inference.training.convert.facts import FACTS
 from schemas.event import DOMAINS
@@ -49,6 +54,17 @@ def replace_file(model: Path, name: str) -> None:
     change(model, files=files | {name: hashlib.sha256(data).hexdigest()})
 
 
+@contextmanager
+def working_in(directory: Path) -> Iterator[None]:
+    """Work in a directory: the path of a socket may be at most 107 bytes long."""
+    before = Path.cwd()
+    os.chdir(directory)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
 def refusal(model: Path) -> str:
     """The message of the error that loading the model raises."""
     with pytest.raises(ModelError) as raised:
@@ -67,6 +83,83 @@ def test_whole_model_loads_with_heads_and_calibration(model: Path) -> None:
 
 
 EVERY_FILE = (*FILES, CALIBRATION_ROWS_FILE)
+EVERY_NAME = (*EVERY_FILE, MANIFEST, CALIBRATION)
+
+
+@pytest.mark.parametrize(
+    "name", ["../heads.safetensors", "/etc/hostname", "a/b", "..", ".", "", "a\nb", "\x00", ".x"]
+)
+def test_a_manifest_lists_only_files_of_its_directory(model: Path, name: str) -> None:
+    """Otherwise a foreign model could have any file of the machine opened and compared."""
+    files = msgspec.json.decode((model / MANIFEST).read_bytes())["files"]
+    change(model, files=files | {name: "0" * 64})
+    assert "is not the name of a file in its directory" in refusal(model)
+
+
+@pytest.mark.parametrize("name", EVERY_NAME)
+def test_a_link_out_of_the_directory_is_refused(model: Path, tmp_path: Path, name: str) -> None:
+    """Otherwise a foreign model could name a file that is changed after it was checked."""
+    (model / name).rename(tmp_path / "outside")
+    (model / name).symlink_to(tmp_path / "outside")
+    assert f"{name} is a link out of its directory" in refusal(model)
+
+
+def test_a_link_within_the_directory_is_followed(model: Path, tmp_path: Path) -> None:
+    """Otherwise a model in a volume of Kubernetes, which is made of links, could not be served."""
+    (model / "..data").mkdir()
+    for name in EVERY_NAME:
+        (model / name).rename(model / "..data" / name)
+        (model / name).symlink_to(Path("..data") / name)
+    (tmp_path / "current").symlink_to(model)
+    assert load_artifact(tmp_path / "current").manifest.name == "tiny-0"
+
+
+@pytest.mark.parametrize("name", EVERY_NAME)
+@pytest.mark.parametrize("kind", ["pipe", "socket", "directory", "loop"])
+def test_a_special_file_is_refused(model: Path, name: str, kind: str) -> None:
+    """Otherwise a pipe in a model directory would keep the worker from starting, for ever."""
+    file = model / name
+    file.unlink()
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as listener, working_in(model):
+            listener.bind(name)
+    elif kind == "directory":
+        file.mkdir()
+    else:
+        file.symlink_to(name)
+    assert name in refusal(model)
+
+
+def test_a_device_is_refused() -> None:
+    """Otherwise a device in a model directory would be read without end."""
+    with pytest.raises(ModelError, match="no regular file"):
+        open_file(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("vocabulary.json", 64 << 20), (MANIFEST, 64 << 20), ("model.bin", 4 << 30)]
+)
+def test_a_file_that_is_too_large_is_refused(model: Path, name: str, size: int) -> None:
+    """Otherwise a foreign model could take all memory or hours before it is refused."""
+    os.truncate(model / name, size + 1)  # sparse: it takes no space
+    assert f"at most {size} are read" in refusal(model)
+
+
+def test_a_manifest_that_lists_too_many_files_is_refused(model: Path) -> None:
+    """Otherwise a manifest could have one large file read thousands of times."""
+    files = msgspec.json.decode((model / MANIFEST).read_bytes())["files"]
+    change(model, files=files | {f"f{number}": "0" * 64 for number in range(64)})
+    assert "damaged" in refusal(model)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, CALIBRATION])
+def test_a_nested_document_is_refused(model: Path, name: str) -> None:
+    """Otherwise a deeply nested document would end in a traceback."""
+    data = (model / name).read_bytes().rstrip().removesuffix(b"}")
+    (model / name).write_bytes(data + b',"z":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+    assert "damaged" in refusal(model)
 
 
 @pytest.mark.parametrize("name", [*EVERY_FILE, MANIFEST, CALIBRATION])

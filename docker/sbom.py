@@ -14,9 +14,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
-
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "inference" / "models" / "default"
 
@@ -32,8 +29,7 @@ def main() -> None:
         document = describe(python)
     add_model(document, MODEL)
     text = json.dumps(document, indent=1, sort_keys=True) + "\n"
-    if fault := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
-        sys.exit(f"the document is not valid CycloneDX 1.6: {fault}")
+    validate(text)
     options.output.write_text(text, encoding="utf-8")
     print(f"{options.output}: {len(document['components'])} components")
 
@@ -82,6 +78,15 @@ def add_model(document: dict, directory: Path) -> None:
         if entry["ref"] == root:
             entry["dependsOn"] = sorted([*entry.get("dependsOn", []), reference])
     document["dependencies"].append({"ref": reference})
+
+
+def validate(text: str) -> None:
+    """End the script if the document is not valid."""
+    from cyclonedx.schema import SchemaVersion  # noqa: PLC0415 - only .venv-supply has it
+    from cyclonedx.validation.json import JsonStrictValidator  # noqa: PLC0415
+
+    if fault := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
+        sys.exit(f"the document is not valid CycloneDX 1.6: {fault}")
 
 
 def run(*command: str) -> None:

@@ -1,6 +1,7 @@
-"""`triage topics create` and `triage topics check`."""
+"""`triage topics create`, `triage topics check` and `triage topics acl`."""
 
 import asyncio
+from dataclasses import asdict
 
 import click
 import orjson
@@ -8,12 +9,14 @@ import orjson
 from streams.cli.options import as_json, configured
 from streams.config import Settings
 from streams.errors import TopicsMissing
+from streams.kafka.acl import ROLES, Role, as_commands, as_kafka_users, grants
 from streams.kafka.admin import check_topics, create_topics
+from streams.topics import Topics
 
 
 @click.group(epilog="Example: triage topics create")
 def topics() -> None:
-    """Create or check the topics."""
+    """Create or check the topics, or print the rights that they need."""
 
 
 @topics.command(epilog="Example: TRIAGE_TOPICS__PARTITIONS=8 triage topics create")
@@ -44,3 +47,77 @@ def check(settings: Settings, json_: bool) -> None:
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise TopicsMissing(problems[0] + more)
+
+
+@topics.command(epilog="Example: triage topics acl --role worker --principal worker=User:triage")
+@click.option(
+    "--role",
+    "roles",
+    type=click.Choice(ROLES),
+    multiple=True,
+    help="A role to print; repeat it for several (default: all).",
+)
+@click.option(
+    "--principal",
+    "principals",
+    metavar="ROLE=PRINCIPAL",
+    multiple=True,
+    help="Who has a role; repeat it for several (default: User:triage-ROLE).",
+)
+@click.option(
+    "--consumer-group",
+    help="The group that reads the triaged topics (default: [kafka] group_id and -consumer).",
+)
+@click.option("--table", is_flag=True, help="Print KafkaUser resources of Strimzi, as YAML.")
+@as_json
+@configured
+def acl(
+    settings: Settings,
+    roles: tuple[Role, ...],
+    principals: tuple[str, ...],
+    consumer_group: str | None,
+    table: bool,
+    json_: bool,
+) -> None:
+    """Print the rights that each role needs, and no more.
+
+    By default as commands of Kafka's own tool, for the configured prefix and group. Nothing is
+    changed, and no broker is asked.
+    """
+    group_id = settings.kafka.group_id
+    names = _principals(principals)
+    rights = [
+        grant
+        for grant in grants(
+            Topics(settings.topics.prefix),
+            group_id=group_id,
+            consumer_group=consumer_group or f"{group_id}-consumer",
+            with_llm=bool(settings.llm.tiers),
+        )
+        if grant.role in (roles or ROLES)
+    ]
+    if json_:
+        documents = [{"principal": names[grant.role], **asdict(grant)} for grant in rights]
+        click.echo(orjson.dumps({"acls": documents}, option=orjson.OPT_INDENT_2))
+    elif table:
+        click.echo("\n---\n".join(as_kafka_users(rights, names)))
+    else:
+        for command in as_commands(rights, names, settings.kafka.bootstrap_servers):
+            click.echo(command)
+
+
+def _principals(options: tuple[str, ...]) -> dict[Role, str]:
+    """The principal of each role."""
+    principals: dict[Role, str] = {role: f"User:triage-{role}" for role in ROLES}
+    for option in options:
+        name, _, principal = option.partition("=")
+        role = next((role for role in ROLES if role == name), None)
+        kind, _, who = principal.partition(":")
+        if role is None or not (kind and who):
+            raise click.BadParameter(
+                f"{option!r} is not ROLE=PRINCIPAL, for instance worker=User:triage; the roles are "
+                f"{', '.join(ROLES)}",
+                param_hint="--principal",
+            )
+        principals[role] = principal
+    return principals

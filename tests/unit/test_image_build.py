@@ -73,3 +73,18 @@ def test_pip_settings_are_passed_by_name(commands: Path) -> None:
     assert "PIP_INDEX_URL" in done.stdout.splitlines()
     assert "secret" not in done.stdout
     assert "PIP_EXTRA_INDEX_URL" not in done.stdout
+
+
+PINNED = "BASE=python:3.11@sha256:" + "0" * 64
+
+
+@pytest.mark.parametrize("arguments", [f"--build-arg {PINNED}", f"--build-arg={PINNED}"])
+def test_a_base_without_a_digest_can_be_refused(commands: Path, arguments: str) -> None:
+    """A release would be built on whatever image the tag names on that day."""
+    add(commands, "buildah", WORKS)
+    refused = build(commands, REQUIRE_DIGEST="1", BUILD_ARGS="--build-arg BASE=other:1")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("The base image other:1 has no digest")
+    assert "building" not in refused.stdout
+    pinned = build(commands, REQUIRE_DIGEST="1", BUILD_ARGS=arguments)
+    assert (pinned.returncode, pinned.stderr) == (0, "")

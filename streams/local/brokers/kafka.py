@@ -159,6 +159,7 @@ class KafkaCluster(Broker):
         command = [*java, "kafka.tools.StorageTool", "format"]
         # With `=`: one id in 64 starts with a dash.
         command.append(f"--cluster-id={_cluster_id(self._nodes[0].directory.parent)}")
+        command += self._format_options()
         running = [
             subprocess.Popen(  # noqa: S603 - our own command line
                 [*command, "-c", "server.properties"],
@@ -185,6 +186,10 @@ class KafkaCluster(Broker):
             for process in running:
                 process.kill()
                 process.communicate()
+
+    def _format_options(self) -> list[str]:
+        """More options for formatting the storage; a test that needs users creates them here."""
+        return []
 
     def _server(self, java: list[str], node: Node) -> Server:
         options = [*java, f"-Dlog4j2.configurationFile={node.directory / 'log4j2.xml'}"]

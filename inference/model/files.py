@@ -9,8 +9,9 @@ import os
 import re
 import stat
 from collections.abc import Iterable
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy.typing as npt
 from safetensors import SafetensorError
@@ -34,7 +35,7 @@ def is_plain_name(name: str) -> bool:
     return PLAIN_NAME.fullmatch(name) is not None
 
 
-def open_file(file: Path, max_bytes: int | None = None) -> BinaryIO:
+def open_file(file: Path, max_bytes: int | None = None) -> BufferedReader:
     """Open a file of a model directory to read it.
 
     Links may lead to other files below the directory, which is how Kubernetes mounts a volume.

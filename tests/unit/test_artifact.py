@@ -154,11 +154,13 @@ def test_a_manifest_that_lists_too_many_files_is_refused(model: Path) -> None:
     assert "damaged" in refusal(model)
 
 
-@pytest.mark.parametrize("name", [MANIFEST, CALIBRATION])
-def test_a_nested_document_is_refused(model: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "field"), [(MANIFEST, "training"), (CALIBRATION, "made_from")])
+def test_a_nested_document_is_refused(model: Path, name: str, field: str) -> None:
     """Otherwise a deeply nested document would end in a traceback."""
-    data = (model / name).read_bytes().rstrip().removesuffix(b"}")
-    (model / name).write_bytes(data + b',"z":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+    change(model, name, **{field: {"nested": "here"}})
+    data = (model / name).read_bytes()
+    nested = b"[" * 100_000 + b"]" * 100_000
+    (model / name).write_bytes(data.replace(b'"here"', nested))
     assert "damaged" in refusal(model)
 
 

@@ -1,25 +1,69 @@
-"""Structured logs on stderr: one JSON object per line, or plain lines for a terminal."""
+"""Structured logs on stderr: one JSON object per line, or plain lines for a terminal.
+
+A message may quote what somebody sent. So no control character reaches the log, and no text can
+begin a line that looks like a record of its own.
+"""
 
 import logging
 import sys
+from typing import Any
 
 from pythonjsonlogger.orjson import OrjsonFormatter
 
+from schemas.visible_text import printable, printable_json, printable_lines
 from streams.config import LogSection
 
 NOISY = ("aiokafka", "faust", "mode", "kafka", "httpx2", "httpcore2", "openai")
+MAX_FIELD_CHARS = 16_000
+"""Log collectors refuse or split lines that are much longer."""
+
+
+class PrintableFormatter(logging.Formatter):
+    """Plain lines. The lines of a traceback are indented, so that they are no records."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's
+        """The line of the record itself."""
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: object) -> str:  # noqa: N802 - logging's
+        """The traceback."""
+        return _indented(super().formatException(ei))  # type: ignore[arg-type] # logging's type
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802 - logging's
+        """The stack, if one was asked for."""
+        return _indented(super().formatStack(stack_info))
+
+
+class PrintableJsonFormatter(OrjsonFormatter):  # type: ignore[misc] # it has no types
+    """JSON lines whose strings have escapes in place of what cannot be seen."""
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        """The fields, with long texts cut. Of a traceback the end says what happened."""
+        return {
+            name: value[-MAX_FIELD_CHARS:] if isinstance(value, str) else value
+            for name, value in log_data.items()
+        }
+
+    def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
+        """The fields as one JSON object."""
+        return printable_json(
+            {
+                name: value if isinstance(value, int | float | str | None) else str(value)
+                for name, value in log_data.items()
+            }
+        )
 
 
 def configure(section: LogSection) -> None:
     """Send the records of every logger of the process to one handler."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        OrjsonFormatter(
+        PrintableJsonFormatter(
             "%(asctime)s %(levelname)s %(name)s %(message)s",
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
         )
         if section.format == "json"
-        else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        else PrintableFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -27,3 +71,13 @@ def configure(section: LogSection) -> None:
     if section.level != "debug":
         for name in NOISY:
             logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def clean_last_resort() -> None:
+    """Let warnings be printable in a process that does not configure logging."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(PrintableFormatter("%(message)s"))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in printable_lines(text))

@@ -43,7 +43,8 @@ def read_numbered(file: str) -> Iterator[tuple[int, bytes]]:
 
 def incoming(file: str, number: int, line: bytes) -> Incoming:
     """One line as a record. Its origin is the file's name and the line's number, from 0."""
-    name = "stdin" if file == STDIN else Path(file).stem
+    # A file may have a name that is not Unicode; a record on a topic cannot.
+    name = "stdin" if file == STDIN else Path(file).stem.encode("utf-8", "replace").decode()
     origin = Origin(topic=name, partition=0, offset=number)
     return Incoming(value=line, key=None, headers=(), origin=origin, received_at_s=time.time())
 

@@ -1,5 +1,6 @@
 """The model card: what a model was made from, under which licences, and how good it is where."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -14,6 +15,7 @@ from inference.model.artifact import Artifact
 from inference.model.manifest import AxisCalibration
 from inference.progress import Progress
 from schemas.event import Domain
+from schemas.visible_text import printable
 
 AUTHORED = (
     "Written by this project's authors with a large language model's help, from general knowledge "
@@ -94,6 +96,9 @@ LIMITS = """\
   severity and category.
 """
 
+MAX_NAME_CHARS = 200
+_MARKUP = re.compile(r"[\\`*\[\]<>|!]")
+
 TABLE_HEAD = """\
 | axis | source | rows | accuracy | macro-F1 | calibration error |
 |---|---|--:|--:|--:|--:|"""
@@ -169,8 +174,9 @@ def _terms_of_model(artifact: Artifact, terms: Mapping[Domain, Terms]) -> dict[D
 def _sources(rows: Sequence[LabelledRow]) -> Iterator[str]:
     counts = Counter((row.source, row.license) for row in rows)
     for (source, licence), count in sorted(counts.items()):
-        about_licence = LICENCES.get(licence, licence) or "no licence named"
-        yield f"- {ATTRIBUTIONS.get(source, source)} {count} rows, {about_licence}."
+        about_licence = LICENCES.get(licence) or _cell(licence) or "no licence named"
+        about_source = ATTRIBUTIONS.get(source) or _cell(source)
+        yield f"- {about_source} {count} rows, {about_licence}."
 
 
 def _domain(
@@ -195,7 +201,12 @@ def _domain(
 
 def _table_row(axis: str, source: str, scores: AxisScores) -> str:
     shares = f"{scores.accuracy:.4f} | {scores.macro_f1:.4f} | {scores.ece:.4f}"
-    return f"| {axis} | {source} | {scores.n} | {shares} |"
+    return f"| {_cell(axis)} | {_cell(source)} | {scores.n} | {shares} |"
+
+
+def _cell(text: str) -> str:
+    """A text of the rows, on one line and without what Markdown would take for markup."""
+    return _MARKUP.sub(r"\\\g<0>", printable(text, MAX_NAME_CHARS))
 
 
 def _promise(promise: PromiseFigures, deciding: Sequence[str]) -> Iterator[str]:

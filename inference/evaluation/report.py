@@ -1,6 +1,7 @@
 """The evaluation as one HTML file that can be sent by e-mail, archived, and read on a phone.
 
 The page is put together from the Jinja templates in `templates`, which escape all values.
+What cannot be seen in a value, such as a control of the reading direction, is shown as an escape.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from inference.evaluation.plots import (
     reliability_plot,
     risk_coverage_plot,
 )
+from schemas.visible_text import printable
 
 SPLIT_NAMES = {"test": "test", "val": "validation", "all": "labelled"}
 ESCALATION_REASONS = {
@@ -71,6 +73,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("inference.evaluation"),
         autoescape=True,
+        finalize=_printable,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -97,9 +100,16 @@ def _environment() -> Environment:
     return environment
 
 
+def _printable(value: object) -> object:
+    """A value for the page; a text of ours is the only one that may be markup."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return printable(value)
+    return value
+
+
 def _breakable(label: str) -> Markup:
     """Labels are long and have no spaces: allow a line break after each ``_`` and ``-``."""
-    return escape(label).replace("_", Markup("_<wbr>")).replace("-", Markup("-<wbr>"))
+    return escape(printable(label)).replace("_", Markup("_<wbr>")).replace("-", Markup("-<wbr>"))
 
 
 def _percent(share: float, digits: int = 1) -> str:

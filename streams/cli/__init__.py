@@ -4,12 +4,15 @@ import importlib
 import logging
 import os
 import sys
+import traceback
 from typing import Any
 
 import click
 
 from inference.errors import ConfigError, InferenceError
 from schemas.errors import SchemaError
+from schemas.visible_text import printable_lines, truncated
+from streams.cli.output import echo
 from streams.errors import StreamError
 
 COMMANDS = {
@@ -35,6 +38,10 @@ COMMANDS = {
     "watch": ("watch:watch", "Print triaged events as they come."),
     "worker": ("worker:worker", "Run the Faust worker."),
 }
+
+
+MAX_SENTENCE_CHARS = 1_000
+"""An error may quote what somebody sent, which may be long."""
 
 
 class LazyGroup(click.Group):
@@ -99,18 +106,21 @@ def main(arguments: list[str] | None = None) -> Any:
     except BrokenPipeError:  # the reader of our output has ended, for instance `head`
         sys.stderr.close()
         sys.exit(0)
-    except Exception as error:
-        if os.environ.get("TRIAGE_TRACEBACK"):
-            raise
-        what = f"unexpected {type(error).__name__}: {error}"
-        sys.exit(
-            _complain(
-                f"{what}; run it again with TRIAGE_TRACEBACK=1 and report what that prints", 1
-            )
-        )
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets a sentence
+        sys.exit(_report(error))
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _report(error: Exception) -> int:
+    if os.environ.get("TRIAGE_TRACEBACK"):
+        for line in printable_lines("".join(traceback.format_exception(error)).rstrip()):
+            echo(line, err=True)
+        return 1
+    what = truncated(f"unexpected {type(error).__name__}: {error}", MAX_SENTENCE_CHARS // 2)
+    hint = "run it again with TRIAGE_TRACEBACK=1 and report what that prints"
+    return _complain(f"{what}; {hint}", 1)
+
+
 def _complain(sentence: str, code: int) -> int:
-    click.echo(f"triage: {' '.join(sentence.split())}", err=True)
+    echo(f"triage: {' '.join(sentence.split())}", err=True, max_chars=MAX_SENTENCE_CHARS)
     return code

@@ -6,15 +6,17 @@ from dataclasses import asdict
 from typing import Any
 
 import click
-import orjson
 
 from schemas.audit.verification import Chain, Fault
+from schemas.visible_text import printable
 from streams.audit.verify import AuditReport
 from streams.audit.verify import verify as verify_topic
 from streams.cli.options import as_json, configured
+from streams.cli.output import echo, echo_json
 from streams.config import Settings
 from streams.errors import StreamError
 
+MAX_NAME_CHARS = 80
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -66,7 +68,7 @@ def verify(
     """
     report = asyncio.run(verify_topic(settings, expected, tenant))
     if json_:
-        click.echo(orjson.dumps(_document(report)))
+        echo_json(_document(report))
     else:
         _print(report)
     if not report.ok:
@@ -79,31 +81,29 @@ def verify(
 
 def _print(report: AuditReport) -> None:
     for fault in report.faults:
-        click.echo(
-            f"{report.topic}[{fault.place.partition}]@{fault.place.offset}: {_sentence(fault)}"
-        )
+        echo(f"{report.topic}[{fault.place.partition}]@{fault.place.offset}: {_sentence(fault)}")
     if report.many > len(report.faults):
-        click.echo(f"... and {report.many - len(report.faults)} faults more")
+        echo(f"... and {report.many - len(report.faults)} faults more")
     for tenant, digest in report.lost:
-        click.echo(f"{report.topic}: the head {digest} of {_printable(tenant)} is not there")
+        echo(f"{report.topic}: the head {digest} of {_name(tenant)} is not there")
     if not report.chains:
-        click.echo("no decisions are recorded yet")
+        echo("no decisions are recorded yet")
         return
-    chains = {_printable(tenant): chain for tenant, chain in sorted(report.chains.items())}
+    chains = {_name(tenant): chain for tenant, chain in sorted(report.chains.items())}
     width = max(len("tenant"), *map(len, chains))
-    click.echo(f"{'tenant':<{width}}  {'records':>9}  {'segments':>8}  {'copies':>6}  head")
+    echo(f"{'tenant':<{width}}  {'records':>9}  {'segments':>8}  {'copies':>6}  head")
     for tenant, chain in chains.items():
         head, *others = sorted(chain.tips) or [""]
         counts = f"{chain.records:>9}  {len(chain.heads):>8}  {chain.copies:>6}"
-        click.echo(f"{tenant:<{width}}  {counts}  {head}")
+        echo(f"{tenant:<{width}}  {counts}  {head}")
         for other in others:
-            click.echo(" " * (width + 31) + other)
+            echo(" " * (width + 31) + other)
 
 
 def _sentence(fault: Fault) -> str:
-    where = f"tenant {_printable(fault.tenant)}"
+    where = f"tenant {_name(fault.tenant)}"
     if fault.writer is not None:
-        where += f", writer {_printable(fault.writer)}, sequence {fault.sequence}"
+        where += f", writer {_name(fault.writer)}, sequence {fault.sequence}"
     if fault.what != "missing":
         return f"{fault.what} ({where})"
     if fault.count > 1:
@@ -111,9 +111,9 @@ def _sentence(fault: Fault) -> str:
     return f"{fault.count} missing before it ({where})"
 
 
-def _printable(name: str) -> str:
-    """A name that anybody may have chosen, without characters that a terminal would obey."""
-    return name if name.isprintable() else repr(name)
+def _name(name: str) -> str:
+    """A name that anybody may have chosen."""
+    return printable(name, MAX_NAME_CHARS)
 
 
 def _document(report: AuditReport) -> dict[str, Any]:

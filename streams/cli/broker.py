@@ -8,6 +8,7 @@ from typing import Literal, cast
 import click
 
 from streams.cli.options import configured
+from streams.cli.output import echo
 from streams.config import Settings
 from streams.errors import BrokerError
 from streams.local.brokers import Broker
@@ -75,7 +76,7 @@ def broker(
     try:
         _run(_chosen(engine, brokers, port, data_dir, cache_dir))
     except KeyboardInterrupt:
-        click.echo("stopped", err=True)
+        echo("stopped", err=True)
     except BrokerError as error:
         raise click.ClickException(str(error)) from None
 
@@ -86,14 +87,14 @@ def _chosen(
     if engine == "embedded":
         return EmbeddedBroker(port)
     if not is_cached(cache_dir or default_cache_dir()):
-        click.echo("fetching Apache Kafka with Maven, this once (54 MB) ...", err=True)
+        echo("fetching Apache Kafka with Maven, this once (54 MB) ...", err=True)
     return KafkaCluster(cast("Literal[1, 3]", int(brokers)), port, cache_dir, data_dir)
 
 
 def _run(running: Broker) -> None:
     with running:
-        click.echo(f"{running.title} on {running.bootstrap_servers}; Ctrl-C ends it")
-        click.echo(f"TRIAGE_KAFKA__BOOTSTRAP_SERVERS={running.bootstrap_servers}")
+        echo(f"{running.title} on {running.bootstrap_servers}; Ctrl-C ends it")
+        echo(f"TRIAGE_KAFKA__BOOTSTRAP_SERVERS={running.bootstrap_servers}")
         while True:
             time.sleep(POLL_S)
             running.require_running()

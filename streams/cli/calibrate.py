@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 import msgspec
-import orjson
 
 from inference.acceptance.guarantee import Promise
 from inference.errors import ModelError
 from inference.training.recalibration import ALL_TENANTS, recalibrate
 from streams.cli.options import as_json, axes, configured, labelled_rows, model_directory
+from streams.cli.output import echo, echo_json
 from streams.cli.progress import stages
 from streams.cli.train import axes_of
 from streams.config import Settings
@@ -47,7 +47,7 @@ def calibrate(
         recalibration = recalibrate(path, files, terms, progress, axes_of(axes))
     if json_:
         document = msgspec.to_builtins(recalibration.promises)
-        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        echo_json(document, indent=True)
     else:
         show(recalibration.promises)
     if recalibration.refused:
@@ -67,7 +67,7 @@ def show(promises: dict[str, dict[str, Promise]]) -> None:
             subject = domain
             if tenant != ALL_TENANTS:
                 subject = f"{domain} of {tenant}"
-            click.echo(f"{subject}: {promise.reason or _promise(promise)}")
+            echo(f"{subject}: {promise.reason or _promise(promise)}")
 
 
 def _promise(promise: Promise) -> str:

@@ -2,21 +2,20 @@
 
 import asyncio
 import itertools
-import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import click
-import orjson
+import msgspec
 
 from agents.classify import classify as classify_batch
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
-from schemas.codec import encode
 from schemas.errors import InvalidEvent
 from schemas.event import KIND_OF_DOMAIN, Domain, Kind
 from streams.cli.options import configured, domain
+from streams.cli.output import echo_ndjson
 from streams.config import Settings
 from streams.ndjson import incoming, kind_of, read_numbered
 from streams.wiring.model import open_classifier, open_rules
@@ -91,28 +90,27 @@ def _kind(line: Incoming, domain: Domain | None) -> Kind | DeadLettered:
 
 
 def _print(batch: list[Incoming], outcomes: list[Outcome]) -> None:
+    triaged_events, dead_letters = [], []
     for line, outcome in zip(batch, outcomes, strict=True):
         match outcome:
             case Triaged(triaged):
-                sys.stdout.buffer.write(encode(triaged) + b"\n")
+                triaged_events.append(msgspec.to_builtins(triaged))
             case Escalated(case) | Reviewed(case):
-                sys.stdout.buffer.write(encode(case.triaged) + b"\n")
+                triaged_events.append(msgspec.to_builtins(case.triaged))
             case DeadLettered():
-                sys.stderr.buffer.write(_dead_letter(line, outcome) + b"\n")
-    sys.stdout.buffer.flush()
-    sys.stderr.buffer.flush()
+                dead_letters.append(_dead_letter(line, outcome))
+    echo_ndjson(triaged_events)
+    echo_ndjson(dead_letters, err=True)
 
 
-def _dead_letter(line: Incoming, letter: DeadLettered) -> bytes:
-    return orjson.dumps(
-        {
-            "dead_letter": True,
-            "file": line.origin.topic,
-            "line": line.origin.offset + 1,
-            "stage": letter.stage,
-            "error": letter.error,
-            "message": letter.message,
-            "disposition": letter.disposition,
-            "original": (line.value or b"").decode("utf-8", "replace"),
-        }
-    )
+def _dead_letter(line: Incoming, letter: DeadLettered) -> dict[str, Any]:
+    return {
+        "dead_letter": True,
+        "file": line.origin.topic,
+        "line": line.origin.offset + 1,
+        "stage": letter.stage,
+        "error": letter.error,
+        "message": letter.message,
+        "disposition": letter.disposition,
+        "original": (line.value or b"").decode("utf-8", "replace"),
+    }

@@ -8,6 +8,7 @@ import msgspec
 import orjson
 
 from streams.cli.options import as_json, configured
+from streams.cli.output import echo, echo_json
 from streams.config import Settings
 
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -28,10 +29,11 @@ def show(settings: Settings, json_: bool) -> None:
     """
     document = msgspec.to_builtins(settings)
     if json_:
-        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        echo_json(document, indent=True)
         return
     for line in _toml("", document):
-        click.echo(line)
+        # TOML has the same escapes. A line that is cut would not be TOML.
+        echo(line, max_chars=max(1, len(line)) * 10)
 
 
 @config.command(epilog="Example: triage config validate --config /etc/triage.toml")
@@ -39,7 +41,7 @@ def show(settings: Settings, json_: bool) -> None:
 def validate(settings: Settings) -> None:
     """Check the file and the environment; exit code 2 and one sentence if they cannot be used."""
     servers, prefix = settings.kafka.bootstrap_servers, settings.topics.prefix
-    click.echo(f"the configuration is valid (broker {servers}, prefix {prefix})")
+    echo(f"the configuration is valid (broker {servers}, prefix {prefix})")
 
 
 def _toml(name: str, table: dict[str, Any]) -> list[str]:

@@ -7,9 +7,6 @@ from typing import cast
 
 import click
 import msgspec
-import orjson
-from rich.console import Console
-from rich.table import Table
 
 from inference.model.encoder import Pooling
 from inference.model.input_text import render
@@ -20,6 +17,8 @@ from schemas.errors import InvalidEvent
 from schemas.event import DOMAIN_OF_KIND, DOMAINS, KIND_OF_DOMAIN, Domain, Origin
 from schemas.formats import read_event
 from streams.cli.options import as_json, configured
+from streams.cli.output import echo_json
+from streams.cli.tables import Console, Table
 from streams.config import Settings
 from streams.local.demo import SAMPLES
 from streams.ndjson import kind_of, read_lines
@@ -100,7 +99,7 @@ def convert(
     )
     if json_:
         document = {"out": str(out), "floor": floor, **msgspec.to_builtins(facts)}
-        click.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        echo_json(document, indent=True)
     else:
         show(out, facts)
 

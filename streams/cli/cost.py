@@ -7,14 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import click
 import msgspec
-import orjson
-from rich.console import Console
-from rich.table import Table
 
 from inference.llm.options import CostOptions
 from inference.llm.spending import End, Spend, Spending, SpendingReport
-from inference.llm.visible_text import one_line
+from schemas.visible_text import printable
 from streams.cli.options import as_json, configured
+from streams.cli.output import echo, echo_json
+from streams.cli.tables import Console, Table
 from streams.config import Settings
 from streams.spend import read_spending
 
@@ -67,12 +66,12 @@ def cost(settings: Settings, since: datetime | None, tenant: str | None, json_: 
     asyncio.run(read_spending(settings, spending))
     report = spending.report(settings.cost)
     if json_:
-        click.echo(orjson.dumps(msgspec.to_builtins(report), option=orjson.OPT_INDENT_2))
+        echo_json(msgspec.to_builtins(report), indent=True)
     elif report.events:
         show(report, settings.cost)
     else:
         matching = " that match" if tenant or since else ""
-        click.echo(f"no triaged events{matching}{_unreadable(report)}")
+        echo(f"no triaged events{matching}{_unreadable(report)}")
 
 
 def show(report: SpendingReport, cost: CostOptions) -> None:
@@ -133,7 +132,9 @@ def _table(title: str, rows: Iterable[tuple[str, Spend]]) -> Table:
     for name, spend in shown:
         counts = (spend.calls, spend.prompt_tokens, spend.completion_tokens)
         table.add_row(
-            one_line(name, MAX_NAME_CHARS), *(f"{count:,}" for count in counts), f"{spend.usd:,.4f}"
+            printable(name, MAX_NAME_CHARS),
+            *(f"{count:,}" for count in counts),
+            f"{spend.usd:,.4f}",
         )
     if len(numbered) > MAX_ROWS:
         table.caption = f"{MAX_ROWS} of {len(numbered):,}; --json has all"

@@ -7,12 +7,11 @@ from importlib.metadata import version
 from typing import Literal
 
 import click
-import orjson
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from streams.cli.options import as_json, configured
+from streams.cli.output import echo_json
+from streams.cli.tables import Console, Table
 from streams.config import Settings
 from streams.local.demo import DemoProgress, all_llm_cost_usd, run
 
@@ -59,7 +58,7 @@ def demo(settings: Settings, rate: float, port: int | None, no_console: bool, js
         )
     rows = _rows(settings, progress, rate)
     if json_:
-        click.echo(orjson.dumps(rows))
+        echo_json(rows)
     else:
         console.print(_table(rows))
 

@@ -4,9 +4,9 @@ import asyncio
 
 import click
 import msgspec
-import orjson
 
 from streams.cli.options import as_json, configured
+from streams.cli.output import echo, echo_json
 from streams.config import Settings
 from streams.doctor import Finding, examine
 
@@ -22,12 +22,12 @@ def doctor(settings: Settings, json_: bool) -> int:
         async for finding in examine(settings):
             findings.append(finding)
             if not json_:
-                click.echo(
+                echo(
                     f"{'ok  ' if finding.healthy else 'FAIL'}  {finding.subject}: {finding.detail}"
                 )
         return findings
 
     findings = asyncio.run(show())
     if json_:
-        click.echo(orjson.dumps([msgspec.to_builtins(finding) for finding in findings]))
+        echo_json([msgspec.to_builtins(finding) for finding in findings])
     return 0 if all(finding.healthy for finding in findings) else 1

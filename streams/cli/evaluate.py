@@ -8,7 +8,6 @@ from typing import cast
 
 import click
 import msgspec
-import orjson
 
 from inference.errors import ConfigError, GateError
 from inference.evaluation.baseline_rows import BaselineRows, choose_baseline_rows
@@ -28,6 +27,7 @@ from streams.cli.options import (
     labelled_rows,
     model_directory,
 )
+from streams.cli.output import echo, echo_json
 from streams.cli.progress import stages
 from streams.cli.train import axes_of
 from streams.config import Settings
@@ -122,7 +122,7 @@ def evaluate(
     if report:
         _write_report(report, evaluation)
         if not json_:
-            click.echo(f"the report is in {report}")
+            echo(f"the report is in {report}")
     _apply_gate(evaluation, gate)
 
 
@@ -160,7 +160,7 @@ def _add_baselines(
 
 def _print(evaluation: Evaluation, *, json_: bool) -> None:
     if json_:
-        click.echo(orjson.dumps(msgspec.to_builtins(evaluation), option=orjson.OPT_INDENT_2))
+        echo_json(msgspec.to_builtins(evaluation), indent=True)
     else:
         show(evaluation)
 
@@ -187,7 +187,7 @@ def _apply_gate(evaluation: Evaluation, gate: Gate) -> None:
     except GateError as error:
         raise ConfigError(str(error)) from None
     for sentence in sentences:
-        click.echo(f"triage: {sentence}", err=True)
+        echo(f"triage: {sentence}", err=True)
     if sentences:
         click.get_current_context().exit(1)
 

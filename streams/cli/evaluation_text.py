@@ -1,11 +1,12 @@
 """The figures of an evaluation as text for a terminal."""
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Column
 
 from inference.evaluation.figures import AxisScores, DomainFigures, Evaluation, RankingScores
+from schemas.visible_text import printable
+from streams.cli.tables import Console, Table
 
 COLUMNS = ("rows", "accuracy", "macro-F1", "ECE", "AURC", "cov95", "cov97", "cov98")
 
@@ -14,12 +15,12 @@ def show(evaluation: Evaluation) -> None:
     """Print the most important figures for a person; the report has the others."""
     console = Console(soft_wrap=True, emoji=False, highlight=False)
     model = evaluation.model
-    console.print(f"{escape(model.name)}  {model.compute_type}  digest {model.digest[:12]}")
+    console.print(f"{_escape(model.name)}  {model.compute_type}  digest {model.digest[:12]}")
     for domain, figures in evaluation.domains.items():
         console.print(f"\n[bold]{domain}[/bold]  {escape(_headline(figures))}")
         console.print(_table(figures))
         for note in figures.notes:
-            console.print(escape(note))
+            console.print(_escape(note))
 
 
 def _headline(figures: DomainFigures) -> str:
@@ -50,7 +51,7 @@ def _rows_line(figures: DomainFigures) -> str:
         unlabelled = f", {figures.unlabelled} more without a label on it"
     return (
         f"{figures.rows - figures.unlabelled} {figures.part} rows{unlabelled}; "
-        f"decided by {' and '.join(figures.deciding)}"
+        f"decided by {' and '.join(map(printable, figures.deciding))}"
     )
 
 
@@ -60,7 +61,9 @@ def _accepted_line(figures: DomainFigures) -> str:
     if accepted.accuracy is not None:
         line += f", {accepted.accuracy:.2%} of them right ({accepted.errors} wrong)"
     line += f"; escalated {figures.escalated:.1%}"
-    reasons = ", ".join(f"{reason} {share:.1%}" for reason, share in figures.escalations.items())
+    reasons = ", ".join(
+        f"{printable(reason)} {share:.1%}" for reason, share in figures.escalations.items()
+    )
     if reasons:
         line += f" ({reasons})"
     return line
@@ -78,13 +81,18 @@ def _table(figures: DomainFigures) -> Table:
     columns = (Column(name, justify="right") for name in COLUMNS)
     table = Table("axis", *columns, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for axis in figures.axes.values():
-        table.add_row(escape(axis.title), *_cells(axis.overall))
+        table.add_row(_escape(axis.title), *_cells(axis.overall))
         if axis.baseline:
             scores = axis.baseline.scores
-            table.add_row(f"  TF-IDF, {axis.baseline.reads}", *_cells(scores), style="dim")
+            table.add_row(f"  TF-IDF, {_escape(axis.baseline.reads)}", *_cells(scores), style="dim")
             majority_accuracy = f"{axis.baseline.majority_accuracy:.4f}"
             table.add_row("  majority", str(scores.n), majority_accuracy, style="dim")
     return table
+
+
+def _escape(text: str) -> str:
+    """A text of somebody else, on one line and without markup."""
+    return escape(printable(text))
 
 
 def _cells(scores: AxisScores) -> list[str]:

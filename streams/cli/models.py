@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
-from rich.console import Console
-from rich.table import Table
 
 from inference.evaluation.model_facts import model_facts
 from inference.model.artifact import load_artifact
 from streams.cli.options import as_json, configured, model_directory
+from streams.cli.output import echo_json
+from streams.cli.tables import Console, Table
 from streams.config import Settings
 from streams.wiring.model import model_directory as configured_directory
 from streams.wiring.model import public_key
@@ -30,7 +29,7 @@ def models(settings: Settings, model: Path | None, json_: bool) -> None:
     )
     facts = model_facts(artifact, settings.terms)
     if json_:
-        click.echo(orjson.dumps(facts, option=orjson.OPT_INDENT_2))
+        echo_json(facts, indent=True)
     else:
         show(facts)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from streams import config
+from streams import config, logs
 
 Command = Callable[..., Any]
 
@@ -44,17 +44,30 @@ def labelled_rows(
     )
 
 
+config_file = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    help="The TOML file to read (default: triage.toml, or TRIAGE_CONFIG).",
+)
+
+
+def read_settings(config_path: Path | None) -> config.Settings:
+    """The settings of a command, whose warnings are printable from here on.
+
+    Raises:
+        ConfigError: the file or the environment cannot be used.
+    """
+    logs.clean_last_resort()
+    return config.load(config_path)
+
+
 def configured(command: Command) -> Command:
     """Add the option `--config`, and call the command with the `settings`."""
 
-    @click.option(
-        "--config",
-        "config_path",
-        type=click.Path(path_type=Path),
-        help="The TOML file to read (default: triage.toml, or TRIAGE_CONFIG).",
-    )
+    @config_file
     @wraps(command)
     def run(*args: Any, config_path: Path | None, **kwargs: Any) -> Any:
-        return command(*args, settings=config.load(config_path), **kwargs)
+        return command(*args, settings=read_settings(config_path), **kwargs)
 
     return run

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -13,6 +12,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from schemas.visible_text import printable
+from streams.cli.tables import Console
+
+MAX_STAGE_CHARS = 80
+
 
 @contextmanager
 def stages() -> Iterator[Callable[[str, int, int], None]]:
@@ -21,7 +25,7 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
     Each stage has a bar of its own.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -33,7 +37,7 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
 
         def tell(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
+                tasks[stage] = bars.add_task(printable(stage, MAX_STAGE_CHARS), total=total)
             bars.update(tasks[stage], completed=done, total=total)
 
         yield tell

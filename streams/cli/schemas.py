@@ -6,6 +6,7 @@ import click
 
 from schemas.export import export as write_schemas
 from streams.cli.options import configured
+from streams.cli.output import echo
 from streams.config import Settings
 
 
@@ -21,7 +22,7 @@ def export(settings: Settings, directory: Path) -> None:
     """Write the JSON Schemas and an AsyncAPI document into DIRECTORY."""
     try:
         for path in write_schemas(directory, prefix=settings.topics.prefix):
-            click.echo(path)
+            echo(str(path))
     except OSError as error:
         raise click.ClickException(
             f"cannot write into {directory} ({error.strerror}); choose another"

@@ -4,12 +4,12 @@ import asyncio
 from typing import cast
 
 import click
-import orjson
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from schemas.event import Domain
 from streams.cli.options import as_json, configured, domain
+from streams.cli.output import echo_json
+from streams.cli.tables import Console
 from streams.config import Settings
 from streams.ndjson import read_lines
 from streams.source import produce
@@ -48,6 +48,6 @@ def send(
             produce(settings, lines, chosen, rate=rate, advance=lambda: progress.advance(task))
         )
     if json_:
-        click.echo(orjson.dumps({"sent": len(lines)}))
+        echo_json({"sent": len(lines)})
     else:
         console.print(f"{len(lines)} events sent and acknowledged")

@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import asdict
 
 import click
-import orjson
 
 from streams.cli.options import as_json, configured
+from streams.cli.output import echo, echo_json
 from streams.config import Settings
 from streams.errors import TopicsMissing
 from streams.kafka.acl import ROLES, Role, as_commands, as_kafka_users, grants
@@ -26,12 +26,12 @@ def create(settings: Settings, json_: bool) -> None:
     """Create the topics that are missing."""
     created = asyncio.run(create_topics(settings))
     if json_:
-        click.echo(orjson.dumps({"created": created}))
+        echo_json({"created": created})
         return
     for name in created:
-        click.echo(f"created {name} ({settings.topics.partitions} partitions)")
+        echo(f"created {name} ({settings.topics.partitions} partitions)")
     if not created:
-        click.echo("every topic is there already")
+        echo("every topic is there already")
 
 
 @topics.command(epilog="Example: triage topics check --json")
@@ -41,9 +41,9 @@ def check(settings: Settings, json_: bool) -> None:
     """Say what is wrong with the topics; exit code 1 if anything is."""
     problems = asyncio.run(check_topics(settings))
     if json_:
-        click.echo(orjson.dumps({"problems": problems}))
+        echo_json({"problems": problems})
     elif not problems:
-        click.echo("every topic is there and as it must be")
+        echo("every topic is there and as it must be")
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise TopicsMissing(problems[0] + more)

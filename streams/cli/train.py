@@ -10,6 +10,7 @@ import click
 
 from inference.model.artifact import CARD, DEFAULT_MODEL
 from streams.cli.options import axes, configured, existing_file, labelled_rows
+from streams.cli.output import echo
 from streams.cli.progress import stages
 from streams.config import Settings
 
@@ -140,7 +141,7 @@ def train(
     with stages() as progress:
         artifact = _train(settings, encoder, files, out, options, notes, progress)
     took_s = time.monotonic() - started_s
-    click.echo(f"{artifact.manifest.name} is in {out}, made in {took_s:.0f} s: {artifact.digest}")
+    echo(f"{artifact.manifest.name} is in {out}, made in {took_s:.0f} s: {artifact.digest}")
 
 
 def axes_of(options: Sequence[str]) -> dict[str, str] | None:

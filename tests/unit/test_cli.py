@@ -310,16 +310,18 @@ def test_every_exception_is_reported_in_one_sentence(
     assert is_one_sentence(err.lstrip("\n")), err
 
 
-def test_a_bug_shows_its_traceback_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user could not report where an unexpected error comes from."""
+def test_a_bug_shows_its_traceback_on_request(run: Triage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user could not report where an unexpected error comes from, or would be deceived by it."""
 
     def fail(**_: Any) -> None:
-        raise KeyError("bug")
+        raise ValueError("bug in \x1b[2J\u202e")
 
     monkeypatch.setattr(cli, "triage", click.Command("triage", callback=fail))
     monkeypatch.setenv("TRIAGE_TRACEBACK", "1")
-    with pytest.raises(KeyError, match="bug"):
-        main([])
+    code, _, err = run()
+    assert code == 1
+    assert "in fail\n" in err
+    assert err.endswith("ValueError: bug in \\u001b[2J\\u202e\n")
 
 
 def test_a_reader_that_ends_early_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from inference.llm.client.failure import LlmFailure, Usage
-from inference.llm.visible_text import one_line
+from schemas.visible_text import one_line
 
 MAX_ANSWER_BYTES = 1 << 20
 MAX_TOKENS = 100_000_000

@@ -12,7 +12,7 @@ import msgspec
 
 from inference.llm.client.failure import LlmFailure
 from inference.llm.prompt.prompt import MAX_RATIONALE_CHARS, MAX_SUMMARY_CHARS, Answer, Prompt
-from inference.llm.visible_text import one_line
+from schemas.visible_text import one_line, without_formula
 
 MAX_ANSWER_CHARS = 32_768
 """A longer answer is not read. This is many times the length that is asked for."""
@@ -32,7 +32,8 @@ def parse_answer(content: str, prompt: Prompt) -> Answer:
     """Read an answer: JSON alone, in a code fence, or with prose around it.
 
     Case, spaces and hyphens of a value do not matter; the result is always a value from the set of
-    the axis. Summary and rationale become one line of visible text each. Anything else in the
+    the axis. Summary and rationale become one line of visible text each,
+    which no spreadsheet takes for a formula. Anything else in the
     content is ignored.
 
     Raises:
@@ -89,9 +90,14 @@ def _answer(reply: _Reply, prompt: Prompt) -> Answer:
     return Answer(
         labels={axis: _value(axis, values, reply.labels) for axis, values in prompt.labels.items()},
         decidable=reply.decidable,
-        summary=one_line(reply.summary, MAX_SUMMARY_CHARS),
-        rationale=one_line(reply.rationale, MAX_RATIONALE_CHARS),
+        summary=_text(reply.summary, MAX_SUMMARY_CHARS),
+        rationale=_text(reply.rationale, MAX_RATIONALE_CHARS),
     )
+
+
+def _text(text: str, max_chars: int) -> str:
+    """A text of the model. People export it to spreadsheets, so it must not begin a formula."""
+    return without_formula(one_line(text, max_chars))
 
 
 def _value(axis: str, values: Sequence[str], labels: dict[str, str]) -> str:

@@ -1,25 +1,22 @@
 """Writes the prompt about a case: what the egress policy lets out of it, and what is quoted."""
 
 import asyncio
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from inference.egress.normalization import PLACEHOLDER
 from inference.egress.policy import EgressDecision, Policy
 from inference.egress.redaction import Redaction
+from inference.egress.restoration import restore_alone
 from inference.llm.prompt.event_text import event_text
 from inference.llm.prompt.prompt import Prompt, Quotation
-from inference.llm.visible_text import visible_text
 from inference.retrieval.library import Library
 from inference.retrieval.precedents import Precedent, describe_precedent
 from inference.retrieval.runbooks import Passage
 from schemas.event import Event
 from schemas.triaged import Case, LabelSets
-
-LINK = re.compile(r"(?:[a-z][a-z0-9+.-]*:/|www\.)\S*", re.IGNORECASE)
+from schemas.visible_text import visible_text
 
 _TEXT_FIELDS = ("title", "text", "body")
 
@@ -44,22 +41,19 @@ class PromptContext:
     def restored(self, text: str) -> str:
         """Return a text of the answer with the values of the event itself, but without secrets.
 
-        Values of other events, which were quoted, are not put back. Nor is any value inside a link,
-        because a stranger has influenced the text, and a click on the link could send the value
-        away.
+        Values of other events, which were quoted, are not put back. Nor is a value that a link or
+        a markup could contain (`inference/egress/restoration.py`).
         """
         redaction = self.redaction
         if redaction is None:
             return text
-        links = [link.span() for link in LINK.finditer(text)]
 
-        def restore(placeholder: re.Match[str]) -> str:
-            in_link = any(start <= placeholder.start() < end for start, end in links)
-            if in_link or placeholder[0] not in self.prompt.event:
-                return placeholder[0]
-            return redaction.restore(placeholder[0])
+        def value_of(placeholder: str) -> str:
+            if placeholder not in self.prompt.event:
+                return placeholder
+            return redaction.restore(placeholder)
 
-        return PLACEHOLDER.sub(restore, text)
+        return restore_alone(text, value_of)
 
 
 class PromptWriter:

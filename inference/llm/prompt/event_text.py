@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from inference.llm.visible_text import one_line, truncated, visible_text
 from schemas.event import Event
+from schemas.visible_text import one_line, truncated, visible_text
 
 MAX_VALUE_CHARS = 500
 """The limit for one text in a vendor's document.

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference.llm.prompt.event_text import scalar_json
-from inference.llm.visible_text import one_line, visible_text
 from schemas.triaged import Label
+from schemas.visible_text import one_line, visible_text
 
 MAX_SUMMARY_CHARS, MAX_RATIONALE_CHARS = 300, 500
 MAX_ALTERNATIVES = 4

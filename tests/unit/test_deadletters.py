@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,11 +12,12 @@ from agents.outcomes import DeadLettered, Incoming
 from schemas.event import Origin
 from streams import deadletters
 from streams.config import Settings
-from streams.deadletters import Letter, replay
+from streams.deadletters import Letter, Pace, PlaceOfRecord, Selection
+from streams.deadletters import replay as replay_letters
 from streams.errors import DeliveryFailed
 from streams.kafka.record import Record
 from streams.pipeline.records import dead_letter
-from tests.doubles import TOPICS, FakeProducer, header_texts, incoming
+from tests.doubles import INPUT, TOPICS, FakeProducer, header_texts, incoming
 from tests.unit.conftest import Triage
 
 HEADERS = [("traceparent", b"00-1"), ("empty", None)]
@@ -83,6 +85,7 @@ class ReplayBench:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.letters: list[Letter] = []
+        self.groups: list[str | None] = []
         self.consumer = FakeConsumer()
         self.producer = FakeProducer(prompt=True)
         monkeypatch.setattr(deadletters, "Producer", lambda _: self.producer)
@@ -90,11 +93,12 @@ class ReplayBench:
         monkeypatch.setattr(deadletters, "until_quiet", self._records)
 
     @asynccontextmanager
-    async def _reading(self, *_: Any, **__: Any) -> AsyncIterator[FakeConsumer]:
+    async def _reading(self, *_: Any, **options: Any) -> AsyncIterator[FakeConsumer]:
+        self.groups.append(options.get("group_id"))
         yield self.consumer
 
-    async def _records(self, consumer: FakeConsumer) -> AsyncIterator[Incoming]:
-        for unseen in self.letters[consumer.offset :]:
+    async def _records(self, _: Any) -> AsyncIterator[Incoming]:
+        for unseen in self.letters[self.consumer.offset :]:
             yield unseen.record
 
 
@@ -102,7 +106,7 @@ async def test_with_a_limit_each_letter_is_replayed_once(topic: ReplayBench) -> 
     """`--limit 1` would skip the letters that were fetched too, or send the first one again."""
     topic.letters = [letter(offset) for offset in range(3)]
     for _ in range(4):
-        await replay(Settings(), stage=None, poison=False, limit=1)
+        await replay_letters(Settings(), Selection(), limit=1)
     assert [record.topic for record in topic.producer.sent] == [TOPICS.input("alerts")] * 3
 
 
@@ -120,7 +124,7 @@ async def test_a_replay_that_fails_remembers_what_it_has_sent(
 
     monkeypatch.setattr(topic.producer, "send", fail_second)
     with pytest.raises(DeliveryFailed):
-        await replay(Settings(), stage=None, poison=False, limit=None)
+        await replay_letters(Settings(), Selection())
     assert topic.consumer.offset == 1
 
 
@@ -146,16 +150,15 @@ async def test_what_cannot_be_replayed_is_left(topic: ReplayBench, left: Letter)
             )
         )
     topic.letters = [left]
-    assert await replay(Settings(), stage=None, poison=False, limit=None) == deadletters.Replay(
-        replayed=0, left=1
-    )
+    done = await replay_letters(Settings(), Selection())
+    assert (done.replayed, done.left) == (0, 1)
     assert topic.producer.sent == []
 
 
 async def test_poison_is_replayed_on_request(topic: ReplayBench) -> None:
     """After a fix of a parser, the events that it had refused could not be sent again."""
     topic.letters = [letter(disposition="poison")]
-    assert (await replay(Settings(), stage="decode", poison=True, limit=None)).replayed == 1
+    assert (await replay_letters(Settings(), Selection(stage="decode", poison=True))).replayed == 1
     assert header_texts(topic.producer.sent[0].headers)["triage.attempt"] == "1"
 
 
@@ -195,10 +198,17 @@ def test_the_replay_says_what_it_has_done(triage: Triage, topic: ReplayBench) ->
     """A user would not notice that some letters were left."""
     topic.letters = [letter(0), letter(1, "poison"), letter(2)]
     replayed = triage("deadletters", "replay")
-    assert replayed == (0, "2 replayed, 1 left where they are\n", "")
+    assert replayed == (0, f"2 replayed (2 to {INPUT}), 1 left where they are\n", "")
     assert len(topic.producer.sent) == 2
     code, out, _ = triage("deadletters", "replay", "--json")
-    assert (code, orjson.loads(out)) == (0, {"replayed": 0, "left": 0})
+    assert code == 0
+    assert orjson.loads(out) == {
+        "dry_run": False,
+        "replayed": 0,
+        "left": 0,
+        "internal": 0,
+        "topics": {},
+    }
 
 
 def test_the_options_of_the_replay_are_used(triage: Triage, topic: ReplayBench) -> None:
@@ -206,7 +216,8 @@ def test_the_options_of_the_replay_are_used(triage: Triage, topic: ReplayBench) 
     topic.letters = [letter(offset, "poison") for offset in range(3)]
     arguments = ("--stage", "decode", "--poison", "--limit", "2", "--json")
     code, out, _ = triage("deadletters", "replay", *arguments)
-    assert (code, orjson.loads(out)) == (0, {"replayed": 2, "left": 0})
+    document = orjson.loads(out)
+    assert (code, document["replayed"], document["left"]) == (0, 2, 0)
     assert len(topic.producer.sent) == 2
 
 
@@ -214,6 +225,257 @@ async def test_a_letter_that_became_too_large_is_left(topic: ReplayBench) -> Non
     """One large letter would stop the replay, and block all letters behind it."""
     topic.producer = FakeProducer(prompt=True, takes_bytes={TOPICS.input("alerts"): 10})
     topic.letters = [letter(0, value=b"{" * 11), letter(1)]
-    done = await replay(Settings(), stage=None, poison=False, limit=None)
-    assert done == deadletters.Replay(replayed=1, left=1)
+    done = await replay_letters(Settings(), Selection())
+    assert (done.replayed, done.left) == (1, 1)
     assert [record.value for record in topic.producer.sent] == [b"{"]
+
+
+def from_topic(topic: str, offset: int = 0) -> Letter:
+    """A letter whose headers say that its record was on this topic."""
+    headers = [
+        ("__connect.errors.topic", topic.encode()),
+        ("__connect.errors.stage", b"feedback"),
+        ("__connect.errors.exception.class.name", b"ValueError"),
+        ("triage.disposition", b"retryable"),
+    ]
+    return replace_origin(Letter(incoming(offset, b"{}", headers=headers)), offset)
+
+
+INTERNAL = sorted(set(TOPICS) - {TOPICS.input("alerts"), TOPICS.input("tickets")})
+
+
+@pytest.mark.parametrize("name", INTERNAL)
+async def test_a_forged_letter_is_not_sent_to_an_internal_topic(
+    topic: ReplayBench, name: str
+) -> None:
+    """Whoever can write a dead letter could forge a verdict, a decision or an audit record."""
+    topic.letters = [from_topic(name)]
+    done = await replay_letters(Settings(), Selection(poison=True))
+    assert (done.replayed, done.left, done.internal) == (0, 1, 1)
+    assert topic.producer.sent == []
+
+
+@pytest.mark.parametrize("name", INTERNAL)
+async def test_internal_topics_are_written_to_on_request(topic: ReplayBench, name: str) -> None:
+    """A case or a verdict could not be replayed after its agent was mended, or would loop."""
+    topic.letters = [letter(0), from_topic(name, 1)]
+    done = await replay_letters(Settings(), Selection(internal=True))
+    expected = [] if name == TOPICS.deadletter else [name]
+    sent = [*topic.producer.sent, *topic.producer.audited]
+    assert [record.topic for record in sent] == expected
+    assert done.replayed == len(expected)
+
+
+async def test_each_selection_has_a_group_of_its_own(topic: ReplayBench) -> None:
+    """A letter that one selection leaves would never be looked at again."""
+    selections = [
+        Selection(),
+        Selection(poison=True),
+        Selection(internal=True),
+        Selection(poison=True, internal=True),
+        Selection(stage="decode"),
+    ]
+    for selection in selections:
+        await replay_letters(Settings(), selection)
+    assert len(set(topic.groups)) == len(selections)
+    assert topic.groups[0] == "triage-replay-every-stage-retryable", "as before the last release"
+
+
+async def test_a_replay_keeps_its_rate(topic: ReplayBench) -> None:
+    """A hundred thousand letters at once would delay the events that come in."""
+    topic.letters = [letter(offset) for offset in range(5)]
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    await replay_letters(Settings(), Selection(), rate=2, sleep=sleep)
+    # The clock hardly moves while the double sends, so each letter waits half a second longer.
+    assert len(waited) == 4
+    assert waited == sorted(waited)
+    assert 0 < waited[0] <= 0.5
+
+
+async def test_a_late_letter_does_not_start_a_burst() -> None:
+    """After a slow broker, the letters would come faster than the rate until they caught up."""
+    now_s = 0.0
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now_s
+        waited.append(seconds)
+        now_s += seconds
+
+    pace = Pace(10, sleep, lambda: now_s)
+    await pace.wait()
+    now_s += 60
+    for _ in range(3):
+        await pace.wait()
+    assert waited == pytest.approx([0.1, 0.1])
+
+
+@pytest.mark.parametrize(("rate", "records"), [(None, 500), (100, 500), (2, 120), (0.1, 6)])
+def test_a_slow_replay_polls_often_enough(rate: float | None, records: int) -> None:
+    """The group would take the consumer for dead, and letters would be sent twice."""
+
+    async def sleep(_: float) -> None:
+        raise AssertionError
+
+    assert Pace(rate, sleep).letters_a_poll == records
+
+
+async def test_a_replay_takes_only_what_it_can_send_in_a_minute(topic: ReplayBench) -> None:
+    """The number above would be computed and not used."""
+    asked: list[dict[str, int]] = []
+
+    class Consumer(FakeConsumer):
+        async def getmany(self, **options: int) -> dict[Any, Any]:
+            asked.append(options)
+            return {}
+
+    await deadletters._ShortPolls(Consumer(), 7).getmany(timeout_ms=5)
+    assert asked == [{"timeout_ms": 5, "max_records": 7}]
+
+
+def test_a_dry_run_sends_nothing_and_forgets_it(triage: Triage, topic: ReplayBench) -> None:
+    """A person could not look before a replay, or the replay after it would send nothing."""
+    topic.letters = [letter(0), letter(1, "poison"), from_topic(TOPICS.feedback, 2), letter(3)]
+    code, out, _ = triage("deadletters", "replay", "--dry-run")
+    assert (code, topic.producer.sent) == (0, [])
+    assert out.splitlines() == [
+        f"2 would be replayed (2 to {INPUT}), 2 left where they are",
+        (
+            "1 of those left are not from input topics; look at them with "
+            "`triage deadletters show`, then use --to-internal"
+        ),
+    ]
+    code, out, _ = triage("deadletters", "replay", "--dry-run", "--limit", "1", "--json")
+    assert orjson.loads(out) == {
+        "dry_run": True,
+        "replayed": 1,
+        "left": 0,
+        "internal": 0,
+        "topics": {INPUT: 1},
+    }
+    assert triage("deadletters", "replay", "--rate", "1000")[0] == 0
+    assert len(topic.producer.sent) == 2
+
+
+def test_letters_are_counted_by_reason(triage: Triage, topic: ReplayBench) -> None:
+    """A person would have to read a thousand letters to learn that they have one reason."""
+    topic.letters = [letter(0), letter(1), letter(2, "poison"), from_topic(TOPICS.feedback)]
+    code, out, err = triage("deadletters")
+    assert (code, err) == (0, "")
+    assert [line.split() for line in out.splitlines()] == [
+        ["count", "stage", "error", "topic", "disposition"],
+        ["2", "decode", "InvalidEvent", INPUT, "retryable"],
+        ["1", "decode", "InvalidEvent", INPUT, "poison"],
+        ["1", "feedback", "ValueError", TOPICS.feedback, "retryable"],
+    ]
+    document = orjson.loads(triage("deadletters", "--json")[1])
+    assert document["dead_letters"] == 4
+    assert document["reasons"][0] == {
+        "stage": "decode",
+        "error": "InvalidEvent",
+        "topic": INPUT,
+        "disposition": "retryable",
+        "count": 2,
+    }
+
+
+def test_without_letters_the_count_says_so(triage: Triage, topic: ReplayBench) -> None:
+    """A person would see an empty screen."""
+    assert triage("deadletters") == (0, "no dead letters\n", "")
+    assert orjson.loads(triage("deadletters", "--json")[1]) == {"dead_letters": 0, "reasons": []}
+
+
+def test_invented_reasons_do_not_fill_memory(
+    triage: Triage, topic: ReplayBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes letters could give each a reason of its own."""
+    monkeypatch.setattr(deadletters, "MAX_REASONS", 40)
+    topic.letters = [from_topic(f"t-{number}", number) for number in range(100)]
+    document = orjson.loads(triage("deadletters", "--json")[1])
+    assert document["dead_letters"] == 100
+    assert len(document["reasons"]) == 41
+    assert document["reasons"][0] == {
+        **dict.fromkeys(("stage", "error", "topic", "disposition"), "(other)"),
+        "count": 60,
+    }
+    lines = triage("deadletters")[1].splitlines()
+    assert lines[-1] == "... and 11 reasons more; --json has all"
+
+
+def test_options_of_a_subcommand_come_after_it(triage: Triage, topic: ReplayBench) -> None:
+    """`--config` in front of a subcommand would be ignored without a word."""
+    code, _, err = triage("deadletters", "--json", "list")
+    assert code == 2
+    assert "--config and --json come after list" in err
+
+
+def test_one_letter_is_shown_whole(triage: Triage, topic: ReplayBench) -> None:
+    """A person could not see what is wrong in the middle of a large record."""
+    value = ("x" * 2_500 + "\nvalue:\n\x1b[2J\u202e").encode() + b"\xff"
+    topic.letters = [letter(5), letter(6, value=value)]
+    code, out, _ = triage("deadletters", "show", f"{INPUT}[2]@6")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[lines.index("message:") + 1] == "    not JSON"
+    assert lines[lines.index("letter:") + 1] == f"    {TOPICS.deadletter}[0]@6"
+    assert lines[lines.index("header traceparent:") + 1] == "    00-1"
+    assert lines[lines.index("header empty:") + 1] == "    (none)"
+    assert lines.count("value:") == 1, "the value itself cannot begin a field"
+    shown = lines[lines.index("value:") + 1 :]
+    assert [line.strip() for line in shown] == [
+        "x" * 1000,
+        "x" * 1000,
+        "x" * 500,
+        "value:",
+        "\\u001b[2J\\u202e\ufffd",
+    ]
+    document = orjson.loads(triage("deadletters", "show", f"{INPUT}[2]@6", "--json")[1])
+    assert document["value"] == value.decode("utf-8", "replace")
+    assert document["headers"] == [
+        ["traceparent", "00-1"],
+        ["empty", None],
+        ["triage.attempt", "1"],
+    ]
+
+
+def test_a_letter_can_be_named_by_its_own_place(triage: Triage, topic: ReplayBench) -> None:
+    """Somebody could hide a letter behind a forged one that names the same original."""
+    topic.letters = [letter(5), replace_origin(letter(5), 6)]
+    both = triage("deadletters", "show", f"{INPUT}[2]@5", "--json")[1].splitlines()
+    assert [orjson.loads(line)["letter"] for line in both] == [
+        f"{TOPICS.deadletter}[0]@5",
+        f"{TOPICS.deadletter}[0]@6",
+    ]
+    (one,) = triage("deadletters", "show", f"{TOPICS.deadletter}[0]@6", "--json")[1].splitlines()
+    assert orjson.loads(one)["offset"] == "5"
+
+
+def replace_origin(moved: Letter, offset: int) -> Letter:
+    """The same letter at another offset of the dead-letter topic."""
+    origin = Origin(topic=TOPICS.deadletter, partition=0, offset=offset)
+    return Letter(replace(moved.record, origin=origin))
+
+
+@pytest.mark.parametrize("place", ["nothing", "t[x]@1", "t[0]@", "[0]@1", "t[0]@-1"])
+def test_a_place_that_is_none_is_refused(triage: Triage, topic: ReplayBench, place: str) -> None:
+    """A person would read the whole topic for nothing."""
+    code, _, err = triage("deadletters", "show", place)
+    assert code == 2
+    assert "is not a place such as triage.alerts.v1[0]@17" in err
+
+
+def test_a_letter_that_is_not_there_is_said(triage: Triage, topic: ReplayBench) -> None:
+    """A person would see an empty screen."""
+    code, out, err = triage("deadletters", "show", f"{INPUT}[0]@99")
+    assert (code, out) == (1, "")
+    assert f"no dead letter is from {INPUT}[0]@99" in err
+
+
+def test_a_place_is_read_as_it_is_written() -> None:
+    """A topic with brackets could not be named."""
+    place = PlaceOfRecord("a[1]@2", 3, 4)
+    assert PlaceOfRecord.parse(str(place)) == place

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.audit.record import AuditRecord
+from schemas.audit.record import AuditRecord, WrittenTo
 from schemas.audit.verification import Fault, Place, Verification
 from schemas.codec import decode, encode
 from schemas.triaged import Enrichment
@@ -66,11 +66,12 @@ class Appended:
         return len(self.value or b"") + len(self.key or b"") + len(name) + len(content or b"")
 
 
-def trail(writer: str = "w1", **audit: Any) -> AuditTrail:
-    """An audit trail without a connection to a broker."""
-    return AuditTrail(
-        msgspec.structs.replace(Settings(), audit=AuditSection(**audit)), writer=writer
-    )
+def trail(writer: str = "w1", cluster: str = "", **audit: Any) -> AuditTrail:
+    """An audit trail without a connection to a broker; `cluster` is what it seals records for."""
+    settings = msgspec.structs.replace(Settings(), audit=AuditSection(**audit))
+    audit_trail = AuditTrail(settings, writer=writer)
+    audit_trail._cluster = cluster
+    return audit_trail
 
 
 def decide(trail_: AuditTrail, tenant: str, number: int = 0, **changes: Any) -> Record:
@@ -126,11 +127,14 @@ def renumbered(records: Iterable[Appended]) -> list[Appended]:
 
 
 def check(
-    records: Iterable[Appended], key: bytes | None = None, expected: Sequence[tuple[str, str]] = ()
+    records: Iterable[Appended],
+    key: bytes | None = None,
+    expected: Sequence[tuple[str, str]] = (),
+    written_to: WrittenTo | None = None,
 ) -> tuple[list[Fault], Verification]:
     """All faults of a topic, and the verification that found them."""
     records = list(records)
-    verification = Verification(key, expected)
+    verification = Verification(key, expected, written_to)
     faults = []
     for record in records:
         faults += verification.add(

@@ -10,6 +10,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException, UnsupportedVersionError
 from aiokafka.structs import OffsetAndTimestamp
 
+from streams.audit import trail, verify
+from streams.config import Settings
 from tests.chains import Appended
 
 START_MS = 1_000_000
@@ -22,7 +24,7 @@ class KafkaLog:
 
     A `damaged` record fails its whole batch with `error`. A wrong CRC fails nothing if the consumer
     does not check CRCs. `refusal` is the error of a broker that does not let the consumer connect.
-    `options` are those of the consumer that was opened last.
+    `options` are those of the consumer that was opened last. `cluster` is the id of the cluster.
     """
 
     def __init__(self, ends: dict[TopicPartition, int]) -> None:
@@ -33,6 +35,7 @@ class KafkaLog:
         self.error: Exception = CorruptRecordException()
         self.refusal: Exception | None = None
         self.silent = False
+        self.cluster = ""
         self.grows_by = 0
         self.knows_times = True
         self.options: dict[str, Any] = {}
@@ -57,6 +60,11 @@ class KafkaLog:
     def install(self, monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
         """Let this module open this consumer."""
         monkeypatch.setattr(module, "AIOKafkaConsumer", self._open)
+        for asks in (trail, verify):
+            monkeypatch.setattr(asks, "cluster_id", self._cluster_id)
+
+    async def _cluster_id(self, _: Settings) -> str:
+        return self.cluster
 
     def _open(self, *_: str, **options: Any) -> "KafkaLog":
         self.opened += 1

@@ -4,8 +4,8 @@ This finds records that are missing, late, repeated or changed. `schemas.audit.v
 it for every segment of a topic.
 """
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from schemas.audit.record import AuditRecord, Unsealed
@@ -16,6 +16,7 @@ FaultKind = Literal[
     "wrong seal",  # sealed without the configured key, or with a key although none is configured
     "wrong key",  # the key of the Kafka record is not its tenant
     "wrong header",
+    "wrong topic",  # it was sealed for another topic or another cluster
     "missing",  # records before this one are not on the topic
     "reordered",  # it comes after its successor
     "repeated",  # another record took its place on the segment long before
@@ -40,6 +41,10 @@ class Fault:
     If the record itself cannot be trusted, `tenant` is the key of the Kafka record, and `writer`
     and `sequence` are None. For ``missing``, `place` is the place of the record after the hole,
     `sequence` is the first missing number, and `count` is how many records are missing.
+
+    `other` is a second tenant that the record may belong to: its key and its content name different
+    tenants. `digest` stands for the bytes that are at fault, or for the digest of the record that
+    is not there. So the fault can be told from a later one at the same place.
     """
 
     what: FaultKind
@@ -48,11 +53,20 @@ class Fault:
     writer: str | None = None
     sequence: int | None = None
     count: int = 1
+    other: str | None = None
+    digest: str = ""
 
     @classmethod
-    def of(cls, what: FaultKind, place: Place, record: AuditRecord) -> "Fault":
+    def of(
+        cls, what: FaultKind, place: Place, record: AuditRecord, digest: str | None = None
+    ) -> "Fault":
         """A fault of a record that can be trusted."""
-        return cls(what, place, record.tenant, record.writer, record.sequence)
+        sealed_digest = record.digest if digest is None else digest
+        return cls(what, place, record.tenant, record.writer, record.sequence, digest=sealed_digest)
+
+    def concerns(self, tenant: str | None) -> bool:
+        """Whether the fault may be one of this tenant's records; None stands for all tenants."""
+        return tenant is None or tenant in (self.tenant, self.other)
 
 
 @dataclass(slots=True)
@@ -69,7 +83,18 @@ class Hole:
 
     def missing(self, tenant: str, writer: str, first: int) -> Fault:
         """The fault for the numbers from `first` to the end of the hole."""
-        return Fault("missing", self.next_place, tenant, writer, first, self.last - first + 1)
+        count = self.last - first + 1
+        return Fault(
+            "missing", self.next_place, tenant, writer, first, count, digest=self.last_digest
+        )
+
+
+@dataclass(slots=True)
+class _Damaged:
+    """A damaged record: what it names as its predecessor, and the fault that was reported."""
+
+    previous: str | None
+    fault: Fault
 
 
 class DamagedRecords:
@@ -79,28 +104,44 @@ class DamagedRecords:
     """
 
     def __init__(self) -> None:
-        self._previous: dict[str, str | None] = {}
+        self._records: dict[str, _Damaged] = {}
 
-    def add(self, unsealed: Unsealed) -> None:
+    def add(self, unsealed: Unsealed, fault: Fault) -> None:
         """Remember every digest that the next record may name for this damaged one."""
+        damaged = _Damaged(unsealed.previous, fault)
         for digest in unsealed.digests:
-            self._previous[digest] = unsealed.previous
-        while len(self._previous) > MAX_DAMAGED:
-            del self._previous[next(iter(self._previous))]
+            self._records[digest] = damaged
+        while len(self._records) > MAX_DAMAGED:
+            del self._records[next(iter(self._records))]
 
     def __contains__(self, digest: str) -> bool:
-        return digest in self._previous
+        return digest in self._records
 
-    def count_before(self, digest: str, at_most: int) -> tuple[int, str]:
-        """How many damaged records in a row end with `digest`, and what the first of them names.
+    def row_before(self, digest: str, at_most: int) -> tuple[list[str], str]:
+        """The damaged records in a row that ends with `digest`, and what the first of them names.
 
-        `at_most` limits the number.
+        The records are named by their digests, the last one first. `at_most` limits how many.
         """
-        count = 0
-        while count < min(at_most, len(self._previous)) and digest in self._previous:
-            digest = self._previous[digest] or ""
-            count += 1
-        return count, digest
+        row: list[str] = []
+        while len(row) < min(at_most, len(self._records)) and digest in self._records:
+            row.append(digest)
+            digest = self._records[digest].previous or ""
+        return row, digest
+
+    def claim(self, digests: Iterable[str], tenant: str) -> list[Fault]:
+        """The faults of damaged records that a whole record of `tenant` shows to be this tenant's.
+
+        Their own key and content may name another tenant, because whoever has damaged them may have
+        changed that too. A fault that names the tenant already is not reported again.
+        """
+        faults = []
+        for digest in digests:
+            damaged = self._records[digest]
+            if not damaged.fault.concerns(tenant):
+                # Its key stays in the fault, so that the record can be found by either.
+                damaged.fault = replace(damaged.fault, tenant=tenant, other=damaged.fault.tenant)
+                faults.append(damaged.fault)
+        return faults
 
 
 @dataclass(slots=True)
@@ -129,7 +170,16 @@ class SegmentState:
             # The record before this one has a seal that fits, but it is not the record that its
             # writer sealed.
             number = record.sequence - 1
-            faults = [Fault("changed", self.last_place, record.tenant, record.writer, number)]
+            faults = [
+                Fault(
+                    "changed",
+                    self.last_place,
+                    record.tenant,
+                    record.writer,
+                    number,
+                    digest=self.last_digest,
+                )
+            ]
         self.next_sequence = record.sequence + 1
         self.last_digest = record.digest
         self.last_place = place
@@ -152,14 +202,15 @@ class SegmentState:
         If there are too many open holes, the oldest is reported now.
         """
         skipped = record.sequence - self.next_sequence
-        damaged_count, last_digest = damaged.count_before(record.previous, skipped)
-        last = record.sequence - 1 - damaged_count
+        row, last_digest = damaged.row_before(record.previous, skipped)
+        faults = damaged.claim(row, record.tenant)
+        last = record.sequence - 1 - len(row)
         if last >= self.next_sequence:
             self.holes.append(Hole(self.next_sequence, last, last_digest, place))
         if len(self.holes) <= MAX_OPEN_HOLES:
-            return []
+            return faults
         oldest = self.holes.pop(0)
-        return [oldest.missing(record.tenant, record.writer, oldest.first)]
+        return [*faults, oldest.missing(record.tenant, record.writer, oldest.first)]
 
 
 def open_hole_faults(tenant: str, writer: str, states: Collection[SegmentState]) -> Iterator[Fault]:
@@ -188,5 +239,12 @@ def _open_hole_fault(
     if longest.next_sequence <= hole.last:
         return hole.missing(tenant, writer, longest.next_sequence)
     if longest.last_digest != hole.last_digest:
-        return Fault("changed", longest.last_place, tenant, writer, hole.last)
+        return Fault(
+            "changed",
+            longest.last_place,
+            tenant,
+            writer,
+            hole.last,
+            digest=longest.last_digest,
+        )
     return None

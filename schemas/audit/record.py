@@ -1,4 +1,4 @@
-"""The audit record (`triage.audit.v1`): one decision, sealed and chained to the record before it.
+"""The audit record (`triage.audit.v2`): one decision, sealed and chained to the record before it.
 
 The digest of a record covers every byte of its value in front of the digest. The digest of the
 previous record is among these bytes. So no record of a chain can be changed, removed or moved
@@ -11,14 +11,17 @@ writes its own *segment* of a tenant's chain. The first record of a segment name
 of the tenant that its writer knew. Any record may also name the last records of other segments.
 All these names of records on other segments are *anchors*: a record that an anchor names cannot be
 removed from its segment without a trace.
+
+A record also names the cluster and the topic that it was written to. So records of one topic cannot
+be passed off as those of another. Records of version 1 (`triage.audit.v1`) name neither.
 """
 
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 import orjson
@@ -28,7 +31,8 @@ from schemas.errors import InvalidEvent
 from schemas.event import Domain, Origin
 from schemas.triaged import DecidedBy, Status
 
-SCHEMA_NAME: Final = "triage.audit.v1"
+SchemaName = Literal["triage.audit.v1", "triage.audit.v2"]
+SCHEMA_NAME: Final = "triage.audit.v2"
 HEADERS: list[tuple[str, bytes | None]] = [("triage.schema", SCHEMA_NAME.encode())]
 
 Seal = Literal["sha256", "hmac-sha256"]
@@ -39,6 +43,16 @@ MAX_LABELS = 32
 MAX_HEADS = 32
 TAIL_BYTES = len(',"digest":""}') + hashlib.sha256().digest_size * 2
 PREVIOUS = re.compile(rb'"previous":"([0-9a-f]{64})"')
+
+
+class WrittenTo(NamedTuple):
+    """The topic that a record is sealed for. `cluster` is the id of the Kafka cluster.
+
+    `cluster` is empty if the broker has none.
+    """
+
+    cluster: str
+    topic: str
 
 
 class LlmUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,7 +74,7 @@ class LlmUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One decision before it is sealed. `AuditRecord` explains the fields."""
 
-    schema: Literal["triage.audit.v1"] = SCHEMA_NAME
+    schema: SchemaName = SCHEMA_NAME
     seal: Seal
     tenant: str
     writer: str
@@ -81,6 +95,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     calibration_digest: str
     enrichment: LlmUse | None
     origin: Origin
+    cluster: str | None = None
+    topic: str | None = None
 
 
 class AuditRecord(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,11 +113,21 @@ class AuditRecord(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     writer knew, or empty if the writer knew none. `heads` are the digests, sorted, of the last
     records of other segments of the tenant that have grown since this segment last named them.
 
+    `cluster` is the id of the Kafka cluster that the record was written to, or empty if it has
+    none. `topic` is the name of the topic. A record of version 1 has neither.
+
     `at` is the instant of writing (RFC 3339). `digest` covers all bytes of the value in front of
     it. `seal` says whether it is a plain digest or an HMAC with a secret key.
     """
 
     digest: str
+
+    @property
+    def written_to(self) -> WrittenTo | None:
+        """The topic that the record is sealed for; None in version 1."""
+        if self.cluster is None or self.topic is None:
+            return None
+        return WrittenTo(self.cluster, self.topic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +173,20 @@ def bounded_labels(labels: Mapping[str, str]) -> dict[str, str]:
         bounded_text(axis, MAX_CHARS // 4): bounded_text(value, MAX_CHARS // 4)
         for axis, value in labels.items()
     }
+
+
+def headers_of(record: Entry) -> list[tuple[str, bytes | None]]:
+    """The headers that a record of this version has."""
+    return [("triage.schema", record.schema.encode())]
+
+
+def fingerprint(
+    value: bytes | None, key: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+) -> str:
+    """A digest of a whole Kafka record, whatever is in it."""
+    parts = [value, key, *(part for name, content in headers for part in (name.encode(), content))]
+    lengths = [-1 if part is None else len(part) for part in parts]
+    return sha256(b"".join([repr(lengths).encode(), *(part or b"" for part in parts)]))
 
 
 def seal_of(key: bytes | None) -> Seal:
@@ -206,9 +246,14 @@ def _previous(record: AuditRecord | None, body: bytes) -> str | None:
 
 def _decoded(value: bytes) -> AuditRecord | None:
     try:
-        return decode(value, AuditRecord)
+        record = decode(value, AuditRecord)
     except InvalidEvent:
         return None
+    # A record that calls itself version 1 must not name a topic that version 1 does not check.
+    names_topic = record.cluster is not None and record.topic is not None
+    names_none = record.cluster is None and record.topic is None
+    fits = names_topic if record.schema == SCHEMA_NAME else names_none
+    return record if fits else None
 
 
 def _digest(body: bytes, key: bytes | None) -> str:

@@ -7,7 +7,7 @@ partition, the anchors that name older records, and the faults. It does not hold
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from schemas.audit.continuity import (
     DamagedRecords,
@@ -17,7 +17,14 @@ from schemas.audit.continuity import (
     SegmentState,
     open_hole_faults,
 )
-from schemas.audit.record import HEADERS, AuditRecord, Unsealed, unseal
+from schemas.audit.record import (
+    AuditRecord,
+    Unsealed,
+    WrittenTo,
+    fingerprint,
+    headers_of,
+    unseal,
+)
 
 __all__ = ["COPY_WINDOW", "Chain", "Fault", "Place", "Verification"]
 
@@ -36,11 +43,12 @@ class Chain:
 
     `records` does not count `copies`. `heads` maps each writer to the digest of the last record of
     its segment. `tips` are those heads that no record names. If a tip is removed, nothing on the
-    topic shows that.
+    topic shows that. `unbound` counts the records of version 1, which name no topic.
     """
 
     records: int = 0
     copies: int = 0
+    unbound: int = 0
     heads: dict[str, str] = field(default_factory=dict)
     tips: set[str] = field(default_factory=set)
 
@@ -56,10 +64,19 @@ class Verification:
 
     `expected` are pairs of a tenant and a digest that were noted earlier and must still be on the
     topic. They are needed because a chain alone cannot show that its end is missing.
+
+    `written_to` is the topic that the records must be sealed for. Without it, that is not checked.
+    If its cluster is empty, only the name of the topic is checked.
     """
 
-    def __init__(self, key: bytes | None = None, expected: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        key: bytes | None = None,
+        expected: Sequence[tuple[str, str]] = (),
+        written_to: WrittenTo | None = None,
+    ) -> None:
         self._key = key
+        self._written_to = written_to
         self._expected = set(expected)
         self._segments: dict[tuple[str, str], dict[int, SegmentState]] = {}
         self._recent: dict[int, OrderedDict[str, None]] = {}
@@ -84,11 +101,20 @@ class Verification:
         unsealed = unseal(value or b"", self._key)
         record = unsealed.record
         if record is None or unsealed.fault in ("unreadable", "changed"):
-            self._damaged.add(unsealed)
-            tenant = (key or b"").decode(errors="replace")
-            return [Fault(unsealed.fault or "unreadable", place, tenant)]
-        kinds = _fault_kinds(unsealed, record, key, headers)
-        return [Fault.of(kind, place, record) for kind in kinds] + self._follow(record, place)
+            fault = Fault(
+                unsealed.fault or "unreadable",
+                place,
+                _text(key),
+                other=None if record is None else _unless(record.tenant, _text(key)),
+                digest=fingerprint(value, key, headers),
+            )
+            self._damaged.add(unsealed, fault)
+            return [fault]
+        kinds = self._fault_kinds(unsealed, record, key, headers)
+        digest = fingerprint(value, key, headers) if kinds else ""
+        other = _unless(_text(key), record.tenant)
+        faults = [replace(Fault.of(kind, place, record, digest), other=other) for kind in kinds]
+        return faults + self._follow(record, place)
 
     @property
     def unresolved(self) -> bool:
@@ -133,19 +159,45 @@ class Verification:
             if state.next_sequence == max(other.next_sequence for other in partitions.values()):
                 chain.extend(record.writer, record.digest)
         for digest in _anchors(record):
-            self._resolve(digest, record, place)
+            faults += self._resolve(digest, record, place)
         chain.records += 1
+        chain.unbound += record.written_to is None
         self._remember(record, recent)
         return faults
 
-    def _resolve(self, anchor: str, record: AuditRecord, place: Place) -> None:
+    def _resolve(self, anchor: str, record: AuditRecord, place: Place) -> list[Fault]:
         """Look for the record that an anchor names, and keep the anchor if it is not known."""
         self.chains[record.tenant].tips.discard(anchor)
-        recent = self._recent[place.partition]
-        if anchor in self._heads or anchor in self._damaged or anchor in recent:
-            return
-        fault = Fault.of("unknown anchor", place, record)
+        if anchor in self._heads or anchor in self._recent[place.partition]:
+            return []
+        if anchor in self._damaged:
+            return self._damaged.claim([anchor], record.tenant)
+        fault = Fault.of("unknown anchor", place, record, anchor)
         self._unresolved_anchors.setdefault((record.tenant, anchor), []).append(fault)
+        return []
+
+    def _fault_kinds(
+        self,
+        unsealed: Unsealed,
+        record: AuditRecord,
+        key: bytes | None,
+        headers: Sequence[tuple[str, bytes | None]],
+    ) -> list[FaultKind]:
+        kinds: dict[FaultKind, bool] = {
+            "wrong seal": unsealed.fault is not None,
+            "wrong key": key != record.tenant.encode(),
+            "wrong header": list(headers) != headers_of(record),
+            "wrong topic": self._is_elsewhere(record.written_to),
+        }
+        return [kind for kind, present in kinds.items() if present]
+
+    def _is_elsewhere(self, sealed_for: WrittenTo | None) -> bool:
+        """Whether a record was sealed for another topic; one of version 1 names none."""
+        here = self._written_to
+        if here is None or sealed_for is None:
+            return False
+        other_cluster = here.cluster and sealed_for.cluster not in ("", here.cluster)
+        return sealed_for.topic != here.topic or bool(other_cluster)
 
     def _remember(self, record: AuditRecord, recent: OrderedDict[str, None]) -> None:
         recent[record.digest] = None
@@ -154,18 +206,12 @@ class Verification:
         self._expected.discard((record.tenant, record.digest))
 
 
-def _fault_kinds(
-    unsealed: Unsealed,
-    record: AuditRecord,
-    key: bytes | None,
-    headers: Sequence[tuple[str, bytes | None]],
-) -> list[FaultKind]:
-    kinds: dict[FaultKind, bool] = {
-        "wrong seal": unsealed.fault is not None,
-        "wrong key": key != record.tenant.encode(),
-        "wrong header": list(headers) != HEADERS,
-    }
-    return [kind for kind, present in kinds.items() if present]
+def _text(key: bytes | None) -> str:
+    return (key or b"").decode(errors="replace")
+
+
+def _unless(tenant: str, known: str) -> str | None:
+    return None if tenant == known else tenant
 
 
 def _anchors(record: AuditRecord) -> tuple[str, ...]:

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 from agents.outcomes import Incoming
 from agents.revision import rfc3339
-from schemas.audit.record import Entry, LlmUse, Seal, bounded_labels, bounded_text, sha256
+from schemas.audit.record import (
+    Entry,
+    LlmUse,
+    Seal,
+    WrittenTo,
+    bounded_labels,
+    bounded_text,
+    sha256,
+)
 from schemas.audit.segment import Segment
 from schemas.event import Origin
 from schemas.triaged import TriagedEvent
@@ -24,12 +32,19 @@ class PublishedDecision:
 
 
 def next_entry(
-    incoming: Incoming, decision: PublishedDecision, *, tenant: str, segment: Segment, seal: Seal
+    incoming: Incoming,
+    decision: PublishedDecision,
+    *,
+    tenant: str,
+    segment: Segment,
+    seal: Seal,
+    written_to: WrittenTo,
 ) -> Entry:
     """The next entry of `segment`: the decision about the record `incoming`.
 
     The entry names the ends of other segments that the segment has not named yet, and the segment
-    counts them as named. `tenant` is the tenant as it is written.
+    counts them as named. `tenant` is the tenant as it is written. The entry is sealed for the topic
+    `written_to`.
     """
     triaged, origin = decision.triaged, incoming.origin
     return Entry(
@@ -55,6 +70,8 @@ def next_entry(
         origin=Origin(
             topic=bounded_text(origin.topic), partition=origin.partition, offset=origin.offset
         ),
+        cluster=written_to.cluster,
+        topic=written_to.topic,
     )
 
 

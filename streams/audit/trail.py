@@ -10,11 +10,12 @@ from weakref import WeakValueDictionary
 from aiokafka import AIOKafkaConsumer
 
 from agents.outcomes import Incoming
-from schemas.audit.record import HEADERS, bounded_text, seal, seal_of, unseal
+from schemas.audit.record import HEADERS, WrittenTo, bounded_text, seal, seal_of, unseal
 from schemas.audit.segment import Segments
 from streams.audit.entry import PublishedDecision, next_entry
 from streams.config import Settings
 from streams.errors import DamagedBatch, DeliveryFailed
+from streams.kafka.admin import cluster_id
 from streams.kafka.producer import Producer, Receipt
 from streams.kafka.reader import reading, seek_recent, until_end
 from streams.kafka.record import Record, from_record
@@ -46,6 +47,7 @@ class AuditTrail:
         self._topic = Topics(settings.topics.prefix).audit
         self._key = settings.audit.read_key()
         self._segments = Segments(writer)
+        self._cluster = ""
         self._broken = False
         self._exit_stack = AsyncExitStack()
         self._following: asyncio.Task[None] | None = None
@@ -64,6 +66,7 @@ class AuditTrail:
             BrokerUnreachable: no broker answers.
             StreamError: the broker refuses.
         """
+        self._cluster = await cluster_id(self._settings)
         consumer = await self._exit_stack.enter_async_context(
             reading(self._settings.kafka, [self._topic], from_beginning=True)
         )
@@ -113,7 +116,12 @@ class AuditTrail:
         tenant = bounded_text(decision.triaged.tenant)
         segment = self._segments.of(tenant)
         entry = next_entry(
-            incoming, decision, tenant=tenant, segment=segment, seal=seal_of(self._key)
+            incoming,
+            decision,
+            tenant=tenant,
+            segment=segment,
+            seal=seal_of(self._key),
+            written_to=WrittenTo(self._cluster, self._topic),
         )
         value, digest = seal(entry, self._key)
         segment.extend(digest)

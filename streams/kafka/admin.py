@@ -35,6 +35,17 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
         await client.close()
 
 
+async def cluster_id(settings: Settings) -> str:
+    """The id of the Kafka cluster; empty if the broker gives none.
+
+    Raises:
+        BrokerUnreachable: no broker answers there.
+    """
+    async with admin_client(settings) as client:
+        described = await client.describe_cluster()
+    return described.get("cluster_id") or ""
+
+
 async def create_topics(settings: Settings) -> list[str]:
     """Create the topics that are missing, and return their names.
 

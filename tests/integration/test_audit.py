@@ -19,7 +19,7 @@ from streams.audit.trail import AuditTrail
 from streams.audit.verify import verify
 from streams.config import Settings, TopicsSection, as_environment
 from streams.errors import DamagedBatch
-from streams.kafka.admin import create_topics
+from streams.kafka.admin import cluster_id, create_topics
 from streams.kafka.producer import Producer
 from streams.kafka.reader import reading, until_quiet
 from streams.kafka.record import Record
@@ -105,6 +105,8 @@ async def test_several_workers_and_a_restart_leave_whole_chains(prepared: Settin
     chain = report.chains["acme"]
     assert chain.tips == {chain.heads["restarted"]}
     written = [orjson.loads(record.value or b"") for record in await records(prepared)]
+    sealed_for = {(entry["cluster"], entry["topic"]) for entry in written}
+    assert sealed_for == {(await cluster_id(prepared), Topics(prepared.topics.prefix).audit)}
     assert all(
         entry["previous"]
         for entry in written
@@ -113,15 +115,17 @@ async def test_several_workers_and_a_restart_leave_whole_chains(prepared: Settin
 
 
 @pytest.mark.kafka
-async def test_the_command_locates_a_changed_record(prepared: Settings) -> None:
+async def test_the_command_locates_a_changed_record(prepared: Settings, tmp_path: Path) -> None:
     """Somebody could copy the topic and change one decision, and nobody could find it."""
     trail = AuditTrail(prepared)
     await trail.start()
     await decide(prepared, trail, 60)
     whole = run(prepared)
     assert (whole.returncode, whole.stderr) == (0, "")
-    heads = {line.split()[0]: line.split()[-1] for line in whole.stdout.splitlines()[1:]}
+    *lines, warning = whole.stdout.splitlines()[1:]
+    heads = {line.split()[0]: line.split()[-1] for line in lines}
     assert set(heads) == set(TENANTS)
+    assert warning.startswith("no key is configured")
 
     forged = msgspec.structs.replace(
         prepared, topics=TopicsSection(prefix=f"{prepared.topics.prefix}-forged", partitions=4)
@@ -137,13 +141,26 @@ async def test_the_command_locates_a_changed_record(prepared: Settings) -> None:
         await producer.confirm([await producer.send(sent)])
     await producer.stop()
     assert victim is not None
-    verified = run(forged)
+    # Every record is sealed for the topic that it was written to, and this is another one.
+    elsewhere = run(forged, "--json")
+    kinds = {fault["what"] for fault in orjson.loads(elsewhere.stdout)["faults"]}
+    assert kinds == {"wrong topic", "changed"}
+    original = ("--topic", Topics(prepared.topics.prefix).audit)
+    verified = run(forged, *original)
     topic, origin, tenant = Topics(forged.topics.prefix).audit, victim.origin, victim.key or b""
     expected = f"{topic}[{origin.partition}]@{origin.offset}: changed (tenant {tenant.decode()})"
     assert verified.returncode == 1
     assert [line for line in verified.stdout.splitlines() if "@" in line] == [expected]
     assert "Traceback" not in verified.stderr
     assert verified.stderr.count("\n") == 1
+    document = orjson.loads(run(forged, *original, "--json").stdout)
+    (fault,) = document["faults"]
+    file = tmp_path / "acknowledged.ndjson"
+    file.write_bytes(orjson.dumps(fault | {"by": "dana", "reason": "our own test"}))
+    accepted = run(forged, *original, "--acknowledge", str(file))
+    assert (accepted.returncode, accepted.stderr) == (0, "")
+    assert f"{expected}; acknowledged by dana: our own test" in accepted.stdout
+    assert run(forged, *original, "--tenant", tenant.decode()).returncode == 1
 
     expect = f"acme={heads['acme']}"
     assert run(prepared, "--expect", expect).returncode == 0

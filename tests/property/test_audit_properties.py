@@ -23,8 +23,12 @@ uses = st.builds(
     cost_usd=st.floats(0, 1e6),
     redactions=st.dictionaries(words, st.integers(0, 99), max_size=4),
 )
+places = st.sampled_from(
+    [{"schema": "triage.audit.v1"}, {"cluster": "", "topic": "t"}, {"cluster": "c", "topic": "é"}]
+)
 entries = st.builds(
-    Entry,
+    lambda place, **fields: Entry(**fields, **place),
+    place=places,
     seal=st.just("sha256"),
     tenant=words,
     writer=words,

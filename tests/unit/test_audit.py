@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import orjson
@@ -15,6 +17,7 @@ from schemas.audit.record import (
     MAX_HEADS,
     AuditRecord,
     Entry,
+    WrittenTo,
     bounded_labels,
     bounded_text,
     seal,
@@ -292,6 +295,145 @@ def test_with_a_key_no_record_sealed_without_it_passes() -> None:
     assert check(signed, key=b"k")[0] == []
     assert [fault.what for fault in check(signed, key=b"other")[0]] == ["changed"]
     assert [fault.what for fault in check(signed)[0]] == ["wrong seal"]
+
+
+def damaged_under_another_key(records: list[Appended], index: int) -> list[Appended]:
+    """The records, of which one was changed and moved under the key of another tenant."""
+    moved = replace(records[index].flipped(330, 1), key=b"globex")
+    return [*records[:index], moved, *records[index + 1 :]]
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_a_damaged_record_under_another_key_is_its_tenants_fault(index: int) -> None:
+    """`--tenant acme` would miss a record that was changed together with its key."""
+    writer = trail()
+    records = topic((decide(writer, "acme", number) for number in range(6)), partitions=1)
+    faults, _ = check(damaged_under_another_key(records, index))
+    assert {fault.place for fault in faults} == {records[index].place}
+    assert any(fault.concerns("acme") for fault in faults)
+    assert any(fault.concerns("globex") for fault in faults)
+
+
+@pytest.mark.parametrize("value", [b"x", b"{}", None])
+def test_a_wiped_record_under_another_key_is_missed_by_its_tenant(value: bytes | None) -> None:
+    """Nothing in the record says whose it was; its neighbours do."""
+    writer = trail()
+    records = topic((decide(writer, "acme", number) for number in range(6)), partitions=1)
+    records[2] = replace(records[2], value=value, key=b"globex")
+    faults, _ = check(records)
+    assert {fault.what for fault in faults if fault.concerns("acme")} == {"missing"}
+    assert {fault.what for fault in faults if fault.concerns("globex")} == {"unreadable"}
+
+
+def test_an_unreadable_record_with_its_digest_is_claimed_by_its_neighbour() -> None:
+    """A record whose content is gone, but not its digest, would be only another tenant's fault."""
+    writer = trail()
+    records = topic((decide(writer, "acme", number) for number in range(6)), partitions=1)
+    value = records[2].value or b""
+    wiped = b"{" + b" " * 300 + b',"digest":"' + value[-66:-2] + b'"}'
+    records[2] = replace(records[2], value=wiped, key=b"globex")
+    faults, _ = check(records)
+    of_acme = [fault for fault in faults if fault.concerns("acme")]
+    assert {(fault.what, fault.place) for fault in of_acme} >= {("unreadable", records[2].place)}
+
+
+def test_an_anchor_claims_a_damaged_record() -> None:
+    """The last record of a segment has no neighbour; the segment that names it knows its tenant."""
+    first, second = trail("w1"), trail("w2")
+    records = [decide(first, "acme", 0)]
+    second.learn(read(records[0].value))
+    appended = topic([*records, decide(second, "acme", 1)], partitions=1)
+    value = appended[0].value or b""
+    wiped = b"{" + b" " * 300 + b',"digest":"' + value[-66:-2] + b'"}'
+    faults, _ = check([replace(appended[0], value=wiped, key=b"globex"), appended[1]])
+    assert [(fault.what, fault.tenant, fault.other) for fault in faults] == [
+        ("unreadable", "globex", None),
+        ("unreadable", "acme", "globex"),
+    ]
+
+
+def test_a_whole_record_under_another_key_concerns_both_tenants() -> None:
+    """The tenant under whose key it was put would not learn of it."""
+    (record,) = topic([decide(trail(), "acme")])
+    ((fault,), _) = check([replace(record, key=b"globex")])
+    assert (fault.what, fault.tenant, fault.other) == ("wrong key", "acme", "globex")
+
+
+HERE = WrittenTo("here", "triage.audit.v1")
+
+
+@pytest.mark.parametrize(
+    ("written_to", "faulty"),
+    [
+        (HERE, False),
+        (WrittenTo("", "triage.audit.v1"), False),
+        (WrittenTo("there", "triage.audit.v1"), True),
+        (WrittenTo("here", "other.audit.v1"), True),
+        (WrittenTo("", "other.audit.v1"), True),
+    ],
+)
+def test_a_record_is_sealed_for_its_topic(written_to: WrittenTo, faulty: bool) -> None:
+    """The chain of another cluster, or of another topic, could be passed off as this one."""
+    records = topic([decide(trail(cluster="here"), "acme")])
+    faults, _ = check(records, written_to=written_to)
+    assert [fault.what for fault in faults] == ["wrong topic"] * faulty
+
+
+def test_a_chain_of_version_1_is_still_intact() -> None:
+    """After an update, everything that was decided before would be reported as forged."""
+    lines = Path(__file__).parent.parent.joinpath("data", "audit_v1.ndjson").read_bytes()
+    old = [
+        Appended(
+            Place(line["partition"], line["offset"]),
+            line["key"].encode(),
+            line["value"].encode(),
+            [(name, value.encode()) for name, value in line["headers"]],
+        )
+        for line in map(orjson.loads, lines.splitlines())
+    ]
+    faults, verified = check(old, written_to=HERE)
+    assert faults == []
+    assert {tenant: chain.unbound for tenant, chain in verified.chains.items()} == {
+        "acme": 5,
+        "é": 1,
+    }
+    writer = trail("w3", cluster="here")
+    for record in old:
+        writer.learn(read(record.value))
+    new = replace(topic([decide(writer, "acme", 9)], partitions=1)[0], place=Place(1, 99))
+    faults, verified = check([*old, new], written_to=HERE)
+    assert (faults, verified.chains["acme"].unbound) == ([], 5)
+    for index, record in enumerate(old):
+        flipped = record.flipped(400, 1)
+        assert check([*old[:index], flipped, *old[index + 1 :]])[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schema": "triage.audit.v1"},
+        {"cluster": None},
+        {"topic": None},
+        {"cluster": None, "topic": None},
+        {"schema": "triage.audit.v1", "topic": None},
+    ],
+)
+def test_a_version_has_its_own_fields(changes: dict[str, Any]) -> None:
+    """A record could name a topic that is not checked, or leave out the one that is."""
+    (record,) = topic([decide(trail(), "acme")])
+    assert [fault.what for fault in check([sealed(record, **changes)])[0]] == ["unreadable"]
+
+
+def test_what_a_key_buys() -> None:
+    """The documentation would promise more, or less, than the chain shows."""
+    forger = trail("invented")
+    invented = topic([decide(forger, "acme", number) for number in range(3)])
+    assert check(renumbered([*SIXTY, *invented]))[0] == [], "without a key, nothing shows it"
+    plain = topic([decide(trail(), "b")])
+    with_key = [sealed(record, b"k", seal="hmac-sha256") for record in plain]
+    faults, _ = check(renumbered([*with_key, *invented]), key=b"k")
+    assert {fault.what for fault in faults} == {"wrong seal"}
+    assert len(faults) == 3
 
 
 def test_many_holes_are_reported_as_they_come() -> None:

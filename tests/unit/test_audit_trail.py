@@ -18,6 +18,7 @@ from schemas.audit.verification import Chain, Fault, Place
 from schemas.codec import decode, encode
 from schemas.triaged import TriagedEvent
 from streams.audit import trail as audit_trail_module
+from streams.audit.acknowledged import read_acknowledgements
 from streams.audit.entry import PublishedDecision
 from streams.audit.verify import MAX_FAULTS, AuditReport
 from streams.cli import audit as command
@@ -335,7 +336,7 @@ def report(monkeypatch: pytest.MonkeyPatch) -> AuditReport:
     """The report that the command gets, without a broker."""
     audit_report = AuditReport("triage.audit.v1", None, chains={"acme": CHAIN})
 
-    async def verify(*_: Any) -> AuditReport:
+    async def verify(*_: Any, **__: Any) -> AuditReport:
         return audit_report
 
     monkeypatch.setattr(command, "verify_topic", verify)
@@ -354,10 +355,14 @@ def test_an_intact_topic_gives_a_table_and_exit_code_0(
 ) -> None:
     """Nobody would know which heads to note."""
     assert run() == 0
-    heading, line, other = capsys.readouterr().out.splitlines()
+    heading, line, other, warning = capsys.readouterr().out.splitlines()
     assert heading.split() == ["tenant", "records", "segments", "copies", "head"]
     assert line.split() == ["acme", "3", "3", "0", "ab" * 32]
     assert other.index("ef") == line.index("ab")
+    assert warning.startswith("no key is configured")
+    report.keyed = True
+    assert run() == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
 
 
 def test_a_fault_gives_one_line_and_exit_code_1(
@@ -374,7 +379,7 @@ def test_a_fault_gives_one_line_and_exit_code_1(
     assert run() == 1
     out, err = capsys.readouterr()
     assert out.splitlines()[:3] == [
-        "triage.audit.v1[3]@17: changed (tenant '\\x1b[2J')",
+        "triage.audit.v1[3]@17: changed (tenant \\u001b[2J)",
         "triage.audit.v1[0]@4: 2 missing before it (tenant acme, writer w, sequence 5 and on)",
         f"triage.audit.v1: the head {'cd' * 32} of acme is not there",
     ]
@@ -410,15 +415,19 @@ def test_an_empty_topic_is_no_fault(
 def test_expected_heads_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A head that was noted in upper case, or of a tenant with `=`, would be reported as lost."""
     asked: list[Any] = []
+    places: list[Any] = []
 
-    async def verify(_: Settings, expected: Any, tenant: str | None) -> AuditReport:
+    async def verify(_: Settings, expected: Any, tenant: str | None, **of: Any) -> AuditReport:
         asked.append((expected, tenant))
+        places.append((of["cluster"], of["topic"]))
         return AuditReport("triage.audit.v1", tenant)
 
     monkeypatch.setattr(command, "verify_topic", verify)
     head = "AB" * 32
     assert run("--expect", f"acme={head}", "--expect", f"a=b={head}", "--tenant", "acme") == 0
     assert asked == [((("acme", "ab" * 32), ("a=b", "ab" * 32)), "acme")]
+    assert run("--cluster", "c", "--topic", "t") == 0
+    assert places == [(None, None), ("c", "t")]
 
 
 def test_programs_get_json(report: AuditReport, capsys: pytest.CaptureFixture[str]) -> None:
@@ -436,15 +445,104 @@ def test_programs_get_json(report: AuditReport, capsys: pytest.CaptureFixture[st
             "writer": "w",
             "sequence": 5,
             "count": 2,
+            "other": None,
+            "digest": "",
         }
     ]
+    assert document["keyed"] is False
     assert document["tenants"]["acme"] == {
         "records": 3,
         "segments": 3,
         "copies": 0,
+        "unbound": 0,
         "heads": {"w1": "cd" * 32, "w2": "ab" * 32, "w3": "ef" * 32},
         "tips": ["ab" * 32, "ef" * 32],
     }
+
+
+def acknowledgement(fault: Fault, **changes: Any) -> bytes:
+    """A line of the file, as a person makes it from the line that `--json` prints."""
+    fields = command._fault(fault) | {"by": "dana", "reason": "a test of ours"}
+    return orjson.dumps(fields | changes)
+
+
+GARBAGE = Fault("unreadable", Place(0, 4), "acme", digest="ab" * 32)
+
+
+def test_an_acknowledged_fault_no_longer_fails_and_is_listed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One record of garbage would make the check red for ever, or be forgotten."""
+
+    async def verify(*_: Any, acknowledgements: Any, **__: Any) -> AuditReport:
+        audit_report = AuditReport("t", None, acknowledgements, chains={"acme": CHAIN}, keyed=True)
+        audit_report.note([GARBAGE])
+        return audit_report
+
+    monkeypatch.setattr(command, "verify_topic", verify)
+    file = tmp_path / "acknowledged.ndjson"
+    file.write_bytes(acknowledgement(GARBAGE) + b"\n\n")
+    assert run("--acknowledge", str(file)) == 0
+    out, err = capsys.readouterr()
+    line = "t[0]@4: unreadable (tenant acme); acknowledged by dana: a test of ours"
+    assert (out.splitlines()[0], err) == (line, "")
+    assert run("--acknowledge", str(file), "--json") == 0
+    document = orjson.loads(capsys.readouterr().out)
+    assert (document["ok"], document["faults"]) == (True, [])
+    assert document["acknowledged"] == [orjson.loads(acknowledgement(GARBAGE))]
+    assert run() == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"what": "changed"},
+        {"offset": 5},
+        {"partition": 1},
+        {"digest": "cd" * 32},
+        {"tenant": "globex"},
+        {"writer": "w"},
+        {"sequence": 1},
+        {"count": 2},
+    ],
+)
+def test_another_fault_is_not_acknowledged(
+    report: AuditReport,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+) -> None:
+    """Under one acknowledgement, other damage at the same place would stay unseen."""
+    file = tmp_path / "acknowledged.ndjson"
+    file.write_bytes(acknowledgement(GARBAGE, **changes))
+    report.acknowledgements = read_acknowledgements(file)
+    report.note([GARBAGE])
+    assert run() == 1
+    assert "1 acknowledgements are about no fault that is there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (b"{", "line 2 of"),
+        (b"[]", "line 2 of"),
+        (acknowledgement(GARBAGE, by=" "), "has no `by` or no `reason`"),
+        (acknowledgement(GARBAGE, reason=""), "has no `by` or no `reason`"),
+        (acknowledgement(GARBAGE, until="never"), "unknown field `until`"),
+    ],
+)
+def test_a_wrong_acknowledgement_is_an_error(
+    report: AuditReport,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    line: bytes,
+    complaint: str,
+) -> None:
+    """A fault would be waved through without a name and a reason, or a typing error be ignored."""
+    file = tmp_path / "acknowledged.ndjson"
+    file.write_bytes(acknowledgement(GARBAGE) + b"\n" + line)
+    assert run("--acknowledge", str(file)) == 2
+    assert complaint in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("expectation", ["acme", "acme=12", f"={'ab' * 32}"])

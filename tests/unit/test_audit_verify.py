@@ -1,9 +1,16 @@
 """Verifying the audit topic: it is read to its end, also if bytes changed on the broker's disk."""
 
+from dataclasses import asdict, replace
+
+import msgspec
 import pytest
 from aiokafka import TopicPartition
 
 from schemas.audit import verification
+from schemas.audit.record import AuditRecord
+from schemas.audit.verification import Place
+from schemas.codec import decode
+from streams.audit.acknowledged import Acknowledgement, key_of
 from streams.audit.verify import AuditReport, verify
 from streams.config import Settings
 from streams.errors import DamagedBatch
@@ -66,6 +73,68 @@ async def test_the_report_of_a_tenant_leaves_the_others_out(
         report = await verify(Settings(), [(changed, "0" * 64)], tenant)
         assert report.ok
         assert set(report.chains) == {tenant}
+
+
+async def test_records_of_another_cluster_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The quiet audit topic of a test cluster could take the place of the real one."""
+    log = stored(monkeypatch, sixty_records())
+    log.cluster = "here"
+    assert (await verify(Settings())).ok, "the trails of this test know no cluster"
+    written_there = sixty_records(cluster="there")
+    log = stored(monkeypatch, written_there)
+    log.cluster = "here"
+    report = await verify(Settings())
+    in_order = sorted(record.place for record in written_there)
+    assert faults(report) == [("wrong topic", *place) for place in in_order]
+    assert (await verify(Settings(), cluster="there")).ok, "the topic is a copy, and said to be one"
+    log.cluster = "there"
+    assert (await verify(Settings())).ok
+    assert not (await verify(Settings(), topic="another.audit.v1")).ok
+
+
+async def test_a_trail_learns_its_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records would be sealed for no cluster, and fit on any."""
+    log = stored(monkeypatch, [])
+    log.cluster = "here"
+    writer = trail()
+    await writer.start()
+    entry = decode(decide(writer, "acme").value or b"", AuditRecord)
+    assert entry.written_to == ("here", TOPICS.audit)
+
+
+async def test_garbage_is_acknowledged_by_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One record of garbage would fail every check for ever, or the next one pass unseen."""
+    stray = Appended(Place(0, 0), b"acme", b"garbage", [])
+    rest = topic([decide(trail(), "globex")], partitions=1)
+    records = renumbered([stray, *rest])
+    stored(monkeypatch, records)
+    (fault,) = (await verify(Settings())).faults
+    line = {**asdict(fault), "partition": 0, "offset": 0, "by": "dana", "reason": "a test"}
+    del line["place"]
+    accepted = msgspec.convert(line, Acknowledgement)
+    report = await verify(Settings(), acknowledgements={accepted.key: accepted})
+    assert (report.ok, len(report.acknowledged)) == (True, 1)
+    for other in (
+        replace(stray, value=b"other garbage"),
+        replace(stray, headers=[("a", b"b")]),
+        replace(stray, value=None),
+    ):
+        stored(monkeypatch, renumbered([other, *rest]))
+        report = await verify(Settings(), acknowledgements={accepted.key: accepted})
+        assert (report.ok, report.acknowledged) == (False, [])
+
+
+async def test_a_hole_that_grows_is_a_new_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has an acknowledged hole could remove the records beside it as well."""
+    writer = trail()
+    records = topic((decide(writer, "acme", number) for number in range(6)), partitions=1)
+    stored(monkeypatch, renumbered([*records[:3], *records[4:]]))
+    (fault,) = (await verify(Settings())).faults
+    filler = topic([decide(writer, "globex")], partitions=1)
+    stored(monkeypatch, renumbered([*filler, *records[:2], *records[4:]]))
+    (grown,) = (await verify(Settings())).faults
+    assert (grown.place, grown.digest, grown.count) == (fault.place, fault.digest, 2)
+    assert key_of(grown) != key_of(fault)
 
 
 async def test_an_anchor_far_back_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:

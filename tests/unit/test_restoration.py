@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.egress.normalization import PLACEHOLDER
@@ -107,6 +107,7 @@ def test_a_value_does_not_begin_a_cell_as_a_formula(value: str) -> None:
         assert restore_alone("So [USER_1] called", lambda _: value) == f"So {value} called"
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.one_of(

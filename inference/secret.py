@@ -23,14 +23,16 @@ def read_secret(
         None if neither a variable nor a file is configured.
 
     Raises:
-        ConfigError: the variable or the file is missing or empty. The message never holds a secret.
+        ConfigError: the variable or the file is missing or empty. The message names the key, and
+            neither the variable nor the file: somebody may have typed the secret itself there.
     """
     if env is not None:
         # Python reads bytes that are no UTF-8 as lone surrogates; this gives the bytes back.
         secret = environ.get(env, "").encode(errors="surrogateescape").strip()
         if not secret:
             raise ConfigError(
-                f"the variable {env} is not set or empty; put the secret into it", key=f"{key}_env"
+                "the variable that it names is not set or empty; put the secret into the variable",
+                key=f"{key}_env",
             )
         return secret
     return None if file is None else _read_file(file, f"{key}_file")
@@ -39,10 +41,11 @@ def read_secret(
 def _read_file(file: str, key: str) -> bytes:
     try:
         secret = Path(file).read_bytes().strip()
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a path"
         raise ConfigError(
-            f"{file} cannot be read ({error.strerror}); name a file that holds the secret", key=key
+            f"the file cannot be read ({reason}); name a file that holds the secret", key=key
         ) from None
     if not secret:
-        raise ConfigError(f"{file} is empty; put the secret into it", key=key)
+        raise ConfigError("the file is empty; put the secret into it", key=key)
     return secret

@@ -11,15 +11,17 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 import orjson
 from msgspec import Meta, field
 
 from inference.acceptance.options import Terms
+from inference.addresses import is_loopback
 from inference.egress.options import EgressOptions
 from inference.errors import ConfigError
-from inference.llm.options import CostOptions, LlmOptions, check_options
+from inference.llm.options import CostOptions, LlmOptions, check_options, check_url
 from inference.options import Options, Positive, Seconds
 from inference.retrieval.options import RetrievalOptions
 from inference.rules.options import ImpactOptions, Rule
@@ -34,6 +36,8 @@ ENV_RESERVED = frozenset({"TRIAGE_CONFIG"})
 
 SERVER = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:\[\]/]+)(:\d{1,5})?")
 
+GroupInstanceId = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+
 AgentName = Literal["classify", "enrich", "feedback"]
 ALL_AGENTS: tuple[AgentName, ...] = ("classify", "enrich", "feedback")
 
@@ -44,10 +48,22 @@ class KafkaSection(Options, frozen=True):
     bootstrap_servers: str = "127.0.0.1:9092"
     group_id: str = "triage"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
     sasl_username: str | None = None
     sasl_password_env: str | None = None
+    sasl_password_file: str | None = None
+    oauth_token_file: str | None = None
+    oauth_token_url: str | None = None
+    oauth_client_id: str | None = None
+    oauth_client_secret_env: str | None = None
+    oauth_client_secret_file: str | None = None
+    oauth_scope: str | None = None
     ssl_cafile: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    ssl_key_password_env: str | None = None
+    isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
+    group_instance_id: GroupInstanceId | None = None
     idempotence: Literal["auto", "on", "off"] = "auto"
     linger_ms: Annotated[int, Meta(ge=0)] = 5
     compression: Literal["none", "gzip", "lz4", "zstd", "snappy"] = "none"
@@ -60,17 +76,36 @@ class KafkaSection(Options, frozen=True):
         """The password for SASL; None if none is configured.
 
         Raises:
-            ConfigError: the variable that should hold it is missing or empty, or is no UTF-8.
+            ConfigError: the variable or file that should hold it is missing or empty, or holds no
+                UTF-8.
         """
-        password = read_secret(self.sasl_password_env, None, key="kafka.sasl_password")
+        return self._text("sasl_password", self.sasl_password_env, self.sasl_password_file)
+
+    def read_client_secret(self) -> str | None:
+        """The secret of the OAuth client; None if none is configured.
+
+        Raises:
+            ConfigError: as `read_password` does.
+        """
+        return self._text(
+            "oauth_client_secret", self.oauth_client_secret_env, self.oauth_client_secret_file
+        )
+
+    def read_key_password(self) -> str | None:
+        """The password of the key in `ssl_keyfile`; None if none is configured.
+
+        Raises:
+            ConfigError: as `read_password` does.
+        """
+        return self._text("ssl_key_password", self.ssl_key_password_env, None)
+
+    def _text(self, key: str, env: str | None, file: str | None) -> str | None:
+        key = f"kafka.{key}"
+        secret = read_secret(env, file, key=key)
         try:
-            return None if password is None else password.decode()
+            return None if secret is None else secret.decode()
         except UnicodeDecodeError:
-            raise ConfigError(
-                f"the variable {self.sasl_password_env} holds bytes that are no UTF-8; "
-                "put the password into it as UTF-8",
-                key="kafka.sasl_password_env",
-            ) from None
+            raise ConfigError("the secret is no UTF-8; write it as UTF-8", key=key) from None
 
 
 class TopicsSection(Options, frozen=True):
@@ -85,11 +120,28 @@ class HttpSection(Options, frozen=True):
     """Where `/metrics`, `/live` and `/ready` are served; port 0 picks a free one and logs it.
 
     `/ready` fails if an event has been in hand for longer than `progress_timeout_s`.
+
+    On another address than one of loopback, `/metrics` needs a token, or a certificate from an
+    authority in `ssl_client_cafile`.
     """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 9464
+    token_env: str | None = None
+    token_file: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    ssl_client_cafile: str | None = None
+    max_connections: Positive = 64
     progress_timeout_s: Seconds = 60.0
+
+    def read_token(self) -> bytes | None:
+        """The token that a reader of `/metrics` has to show; None if none is configured.
+
+        Raises:
+            ConfigError: the variable or the file is missing or empty.
+        """
+        return read_secret(self.token_env, self.token_file, key="http.token")
 
 
 class ModelSection(Options, frozen=True):
@@ -215,7 +267,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
         settings = msgspec.convert(document, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"configuration: {error}; correct it or leave it out") from None
-    _check(settings)
+    _check(settings, environ)
     return settings
 
 
@@ -294,9 +346,11 @@ def _parse(text: str) -> Any:
     return text
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: Settings, environ: Mapping[str, str]) -> None:
+    _check_variables(msgspec.to_builtins(settings), "", environ)
     check_options(settings.llm)
     _check_kafka(settings.kafka)
+    _check_http(settings.http)
     for domain in DOMAINS:
         deciding = settings.domain(domain).deciding
         if len(set(deciding)) != len(deciding):
@@ -311,14 +365,79 @@ def _check_kafka(kafka: KafkaSection) -> None:
         raise ConfigError(
             "kafka.heartbeat_interval_s must be at most a third of kafka.session_timeout_s"
         )
-    password = kafka.read_password()
-    if "SASL" in kafka.security_protocol and not (kafka.sasl_username and password):
-        raise ConfigError(
-            "kafka.security_protocol with SASL needs kafka.sasl_username and "
-            "kafka.sasl_password_env"
-        )
+    _check_certificate(kafka)
+    if "SASL" in kafka.security_protocol:
+        _check_login(kafka)
+    else:
+        kafka.read_password()
     if kafka.compression not in ("none", "gzip") and find_spec("cramjam") is None:
         raise ConfigError(
             f"kafka.compression {kafka.compression!r} needs the package cramjam; "
             "install it or use gzip"
         )
+
+
+def _check_variables(table: dict[str, Any], path: str, environ: Mapping[str, str]) -> None:
+    """Refuse a secret in the place of a variable's name: errors and `config show` print names."""
+    for key, value in table.items():
+        name = f"{path}.{key}".lstrip(".")
+        if isinstance(value, dict):
+            _check_variables(value, name, environ)
+        elif key.endswith("_env") and isinstance(value, str):
+            usual = re.fullmatch(r"[A-Z_][A-Z0-9_]*", value)
+            if not usual and value not in environ:
+                raise ConfigError(
+                    "takes the name of a variable; put the secret into a variable, and the name "
+                    "of the variable here",
+                    key=name,
+                )
+
+
+def _check_certificate(kafka: KafkaSection) -> None:
+    if kafka.ssl_certfile is None:
+        if kafka.ssl_keyfile is not None or kafka.ssl_key_password_env is not None:
+            raise ConfigError("kafka.ssl_keyfile belongs to a certificate; set kafka.ssl_certfile")
+    elif "SSL" not in kafka.security_protocol:
+        raise ConfigError(
+            "kafka.ssl_certfile needs TLS; set kafka.security_protocol to SSL or SASL_SSL"
+        )
+    kafka.read_key_password()
+
+
+def _check_login(kafka: KafkaSection) -> None:
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        _check_oauth(kafka)
+    elif not (kafka.sasl_username and kafka.read_password()):
+        raise ConfigError(
+            "kafka.security_protocol with SASL needs kafka.sasl_username and "
+            "kafka.sasl_password_env or kafka.sasl_password_file"
+        )
+
+
+def _check_oauth(kafka: KafkaSection) -> None:
+    if (kafka.oauth_token_file is None) == (kafka.oauth_token_url is None):
+        raise ConfigError(
+            "kafka.sasl_mechanism OAUTHBEARER takes kafka.oauth_token_file or "
+            "kafka.oauth_token_url; set one of the two"
+        )
+    if kafka.oauth_token_url is None:
+        return
+    if not (kafka.oauth_client_id and kafka.read_client_secret()):
+        raise ConfigError(
+            "kafka.oauth_token_url needs kafka.oauth_client_id and kafka.oauth_client_secret_env "
+            "or kafka.oauth_client_secret_file"
+        )
+    check_url(kafka.oauth_token_url, "kafka.oauth_token_url", example="https://HOST/token")
+    url = urlsplit(kafka.oauth_token_url)
+    if url.scheme != "https" and not is_loopback(url.hostname or ""):
+        raise ConfigError(
+            "would send the secret of the client over plain http; use https",
+            key="kafka.oauth_token_url",
+        )
+
+
+def _check_http(http: HttpSection) -> None:
+    if (http.ssl_certfile is None) != (http.ssl_keyfile is None):
+        raise ConfigError("http.ssl_certfile and http.ssl_keyfile belong together; set both")
+    if http.ssl_client_cafile is not None and http.ssl_certfile is None:
+        raise ConfigError("http.ssl_client_cafile needs TLS; set http.ssl_certfile and ssl_keyfile")

@@ -6,7 +6,7 @@ from typing import Any
 
 from inference.classifier import Classifier
 from inference.errors import ConfigError, InferenceError
-from inference.llm.client.endpoint import Endpoint
+from inference.llm.client.endpoint import Endpoint, sends_key_in_clear
 from inference.llm.client.failure import LlmFailure
 from inference.llm.options import EndpointOptions
 from schemas.event import KIND_OF_DOMAIN, Domain, Event
@@ -136,8 +136,7 @@ async def _endpoint(tier: str, options: EndpointOptions) -> Finding:
         return Finding(subject, False, f"{options.base_url}: {failure}")
     finally:
         await endpoint.close()
-    return Finding(
-        subject,
-        True,
-        f"{completion.model} answers at {options.base_url} in {completion.latency_s:.1f} s",
-    )
+    detail = f"{completion.model} answers at {options.base_url} in {completion.latency_s:.1f} s"
+    if sends_key_in_clear(options):
+        detail += "; the key is sent over plain http, use https"
+    return Finding(subject, True, detail)

@@ -2,6 +2,7 @@
 
 StreamError
 ├── BrokerUnreachable no broker answers at the configured address
+│   └── AccessRefused a broker answers, but TLS, the login or a right is missing
 ├── TopicsMissing     topics are absent or not as they must be
 ├── DeliveryFailed    the broker did not acknowledge an output; nothing was acked, the worker stops
 ├── RecordTooLarge    a topic does not take a record of this size; the event becomes a dead letter
@@ -18,6 +19,10 @@ class StreamError(Exception):
 
 class BrokerUnreachable(StreamError):  # noqa: N818 - a state of the world
     """No broker answers at the configured address."""
+
+
+class AccessRefused(BrokerUnreachable):
+    """A broker answers, but TLS or the login fails, or we lack a right; the sentence says which."""
 
 
 class TopicsMissing(StreamError):  # noqa: N818 - a state of the world

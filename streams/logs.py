@@ -13,7 +13,8 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 from schemas.visible_text import printable, printable_json, printable_lines
 from streams.config import LogSection
 
-NOISY = ("aiokafka", "faust", "mode", "kafka", "httpx2", "httpcore2", "openai")
+OURS = ("schemas", "inference", "agents", "streams")
+"""Our own packages. Only their records are written at the level debug."""
 MAX_FIELD_CHARS = 16_000
 """Log collectors refuse or split lines that are much longer."""
 
@@ -67,10 +68,9 @@ def configure(section: LogSection) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(section.level.upper())
-    if section.level != "debug":
-        for name in NOISY:
-            logging.getLogger(name).setLevel(logging.WARNING)
+    root.setLevel(_level_of_libraries(section.level))
+    for name in OURS:
+        logging.getLogger(name).setLevel(section.level.upper())
 
 
 def clean_last_resort() -> None:
@@ -81,3 +81,10 @@ def clean_last_resort() -> None:
 
 def _indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in printable_lines(text))
+
+
+def _level_of_libraries(level: str) -> int:
+    """One level above ours: the debug records of aiokafka and openai hold whole events."""
+    if level == "debug":
+        return logging.INFO
+    return max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()])

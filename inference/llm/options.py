@@ -147,23 +147,30 @@ def check_options(llm: LlmOptions) -> None:
     if len(set(llm.tiers)) < len(llm.tiers):
         raise ConfigError("llm.tiers names an endpoint twice; list each once")
     for name, endpoint in llm.endpoints.items():
-        _check_base_url(endpoint.base_url, f"llm.endpoints.{name}.base_url")
+        check_url(endpoint.base_url, f"llm.endpoints.{name}.base_url", example="https://HOST/v1")
 
 
-def _check_base_url(base_url: str, key: str) -> None:
-    example = "write it as https://HOST/v1"
+def check_url(address: str, key: str, *, example: str) -> None:
+    """Refuse what is no address of a web service, or contains more than an address.
+
+    Raises:
+        ConfigError: one sentence that names the key, and not the address.
+    """
+    example = f"write it as {example}"
     try:
-        url = urlsplit(base_url)
+        url = urlsplit(address)
         _ = url.port  # raises ValueError if it is not a number
     except ValueError:
         raise ConfigError(f"is no URL; {example}", key=key) from None
     # urlsplit drops these characters without a word, but the HTTP client would not.
-    if not base_url.isprintable() or " " in base_url:
+    if not address.isprintable() or " " in address:
         raise ConfigError(f"holds a space or a character that is not printable; {example}", key=key)
     if url.scheme not in {"http", "https"} or not url.hostname:
         raise ConfigError(f"is no http or https address with a host; {example}", key=key)
     # `config show`, the logs and the doctor print the address, so it must not contain a key.
     if "@" in url.netloc or url.query or url.fragment:
         raise ConfigError(
-            "holds more than an address; name the variable of a key in api_key_env", key=key
+            "holds more than an address; name the variable of a secret in the key for it, such as "
+            "api_key_env",
+            key=key,
         )

@@ -44,6 +44,7 @@ from inference.model.files import (
     is_plain_name,
     read_bounded,
     read_tensors,
+    require_readable,
     sha256_of,
     verify_file,
 )
@@ -209,7 +210,8 @@ def _write_json(file: Path, document: Manifest | Calibration) -> None:
 def _read_calibration(path: Path, public_key: PublicKey | None) -> Calibration:
     try:
         data = read_bounded(path / CALIBRATION)
-    except OSError:
+    except OSError as error:
+        require_readable(error, path / CALIBRATION)
         raise ModelError(
             f"the model in {path} is not calibrated: it has no {CALIBRATION}; {RECALIBRATE}"
         ) from None
@@ -232,7 +234,8 @@ class _Format(msgspec.Struct):
 def _read_manifest(path: Path, public_key: PublicKey | None = None) -> Manifest:
     try:
         data = read_bounded(path / MANIFEST)
-    except OSError:
+    except OSError as error:
+        require_readable(error, path / MANIFEST)
         raise ModelError(f"there is no model in {path}: it has no {MANIFEST}; {REMEDY}") from None
     if public_key is not None:
         public_key.check(path / MANIFEST, data)

@@ -103,18 +103,32 @@ def verify_file(file: Path, expected: str, *, listed_in: str, remedy: str = REME
     """Check that a file has the expected digest, which the file `listed_in` gives.
 
     Raises:
-        ModelError: The file is missing, has another digest, or is not a file that `open_file`
-            opens. The message about its digest ends with `remedy`.
+        ModelError: The file is missing, cannot be read, has another digest, or is not a file that
+            `open_file` opens. The message ends with `remedy` if another file is needed.
     """
     try:
         actual = sha256_of(file)
-    except OSError:
+    except OSError as error:
+        require_readable(error, file)
         raise ModelError(f"the model file {file} is missing; {remedy}") from None
     if actual != expected:
         raise ModelError(
             f"the model file {file} is damaged: its digest differs from the one in {listed_in}; "
             f"{remedy}"
         )
+
+
+def require_readable(error: OSError, file: Path) -> None:
+    """Return if `error` says that the file is not there.
+
+    Raises:
+        ModelError: The file is there and cannot be read.
+    """
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise ModelError(
+            f"the model file {file} cannot be read ({error.strerror}); "
+            "make it readable for the user that runs this program"
+        ) from None
 
 
 def read_tensors(file: Path) -> dict[str, npt.NDArray[Any]]:

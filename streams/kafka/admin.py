@@ -1,16 +1,30 @@
 """Create the topics, and check that they are configured as the pipeline needs them."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
+from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.config import Settings
-from streams.errors import StreamError
-from streams.kafka.connection import connection, unreachable
+from streams.errors import AccessRefused, StreamError
+from streams.kafka.bootstrap import reachable_connection
+from streams.kafka.connection import unreachable
 from streams.topics import KEPT_FOR_EVER, MAX_MESSAGE_BYTES, Topics
+
+log = logging.getLogger(__name__)
+
+REFUSED_RIGHTS = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
 
 ConfigValues = dict[tuple[str, str], str]
 """Configuration values by topic and key."""
@@ -21,16 +35,16 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
     """Open an admin client for the configured cluster.
 
     Raises:
-        BrokerUnreachable: no broker answers there.
+        BrokerUnreachable: no broker answers there, or it stops to answer.
+        ConfigError: a certificate or a secret cannot be read.
     """
-    client = AIOKafkaAdminClient(**connection(settings.kafka), request_timeout_ms=15_000)
+    arguments = await reachable_connection(settings.kafka)
+    client = AIOKafkaAdminClient(**arguments, request_timeout_ms=15_000)
     try:
         await client.start()
-    except (KafkaError, OSError) as error:
-        await client.close()
-        raise unreachable(settings.kafka, error) from None
-    try:
         yield client
+    except (KafkaError, OSError) as error:
+        raise unreachable(settings.kafka, error) from None
     finally:
         await client.close()
 
@@ -72,8 +86,30 @@ async def check_topics(settings: Settings) -> list[str]:
         present = set(await client.list_topics())
         missing = [name for name in topics if name not in present]
         if missing:
-            return [f"{name} is missing; run `triage topics create`" for name in missing]
+            hidden = await _hidden(client, missing)
+            return [_absent(name, hidden=name in hidden) for name in missing]
         return await _misconfigured(client, topics)
+
+
+async def _hidden(client: AIOKafkaAdminClient, names: list[str]) -> set[str]:
+    """Those of the topics that we may not see. A list of all topics leaves them out."""
+    # Asked for by name, a topic that is missing must not be created.
+    request = MetadataRequest(names, allow_auto_topic_creation=False)
+    answer = await client._send_request(request)  # noqa: SLF001 - no public method can say that
+    return {
+        topic["topic"]
+        for topic in answer.to_object()["topics"]
+        if topic["error_code"] == TopicAuthorizationFailedError.errno
+    }
+
+
+def _absent(name: str, *, hidden: bool) -> str:
+    if hidden:
+        return (
+            f"{name} may not be seen with these credentials; grant Describe on it, or Read and "
+            "Write as docs/how-to/kafka.md lists them"
+        )
+    return f"{name} is missing; run `triage topics create`"
 
 
 async def _create(client: AIOKafkaAdminClient, names: list[str], settings: Settings) -> None:
@@ -82,6 +118,11 @@ async def _create(client: AIOKafkaAdminClient, names: list[str], settings: Setti
         error = for_code(code)
         # Somebody else may have created the topic since it was found missing.
         if code and error is not TopicAlreadyExistsError:
+            if error in REFUSED_RIGHTS:
+                raise AccessRefused(
+                    f"the broker does not let us create {name}; grant Create on it or on the "
+                    "cluster, or let somebody else create the topics"
+                )
             detail = rest[0] if rest and rest[0] else error.__name__
             raise StreamError(f"the broker refused to create {name}: {detail}")
 
@@ -103,6 +144,7 @@ async def _misconfigured(client: AIOKafkaAdminClient, topics: Topics) -> list[st
     except KafkaError:
         # This broker has no DescribeConfigs. If a size is wrong, sending will report it.
         return []
+    _warn_of_hidden_configs(responses)
     values: ConfigValues = {
         (resource[3], entry[0]): entry[1]
         for response in responses
@@ -110,6 +152,20 @@ async def _misconfigured(client: AIOKafkaAdminClient, topics: Topics) -> list[st
         for entry in resource[4]
     }
     return _too_small(values, sized) + _not_kept(values, topics.audit)
+
+
+def _warn_of_hidden_configs(responses: list[Any]) -> None:
+    hidden = sorted(
+        resource[3]
+        for response in responses
+        for resource in response.resources
+        if resource[0] == TopicAuthorizationFailedError.errno
+    )
+    if hidden:
+        log.warning(
+            "the configuration of %s is not checked; grant DescribeConfigs on the topics",
+            ", ".join(hidden),
+        )
 
 
 def _too_small(values: ConfigValues, names: list[str]) -> list[str]:

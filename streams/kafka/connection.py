@@ -1,34 +1,47 @@
 """How aiokafka and Faust are told to reach the cluster: one place for addresses and credentials."""
 
-import ssl
 from typing import Any
 
 import faust
 
-from inference.errors import ConfigError
 from streams.config import KafkaSection
 from streams.errors import BrokerUnreachable
+from streams.kafka.tls import broker_context
+from streams.kafka.tokens import token_provider
 
 
 def connection(kafka: KafkaSection) -> dict[str, Any]:
     """Keyword arguments any aiokafka client takes.
 
+    Prefer `bootstrap.reachable_connection`, which leaves out addresses that do not answer.
+
     Raises:
-        ConfigError: the certificate authorities cannot be read.
+        ConfigError: a certificate or a secret cannot be read.
     """
     arguments: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap_servers,
         "security_protocol": kafka.security_protocol,
     }
     if "SSL" in kafka.security_protocol:
-        arguments["ssl_context"] = _ssl_context(kafka)
+        arguments["ssl_context"] = broker_context(kafka)
     if "SASL" in kafka.security_protocol:
-        arguments |= {
-            "sasl_mechanism": kafka.sasl_mechanism,
-            "sasl_plain_username": kafka.sasl_username,
-            "sasl_plain_password": kafka.read_password(),
-        }
+        arguments |= {"sasl_mechanism": kafka.sasl_mechanism} | _credentials(kafka)
     return arguments
+
+
+def consumer_options(kafka: KafkaSection) -> dict[str, Any]:
+    """Keyword arguments that every `AIOKafkaConsumer` takes besides those of the connection."""
+    return {"isolation_level": kafka.isolation_level}
+
+
+def member_options(kafka: KafkaSection) -> dict[str, Any]:
+    """Keyword arguments of a consumer that is a member of the workers' group."""
+    return consumer_options(kafka) | {
+        "group_id": kafka.group_id,
+        "group_instance_id": kafka.group_instance_id,
+        "session_timeout_ms": int(kafka.session_timeout_s * 1000),
+        "heartbeat_interval_ms": int(kafka.heartbeat_interval_s * 1000),
+    }
 
 
 def unreachable(kafka: KafkaSection, error: Exception) -> BrokerUnreachable:
@@ -46,21 +59,23 @@ def faust_broker(kafka: KafkaSection) -> list[str]:
 
 def faust_credentials(kafka: KafkaSection) -> Any:
     """Faust's form of the same credentials; None for plain text."""
-    context = _ssl_context(kafka) if "SSL" in kafka.security_protocol else None
-    if "SASL" in kafka.security_protocol:
-        return faust.SASLCredentials(
-            username=kafka.sasl_username,
-            password=kafka.read_password(),
-            mechanism=kafka.sasl_mechanism,
-            ssl_context=context,
-        )
-    return faust.SSLCredentials(context) if context else None
+    context = broker_context(kafka) if "SSL" in kafka.security_protocol else None
+    if "SASL" not in kafka.security_protocol:
+        return faust.SSLCredentials(context) if context else None
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        return faust.OAuthCredentials(oauth_cb=token_provider(kafka), ssl_context=context)
+    return faust.SASLCredentials(
+        username=kafka.sasl_username,
+        password=kafka.read_password(),
+        mechanism=kafka.sasl_mechanism,
+        ssl_context=context,
+    )
 
 
-def _ssl_context(kafka: KafkaSection) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=kafka.ssl_cafile)
-    except OSError as error:  # a file that holds no certificates too
-        raise ConfigError(
-            f"kafka.ssl_cafile {kafka.ssl_cafile} cannot be used ({error}); name a PEM file"
-        ) from None
+def _credentials(kafka: KafkaSection) -> dict[str, Any]:
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        return {"sasl_oauth_token_provider": token_provider(kafka)}
+    return {
+        "sasl_plain_username": kafka.sasl_username,
+        "sasl_plain_password": kafka.read_password(),
+    }

@@ -12,6 +12,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
@@ -20,8 +21,8 @@ from aiokafka.errors import (
 from aiokafka.structs import RecordMetadata
 
 from streams.config import KafkaSection
-from streams.errors import BrokerUnreachable, DeliveryFailed, RecordTooLarge
-from streams.kafka.connection import connection
+from streams.errors import AccessRefused, BrokerUnreachable, DeliveryFailed, RecordTooLarge
+from streams.kafka.bootstrap import reachable_connection
 from streams.kafka.offsets import Partition
 from streams.kafka.record import Record
 from streams.topics import MAX_MESSAGE_BYTES
@@ -32,8 +33,9 @@ Receipt = asyncio.Future[RecordMetadata]
 """Resolves when the broker has acknowledged a record."""
 
 MAX_BATCH_BYTES = 128 * 1024
+REQUEST_TIMEOUT_S = 30.0
+"""How long one connection or request to a broker may take; Kafka's own clients wait as long."""
 STOP_TIMEOUT_S = 1.0
-REQUEST_TIMEOUT_MS = 30_000
 
 
 class Producer:
@@ -55,6 +57,7 @@ class Producer:
 
     def __init__(self, kafka: KafkaSection) -> None:
         self._kafka = kafka
+        self._connection: dict[str, Any] = {}
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -62,13 +65,15 @@ class Producer:
 
         Raises:
             BrokerUnreachable: no broker answers, or it refuses the producer.
+            ConfigError: a certificate or a secret cannot be read.
         """
+        self._connection = await reachable_connection(self._kafka)
         if self._kafka.idempotence != "off":
             self._producer = await self._connect_idempotent()
         if self._producer is None:
             try:
                 self._producer = await self._connect(idempotent=False)
-            except KafkaError as error:
+            except (KafkaError, OSError) as error:
                 raise self._unreachable(error) from None
 
     async def stop(self) -> None:
@@ -166,7 +171,12 @@ class Producer:
         """Returns None if the broker has no idempotent producers and none is asked for."""
         try:
             return await self._connect(idempotent=True)
-        except KafkaError as error:
+        except ClusterAuthorizationFailedError:
+            raise AccessRefused(
+                "the broker does not let us write idempotently; grant Write on the output topics, "
+                "or IdempotentWrite on the cluster"
+            ) from None
+        except (KafkaError, OSError) as error:
             if self._kafka.idempotence == "on":
                 raise self._unreachable(error) from None
         log.info(
@@ -189,14 +199,14 @@ class Producer:
 
     def _arguments(self, *, idempotent: bool) -> dict[str, Any]:
         kafka = self._kafka
-        return connection(kafka) | {
+        return self._connection | {
             "acks": "all",
             "enable_idempotence": idempotent,
             "linger_ms": kafka.linger_ms,
             "compression_type": None if kafka.compression == "none" else kafka.compression,
             "max_batch_size": MAX_BATCH_BYTES,
             "max_request_size": MAX_MESSAGE_BYTES,
-            "request_timeout_ms": REQUEST_TIMEOUT_MS,
+            "request_timeout_ms": int(REQUEST_TIMEOUT_S * 1000),
         }
 
     def _unreachable(self, error: Exception) -> BrokerUnreachable:

@@ -5,15 +5,18 @@ with a weaker one, see `response_format`.
 """
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import openai
 
+from inference.addresses import is_loopback
 from inference.errors import ConfigError
 from inference.llm.client.failure import CallUsage, LlmFailure, Usage
 from inference.llm.client.reply import Reply, failure_of, read_reply
@@ -25,6 +28,8 @@ from inference.llm.client.response_format import (
 from inference.llm.client.transport import open_client
 from inference.llm.options import EndpointOptions
 from inference.secret import read_secret
+
+log = logging.getLogger(__name__)
 
 NO_KEY = "none"
 """Local servers accept any key, but the openai package requires one."""
@@ -204,10 +209,22 @@ def _api_key(name: str, options: EndpointOptions, environ: Mapping[str, str]) ->
         return NO_KEY
     text = secret.decode("ascii", "replace")
     if not (text.isascii() and text.isprintable()) or " " in text:
-        source = options.api_key_env or options.api_key_file
         raise ConfigError(
-            f"it cannot be sent in a header: look into {source} for spaces, line breaks and "
-            "characters that are not ASCII",
+            "it cannot be sent in a header; look for spaces, line breaks and characters that are "
+            "not ASCII in the variable or file",
             key=key,
         )
+    if sends_key_in_clear(options):
+        log.warning(
+            "the key of llm.endpoints.%s is sent over plain http, where others can read it; "
+            "use https in base_url",
+            name,
+        )
     return text
+
+
+def sends_key_in_clear(options: EndpointOptions) -> bool:
+    """Whether a key leaves this machine without TLS."""
+    url = urlsplit(options.base_url)
+    has_key = options.api_key_env is not None or options.api_key_file is not None
+    return has_key and url.scheme == "http" and not is_loopback(url.hostname or "")

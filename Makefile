@@ -56,6 +56,7 @@ bench: $(STAMP)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 image:
+	@docker/make-token
 	@docker/build
 
 # Its pins are not those of the product, so it has a venv of its own.

@@ -61,6 +61,7 @@ class FakeClient:
         self.awaits_audit = awaits_audit
         self.refusal: Exception | None = None
         self.stopped = 0
+        self.client = SimpleNamespace(_request_timeout_ms=0)
         self.sent: list[Record] = []
         self.audited: list[Record] = []
         self.receipts: list[Receipt] = []

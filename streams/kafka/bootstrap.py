@@ -9,16 +9,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
-from aiokafka.conn import AIOKafkaConnection, collect_hosts, create_conn
-from aiokafka.errors import AuthenticationFailedError, KafkaError
+from aiokafka.conn import collect_hosts
+from aiokafka.errors import AuthenticationFailedError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.config import KafkaSection
 from streams.errors import AccessRefused, BrokerUnreachable
-from streams.kafka.connection import connection
+from streams.kafka.connection import connection, one_connection
 from streams.kafka.diagnosis import Address, Diagnosis, diagnose
 
 log = logging.getLogger(__name__)
@@ -124,20 +123,12 @@ async def _ask(address: Address, arguments: dict[str, Any]) -> None:
     Raises:
         OSError, TimeoutError, KafkaError: as `diagnose` takes them.
     """
-    connected: AIOKafkaConnection | None = None
-    try:
-        async with asyncio.timeout(ADDRESS_TIMEOUT_S):
-            connected = await create_conn(
-                address.host,
-                address.port,
-                request_timeout_ms=int(ADDRESS_TIMEOUT_S * 1000),
-                **{name: value for name, value in arguments.items() if name != "bootstrap_servers"},
-            )
-            metadata = await connected.send(MetadataRequest([]))
-    finally:
-        if connected is not None:
-            with suppress(OSError, KafkaError):
-                connected.close()
+    credentials = {name: arguments[name] for name in arguments if name != "bootstrap_servers"}
+    async with (
+        asyncio.timeout(ADDRESS_TIMEOUT_S),
+        one_connection(address.host, address.port, **credentials) as connected,
+    ):
+        metadata = await connected.send(MetadataRequest([]))
     if not metadata.brokers and arguments.get("sasl_mechanism") == "OAUTHBEARER":
         # aiokafka does not read the refusal of a token. The broker then answers the next request
         # with an error, and names no brokers.

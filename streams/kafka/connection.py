@@ -1,13 +1,19 @@
 """How aiokafka and Faust are told to reach the cluster: one place for addresses and credentials."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import faust
+from aiokafka.conn import AIOKafkaConnection
 
 from streams.config import KafkaSection
 from streams.errors import BrokerUnreachable
 from streams.kafka.tls import broker_context
 from streams.kafka.tokens import token_provider
+
+CLOSE_TIMEOUT_S = 1.0
 
 
 def connection(kafka: KafkaSection) -> dict[str, Any]:
@@ -27,6 +33,26 @@ def connection(kafka: KafkaSection) -> dict[str, Any]:
     if "SASL" in kafka.security_protocol:
         arguments |= {"sasl_mechanism": kafka.sasl_mechanism} | _credentials(kafka)
     return arguments
+
+
+@asynccontextmanager
+async def one_connection(host: str, port: int, **arguments: Any) -> AsyncIterator[Any]:
+    """Open one connection of aiokafka, without a client around it, and close it.
+
+    Unlike a client, it raises the cause if it fails.
+
+    Raises:
+        OSError, TimeoutError, KafkaError: it could not be opened, or it broke.
+    """
+    opened: list[None] = []
+    made = AIOKafkaConnection(host, port, on_close=lambda *_: opened.append(None), **arguments)
+    try:
+        await made.connect()
+        yield made
+    finally:
+        closed = made.close()
+        if opened:
+            await asyncio.wait([closed], timeout=CLOSE_TIMEOUT_S)
 
 
 def consumer_options(kafka: KafkaSection) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka.conn import create_conn
 from aiokafka.errors import (
     AuthenticationFailedError,
     IllegalSaslStateError,
@@ -22,6 +21,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.admin import SaslHandShakeRequest
 
 from streams.config import KafkaSection
+from streams.kafka.connection import one_connection
 
 LOOK_TIMEOUT_S = 2.0
 MAX_WORDS = 200
@@ -224,11 +224,8 @@ async def _mechanisms(address: Address, *, tls: bool) -> tuple[str, ...] | None:
     arguments: dict[str, Any] = {"security_protocol": "PLAINTEXT"}
     if tls:
         arguments = {"security_protocol": "SSL", "ssl_context": _without_verification()}
-    connected = await create_conn(address.host, address.port, **arguments)
-    try:
+    async with one_connection(address.host, address.port, **arguments) as connected:
         answer = await connected.send(SaslHandShakeRequest("PLAIN"))
-    finally:
-        connected.close()
     if answer.error_code == IllegalSaslStateError.errno:
         return None
     if answer.error_code not in (0, UnsupportedSaslMechanismError.errno):

@@ -5,6 +5,7 @@ login, and tries again later.
 """
 
 import asyncio
+import base64
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -54,10 +55,10 @@ class FileTokens(AbstractTokenProvider):  # type: ignore[misc] # aiokafka has no
             token = (await asyncio.to_thread(self._file.read_text, "ascii")).strip()
         except (OSError, UnicodeDecodeError) as error:
             raise AuthenticationFailedError(
-                f"kafka.oauth_token_file {self._file} cannot be read ({type(error).__name__}); "
-                "name a file that holds a token"
+                f"kafka.oauth_token_file: the file cannot be read ({type(error).__name__}); name a "
+                "file that holds a token"
             ) from None
-        return _checked(token, f"kafka.oauth_token_file {self._file}")
+        return _checked(token, "kafka.oauth_token_file")
 
 
 class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc] # aiokafka has no types
@@ -82,7 +83,7 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc] # aiokafka
         async with self._asking:
             if self._clock() >= self._used_until_s:
                 granted = await self._ask()
-                self._token = _checked(granted.access_token, "the answer of kafka.oauth_token_url")
+                self._token = _checked(granted.access_token, "kafka.oauth_token_url")
                 self._used_until_s = self._clock() + USED_SHARE * granted.expires_in
             return self._token
 
@@ -112,7 +113,8 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc] # aiokafka
         if self._scope is not None:
             form["scope"] = self._scope
         # Both are form-encoded before they become a header (RFC 6749, section 2.3.1).
-        header = aiohttp.BasicAuth(quote_plus(self._client_id), quote_plus(self._secret)).encode()
+        login = f"{quote_plus(self._client_id)}:{quote_plus(self._secret)}"
+        header = f"Basic {base64.b64encode(login.encode()).decode()}"
         connector = aiohttp.TCPConnector(ssl=self._tls)
         async with (
             aiohttp.ClientSession(connector=connector) as session,
@@ -134,5 +136,7 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc] # aiokafka
 
 def _checked(token: str, source: str) -> str:
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise AuthenticationFailedError(f"{source} holds no token; put one into it")
+        raise AuthenticationFailedError(
+            f"{source} gives no token that can be sent; check what it holds"
+        )
     return token

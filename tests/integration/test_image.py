@@ -233,6 +233,8 @@ async def test_worker_inside_triages_and_drains(
         "TRIAGE_KAFKA__GROUP_ID": name,
         "TRIAGE_TOPICS__PREFIX": name,
         "TRIAGE_HTTP__PORT": str(port),
+        "TRIAGE_HTTP__TOKEN_ENV": "SCRAPE_TOKEN",
+        "SCRAPE_TOKEN": "scrape-me",
     }
     created = image.run("triage", "topics", "create", **environ)
     assert created.returncode == 0, created.stderr

@@ -115,6 +115,31 @@ def test_the_metrics_port_is_the_same_everywhere(services: dict[str, Any]) -> No
     assert [p.rpartition(":")[2] for p in services["worker"]["ports"]] == [port]
 
 
+def test_prometheus_shows_the_token_that_workers_ask_for(services: dict[str, Any]) -> None:
+    """The workers would not start, or every scrape would be refused."""
+    scrape = yaml.safe_load((DOCKER / "prometheus.yml").read_text())["scrape_configs"][0]
+    document = yaml.safe_load((DOCKER / "compose.yaml").read_text())
+    mounted = "/run/secrets/metrics-token"
+    assert scrape["authorization"] == {"credentials_file": mounted}
+    assert services["worker"]["environment"]["TRIAGE_HTTP__TOKEN_FILE"] == mounted
+    assert services["worker"]["secrets"] == ["metrics-token"] == services["prometheus"]["secrets"]
+    assert document["secrets"] == {"metrics-token": {"file": "./metrics-token"}}
+
+
+def test_the_token_is_made_once_and_is_not_in_the_repository(tmp_path: Path) -> None:
+    """Everybody would have the same token, or a second build would lock Prometheus out."""
+    script = shutil.copy(DOCKER / "make-token", tmp_path / "make-token")
+    tokens = []
+    for _ in range(2):
+        run(str(script))
+        tokens.append((tmp_path / "metrics-token").read_text())
+    assert re.fullmatch("[0-9a-f]{64}", tokens[0])
+    assert tokens[0] == tokens[1]
+    assert (tmp_path / "metrics-token").stat().st_mode & 0o777 == 0o644
+    assert "/docker/metrics-token" in (DOCKER.parent / ".gitignore").read_text().splitlines()
+    assert "make-token" in (DOCKER.parent / "Makefile").read_text()
+
+
 def test_compose_starts_the_image_that_is_built(services: dict[str, Any]) -> None:
     """`make image` would build an image that compose does not start."""
     match = re.search(r"IMAGE:-([^}]+)}", (DOCKER / "build").read_text())
@@ -139,7 +164,11 @@ def test_compose_accepts_the_file() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("check", "config", "docker/prometheus.yml"), ("test", "rules", "docker/alerts.test.yml")],
+    # Only the syntax: the file with the token exists in the container.
+    [
+        ("check", "config", "--syntax-only", "docker/prometheus.yml"),
+        ("test", "rules", "docker/alerts.test.yml"),
+    ],
 )
 def test_prometheus_accepts_its_files(arguments: tuple[str, ...]) -> None:
     """Prometheus would not start, or an alert would fire too often or never."""

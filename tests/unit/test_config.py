@@ -24,6 +24,9 @@ from tests.unit.conftest import Triage
 
 SECRET = "sk-" + "very-secret"
 
+OAUTH = "[kafka]\nsecurity_protocol = 'SASL_SSL'\nsasl_mechanism = 'OAUTHBEARER'\n"
+OAUTH_CLIENT = OAUTH + "oauth_client_id = 'c'\noauth_client_secret_file = '/etc/hostname'\n"
+
 
 @pytest.fixture
 def toml(tmp_path: Path) -> Any:
@@ -250,7 +253,23 @@ def test_triage_config_names_the_file(
         ("[kafka]\ndelivery_timeout_s = inf\n", "delivery_timeout_s"),
         ("[kafka]\nheartbeat_interval_s = 9\n", "third"),
         ("[kafka]\nsecurity_protocol = 'SASL_SSL'\n", "sasl_username"),
-        ("[kafka]\nsasl_password_env = 'NO_SUCH_VARIABLE'\n", "NO_SUCH_VARIABLE"),
+        (
+            "[kafka]\nsasl_password_env = 'NO_SUCH_VARIABLE'\n",
+            r"kafka\.sasl_password_env: .*not set",
+        ),
+        ("[kafka]\nssl_certfile = 'c.pem'\n", "needs TLS"),
+        ("[kafka]\nssl_keyfile = 'c.key'\n", r"set kafka\.ssl_certfile"),
+        ("[kafka]\nssl_key_password_env = 'X'\n", r"set kafka\.ssl_certfile"),
+        ("[kafka]\ngroup_instance_id = 'a b'\n", r"\$\.kafka\.group_instance_id"),
+        ("[kafka]\nisolation_level = 'none'\n", r"\$\.kafka\.isolation_level"),
+        (OAUTH, "set one of the two"),
+        (OAUTH + "oauth_token_file = 't'\noauth_token_url = 'https://a/t'\n", "set one of the two"),
+        (OAUTH + "oauth_token_url = 'https://a/t'\n", "oauth_client_id"),
+        (OAUTH_CLIENT + "oauth_token_url = 'http://a/t'\n", "plain http"),
+        (OAUTH_CLIENT + "oauth_token_url = 'https://u:p@a/t'\n", "more than an address"),
+        (OAUTH_CLIENT + "oauth_token_url = 'a/t'\n", "no http or https address"),
+        ("[http]\nssl_certfile = 'c.pem'\n", "belong together"),
+        ("[http]\nssl_client_cafile = 'ca.pem'\n", "needs TLS"),
         ("[[mappings]]\nname = 'm'\nwhen = {}\nfields = {}\n", "empty `when`"),
         ("\ufeff[kafka]\n", "not valid TOML"),
     ],
@@ -262,12 +281,41 @@ def test_a_wrong_file_is_an_error_that_names_the_key(toml: Any, text: str, messa
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("secret", ["sk-live-0123", "hunter2", "a" * 300, "s3cr3t/+=", "\u00e4"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[kafka]\nsasl_password_env = {}\n",
+        "[kafka]\nsasl_password_file = {}\n",
+        "[audit]\nkey_env = {}\n",
+        "[http]\ntoken_env = {}\n",
+        "[llm.endpoints.a]\nbase_url = 'http://a'\nmodel = 'm'\napi_key_env = {}\n",
+    ],
+)
+def test_a_secret_in_the_place_of_its_variable_is_not_printed(
+    toml: Any, text: str, secret: str
+) -> None:
+    """A password that was typed into the wrong key would be in the log of every start.
+
+    `triage config show` would print it too.
+    """
+    with pytest.raises(ConfigError) as caught:
+        load(toml(text.format(f"'{secret}'")), {})
+    assert secret not in str(caught.value)
+
+
+def test_a_variable_in_small_letters_may_hold_a_secret(toml: Any) -> None:
+    """A user whose variables have such names could not start."""
+    settings = load(toml("[audit]\nkey_env = 'audit_key'\n"), {"audit_key": "k"})
+    assert settings.audit.key_env == "audit_key"
+
+
 def test_a_password_that_is_no_utf_8_is_an_error(
     toml: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Python gives such bytes as lone surrogates, which nothing can send."""
     monkeypatch.setenv("KAFKA_PASSWORD", "k\udcff")
-    with pytest.raises(ConfigError, match="KAFKA_PASSWORD holds bytes that are no UTF-8"):
+    with pytest.raises(ConfigError, match=r"kafka\.sasl_password: .*no UTF-8"):
         load(toml("[kafka]\nsasl_password_env = 'KAFKA_PASSWORD'\n"), {})
 
 

@@ -45,12 +45,12 @@ async def test_each_endpoint_gets_one_prompt(tiny_model: Path) -> None:
 @pytest.mark.parametrize("source", ["api_key_env", "api_key_file"])
 async def test_a_missing_key_is_named(tiny_model: Path, tmp_path: Path, source: str) -> None:
     """A missing key would be noticed only by the worker, or "none" would be sent as the key."""
-    key_name = str(tmp_path / "TRIAGE_NO_SUCH_KEY")
+    key_name = str(tmp_path / "no-such-key")
     (finding,) = await findings(
         settings(tiny_model, endpoint("http://127.0.0.1:9", **{source: key_name})), ["llm tier-0"]
     )
     assert not finding.healthy
-    assert key_name in finding.detail
+    assert f"llm.endpoints.tier-0.{source}" in finding.detail
 
 
 async def test_rules_and_policy_are_checked_against_the_model(tiny_model: Path) -> None:

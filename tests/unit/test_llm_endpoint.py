@@ -276,10 +276,10 @@ async def test_a_key_from_the_environment_or_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"api_key_env": "NOWHERE"}, "api_key_env: the variable NOWHERE is not set"),
-        ({"api_key_env": "BAD"}, "cannot be sent in a header: look into BAD"),
-        ({"api_key_env": "BYTES"}, "cannot be sent in a header: look into BYTES"),
-        ({"api_key_file": "/nonexistent/key"}, "api_key_file: /nonexistent/key cannot be read"),
+        ({"api_key_env": "NOWHERE"}, "api_key_env: the variable that it names is not set"),
+        ({"api_key_env": "BAD"}, "cannot be sent in a header; look"),
+        ({"api_key_env": "BYTES"}, "cannot be sent in a header; look"),
+        ({"api_key_file": "/nonexistent/key"}, "api_key_file: the file cannot be read"),
     ],
 )
 async def test_a_key_that_cannot_be_used(options: dict[str, Any], message: str) -> None:
@@ -289,6 +289,29 @@ async def test_a_key_that_cannot_be_used(options: dict[str, Any], message: str) 
             "http://127.0.0.1:9/v1", {"BAD": "hunter2 ä", "BYTES": "hunter2\udcff"}, **options
         )
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "warned"),
+    [
+        ("http://llm.example/v1", True),
+        ("http://10.0.0.7:8000/v1", True),
+        ("https://llm.example/v1", False),
+        ("http://127.0.0.1:8000/v1", False),
+        ("http://[::1]:8000/v1", False),
+        ("http://localhost:8000/v1", False),
+    ],
+)
+async def test_a_key_over_plain_http_is_warned_of(
+    base_url: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Everybody on the way to the service could read the key, and nobody would notice."""
+    await endpoint_at(base_url, {"KEY": "hunter2"}, api_key_env="KEY").close()
+    assert ["plain http" in message for message in caplog.messages] == [True] * warned
+    assert "hunter2" not in caplog.text
+    caplog.clear()
+    await endpoint_at(base_url).close()
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("base_url", ["https://☃.com/v1", f"https://a/{'v' * 70_000}"])

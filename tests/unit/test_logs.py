@@ -8,13 +8,13 @@ import orjson
 import pytest
 
 from streams.config import LogSection
-from streams.logs import NOISY, configure
+from streams.logs import OURS, configure
 
 
 @pytest.fixture(autouse=True)
 def logging_restored() -> Iterator[None]:
     """Put back the handlers and levels that `configure` replaces."""
-    loggers = [logging.getLogger(name) for name in (None, *NOISY)]
+    loggers = [logging.getLogger(name) for name in (None, *OURS)]
     levels = [logger.level for logger in loggers]
     handlers = list(loggers[0].handlers)
     yield
@@ -30,6 +30,7 @@ def log_lines(capsys: pytest.CaptureFixture[str], section: LogSection) -> list[s
     ours.warning("%s is gone", "broker-1")
     ours.debug("a detail")
     theirs.info("a detail of a library")
+    theirs.debug("Request to broker-1: ProduceRequest with a whole event")
     out, err = capsys.readouterr()
     assert out == "", "stdout is for results"
     return err.splitlines()
@@ -72,7 +73,10 @@ def test_a_line_for_a_terminal_is_text(capsys: pytest.CaptureFixture[str]) -> No
 def test_the_level_decides_what_is_written(
     capsys: pytest.CaptureFixture[str], level: str, written: list[str]
 ) -> None:
-    """Details of the libraries would hide our warnings, or be missing when they are wanted."""
+    """Details of the libraries would hide our warnings, or the log would hold whole events.
+
+    aiokafka and openai write what they send and receive at the level debug.
+    """
     section = LogSection(format="plain", level=level)  # type: ignore[arg-type] # one of the levels
     lines = log_lines(capsys, section)
     assert [line.partition(": ")[2] for line in lines] == written

@@ -4,7 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, KafkaError, UnsupportedVersionError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    UnsupportedVersionError,
+)
 
 from streams.config import KafkaSection
 from streams.errors import BrokerUnreachable, DeliveryFailed
@@ -35,11 +40,17 @@ class Broker:
         return client
 
 
+async def answering(_: KafkaSection) -> dict[str, Any]:
+    """The arguments of a client, as if a broker had answered."""
+    return {}
+
+
 def producer_at(
     broker: Broker, monkeypatch: pytest.MonkeyPatch, idempotence: Any = "auto"
 ) -> Producer:
     """A producer for this broker, which is not started."""
     monkeypatch.setattr(module, "AIOKafkaProducer", broker.client)
+    monkeypatch.setattr(module, "reachable_connection", answering)
     return Producer(KafkaSection(idempotence=idempotence))
 
 
@@ -70,6 +81,7 @@ async def test_idempotence_is_asked_for_as_configured(
         ("auto", [UnsupportedVersionError(), KafkaConnectionError()], "KafkaConnectionError"),
         ("on", [UnsupportedVersionError()], "UnsupportedVersionError"),
         ("off", [KafkaConnectionError()], "KafkaConnectionError"),
+        ("auto", [ClusterAuthorizationFailedError()], "grant Write on the output topics"),
     ],
 )
 async def test_a_broker_that_takes_no_producer_is_one_sentence(
@@ -132,3 +144,12 @@ async def test_what_fails_after_the_timeout_is_not_logged() -> None:
     del receipt
     await asyncio.sleep(0.01)
     assert logged == []
+
+
+async def test_a_silent_broker_does_not_hold_up_the_others_for_a_whole_delivery(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One broker that swallows packets would block every new connection for two minutes."""
+    broker = Broker()
+    await producer_at(broker, monkeypatch).start()
+    assert broker.clients[0].client._request_timeout_ms == 30_000

@@ -7,9 +7,10 @@ from typing import Any
 
 import orjson
 import pytest
+from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.config import Settings, TopicsSection
-from streams.errors import StreamError
+from streams.errors import AccessRefused, StreamError
 from streams.kafka import admin
 from streams.kafka.admin import check_topics, create_topics
 from streams.topics import MAX_MESSAGE_BYTES, Topics
@@ -35,11 +36,29 @@ def test_the_topics_are_those_of_the_contract(prefix: str) -> None:
 
 
 class FakeAdmin:
-    """A cluster with some topics; `code` is its answer when a topic is created."""
+    """A cluster with some topics; `code` is its answer when a topic is created.
 
-    def __init__(self, present: list[str], code: int = 0, limit: int = MAX_MESSAGE_BYTES) -> None:
+    With `forbidden` we may not see the topics that are not present, nor any configuration.
+    """
+
+    def __init__(
+        self,
+        present: list[str],
+        code: int = 0,
+        limit: int = MAX_MESSAGE_BYTES,
+        *,
+        forbidden: bool = False,
+    ) -> None:
         self.present, self.code, self.limit = present, code, limit
+        self.forbidden = forbidden
         self.created: list[Any] = []
+
+    async def _send_request(self, request: MetadataRequest) -> Any:
+        """Describe the topics of the request, as a broker of today does."""
+        assert request._allow_auto_topic_creation is False
+        code = 29 if self.forbidden else 3
+        topics = [{"topic": name, "error_code": code} for name in request._topics]
+        return SimpleNamespace(to_object=lambda: {"topics": topics})
 
     async def list_topics(self) -> list[str]:
         """The topics that exist."""
@@ -53,6 +72,9 @@ class FakeAdmin:
     async def describe_configs(self, resources: list[Any]) -> Any:
         """The same limit for every topic."""
         entry: tuple[Any, ...] = ("max.message.bytes", str(self.limit), False, False, False, [])
+        if self.forbidden:
+            described = [(29, "", 2, resource.name, []) for resource in resources]
+            return [SimpleNamespace(resources=described)]
         described = [(0, "", 2, resource.name, [entry]) for resource in resources]
         return [SimpleNamespace(resources=described)]
 
@@ -108,6 +130,31 @@ async def test_check_names_what_is_wrong(cluster: Any) -> None:
     problems = await check_topics(Settings())
     assert len(problems) == 3
     assert all("max.message.bytes" in problem for problem in problems)
+
+
+async def test_a_topic_that_may_not_be_seen_is_not_called_missing(cluster: Any) -> None:
+    """A user was told to create topics that exist; what lacks is a right."""
+    cluster(FakeAdmin([], forbidden=True))
+    problems = await check_topics(Settings())
+    assert len(problems) == len(CONTRACT)
+    assert all("grant Describe" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("code", [29, 31])
+async def test_a_missing_right_to_create_is_named(cluster: Any, code: int) -> None:
+    """A user would have to look up the number of an error."""
+    cluster(FakeAdmin([], code=code))
+    with pytest.raises(AccessRefused, match="grant Create"):
+        await create_topics(Settings())
+
+
+async def test_a_configuration_that_may_not_be_seen_is_warned_of(
+    cluster: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The check would pass, although nothing was checked."""
+    cluster(FakeAdmin([f"triage.{name}" for name in CONTRACT], forbidden=True))
+    assert await check_topics(Settings()) == []
+    assert "grant DescribeConfigs" in caplog.text
 
 
 EVERYTHING = [f"triage.{name}" for name in sorted(CONTRACT)]

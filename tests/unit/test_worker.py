@@ -14,7 +14,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from streams import worker as module
-from streams.config import HttpSection, Settings
+from streams.config import HttpSection, KafkaSection, Settings
 from streams.errors import BrokerUnreachable, StreamError, TopicsMissing
 from streams.kafka import admin, producer, reader
 from streams.kafka.offsets import Partition
@@ -51,6 +51,10 @@ class Cluster:
         """The topics that there are."""
         return self.topics
 
+    async def _send_request(self, _: Any) -> Any:
+        """Describe no topic: those that are asked for do not exist."""
+        return SimpleNamespace(to_object=lambda: {"topics": []})
+
     async def describe_configs(self, _: Any) -> list[Any]:
         """Return nothing: every topic has the broker's defaults."""
         return []
@@ -60,6 +64,11 @@ class Cluster:
         self.app = FakeFaust(*args, **options)
         self.app.consumer = SimpleNamespace(_committed_offset={}, assignment=set)
         return self.app
+
+
+async def answering(_: KafkaSection) -> dict[str, Any]:
+    """The arguments of a client, as if a broker had answered."""
+    return {}
 
 
 @pytest.fixture
@@ -76,6 +85,8 @@ def cluster(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     made = Cluster(settings)
     monkeypatch.setattr(admin, "AIOKafkaAdminClient", lambda **_: made)
     monkeypatch.setattr(producer, "AIOKafkaProducer", lambda **_: made.client)
+    for client in (admin, producer):
+        monkeypatch.setattr(client, "reachable_connection", answering)
     monkeypatch.setattr(faust, "App", made.open_app)
     monkeypatch.setattr(module, "RETRY_S", 0.001)
     made.audit.install(monkeypatch, reader)

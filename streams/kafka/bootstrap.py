@@ -7,16 +7,14 @@ tried before a silent one has used them up, and the cause of a failure becomes a
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
 from typing import Any
 
 from aiokafka.conn import collect_hosts
-from aiokafka.errors import AuthenticationFailedError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.config import KafkaSection
 from streams.errors import AccessRefused, BrokerUnreachable
+from streams.kafka import logins
 from streams.kafka.connection import connection, one_connection
 from streams.kafka.diagnosis import Address, Diagnosis, diagnose
 
@@ -26,41 +24,6 @@ ADDRESS_TIMEOUT_S = 5.0
 """How long one address may take to answer: connection, TLS, login and one request."""
 HEAD_START_S = 0.5
 """How long an address is waited for before the next one is tried beside it."""
-FIRST_PAUSE_S = 5.0
-LONGEST_PAUSE_S = 60.0
-
-
-class LoginPacer:
-    """Makes callers wait after a refused login, twice as long after each one.
-
-    A wrong password does not become right by itself, and brokers count refused logins. `clock`
-    gives seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._refused: dict[KafkaSection, tuple[int, float]] = {}
-
-    def pause_s(self, kafka: KafkaSection) -> float:
-        """How long to wait before the next login with this configuration, in seconds."""
-        refusals, last_s = self._refused.get(kafka, (0, 0.0))
-        if not refusals:
-            return 0.0
-        pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (refusals - 1))
-        return max(0.0, last_s + pause_s - self._clock())
-
-    def refused(self, kafka: KafkaSection) -> None:
-        """Note a refused login."""
-        refusals, _ = self._refused.get(kafka, (0, 0.0))
-        self._refused[kafka] = (refusals + 1, self._clock())
-
-    def accepted(self, kafka: KafkaSection) -> None:
-        """Forget what was refused."""
-        self._refused.pop(kafka, None)
-
-
-pacer = LoginPacer()
-"""The logins of this process."""
 
 
 async def reachable_connection(kafka: KafkaSection) -> dict[str, Any]:
@@ -73,14 +36,11 @@ async def reachable_connection(kafka: KafkaSection) -> dict[str, Any]:
         BrokerUnreachable: no broker answers.
         ConfigError: a certificate or a secret cannot be read.
     """
-    await asyncio.sleep(pacer.pause_s(kafka))
     arguments = connection(kafka)
-    try:
-        address = await _first_answering(kafka, arguments)
-    except AccessRefused:
-        pacer.refused(kafka)
-        raise
-    pacer.accepted(kafka)
+    credentials = logins.credentials_of(arguments)
+    await asyncio.sleep(logins.pacer.pause_s(credentials))
+    address = await _first_answering(kafka, arguments)
+    logins.pacer.accepted(credentials)
     return arguments | {"bootstrap_servers": [address.text]}
 
 
@@ -96,7 +56,7 @@ async def _first_answering(kafka: KafkaSection, arguments: dict[str, Any]) -> Ad
         while waiting or asked:
             if waiting:
                 address = waiting.pop(0)
-                asked[asyncio.create_task(_ask(address, arguments))] = address
+                asked[asyncio.create_task(_ask_in_time(address, arguments))] = address
             done, _ = await asyncio.wait(
                 asked,
                 timeout=HEAD_START_S if waiting else None,
@@ -108,6 +68,7 @@ async def _first_answering(kafka: KafkaSection, arguments: dict[str, Any]) -> Ad
                     return address
                 failed.append(await diagnose(kafka, address, error))
                 if failed[-1].login:
+                    logins.pacer.refused(logins.credentials_of(arguments))
                     raise AccessRefused(failed[-1].sentence)
                 log.info("%s is not used: %s", address.text, failed[-1].sentence)
     finally:
@@ -117,6 +78,11 @@ async def _first_answering(kafka: KafkaSection, arguments: dict[str, Any]) -> Ad
     raise _unreachable(kafka, failed)
 
 
+async def _ask_in_time(address: Address, arguments: dict[str, Any]) -> None:
+    async with asyncio.timeout(ADDRESS_TIMEOUT_S):
+        await _ask(address, arguments)
+
+
 async def _ask(address: Address, arguments: dict[str, Any]) -> None:
     """Connect, log in and ask for the brokers of the cluster.
 
@@ -124,15 +90,9 @@ async def _ask(address: Address, arguments: dict[str, Any]) -> None:
         OSError, TimeoutError, KafkaError: as `diagnose` takes them.
     """
     credentials = {name: arguments[name] for name in arguments if name != "bootstrap_servers"}
-    async with (
-        asyncio.timeout(ADDRESS_TIMEOUT_S),
-        one_connection(address.host, address.port, **credentials) as connected,
-    ):
-        metadata = await connected.send(MetadataRequest([]))
-    if not metadata.brokers and arguments.get("sasl_mechanism") == "OAUTHBEARER":
-        # aiokafka does not read the refusal of a token. The broker then answers the next request
-        # with an error, and names no brokers.
-        raise AuthenticationFailedError("the token is refused")
+    async with one_connection(address.host, address.port, **credentials) as opened:
+        await opened.send(MetadataRequest([]))
+        await logins.require_accepted(opened, credentials)
 
 
 def _unreachable(kafka: KafkaSection, failed: list[Diagnosis]) -> BrokerUnreachable:

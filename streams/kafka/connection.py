@@ -10,10 +10,14 @@ from aiokafka.conn import AIOKafkaConnection
 
 from streams.config import KafkaSection
 from streams.errors import BrokerUnreachable
+from streams.kafka import logins
 from streams.kafka.tls import broker_context
 from streams.kafka.tokens import token_provider
 
 CLOSE_TIMEOUT_S = 1.0
+
+# Here, because whoever connects takes the arguments from this module.
+logins.install()
 
 
 def connection(kafka: KafkaSection) -> dict[str, Any]:

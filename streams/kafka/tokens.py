@@ -44,10 +44,14 @@ def token_provider(kafka: KafkaSection) -> AbstractTokenProvider:
 
 
 class FileTokens(AbstractTokenProvider):  # type: ignore[misc] # aiokafka has no types
-    """Reads the token from a file before each login, so that a renewed token is taken."""
+    """Reads the token from a file before each login, so that a renewed token is taken.
+
+    `identity` tells its logins from those of others.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self.identity = str(file)
 
     async def token(self) -> str:
         """The content of the file, without white space around it."""
@@ -64,7 +68,8 @@ class FileTokens(AbstractTokenProvider):  # type: ignore[misc] # aiokafka has no
 class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc] # aiokafka has no types
     """Asks a token endpoint with the client's id and secret (RFC 6749, section 4.4).
 
-    A token is kept for `USED_SHARE` of its life. `clock` gives seconds.
+    A token is kept for `USED_SHARE` of its life. `clock` gives seconds. `identity` tells its logins
+    from those of others.
     """
 
     def __init__(self, kafka: KafkaSection, clock: Callable[[], float] = time.monotonic) -> None:
@@ -72,6 +77,7 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc] # aiokafka
         self._client_id = kafka.oauth_client_id or ""
         self._secret = kafka.read_client_secret() or ""
         self._scope = kafka.oauth_scope
+        self.identity = f"{self._client_id} at {self._url}"
         self._tls = endpoint_context(kafka)
         self._clock = clock
         self._token = ""

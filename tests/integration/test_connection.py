@@ -13,10 +13,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from streams.config import KafkaSection, Settings, TopicsSection
 from streams.errors import AccessRefused, BrokerUnreachable
-from streams.kafka import bootstrap
+from streams.kafka import logins
 from streams.kafka.admin import check_topics, create_topics
-from streams.kafka.bootstrap import LoginPacer, reachable_connection
+from streams.kafka.bootstrap import reachable_connection
 from streams.kafka.connection import connection, consumer_options, member_options
+from streams.kafka.logins import LoginPacer, credentials_of
 from streams.kafka.producer import Producer
 from streams.kafka.record import Record
 from tests.certificates import KEY_PASSWORD, Certificates
@@ -78,7 +79,12 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "KEY_PASSWORD": KEY_PASSWORD,
     }.items():
         monkeypatch.setenv(name, secret)
-    monkeypatch.setattr(bootstrap, "pacer", LoginPacer())
+    monkeypatch.setattr(logins, "pacer", LoginPacer())
+
+
+def forget_refusals() -> None:
+    """Let the next login wait for nothing."""
+    logins.pacer._refused.clear()
 
 
 def section(kafka: SecureKafka, listener: str, options: dict[str, Any]) -> KafkaSection:
@@ -166,7 +172,7 @@ async def test_every_failure_is_one_true_sentence(
     """A user was told that no broker answers, and started one."""
     settings = Settings(kafka=section(kafka, listener, options))
     for start in (check_topics(settings), Producer(settings.kafka).start()):
-        bootstrap.pacer.accepted(settings.kafka)
+        forget_refusals()
         with pytest.raises(AccessRefused, match=sentence) as caught:
             await start
         assert "\n" not in str(caught.value)
@@ -202,13 +208,11 @@ async def test_a_wrong_password_is_one_login_per_start(kafka: SecureKafka) -> No
     """Every address and every retry of a start was a login: 47 a minute."""
     address = kafka.servers("SASL")
     options = BAD_PASSWORD | SCRAM_256
-    configured = section(kafka, "SASL", options)
     three = KafkaSection(**{**options, "bootstrap_servers": f"{address},{address},{address}"})
     before = kafka.refused_logins()
     with pytest.raises(AccessRefused):
         await reachable_connection(three)
-    assert bootstrap.pacer.pause_s(three) > 1
-    assert bootstrap.pacer.pause_s(configured) == 0
+    assert logins.pacer.pause_s(credentials_of(connection(three))) > 1
     async with asyncio.timeout(30):
         while kafka.refused_logins() == before:  # the node writes its log when it likes
             await asyncio.sleep(0.05)
@@ -272,6 +276,6 @@ async def test_a_renewed_token_is_taken_without_a_restart(
     )
     with pytest.raises(AccessRefused):
         await reachable_connection(configured)
-    bootstrap.pacer.accepted(configured)
+    forget_refusals()
     file.write_text(token())
     await reachable_connection(configured)

@@ -188,6 +188,16 @@ def test_a_truncated_file_is_refused(model: Path, name: str) -> None:
     assert "damaged" in refusal(model)
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "calibration.json", "model.bin"])
+def test_a_file_that_cannot_be_read_is_not_called_missing(model: Path, name: str) -> None:
+    """A user would reinstall a model that is there, instead of mending its permissions."""
+    (model / name).unlink()
+    (model / name).mkdir()  # nobody can read it as a file, not even root
+    with pytest.raises(ModelError, match=f"{name} cannot be read .*readable") as caught:
+        load_artifact(model)
+    assert "missing" not in str(caught.value)
+
+
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     """Otherwise a mistyped path would end in a traceback."""
     assert str(tmp_path / "nowhere") in refusal(tmp_path / "nowhere")

@@ -15,9 +15,10 @@ from aiokafka.errors import (
 
 from streams.config import KafkaSection
 from streams.errors import AccessRefused, BrokerUnreachable
-from streams.kafka import bootstrap
-from streams.kafka.bootstrap import LoginPacer, reachable_connection
+from streams.kafka import bootstrap, logins
+from streams.kafka.bootstrap import reachable_connection
 from streams.kafka.diagnosis import Address, diagnose
+from streams.kafka.logins import LoginPacer
 
 THREE = KafkaSection(bootstrap_servers="one:1,two:2,three:3")
 HERE = Address("127.0.0.1", 9092)
@@ -52,7 +53,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cluster]:
     def use(*answers: BaseException | type[asyncio.Event] | None) -> Cluster:
         made = Cluster(*answers)
         monkeypatch.setattr(bootstrap, "_ask", made.ask)
-        monkeypatch.setattr(bootstrap, "pacer", LoginPacer())
+        monkeypatch.setattr(logins, "pacer", LoginPacer())
         return made
 
     return use
@@ -120,37 +121,19 @@ async def test_an_error_of_our_own_is_not_taken_for_the_broker(
         await reachable_connection(KafkaSection())
 
 
-def test_a_refused_login_is_tried_again_ever_more_rarely() -> None:
-    """A worker with a wrong password tried 47 logins a minute."""
-    now_s = 0.0
-    pacer = LoginPacer(lambda: now_s)
-    logins = 0
-    while now_s < 60:
-        now_s += pacer.pause_s(THREE)
-        pacer.refused(THREE)
-        logins += 1
-        now_s += 1  # the worker's own pause
-    assert logins <= 5
-    for _ in range(20):
-        pacer.refused(THREE)
-    assert pacer.pause_s(THREE) == bootstrap.LONGEST_PAUSE_S
-    assert pacer.pause_s(KafkaSection()) == 0
-    pacer.accepted(THREE)
-    assert pacer.pause_s(THREE) == 0
-
-
 async def test_a_refused_login_is_noted_and_an_accepted_one_forgets_it(
     cluster: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pauses would never begin, or never end."""
-    monkeypatch.setattr(bootstrap, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(logins, "FIRST_PAUSE_S", 0.0)
     cluster(SaslAuthenticationFailed("no"), SaslAuthenticationFailed("no"), None)
     for refusals in (1, 2):
         with pytest.raises(AccessRefused):
             await reachable_connection(THREE)
-        assert bootstrap.pacer._refused[THREE][0] == refusals
+        ((noted, _),) = logins.pacer._refused.values()
+        assert noted == refusals
     await reachable_connection(THREE)
-    assert bootstrap.pacer._refused == {}
+    assert logins.pacer._refused == {}
 
 
 @pytest.fixture

@@ -73,8 +73,8 @@ class FakeAdmin:
         """The same limit for every topic."""
         entry: tuple[Any, ...] = ("max.message.bytes", str(self.limit), False, False, False, [])
         if self.forbidden:
-            described = [(29, "", 2, resource.name, []) for resource in resources]
-            return [SimpleNamespace(resources=described)]
+            hidden = [(29, "", 2, resource.name, []) for resource in resources]
+            return [SimpleNamespace(resources=hidden)]
         described = [(0, "", 2, resource.name, [entry]) for resource in resources]
         return [SimpleNamespace(resources=described)]
 

@@ -1,7 +1,6 @@
 """Converts an encoder and checks it on texts. If the check fails, nothing is written."""
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from inference.errors import ModelError
 from inference.model.artifact import ENCODER_FILES, HEADS_FILE, MANIFEST, Artifact, load_artifact
 from inference.model.encoder import Pooling
 from inference.model.manifest import EncoderSpec
+from inference.scratch import scratch_directory
 from inference.training.convert.checkpoint import read_config
 from inference.training.convert.conversion import check_out, convert
 from inference.training.convert.facts import EncoderFacts, describe, is_converted, write_facts
@@ -76,8 +76,7 @@ def convert_checked(
     if not any(text.strip() for text in texts):
         raise ModelError("there is no text to check the encoder on; give some with --texts")
     options = _CheckOptions(texts, domains or [None] * len(texts), compute_type, floor, pooling)
-    with tempfile.TemporaryDirectory() as directory:
-        work = Path(directory)
+    with scratch_directory() as work:
         facts, parity = _convert_any(source, work, options)
         check(parity, compute_type, floor)
         facts = msgspec.structs.replace(facts, parity=msgspec.to_builtins(parity))

@@ -7,15 +7,14 @@ So one rule per character describes it completely.
 
 import io
 import sys
-import tempfile
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import sentencepiece
 
+from inference.scratch import scratch_directory
 from inference.training.convert.pieces import read_charsmap
 
 IDEOGRAPHS = (
@@ -77,8 +76,8 @@ def compile_charsmap(casing: Casing) -> bytes:
     SentencePiece compiles rules only during a training, so this function trains a tokenizer and
     throws its pieces away.
     """
-    with tempfile.TemporaryDirectory() as directory:
-        rules = Path(directory) / "rules.tsv"
+    with scratch_directory() as directory:
+        rules = directory / "rules.tsv"
         rules.write_text("".join(_rules(casing)), "utf-8")
         model = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(

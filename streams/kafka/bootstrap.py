@@ -10,7 +10,6 @@ import logging
 from typing import Any
 
 from aiokafka.conn import collect_hosts
-from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.config import KafkaSection
 from streams.errors import AccessRefused, BrokerUnreachable
@@ -91,7 +90,6 @@ async def _ask(address: Address, arguments: dict[str, Any]) -> None:
     """
     credentials = {name: arguments[name] for name in arguments if name != "bootstrap_servers"}
     async with one_connection(address.host, address.port, **credentials) as opened:
-        await opened.send(MetadataRequest([]))
         await logins.require_accepted(opened, credentials)
 
 

@@ -12,7 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiokafka.client
-from aiokafka.errors import AuthenticationFailedError, SaslAuthenticationFailed
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    KafkaConnectionError,
+    SaslAuthenticationFailed,
+)
 from aiokafka.protocol.metadata import MetadataRequest
 
 FIRST_PAUSE_S = 5.0
@@ -77,7 +81,8 @@ async def paced(open_connection: OpenConnection, *address: Any, **arguments: Any
     await asyncio.sleep(pacer.pause_s(credentials))
     try:
         connection = await open_connection(*address, **arguments)
-        await require_accepted(connection, arguments)
+        if arguments["sasl_mechanism"] == "OAUTHBEARER":
+            await require_accepted(connection, arguments)
     except (AuthenticationFailedError, SaslAuthenticationFailed):
         pacer.refused(credentials)
         raise
@@ -86,14 +91,22 @@ async def paced(open_connection: OpenConnection, *address: Any, **arguments: Any
 
 
 async def require_accepted(connection: Any, arguments: Mapping[str, Any]) -> None:
-    """Ask for the brokers, if the login was with a token: after a refusal there are none.
+    """Ask for the brokers of the cluster.
+
+    After the refusal of a token, which aiokafka does not read, the broker names none or hangs up.
 
     Raises:
         AuthenticationFailedError: the token was refused. The connection is closed.
+        KafkaError, TimeoutError: the broker does not answer.
     """
-    if arguments.get("sasl_mechanism") != "OAUTHBEARER":
-        return
-    if not (await connection.send(MetadataRequest([]))).brokers:
+    with_token = arguments.get("sasl_mechanism") == "OAUTHBEARER"
+    try:
+        answered = bool((await connection.send(MetadataRequest([]))).brokers)
+    except KafkaConnectionError:
+        if not with_token:
+            raise
+        answered = False
+    if with_token and not answered:
         connection.close()
         raise AuthenticationFailedError("the token is refused")
 

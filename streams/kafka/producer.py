@@ -57,7 +57,6 @@ class Producer:
 
     def __init__(self, kafka: KafkaSection) -> None:
         self._kafka = kafka
-        self._connection: dict[str, Any] = {}
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -67,7 +66,6 @@ class Producer:
             BrokerUnreachable: no broker answers, or it refuses the producer.
             ConfigError: a certificate or a secret cannot be read.
         """
-        self._connection = await reachable_connection(self._kafka)
         if self._kafka.idempotence != "off":
             self._producer = await self._connect_idempotent()
         if self._producer is None:
@@ -186,7 +184,8 @@ class Producer:
         return None
 
     async def _connect(self, *, idempotent: bool) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(**self._arguments(idempotent=idempotent))
+        connection = await reachable_connection(self._kafka)
+        producer = AIOKafkaProducer(**connection, **self._arguments(idempotent=idempotent))
         # A batch whose partition has no leader is kept, and not given up after the time limit of a
         # request. If it were, later records of its partition could be written before it.
         producer._message_accumulator._batch_ttl = math.inf  # noqa: SLF001 - there is no option
@@ -199,7 +198,7 @@ class Producer:
 
     def _arguments(self, *, idempotent: bool) -> dict[str, Any]:
         kafka = self._kafka
-        return self._connection | {
+        return {
             "acks": "all",
             "enable_idempotence": idempotent,
             "linger_ms": kafka.linger_ms,

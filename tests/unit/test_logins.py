@@ -6,7 +6,11 @@ from typing import Any
 
 import aiokafka.client
 import pytest
-from aiokafka.errors import AuthenticationFailedError, SaslAuthenticationFailed
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    KafkaConnectionError,
+    SaslAuthenticationFailed,
+)
 
 from streams.kafka import logins
 from streams.kafka.logins import LONGEST_PAUSE_S, LoginPacer, credentials_of, paced
@@ -28,6 +32,7 @@ class Broker:
         self.brokers = [1]
         self.logins = 0
         self.closed = 0
+        self.hangs_up = False
 
     async def open(self, *_: Any, **__: Any) -> Any:
         """Open a connection."""
@@ -38,6 +43,8 @@ class Broker:
 
     async def send(self, _: Any) -> Any:
         """Answer a request for the brokers."""
+        if self.hangs_up:
+            raise KafkaConnectionError
         return SimpleNamespace(brokers=self.brokers)
 
     def close(self) -> None:
@@ -107,15 +114,16 @@ async def test_a_failed_connection_is_no_refused_login(slept_s: list[float]) -> 
     assert slept_s == [0, 0, 0]
 
 
-async def test_a_refused_token_is_noticed(slept_s: list[float]) -> None:
+@pytest.mark.parametrize("hangs_up", [False, True])
+async def test_a_refused_token_is_noticed(slept_s: list[float], hangs_up: bool) -> None:
     """Aiokafka takes it for accepted: each request would fail, and a new login follow at once."""
     broker = Broker()
-    broker.brokers = []
+    broker.brokers, broker.hangs_up = [], hangs_up
     arguments = LOGIN | {"sasl_mechanism": "OAUTHBEARER"}
     with pytest.raises(AuthenticationFailedError, match="refused"):
         await paced(broker.open, "host", 9092, **arguments)
     assert broker.closed == 1
-    broker.brokers = [1]
+    broker.brokers, broker.hangs_up = [1], False
     assert await paced(broker.open, "host", 9092, **arguments) is broker
     assert slept_s == [0, 5]
 

@@ -71,6 +71,7 @@ class _PartitionProgress:
     position: int | None = None
     """Every offset taken before this one is settled, so this is the offset to commit."""
     committed: int | None = None
+    """The position that needs no commit, because it is the last one or the start."""
     revoked: bool = False
     """The partition was taken away. Its new owner reads on from the last commit."""
     pending: deque[PendingOffset] = field(default_factory=deque)
@@ -107,8 +108,9 @@ class _PartitionProgress:
                 self.unsettled -= 1
                 self.unsettled_bytes -= later.size
                 later.settled = True
-        if self.position is not None:
-            self.position = min(self.position, offset)
+        if self.position is not None and self.position > offset:
+            self.position = offset
+            self.last = None  # it is read again
 
 
 class OffsetTracker:
@@ -152,7 +154,8 @@ class OffsetTracker:
         if offset < progress.expected:
             progress.go_back(offset)
         if progress.position is None:
-            progress.position = offset
+            # Nothing is to be committed yet. A commit would only remove the note that we began.
+            progress.position = progress.committed = offset
         progress.expected = offset + 1
         pending_offset = PendingOffset(progress, offset, self._clock(), size, fingerprint)
         progress.add(pending_offset)
@@ -194,6 +197,11 @@ class OffsetTracker:
         for partition, offset in offsets.items():
             if progress := self._partitions.get(partition):
                 progress.committed = offset
+
+    def is_settled(self, partition: Partition) -> bool:
+        """Whether every event of the partition that was read has ended."""
+        progress = self._partitions.get(partition)
+        return progress is None or not progress.unsettled
 
     def last_settled(self, partition: Partition) -> LastRecord | None:
         """The record before the position of the partition; None if it was not read by us."""

@@ -207,8 +207,8 @@ class GroupConsumer:
             committed
             | {partition: Committed(first, CommitNote()) for partition, first in starts.items()}
         )
-        if notes and await self._commit_notes(notes):
-            self._noted |= notes.keys()
+        if notes:
+            await self._commit_notes(notes)
         for partition in sorted(partitions):
             self._start_reader(partition, committed.get(partition) or notes.get(partition))
         self.assigned = True
@@ -251,6 +251,7 @@ class GroupConsumer:
         )
         await self._commit_within(FINAL_COMMIT_TIMEOUT_S)
         self._readers.clear()
+        self._noted.clear()
         self._silence_s.clear()
         self._storms.forget()
         self._quarantine.forget()
@@ -302,7 +303,9 @@ class GroupConsumer:
         return {
             partition
             for partition in self._noted
-            if partition in self._readers and self._readers[partition].caught_up
+            if partition in self._readers
+            and self._readers[partition].caught_up
+            and self.offsets.is_settled(partition)
         }
 
     async def _commit_notes(self, commits: dict[Partition, Committed]) -> bool:
@@ -311,6 +314,7 @@ class GroupConsumer:
             taken = await self._opened.commit(commits)
             if taken:
                 self._note_committed(commits)
+                self._noted |= commits.keys()
             return taken
 
     def _note_committed(self, commits: dict[Partition, Committed]) -> None:

@@ -95,7 +95,7 @@ class PartitionReader:
     def committable(self, position: int | None) -> Committed:
         """What to commit now; without a `position`, the partition has not moved."""
         if position is None:
-            position = self._offsets.expected(self.partition)
+            position = self._offsets.positions().get(self.partition, self.start)
         last = self._offsets.last_settled(self.partition) or self._last
         return Committed(position, CommitNote(last))
 

@@ -241,6 +241,11 @@ class GroupMember:
         end: int | None = self._open.highwater(partition)
         return end
 
+    async def at_end(self, partition: Partition) -> bool:
+        """Whether everything that the broker had at the last fetch was read; false before it."""
+        end = self.highwater(partition)
+        return end is not None and await self._open.position(partition) >= end
+
     def check(self) -> None:
         """Look for errors of the group, and note when the broker last answered; call it often.
 

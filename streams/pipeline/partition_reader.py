@@ -58,7 +58,7 @@ class PartitionReader:
         """Why the partition cannot be read on; None if it can."""
         self.waits_for_records = False
         self.caught_up = False
-        """Whether the broker had no more records when it was last asked."""
+        """Whether the broker had no more records when it last answered."""
         self.start = committed.offset if committed else 0
         """The offset of the first record to take."""
         self._is_new = committed is None
@@ -102,15 +102,22 @@ class PartitionReader:
     async def _read(self) -> None:
         record = await self._member.read(self.partition, wait=False)
         if record is None:
-            self.waits_for_records = True
-            record = await self._member.read(self.partition, wait=True)
-            self.waits_for_records = False
-        self.caught_up = record is None
-        if record is None:
+            record = await self._wait_for_record()
+        # Not only `record is None`: a broker that does not answer may have more records.
+        self.caught_up = record is None and await self._member.at_end(self.partition)
+        if self.caught_up:
+            self.problem = None
             self._quarantine.caught_up(self.partition)
-        elif await self._is_wanted(record):
+        elif record is not None and await self._is_wanted(record):
             self.problem = None
             await self._take(record)
+
+    async def _wait_for_record(self) -> Any | None:
+        self.waits_for_records = True
+        try:
+            return await self._member.read(self.partition, wait=True)
+        finally:
+            self.waits_for_records = False
 
     async def _is_wanted(self, record: Any) -> bool:
         """Whether a record is to be processed; it is not if it only shows which log this is."""

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from agents.outcomes import DeadLettered
@@ -53,7 +53,6 @@ class _Suspicion:
     """The events of one partition of which one may be the killer: those before `end`."""
 
     end: int
-    until_s: float
     killer: int | None
 
 
@@ -67,6 +66,7 @@ class Quarantine:
         self._commit = commit
         self._clock = clock
         self._suspicions: dict[Partition, _Suspicion] = {}
+        self._until_s = 0.0
         self._none = asyncio.Event()
         self._none.set()
         self._one_at_a_time = asyncio.Lock()
@@ -79,11 +79,10 @@ class Quarantine:
             another worker has begun there.
         """
         self.forget()
+        self._until_s = self._clock() + LONGEST_S
         for partition, (offset, note) in partitions.items():
             if note.trying is not None or note.starts >= SUSPICIOUS_STARTS:
-                self._suspicions[partition] = _Suspicion(
-                    offset + SUSPECTS, self._clock() + LONGEST_S, note.trying
-                )
+                self._suspicions[partition] = _Suspicion(offset + SUSPECTS, note.trying)
                 log.warning(
                     "%d workers ended at offset %d of %s; its events are processed one at a time",
                     note.starts,
@@ -100,35 +99,57 @@ class Quarantine:
     @asynccontextmanager
     async def turn(self, partition: Partition, offset: int) -> AsyncIterator[Turn]:
         """Wait for the turn of an event; it ends when the block ends."""
-        suspicion = self._suspicions.get(partition)
-        if suspicion is not None and self._is_over(suspicion, offset):
-            self._clear(partition)
-            suspicion = None
+        suspicion = await self._wait(partition, offset)
         if suspicion is None:
-            await self._none.wait()
             yield Turn()
             return
-        async with self._one_at_a_time:
-            if offset == suspicion.killer:
-                log.error(
-                    "offset %d of %s killed several workers: a dead letter", offset, partition
-                )
-                yield Turn(alone=True, outcome=KILLED)
-                return
-            await self._commit({partition: Committed(offset, CommitNote(None, 0, offset))})
-            yield Turn(alone=True)
+        try:
+            yield await self._alone(suspicion, partition, offset)
+        finally:
+            self._one_at_a_time.release()
 
     def caught_up(self, partition: Partition) -> None:
         """Note that every event of the partition was read: the killer is not among them."""
         self._clear(partition)
 
     def forget(self) -> None:
-        """Forget all partitions, because they were revoked."""
+        """Forget all partitions, because they were revoked, or because it took too long."""
         self._suspicions.clear()
         self._none.set()
 
-    def _is_over(self, suspicion: _Suspicion, offset: int) -> bool:
-        return offset >= suspicion.end or self._clock() >= suspicion.until_s
+    async def _wait(self, partition: Partition, offset: int) -> _Suspicion | None:
+        """Wait for a turn. If the event must be alone, its suspicion is returned with the lock."""
+        suspicion = self._suspicions.get(partition)
+        if suspicion is not None and offset >= suspicion.end:
+            self._clear(partition)
+        while self._suspicions:
+            suspicion = self._suspicions.get(partition)
+            turn = self._none.wait if suspicion is None else self._one_at_a_time.acquire
+            if not await self._in_time(turn):
+                continue
+            if suspicion is None or self._suspicions.get(partition) is suspicion:
+                return suspicion
+            self._one_at_a_time.release()
+        return None
+
+    async def _in_time(self, turn: Callable[[], Awaitable[object]]) -> bool:
+        """Wait for a turn, but only until the quarantine is over for everybody."""
+        left_s = self._until_s - self._clock()
+        if left_s > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await turn()
+                    return True
+        # Otherwise a suspicious event that hangs would hold up all partitions.
+        self.forget()
+        return False
+
+    async def _alone(self, suspicion: _Suspicion, partition: Partition, offset: int) -> Turn:
+        if offset == suspicion.killer:
+            log.error("offset %d of %s killed several workers: a dead letter", offset, partition)
+            return Turn(alone=True, outcome=KILLED)
+        await self._commit({partition: Committed(offset, CommitNote(None, 0, offset))})
+        return Turn(alone=True)
 
     def _clear(self, partition: Partition) -> None:
         if self._suspicions.pop(partition, None) and not self._suspicions:

@@ -35,6 +35,7 @@ CHANNEL_EVENTS = 16
 REVOKE_TIMEOUT_S = 3.0
 FINAL_COMMIT_TIMEOUT_S = 1.0
 RETRY_S = 1.0
+CANCEL_AGAIN_S = 0.1
 
 
 class GroupConsumer:
@@ -94,6 +95,8 @@ class GroupConsumer:
 
     def on_ended(self, in_flight: InFlight, outcome: Outcome) -> None:
         """Note how an event of one of the pipelines has ended."""
+        if in_flight.outcome is not None:
+            return  # its batch was too large, or it killed workers: its producer sends no garbage
         invalid = isinstance(outcome, DeadLettered) and outcome.disposition == "poison"
         self._storms.note(in_flight.pending_offset.partition, invalid=invalid)
 
@@ -350,7 +353,9 @@ class GroupConsumer:
 
 
 async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
-    cancelled = tuple(tasks)
-    for task in cancelled:
-        task.cancel()
-    await asyncio.gather(*cancelled, return_exceptions=True)
+    """Cancel these tasks, and those that they start meanwhile, until all have ended."""
+    while tasks:
+        for task in tuple(tasks):
+            task.cancel()
+        # Again after a while, because `wait_for` loses a cancellation before Python 3.12.
+        await asyncio.wait(tuple(tasks), timeout=CANCEL_AGAIN_S)

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from aiokafka.errors import KafkaError
+
 from agents.outcomes import DeadLettered, Incoming
 from schemas.event import Origin
 from streams.config import PipelineSection
@@ -168,11 +170,12 @@ class PartitionReader:
         await self._offsets.wait_until_settled(self.partition)
         expected = self._offsets.expected(self.partition)
         asked = self._last.offset if self._last and expected == self.start else expected
-        first = await self._member.first_offset(self.partition)
+        first = await self._first_offset()
         if asked >= first:
             await self._read_all_again("ends before what was read of it")
             return
-        if expected < first and not self._is_new:
+        is_unread = self._is_new and expected == self.start
+        if expected < first and not is_unread:
             self._metrics.expired.labels(topic=self.partition.topic).inc(first - expected)
             log.error(
                 "offsets %d to %d of %s no longer exist: retention took them before they were "
@@ -186,7 +189,7 @@ class PartitionReader:
     async def _read_all_again(self, what: str) -> None:
         """The log is another one, or lost its end: no offset means what it meant."""
         await self._offsets.wait_until_settled(self.partition)
-        first = await self._member.first_offset(self.partition)
+        first = await self._first_offset()
         self._metrics.rewound.labels(topic=self.partition.topic).inc()
         log.error(
             "%s %s (a deleted topic, an unclean election or a restored volume): it is read again "
@@ -197,8 +200,19 @@ class PartitionReader:
         )
         self._begin_at(first)
 
+    async def _first_offset(self) -> int:
+        """Where the log begins; waits until the broker says it."""
+        while True:
+            try:
+                return await self._member.first_offset(self.partition)
+            except KafkaError as error:
+                # Just after an election, the partition may have no leader.
+                log.warning("the beginning of %s is not known (%r)", self.partition, error)
+                await asyncio.sleep(RETRY_S)
+
     def _begin_at(self, offset: int) -> None:
         self._last = None
+        self._is_new = False
         self.start = offset
         self._offsets.forget_partition(self.partition)
         self._member.seek(self.partition, offset)

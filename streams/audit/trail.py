@@ -97,7 +97,8 @@ class AuditTrail:
             DeliveryFailed: the producer does not take a record, or has lost an earlier one. A later
                 record would then leave a hole for ever.
         """
-        lock = self._locks.setdefault(decision.triaged.tenant, asyncio.Lock())
+        tenant = bounded_text(decision.triaged.tenant)
+        lock = self._locks.setdefault(tenant, asyncio.Lock())
         async with lock:
             return await self._send(self.record(incoming, decision), producer)
 

@@ -31,10 +31,10 @@ class CommitNote(msgspec.Struct, frozen=True, omit_defaults=True, rename={"last"
         return msgspec.json.encode(self).decode()
 
     @classmethod
-    def decode(cls, text: str) -> Self:
+    def decode(cls, text: str | None) -> Self:
         """The note in a commit; an empty one if another program wrote the commit."""
         try:
-            return msgspec.json.decode(text, type=cls)
+            return msgspec.json.decode(text or "", type=cls)
         except msgspec.DecodeError:
             return cls()
 

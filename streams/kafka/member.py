@@ -49,6 +49,8 @@ NEVER_MS = 2**31 - 1
 READ_WAIT_MS = 1_000
 FIRST_OFFSET_WAIT_S = 5.0
 RETRY_S = 1.0
+PROBLEM_S = 5.0
+"""A problem of the group has ended when it did not come up again for so long."""
 
 OnPartitions = Callable[[set[Partition]], Awaitable[None]]
 
@@ -98,6 +100,7 @@ class GroupMember:
         self._clock = clock
         self._waiting: dict[Partition, _Waiting] = {}
         self._consumer: AIOKafkaConsumer | None = None
+        self._problem_until_s = 0.0
         self.group_problem: str | None = None
         """Why this member cannot take part in the group; None if it can."""
 
@@ -123,9 +126,11 @@ class GroupMember:
         )
         try:
             await consumer.start()
-        except (KafkaError, OSError) as error:
+        except BaseException as error:
             await consumer.stop()
-            raise unreachable(self._kafka, error) from None
+            if isinstance(error, KafkaError | OSError):
+                raise unreachable(self._kafka, error) from None
+            raise
         self._consumer = consumer
         consumer.subscribe(self._topics, listener=self._listener)
 
@@ -253,13 +258,15 @@ class GroupMember:
             StreamError: the member cannot go on, and must be made anew.
         """
         coordinator = self._open._coordinator  # noqa: SLF001 - without a reader nothing reports it
-        if coordinator._coordination_task.done():  # noqa: SLF001
-            raise StreamError("the group's coordination has ended by an error; restart the worker")
+        fetching = self._open._fetcher.error_future  # noqa: SLF001 - nothing else reports it
+        if coordinator._coordination_task.done() or fetching.done():  # noqa: SLF001
+            raise StreamError("the consumer has ended by an error of its own; restart the worker")
         try:
             coordinator.check_errors()
         except KafkaError as error:
             self._note_group_problem(error)
-        if coordinator.coordinator_id is not None and self.assignment():
+        # Not as soon as there are partitions: they stay assigned while the group cannot be joined.
+        if self._clock() >= self._problem_until_s:
             self.group_problem = None
 
     def silence_s(self, waiting: Collection[Partition]) -> dict[Partition, float]:
@@ -295,6 +302,7 @@ class GroupMember:
         if problem != self.group_problem:
             log.error("%s", problem)
         self.group_problem = problem
+        self._problem_until_s = self._clock() + PROBLEM_S
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types

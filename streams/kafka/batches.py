@@ -26,6 +26,10 @@ The event loop waits while a batch is decompressed: less than 100 ms for this si
 GZIP_WINDOW_BITS = 31
 XERIAL_MAGIC = b"\x82SNAPPY\x00"
 XERIAL_HEADER_BYTES = 16
+MAX_PARTS = 65_536
+"""Java clients compress at least 1 KiB at once. Millions of empty parts cost time and memory."""
+MAX_GZIP_MEMBERS = 64
+"""Clients write one. What follows a member is copied, so many of them would take minutes."""
 WHAT_CRAMJAM_SAYS_OF_A_FULL_BUFFER = "failed to write whole buffer"
 
 Decoder = Callable[[Any], bytes]
@@ -79,11 +83,11 @@ def bounded_gzip(payload: Any) -> bytes:
         decompressor = zlib.decompressobj(GZIP_WINDOW_BITS)
         parts.append(decompressor.decompress(payload, room + 1))
         room -= len(parts[-1])
-        if room < 0:
+        if room < 0 or len(parts) > MAX_GZIP_MEMBERS:
             raise TooManyBytes
         if not decompressor.eof:
             raise EOFError("the gzip data of a batch ends too early")
-        payload = decompressor.unused_data
+        payload = decompressor.unused_data.lstrip(b"\0")
     return b"".join(parts)
 
 
@@ -110,6 +114,10 @@ def _xerial_blocks(view: memoryview) -> list[memoryview]:
     blocks, cursor = [], XERIAL_HEADER_BYTES
     while cursor < len(view):
         (size,) = struct.unpack_from("!i", view, cursor)
+        if size < 0:
+            raise ValueError("a block of snappy has a negative size")
+        if len(blocks) == MAX_PARTS:
+            raise TooManyBytes
         cursor += 4
         blocks.append(view[cursor : cursor + size])
         cursor += size

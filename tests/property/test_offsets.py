@@ -70,7 +70,7 @@ class OffsetTrackerMachine(RuleBasedStateMachine):
         expected = log.position if log.read_since_assigned else log.committed
         gap = self.offsets.gap(partition, offset)
         assert gap == (Gap(partition, expected, offset) if offset > expected else None)
-        log.pending.append(self.offsets.take(partition, offset))
+        log.pending.append(self._take(partition, offset))
         log.position, log.read_since_assigned = offset + 1, True
 
     @rule(data=st.data())
@@ -118,6 +118,19 @@ class OffsetTrackerMachine(RuleBasedStateMachine):
         else:
             assert self.offsets.committable() == offsets
 
+    @rule(partition=partitions)
+    def begin_again(self, partition: Partition) -> None:
+        """A partition is read again from its last commit, and no other one is."""
+        positions = self.offsets.positions()
+        self.offsets.forget_partition(partition)
+        log = self.logs[partition]
+        self.outdated += [(partition, pending) for pending in log.pending]
+        log.pending = []
+        log.go_back(log.committed)
+        log.read_since_assigned = False
+        positions.pop(partition, None)
+        assert self.offsets.positions() == positions
+
     @rule()
     def rebalance(self) -> None:
         """All partitions are revoked, and assigned again at the group's commits."""
@@ -142,7 +155,7 @@ class OffsetTrackerMachine(RuleBasedStateMachine):
         ]
         log.go_back(target)
         # The tracker learns of it with the record itself.
-        log.pending.append(self.offsets.take(partition, target))
+        log.pending.append(self._take(partition, target))
         log.position = target + 1
 
     @invariant()
@@ -174,6 +187,30 @@ class OffsetTrackerMachine(RuleBasedStateMachine):
             )
             expected += len(log.pending) - first
         assert self.offsets.in_flight() == expected
+
+    @invariant()
+    def room_is_counted_right(self) -> None:
+        """A partition would be stuck, or more of it be read than memory allows."""
+        for partition, log in self.logs.items():
+            progress = self.offsets._progress(partition)
+            unsettled = [pending for pending in log.pending if not pending.settled]
+            assert progress.unsettled == len(unsettled)
+            assert progress.unsettled_bytes == sum(pending.size for pending in unsettled)
+            assert self.offsets.is_settled(partition) == (not unsettled)
+
+    @invariant()
+    def the_last_record_is_before_the_position(self) -> None:
+        """The next worker would take the log for another one, or not notice that it is."""
+        for partition, position in self.offsets.positions().items():
+            last = self.offsets.last_settled(partition)
+            if last is not None:
+                assert last.offset < position
+                assert last.fingerprint == 10 * last.offset
+                between = range(last.offset + 1, position)
+                assert not set(between) & set(self.logs[partition].existing)
+
+    def _take(self, partition: Partition, offset: int) -> PendingOffset:
+        return self.offsets.take(partition, offset, size=offset % 7, fingerprint=10 * offset)
 
     def _settle(self, pairs: Iterable[tuple[Partition, PendingOffset]]) -> None:
         pairs = list(pairs)

@@ -150,8 +150,10 @@ def _after_model(
         return Escalated(
             Case(event=event, triaged=triaged, risk=decision.risk, escalation=decision.escalation)
         )
-    if triaged.decided_by == "slm" and rules.high_impact(event, triaged.labels, now=now):
-        held = replace(triaged, status="provisional", reasons=[*triaged.reasons, "high impact"])
+    if triaged.decided_by == "slm" and (
+        reason := rules.needs_person(event, triaged.labels, now=now)
+    ):
+        held = replace(triaged, status="provisional", reasons=[*triaged.reasons, reason])
         return Escalated(
             Case(event=event, triaged=held, risk=decision.risk, escalation=HIGH_IMPACT)
         )

@@ -17,6 +17,9 @@ any        undecidable the small model's             the small model's          
 
 (1) It goes to a person if the small model was confident.
 (2) It also goes to a person if the axis decides, because neither model has settled the axis.
+
+The table is about one axis. `keep_guarded_queue` is about two: an event of high severity does not
+change its queue on the word of the LLM alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -83,6 +86,71 @@ def combine(
         needs_person=any(result.needs_person for result in results.values()),
         reasons=[result.reason for result in results.values() if result.reason],
     )
+
+
+def keep_guarded_queue(
+    combined: Combined,
+    before: Mapping[str, Label],
+    *,
+    stated: tuple[str, str] | None,
+    deciding: Sequence[str],
+    limits: LimitOptions,
+) -> Combined:
+    """Undo a change of the queue if the event is as severe as `limits.guarded` says.
+
+    The event then goes to a person, with the queue of the small model. A sender who makes the LLM
+    obey could otherwise move a serious event to a queue where nobody is looking for it. What counts
+    is the most severe of what the small model says, what the LLM has raised, and what the sender
+    states.
+
+    Args:
+        combined: what `combine` made of the LLM's answer.
+        before: the labels of the small model, by axis.
+        stated: the axis and the level that the sender states, if any.
+        deciding: the axes that must be right. They are kept like the axis `queue`, unless they
+            have an order.
+        limits: what the LLM may not do alone.
+    """
+    level = _guarded_level([before, combined.labels], stated, limits)
+    if not level:
+        return combined
+    axes = {"queue", *deciding} - limits.orders.keys()
+    changed = [
+        axis
+        for axis, label in before.items()
+        if axis in axes and combined.labels[axis].value != label.value
+    ]
+    if not changed:
+        return combined
+    return Combined(
+        labels={**combined.labels, **{axis: before[axis] for axis in changed}},
+        needs_person=True,
+        reasons=[
+            *combined.reasons,
+            *(
+                f"the LLM may not change {axis} of an event of {level} alone: "
+                f"it stays {before[axis].value}"
+                for axis in changed
+            ),
+        ],
+    )
+
+
+def _guarded_level(
+    label_sets: Sequence[Mapping[str, Label]],
+    stated: tuple[str, str] | None,
+    limits: LimitOptions,
+) -> str:
+    """The axis and level that guard the queue of an event, or an empty string."""
+    levels = [(axis, label.value) for labels in label_sets for axis, label in labels.items()]
+    if stated is not None:
+        levels.append(stated)
+    for axis, value in levels:
+        order = limits.orders.get(axis, [])
+        lowest = limits.guarded.get(axis, "")
+        if lowest in order and value in order[order.index(lowest) :]:
+            return f"{axis} {value}"
+    return ""
 
 
 def _combine_axis(

@@ -13,18 +13,19 @@ from msgspec.structs import replace
 from inference.egress.policy import Policy
 from inference.errors import RedactionFailed
 from inference.llm.cascade import Cascade, Consultation
-from inference.llm.combining import Combined, combine
+from inference.llm.combining import Combined, combine, keep_guarded_queue
 from inference.llm.options import LimitOptions
 from inference.llm.prompt.context import PromptContext, PromptWriter
 from inference.llm.prompt.prompt import Answer
 from inference.llm.shedding import Shedding
 from schemas.event import Domain, Event
+from schemas.formats.stated import stated_level
 from schemas.triaged import Case, Enrichment, Label
 
 log = logging.getLogger(__name__)
 
 Labels = Mapping[str, Label]
-HighImpact = Callable[[Event, Labels], bool]
+WhyPerson = Callable[[Event, Labels], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class Consultant:
         policy: the egress policy.
         deciding: the axes of each domain that must be right.
         limits: what the LLM may not do alone.
-        high_impact: whether a person must see an event with these labels, whoever decided it.
+        why_person: says why a person must see an event with these labels, whoever decided it;
+            empty if nobody must.
         shedding: chooses the cases to shed.
         backlog: returns the number of cases that are waiting.
     """
@@ -65,7 +67,7 @@ class Consultant:
         *,
         deciding: Mapping[Domain, Sequence[str]],
         limits: LimitOptions,
-        high_impact: HighImpact,
+        why_person: WhyPerson,
         shedding: Shedding,
         backlog: Callable[[], int],
     ) -> None:
@@ -74,7 +76,7 @@ class Consultant:
         self._policy = policy
         self._deciding = deciding
         self._limits = limits
-        self._high_impact = high_impact
+        self._why_person = why_person
         self._shedding = shedding
         self._backlog = backlog
 
@@ -103,7 +105,7 @@ class Consultant:
             )
         context = await self._prompt_writer.write(case, decision)
         results = _TierResults(
-            case, self._limits, self._deciding[case.event.domain], self._high_impact
+            case, self._limits, self._deciding[case.event.domain], self._why_person
         )
         consultation = await self._cascade.ask(
             context.prompt,
@@ -125,27 +127,34 @@ class _TierResults:
     """
 
     def __init__(
-        self, case: Case, limits: LimitOptions, deciding: Sequence[str], high_impact: HighImpact
+        self, case: Case, limits: LimitOptions, deciding: Sequence[str], why_person: WhyPerson
     ) -> None:
         self._event = case.event
+        self._stated = stated_level(case.event)
         self._small_model_labels = case.triaged.labels
         self._labels = dict(case.triaged.labels)
         self._limits = limits
         self._deciding = deciding
-        self._high_impact = high_impact
+        self._why_person = why_person
         self.last = Combined(self._labels, True, [])
 
     def add(self, answer: Answer) -> Combined:
         """Return the result for the case after this answer."""
-        combined = combine(self._labels, answer, deciding=self._deciding, limits=self._limits)
+        combined = keep_guarded_queue(
+            combine(self._labels, answer, deciding=self._deciding, limits=self._limits),
+            self._small_model_labels,
+            stated=self._stated,
+            deciding=self._deciding,
+            limits=self._limits,
+        )
         self._labels |= {
             axis: label for axis, label in combined.labels.items() if axis in self._limits.orders
         }
         reasons = list(combined.reasons)
-        high_impact = self._high_impact(self._event, combined.labels)
-        if high_impact:
-            reasons.append("high impact")
-        needs_person = combined.needs_person or high_impact or self._overrules(combined.labels)
+        why_person = self._why_person(self._event, combined.labels)
+        if why_person:
+            reasons.append(why_person)
+        needs_person = combined.needs_person or bool(why_person) or self._overrules(combined.labels)
         self.last = Combined(combined.labels, needs_person, reasons)
         return self.last
 

@@ -3,10 +3,12 @@
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
+import msgspec
 from msgspec import Meta, field
 
 from inference.errors import ConfigError
 from inference.options import Options, Positive, Seconds, Share, Usd
+from schemas.formats.stated import HIGH, LEVELS
 
 ResponseMode = Literal["json_schema", "json_object", "none"]
 
@@ -82,7 +84,8 @@ class LimitOptions(Options, frozen=True):
     """What the LLM may not do alone.
 
     It may not give a label that is in `closing`, and it may not lower a label on an axis of
-    `orders`, where the lowest label comes first.
+    `orders`, where the lowest label comes first. `guarded` names a label on such an axis: from that
+    label on, it may not move an event to another queue.
 
     The defaults fit the shipped model. For a model of your own, name the labels that nobody looks
     at again, and the axes that have an order.
@@ -90,11 +93,19 @@ class LimitOptions(Options, frozen=True):
 
     closing: list[str] = field(default_factory=lambda: ["out_of_scope"])
     orders: dict[str, list[str]] = field(
-        default_factory=lambda: {
-            "severity": ["informational", "low", "medium", "high", "critical"],
-            "priority": ["low", "normal", "high", "urgent"],
-        }
+        default_factory=lambda: {axis: list(levels) for axis, levels in LEVELS.items()}
     )
+    guarded: dict[str, str] = field(default_factory=lambda: dict(HIGH))
+
+    def __post_init__(self) -> None:
+        if self.guarded == HIGH:
+            return  # a model of one's own may lack these axes
+        for axis, value in self.guarded.items():
+            if value not in self.orders.get(axis, ()):
+                raise msgspec.ValidationError(
+                    f"guarded names {value!r} on {axis!r}, which orders does not contain; "
+                    "name a label of an axis that has an order"
+                )
 
 
 class LlmOptions(Options, frozen=True):

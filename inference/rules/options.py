@@ -36,8 +36,11 @@ class Rule(Options, frozen=True):
 class ImpactOptions(Options, frozen=True):
     """For each domain, the condition in CEL under which an event must end with a person.
 
-    An empty condition switches this off for its domain.
+    An empty condition switches this off for its domain. With `below_stated`, an event also ends
+    with a person if no rule ended it and its severity (of a ticket: its priority) is two levels or
+    more below a high one that its sender states.
     """
 
     alerts: str = 'labels.severity == "critical"'
     tickets: str = 'labels.priority == "urgent"'
+    below_stated: bool = True

@@ -7,6 +7,9 @@ that holds decides, in the order in which they are written; those that read no l
 A rule may lower a severity, because a person wrote it. But an event of high impact ends with a
 person whatever a rule says. Before the model, high impact is judged by the event and by the labels
 that the rule sets. After it, it is judged by the labels of the model and by those of the rule.
+
+What a sender states is no high impact for a rule, because many senders overstate and a rule is the
+way to say so. It is a floor for the models alone: see `Rules.needs_person`.
 """
 
 from collections import Counter
@@ -19,7 +22,11 @@ from inference.errors import ConfigError
 from inference.rules.condition import Condition, Facts
 from inference.rules.options import ImpactOptions, Rule
 from schemas.event import Domain, Event
+from schemas.formats.stated import HIGH, LEVELS, stated_level
 from schemas.triaged import Label, LabelSets
+
+LEVELS_BELOW = 2
+"""One level less than stated is a usual difference of opinion. Two are not."""
 
 SUPPRESSED = "suppressed"
 
@@ -72,9 +79,16 @@ class Rules:
     `errors` counts, by the name of the rule or by ``impact.DOMAIN``, on how many events it failed.
     """
 
-    def __init__(self, rules: Sequence[Rule], domains: Mapping[Domain, _DomainRules]) -> None:
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        domains: Mapping[Domain, _DomainRules],
+        *,
+        below_stated: bool = False,
+    ) -> None:
         self.errors: Counter[str] = Counter()
         self._rules, self._domains = rules, domains
+        self._below_stated = below_stated
 
     @classmethod
     def of(cls, rules: Sequence[Rule], impact: ImpactOptions, labels: LabelSets) -> Self:
@@ -96,7 +110,7 @@ class Rules:
                 _Tier.of([pair for pair in of_domain if pair[1].reads_labels]),
                 _compile_impact(impact, domain, axes),
             )
-        return cls(rules, domains)
+        return cls(rules, domains, below_stated=impact.below_stated)
 
     def expired(self, *, now: datetime) -> list[str]:
         """The names of the rules that no longer apply; `now` is aware."""
@@ -149,6 +163,18 @@ class Rules:
             self.errors[f"impact.{event.domain}"] += 1
             return True
 
+    def needs_person(self, event: Event, labels: Mapping[str, Label], *, now: datetime) -> str:
+        """Why an event that a model labelled so must end with a person; empty if it need not.
+
+        It must if it is of high impact, or far less severe than its sender states. `now` is aware.
+        """
+        if self.high_impact(event, labels, now=now):
+            return "high impact"
+        if self._below_stated and (axis_levels := _below_stated(event, labels)):
+            axis, stated, value = axis_levels
+            return f"high impact: the sender states {axis} {stated}, and the models say {value}"
+        return ""
+
     def _is_known_high_impact(
         self, event: Event, labels: Mapping[str, Label], now: datetime
     ) -> bool:
@@ -192,6 +218,19 @@ class Rules:
             if not rule.review:
                 return ""
             return f"rule {rule.name!r} could not be evaluated on this event, so a person decides"
+
+
+def _below_stated(event: Event, labels: Mapping[str, Label]) -> tuple[str, str, str] | None:
+    """The axis, what the sender states and what the label says, if that is far below it."""
+    stated = stated_level(event)
+    if stated is None or stated[0] not in labels:
+        return None
+    axis, level = stated
+    order, value = LEVELS[axis], labels[axis].value
+    rank = order.index(level)
+    if rank < order.index(HIGH[axis]) or value not in order[: rank - LEVELS_BELOW + 1]:
+        return None
+    return axis, level, value
 
 
 def _for_a_person(ruling: Ruling) -> Ruling:

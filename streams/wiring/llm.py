@@ -89,7 +89,7 @@ def open_consultant(
         policy,
         deciding={domain: settings.domain(domain).deciding for domain in classifier.domains},
         limits=settings.llm.limits,
-        high_impact=lambda event, labels: rules.high_impact(event, labels, now=datetime.now(UTC)),
+        why_person=lambda event, labels: rules.needs_person(event, labels, now=datetime.now(UTC)),
         shedding=Shedding(settings.llm.max_backlog),
         backlog=backlog,
     )

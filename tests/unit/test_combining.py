@@ -1,8 +1,9 @@
 """Tests of combining: the table of what the LLM may change, and that it spares nobody a look."""
 
+import msgspec
 import pytest
 
-from inference.llm.combining import combine
+from inference.llm.combining import combine, keep_guarded_queue
 from inference.llm.options import LimitOptions
 from inference.llm.prompt.prompt import Answer
 from schemas.triaged import Alternative, Label
@@ -135,3 +136,49 @@ def test_the_default_orders_fit_the_shipped_model() -> None:
     assert ORDERED["severity"][0] == "informational"
     assert ORDERED["severity"][-1] == "critical"
     assert (ORDERED["priority"][0], ORDERED["priority"][-1]) == ("low", "urgent")
+
+
+@pytest.mark.parametrize(
+    ("axis", "level", "stated", "guarded"),
+    [
+        ("severity", "high", None, True),
+        ("severity", "critical", None, True),
+        ("severity", "medium", None, False),
+        ("severity", "medium", ("severity", "high"), True),
+        ("severity", "medium", ("severity", "medium"), False),
+        ("priority", "urgent", None, True),
+        ("priority", "high", None, False),
+        ("priority", "normal", ("priority", "urgent"), True),
+        ("colour", "red", None, False),
+    ],
+)
+def test_the_queue_of_a_serious_event_stays(
+    axis: str, level: str, stated: tuple[str, str] | None, guarded: bool
+) -> None:
+    """Otherwise the LLM could move a serious event to a queue where nobody looks for it."""
+    before = {axis: label(level), "queue": label("cloud"), "tactic": label("impact")}
+    said = answer(queue="email", tactic="execution")
+    limits = LimitOptions()
+    combined = keep_guarded_queue(
+        combine(before, said, deciding=["queue"], limits=limits),
+        before,
+        stated=stated,
+        deciding=["queue"],
+        limits=limits,
+    )
+    assert combined.needs_person == guarded
+    assert combined.labels["tactic"].value == "execution", "only the queue is guarded"
+    if guarded:
+        assert combined.labels["queue"] == before["queue"]
+        assert combined.reasons[-1].endswith("it stays cloud")
+    else:
+        assert combined.labels["queue"].value == "email"
+
+
+def test_what_is_guarded_must_have_an_order() -> None:
+    """Otherwise a mistyped level would guard nothing, without a word."""
+    LimitOptions(orders={"urgency": ["p2", "p1"]})
+    LimitOptions(orders={"urgency": ["p2", "p1"]}, guarded={"urgency": "p1"})
+    for guarded in ({"severity": "huge"}, {"queue": "cloud"}):
+        with pytest.raises(msgspec.ValidationError, match="guarded"):
+            LimitOptions(guarded=guarded)

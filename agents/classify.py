@@ -49,8 +49,9 @@ async def classify(
 
     `kind` is what the topic's events are if they do not say themselves. Rules that read no label
     are applied first, and an event that such a rule ends never reaches the model. Rules that read
-    labels are applied to the model's answer. For a rule, `now` is when the event entered its topic:
-    an event that is read again is decided the same.
+    labels are applied to the model's answer. In a condition, `now` is when the event entered its
+    topic, so that an event that is read again is decided the same. The last day of a rule is judged
+    by the clock of the rules.
 
     Returns:
         One outcome per record, in order: `Triaged`, `Escalated`, `Reviewed` if a rule asks for a

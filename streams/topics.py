@@ -12,6 +12,16 @@ A dead letter is its input plus headers, and a case is an event plus its decisio
 its topic, neither of them may be too large.
 """
 
+BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
+"""The broker stamps every record of every topic when it appends it.
+
+With the time of the producer, whoever may write to a topic chooses when a record came in. An old
+time makes the broker delete the record before anybody reads it, and a time in the future keeps a
+segment for ever. The times are also what `received_at` is, the `now` of rules, the day on which
+money was spent, and where earlier answers are looked for. These compare records of several topics,
+so all topics are stamped by the same clock.
+"""
+
 KEPT_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 """How the audit topic is configured. A topic that deletes old records, or keeps only the last
 record of each tenant, is no evidence of anything."""
@@ -58,7 +68,7 @@ class Topics:
 
     def configs(self, name: str) -> dict[str, str]:
         """The Kafka settings that a topic is created with."""
-        configs = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+        configs = {"max.message.bytes": str(MAX_MESSAGE_BYTES), **BROKER_TIME}
         return configs | KEPT_FOR_EVER if name == self.audit else configs
 
     def __iter__(self) -> Iterator[str]:

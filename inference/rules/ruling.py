@@ -8,12 +8,15 @@ A rule may lower a severity, because a person wrote it. But an event of high imp
 person whatever a rule says. Before the model, high impact is judged by the event and by the labels
 that the rule sets. After it, it is judged by the labels of the model and by those of the rule.
 
+The last day of a rule is judged by the clock of the worker. Conditions read when the event entered
+its topic, and in a topic that is stamped by its producers that is what the sender says.
+
 What a sender states is no high impact for a rule, because many senders overstate and a rule is the
 way to say so. It is a floor for the models alone: see `Rules.needs_person`.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, Self
@@ -31,6 +34,7 @@ LEVELS_BELOW = 2
 SUPPRESSED = "suppressed"
 
 Action = Literal["label", "route", "suppress", "review"]
+Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +89,25 @@ class Rules:
         domains: Mapping[Domain, _DomainRules],
         *,
         below_stated: bool = False,
+        clock: Clock = lambda: datetime.now(UTC),
     ) -> None:
         self.errors: Counter[str] = Counter()
+        self._clock = clock
         self._rules, self._domains = rules, domains
         self._below_stated = below_stated
 
     @classmethod
-    def of(cls, rules: Sequence[Rule], impact: ImpactOptions, labels: LabelSets) -> Self:
+    def of(
+        cls,
+        rules: Sequence[Rule],
+        impact: ImpactOptions,
+        labels: LabelSets,
+        *,
+        clock: Clock = lambda: datetime.now(UTC),
+    ) -> Self:
         """Compile rules for a model with these label sets.
+
+        `clock` returns an aware instant; rules end by it.
 
         Raises:
             ConfigError: names the rule that cannot work, and says why.
@@ -110,7 +125,7 @@ class Rules:
                 _Tier.of([pair for pair in of_domain if pair[1].reads_labels]),
                 _compile_impact(impact, domain, axes),
             )
-        return cls(rules, domains, below_stated=impact.below_stated)
+        return cls(rules, domains, below_stated=impact.below_stated, clock=clock)
 
     def expired(self, *, now: datetime) -> list[str]:
         """The names of the rules that no longer apply; `now` is aware."""
@@ -119,7 +134,7 @@ class Rules:
     def before_model(self, event: Event, *, now: datetime) -> Ruling | None:
         """What the first rule that holds makes of an event that the model has not seen.
 
-        Only rules that read no label are tried. `now` is aware.
+        Only rules that read no label are tried. `now`, aware, is when the event came in.
         """
         domain = self._domains[event.domain]
         ruling = self._first(domain.before_model, event, {}, now)
@@ -196,8 +211,9 @@ class Rules:
         self, tier: _Tier, event: Event, labels: Mapping[str, Label], now: datetime
     ) -> Ruling | None:
         facts = Facts(event, labels, now, tier.reads)
+        today = self._clock()
         for rule, condition in tier.rules:
-            if not _expired(rule, now) and (reason := self._reason(rule, condition, facts)):
+            if not _expired(rule, today) and (reason := self._reason(rule, condition, facts)):
                 return _ruling(rule, reason)
         return None
 

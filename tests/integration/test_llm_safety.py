@@ -201,7 +201,7 @@ SEVERE: dict[str, tuple[str, dict[str, Any], str]] = {
     "the sender states high": ("medium", {"severity": "High"}, "medium"),
     "the sender states critical": ("medium", {"severity": " CRITICAL"}, "medium"),
 }
-"""By name: the severity of the small model, fields of the document, the severity that the LLM says."""
+"""By name: what the small model says, fields of the document, what the LLM says."""
 
 
 @pytest.mark.parametrize("tiers", [1, 2])

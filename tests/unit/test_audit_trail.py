@@ -570,12 +570,13 @@ def test_the_audit_topic_keeps_every_record() -> None:
     """With the broker's defaults, records would be deleted after a week."""
     assert TOPICS.configs(TOPICS.audit) == {
         "max.message.bytes": "8388608",
+        "message.timestamp.type": "LogAppendTime",
         "cleanup.policy": "delete",
         "retention.ms": "-1",
         "retention.bytes": "-1",
     }
     assert admin._new_topic(TOPICS.audit, Settings()).topic_configs == TOPICS.configs(TOPICS.audit)
-    assert set(TOPICS.configs(TOPICS.review)) == {"max.message.bytes"}
+    assert set(TOPICS.configs(TOPICS.review)) == {"max.message.bytes", "message.timestamp.type"}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ A record that comes again has the same outcome.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -303,16 +304,20 @@ class NeverAsked(Deciding):
 SETS: dict[Domain, dict[str, tuple[str, ...]]] = {"alerts": LABELS["alerts"]}
 ON_THE_DAY = "2026-02-02"
 """When the records of `tests.records` entered their topic."""
+CLOCK = datetime.fromisoformat(f"{ON_THE_DAY}T12:00:00Z")
 
 
-async def ruled(rule: dict[str, Any] | None, impact: str = "", **decided: Any) -> Outcome:
+async def ruled(
+    rule: dict[str, Any] | None, impact: str = "", *, today: str = ON_THE_DAY, **decided: Any
+) -> Outcome:
     """The outcome of an alert with one rule that always holds, and a condition of high impact.
 
     Without a condition of its own, the rule reads a label, so that it comes after the model.
     """
     fields = {"name": "r", "when": "confidence.queue > 0.0", **(rule or {})}
     written = [msgspec.convert(fields, Rule)] if rule else []
-    rules = Rules.of(written, ImpactOptions(alerts=impact), SETS)
+    clock = datetime.fromisoformat(f"{today}T12:00:00Z")
+    rules = Rules.of(written, ImpactOptions(alerts=impact), SETS, clock=lambda: clock)
     classifier: Any = Deciding(**decided)
     event = {"id": "a-1", "kind": "alert", "text": "x", "source": "scanner"}
     (outcome,) = await classify([record(event)], kind="alert", classifier=classifier, rules=rules)
@@ -424,10 +429,13 @@ async def test_no_rule_spares_a_critical_event_a_person(
     assert "high impact" in reviewed.reasons[-1]
 
 
-@pytest.mark.parametrize(("until", "ended_by"), [(ON_THE_DAY, "rule"), ("2026-02-01", "slm")])
-async def test_the_day_of_the_event_counts_for_the_end_of_a_rule(until: str, ended_by: str) -> None:
-    """Otherwise an event that is read again after the last day would be decided differently."""
-    assert decision(await ruled({"suppress": True, "until": until})).decided_by == ended_by
+@pytest.mark.parametrize(("today", "ended_by"), [(ON_THE_DAY, "rule"), ("2026-02-03", "slm")])
+async def test_the_clock_of_the_worker_counts_for_the_end_of_a_rule(
+    today: str, ended_by: str
+) -> None:
+    """Otherwise a sender could revive an expired suppression with the timestamp of its record."""
+    outcome = await ruled({"suppress": True, "until": ON_THE_DAY}, today=today)
+    assert decision(outcome).decided_by == ended_by
 
 
 @pytest.mark.parametrize(
@@ -444,7 +452,7 @@ async def test_a_rule_that_reads_no_label_costs_no_inference(
 ) -> None:
     """Otherwise every suppressed event would need a pass of the encoder."""
     written = msgspec.convert({"name": "r", "when": 'event.source == "scanner"', **rule}, Rule)
-    rules = Rules.of([written], ImpactOptions(), SETS)
+    rules = Rules.of([written], ImpactOptions(), SETS, clock=lambda: CLOCK)
     classifier: Any = NeverAsked()
     event = {"id": "a-1", "kind": "alert", "text": "x", "source": "scanner"}
     (outcome,) = await classify([record(event)], kind="alert", classifier=classifier, rules=rules)

@@ -4,8 +4,9 @@ An event of high impact always goes to a person.
 """
 
 import time
-from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -50,7 +51,12 @@ def alert(**fields: Any) -> Event:
     return msgspec.convert(usual | fields, Event)
 
 
-def rules(*conditions: str, impact: ImpactOptions = OFF, **fields: Any) -> Rules:
+def rules(
+    *conditions: str,
+    impact: ImpactOptions = OFF,
+    clock: Callable[[], datetime] = lambda: NOW,
+    **fields: Any,
+) -> Rules:
     """Rules about alerts, named r0, r1 …; without `fields` they ask for a person."""
     fields = fields or {"review": True}
     return Rules.of(
@@ -60,7 +66,12 @@ def rules(*conditions: str, impact: ImpactOptions = OFF, **fields: Any) -> Rules
         ],
         impact,
         LABELS,
+        clock=clock,
     )
+
+
+def _same(instant: datetime) -> datetime:
+    return instant
 
 
 def ruling(
@@ -276,15 +287,23 @@ def test_the_first_rule_that_holds_decides() -> None:
 
 def test_a_rule_ends_with_its_last_day() -> None:
     """Otherwise a suppression would hide events after the day that its author chose."""
-    ruleset = rules("true", suppress=True, until=TODAY)
     last = datetime(2026, 3, 15, 23, 59, 59, tzinfo=UTC)
     after = datetime(2026, 3, 16, tzinfo=UTC)
-    assert decided_at(ruleset, alert(), labels(), last)
-    assert ruleset.expired(now=last) == []
-    assert not decided_at(ruleset, alert(), labels(), after)
-    assert ruleset.expired(now=after) == ["r0"]
     east = datetime.fromisoformat("2026-03-16T08:00:00+09:00")
-    assert decided_at(ruleset, alert(), labels(), east), "it is still the 15th in UTC"
+    for clock, holds in ((last, True), (after, False), (east, True)):  # east: the 15th in UTC
+        ruleset = rules("true", clock=partial(_same, clock), suppress=True, until=TODAY)
+        assert bool(ruling(ruleset)) == holds
+        assert ruleset.expired(now=clock) == ([] if holds else ["r0"])
+
+
+@pytest.mark.parametrize("when", ["true", "labels.severity == 'low'"])
+@pytest.mark.parametrize("days", [-3650, -2, 0, 2])
+def test_the_time_of_an_event_does_not_revive_a_rule(when: str, days: int) -> None:
+    """Otherwise a sender could write an old timestamp, and an expired rule would hide its event."""
+    received_at = NOW + timedelta(days=days)
+    for today, holds in ((NOW + timedelta(days=1), False), (NOW, True)):
+        ruleset = rules(when, clock=partial(_same, today), suppress=True, until=TODAY)
+        assert bool(decided_at(ruleset, alert(), labels(), received_at)) == holds
 
 
 FAILING = (

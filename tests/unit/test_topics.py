@@ -13,7 +13,7 @@ from streams.config import Settings, TopicsSection
 from streams.errors import AccessRefused, StreamError
 from streams.kafka import admin
 from streams.kafka.admin import check_topics, create_topics
-from streams.topics import MAX_MESSAGE_BYTES, Topics
+from streams.topics import BROKER_TIME, MAX_MESSAGE_BYTES, Topics
 from tests.unit.conftest import Triage
 
 CONTRACT = {
@@ -101,7 +101,7 @@ async def test_only_missing_topics_are_created_and_as_configured(cluster: Any) -
     assert await create_topics(settings) == ["triage.review.v1"]
     (topic,) = client.created
     assert (topic.num_partitions, topic.replication_factor) == (8, 3)
-    assert topic.topic_configs == {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    assert topic.topic_configs == {"max.message.bytes": str(MAX_MESSAGE_BYTES), **BROKER_TIME}
 
 
 async def test_a_topic_that_was_just_created_is_no_error(cluster: Any) -> None:

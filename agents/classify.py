@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
+from agents.admission import ANYTHING, Admission
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from agents.revision import queue_of, timing
 from inference.acceptance.policy import Decision
@@ -44,10 +45,12 @@ async def classify(
     classifier: Classifier,
     rules: Rules,
     mappings: Sequence[Mapping] = (),
+    admission: Admission = ANYTHING,
 ) -> list[Outcome]:
     """Triage a batch of records from one input topic.
 
-    `kind` is what the topic's events are if they do not say themselves. Rules that read no label
+    `kind` is what the topic's events are if they do not say themselves, and `admission` is what the
+    topic may carry. Rules that read no label
     are applied first, and an event that such a rule ends never reaches the model. Rules that read
     labels are applied to the model's answer. In a condition, `now` is when the event entered its
     topic, so that an event that is read again is decided the same. The last day of a rule is judged
@@ -63,7 +66,11 @@ async def classify(
     outcomes: dict[int, Outcome] = {}
     undecided: list[_Undecided] = []
     for row, incoming in enumerate(batch):
-        first = _before_model(row, incoming, kind, mappings, classifier, rules)
+        event = _read(incoming, kind, mappings, admission, classifier.domains)
+        if isinstance(event, DeadLettered):
+            outcomes[row] = event
+            continue
+        first = _before_model(row, event, incoming, classifier, rules)
         if isinstance(first, _Undecided):
             undecided.append(first)
         else:
@@ -79,16 +86,8 @@ async def classify(
 
 
 def _before_model(
-    row: int,
-    incoming: Incoming,
-    kind: Kind,
-    mappings: Sequence[Mapping],
-    classifier: Classifier,
-    rules: Rules,
+    row: int, event: Event, incoming: Incoming, classifier: Classifier, rules: Rules
 ) -> _Undecided | Outcome:
-    event = _read(incoming, kind, mappings, classifier.domains)
-    if isinstance(event, DeadLettered):
-        return event
     ruling = rules.before_model(event, now=_received_at(incoming))
     if ruling is None or ruling.needs_model:
         return _Undecided(row, event, incoming, ruling)
@@ -96,7 +95,11 @@ def _before_model(
 
 
 def _read(
-    incoming: Incoming, kind: Kind, mappings: Sequence[Mapping], domains: Sequence[Domain]
+    incoming: Incoming,
+    kind: Kind,
+    mappings: Sequence[Mapping],
+    admission: Admission,
+    domains: Sequence[Domain],
 ) -> Event | DeadLettered:
     try:
         event = read_event(
@@ -107,6 +110,7 @@ def _read(
             kind=kind,
             mappings=mappings,
         )
+        event = admission.admit(event)
     except InvalidEvent as error:
         return DeadLettered(stage=error.stage, error=type(error).__name__, message=str(error))
     if event.domain not in domains:

@@ -20,6 +20,7 @@ from agents.classify import classify
 from agents.feedback import apply_feedback
 from inference.classifier import Classifier
 from inference.rules.ruling import Rules
+from schemas.event import KIND_OF_DOMAIN
 from streams.audit.trail import AuditTrail
 from streams.config import AgentName, PipelineSection, Settings
 from streams.enrichment import EnrichmentAgent
@@ -69,8 +70,10 @@ def build(
         consumer.route(topic, agent_pipeline)
 
     if "classify" in agents:
-        route(topics.input("alerts"), "classify-alerts", partial(triage, kind="alert"))
-        route(topics.input("tickets"), "classify-tickets", partial(triage, kind="ticket"))
+        for domain, kind in KIND_OF_DOMAIN.items():
+            admission = settings.topics.admission(domain)
+            process = partial(triage, kind=kind, admission=admission)
+            route(topics.input(domain), f"classify-{domain}", process)
     if "enrich" in agents:
         route(topics.enrichment, "enrich", enrichment, enrichment.pipeline)
     if "feedback" in agents:

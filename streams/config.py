@@ -17,6 +17,7 @@ import msgspec
 import orjson
 from msgspec import Meta, field
 
+from agents.admission import Admission
 from inference.acceptance.options import Terms
 from inference.addresses import is_loopback
 from inference.egress.options import EgressOptions
@@ -26,7 +27,7 @@ from inference.options import Options, Positive, Seconds
 from inference.retrieval.options import RetrievalOptions
 from inference.rules.options import ImpactOptions, Rule
 from inference.secret import read_secret
-from schemas.event import DOMAINS, Domain
+from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Kind
 from schemas.formats import Mapping as FormatMapping
 
 DEFAULT_PATH = Path("triage.toml")
@@ -108,12 +109,48 @@ class KafkaSection(Options, frozen=True):
             raise ConfigError("the secret is no UTF-8; write it as UTF-8", key=key) from None
 
 
+class InputSection(Options, frozen=True):
+    """What the input topic of one domain may carry; an empty list takes everything.
+
+    With a `tenant`, every event of the topic belongs to it, whatever the event says.
+    """
+
+    tenant: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    kinds: list[Kind] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+
+
 class TopicsSection(Options, frozen=True):
-    """The prefix of the topics; `triage topics create` also uses partitions and replication."""
+    """The prefix of the topics; `triage topics create` also uses partitions and replication.
+
+    `inputs` says for an input topic, by its domain, what it may carry.
+    """
 
     prefix: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,200}$")] = "triage"
     partitions: Positive = 4
     replication: Positive = 1
+    inputs: dict[Domain, InputSection] = field(default_factory=dict)
+
+    def admission(self, domain: Domain) -> Admission:
+        """What the input topic of a domain may carry."""
+        section = self.inputs.get(domain, InputSection())
+        return Admission(section.tenant, section.kinds, section.sources)
+
+    @property
+    def claimed(self) -> list[Domain]:
+        """The domains in which the tenant of an event may be only what its sender says.
+
+        An event of a domain may come from every input topic that takes its kind.
+        """
+        inputs = [self.admission(domain) for domain in DOMAINS]
+        return [
+            domain
+            for domain in DOMAINS
+            if any(
+                each.tenant is None and (not each.kinds or KIND_OF_DOMAIN[domain] in each.kinds)
+                for each in inputs
+            )
+        ]
 
 
 class HttpSection(Options, frozen=True):

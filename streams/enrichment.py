@@ -49,7 +49,7 @@ class EnrichmentAgent:
         self._topics = Topics(settings.topics.prefix)
         self._following: asyncio.Task[None] | None = None
         self.answered = Answered(settings.kafka, self._topics)
-        self.budget = Budget(settings.llm.budget)
+        self.budget = Budget(settings.llm.budget, claimed=settings.topics.claimed)
         self.cascade: Cascade | None = None
         self.consultant: Consultant | None = None
         if settings.llm.tiers:

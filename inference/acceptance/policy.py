@@ -17,6 +17,7 @@ from inference.model.out_of_distribution import (
     out_of_distribution_score,
 )
 from schemas.event import Domain
+from schemas.folding import fold
 from schemas.triaged import Alternative, Label
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class AcceptancePolicy:
 
     def promise_for(self, tenant: str) -> Promise:
         """The promise in force for a tenant."""
-        return self.tenants.get(tenant, self.promise)
+        return self.tenants.get(fold(tenant), self.promise)
 
     def ood_score(self, excess_tokens: float, distance: float) -> float:
         """How unlike the training rows an event is, in [0, 1]."""
@@ -127,5 +128,14 @@ def promise_of(domain: str, sample: CalibrationSample, terms: Terms) -> Promise:
 
 
 def _tenant_promises(sample: CalibrationSample, terms: Terms) -> dict[str, Promise]:
-    promises = {tenant: promise_on(sample.of(tenant), terms) for tenant in sample.tenants}
-    return {tenant: promise for tenant, promise in promises.items() if promise.threshold}
+    """The promises of the tenants that have one, by folded name.
+
+    If the rows spell one tenant in two ways, the lower threshold holds.
+    """
+    promises: dict[str, Promise] = {}
+    for tenant in sample.tenants:
+        promise = promise_on(sample.of(tenant), terms)
+        earlier = promises.get(fold(tenant))
+        if promise.threshold and (earlier is None or promise.threshold < earlier.threshold):
+            promises[fold(tenant)] = promise
+    return promises

@@ -1,6 +1,7 @@
 """Decides whether an event may be sent to an LLM, and in which form.
 
-Rules can name tenants, domains, sources and labels. The strictest matching rule wins.
+Rules can name tenants, domains, sources and labels. The strictest matching rule wins. Tenants and
+sources are compared folded: the sender chooses how it spells them.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from inference.egress.kinds import NEVER_SENT, VALUE_KINDS, ValueKind
 from inference.egress.options import EgressOptions, EgressRule, PolicyName
 from inference.errors import ConfigError
+from schemas.folding import fold
 from schemas.triaged import Label, TriagedEvent
 
 _STRICTNESS: dict[str, int] = {"never": 0, "redacted": 1, "full": 2}
@@ -28,11 +30,26 @@ class EgressDecision:
 NEVER = EgressDecision("never")
 
 
+@dataclass(frozen=True, slots=True)
+class _FoldedRule:
+    """A rule with its tenants and sources as they are compared."""
+
+    rule: EgressRule
+    tenants: frozenset[str]
+    sources: frozenset[str]
+
+
 class Policy:
     """The egress policy of a configuration."""
 
     def __init__(self, options: EgressOptions) -> None:
         self._options = options
+        self._rules = [
+            _FoldedRule(
+                rule, frozenset(map(fold, rule.tenants)), frozenset(map(fold, rule.sources))
+            )
+            for rule in options.rules
+        ]
 
     def check(self, labels: Mapping[str, Collection[str]]) -> None:
         """Refuse rules about labels that the model does not have: they would never match.
@@ -60,17 +77,18 @@ class Policy:
             return NEVER
 
     def _decide(self, triaged: TriagedEvent) -> EgressDecision:
-        matching = [rule for rule in self._options.rules if self._matches(rule, triaged)]
+        matching = [each.rule for each in self._rules if self._matches(each, triaged)]
         if not matching:
             return _decision(self._options.default, [self._options.keep])
         policy = min((rule.policy for rule in matching), key=_STRICTNESS.__getitem__)
         return _decision(policy, [rule.keep for rule in matching if rule.policy == policy])
 
-    def _matches(self, rule: EgressRule, triaged: TriagedEvent) -> bool:
+    def _matches(self, folded: _FoldedRule, triaged: TriagedEvent) -> bool:
+        rule = folded.rule
         return (
-            (not rule.tenants or triaged.tenant in rule.tenants)
+            (not folded.tenants or fold(triaged.tenant) in folded.tenants)
             and (not rule.domains or triaged.domain in rule.domains)
-            and (not rule.sources or triaged.source in rule.sources)
+            and (not folded.sources or fold(triaged.source or "") in folded.sources)
             and all(
                 self._matches_label(rule, triaged.labels.get(axis), values)
                 for axis, values in rule.labels.items()

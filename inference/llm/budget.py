@@ -1,11 +1,13 @@
 """The dollars that may be spent on LLMs in one day: by all tenants together, and by each tenant."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from math import inf
 
 from inference.llm.options import BudgetOptions
+from schemas.event import Domain
+from schemas.folding import fold
 
 MAX_TENANTS = 10_000
 """How many tenants have an account.
@@ -18,6 +20,12 @@ OTHERS = None
 """The account of all tenants beyond `MAX_TENANTS`.
 
 Together they may spend what one of them may spend. This can be too little, but never too much.
+"""
+
+UNVERIFIED = "\0unverified"
+"""The account of all events whose tenant is only claimed.
+
+No folded name has a control character.
 """
 
 SECONDS_PER_DAY = 86_400
@@ -45,28 +53,53 @@ class Budget:
     Money that is set aside counts like money that is spent. So concurrent calls cannot exceed a
     limit together, as long as none of them costs more than was reserved for it.
 
+    Tenants are compared folded. In the domains in `claimed`, an event says itself whose it is.
+    Otherwise a flood in the name of a tenant would spend that tenant's money: such events share one
+    account, if it has a limit of its own.
+
     It is for one event loop, and nothing in it waits. `clock` returns seconds since the epoch.
     """
 
-    def __init__(self, options: BudgetOptions, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        options: BudgetOptions,
+        *,
+        claimed: Collection[Domain] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._options = options
+        self._claimed = frozenset(claimed)
+        if options.usd_unverified_per_day is None:
+            self._claimed = frozenset()
+        self._limits: dict[str, float] = {}
+        for tenant, limit_usd in options.tenants.items():
+            name = fold(tenant)
+            self._limits[name] = min(limit_usd, self._limits.get(name, inf))
         self._clock = clock
         self._day = _day(clock())
         self._reset()
 
-    def reserve(self, tenant: str, max_usd: float) -> Reservation | None:
+    def reserve(
+        self, tenant: str, max_usd: float, domain: Domain | None = None
+    ) -> Reservation | None:
         """Set aside the most that a prompt may cost.
 
         With a limit of 0, only a prompt that costs nothing may be sent.
+
+        Args:
+            tenant: the tenant of the event.
+            max_usd: US dollars.
+            domain: the domain of the event; without it, the tenant is believed.
 
         Returns:
             None if that could exceed the limit of the day or of the tenant.
         """
         self._start_new_day()
-        name, units = self._account_name(tenant), _units(max_usd)
+        payer = self._payer(tenant, domain)
+        name, units = self._account_name(payer), _units(max_usd)
         account = self._accounts.get(name, _Account())
         if _exceeds(self._all, units, self._options.usd_per_day) or _exceeds(
-            account, units, self.limit_usd(tenant)
+            account, units, self._limit_usd(payer)
         ):
             return None
         self._accounts[name] = account
@@ -91,17 +124,18 @@ class Budget:
         account.reserved -= reservation.units
         self._spend(reservation.account, _units(actual_usd))
 
-    def note(self, tenant: str, usd: float, at_s: float) -> None:
+    def note(self, tenant: str, usd: float, at_s: float, domain: Domain | None = None) -> None:
         """Count what another worker spent, or this one before a restart.
 
         Args:
             tenant: the tenant of the event.
             usd: US dollars.
             at_s: when, in seconds since the epoch. Money of another day is ignored.
+            domain: the domain of the event; without it, the tenant is believed.
         """
         self._start_new_day()
         if _day(at_s) == self._day:
-            self._spend(self._account_name(tenant), _units(usd))
+            self._spend(self._account_name(self._payer(tenant, domain)), _units(usd))
 
     def spent_usd(self, tenant: str | None = None) -> float:
         """Return the dollars that were spent today, without those that are set aside.
@@ -114,7 +148,7 @@ class Budget:
         if tenant is None:
             account = self._all
         else:
-            account = self._accounts.get(self._account_name(tenant), _Account())
+            account = self._accounts.get(self._account_name(fold(tenant)), _Account())
         return account.spent / UNITS_PER_DOLLAR
 
     def limit_usd(self, tenant: str) -> float:
@@ -122,10 +156,19 @@ class Budget:
 
         For a tenant without a limit, this is the limit of all tenants together.
         """
-        default = self._options.usd_per_tenant_per_day
-        if default is None:
-            default = inf
-        return min(self._options.tenants.get(tenant, default), self._options.usd_per_day)
+        return self._limit_usd(fold(tenant))
+
+    def _payer(self, tenant: str, domain: Domain | None) -> str:
+        """The folded tenant, or the account of all events of its domain that only claim one."""
+        return UNVERIFIED if domain in self._claimed else fold(tenant)
+
+    def _limit_usd(self, payer: str) -> float:
+        limit_usd = self._options.usd_per_tenant_per_day
+        if payer == UNVERIFIED:
+            limit_usd = self._options.usd_unverified_per_day
+        if limit_usd is None:
+            limit_usd = inf
+        return min(self._limits.get(payer, limit_usd), self._options.usd_per_day)
 
     def _spend(self, name: str | None, units: int) -> None:
         account = self._accounts.setdefault(name, _Account())
@@ -134,14 +177,14 @@ class Budget:
         if account == _Account():
             del self._accounts[name]
 
-    def _account_name(self, tenant: str) -> str | None:
-        if tenant in self._accounts or tenant in self._options.tenants:
-            return tenant
+    def _account_name(self, payer: str) -> str | None:
+        if payer in self._accounts or payer in self._limits or payer == UNVERIFIED:
+            return payer
         # A tenant that may have spent from the shared account gets none of its own on that day,
         # because that would be a second allowance.
         if OTHERS in self._accounts or len(self._accounts) >= MAX_TENANTS:
             return OTHERS
-        return tenant
+        return payer
 
     def _start_new_day(self) -> None:
         # Only forward: a clock that is put back over midnight must not renew the money of the day.

@@ -16,6 +16,7 @@ from inference.llm.client.resilient_endpoint import ResilientEndpoint
 from inference.llm.prices import Price
 from inference.llm.prompt.answer import parse_answer
 from inference.llm.prompt.prompt import Answer, Prompt
+from schemas.event import Domain
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class _Request:
 
     prompt: Prompt
     tenant: str
+    domain: Domain | None
     messages: list[dict[str, str]]
     schema: dict[str, Any]
 
@@ -72,13 +74,20 @@ class Cascade:
         self._deadline_s = deadline_s
 
     async def ask(
-        self, prompt: Prompt, tenant: str, *, enough: Callable[[Answer], bool]
+        self,
+        prompt: Prompt,
+        tenant: str,
+        *,
+        enough: Callable[[Answer], bool],
+        domain: Domain | None = None,
     ) -> Consultation:
         """Ask the tiers until an answer is `enough`, or until no tier, time or money is left.
 
+        `tenant` and `domain` are those of the event; they say whose money is spent.
+
         An answer that was not enough still counts if no later tier has one.
         """
-        request = _Request(prompt, tenant, prompt.messages(), prompt.schema())
+        request = _Request(prompt, tenant, domain, prompt.messages(), prompt.schema())
         started_s = time.monotonic()
         result = Consultation("unavailable", explanation="no tier was asked")
         for tier in self.tiers:
@@ -97,7 +106,9 @@ class Cascade:
         if remaining_s <= 0:
             return Consultation("timeout", tier=tier.name, explanation="the event's time was up")
         max_usd = tier.price.cost_usd(request.max_usage(tier))
-        reservation = self.budget.reserve(request.tenant, max_usd * tier.endpoint.attempts)
+        reservation = self.budget.reserve(
+            request.tenant, max_usd * tier.endpoint.attempts, request.domain
+        )
         if reservation is None:
             return Consultation(
                 "over_budget", tier=tier.name, explanation="the day's budget for the LLM is spent"

@@ -110,6 +110,7 @@ class Consultant:
         consultation = await self._cascade.ask(
             context.prompt,
             case.event.tenant,
+            domain=case.event.domain,
             enough=lambda answer: not results.add(answer).needs_person,
         )
         enrichment = _enrichment(context, consultation)

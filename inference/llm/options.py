@@ -72,11 +72,13 @@ class BudgetOptions(Options, frozen=True):
     """Dollars per UTC day.
 
     A tenant that is named in `tenants` has the limit given there. Every other tenant has the limit
-    `usd_per_tenant_per_day`, if it is set.
+    `usd_per_tenant_per_day`, if it is set. `usd_unverified_per_day` is for all events together
+    whose tenant is only what their sender says; without it, senders are believed.
     """
 
     usd_per_day: Usd = 10.0
     usd_per_tenant_per_day: Usd | None = None
+    usd_unverified_per_day: Usd | None = None
     tenants: dict[str, Usd] = field(default_factory=dict)
 
 

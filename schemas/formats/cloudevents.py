@@ -15,7 +15,7 @@ from schemas.event import Headers
 from schemas.formats.document import Document, decode_document, json_type
 from schemas.formats.envelope import Envelope
 from schemas.formats.instants import to_rfc3339
-from schemas.formats.values import as_id, as_text
+from schemas.formats.values import as_explicit_tenant, as_id, as_text
 
 _STRUCTURED_TYPE = "application/cloudevents+json"
 _DATA = ("data", "data_base64")
@@ -74,6 +74,7 @@ def _describe(attributes: dict[str, Any], envelope: Envelope) -> Envelope:
         envelope,
         id=as_id(attributes.get("id")) or envelope.id,
         source=as_text(attributes.get("source")),
+        tenant=as_explicit_tenant(attributes.get("tenant")),
         occurred_at=to_rfc3339(attributes.get("time")),
         attributes={f"{_PREFIX}{name}": value for name, value in attributes.items()},
     )

@@ -71,7 +71,8 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if self.kind is not None:
             envelope = msgspec.structs.replace(envelope, kind=self.kind)
         paths: dict[str, tuple[str, ...]] = {field: (path,) for field, path in self.fields.items()}
-        return read_whole(document, FieldPaths(**paths), envelope)
+        explicit = "tenant" not in self.fields  # the configuration says where it is
+        return read_whole(document, FieldPaths(**paths, explicit=explicit), envelope)
 
 
 def _matches(value: Any, expected: str | float) -> bool:

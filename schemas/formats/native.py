@@ -44,7 +44,7 @@ def read(document: Document, envelope: Envelope) -> Event:
         body=_read_text(document, "body"),
         event=_read_vendor_document(document.get("event")),
         source=as_text(document.get("source")) or envelope.source,
-        tenant=as_tenant(document.get("tenant")),
+        tenant=envelope.tenant or as_tenant(document.get("tenant")),
         occurred_at=instant or envelope.occurred_at,
         attributes=_read_attributes(document, envelope, instant),
     )

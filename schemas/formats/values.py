@@ -89,6 +89,16 @@ def as_tenant(value: object) -> str:
     return value
 
 
+def as_explicit_tenant(value: object) -> str | None:
+    """The value of a field of the name ``tenant``; None if it cannot be the name of a tenant.
+
+    In a vendor's document such a field may be anything.
+    """
+    if not isinstance(value, str) or len(value) > MAX_TENANT_CHARS or is_blank(value):
+        return None
+    return value
+
+
 def keep(attributes: dict[str, Any], name: str, value: object) -> None:
     """Add one attribute. If its name is taken, add it as ``document.<name>``, to keep both."""
     while name in attributes:

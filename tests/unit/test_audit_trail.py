@@ -94,7 +94,7 @@ def test_a_restarted_worker_continues_the_chain() -> None:
     """A restart would cut the chain, and the records before it could be removed unnoticed."""
     before, after = trail("w1"), trail("w2")
     records = [decide(before, "acme", number) for number in range(3)]
-    spent: list[tuple[str, float, float]] = []
+    spent: list[tuple[str, float, float, str]] = []
     for appended in topic(records):
         after.learn(read(appended.value), lambda *spend: spent.append(spend))
     records.append(decide(after, "acme"))
@@ -109,13 +109,13 @@ def test_a_restarted_worker_continues_the_chain() -> None:
 
 def test_only_what_others_spend_is_reported() -> None:
     """Two workers would each spend the day's budget, or a worker count its own cost twice."""
-    spent: list[tuple[str, float, float]] = []
+    spent: list[tuple[str, float, float, str]] = []
     ours, others = trail("w1"), trail("w2")
     costly = [decide(writer, "acme", enrichment=ASKED) for writer in (ours, others)]
     damaged = topic(costly)[1].flipped(300, 2)
     for value in (*(record.value for record in costly), damaged.value, None, b"{}"):
         ours.learn(read(value), lambda *spend: spent.append(spend))
-    assert [(tenant, usd) for tenant, usd, _ in spent] == [("acme", 0.0002)]
+    assert [(tenant, usd) for tenant, usd, *_ in spent] == [("acme", 0.0002)]
 
 
 def test_a_forgotten_tenant_begins_a_new_segment() -> None:
@@ -224,7 +224,7 @@ class Spending:
     def __init__(self) -> None:
         self.usd: list[float] = []
 
-    def __call__(self, _: str, usd: float, __: float) -> None:
+    def __call__(self, _: str, usd: float, *__: object) -> None:
         """Note it."""
         self.usd.append(usd)
 

@@ -306,6 +306,7 @@ async def test_a_tenant_with_enough_rows_has_its_own_threshold(
     assert acme.n < general.n
     assert acme.digest != general.digest
     assert all(calibrations[tenant] == general for tenant in ("bmce", "few", "unknown", "default"))
+    assert classifier.calibration("tickets", " \uff21CME\u200b") == acme, "another spelling of it"
     decisions: dict[str, list[Decision]] = {}
     for tenant, calibration in calibrations.items():
         events = [

@@ -136,7 +136,7 @@ def _ended_by_rule(
         decided_by="rule",
         labels=ruling.labels,
         queue=ruling.queue or ruling.labels[classifier.queue_axis(event.domain)].value,
-        reason=ruling.reason,
+        reasons=[ruling.reason],
         inference_s=0.0,
     )
 
@@ -155,9 +155,8 @@ def _after_model(
         return Escalated(
             Case(event=event, triaged=triaged, risk=decision.risk, escalation=decision.escalation)
         )
-    if triaged.decided_by == "slm" and (
-        reason := rules.needs_person(event, triaged.labels, now=now)
-    ):
+    reason = decision.person or rules.needs_person(event, triaged.labels, now=now)
+    if triaged.decided_by == "slm" and reason:
         held = replace(triaged, status="provisional", reasons=[*triaged.reasons, reason])
         return Escalated(
             Case(event=event, triaged=held, risk=decision.risk, escalation=HIGH_IMPACT)
@@ -176,7 +175,7 @@ def _decided_by_model(
         decided_by="slm",
         labels=decision.labels,
         queue=decision.labels[classifier.queue_axis(event.domain)].value,
-        reason=decision.reason,
+        reasons=[reason for reason in (decision.reason, decision.note) if reason],
         inference_s=decision.inference_s,
     )
 
@@ -190,7 +189,7 @@ def _first_revision(
     decided_by: DecidedBy,
     labels: dict[str, Label],
     queue: str,
-    reason: str,
+    reasons: list[str],
     inference_s: float,
 ) -> TriagedEvent:
     return TriagedEvent(
@@ -203,7 +202,7 @@ def _first_revision(
         decided_by=decided_by,
         labels=labels,
         queue=queue,
-        reasons=[reason],
+        reasons=reasons,
         model=classifier.model,
         calibration=classifier.calibration(event.domain, event.tenant),
         enrichment=None,

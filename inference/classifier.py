@@ -12,6 +12,14 @@ import numpy as np
 
 from inference.acceptance.guarantee import Promise
 from inference.acceptance.options import Terms
+from inference.acceptance.parts import (
+    AXIS,
+    SCREEN,
+    may_hide_severity,
+    severe_levels,
+    severe_probabilities,
+    with_parts,
+)
 from inference.acceptance.policy import AcceptancePolicy, Decision
 from inference.arrays import Vectors
 from inference.errors import ModelError
@@ -22,7 +30,9 @@ from inference.model.engine import DEFAULT_MAX_WAITING, Engine
 from inference.model.heads import Heads, calibrated, unit
 from inference.model.input_text import read_content, render, render_content
 from inference.model.ngrams import Features
+from inference.model.parts import repeated_share, split_content
 from inference.model.signature import PublicKey
+from inference.model.temperature import softmax
 from inference.model.threads import Threads, choose_threads
 from schemas.event import DOMAINS, Domain, Event
 from schemas.triaged import CalibrationInfo, ModelInfo
@@ -39,12 +49,34 @@ class _ModelInputs:
     features: list[Features]
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The parts that are scored alone: of which event each is, and what the model reads of it.
+
+    `repeated` is the share of repeated text of each event whose severity is below high.
+    """
+
+    rows: list[int]
+    inputs: _ModelInputs
+    repeated: dict[int, float]
+
+
 class Classifier:
-    """Classifies events of every domain of one model, for any number of concurrent callers."""
+    """Classifies events of every domain of one model, for any number of concurrent callers.
+
+    With `score_parts`, the parts of an event whose severity is below high are scored alone, too.
+    """
 
     def __init__(
-        self, artifact: Artifact, engine: Engine, encoder: Encoder, terms: Mapping[Domain, Terms]
+        self,
+        artifact: Artifact,
+        engine: Engine,
+        encoder: Encoder,
+        terms: Mapping[Domain, Terms],
+        *,
+        score_parts: bool = True,
     ) -> None:
+        self._score_parts = score_parts
         manifest = artifact.manifest
         self.domains = tuple(domain for domain in DOMAINS if domain in manifest.domains)
         self._engine = engine
@@ -69,6 +101,7 @@ class Classifier:
         threads: Threads | None = None,
         max_batch_tokens: int = DEFAULT_MAX_BATCH_TOKENS,
         max_waiting: int = DEFAULT_MAX_WAITING,
+        score_parts: bool = True,
     ) -> Self:
         """Load a model directory; without `path`, the model that is shipped with the package.
 
@@ -87,7 +120,7 @@ class Classifier:
         )
         log.info("model %s on %s", artifact.manifest.name, threads)
         engine = Engine(encoder, max_batch_tokens=max_batch_tokens, max_waiting=max_waiting)
-        return cls(artifact, engine, encoder, terms or {})
+        return cls(artifact, engine, encoder, terms or {}, score_parts=score_parts)
 
     def calibration(self, domain: Domain, tenant: str = "") -> CalibrationInfo:
         """The promise that holds for a tenant of a domain, as the output topic has it."""
@@ -181,11 +214,61 @@ class Classifier:
                 for axis, names in heads.labels.items()
             }
             decisions.append(policy.decide(labels, event.tenant, ood_score, elapsed_s))
-        return decisions
+        if not self._score_parts or not severe_levels(heads.labels.get(AXIS, ())):
+            return decisions
+        return await self._with_parts(domain, events, decisions)
 
     async def close(self) -> None:
         """Fail the waiting callers and release the threads."""
         await self._engine.close()
+
+    async def _with_parts(
+        self, domain: Domain, events: Sequence[Event], decisions: list[Decision]
+    ) -> list[Decision]:
+        """The decisions, with what the parts of the events say about their severity."""
+        rows = [row for row, decision in enumerate(decisions) if may_hide_severity(decision)]
+        if not rows:
+            return decisions
+        heads = self._heads[domain]
+        parts = await asyncio.to_thread(self._read_parts, domain, events, rows)
+        severest = dict.fromkeys(rows, 0.0)
+        if parts.rows:
+            vectors = await self._engine.embed(parts.inputs.ids)
+            axis_logits = await asyncio.to_thread(heads.logits, vectors, parts.inputs.features)
+            axes = self.artifact.calibration.domains[domain].axes
+            severe = severe_probabilities(calibrated(axis_logits, axes)[AXIS], heads.labels[AXIS])
+            for row, probability in zip(parts.rows, severe.tolist(), strict=True):
+                severest[row] = max(severest[row], probability)
+        changed = {
+            row: with_parts(decisions[row], severest[row], parts.repeated[row]) for row in rows
+        }
+        return [changed.get(row, decision) for row, decision in enumerate(decisions)]
+
+    def _read_parts(self, domain: Domain, events: Sequence[Event], rows: Sequence[int]) -> _Parts:
+        """The parts of these events that the n-gram head alone finds severe enough to be scored.
+
+        The n-gram head costs a twentieth of the encoder. A model without such a head for the
+        severity scores every part.
+        """
+        ngram_head, labels = self._heads[domain].ngram_head, self._heads[domain].labels[AXIS]
+        temperature = self.artifact.calibration.domains[domain].axes[AXIS].temperature
+        columns = ngram_head.columns.get(AXIS)
+        part_rows, texts, features, repeated = [], [], [], {}
+        for row in rows:
+            content = read_content(events[row])
+            repeated[row] = repeated_share(content.plain_text)
+            for part in split_content(content):
+                of_part = ngram_head.features(part)
+                if columns is not None:
+                    logits = ngram_head.logits(of_part)[None, columns]
+                    probabilities = softmax(logits, temperature)
+                    if severe_probabilities(probabilities, labels)[0] < SCREEN:
+                        continue
+                part_rows.append(row)
+                texts.append(render_content(part))
+                features.append(of_part)
+        ids, excess_tokens = self._tokenizer.encode_with_excess(texts)
+        return _Parts(part_rows, _ModelInputs(ids, excess_tokens, features), repeated)
 
     def _policy(self, domain: Domain) -> AcceptancePolicy:
         """The policy of a domain.

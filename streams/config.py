@@ -185,7 +185,8 @@ class ModelSection(Options, frozen=True):
     """The model directory (default: the shipped one), and how it uses the processor.
 
     With a `public_key` of minisign, only a directory that is signed with it is loaded. With
-    `replicas` 0 a short self-test chooses replicas and threads when the model is loaded.
+    `replicas` 0 a short self-test chooses replicas and threads when the model is loaded. With
+    `score_parts`, the parts of an alert whose severity is below high are scored alone, too.
     """
 
     path: str | None = None
@@ -194,6 +195,7 @@ class ModelSection(Options, frozen=True):
     threads_per_replica: Annotated[int, Meta(ge=0)] = 0
     max_batch_tokens: Positive = 512
     max_waiting: Positive = 1024
+    score_parts: bool = True
 
 
 class PipelineSection(Options, frozen=True):

@@ -34,6 +34,8 @@ class Decision:
     `escalation` is the metric label of the reason (``risk``, ``unfamiliar`` or ``uncalibrated``);
     otherwise it is empty. `ood_score`, in [0, 1], says how unlike the training rows the event is:
     an event above 0.5 is never accepted. `inference_s` is the wall time of the model call.
+    `note` says why a label is not the one that the model gave to the whole event, and `person` why
+    a person must decide although the event is accepted. Both are usually empty.
     """
 
     labels: dict[str, Label]
@@ -43,6 +45,8 @@ class Decision:
     reason: str
     escalation: str
     inference_s: float
+    note: str = ""
+    person: str = ""
 
 
 class AcceptancePolicy:

@@ -50,6 +50,7 @@ def open_classifier(settings: Settings) -> Classifier:
         threads=threads,
         max_batch_tokens=model.max_batch_tokens,
         max_waiting=model.max_waiting,
+        score_parts=model.score_parts,
     )
 
 

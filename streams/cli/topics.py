@@ -98,12 +98,13 @@ def acl(
     ]
     if json_:
         documents = [{"principal": names[grant.role], **asdict(grant)} for grant in rights]
-        click.echo(orjson.dumps({"acls": documents}, option=orjson.OPT_INDENT_2))
+        echo_json({"acls": documents}, indent=True)
     elif table:
-        click.echo("\n---\n".join(as_kafka_users(rights, names)))
+        for line in "\n---\n".join(as_kafka_users(rights, names)).splitlines():
+            echo(line)
     else:
         for command in as_commands(rights, names, settings.kafka.bootstrap_servers):
-            click.echo(command)
+            echo(command)
 
 
 def _principals(options: tuple[str, ...]) -> dict[Role, str]:

@@ -137,7 +137,7 @@ def _into(decompress_into: Callable[[Any, Any], int], payload: Any) -> bytes:
 
 
 def install() -> None:
-    """Put the bounds into aiokafka; called when this module is imported."""
+    """Put the bounds into aiokafka."""
     fetcher.PartitionRecords = BoundedPartitionRecords
     for module in (default_records, legacy_records):
         for codec, decode in DECODERS.items():
@@ -151,4 +151,3 @@ DECODERS: dict[str, Decoder] = {
     "lz4": bounded_lz4,
     "zstd": bounded_zstd,
 }
-install()

@@ -1,16 +1,15 @@
-"""How aiokafka and Faust are told to reach the cluster: one place for addresses and credentials."""
+"""How aiokafka is told to reach the cluster: one place for addresses and credentials."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import faust
 from aiokafka.conn import AIOKafkaConnection
 
 from streams.config import KafkaSection
 from streams.errors import BrokerUnreachable
-from streams.kafka import logins
+from streams.kafka import batches, logins
 from streams.kafka.tls import broker_context
 from streams.kafka.tokens import token_provider
 
@@ -18,6 +17,7 @@ CLOSE_TIMEOUT_S = 1.0
 
 # Here, because whoever connects takes the arguments from this module.
 logins.install()
+batches.install()
 
 
 def connection(kafka: KafkaSection) -> dict[str, Any]:
@@ -79,26 +79,6 @@ def unreachable(kafka: KafkaSection, error: Exception) -> BrokerUnreachable:
     return BrokerUnreachable(
         f"no Kafka broker answers at {kafka.bootstrap_servers} ({type(error).__name__}); "
         "start one or set kafka.bootstrap_servers"
-    )
-
-
-def faust_broker(kafka: KafkaSection) -> list[str]:
-    """The bootstrap servers as Faust writes them."""
-    return [f"kafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")]
-
-
-def faust_credentials(kafka: KafkaSection) -> Any:
-    """Faust's form of the same credentials; None for plain text."""
-    context = broker_context(kafka) if "SSL" in kafka.security_protocol else None
-    if "SASL" not in kafka.security_protocol:
-        return faust.SSLCredentials(context) if context else None
-    if kafka.sasl_mechanism == "OAUTHBEARER":
-        return faust.OAuthCredentials(oauth_cb=token_provider(kafka), ssl_context=context)
-    return faust.SASLCredentials(
-        username=kafka.sasl_username,
-        password=kafka.read_password(),
-        mechanism=kafka.sasl_mechanism,
-        ssl_context=context,
     )
 
 

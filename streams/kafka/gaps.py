@@ -13,8 +13,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.config import KafkaSection
-from streams.errors import OffsetGap
-from streams.kafka.connection import connection
+from streams.errors import BrokerUnreachable, OffsetGap
+from streams.kafka.bootstrap import reachable_connection
+from streams.kafka.connection import consumer_options
 from streams.kafka.offsets import Gap
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class GapCheck:
         try:
             async with self._consumer_lock:
                 first = await asyncio.wait_for(self._first_offset(gap), TIMEOUT_S)
-        except (KafkaError, TimeoutError) as error:
+        except (BrokerUnreachable, KafkaError, TimeoutError) as error:
             raise OffsetGap(
                 f"{_name(gap)} could not be checked ({type(error).__name__}); restart the worker"
             ) from error
@@ -67,7 +68,8 @@ class GapCheck:
         """The offset of the first record at or after the beginning of the gap."""
         if self._consumer is None:
             self._consumer = AIOKafkaConsumer(
-                **connection(self._kafka),
+                **await reachable_connection(self._kafka),
+                **consumer_options(self._kafka),
                 group_id=None,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",

@@ -31,9 +31,9 @@ from aiokafka.structs import OffsetAndMetadata
 
 from streams.config import KafkaSection
 from streams.errors import BatchTooLarge, BrokerUnreachable, DamagedBatch, StreamError
-from streams.kafka import batches  # noqa: F401 - bounds the batches of every consumer
+from streams.kafka.bootstrap import reachable_connection
 from streams.kafka.commit_note import CommitNote
-from streams.kafka.connection import connection, unreachable
+from streams.kafka.connection import member_options, unreachable
 from streams.kafka.offsets import Partition
 
 log = logging.getLogger(__name__)
@@ -111,16 +111,14 @@ class GroupMember:
             BrokerUnreachable: no broker answers.
         """
         consumer = AIOKafkaConsumer(
-            **connection(self._kafka),
-            group_id=self._kafka.group_id,
+            **await reachable_connection(self._kafka),
+            **member_options(self._kafka),
             enable_auto_commit=False,
             auto_offset_reset="none",
             fetch_max_wait_ms=FETCH_WAIT_MS,
             fetch_max_bytes=MAX_FETCH_BYTES,
             max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
-            session_timeout_ms=int(self._kafka.session_timeout_s * 1000),
-            heartbeat_interval_ms=int(self._kafka.heartbeat_interval_s * 1000),
             # Otherwise a member whose pipelines are all full would leave the group.
             max_poll_interval_ms=NEVER_MS,
         )

@@ -13,7 +13,8 @@ from aiokafka.errors import CorruptRecordException, KafkaError
 from agents.outcomes import Incoming
 from streams.config import KafkaSection
 from streams.errors import BrokerUnreachable, DamagedBatch, StreamError
-from streams.kafka.connection import connection, unreachable
+from streams.kafka.bootstrap import reachable_connection
+from streams.kafka.connection import consumer_options, unreachable
 from streams.kafka.record import from_record
 from streams.topics import MAX_MESSAGE_BYTES
 
@@ -41,7 +42,8 @@ async def reading(
     """
     consumer = AIOKafkaConsumer(
         *topics,
-        **connection(kafka),
+        **await reachable_connection(kafka),
+        **consumer_options(kafka),
         group_id=group_id,
         enable_auto_commit=False,
         auto_offset_reset="earliest" if from_beginning else "latest",

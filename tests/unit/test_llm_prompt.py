@@ -11,8 +11,8 @@ from inference.llm.prompt.event_text import event_text
 from inference.llm.prompt.prompt import Prompt, Quotation
 from schemas.event import Event
 from schemas.triaged import Alternative, Label
-from tests.patience import within_cpu_s
 from schemas.visible_text import one_line, visible_text
+from tests.patience import within_cpu_s
 
 NONCE = "0123456789abcdef"
 LABELS = {"queue": ("cloud", "identity"), "severity": ("low", "high")}

@@ -7,8 +7,19 @@ from pathlib import Path
 import pytest
 
 from streams.cli import main
+from streams.kafka import bootstrap
 
 Triage = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def addresses_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every bootstrap address seem to answer, because the clients here are doubles."""
+
+    async def answer(*_: object) -> None:
+        """Connect to nothing."""
+
+    monkeypatch.setattr(bootstrap, "_ask_in_time", answer)
 
 
 @pytest.fixture

@@ -46,6 +46,11 @@ class Cluster:
             raise answer
 
 
+@pytest.fixture(autouse=True)
+def addresses_answer() -> None:
+    """Ask the addresses: these tests are about the answers."""
+
+
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cluster]:
     """A function that makes a cluster with these answers the one that is asked."""

@@ -3,6 +3,7 @@
 Each detector sees only what the detectors before it have left.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -10,8 +11,12 @@ from itertools import accumulate
 
 from inference.egress.detectors.accounts import find_accounts
 from inference.egress.detectors.assignments import find_assignments
+from inference.egress.detectors.broken import find_broken
+from inference.egress.detectors.commands import find_arguments
 from inference.egress.detectors.credentials import find_credentials
 from inference.egress.detectors.indicators import find_emails, find_ips, find_macs
+from inference.egress.detectors.links import find_links
+from inference.egress.detectors.logins import find_logins
 from inference.egress.detectors.opaque import encoded_runs, find_harmless, find_random
 from inference.egress.detectors.personal import (
     PhoneFinder,
@@ -20,7 +25,11 @@ from inference.egress.detectors.personal import (
     find_ibans,
     find_ssns,
 )
+from inference.egress.detectors.prose import find_in_prose
+from inference.egress.detectors.splicing import Spliced
+from inference.egress.detectors.tables import find_in_tables
 from inference.egress.kinds import Span, ValueKind
+from inference.egress.letters import plain_letters
 from inference.egress.normalization import PLACEHOLDER, normalise, plain_punctuation
 from inference.egress.options import PHONE_REGIONS
 
@@ -31,6 +40,10 @@ MAX_ENCODINGS = 2
 
 # No detector matches across a NUL, and no normalised text contains one.
 _BOUNDARY = "\n\x00\n"
+_JSON_ESCAPE = re.compile(r'\\(["\\/nrt])')
+# The quotes around a text in JSON are the ends of its first and its last line.
+_END_OF_STRING = re.compile(rf"{_JSON_ESCAPE.pattern}|\"")
+_WHITESPACE_ESCAPES = {"n": "\n", "r": "\n", "t": "\t", None: "\n"}
 
 
 class Detection:
@@ -73,7 +86,7 @@ class Detection:
         placeholders = [Span(*match.span(), None) for match in PLACEHOLDER.finditer(text)]
         spans = self._cached.get(text)
         if spans is None:
-            spans = self._scan(mask(plain_punctuation(text), placeholders), depth)
+            spans = self._scan(mask(plain_letters(plain_punctuation(text)), placeholders), depth)
             self._cached[text] = spans
         else:
             # Of all detectors, only this one depends on values that were learned since the scan.
@@ -112,14 +125,33 @@ class Detection:
             yield Span(start, end, span.kind)
 
 
-def _find_secrets(text: str) -> Iterator[Span]:
-    """Run both detectors of secrets over the same text.
+_FINDERS_OF_SECRETS: tuple[Finder, ...] = (
+    find_credentials, find_logins, find_links, find_arguments, find_assignments, find_in_prose,
+    find_in_tables, find_broken,
+)  # fmt: skip
+
+_FINDERS_IN_LINES: tuple[Finder, ...] = (find_in_tables, find_logins, find_arguments)
+
+
+def _find_secrets(text: str, depth: int = 0) -> Iterator[Span]:
+    """Run all detectors of secrets over the same text.
 
     A password in a field may contain what ends the password of a URL, and the other way round. So
-    neither may see what the other has left.
+    neither may see what the other has left. A text that holds JSON as a text is searched once more
+    with its escapes resolved, because lines and quotes in it are only visible then.
     """
-    yield from find_credentials(text)
-    yield from find_assignments(text)
+    for finder in _FINDERS_OF_SECRETS:
+        yield from finder(text)
+    if depth < MAX_ENCODINGS and _JSON_ESCAPE.search(text):
+        unescaped = Spliced(text, _JSON_ESCAPE, _unescaped)
+        yield from map(unescaped.back, _find_secrets(unescaped.text, depth + 1))
+        strings = Spliced(text, _END_OF_STRING, _unescaped)
+        for finder in _FINDERS_IN_LINES:
+            yield from map(strings.back, finder(strings.text))
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    return _WHITESPACE_ESCAPES.get(match[1], match[1])
 
 
 def mask(text: str, spans: Sequence[Span]) -> str:

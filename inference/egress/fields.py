@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from inference.egress.detectors.commands import holds_password
+
 Visit = Callable[[tuple[str, ...], str], str]
 """Called with the path of names to a text and the text; returns what replaces the text."""
 
@@ -20,9 +22,9 @@ _LABELLED = {
     "after", "old_value", "new_value", "oldValue", "newValue", "OldValue", "NewValue",
     "displayValue",
 }  # fmt: skip
+_COLUMNS = ("columns", "headers", "header", "fields", "columnNames", "column_names")
+_ROWS = {"rows", "values", "data", "records", "results"}
 _FLAG = re.compile(r"(?:--?|/)([A-Za-z][\w-]*)")
-_PASSWORD_FLAG = "-p"  # noqa: S105 - a flag, not a password
-_COMMANDS_WITH_PASSWORD_FLAG = re.compile(r"(?:mysql\w*|mariadb|sshpass|7za?|rar|unrar)(?:\.exe)?")
 _PAIR = 2
 
 
@@ -47,12 +49,32 @@ def rewrite(node: Any, visit: Visit, path: tuple[str, ...] = ()) -> Any:
 
 def _rewrite_object(node: Mapping[Any, Any], visit: Visit, path: tuple[str, ...]) -> dict[str, Any]:
     label = next((node[name] for name in _LABELS if isinstance(node.get(name), str)), None)
+    columns = next((names for key in _COLUMNS if _are_texts(names := node.get(key))), None)
     result: dict[str, Any] = {}
     for key, value in node.items():
         name = label if label and key in _LABELLED else str(key)
         new_key = _unused_key(visit((), str(key)), result)
-        result[new_key] = rewrite(value, visit, (*path, name))
+        if columns and key in _ROWS and isinstance(value, list):
+            result[new_key] = _rewrite_rows(value, visit, (*path, name), columns)
+        else:
+            result[new_key] = rewrite(value, visit, (*path, name))
     return result
+
+
+def _rewrite_rows(
+    rows: Sequence[Any], visit: Visit, path: tuple[str, ...], columns: Sequence[str]
+) -> list[Any]:
+    """Rewrite the rows of a table; each cell is a field with the name of its column."""
+    return [
+        [rewrite(cell, visit, (*path, name)) for name, cell in zip(columns, row, strict=True)]
+        if isinstance(row, list) and len(row) == len(columns)
+        else rewrite(row, visit, path)
+        for row in rows
+    ]
+
+
+def _are_texts(names: Any) -> bool:
+    return isinstance(names, list) and bool(names) and all(isinstance(n, str) for n in names)
 
 
 def _rewrite_value(node: Any, visit: Visit, path: tuple[str, ...]) -> Any:
@@ -73,30 +95,20 @@ def _named_items(node: Sequence[Any], *, is_in_list: bool) -> Iterator[tuple[str
         name, value = node
         yield from (("", name), (name, value))
         return
-    has_password_flag = bool(node) and _has_password_flag(node[0])
+    program = node[0] if node and isinstance(node[0], str) else ""
     previous = ""
     for item in node:
         text = item if isinstance(item, str) else ""
-        yield _argument_name(previous, text, has_password_flag=has_password_flag), item
+        yield _argument_name(program, previous, text), item
         previous = text
 
 
-def _has_password_flag(command: Any) -> bool:
-    """Whether the command takes a password right after ``-p``, without a blank."""
-    if not isinstance(command, str):
-        return False
-    program = re.split(r"[/\\\\]", command)[-1]
-    return bool(_COMMANDS_WITH_PASSWORD_FLAG.fullmatch(program))
-
-
-def _argument_name(previous: str, text: str, *, has_password_flag: bool) -> str:
+def _argument_name(program: str, previous: str, text: str) -> str:
     flag = _FLAG.fullmatch(previous)
     name = flag[1] if flag else ""
     if name in {"u", "user"} and ":" in text:
         return "password"
-    if has_password_flag and text.startswith(_PASSWORD_FLAG) and text != _PASSWORD_FLAG:
-        return "password"
-    return name
+    return "password" if holds_password(program, previous, text) else name
 
 
 def _unused_key(key: str, taken: Mapping[str, Any]) -> str:

@@ -11,8 +11,15 @@ from contextlib import contextmanager
 import msgspec
 
 from inference.egress.detection import Detection, merge_overlaps
-from inference.egress.detectors.field_names import kind_of
-from inference.egress.detectors.values import could_be_secret, name_spans, names_in
+from inference.egress.detectors.field_names import kind_of, may_name_secret
+from inference.egress.detectors.logins import encodes_login
+from inference.egress.detectors.values import (
+    could_be_number,
+    could_be_secret,
+    is_no_word,
+    name_spans,
+    names_in,
+)
 from inference.egress.fields import Visit, rewrite
 from inference.egress.kinds import NEVER_SENT, Span, ValueKind
 from inference.egress.normalization import PLACEHOLDER, disarm, normalise
@@ -34,7 +41,7 @@ _TEXT_FIELDS = ("title", "text", "body", "source", "occurred_at")
 _JSON_ESCAPE = re.compile(r'\\(["\\/nrt])')
 _WHITESPACE_ESCAPES = {"n": "\n", "r": "\n", "t": "\t"}
 _MIN_CUT_CHARS = 20
-_MIN_CHARS_OF_NUMBER = {"card": 12, "ssn": 9, "iban": 8, "phone": 7, "mac": 12}
+_NAMES_OF_LOGINS = {"auth", "_auth"}
 
 
 class Redaction:
@@ -209,7 +216,7 @@ class Redaction:
     def _find(self, path: tuple[str, ...], text: str) -> list[Span]:
         self._check_time()
         spans = self._detection.find(text)
-        kind = kind_of(path)
+        kind = _kind_of_field(path, text)
         if kind is None or kind in self._keep or not text.strip():
             return spans
         return merge_overlaps([*_spans_of_field(kind, text, spans), *spans])
@@ -230,6 +237,15 @@ class Redaction:
         )
 
 
+def _kind_of_field(path: tuple[str, ...], text: str) -> ValueKind | None:
+    kind = kind_of(path)
+    if kind or not path:
+        return kind
+    if path[-1] in _NAMES_OF_LOGINS:
+        return "secret" if encodes_login(text) else None
+    return "secret" if may_name_secret(path[-1]) and is_no_word(text) else None
+
+
 def _spans_of_field(kind: ValueKind, text: str, spans: Sequence[Span]) -> Iterator[Span]:
     """Find a value that only the name of its field reveals; `spans` is what the detectors found."""
     if kind in {"user", "host"}:
@@ -241,13 +257,8 @@ def _spans_of_field(kind: ValueKind, text: str, spans: Sequence[Span]) -> Iterat
     elif kind == "secret":
         if could_be_secret(text):
             yield Span(0, len(text), kind)
-    elif _could_be_number(kind, text):
+    elif could_be_number(kind, text):
         yield Span(0, len(text), kind)
-
-
-def _could_be_number(kind: ValueKind, text: str) -> bool:
-    characters = sum(c.isalnum() for c in text)
-    return characters >= _MIN_CHARS_OF_NUMBER[kind] and any(c.isdecimal() for c in text)
 
 
 def _unescaped(match: re.Match[str]) -> str:

@@ -7,18 +7,23 @@ Examples are ``user=jdoe``, ``"api_key": "…"``, ``?token=…``, ``my password 
 import re
 from collections.abc import Iterator
 
-from inference.egress.detectors.field_names import QUERY_SECRETS, kind_of
-from inference.egress.detectors.values import MAX_NAME_CHARS, could_be_secret, name_spans
+from inference.egress.detectors.field_names import QUERY_SECRETS, kind_of, may_name_secret
+from inference.egress.detectors.prose import CHARACTER, value_span
+from inference.egress.detectors.values import (
+    MAX_NAME_CHARS,
+    could_be_secret,
+    is_no_word,
+    name_spans,
+)
 from inference.egress.kinds import Span, ValueKind
 
-# A value ends at a blank, a quote or a bracket. It ends at a separator only if another field or
-# nothing follows, because passwords contain commas and ampersands. NUL stands for what another
-# detector has already replaced.
-_CHARACTER = r"(?:[^\s\"'<>&,;\x00]|[&,;](?!\s|$|\x00|[\w.$-]{1,40}\s{0,4}[=:]))"
-_OPERATOR = r"\\{0,3}[\"'\]]?[ \t]{0,8}(?P<op>=>|:=|==|[=:>])[ \t]{0,8}(?:\n[ \t]{0,8})?"
+_OPERATOR = r"\\{0,3}[\"'\]]?[ \t]{0,32}(?P<op>=>|:=|==|[=:>])[ \t]{0,8}(?:\n[ \t]{0,8})?"
 _KEYS = (
-    # A line of a diff begins with a sign.
-    re.compile(rf"(?:(?<![\w.$@-])|(?<=^-))(?P<key>[^\W\d][\w.$@-]*+){_OPERATOR}", re.MULTILINE),
+    # A line of a diff begins with a sign, a variable with another one.
+    re.compile(
+        rf"(?<!</)(?:(?<![\w.$@-])|(?<=^-)|(?<=^[$@])|(?<=[\s;({{\"'][$@]))(?P<key>[^\W\d][\w.$@-]*+){_OPERATOR}",
+        re.MULTILINE,
+    ),
     # A tuple of Python: ('password', 'x').
     re.compile(
         r"\([bru]?[\"'](?P<key>[^\W\d][\w.-]{0,60}+)[\"'](?P<op>,)[ \t]{0,4}(?=[bru]?[\"'])"
@@ -31,7 +36,7 @@ _KEYS = (
     ),
     # Names of several words.
     re.compile(
-        r"\b(?P<key>mot de passe|parola d'ordine"
+        r"\b(?P<key>mot de passe|parola d'ordine|palavra[- ]passe|kata (?:sandi|laluan)|mat khau"
         r"|(?:account|user|logon|login|host|computer|machine|workstation|server|client) name"
         rf"|(?:api|access|secret|private) key){_OPERATOR}",
         re.IGNORECASE,
@@ -40,40 +45,34 @@ _KEYS = (
 # What may stand before the value: a block of YAML, a section of XML, or a prefix or the second and
 # third quote of a Python string.
 _OPENING = r"(?:[|>][+-]?[ ]{0,2}\n[ ]{1,16}|<!\[CDATA\[|[bru]{1,2}(?=[\"'])|\"\"(?=\")|''(?='))?"
-_SECRET = re.compile(rf"{_OPENING}\\{{0,3}}(?:\"([^\"\x00\n]++)|'([^'\x00\n]++)|({_CHARACTER}++))")
+_SECRET = re.compile(
+    rf"{_OPENING}(?:"
+    # In quotes, over the end of a line, or with quotes inside.
+    r"\"([^\"\x00\n]{1,200}(?:\n[^\"\x00\n]{0,200}){1,2})(?=\"(?:[\s,;)}\]]|$))"
+    r"|'([^'\x00\n]{1,200}(?:\n[^'\x00\n]{0,200}){1,2})(?='(?:[\s,;)}\]]|$))"
+    r"|\"((?:[^\"\\\x00\n]|\\[^\x00\n])++)(?=\")"
+    rf"|\\{{0,3}}(?:\"([^\"\x00\n]++)|'([^'\x00\n]++)|({CHARACTER}++)))"
+)
+# The rest of a value without quotes that is broken over the end of a line stands alone in its line.
+_REST = re.compile(
+    r"\\?[ \t]?\n[ \t]{0,16}(?P<rest>(?=[^\s\"'<>,;:=\x00]{0,80}?(?:\d[^\s\d.]|[A-Za-z]\d|[!#$%&@*^]))"
+    r"[^\s/\"'<>,;:=\x00-][^\s\"'<>,;:=\x00]{1,127}+)[ \t]*+(?=\n|$)"
+)
 _NAME = re.compile(
     rf"\\{{0,3}}(?:\"([^\"\x00\n]{{1,{MAX_NAME_CHARS}}}?)\\{{0,3}}\""
     rf"|'([^'\x00\n]{{1,{MAX_NAME_CHARS}}}?)\\{{0,3}}'"
-    rf"|({_CHARACTER}{{1,{MAX_NAME_CHARS}}}+))"
-)
-_PROSE = re.compile(
-    r"\b(?:password|passwd|passphrase|passcode|pwd|pw|pass word|contraseña|senha|passwort|kennwort"
-    r"|mot de passe|secret|token|api key)\b"
-    r"[ \t]{0,4}(?:(?:(?:do|da|de|del|of)[ \t]\w{1,20}[ \t]{1,3})?"
-    r"(?:is now|is|was|are|es|é|era|ist|war|lautet|est)\b)?[ \t:=>-]{0,6}(?P<quote>[\"']?)"
-    rf"(?P<value>{_CHARACTER}++)",
-    re.IGNORECASE,
-)
-_CODE = re.compile(
-    r"\b(?:pin|cvv2?|cvc2?|otp|passcode|security code|verification code|one.time code|m?tan)\b"
-    r"(?:[ \t]{1,4}(?:code|number|no|is|was|es|é|e|ist|est|now)\b){0,3}[ \t:=#.\"']{0,6}"
-    r"(?P<value>\d{3,8})(?!\w)",
-    re.IGNORECASE,
+    rf"|({CHARACTER}{{1,{MAX_NAME_CHARS}}}+))"
 )
 _FLAG = re.compile(
     r"(?<![\w/.:-])(?:--?|/)"
     r"(?:[\w-]{0,30}"
-    r"(?:password|passwd|passphrase|pass|pwd|token|secret|api-?key|access-?key)|pw|rp)"
-    r"(?:[ \t]{1,4}|=|:)",
+    r"(?:password|passwd|passphrase|pass|pwd|token|secret|(?:api|access|account|secret|shared)-?key)"
+    r"|pw|rp|pin|psk)(?:[ \t]{1,4}|=|:)(?:[\\`^]\n[ \t]{0,16})?",
     re.IGNORECASE,
 )
 _END_OF_FIELD = re.compile(r"[ \t]*+(?:$|[\n,;|]|[\w.-]{1,40}[ ]?[=:])")
 _MIN_QUERY_CHARS = 12
 _END_OF_QUERY = re.compile(r"[\s\"'<>&\x00]")
-_CLOSING = ")]};,\\"
-# What a password or a user name has and a word of prose has not: a digit, a sign, an inner capital.
-_NOT_PROSE = re.compile(r"\d|[^\W_][._$\\@!#%&+*/-]+[^\W_]|[a-z][A-Z]|[!#$%&@*]\w")
-
 
 def find_assignments(text: str) -> Iterator[Span]:
     """Find the values of fields and flags that are named in a text.
@@ -83,20 +82,9 @@ def find_assignments(text: str) -> Iterator[Span]:
     """
     for pattern in _KEYS:
         yield from _field_spans(pattern, text)
-    for match in _FLAG.finditer(text):
-        yield from _secret_spans(text, match.end())
-    for match in _PROSE.finditer(text):
-        if _is_secret_in_prose(match):
-            yield _value_span(match, "value")
-    for match in _CODE.finditer(text):
-        yield _value_span(match, "value")
-
-
-def _is_secret_in_prose(match: re.Match[str]) -> bool:
-    value = match["value"]
-    if not could_be_secret(value) or value[0] in "/~([":
-        return False
-    return bool(match["quote"] or _NOT_PROSE.search(value))
+    if "-" in text or "/" in text:
+        for match in _FLAG.finditer(text):
+            yield from _secret_spans(text, match.end())
 
 
 def _field_spans(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
@@ -114,31 +102,37 @@ def _field_spans(pattern: re.Pattern[str], text: str) -> Iterator[Span]:
                 end_of_secret = span.end
                 if _is_field(match["key"], text[span.start : span.end]):
                     yield span
+        elif kind is None and may_name_secret(match["key"]):
+            spans = _secret_spans(text, match.end())
+            yield from (span for span in spans if is_no_word(text[span.start : span.end]))
 
 
 def _is_field(key: str, value: str) -> bool:
     """Whether the key is a field's name: two words before a colon may belong to a sentence."""
     if key == "PWD" and value[0] in "/~":
         return False  # the working directory of a shell
-    return " " not in key or bool(_NOT_PROSE.search(value))
+    return " " not in key or is_no_word(value)
 
 
 def _secret_spans(text: str, start: int) -> Iterator[Span]:
     match = _SECRET.match(text, start)
-    if match and could_be_secret(match[_value_group(match)]):
-        yield _value_span(match, _value_group(match))
+    if not match or not could_be_secret(match[_value_group(match)]):
+        return
+    span = value_span(match, _value_group(match))
+    rest = _REST.match(text, match.end()) if match.lastindex == len(match.groups()) else None
+    yield span._replace(end=rest.end("rest")) if rest else span
 
 
 def _account_spans(field: re.Match[str], kind: ValueKind) -> Iterator[Span]:
     match = _NAME.match(field.string, field.end())
     if not match:
         return
-    span = _value_span(match, _value_group(match))
+    span = value_span(match, _value_group(match))
     name = field.string[span.start : span.end]
     unquoted = match.lastindex == len(match.groups())
     if (
         not (unquoted and field["op"] == ":")
-        or _NOT_PROSE.search(name)
+        or is_no_word(name)
         or "name" in field["key"].lower()
         or _END_OF_FIELD.match(field.string, span.end)
     ):
@@ -160,10 +154,3 @@ def _is_query_secret(field: re.Match[str]) -> bool:
 def _value_group(match: re.Match[str]) -> int:
     """The number of the group that holds the value: each pattern has one per way of quoting."""
     return match.lastindex or 0
-
-
-def _value_span(match: re.Match[str], group: str | int) -> Span:
-    start, end = match.span(group)
-    while end > start + 1 and match.string[end - 1] in _CLOSING:
-        end -= 1
-    return Span(start, end, "secret")

@@ -1,12 +1,12 @@
 """Finds secrets by their shape or by their place in a text.
 
-The shapes are keys and tokens of known services. The places are headers, URLs and commands.
+The shapes are keys and tokens of known services. The places are headers and URLs.
 """
 
 import re
 from collections.abc import Iterator
 
-from inference.egress.detectors.values import could_be_secret
+from inference.egress.detectors.patterns import Clued, argument_span, matches
 from inference.egress.kinds import Span
 
 # The services publish these prefixes for secret scanning. After an unbounded run, no pattern needs
@@ -34,6 +34,8 @@ _TOKENS = re.compile(
     r"|key-[0-9a-f]{32}"
     # password hashes
     r"|\$(?:1|2[abxy]?|5|6|7|y|apr1|argon2\w{0,3}|scrypt|pbkdf2[\w-]{0,10})\$[^\s\"':<>\x00]{8,}"
+    # the recovery password of BitLocker
+    r"|\d{6}(?:-\d{6}){7}(?!\d)"
     # LM and NT hash, which open an account as the password does
     r"|[0-9a-fA-F]{32}:[0-9a-fA-F]{32}(?![0-9a-fA-F])"
     r")"
@@ -44,110 +46,51 @@ _PEM = re.compile(
     r"-----BEGIN[A-Z0-9 ]{0,30}PRIVATE KEY[A-Z ]{0,10}-----(?:.*?-----END[^-\n]{0,60}-----|.*)",
     re.DOTALL | re.IGNORECASE,
 )
-_SHAPES = (_TOKENS, _AZURE, _JWT, _PEM)
+_SHAPES = (
+    Clued(("",), _TOKENS),
+    Clued(("8q~",), _AZURE),
+    Clued(("eyj",), _JWT),
+    Clued(("-----begin",), _PEM),
+)
+KEYS_WITH_PREFIX = (_TOKENS, _AZURE, _JWT)
+# The value of a long header may stand on a line of its own.
+_BLANKS = r"(?:[ \t]{1,4}|[ \t]{0,4}\n[ \t]{1,8})"
 _HEADERS = (
-    re.compile(
-        r"\b(?:bearer|negotiate|ntlm)[ \t]{1,4}"
+    Clued(("bearer", "negotiate", "ntlm"), re.compile(
+        rf"\b(?:bearer|negotiate|ntlm){_BLANKS}"
         r"(?P<secret>(?=[A-Za-z._~+/-]{0,80}\d|[\w.~+/-]{20})[\w.~+/-]{8,}+=*)",
         re.IGNORECASE,
-    ),
-    re.compile(
-        r"\bbasic[ \t]{1,4}(?P<secret>(?=[A-Za-z+/]{0,80}[\d=])[A-Za-z0-9+/]{6,}+=*)", re.IGNORECASE
-    ),
-    re.compile(
+    )),
+    Clued(("basic",), re.compile(
+        rf"\bbasic{_BLANKS}(?P<secret>(?=[A-Za-z+/]{{0,80}}[\d=])[A-Za-z0-9+/]{{6,}}+=*)",
+        re.IGNORECASE,
+    )),
+    Clued(("authorization",), re.compile(
         r"\bauthorization\\{0,3}[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\{0,3}[\"']?(?:"
         r"(?:bearer|basic|token|apikey|negotiate|ntlm)"
         r"[ \t]{1,4}(?P<secret>[^\s\"'<>,;\x00]++)"
         r"|(?P<rest>(?:digest|aws4-[\w-]+|[\w-]+)[ \t=:][^\"'\n\x00]++))",
         re.IGNORECASE,
-    ),
-    re.compile(
+    )),
+    Clued(("cookie",), re.compile(
         r"\b(?:set-)?cookie2?\\{0,3}[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\{0,3}[\"']?"
         r"(?P<secret>[^\s\"'\x00][^\"'\n\x00]*+)",
         re.IGNORECASE,
-    ),
+    )),
 )
 _URLS = (
-    re.compile(r"://(?:(?P<user>[^\s/@:\"'<>\x00]{0,256}):)(?P<secret>[^\s/\"'<>\x00]{1,256})@"),
-    re.compile(r"://(?P<secret>[^\s/@:;=?&\"'<>\x00]{16,512}+)@"),
-    re.compile(
+    Clued(("://",), re.compile(r"://(?:(?P<user>[^\s/@:\"'<>\x00]{0,256}):)(?P<secret>[^\s/\"'<>\x00]{1,256})@")),
+    Clued(("://",), re.compile(r"://(?P<secret>[^\s/@:;=?&\"'<>\x00]{16,512}+)@")),
+    Clued(("@",), re.compile(
         r"(?<![\w/])[\w.-]{1,64}/(?P<user>[\w.$-]{1,64}+):(?P<secret>[^\s@\"'\x00]{1,128}+)@"
-    ),
+    )),
 )
-_ARGUMENT = (
-    r"(?:\"(?P<quoted>[^\"\n\x00]{1,200})\"|'(?P<single>[^'\n\x00]{1,200})'"
-    r"|(?P<secret>[^\s\"'/\x00][^\s\"'\x00]*+))"
-)
-_COMMANDS = (
-    re.compile(
-        r"\bnet1?(?:\.exe)?[ \t]{1,4}user[ \t]{1,4}(?P<user>[^\s\"'/]{1,64}+)"
-        rf"[ \t]{{1,4}}{_ARGUMENT}",
-        re.IGNORECASE,
-    ),
-    re.compile(
-        r"\bnet1?(?:\.exe)?[ \t]{1,4}use[ \t][^\n\x00]{0,200}?[ \t]"
-        r"(?P<secret>[^\s/\\:*\"'\x00][^\s\"'\x00]{0,100}+)[ \t]{1,4}/u(?:ser)?:",
-        re.IGNORECASE,
-    ),
-    re.compile(
-        rf"\bconvertto-securestring[ \t]{{1,4}}(?:-string[ \t]{{1,4}})?{_ARGUMENT}", re.IGNORECASE
-    ),
-    re.compile(
-        r"\becho[ \t]{1,4}[\"']?(?P<secret>[^\"'|\n\x00]{1,100}?)[\"']?[ \t]{0,4}\|"
-        r"[ \t]{0,4}(?:sudo|passwd|chpasswd)\b"
-    ),
-    re.compile(
-        r"(?<!\S)(?:-u|--user|--proxy-user)[ \t=]{0,3}[\"']?"
-        r"(?P<user>[^\s:\"'\x00]{1,128}+):(?P<secret>[^\s\"'\x00]++)"
-    ),
-    re.compile(
-        r"\b(?:mysql\w{0,8}|mariadb|sshpass|7za?|rar|unrar)\b[^\n\x00]{0,200}?[ \t]-p[ \t]{0,2}"
-        r"[\"']?(?P<secret>[^\s\"'\x00]++)"
-    ),
-    re.compile(r"[ \t]/p:(?P<secret>[^\s\"'\x00]++)"),
-    re.compile(
-        r"\b(?:identified[ \t]{1,4}(?:with[ \t]{1,4}\w{1,40}[ \t]{1,4})?by|requirepass|masterauth)"
-        rf"[ \t]{{1,4}}{_ARGUMENT}",
-        re.IGNORECASE,
-    ),
-    re.compile(rf"\bredis-cli\b[^\n\x00]{{0,200}}?[ \t]-a[ \t]{{1,4}}{_ARGUMENT}"),
-    re.compile(
-        r"^[ \t]{0,4}(?:PASS|AUTH)[ \t]{1,4}(?!LOGIN\b|PLAIN\b|CRAM|NTLM\b|XOAUTH|TLS\b|SSL\b)"
-        rf"{_ARGUMENT}",
-        re.MULTILINE,
-    ),
-    re.compile(
-        r"\b(?:snmp-server[ \t]{1,4}community|key-string|(?:password|secret)[ \t]{1,4}[57]|wpa-psk)"
-        rf"[ \t]{{1,4}}{_ARGUMENT}"
-    ),
-)
-# ``-p`` is also the port of ssh and docker, and an option of mkdir.
-_DASH_P = re.compile(rf"(?<!mkdir)[ \t]-p[ \t]{{1,4}}{_ARGUMENT}")
-_PORTS_OR_PATH = re.compile(r"[\d:,/.-]+(?:/(?:tcp|udp))?[;,)]?|[./~\\-].*|\w:\\.*")
 
 
 def find_credentials(text: str) -> Iterator[Span]:
-    """Find secrets of known shapes, and secrets in URLs, headers and commands."""
-    for pattern in _SHAPES:
-        yield from (Span(*match.span(), "secret") for match in pattern.finditer(text))
-    for pattern in (*_HEADERS, *_URLS):
-        yield from map(_secret_span, pattern.finditer(text))
-    for pattern in (*_COMMANDS, _DASH_P):
-        for match in pattern.finditer(text):
-            span = _secret_span(match)
-            if _is_argument_secret(pattern, text[span.start : span.end]):
-                yield span
-
-
-def _is_argument_secret(pattern: re.Pattern[str], value: str) -> bool:
-    if pattern is _DASH_P and _PORTS_OR_PATH.fullmatch(value):
-        return False
-    return could_be_secret(value)
-
-
-def _secret_span(match: re.Match[str]) -> Span:
-    """The span of the group that holds the secret: a pattern has one per way of quoting."""
-    group = next(
-        name for name, value in match.groupdict().items() if value is not None and name != "user"
-    )
-    return Span(*match.span(group), "secret")
+    """Find secrets of known shapes, and secrets in URLs and headers."""
+    lower = text.lower()
+    for match in matches(_SHAPES, text, lower):
+        yield Span(*match.span(), "secret")
+    for match in matches((*_HEADERS, *_URLS), text, lower):
+        yield Span(*argument_span(match), "secret")

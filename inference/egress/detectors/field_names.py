@@ -7,21 +7,25 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from inference.egress.detectors.secret_words import AMBIGUOUS, FIELD_ENDINGS
 from inference.egress.kinds import ValueKind
+from inference.egress.letters import plain_letters
+from inference.egress.normalization import normalise
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
 _MAX_WORDS = 8
 _MAX_PART_CHARS = 200
 
 _SECRET_ENDINGS = (
-    "password", "passwd", "passphrase", "pwd", "passwort", "kennwort", "senha", "contraseña",
-    "contrasena", "motdepasse",
-    "secret", "token", "apikey", "accesskey", "accountkey", "privatekey", "secretkey", "sharedkey",
+    "password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "accesskey", "accountkey", "privatekey", "secretkey", "sharedkey",
     "masterkey", "signingkey", "encryptionkey", "storagekey", "authkey", "clientkey", "licensekey",
     "sastoken", "accesssignature", "secretkeybase", "dbpass", "rootpass", "userpass", "adminpass",
     "passwords", "passphrases", "amzsignature", "amzcredential", "authorization", "cookie",
-    "sessionid", "sessid", "sessionkey", "credentials",
+    "sessionid", "sessid", "sessionkey", "credentials", "presharedkey", "keymaterial", "keycontent",
+    "psk", "oobcode", "passcode", "magiclink",
 )  # fmt: skip
+_SECRET_ENDINGS += tuple("".join(_WORD.findall(word)).lower() for word in FIELD_ENDINGS)
+_AMBIGUOUS = frozenset("".join(_WORD.findall(word)).lower() for word in AMBIGUOUS)
 _SECRET_NAMES = {"pw", "pass", "pin", "cvv", "cvc", "otp", "passcode", "ntlm", "nthash", "lmhash"}
 QUERY_SECRETS = {
     "sig", "signature", "sid", "key", "code", "auth", "ticket", "assertion", "hash", "state",
@@ -39,7 +43,7 @@ _USER_NOUNS = {
     "user", "username", "users", "uname", "account", "principal", "actor", "owner", "caller",
     "suser", "duser", "upn", "employee", "customer", "requester", "requestor", "assignee",
     "reporter", "author", "sender", "recipient", "recipients", "contact", "identity", "mailbox",
-    "person", "member", "holder", "cardholder", "sudoer", "usr", "usuario", "usuário", "benutzer",
+    "person", "member", "holder", "cardholder", "sudoer", "usr", "usuario", "benutzer",
     "utilisateur", "invoker", "impersonator", "victim",
 }  # fmt: skip
 _USER_ENDINGS = (
@@ -89,6 +93,16 @@ def kind_of(path: Sequence[str]) -> ValueKind | None:
     return _kind_of(tuple(path[-3:])) or _kind_of(tuple(path[-1:]))
 
 
+@lru_cache(maxsize=4096)
+def may_name_secret(name: str) -> bool:
+    """Whether the name of a field means a secret if the value is no word.
+
+    `clave` is also any key, and `auth` also a method.
+    """
+    words = _words(name)
+    return bool(words) and words[-1] in _AMBIGUOUS
+
+
 @lru_cache(maxsize=4096)  # Most names of fields come again with every event of a source.
 def _kind_of(path: tuple[str, ...]) -> ValueKind | None:
     field_words = _words(path[-1]) if path else []
@@ -103,7 +117,7 @@ def _kind_of(path: tuple[str, ...]) -> ValueKind | None:
 
 
 def _words(name: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(name[:_MAX_PART_CHARS])]
+    return [word.lower() for word in _WORD.findall(plain_letters(normalise(name[:_MAX_PART_CHARS])))]
 
 
 def _number_kind(field_words: list[str]) -> ValueKind | None:

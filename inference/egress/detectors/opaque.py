@@ -22,7 +22,7 @@ _HARMLESS = re.compile(
     r")(?![0-9A-Za-z])",
     re.IGNORECASE,
 )
-_RUN = re.compile(r"(?<![A-Za-z0-9+/_=~-])[A-Za-z0-9+/_~-]{20,}+={0,2}")
+_RUN = re.compile(r"(?<![A-Za-z0-9+/_~-])[A-Za-z0-9+/_~-]{20,}+={0,2}")
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{12,}+={0,2}")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:0x)?((?:[0-9a-f]{2}){8,}+)(?![0-9A-Za-z])", re.IGNORECASE)
 _PERCENT = re.compile(r"[^\s?&=;\"'<>\x00]++")

@@ -7,6 +7,7 @@ from inference.egress.kinds import Span, ValueKind
 
 MAX_NAME_CHARS = 128
 MIN_SECRET_CHARS, MIN_ALIAS_CHARS = 3, 4
+_MIN_CHARS_OF_NUMBER = {"card": 12, "ssn": 9, "iban": 8, "phone": 7, "mac": 12}
 
 _COMMON_NAMES = {
     "root", "admin", "administrator", "administrators", "system", "guest", "user", "users",
@@ -41,6 +42,11 @@ _VARIABLE = re.compile(
     r"[*•x.\-_#?]+|<[A-Za-z _-]+>|\$(?:[A-Z_][A-Z0-9_]*|\{\w+\}|\(\w+\))|%[A-Z_]+%|\{\{[^{}]*\}\}"
     r"|\[(?:[A-Z]*(?:_\d*)?\]?…?|[A-Za-z ]+\])|\W+"
 )
+# What a password or a user name has and a word of prose has not: a digit, a sign, an inner capital.
+NO_WORD = (
+    r"\d|[^\W_][._$\\@!#%&+*/-]+[^\W_]|(?-i:[a-z][A-Z])|[!#$%&@*]\w"
+)
+_NO_WORD = re.compile(NO_WORD)
 _NAME = re.compile(r"[^\W_][\w.$' +@-]*|_[\w.$-]+")
 # Masks, numbers, addresses, digests and UUIDs are no names.
 _OPAQUE = re.compile(
@@ -63,6 +69,17 @@ def could_be_secret(value: str) -> bool:
         and word not in _NOT_SECRETS
         and not _VARIABLE.fullmatch(stripped)
     )
+
+
+def could_be_number(kind: ValueKind, value: str) -> bool:
+    """Whether a value in the place of a card's, a person's or an account's number could be one."""
+    characters = sum(c.isalnum() for c in value)
+    return characters >= _MIN_CHARS_OF_NUMBER[kind] and any(c.isdecimal() for c in value)
+
+
+def is_no_word(value: str) -> bool:
+    """Whether a value has what a word of prose has not, such as a digit or an inner capital."""
+    return bool(_NO_WORD.search(value))
 
 
 def names_in(kind: ValueKind, value: str) -> Iterator[str]:

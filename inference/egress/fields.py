@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from inference.egress.detectors.commands import holds_password
+from inference.egress.detectors.flags import holds_password
 
 Visit = Callable[[tuple[str, ...], str], str]
 """Called with the path of names to a text and the text; returns what replaces the text."""

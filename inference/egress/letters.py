@@ -17,7 +17,17 @@ _LATIN = (
     "ɑaᴀaʙbɓbᴄcƈcɔcᴅdđdɖdɗdᴇeɛeəeǝeℯeꜰfƒfɢgǥgɠgʜhħhɦhıiɩiɪiᴊjȷjᴋkƙkłlʟlɫlɭlᴍmɱmɴnŋnɲnƞnøoᴏo"
     "ɵoᴘpƥpꞯqʠqʀrɍrɼrɽrꜱsʂsȿsᴛtŧtƭtʈtᴜuʉuᴠvʋvᴡwⱳwʏyƴyɏyᴢzƶzʐzȥz"
 )  # fmt: skip
-_SYMBOLS = {"ß": "s", "ѡ": "w", "℮": "e", "∪": "u", "∨": "v", "⋁": "v", "⍳": "i", "⍴": "p", "⍺": "a"}
+_SYMBOLS = {
+    "ß": "s",
+    "ѡ": "w",
+    "℮": "e",
+    "∪": "u",
+    "∨": "v",
+    "⋁": "v",
+    "⍳": "i",
+    "⍴": "p",
+    "⍺": "a",
+}
 # Letters in squares and circles that Unicode does not count as spellings of the letters.
 _FIRST_OF_ALPHABETS = (0x1F150, 0x1F170, 0x1F1E6)
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
@@ -28,7 +38,9 @@ def _pairs() -> dict[int, str]:
     table = dict(zip(letters[::2], letters[1::2], strict=True)) | _SYMBOLS
     upper = {key.upper(): latin.upper() for key, latin in table.items() if len(key.upper()) == 1}
     boxed = {
-        chr(first + n): letter for first in _FIRST_OF_ALPHABETS for n, letter in enumerate(_ALPHABET)
+        chr(first + n): letter
+        for first in _FIRST_OF_ALPHABETS
+        for n, letter in enumerate(_ALPHABET)
     }
     return {ord(key): latin for key, latin in (boxed | upper | table).items()}
 

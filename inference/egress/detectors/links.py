@@ -64,7 +64,7 @@ def _secrets_of(url: re.Match[str]) -> Iterator[Span]:
 
 
 def _is_opaque(value: str) -> bool:
-    """Whether a part of a URL is made for a program: it mixes digits and letters, or their cases."""
+    """Whether a part of a URL is made for a program: it mixes digits, letters or cases."""
     beginning = value[:_MAX_READ_CHARS]
     if len(value) < _MIN_CHARS or _READABLE.fullmatch(beginning):
         return False

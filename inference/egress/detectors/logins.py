@@ -24,7 +24,8 @@ _FILES = (
     Clued(
         ("login",),
         re.compile(
-            r"\blogin[ \t\n]{1,8}\S{1,64}+[ \t\n]{1,8}password[ \t\n]{1,8}(?P<secret>[^\s\"'\x00]++)"
+            r"\blogin[ \t\n]{1,8}\S{1,64}+[ \t\n]{1,8}password[ \t\n]{1,8}"
+            r"(?P<secret>[^\s\"'\x00]++)"
         ),
     ),
     # chap-secrets and pap-secrets
@@ -46,21 +47,20 @@ _AUTH = re.compile(
 _LOGIN = re.compile(r"[\w.@+\\$-]{1,128}:[^\n]{3,256}")
 # Oracle writes user/password@database. The user of GitHub's actions and of packages looks the same,
 # so without the name of a tool the password must look like one, and the rest like no version.
-_ORACLE_PASSWORD = r"(?:\\?\"(?P<quoted>[^\"\n\x00]{3,128}?)\\?\"|(?P<secret>[^\s\"'@\x00]{3,128}+))"
-_ORACLE = (
-    Clued(
-        (
-            "sqlplus", "sqlcl", "expdp", "impdp", "sqlldr", "rman", "dgmgrl", "oracle:", "userid",
-            "conn", "exp ", "imp ", "tnsping", "proxy",
-        ),
-        re.compile(
-            r"(?:\b(?:sqlplus|sqlcl|expdp|impdp|sqlldr|rman|dgmgrl)(?:\.exe)?\b[^\n\x00/@]{0,120}?[ \t\"']"
-            r"|\boracle:(?:thin|oci8?):|\buserid[ \t]{0,3}=[ \t]{0,3}[\"']?|\bconn(?:ect)?[ \t]{1,4}"
-            r"|\b(?:exp|imp)[ \t]{1,4}(?=[^\s@/]{1,64}/[^\s@]{1,64}@|[^\n]{0,200}\b(?:file|full|tables|owner)=))"
-            r"(?P<user>[\w.$#]{1,64}+(?:\[[\w.$#]{1,64}\])?)/" + _ORACLE_PASSWORD +
-            r"(?=@|[ \t]|$|[\"'\n;])",
-            re.IGNORECASE,
-        ),
+_ORACLE = Clued(
+    (
+        "sqlplus", "sqlcl", "expdp", "impdp", "sqlldr", "rman", "dgmgrl", "oracle:", "userid",
+        "conn", "exp ", "imp ",
+    ),
+    re.compile(
+        r"(?:\b(?:sqlplus|sqlcl|expdp|impdp|sqlldr|rman|dgmgrl)(?:\.exe)?\b"
+        r"[^\n\x00/@]{0,120}?[ \t\"']|\boracle:(?:thin|oci8?):|\buserid[ \t]{0,3}=[ \t]{0,3}[\"']?"
+        r"|\bconn(?:ect)?[ \t]{1,4}(?=[^\s@/]{1,64}/[^\s@]{1,128}@)"
+        r"|\b(?:exp|imp)[ \t]{1,4}(?=[^\s@/]{1,64}/[^\s@]{1,128}@))"
+        r"(?P<user>[\w.$#]{1,64}+(?:\[[\w.$#]{1,64}\])?)/"
+        r"(?:\\?\"(?P<quoted>[^\"\n\x00]{3,128}?)\\?\"|(?P<secret>[^\s\"'@\x00]{3,128}+))"
+        r"(?=[@ \t\"'\n;]|$)",
+        re.IGNORECASE,
     ),
 )  # fmt: skip
 _BARE_ORACLE = re.compile(
@@ -75,7 +75,7 @@ _DIGIT_AND_LETTER = re.compile(r"(?=.*\d)(?=.*[A-Za-z])|[^\w.-]")
 def find_logins(text: str) -> Iterator[Span]:
     """Find passwords in lines that hold a user and a password without a word for it."""
     lower = text.lower()
-    for match in matches((*_FILES, *_ORACLE), text, lower):
+    for match in matches((*_FILES, _ORACLE), text, lower):
         yield from _span_of_secret(match)
     if "auth" in lower:
         yield from _encoded_logins(text)

@@ -8,6 +8,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+QUOTED_OR = r"(?:\"(?P<quoted>[^\"\n\x00]{1,200})\"|'(?P<single>[^'\n\x00]{1,200})'|"
+"""The beginning of a pattern for an argument in quotes or without; a group has to follow."""
+
 
 class Clued(NamedTuple):
     """A pattern, and strings in lower case of which each match contains at least one."""

@@ -42,7 +42,7 @@ _ADJACENT = re.compile(
 # A word, up to eight other words, "to" or "is", and the value.
 _TOLD_LATER = re.compile(
     rf"\b(?:(?P<word>{_ENGLISH}|pin)|credentials?|secret)s?\b"
-    rf"(?P<gap>(?:{_BLANK}[^\s:;=\"'\x00]{{1,40}}){{0,8}}?){_BLANK}"
+    rf"(?P<gap>(?:{_BLANK}(?![*-])[^\s:;=\"'\x00]{{1,40}}){{0,8}}?){_BLANK}"
     r"(?:(?P<to>to|into|as|with)|(?P<now>will be|became|becomes|is now|are now|now)|is|was)"
     rf"(?:{_BLANK}|[ \t]{{0,2}}:[ \t]{{0,4}}){_NO_WORD_VALUE}",
     re.IGNORECASE,
@@ -51,7 +51,10 @@ _CHANGE = re.compile(
     r"\b(?:chang|reset|re-set|set|updat|rotat|modif|switch|replac|assign|turn|revert|roll)\w*",
     re.IGNORECASE,
 )
-_ABOUT = re.compile(rf"{_BLANK}(?:for|of|on|to|at|in|from|you|we|they|i|that|which)\b", re.IGNORECASE)
+_ABOUT = re.compile(
+    rf"{_BLANK}(?:for|of|on|to|at|in|from|you|we|they|i|that|which)\b", re.IGNORECASE
+)
+_PASSWORD_LIKE = re.compile(r"\d|[a-z][A-Z]|[!#$%&@*^~]")
 _MAX_CHARS_BEFORE = 40
 _CHANGED_TO_WORD = re.compile(
     rf"\b(?:{_ENGLISH})\b(?:{_BLANK}[^\s:;=.\"'\x00]{{1,40}}){{0,6}}?{_BLANK}"
@@ -80,7 +83,7 @@ _SCRIPT = re.compile(r"[\u0530-\u1fff\u3040-\uffdc]")
 _OTHER_SCRIPTS = re.compile(
     rf"(?:{OTHER_SCRIPTS})[\"']?(?P<cue>[^\n\x00!-~]{{0,30}}[:=>(-]{{0,2}}"
     r"[ \t]{0,4}(?:[|>][+-]?)?\n?[ \t]{0,4})"
-    r"(?P<quote>[\"'`「『《【〈]?)(?P<value>[!-&*-~][!-~]{2,}+)"
+    r"(?P<quote>[\"'`「『《【〈]?)(?P<value>[!#-&*+/-9<-~-][!#-&(-~]{2,}+)"
 )
 _TELLS = re.compile("是|为|為|改成|:|=|คือ|هي|هو|היא")
 _KEY_CONTENT = re.compile(
@@ -89,7 +92,8 @@ _KEY_CONTENT = re.compile(
     re.IGNORECASE,
 )
 _NETWORK_KEY = re.compile(
-    rf"(?<![^\W_])(?:{NETWORK_KEYS})(?:{_BLANK}is)?[\"']?[ \t]{{0,40}}[:= ][ \t]{{0,20}}{_NO_WORD_VALUE}",
+    rf"(?<![^\W_])(?:{NETWORK_KEYS})(?:{_BLANK}is)?[\"']?"
+    rf"[ \t]{{0,40}}[:= ][ \t]{{0,20}}{_NO_WORD_VALUE}",
     re.IGNORECASE,
 )
 _CODE = re.compile(
@@ -110,7 +114,10 @@ def find_in_prose(text: str) -> Iterator[Span]:
     what a word has not.
     """
     lower = text.lower()
-    if any(clue in lower for clue in (*_ENGLISH_CLUES, "secret", "token", "api key", "credential", "pin")):
+    if any(
+        clue in lower
+        for clue in (*_ENGLISH_CLUES, "secret", "token", "api key", "credential", "pin")
+    ):
         yield from _in_english(text, lower)
     for match in matches((_SPACED,), text, lower):
         yield from _value(match)
@@ -151,10 +158,14 @@ def _in_english(text: str, lower: str) -> Iterator[Span]:
 
 def _tells(match: re.Match[str]) -> bool:
     """Whether the words before a value tell a password, and not something about passwords."""
+    if not match["quote"] and not _PASSWORD_LIKE.search(match["value"]):
+        return False
     if not match["to"]:
         if match["now"]:
             return True
-        return bool(match["word"]) and bool(_ABOUT.match(match["gap"]) or _CHANGE.search(match["gap"]))
+        return bool(match["word"]) and bool(
+            _ABOUT.match(match["gap"]) or _CHANGE.search(match["gap"])
+        )
     before = match.string[max(0, match.start() - _MAX_CHARS_BEFORE) : match.start()]
     return bool(_CHANGE.search(match["gap"]) or _CHANGE.search(before))
 

@@ -30,8 +30,10 @@ FIELD_ENDINGS = tuple(
         "salasana", "salasõna", "slaptažodis", "jelszó", "lozinka", "zaporka", "katasandi",
         "katalaluan", "mậtkhẩu", "nenosiri", "pasahitza", "cyfrinair", "pasfhocal", "fjalëkalimi",
         "пароль", "парола", "лозинка", "құпиясөз", "συνθηματικό", "κωδικόςπρόσβασης",
-        "密码", "密碼", "口令", "通行码", "通行碼", "パスワード", "暗証番号", "비밀번호", "패스워드", "암호",
-        "كلمةالمرور", "كلمةالسر", "كلمهالسر", "رمزعبور", "گذرواژه", "סיסמה", "סיסמא", "पासवर्ड", "รหัสผ่าน", "գաղտնաբառ",
+        "密码", "密碼", "口令", "通行码", "通行碼", "パスワード",
+        "暗証番号", "비밀번호", "패스워드", "암호",
+        "كلمةالمرور", "كلمةالسر", "كلمهالسر", "رمزعبور", "گذرواژه", "סיסמה", "סיסמא",
+        "पासवर्ड", "รหัสผ่าน", "գաղտնաբառ",
     )
     # The last sigma of a Greek word has no upper case of its own.
     for spelled in (plain(word), plain(word.upper()))
@@ -65,7 +67,8 @@ SPACED = alternatives((*_LATIN, *_CYRILLIC_AND_GREEK))
 SPACED_CLUES = tuple(
     plain(word).lower()
     for word in (
-        "contras", "clave", "senha", "palavra", "passwort", "kennwort", "zugangscode", "passe", "mdp",
+        "contras", "clave", "senha", "palavra", "passwort", "kennwort", "zugangscode", "passe",
+        "mdp",
         "d'accès", "parol", "wachtwoord", "toegangs", "hasł", "hesl", "lösenord", "passord",
         "adgangs", "kodeord", "lykilorð", "salas", "slapta", "jelsz", "şifr", "šifr", "lozink",
         "zapork", "gesl", "sandi", "laluan", "khẩu", "nenosiri", "pasahitza", "cyfrinair",
@@ -76,16 +79,20 @@ SPACED_CLUES = tuple(
 """A text without any of these holds none of the words in `SPACED`."""
 OTHER_SCRIPTS = alternatives(
     (
-        "密码", "密碼", "口令", "通行码", "通行碼", "パスワード", "パスコード", "暗証番号", "合言葉", "비밀번호", "비번",
-        "패스워드", "암호", "كلمة ?المرور", "كلمة ?السر", "كلمه ?السر", "كلمة ?مروري", "الرقم ?السري",
-        "رمز ?عبور", "گذرواژه", "پاس ?ورڈ", "סיסמה", "סיסמא", "סיסמת", "סיסמתי", "पासवर्ड", "कूटशब्द",
+        "密码", "密碼", "口令", "通行码", "通行碼", "パスワード", "パスコード",
+        "暗証番号", "合言葉", "비밀번호", "비번",
+        "패스워드", "암호", "كلمة ?المرور", "كلمة ?السر", "كلمه ?السر", "كلمة ?مروري",
+        "الرقم ?السري",
+        "رمز ?عبور", "گذرواژه", "پاس ?ورڈ", "סיסמה", "סיסמא", "סיסמת", "סיסמתי",
+        "पासवर्ड", "कूटशब्द",
         "গোপন ?শব্দ", "পাসওয়ার্ড", "கடவுச்சொல்", "รหัสผ่าน", "พาสเวิร์ด", "գաղտնաբառ", "პაროლი",
     )
 )  # fmt: skip
 """Words of scripts that share no letters with ours. Python counts vowel signs as no letters."""
 COPULAS = alternatives(
     (
-        "is now", "is", "was", "are", "will be", "es", "é", "era", "será", "fue", "foi", "ist", "war",
+        "is now", "is", "was", "are", "will be", "es", "é", "era", "será", "fue", "foi", "ist",
+        "war",
         "lautet", "est", "était", "è", "to", "jest", "je", "är", "er", "on", "oli", "olarak",
         "yra", "ir", "van", "az", "eshte", "este", "là", "adalah", "ialah", "ni", "da",
         "это", "есть", "был", "є", "е", "је", "είναι", "на", "σε", "auf", "a", "por",

@@ -42,5 +42,7 @@ class Spliced:
 
     def parts(self, start: int, end: int) -> Iterator[str]:
         """The parts of [start, end) between the replaced characters; one if there are none."""
-        inner = self._starts[bisect_right(self._starts, start) : bisect_right(self._starts, end - 1)]
+        inner = self._starts[
+            bisect_right(self._starts, start) : bisect_right(self._starts, end - 1)
+        ]
         yield from (self.text[first:last] for first, last in pairwise([start, *inner, end]))

@@ -21,14 +21,18 @@ Cell = tuple[int, int]
 _MAX_LINE_CHARS, _MAX_HEADING_CHARS, _MAX_COLUMNS = 4_000, 500, 60
 _HEADING = re.compile(r"[^\W\d_][\w .#/()-]{0,40}|[_@][\w.-]{1,40}|#|")
 _CELLS = {
-    separator: re.compile(rf"[ ]*(?:\"((?:[^\"\n]|\"\")*+)\"|'([^'\n]*+)'(?=[ ]*(?:{sign}|$))|([^{sign}\n]*+))[ ]*(?:{sign}|$)")
+    separator: re.compile(
+        rf"[ ]*(?:\"((?:[^\"\n]|\"\")*+)\"|'([^'\n]*+)'(?=[ ]*(?:{sign}|$))|([^{sign}\n]*+))"
+        rf"[ ]*(?:{sign}|$)"
+    )
     for separator, sign in ((",", ","), (";", ";"), ("\t", r"\t"), ("|", r"\|"))
 }  # fmt: skip
 _ALIGNED = re.compile(r"[^ \t](?:[ ]?[^ \t])*+")
 _RULE = re.compile(r"[ \t|:+=-]{3,}")
 _FRAME = re.compile(r"[ \t]*[|│┃]?[ \t]*")
 _INSERT = re.compile(
-    r"\b(?:insert|replace)[ \t\n]{1,8}(?:ignore[ \t]{1,4})?into[ \t\n]{1,8}[^\s(]{1,128}+[ \t\n]{0,8}\("
+    r"\b(?:insert|replace)[ \t\n]{1,8}(?:ignore[ \t]{1,4})?into[ \t\n]{1,8}[^\s(]{1,128}+"
+    r"[ \t\n]{0,8}\("
     r"(?P<columns>[^()\x00]{1,500}+)\)[ \t\n]{0,8}values[ \t\n]{0,8}",
     re.IGNORECASE,
 )
@@ -99,7 +103,7 @@ def _split(text: str, start: int, end: int, separator: str) -> list[Cell]:
         start = frame.end() if frame else start
         while end > start and text[end - 1] in " \t|":
             end -= 1
-    cells = []
+    cells: list[Cell] = []
     while start <= end and len(cells) <= _MAX_COLUMNS:
         match = _CELLS[separator].match(text, start, end)
         if not match:
@@ -135,7 +139,9 @@ def _values(
 
 def _in_inserts(text: str) -> Iterator[Span]:
     for insert in _INSERT.finditer(text):
-        columns = kinds_of_columns([name.strip(" \t\n`\"[]") for name in insert["columns"].split(",")])
+        columns = kinds_of_columns(
+            [name.strip(' \t\n`"[]') for name in insert["columns"].split(",")]
+        )
         if not any(kind for kind, _ in columns):
             continue
         position = insert.end()

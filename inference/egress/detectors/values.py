@@ -43,9 +43,7 @@ _VARIABLE = re.compile(
     r"|\[(?:[A-Z]*(?:_\d*)?\]?…?|[A-Za-z ]+\])|\W+"
 )
 # What a password or a user name has and a word of prose has not: a digit, a sign, an inner capital.
-NO_WORD = (
-    r"\d|[^\W_][._$\\@!#%&+*/-]+[^\W_]|(?-i:[a-z][A-Z])|[!#$%&@*]\w"
-)
+NO_WORD = r"\d|[^\W_][._$\\@!#%&+*/-]+[^\W_]|(?-i:[a-z][A-Z])|[!#$%&@*]\w"
 _NO_WORD = re.compile(NO_WORD)
 _NAME = re.compile(r"[^\W_][\w.$' +@-]*|_[\w.$-]+")
 # Masks, numbers, addresses, digests and UUIDs are no names.

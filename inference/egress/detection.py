@@ -67,7 +67,7 @@ class Detection:
         self._known = known
         self._check = check
         self._cached: dict[str, list[Span]] = {}
-        self._before_decoding: tuple[Finder, ...] = (_find_secrets, find_emails)
+        self._before_decoding: tuple[Finder, ...] = (find_secrets, find_emails)
         # Secrets come first, because a secret may have any shape. A number with its kind before it
         # comes before one that only looks like that kind.
         self._after_decoding: tuple[Finder, ...] = (
@@ -133,7 +133,7 @@ _FINDERS_OF_SECRETS: tuple[Finder, ...] = (
 _FINDERS_IN_LINES: tuple[Finder, ...] = (find_in_tables, find_logins, find_arguments)
 
 
-def _find_secrets(text: str, depth: int = 0) -> Iterator[Span]:
+def find_secrets(text: str, depth: int = 0) -> Iterator[Span]:
     """Run all detectors of secrets over the same text.
 
     A password in a field may contain what ends the password of a URL, and the other way round. So
@@ -144,7 +144,7 @@ def _find_secrets(text: str, depth: int = 0) -> Iterator[Span]:
         yield from finder(text)
     if depth < MAX_ENCODINGS and _JSON_ESCAPE.search(text):
         unescaped = Spliced(text, _JSON_ESCAPE, _unescaped)
-        yield from map(unescaped.back, _find_secrets(unescaped.text, depth + 1))
+        yield from map(unescaped.back, find_secrets(unescaped.text, depth + 1))
         strings = Spliced(text, _END_OF_STRING, _unescaped)
         for finder in _FINDERS_IN_LINES:
             yield from map(strings.back, finder(strings.text))

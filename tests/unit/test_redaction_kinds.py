@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import orjson
 import pytest
 
 from benchmarks import redaction as published
+from inference.egress.detection import find_secrets
 from inference.egress.kinds import VALUE_KINDS
 from inference.egress.normalization import PLACEHOLDER
 from inference.egress.redaction import Redaction
@@ -182,3 +184,14 @@ def test_the_published_table_is_what_is_measured() -> None:
     """The documentation would promise more than the program holds, or less."""
     page = (ROOT / "docs" / "how-to" / "llm.md").read_text(encoding="utf-8")
     assert published.table() in page
+
+
+@pytest.mark.parametrize(
+    "unit", ["ldapsearch -w ", "a,password\n", "clave ", "password  b\n", "password to ", "a1b2\n"]
+)
+def test_hostile_texts_take_linear_time(unit: str) -> None:
+    """A search that looks at every pair of characters would need minutes for these texts."""
+    text = (unit * 100_000)[:100_000]
+    started_at_s = time.thread_time()
+    assert sum(1 for _ in find_secrets(text)) < len(text)
+    assert time.thread_time() - started_at_s < 8

@@ -30,7 +30,8 @@ _KEYS = (
     ),
     # A setter: setPassword("x").
     re.compile(r"\bset_?(?P<key>[A-Za-z]\w{0,40}+)(?P<op>\()(?=[bru]?[\"'])"),
-    # XML: <add key="password" value="x" />.
+    # XML: <password value="x" /> and <add key="password" value="x" />.
+    re.compile(r"<(?P<key>[^\s<>=/\"'\x00]{1,80}+)[ \t]{1,4}value(?P<op>=)", re.IGNORECASE),
     re.compile(
         r"\b(?:key|name)=[\"'](?P<key>[\w.:-]{1,80}+)[\"'][ \t]{1,4}value(?P<op>=)", re.IGNORECASE
     ),

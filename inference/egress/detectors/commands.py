@@ -14,7 +14,7 @@ _B = r"[ \t]{1,4}"
 _WORD = rf"{_B}(?:\"[^\"\n]{{1,64}}\"|[^\s\"]{{1,128}}+)"
 _SETTING = r"(?:password|passwd|secret|token|api_?key|access_?key|_pass|_auth|_pw)"
 _READERS = (
-    "sudo|passwd|chpasswd|kinit|cryptsetup|openssl|gpg|docker|podman|smbpasswd"  # from its input
+    "sudo|passwd|chpasswd|kinit|cryptsetup|openssl|gpg|docker|podman|smbpasswd|su"  # from its input
 )
 # Commands that take the password without a flag, up to the argument before it.
 _BEFORE_PASSWORD = (
@@ -26,6 +26,7 @@ _BEFORE_PASSWORD = (
     rf"setcredentials{_WORD}{_WORD}{_WORD}{_WORD}",
     rf"connect{_B}to{_WORD}{_B}user{_WORD}{_B}using",
     r"(?:mysqladmin|nmcli)[ \t][^\n\x00]{0,100}?[ \t]password",
+    r"schtasks(?:\.exe)?[ \t][^\n\x00]{0,200}?[ \t]/p",
     rf"bw{_B}(?:login{_WORD}|unlock)",
     rf"vault{_B}login",
     rf"(?:(?:configure|config){_B}set|setx|setenv){_B}(?:--?[\w-]{{1,20}}{_B})?[\w.:/-]{{0,64}}?"
@@ -34,7 +35,7 @@ _BEFORE_PASSWORD = (
 )
 _CLUES_BEFORE_PASSWORD = (
     "htpasswd", "wpa_passphrase", "rasdial", "smbclient", "setcredentials", "using", "password",
-    "bw ", "vault", " set", "setx", "setenv",
+    "bw ", "schtasks", "vault", " set", "setx", "setenv",
 )  # fmt: skip
 
 

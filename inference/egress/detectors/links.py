@@ -21,7 +21,7 @@ _URL = re.compile(
 )
 _PARAMETER = re.compile(r"[?&;#](?P<key>[\w.\[\]-]{1,40}+)=(?P<secret>[^\s&;#\"'<>\x00]{8,}+)")
 _PART = re.compile(
-    rf"(?<=/)[\w.-]{{0,30}}?(?:{_ACCESS_WORDS})[\w.-]{{0,30}}(?:/[a-z]{{1,2}})?"
+    rf"(?<=/)[\w.-]{{0,30}}?(?:{_ACCESS_WORDS})[\w.-]{{0,30}}(?:/(?:[a-z]{{1,2}}|\d{{1,10}}))?"
     r"/(?P<secret>[\w.~%=-]{8,}+)",
     re.IGNORECASE,
 )

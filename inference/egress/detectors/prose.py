@@ -72,7 +72,7 @@ _BEFORE_COLON = re.compile(
 _SPACED = Clued(
     SPACED_CLUES,
     re.compile(
-        rf"(?<![^\W_])(?:{SPACED})(?![^\W\d_])(?P<gap>[^\n\x00\d:=;\"'<>]{{0,50}}?)"
+        rf"(?<![^\W_])(?<!</)(?:{SPACED})(?![^\W\d_])(?P<gap>[^\n\x00\d:=;\"'<>]{{0,50}}?)"
         r"(?:[ \t]{0,20}(?:[:=]|->|=>|-)[ \t]{0,8}\n?[ \t]{0,8}"
         rf"|{_BLANK}(?:(?:{COPULAS})(?:{_BLANK}|[ \t]{{0,4}}:[ \t]{{0,4}}))?){_NO_WORD_VALUE}",
         re.IGNORECASE,
@@ -81,7 +81,7 @@ _SPACED = Clued(
 # Other scripts need no blank before and after a password. So the value is a run of ASCII signs.
 _SCRIPT = re.compile(r"[\u0530-\u1fff\u3040-\uffdc]")
 _OTHER_SCRIPTS = re.compile(
-    rf"(?:{OTHER_SCRIPTS})[\"']?(?P<cue>[^\n\x00!-~]{{0,30}}[:=>(-]{{0,2}}"
+    rf"(?<!</)(?:{OTHER_SCRIPTS})[\"']?(?P<cue>[^\n\x00!-~]{{0,30}}[:=>(-]{{0,2}}"
     r"[ \t]{0,4}(?:[|>][+-]?)?\n?[ \t]{0,4})"
     r"(?P<quote>[\"'`「『《【〈]?)(?P<value>[!#-&*+/-9<-~-][!#-&(-~]{2,}+)"
 )

@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from inference.egress.detectors.patterns import QUOTED_OR, argument_span
 from inference.egress.detectors.values import could_be_secret
@@ -58,7 +58,7 @@ def _any_of(programs: Iterable[str]) -> str:
 
 
 _TOOL = re.compile(rf"(?<![\w.-])(?P<tool>{_any_of(_LETTERS)})(?:\.exe|64\.exe)?[\"']?(?=[ \t])")
-_SMB_TOOL = re.compile(rf"(?<![\w.-])(?:{_any_of(_SMB)})(?:\.exe)?(?=[ \t])")
+_SMB_TOOL = re.compile(rf"(?<![\w.-])(?P<tool>{_any_of(_SMB)})(?:\.exe)?(?=[ \t])")
 _USER_AND_PASSWORD = re.compile(
     r"(?<=[ \t])(?:-U[ \t]{0,3}|--user(?:name)?[ \t=]{1,3})[\"']?(?P<user>[^\s%\"'\x00]{1,128}+)%"
     r"(?P<secret>[^\s\"'\x00]++)"
@@ -85,14 +85,9 @@ def find_flags(text: str) -> Iterator[Span]:
     """Find passwords after a flag of a program, and after ``-U user%``."""
     if "-" not in text:
         return
-    for tool in _TOOL.finditer(text):
-        end = _end_of_command(text, tool.end())
-        for match in _FLAG_AND_VALUE[tool["tool"]].finditer(text, tool.end(), end):
-            yield from _span(match)
-    for tool in _SMB_TOOL.finditer(text) if "%" in text else ():
-        end = _end_of_command(text, tool.end())
-        for match in _USER_AND_PASSWORD.finditer(text, tool.end(), end):
-            yield from _span(match)
+    yield from _after_programs(text, _TOOL, _FLAG_AND_VALUE)
+    if "%" in text:
+        yield from _after_programs(text, _SMB_TOOL, dict.fromkeys(_SMB, _USER_AND_PASSWORD))
 
 
 def holds_password(program: str, previous: str, argument: str) -> bool:
@@ -108,6 +103,19 @@ def holds_password(program: str, previous: str, argument: str) -> bool:
     flags = {f"-{letter}" for letter in _LETTERS.get(name, "")}
     is_attached = name in _TAKES_ATTACHED and len(argument) > len("-p") and argument[:2] in flags
     return previous in flags or is_attached
+
+
+def _after_programs(
+    text: str, program: re.Pattern[str], values: Mapping[str, re.Pattern[str]]
+) -> Iterator[Span]:
+    searched: dict[re.Pattern[str], int] = {}
+    for match in program.finditer(text):
+        pattern = values[match["tool"]]
+        # No part is searched twice for the same, so that the time stays linear.
+        start = max(match.end(), searched.get(pattern, 0))
+        searched[pattern] = end = max(start, _end_of_command(text, match.end()))
+        for value in pattern.finditer(text, start, end):
+            yield from _span(value)
 
 
 def _end_of_command(text: str, start: int) -> int:

@@ -16,6 +16,7 @@ from inference.rules.ruling import Rules, Ruling
 from schemas.errors import InvalidEvent
 from schemas.event import Domain, Event, Kind
 from schemas.formats import Mapping, read_event
+from schemas.limits import LIMITS, Limits
 from schemas.triaged import Case, DecidedBy, Label, Status, TriagedEvent
 
 HIGH_IMPACT = "high_impact"
@@ -46,6 +47,7 @@ async def classify(
     rules: Rules,
     mappings: Sequence[Mapping] = (),
     admission: Admission = ANYTHING,
+    limits: Limits = LIMITS,
 ) -> list[Outcome]:
     """Triage a batch of records from one input topic.
 
@@ -54,7 +56,8 @@ async def classify(
     are applied first, and an event that such a rule ends never reaches the model. Rules that read
     labels are applied to the model's answer. In a condition, `now` is when the event entered its
     topic, so that an event that is read again is decided the same. The last day of a rule is judged
-    by the clock of the rules.
+    by the clock of the rules. An event beyond the `limits`
+    is not read.
 
     Returns:
         One outcome per record, in order: `Triaged`, `Escalated`, `Reviewed` if a rule asks for a
@@ -66,7 +69,7 @@ async def classify(
     outcomes: dict[int, Outcome] = {}
     undecided: list[_Undecided] = []
     for row, incoming in enumerate(batch):
-        event = _read(incoming, kind, mappings, admission, classifier.domains)
+        event = _read(incoming, kind, mappings, admission, limits, classifier.domains)
         if isinstance(event, DeadLettered):
             outcomes[row] = event
             continue
@@ -99,6 +102,7 @@ def _read(
     kind: Kind,
     mappings: Sequence[Mapping],
     admission: Admission,
+    limits: Limits,
     domains: Sequence[Domain],
 ) -> Event | DeadLettered:
     try:
@@ -109,6 +113,7 @@ def _read(
             origin=incoming.origin,
             kind=kind,
             mappings=mappings,
+            limits=limits,
         )
         event = admission.admit(event)
     except InvalidEvent as error:

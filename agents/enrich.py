@@ -12,6 +12,7 @@ from agents.revision import queue_of, successor
 from inference.llm.consultant import Consultant, LlmOpinion, unasked
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
+from schemas.limits import LIMITS, Limits
 from schemas.triaged import Case, TriagedEvent
 
 
@@ -41,19 +42,28 @@ class Memory(Protocol):
 
 
 async def enrich(
-    batch: Sequence[Incoming], *, consultant: Consultant | None, memory: Memory
+    batch: Sequence[Incoming],
+    *,
+    consultant: Consultant | None,
+    memory: Memory,
+    limits: Limits = LIMITS,
 ) -> list[Outcome]:
     """End each escalated case: with the LLM's answer if it may stand alone, else in review.
+
+    A case whose event is beyond the `limits` is not read.
 
     Returns:
         One outcome per record, in order.
     """
-    return list(await asyncio.gather(*(_end(incoming, consultant, memory) for incoming in batch)))
+    ends = (_end(incoming, consultant, memory, limits) for incoming in batch)
+    return list(await asyncio.gather(*ends))
 
 
-async def _end(incoming: Incoming, consultant: Consultant | None, memory: Memory) -> Outcome:
+async def _end(
+    incoming: Incoming, consultant: Consultant | None, memory: Memory, limits: Limits
+) -> Outcome:
     try:
-        case = decode(incoming.value or b"", Case)
+        case = decode(incoming.value or b"", Case, limits)
         successor(case.triaged, incoming)  # refuses an impossible revision before anything is paid
         async with memory.turn(case):
             triaged = await memory.find(incoming, case)

@@ -8,27 +8,28 @@ from agents.outcomes import DeadLettered, Incoming, Outcome, Triaged
 from agents.revision import queue_of, successor
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
+from schemas.limits import LIMITS, Limits
 from schemas.triaged import Label, LabelSets, TriagedEvent, Verdict
 
 
 async def apply_feedback(
-    batch: Sequence[Incoming], *, labels: LabelSets | None = None
+    batch: Sequence[Incoming], *, labels: LabelSets | None = None, limits: Limits = LIMITS
 ) -> list[Outcome]:
     """Turn verdicts into final revisions that a human decided.
 
     `labels` are the label sets of the model. They name the axes of an event that a rule ended
-    before the model could label it.
+    before the model could label it. A verdict beyond the `limits` is not read.
 
     Returns:
         One outcome per record, in order. A verdict about an axis that the event does not have is a
         dead letter.
     """
-    return [_apply(incoming, labels or {}) for incoming in batch]
+    return [_apply(incoming, labels or {}, limits) for incoming in batch]
 
 
-def _apply(incoming: Incoming, labels: LabelSets) -> Outcome:
+def _apply(incoming: Incoming, labels: LabelSets, limits: Limits) -> Outcome:
     try:
-        verdict = decode(incoming.value or b"", Verdict)
+        verdict = decode(incoming.value or b"", Verdict, limits)
         return Triaged(_revised(verdict, incoming, labels))
     except InvalidEvent as error:
         return DeadLettered(stage=error.stage, error=type(error).__name__, message=str(error))

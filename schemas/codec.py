@@ -9,14 +9,9 @@ import msgspec
 import orjson
 
 from schemas.errors import InvalidEvent
+from schemas.limits import LIMITS, Limits, refuse_oversized
 
 T = TypeVar("T")
-
-WRITABLE_DEPTH = 254
-"""How many levels of nesting orjson can write. It reads 1024.
-
-A document between these limits could be read but not written again, which would stop an agent.
-"""
 
 
 def encode(value: msgspec.Struct) -> bytes:
@@ -24,13 +19,13 @@ def encode(value: msgspec.Struct) -> bytes:
     return orjson.dumps(msgspec.to_builtins(value))
 
 
-def decode_json(data: bytes) -> Any:
+def decode_json(data: bytes, limits: Limits = LIMITS) -> Any:
     """Read UTF-8 JSON into plain Python objects.
 
     Raises:
-        InvalidEvent: `data` is not UTF-8, not JSON, or nested deeper than orjson can read (1024
-            levels).
+        InvalidEvent: `data` is not UTF-8, not JSON, or beyond the limits.
     """
+    refuse_oversized(data, limits)
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -40,17 +35,16 @@ def decode_json(data: bytes) -> Any:
         ) from None
 
 
-def decode(data: bytes, type_: type[T]) -> T:
+def decode(data: bytes, type_: type[T], limits: Limits = LIMITS) -> T:
     """Read UTF-8 JSON into one of our own structs, with strict types.
 
+    `limits` are those of the event that the record may hold.
+
     Raises:
-        InvalidEvent: `data` is not JSON, is nested deeper than `WRITABLE_DEPTH`, or does not have
-            the fields and types of `type_`.
+        InvalidEvent: `data` is not JSON, is larger than a record with such an event can be, or does
+            not have the fields and types of `type_`.
     """
-    document = decode_json(data)
-    # The depth is at most the number of opening brackets, so most documents need no further check.
-    if data.count(b"{") + data.count(b"[") > WRITABLE_DEPTH:
-        _refuse_unwritable(document)
+    document = decode_json(data, limits.of_records())
     try:
         return msgspec.convert(document, type_)
     except msgspec.ValidationError as error:
@@ -58,14 +52,4 @@ def decode(data: bytes, type_: type[T]) -> T:
             f"the record is not a {type_.__name__}: {error}; "
             "send the fields and types of its schema",
             stage="validate",
-        ) from None
-
-
-def _refuse_unwritable(document: Any) -> None:
-    try:
-        orjson.dumps(document)
-    except orjson.JSONEncodeError:
-        raise InvalidEvent(
-            f"the document is nested deeper than {WRITABLE_DEPTH} levels; flatten it",
-            stage="decode",
         ) from None

@@ -2,6 +2,7 @@
 
 SchemaError           base class, never raised itself
 └── InvalidEvent      the bytes of a record are not an event; the record becomes a dead letter
+    └── LimitExceeded  they may be one, but they are beyond a limit and were not read
 
 A wrong `schemas.formats.Mapping` raises ``ValueError``, which msgspec turns into its own
 ``ValidationError`` while it reads the configuration.
@@ -22,3 +23,7 @@ class InvalidEvent(SchemaError):  # noqa: N818 - named after what it is in the f
     def __init__(self, message: str, *, stage: str) -> None:
         super().__init__(message)
         self.stage = stage
+
+
+class LimitExceeded(InvalidEvent):
+    """The record has more bytes, values or levels than `schemas.limits` allows."""

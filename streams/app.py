@@ -46,7 +46,13 @@ def build(
     """Connect topics and agents as the configuration asks; no connection is opened yet."""
     topics = Topics(settings.topics.prefix)
     consumer = GroupConsumer(settings, metrics=metrics, fail=fail)
-    triage = partial(classify, classifier=classifier, rules=rules, mappings=settings.mappings)
+    triage = partial(
+        classify,
+        classifier=classifier,
+        rules=rules,
+        mappings=settings.mappings,
+        limits=settings.limits,
+    )
     enrichment = EnrichmentAgent(
         settings, classifier, rules, backlog=lambda: consumer.backlog(topics.enrichment)
     )
@@ -77,6 +83,6 @@ def build(
     if "enrich" in agents:
         route(topics.enrichment, "enrich", enrichment, enrichment.pipeline)
     if "feedback" in agents:
-        process = partial(apply_feedback, labels=classifier.label_sets)
+        process = partial(apply_feedback, labels=classifier.label_sets, limits=settings.limits)
         route(topics.feedback, "feedback", process)
     return consumer, enrichment

@@ -29,6 +29,7 @@ from inference.rules.options import ImpactOptions, Rule
 from inference.secret import read_secret
 from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Kind
 from schemas.formats import Mapping as FormatMapping
+from schemas.limits import Limits
 
 DEFAULT_PATH = Path("triage.toml")
 ENV_PREFIX = "TRIAGE_"
@@ -268,6 +269,7 @@ class Settings(Options, frozen=True):
     model: ModelSection = field(default_factory=ModelSection)
     pipeline: PipelineSection = field(default_factory=PipelineSection)
     storms: StormsSection = field(default_factory=StormsSection)
+    limits: Limits = field(default_factory=Limits)
     domains: DomainsSection = field(default_factory=DomainsSection)
     llm: LlmOptions = field(default_factory=LlmOptions)
     cost: CostOptions = field(default_factory=CostOptions)

@@ -88,7 +88,12 @@ class EnrichmentAgent:
 
     async def __call__(self, batch: Sequence[Incoming]) -> list[Outcome]:
         """End a batch of cases."""
-        return await enrich(batch, consultant=self.consultant, memory=self.answered)
+        return await enrich(
+            batch,
+            consultant=self.consultant,
+            memory=self.answered,
+            limits=self._settings.limits,
+        )
 
     def start(self) -> None:
         """Start to fill the library in the background: no case waits for what might be quoted."""
@@ -116,13 +121,14 @@ class EnrichmentAgent:
     async def _read(self) -> None:
         triaged = {self._topics.triaged(domain) for domain in DOMAINS}
         names = [*triaged, self._topics.enrichment, self._topics.review]
+        limits = self._settings.limits
         async for record in follow(self._settings.kafka, names, time.time() - REMEMBERED_S):
             value = record.value or b""
             try:
                 if record.origin.topic in triaged:
-                    await self._library.see(decode(value, TriagedEvent))
+                    await self._library.see(decode(value, TriagedEvent, limits))
                 else:
-                    await self._library.see(decode(value, Case))
+                    await self._library.see(decode(value, Case, limits))
             except InvalidEvent:
                 continue  # nothing that could be quoted
 

@@ -9,6 +9,7 @@ from agents.outcomes import Incoming
 from schemas.codec import decode_json
 from schemas.errors import InvalidEvent
 from schemas.event import DOMAIN_OF_KIND, KIND_OF_DOMAIN, Domain, Kind, Origin
+from schemas.limits import LIMITS, Limits
 from streams.errors import StreamError
 
 STDIN = "-"
@@ -49,15 +50,15 @@ def incoming(file: str, number: int, line: bytes) -> Incoming:
     return Incoming(value=line, key=None, headers=(), origin=origin, received_at_s=time.time())
 
 
-def kind_of(line: bytes, domain: Domain | None) -> Kind:
+def kind_of(line: bytes, domain: Domain | None, limits: Limits = LIMITS) -> Kind:
     """The kind to assume for a line: that of the domain, or else the one that the line names.
 
     Raises:
-        InvalidEvent: there is no domain, and the line names no kind.
+        InvalidEvent: there is no domain, and the line names no kind or is beyond the limits.
     """
     if domain is not None:
         return KIND_OF_DOMAIN[domain]
-    document = decode_json(line)
+    document = decode_json(line, limits)
     kind = document.get("kind") if isinstance(document, dict) else None
     if not isinstance(kind, str) or kind not in DOMAIN_OF_KIND:
         raise InvalidEvent(
@@ -66,10 +67,10 @@ def kind_of(line: bytes, domain: Domain | None) -> Kind:
     return kind
 
 
-def key_of(line: bytes) -> bytes | None:
+def key_of(line: bytes, limits: Limits = LIMITS) -> bytes | None:
     """The id of a line as a record key; None if it has no id or cannot be read."""
     try:
-        document = decode_json(line)
+        document = decode_json(line, limits)
     except InvalidEvent:
         return None
     id_ = document.get("id") if isinstance(document, dict) else None

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 from schemas.errors import InvalidEvent
 from schemas.event import DOMAIN_OF_KIND, Domain
+from schemas.limits import Limits
 from streams.config import Settings
 from streams.errors import RecordTooLarge, StreamError
 from streams.kafka.producer import Producer, Receipt
@@ -46,7 +47,8 @@ async def produce(
         for number, line in enumerate(lines):
             if rate:
                 await asyncio.sleep(max(0.0, started_s + number / rate - loop.time()))
-            record = Record(_topic(topics, line, domain, number), key_of(line), line)
+            topic = _topic(topics, line, domain, number, settings.limits)
+            record = Record(topic, key_of(line, settings.limits), line)
             receipts.append(await producer.send(record))
             advance()
             if len(receipts) >= IN_FLIGHT:
@@ -61,8 +63,8 @@ async def produce(
         await producer.stop()
 
 
-def _topic(topics: Topics, line: bytes, domain: Domain | None, number: int) -> str:
+def _topic(topics: Topics, line: bytes, domain: Domain | None, number: int, limits: Limits) -> str:
     try:
-        return topics.input(domain or DOMAIN_OF_KIND[kind_of(line, None)])
+        return topics.input(domain or DOMAIN_OF_KIND[kind_of(line, None, limits)])
     except InvalidEvent as error:
         raise InvalidEvent(f"line {number + 1}: {error}", stage=error.stage) from None

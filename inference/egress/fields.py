@@ -51,9 +51,10 @@ def _rewrite_object(node: Mapping[Any, Any], visit: Visit, path: tuple[str, ...]
     label = next((node[name] for name in _LABELS if isinstance(node.get(name), str)), None)
     columns = next((names for key in _COLUMNS if _are_texts(names := node.get(key))), None)
     result: dict[str, Any] = {}
+    numbers: dict[str, int] = {}
     for key, value in node.items():
         name = label if label and key in _LABELLED else str(key)
-        new_key = _unused_key(visit((), str(key)), result)
+        new_key = _unused_key(visit((), str(key)), result, numbers)
         if columns and key in _ROWS and isinstance(value, list):
             result[new_key] = _rewrite_rows(value, visit, (*path, name), columns)
         else:
@@ -111,10 +112,12 @@ def _argument_name(program: str, previous: str, text: str) -> str:
     return "password" if holds_password(program, previous, text) else name
 
 
-def _unused_key(key: str, taken: Mapping[str, Any]) -> str:
+def _unused_key(key: str, taken: Mapping[str, Any], numbers: dict[str, int]) -> str:
+    """The key, or the key with the next number; `numbers` are those that were given out."""
     if key not in taken:
         return key
-    number = 2
+    number = numbers.get(key, 2)
     while f"{key} {number}" in taken:
         number += 1
+    numbers[key] = number + 1
     return f"{key} {number}"

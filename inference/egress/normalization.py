@@ -7,6 +7,7 @@ import re
 import unicodedata
 
 from inference.egress.kinds import VALUE_KINDS
+from schemas.unicode import nfkc
 
 PLACEHOLDER = re.compile(rf"\[({'|'.join(kind.upper() for kind in VALUE_KINDS)})_(\d{{1,6}})\]")
 
@@ -65,7 +66,7 @@ def normalise(text: str) -> str:
     text = text.encode("utf-8", "replace").decode("utf-8")
     text = _CHARACTER_REFERENCE.sub(_resolved, text)
     if not text.isascii():
-        text = _OVERLAY.sub("", unicodedata.normalize("NFKC", text.translate(_SPELLING)))
+        text = _OVERLAY.sub("", nfkc(text.translate(_SPELLING)))
     return text.translate(_SPELLING)
 
 

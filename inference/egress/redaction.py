@@ -64,7 +64,7 @@ class Redaction:
         self, keep: frozenset[ValueKind] = frozenset(), *, regions: Sequence[str] = PHONE_REGIONS
     ) -> None:
         self._keep = keep - NEVER_SENT
-        self._vault = Vault()
+        self._vault = Vault(self._check_time)
         self._detection = Detection(self._keep, self._vault.known, regions, self._check_time)
         self._released: list[str] = []
         self._chars = 0
@@ -153,8 +153,8 @@ class Redaction:
         if self._spent_s + time.thread_time() - self._started_at_s > MAX_CPU_S:
             raise TimeoutError
 
-    def _count_chars(self, text: str) -> None:
-        self._chars += len(text)
+    def _count_chars(self, count: int) -> None:
+        self._chars += count
         if self._chars > MAX_CHARS:
             raise RedactionFailed("the event is too large to be redacted; a person decides")
 
@@ -172,8 +172,10 @@ class Redaction:
         )
 
     def _learn(self, path: tuple[str, ...], text: str) -> str:
+        self._count_chars(len(text))
         normal = normalise(text)
-        self._count_chars(normal)  # After normalisation: one ligature can become eighteen letters.
+        # Once more what normalisation has added: one ligature can become eighteen letters.
+        self._count_chars(max(0, len(normal) - len(text)))
         for span in self._find(path, normal):
             if span.kind:
                 self._vault.learn(span.kind, normal[span.start : span.end])
@@ -229,6 +231,7 @@ class Redaction:
 
         A part of a digest looks like a key, the whole digest does not.
         """
+        self._check_time()
         value = text[span.start : span.end]
         return (
             span.kind == "secret"

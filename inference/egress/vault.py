@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from inference.egress.kinds import NEVER_SENT, VALUE_KINDS, Span, ValueKind
 from inference.egress.normalization import PLACEHOLDER, fold
@@ -17,10 +17,16 @@ MIN_KNOWN_CHARS: dict[ValueKind, int] = dict.fromkeys(VALUE_KINDS, 5) | {
 }
 # From this length on, a known secret is also found inside a longer word.
 _MIN_INSIDE_CHARS = 8
+_PLACES_PER_CHECK = 64
 _KEY_CHARS = 3
 """Learned values are indexed by this many first characters; no learned value is shorter."""
-_AT = re.compile(r"%(?:25)?40|=40|\s*[\[({<]\s*(?:at|@)\s*[\])}>]\s*|\s+at\s+")
-_DOT = re.compile(r"%(?:25)?2e|\s*[\[({<]\s*(?:dot|\.)\s*[\])}>]\s*|\s+dot\s+")
+# An address is found with at most three blanks and a line break in each of these places.
+_AT = re.compile(
+    r"%(?:25)?40|=40|\s{0,4}[\[({<]\s{0,4}(?:at|@)\s{0,4}[\])}>]\s{0,4}|\s{1,4}at\s{1,4}"
+)
+_DOT = re.compile(
+    r"%(?:25)?2e|\s{0,4}[\[({<]\s{0,4}(?:dot|\.)\s{0,4}[\])}>]\s{0,4}|\s{1,4}dot\s{1,4}"
+)
 
 
 class Vault:
@@ -28,12 +34,16 @@ class Vault:
 
     The same value always gets the same placeholder.
 
+    Args:
+        check: called again and again while a text is searched; it may raise to stop the work.
+
     Raises:
         OverflowError: from `learn` and `placeholder`, if there are more than `MAX_VALUES` different
             values. No model could follow such a text.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[], None] = lambda: None) -> None:
+        self._check = check
         self._placeholders: dict[str, str] = {}
         self._values: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
@@ -76,7 +86,10 @@ class Vault:
             return
         first_characters = self._first_characters or self._index()
         folded = fold(text)
-        for match in first_characters.finditer(folded):
+        for place, match in enumerate(first_characters.finditer(folded)):
+            # At each place a thousand values may have to be compared.
+            if place % _PLACES_PER_CHECK == 0:
+                self._check()
             span = self._longest_known(folded, match.start())
             if span:
                 yield span

@@ -6,13 +6,14 @@ The steps are: remove the frame, remove the envelope, recognise the format, read
 from collections.abc import Sequence
 from typing import Protocol
 
-from schemas.errors import InvalidEvent
+from schemas.errors import InvalidEvent, LimitExceeded
 from schemas.event import Event, Headers, Kind, Origin
 from schemas.formats import confluent, ecs, native, ocsf, vendor
 from schemas.formats.cloudevents import unwrap
 from schemas.formats.document import Document
 from schemas.formats.envelope import Envelope
 from schemas.formats.mapped import Mapping
+from schemas.limits import LIMITS, Limits, refuse_long
 
 
 class Adapter(Protocol):
@@ -48,6 +49,7 @@ def read_event(
     origin: Origin,
     kind: Kind,
     mappings: Sequence[Mapping] = (),
+    limits: Limits = LIMITS,
 ) -> Event:
     """Read the event in one record, whatever format it has.
 
@@ -61,6 +63,7 @@ def read_event(
         origin: where the record was read.
         kind: the kind of the topic, for an event that names none.
         mappings: the configured formats, tried in this order and before all others.
+        limits: how large an event may be.
 
     Raises:
         InvalidEvent: the record cannot be an event. No other error is raised, whatever the bytes.
@@ -69,13 +72,14 @@ def read_event(
         raise InvalidEvent(
             "the record is empty (a tombstone); send one JSON object per record", stage="decode"
         )
+    _refuse_long(value, headers, limits)
     schema_id = confluent.schema_id(value)
     payload = value if schema_id is None else confluent.unframe(value)
     envelope = Envelope(id=f"{origin.topic}-{origin.partition}-{origin.offset}", kind=kind)
     try:
-        document, envelope = unwrap(payload, headers, envelope)
+        document, envelope = unwrap(payload, headers, envelope, limits)
     except InvalidEvent as error:
-        if schema_id is None or error.stage != "decode":
+        if schema_id is None or error.stage != "decode" or isinstance(error, LimitExceeded):
             raise
         raise InvalidEvent(
             f"the payload with Confluent schema id {schema_id} is not JSON, and Avro and Protobuf "
@@ -83,6 +87,18 @@ def read_event(
             stage="decode",
         ) from None
     return _recognise(document, mappings).read(document, envelope)
+
+
+def _refuse_long(value: bytes, headers: Headers, limits: Limits) -> None:
+    """Check value and headers together: the headers of a CloudEvent become attributes."""
+    in_headers = sum(len(name) + len(content or b"") for name, content in headers)
+    refuse_long(len(value) + in_headers, limits)
+    if len(headers) > limits.max_event_nodes:
+        raise LimitExceeded(
+            f"the record has {len(headers)} headers and limits.max_event_nodes is "
+            f"{limits.max_event_nodes}; leave some out, or raise the limit",
+            stage="decode",
+        )
 
 
 def _recognise(document: Document, mappings: Sequence[Mapping]) -> Adapter:

@@ -16,20 +16,24 @@ from schemas.formats.document import Document, decode_document, json_type
 from schemas.formats.envelope import Envelope
 from schemas.formats.instants import to_rfc3339
 from schemas.formats.values import as_explicit_tenant, as_id, as_text
+from schemas.limits import Limits
 
 _STRUCTURED_TYPE = "application/cloudevents+json"
 _DATA = ("data", "data_base64")
 _PREFIX = "ce_"
 
 
-def unwrap(value: bytes, headers: Headers, envelope: Envelope) -> tuple[Document, Envelope]:
+def unwrap(
+    value: bytes, headers: Headers, envelope: Envelope, limits: Limits
+) -> tuple[Document, Envelope]:
     """The document in a record, and the envelope with what the CloudEvent says about it.
 
     A record that is not a CloudEvent gives its own document and the envelope unchanged. Only one
     envelope is removed: a CloudEvent inside a CloudEvent is kept as a document.
 
     Raises:
-        InvalidEvent: the record is not a JSON object, or it is a CloudEvent without readable data.
+        InvalidEvent: the record is not a JSON object, it is a CloudEvent without readable data, or
+            one of the two is beyond the limits.
     """
     texts = _header_texts(headers)
     content_type = texts.get("content-type", "")
@@ -39,12 +43,12 @@ def unwrap(value: bytes, headers: Headers, envelope: Envelope) -> tuple[Document
             for name, text in texts.items()
             if name.startswith(_PREFIX)
         }
-        return _read_data(value, content_type), _describe(attributes, envelope)
-    document = decode_document(value)
+        return _read_data(value, content_type, limits), _describe(attributes, envelope)
+    document = decode_document(value, limits)
     if not _is_structured(document, content_type):
         return document, envelope
     attributes = {name: document[name] for name in document if name not in _DATA}
-    return _read_structured(document), _describe(attributes, envelope)
+    return _read_structured(document, limits), _describe(attributes, envelope)
 
 
 def _header_texts(headers: Headers) -> dict[str, str]:
@@ -80,29 +84,29 @@ def _describe(attributes: dict[str, Any], envelope: Envelope) -> Envelope:
     )
 
 
-def _read_structured(document: Document) -> Document:
+def _read_structured(document: Document, limits: Limits) -> Document:
     if document.get("data_base64") is not None:
         content_type = as_text(document.get("datacontenttype")) or ""
-        return _read_data(_decode_base64(document["data_base64"]), content_type)
+        return _read_data(_decode_base64(document["data_base64"]), content_type, limits)
     data = document.get("data")
     if isinstance(data, dict):
         return data
     if isinstance(data, str):
-        return _read_string(data)
+        return _read_string(data, limits)
     raise InvalidEvent(
         f"the CloudEvent's data is {json_type(data)}; send an object, JSON in a string, or text",
         stage="recognise",
     )
 
 
-def _read_data(value: bytes, content_type: str) -> Document:
+def _read_data(value: bytes, content_type: str, limits: Limits) -> Document:
     """Read data as text if its content type is ``text/…``, else as JSON (the CloudEvents default).
 
     Raises:
         InvalidEvent: the text is not UTF-8, or the JSON cannot be read.
     """
     if not content_type.startswith("text/"):
-        return decode_document(value)
+        return decode_document(value, limits)
     try:
         return {"text": value.decode("utf-8")}
     except UnicodeDecodeError:
@@ -111,9 +115,10 @@ def _read_data(value: bytes, content_type: str) -> Document:
         ) from None
 
 
-def _read_string(data: str) -> Document:
+def _read_string(data: str, limits: Limits) -> Document:
+    """The JSON in a string; what is no JSON, or is beyond the limits, is text."""
     try:
-        return decode_document(data.encode())
+        return decode_document(data.encode(), limits)
     except InvalidEvent:
         return {"text": data}
 

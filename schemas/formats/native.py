@@ -13,6 +13,7 @@ _TEXTS = ("text", "title", "body")
 _CONTENT = (*_TEXTS, "event")
 _FIELDS = frozenset(Event.__struct_fields__)
 _KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
+_LONGEST_KIND = 40  # with the blanks around it
 
 
 def recognises(document: Document) -> bool:
@@ -57,7 +58,7 @@ def read(document: Document, envelope: Envelope) -> Event:
 
 
 def _as_kind(value: object) -> Kind | None:
-    if isinstance(value, str):
+    if isinstance(value, str) and len(value) <= _LONGEST_KIND:
         return _KINDS.get(value.strip().lower())
     return None
 

@@ -100,7 +100,16 @@ def as_explicit_tenant(value: object) -> str | None:
 
 
 def keep(attributes: dict[str, Any], name: str, value: object) -> None:
-    """Add one attribute. If its name is taken, add it as ``document.<name>``, to keep both."""
-    while name in attributes:
+    """Add one attribute. If its name is taken, add it as ``document.<name>``, to keep both.
+
+    If that is taken too, it gets a number. Otherwise a sender could choose a thousand names that
+    each lead to the next one.
+    """
+    if name in attributes:
         name = f"document.{name}"
+    if name in attributes:
+        number = len(attributes) + 1
+        while f"{name} {number}" in attributes:
+            number += 1
+        name = f"{name} {number}"
     attributes[name] = value

@@ -24,6 +24,7 @@ BATCH_LINES = 128
 BATCHES_AHEAD = 4
 
 Triage = Callable[..., Awaitable[list[Outcome]]]
+ReadKind = Callable[[bytes], Kind]
 
 
 @click.command(
@@ -47,11 +48,13 @@ async def _run(settings: Settings, file: str, domain: Domain | None) -> None:
         classifier=classifier,
         rules=open_rules(settings, classifier),
         mappings=settings.mappings,
+        limits=settings.limits,
     )
+    read_kind = partial(kind_of, domain=domain, limits=settings.limits)
     ahead: deque[tuple[list[Incoming], asyncio.Task[list[Outcome]]]] = deque()
     try:
         for batch in _batches(file):
-            ahead.append((batch, asyncio.create_task(_triage(batch, domain, triage))))
+            ahead.append((batch, asyncio.create_task(_triage(batch, read_kind, triage))))
             await asyncio.sleep(0)
             if len(ahead) == BATCHES_AHEAD:
                 _print(ahead[0][0], await ahead[0][1])
@@ -70,8 +73,8 @@ def _batches(file: str) -> Iterator[list[Incoming]]:
         yield batch
 
 
-async def _triage(batch: list[Incoming], domain: Domain | None, triage: Triage) -> list[Outcome]:
-    kinds = [_kind(line, domain) for line in batch]
+async def _triage(batch: list[Incoming], read_kind: ReadKind, triage: Triage) -> list[Outcome]:
+    kinds = [_kind(line, read_kind) for line in batch]
     outcomes: dict[int, Outcome] = {
         row: kind for row, kind in enumerate(kinds) if isinstance(kind, DeadLettered)
     }
@@ -82,9 +85,9 @@ async def _triage(batch: list[Incoming], domain: Domain | None, triage: Triage) 
     return [outcomes[row] for row in range(len(batch))]
 
 
-def _kind(line: Incoming, domain: Domain | None) -> Kind | DeadLettered:
+def _kind(line: Incoming, read_kind: ReadKind) -> Kind | DeadLettered:
     try:
-        return kind_of(line.value or b"", domain)
+        return read_kind(line.value or b"")
     except InvalidEvent as error:
         return DeadLettered(stage=error.stage, error=type(error).__name__, message=str(error))
 

@@ -10,7 +10,7 @@ import pytest
 from schemas.errors import InvalidEvent
 from schemas.event import MAX_ID_CHARS, Event, Kind, Origin
 from schemas.formats import Mapping, read_event
-from schemas.formats.document import MAX_DEPTH
+from schemas.limits import LIMITS
 from schemas.formats.instants import to_rfc3339
 from schemas.formats.paths import find
 
@@ -193,7 +193,8 @@ def test_byte_order_mark_is_ignored() -> None:
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
 def test_depth_is_bounded_by_what_can_be_written(opening: bytes, closing: bytes) -> None:
     """A document that can be read but not written again would stop the worker after its triage."""
-    deep = b'{"a":' + opening * (MAX_DEPTH - 1) + b"1" + closing * (MAX_DEPTH - 1) + b"}"
+    depth = LIMITS.max_event_depth
+    deep = b'{"a":' + opening * (depth - 1) + b"1" + closing * (depth - 1) + b"}"
     assert read(deep).event
     assert refusal(b'{"a":' + deep + b"}").stage == "decode"
 

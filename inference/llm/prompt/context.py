@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -19,6 +20,8 @@ from schemas.triaged import Case, LabelSets
 from schemas.visible_text import visible_text
 
 _TEXT_FIELDS = ("title", "text", "body")
+MAX_LEAF_CHARS = 16_384
+"""How much of one text in a document is read. `event_text` shows a thirtieth of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +152,33 @@ def _shortened(event: Event, max_chars: int) -> Event:
     """
     texts = {name: getattr(event, name) for name in _TEXT_FIELDS}
     cut = {
-        name: (text[:max_chars].rsplit(None, 1) or [""])[0]
+        name: _cut(text, max_chars)
         for name, text in texts.items()
         if text is not None and len(text) > max_chars
     }
-    return replace(event, **cut)
+    return replace(
+        event,
+        **cut,
+        event=_with_short_leaves(event.event),
+        attributes=_with_short_leaves(event.attributes),
+    )
+
+
+def _with_short_leaves(node: Any) -> Any:
+    """The document with its long texts cut, keys too; what is short stays the same object."""
+    if isinstance(node, str):
+        return _cut(node, MAX_LEAF_CHARS)
+    if isinstance(node, dict):
+        return {_cut(key, MAX_LEAF_CHARS): _with_short_leaves(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_with_short_leaves(value) for value in node]
+    return node
+
+
+def _cut(text: str, max_chars: int) -> str:
+    if len(text) <= max_chars:
+        return text
+    return (text[:max_chars].rsplit(None, 1) or [""])[0]
 
 
 def _outgoing_text(prompt: Prompt) -> str:

@@ -152,6 +152,11 @@ class Metrics:
             "topic",
         )
         self.commits = self._counter("commits", "Offset commits, by result.", "result")
+        self.loop_stall = self._histogram(
+            "event_loop_stall_seconds",
+            "How much later than asked a sleep of 50 ms ended, because other work held the loop.",
+            buckets=LATENCY_BUCKETS_S,
+        )
         self.rebalances = self._counter("rebalances", "How often partitions were revoked.")
 
     def _declare_llm(self) -> None:

@@ -18,6 +18,7 @@ from streams.kafka.producer import Producer
 from streams.metrics import Metrics
 from streams.pipeline.consumer import GroupConsumer
 from streams.problems import Problem
+from streams.stalls import leave_full_collections_to_the_watchdog, watch_stalls
 from streams.topics import Topics
 from streams.wiring.model import open_classifier, open_rules
 
@@ -123,6 +124,13 @@ class Worker:
         )
         metrics.when_rendered(enrichment.observe)
         metrics.when_rendered(lambda metrics: metrics.observe_problems(self._problems()))
+        leave_full_collections_to_the_watchdog()
+        stalls = asyncio.create_task(
+            watch_stalls(
+                metrics.loop_stall.observe,
+                lambda: not any(consumer.offsets.progress_age_s().values()),
+            )
+        )
         try:
             # This reads where each tenant's chain ends, and what is spent of today's budget.
             on_spend = enrichment.budget.note if self._settings.llm.tiers else None
@@ -132,6 +140,7 @@ class Worker:
                 log.info("working: agents %s", ", ".join(self._agents))
                 await self._ended.wait()
         finally:
+            stalls.cancel()
             await self._end(consumer)
             await enrichment.stop()
             await audit.stop()

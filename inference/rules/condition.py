@@ -1,16 +1,18 @@
 """Conditions in CEL over an event and its labels: compiled and checked once, evaluated per event.
 
 CEL (the Common Expression Language, github.com/google/cel-spec) always ends and changes nothing.
-But its cost depends on the data, and strangers write the data. So no loop may stand inside another
-loop, no loop reads a collection longer than `MAX_ELEMENTS`, and every pattern is a literal that is
-known to compile. Patterns are RE2, which matches in linear time.
+But its cost depends on the data, and strangers write the data. So a condition reads no more than
+`MAX_VALUES` values of an event, no loop may stand inside another loop, no loop reads a collection
+longer than `MAX_ELEMENTS`, and a loop whose body reads the event is limited by `MAX_LOOP_WORK`.
+Every pattern is a literal that is known to compile. Patterns are RE2, which matches in linear time.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import chain, islice
 from typing import Any, Self
 
 import cel
@@ -29,7 +31,15 @@ EVENT_FIELDS = (
 MAX_CHARS = 2_000
 """The evaluator recurses into each operator: about ten thousand of them would overflow its
 stack."""
+MAX_VALUES = 10_000
+"""How many values an event may have in the fields that conditions read. They are converted for the
+evaluator, which takes some three microseconds per value."""
 MAX_ELEMENTS = 1_000
+MAX_LOOP_WORK = 10_000_000
+"""The work of a loop, in characters that are copied: the evaluator copies the fields of the event
+that the body reads, once for each element. The limit stands for about fifty milliseconds."""
+
+_CHARS_PER_VALUE = 50
 
 _FUNCTIONS = frozenset(
     {"contains", "startsWith", "endsWith", "matches", "size", "type", "dyn"}
@@ -78,16 +88,20 @@ class Facts:
         return cel.Context(variables=values)
 
     @cached_property
-    def oversized(self) -> bool:
-        """Whether some list or map of the event is too long to loop over."""
-        waiting: list[Any] = [self._fields]
-        while waiting:
-            value = waiting.pop()
-            if isinstance(value, dict | list):
-                if len(value) > MAX_ELEMENTS:
-                    return True
-                waiting.extend(value.values() if isinstance(value, dict) else value)
-        return False
+    def size(self) -> "Size":
+        """How large the fields are that conditions read."""
+        return _measure(self._fields)
+
+    def loop_work(self, names: Collection[str], *, collects: bool) -> int:
+        """The work of a loop whose body reads these fields, in characters.
+
+        A loop that collects a new list copies what it has collected, once for each element.
+        """
+        elements = self.size.elements
+        read = _measure([self._fields.get(name) for name in names]).chars_to_copy if names else 0
+        if collects:
+            return elements * (self.size.chars_to_copy + elements * read)
+        return elements * read
 
     @cached_property
     def _fields(self) -> dict[str, Any]:
@@ -100,6 +114,44 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """How large a document is.
+
+    `elements` is the length of its longest list or map. If it has more than `MAX_VALUES` values,
+    no more are counted.
+    """
+
+    values: int
+    chars: int
+    elements: int
+
+    @property
+    def chars_to_copy(self) -> int:
+        """How many characters the evaluator copies with the document, roughly."""
+        return self.chars + self.values * _CHARS_PER_VALUE
+
+
+def _measure(document: Any) -> Size:
+    values = chars = elements = 0
+    waiting: list[Any] = [document]
+    while waiting and values <= MAX_VALUES:
+        value = waiting.pop()
+        values += 1
+        if isinstance(value, str):
+            chars += len(value)
+        elif isinstance(value, dict | list):
+            elements = max(elements, len(value))
+            values += len(value) if len(value) > MAX_VALUES else 0
+            waiting.extend(islice(_children(value), MAX_VALUES))
+    return Size(values, chars, elements)
+
+
+def _children(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    """The values that are inside. A key counts as a value too, because it is converted as well."""
+    return chain(value.keys(), value.values()) if isinstance(value, dict) else value
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
     """A condition that has passed every check.
 
@@ -108,6 +160,8 @@ class Condition:
 
     reads: frozenset[str]
     loops: bool
+    _read_in_loops: frozenset[str]
+    _collects: bool
     _program: Any
 
     @classmethod
@@ -135,7 +189,8 @@ class Condition:
         bare = re.sub(rf"{_LITERAL}|//[^\n]*", '""', source)
         _check_names(program, bare, axes)
         _check_cost(source, bare)
-        return cls(_reads(program, bare), _LOOP.search(bare) is not None, program)
+        loops = _LOOP.search(bare) is not None
+        return cls(_reads(program, bare), loops, _read_in_loops(bare), _collects(bare), program)
 
     @property
     def reads_labels(self) -> bool:
@@ -150,8 +205,14 @@ class Condition:
             Exception: it fails on this event in another way. The message may hold content of the
                 event: never log it.
         """
-        if self.loops and facts.oversized:
+        size = facts.size
+        if size.values > MAX_VALUES:
+            raise ValueError("the event has too many values for a condition")
+        if self.loops and size.elements > MAX_ELEMENTS:
             raise ValueError("a list or map of the event is too long to loop over")
+        work = facts.loop_work(self._read_in_loops, collects=self._collects) if self.loops else 0
+        if work > MAX_LOOP_WORK:
+            raise ValueError("the event is too large to be read in a loop")
         value = self._program.execute(facts.context)
         if not isinstance(value, bool):
             raise TypeError("the condition is neither true nor false")
@@ -214,13 +275,30 @@ def _check_cost(source: str, bare: str) -> None:
 
 def _nests(bare: str) -> bool:
     """Whether a loop stands inside a loop."""
+    return any(_LOOP.fullmatch(token) for token in _tokens_in_loops(bare))
+
+
+def _collects(bare: str) -> bool:
+    """Whether some loop makes a new list."""
+    return re.search(r"\.\s*(?:map|filter)\s*\(", bare) is not None
+
+
+def _read_in_loops(bare: str) -> frozenset[str]:
+    """The fields of the event that the body of a loop reads, beside its element."""
+    reads = (token for token in _tokens_in_loops(bare) if token.startswith("event"))
+    fields = {token.partition(".")[2] for token in reads}
+    # Without the name of a field after it, `event` may be read as a whole.
+    return frozenset(EVENT_FIELDS if "" in fields else fields)
+
+
+def _tokens_in_loops(bare: str) -> Iterator[str]:
+    """The beginnings of loops, the brackets and the fields of the event inside any loop."""
     open_loops: list[bool] = []
-    for token in re.finditer(rf"{_LOOP.pattern}|[()]", bare):
-        is_loop = token.group() not in "()"
-        if token.group() == ")":
+    for match in re.finditer(rf"{_LOOP.pattern}|[()]|\bevent\b(?:{_MEMBER})?", bare):
+        found = match.group()
+        if any(open_loops):
+            yield found
+        if found == ")":
             del open_loops[-1:]
-        elif is_loop and any(open_loops):
-            return True
-        else:
-            open_loops.append(is_loop)
-    return False
+        elif not found.startswith("event"):
+            open_loops.append(found != "(")

@@ -10,9 +10,9 @@ import pytest
 from schemas.errors import InvalidEvent
 from schemas.event import MAX_ID_CHARS, Event, Kind, Origin
 from schemas.formats import Mapping, read_event
-from schemas.limits import LIMITS
 from schemas.formats.instants import to_rfc3339
 from schemas.formats.paths import find
+from schemas.limits import LIMITS
 
 ORIGIN = Origin(topic="triage.alerts.v1", partition=3, offset=17)
 DERIVED_ID = "triage.alerts.v1-3-17"

@@ -111,7 +111,8 @@ def bounded_snappy(payload: Any) -> bytes:
 
 
 def _xerial_blocks(view: memoryview) -> list[memoryview]:
-    blocks, cursor = [], XERIAL_HEADER_BYTES
+    blocks: list[memoryview] = []
+    cursor = XERIAL_HEADER_BYTES
     while cursor < len(view):
         (size,) = struct.unpack_from("!i", view, cursor)
         if size < 0:

@@ -347,7 +347,7 @@ def logged(format_: str) -> Iterator[io.StringIO]:
     """What the log of a worker writes in this block."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    noisy = {name: logging.getLogger(name).level for name in logs.NOISY}
+    ours = {name: logging.getLogger(name).level for name in logs.OURS}
     with printed() as (_, err):
         logs.configure(LogSection(format=format_, level="info"))  # type: ignore[arg-type] # one of them
         try:
@@ -355,7 +355,7 @@ def logged(format_: str) -> Iterator[io.StringIO]:
         finally:
             root.handlers[:] = handlers
             root.setLevel(level)
-            for name, old in noisy.items():
+            for name, old in ours.items():
                 logging.getLogger(name).setLevel(old)
 
 

@@ -189,10 +189,18 @@ def test_a_truncated_file_is_refused(model: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "calibration.json", "model.bin"])
-def test_a_file_that_cannot_be_read_is_not_called_missing(model: Path, name: str) -> None:
+def test_a_file_that_cannot_be_read_is_not_called_missing(
+    model: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A user would reinstall a model that is there, instead of mending its permissions."""
-    (model / name).unlink()
-    (model / name).mkdir()  # nobody can read it as a file, not even root
+    opened = os.open
+
+    def refuse(file: Path, flags: int) -> int:
+        if Path(file) == model / name:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(file, flags)
+
+    monkeypatch.setattr(files.os, "open", refuse)  # root may read every file
     with pytest.raises(ModelError, match=f"{name} cannot be read .*readable") as caught:
         load_artifact(model)
     assert "missing" not in str(caught.value)

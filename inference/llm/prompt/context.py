@@ -19,9 +19,6 @@ from schemas.event import Event
 from schemas.triaged import Case, LabelSets
 from schemas.visible_text import visible_text
 
-# A run of the characters of a scheme is read once, from its beginning.
-LINK = re.compile(r"(?:(?<![a-z0-9+.-])[a-z0-9+.-]++:/|www\.)\S*", re.IGNORECASE)
-
 _TEXT_FIELDS = ("title", "text", "body")
 MAX_LEAF_CHARS = 16_384
 """How much of one text in a document is read. `event_text` shows a thirtieth of that."""

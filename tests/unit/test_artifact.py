@@ -1,5 +1,6 @@
 """A model directory is either whole, or it is refused with one sentence."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -193,14 +194,14 @@ def test_a_file_that_cannot_be_read_is_not_called_missing(
     model: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A user would reinstall a model that is there, instead of mending its permissions."""
-    opened = os.open
+    open_ = os.open
 
-    def refuse(file: Path, flags: int) -> int:
-        if Path(file) == model / name:
+    def refuse(file: Any, *arguments: Any, **options: Any) -> int:
+        if str(file).endswith(name):
             raise PermissionError(errno.EACCES, "Permission denied")
-        return opened(file, flags)
+        return open_(file, *arguments, **options)
 
-    monkeypatch.setattr(files.os, "open", refuse)  # root may read every file
+    monkeypatch.setattr(os, "open", refuse)  # root may read every file
     with pytest.raises(ModelError, match=f"{name} cannot be read .*readable") as caught:
         load_artifact(model)
     assert "missing" not in str(caught.value)

@@ -75,6 +75,7 @@ class GroupConsumer:
         # Faust never connects to this broker: its agents read channels that are filled here.
         self.app = faust.App(settings.kafka.group_id, web_enabled=False, store="memory://")
         self.app.conf.loghandlers = []
+        self.app.consumer = _NoConsumer()
 
     def route(self, topic: str, agent_pipeline: AgentPipeline) -> None:
         """Send every record of a topic to an agent pipeline."""
@@ -350,6 +351,13 @@ class GroupConsumer:
         tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self._fail(error)
+
+
+class _NoConsumer:
+    """In place of Faust's consumer, which its streams would open, and nobody would close."""
+
+    def __init__(self) -> None:
+        self.unacked = self._unacked_messages = set[Any]()
 
 
 async def _cancel(tasks: set[asyncio.Task[None]]) -> None:

@@ -9,6 +9,9 @@ StreamError
 ├── OffsetGap         records between two offsets were skipped although they exist; the worker stops
 ├── DamagedBatch      the broker's bytes at an offset cannot be read
 ├── BatchTooLarge     a batch grows too large when it is decompressed; its events are dead letters
+├── TooManyBytes      data grows too large when it is decompressed; becomes a BatchTooLarge
+├── OutOfRange        a log does not have the offset to read next; it is read again or counted
+├── NoPosition        it is not known where to read a partition; the reader says it
 └── BrokerError       a broker on this machine could not be started
 """
 
@@ -75,6 +78,18 @@ class BatchTooLarge(StreamError):  # noqa: N818 - a fact about the batch
         )
         self.first = first
         self.last = last
+
+
+class TooManyBytes(StreamError):  # noqa: N818 - a fact about the data
+    """A batch is larger than it may be. Who knows its offsets makes a `BatchTooLarge` of it."""
+
+
+class OutOfRange(StreamError):  # noqa: N818 - what was found
+    """The log of a partition begins after, or ends before, the offset to read next."""
+
+
+class NoPosition(StreamError):  # noqa: N818 - what was found
+    """The group has no commit for a partition, and nobody has said where to begin."""
 
 
 class BrokerError(StreamError):

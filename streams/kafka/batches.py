@@ -15,7 +15,7 @@ import numpy as np
 from aiokafka.consumer import fetcher
 from aiokafka.record._crecords import default_records, legacy_records
 
-from streams.errors import BatchTooLarge
+from streams.errors import BatchTooLarge, TooManyBytes
 
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 """How large a batch may be when it is decompressed: twice the largest record of our topics.
@@ -33,10 +33,6 @@ MAX_GZIP_MEMBERS = 64
 WHAT_CRAMJAM_SAYS_OF_A_FULL_BUFFER = "failed to write whole buffer"
 
 Decoder = Callable[[Any], bytes]
-
-
-class TooManyBytes(Exception):  # noqa: N818 - becomes a BatchTooLarge, which knows the offsets
-    """A batch is larger than `MAX_BATCH_BYTES`."""
 
 
 class BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka has no types

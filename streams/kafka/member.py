@@ -30,7 +30,14 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from streams.config import KafkaSection
-from streams.errors import BatchTooLarge, BrokerUnreachable, DamagedBatch, StreamError
+from streams.errors import (
+    BatchTooLarge,
+    BrokerUnreachable,
+    DamagedBatch,
+    NoPosition,
+    OutOfRange,
+    StreamError,
+)
 from streams.kafka.bootstrap import reachable_connection
 from streams.kafka.commit_note import CommitNote
 from streams.kafka.connection import member_options, unreachable
@@ -53,14 +60,6 @@ PROBLEM_S = 5.0
 """A problem of the group has ended when it did not come up again for so long."""
 
 OnPartitions = Callable[[set[Partition]], Awaitable[None]]
-
-
-class OutOfRange(StreamError):  # noqa: N818 - what was found
-    """The log of a partition begins after, or ends before, the offset to read next."""
-
-
-class NoPosition(StreamError):  # noqa: N818 - what was found
-    """The group has no commit for a partition, and nobody has said where to begin."""
 
 
 class Committed(NamedTuple):

@@ -15,10 +15,10 @@ from aiokafka.errors import KafkaError
 from agents.outcomes import DeadLettered, Incoming
 from schemas.event import Origin
 from streams.config import PipelineSection
-from streams.errors import BatchTooLarge, DamagedBatch
+from streams.errors import BatchTooLarge, DamagedBatch, NoPosition, OutOfRange
 from streams.kafka.commit_note import CommitNote, fingerprint
 from streams.kafka.gaps import GapCheck
-from streams.kafka.member import Committed, GroupMember, NoPosition, OutOfRange
+from streams.kafka.member import Committed, GroupMember
 from streams.kafka.offsets import OffsetTracker, Partition
 from streams.kafka.record import from_record
 from streams.metrics import Metrics

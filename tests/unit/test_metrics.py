@@ -11,6 +11,7 @@ from agents.outcomes import DeadLettered, Escalated, Outcome, Reviewed, Triaged
 from schemas.triaged import Enrichment, Label
 from streams.kafka.offsets import Partition
 from streams.metrics import BREAKER_STATES, RECENT_EVENTS, Metrics
+from streams.problems import Problem
 from tests.doubles import incoming
 from tests.records import case, triaged
 
@@ -25,6 +26,9 @@ DOCUMENTED_LABELS = {
     "triage_dead_letters": ["stage"],
     "triage_consumer_lag_events": ["partition", "topic"],
     "triage_offset_progress_age_seconds": ["partition", "topic"],
+    "triage_problems": ["kind", "partition", "topic"],
+    "triage_expired_events": ["topic"],
+    "triage_rewound_partitions": ["topic"],
     "triage_drift_ratio": ["domain"],
     "triage_llm_breaker_state": ["endpoint", "state"],
     "triage_enrichments": ["status"],
@@ -34,7 +38,7 @@ DOCUMENTED_LABELS = {
     "triage_llm_latency_seconds": [],
     "triage_llm_redactions": ["kind"],
 }
-UNITS = ("_seconds", "_bytes", "_ratio", "_events", "_usd", "_state")
+UNITS = ("_seconds", "_bytes", "_ratio", "_events", "_usd", "_state", "_problems")
 
 PAID = Enrichment(
     status="answered",
@@ -69,6 +73,11 @@ def metrics() -> Metrics:
     filled.observe_partitions(
         {Partition("triage.alerts.v1", 0): 5}, {Partition("triage.alerts.v1", 0): 1.5}
     )
+    filled.observe_problems(
+        [Problem("damaged", Partition("t", 1), "."), Problem("group", None, ".")]
+    )
+    filled.expired.labels(topic="t").inc(3)
+    filled.rewound.labels(topic="t").inc()
     filled.observe_llm({"small": "open"}, 1.5, 10.0)
     return filled
 
@@ -242,3 +251,12 @@ def test_confidence_is_counted_per_axis() -> None:
             "triage_confidence_ratio_sum", {"domain": "alerts", "axis": axis}
         )
         assert total == pytest.approx(confidence)
+
+
+def test_a_problem_that_has_ended_is_not_shown(metrics: Metrics) -> None:
+    """An alert would never end."""
+    value = metrics.registry.get_sample_value
+    labels = {"kind": "group", "topic": "", "partition": ""}
+    assert value("triage_problems", labels) == 1
+    metrics.observe_problems([])
+    assert value("triage_problems", labels) is None

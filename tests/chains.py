@@ -78,9 +78,7 @@ def decide(trail_: AuditTrail, tenant: str, number: int = 0, **changes: Any) -> 
     """The record of the next decision of this trail."""
     event = triaged(f"e-{number}", tenant=tenant, **changes)
     incoming = read({"id": f"e-{number}"}, offset=number)
-    record = trail_.record(incoming, PublishedDecision(event, encode(event)))
-    assert record is not None
-    return record
+    return trail_.record(incoming, PublishedDecision(event, encode(event)))
 
 
 def topic(records: Iterable[Record], partitions: int = 2) -> list[Appended]:

@@ -7,7 +7,7 @@ real ones.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -52,7 +52,8 @@ class FakeClient:
 
     With `prompt` records are acknowledged at once, otherwise by `acknowledge`. A record whose value
     is longer than `takes_bytes` of its topic is refused as too large. Audit records are kept apart
-    and acknowledged at once, unless the test `awaits_audit`.
+    and acknowledged at once, unless the test `awaits_audit`. A record for a topic in `refusals` is
+    refused, with the errors that are there. `leaders` says which partitions have a leader.
     """
 
     def __init__(self, *, prompt: bool, takes_bytes: dict[str, int], awaits_audit: bool) -> None:
@@ -60,6 +61,10 @@ class FakeClient:
         self.takes_bytes = takes_bytes
         self.awaits_audit = awaits_audit
         self.refusal: Exception | None = None
+        self.refusals: dict[str, list[Exception]] = {}
+        self.leaders: dict[Partition, bool] = {}
+        self.client = SimpleNamespace(cluster=FakeMetadata(self.leaders))
+        self._message_accumulator = SimpleNamespace(_batch_ttl=30)
         self.stopped = 0
         self.client = SimpleNamespace(_request_timeout_ms=0)
         self.sent: list[Record] = []
@@ -73,6 +78,8 @@ class FakeClient:
     ) -> Receipt:
         """Take a record, as aiokafka does."""
         assert key is not None or value is not None, "aiokafka refuses such a record"
+        if self.refusals.get(topic):
+            raise self.refusals[topic].pop(0)
         if len(value or b"") > self.takes_bytes.get(topic, MAX_MESSAGE_BYTES):
             raise MessageSizeTooLargeError(topic)
         sent = Record(topic, key, value, headers)
@@ -106,6 +113,26 @@ class FakeClient:
         self.stopped += 1
 
 
+class FakeMetadata:
+    """What aiokafka knows of the topics that it writes to."""
+
+    def __init__(self, leaders: dict[Partition, bool]) -> None:
+        self._leaders = leaders
+
+    def topics(self) -> set[str]:
+        """The topics."""
+        return {partition.topic for partition in self._leaders}
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        """All partitions of a topic."""
+        return {number for name, number in self._leaders if name == topic} or None
+
+    def available_partitions_for_topic(self, topic: str) -> set[int] | None:
+        """The partitions of a topic that have a leader; None if it is not known."""
+        led = {p.partition for p, leads in self._leaders.items() if p.topic == topic and leads}
+        return led or None
+
+
 class FakeProducer(Producer):
     """The real producer over a `FakeClient`, which takes the same arguments. It is started."""
 
@@ -125,55 +152,11 @@ class FakeProducer(Producer):
         self.sent = self._client.sent
         self.audited = self._client.audited
         self.receipts = self._client.receipts
+        self.refusals = self._client.refusals
         self.acknowledge = self._client.acknowledge
 
     async def _connect(self, *, idempotent: bool) -> FakeClient:  # noqa: ARG002 - see `Producer`
         return self._client
-
-
-class FakeFaust:
-    """Faust's app, without a broker. `calls` are those of its methods."""
-
-    def __init__(self, *_: str, **options: Any) -> None:
-        self.options = options
-        self.conf = SimpleNamespace()
-        self.consumer: Any = None
-        self.calls: list[str] = []
-        self.crash_reason: BaseException | None = None
-        self._crashed = asyncio.Event()
-        self._on_assigned: list[Callable[[], Awaitable[None]]] = []
-        self.on_partitions_assigned = SimpleNamespace(connect=self._on_assigned.append)
-        self.on_partitions_revoked = SimpleNamespace(connect=lambda _: None)
-
-    def topic(self, name: str, **_: Any) -> str:
-        """Return a stand-in for the topic."""
-        return name
-
-    def agent(self, _: str, *, name: str) -> Callable[[Any], None]:  # noqa: ARG002 - see Faust
-        """Return a decorator that starts no agent."""
-        return lambda _: None
-
-    def finalize(self) -> None:
-        """Note the call."""
-        self.calls.append("finalize")
-
-    async def start(self) -> None:
-        """Note the call."""
-        self.calls.append("start")
-
-    async def stop(self) -> None:
-        """Note the call."""
-        self.calls.append("stop")
-
-    async def assign(self) -> None:
-        """Say that partitions are assigned."""
-        for call in self._on_assigned:
-            await call()
-
-    def crash(self, reason: BaseException | None) -> None:
-        """Give up, as Faust does after an error of its own."""
-        self.crash_reason = reason
-        self._crashed.set()
 
 
 class FakeAnswered(Answered):

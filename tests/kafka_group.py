@@ -19,6 +19,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
+from streams.config import KafkaSection
 from streams.errors import BatchTooLarge
 from streams.kafka import gaps, member
 from streams.kafka.commit_note import CommitNote
@@ -93,6 +94,11 @@ class Log:
         return min((offset for offset in self.records if offset >= position), default=None)
 
 
+async def answering(_: KafkaSection) -> dict[str, Any]:
+    """The arguments of a client, as if a broker had answered."""
+    return {}
+
+
 class Cluster:
     """The partitions of some topics, what the group has committed, and the consumers opened."""
 
@@ -111,6 +117,7 @@ class Cluster:
         """Let the members of groups and the gap checks open consumers of this cluster."""
         for module in (member, gaps):
             monkeypatch.setattr(module, "AIOKafkaConsumer", self.open)
+            monkeypatch.setattr(module, "reachable_connection", answering)
 
     def open(self, **options: Any) -> "Consumer":
         """One more consumer, as `AIOKafkaConsumer` makes it."""
@@ -259,7 +266,8 @@ class Consumer:
         if log.damaged and log.damaged[0] <= offset <= log.damaged[1]:
             raise CorruptRecordException("Invalid CRC")
         if log.too_large and log.too_large[0] <= offset <= log.too_large[1]:
-            raise BatchTooLarge(*log.partition, offset, log.too_large[1])
+            topic, number = log.partition
+            raise BatchTooLarge(topic, number, offset, log.too_large[1])
         self.positions[log.partition] = offset + 1
         return log.records[offset]
 

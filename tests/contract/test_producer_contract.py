@@ -82,6 +82,22 @@ async def test_confirm_returns_only_after_every_receipt_has_resolved(bench: Benc
     await bench.producer.confirm([])
 
 
+async def test_delivered_says_what_confirm_says(bench: Bench) -> None:
+    """The pipeline would settle an event whose output the broker refused."""
+    prompt = await bench.producer.send(bench.record(b"prompt"))
+    await bench.producer.delivered([prompt])
+    await bench.producer.delivered([])
+    large = await bench.producer.send(bench.record(bytes(MAX_MESSAGE_BYTES + 1)))
+    with pytest.raises(RecordTooLarge) as error:
+        await bench.producer.delivered([prompt, large])
+    assert error.value.reason == bench.topic
+    lost: Receipt = asyncio.get_running_loop().create_future()
+    lost.set_exception(KafkaError("gone"))
+    with pytest.raises(DeliveryFailed, match="gone"):
+        await bench.producer.delivered([large, lost])
+    assert bench.producer.leaderless() == []
+
+
 async def test_a_record_too_large_fails_alone(bench: Bench) -> None:
     """The largest event of a batch would fail the others, or stop the worker."""
     before, large, after = [

@@ -13,6 +13,7 @@ from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
 from streams.audit.trail import AuditTrail
 from streams.config import PipelineSection, Settings
 from streams.kafka.offsets import OffsetTracker, PendingOffset
+from streams.kafka.record import Record
 from streams.metrics import Metrics
 from streams.pipeline.agent_pipeline import AgentPipeline, InFlight
 from tests.doubles import INPUT_PARTITION, TOPICS, FakeProducer, incoming
@@ -26,7 +27,7 @@ class Plan:
     events: int
     batch: int
     in_flight: int
-    in_order: bool
+    keys: int
     poison: frozenset[int]
     failing_receipt: int | None
     seed: int
@@ -37,7 +38,7 @@ plans = st.builds(
     events=st.integers(1, 25),
     batch=st.integers(1, 6),
     in_flight=st.integers(1, 4),
-    in_order=st.booleans(),
+    keys=st.integers(1, 4),
     poison=st.frozensets(st.integers(0, 24), max_size=3),
     failing_receipt=st.none() | st.integers(0, 30),
     seed=st.integers(0, 2**16),
@@ -64,7 +65,6 @@ class Run:
             producer=self.producer,
             offsets=self.offsets,
             audit=AuditTrail(Settings()),
-            in_order=plan.in_order,
             metrics=Metrics(),
             fail=self.failures.append,
         )
@@ -111,7 +111,7 @@ class Run:
         for offset in range(self.plan.events):
             pending_offset = self.offsets.take(INPUT_PARTITION, offset)
             self.taken.append(pending_offset)
-            record = incoming(offset, key=str(offset).encode())
+            record = incoming(offset, key=b"%d" % (offset % self.plan.keys))
             await self.pipeline.accept(InFlight(record, pending_offset))
 
     def acknowledge_one(self) -> None:
@@ -131,14 +131,12 @@ class Run:
         """Check what must hold at every moment."""
         delivered: dict[int, bool] = {}
         for record, receipt in zip(self.producer.sent, self.producer.receipts, strict=True):
-            offset = int(
-                orjson.loads(record.value or b"")["id"]
-                if record.topic == TOPICS.audit
-                else record.key or b"-1"
-            )
+            offset = offset_of(record)
             acknowledged = receipt.done() and receipt.exception() is None
             delivered[offset] = delivered.get(offset, True) and acknowledged
-        assert not self.plan.in_order or list(delivered) == sorted(delivered), "sent out of order"
+        for key in range(self.plan.keys):
+            order = [offset for offset in delivered if offset % self.plan.keys == key]
+            assert order == sorted(order), "sent out of the order of their key"
         for pending_offset in self.taken:
             assert not pending_offset.settled or delivered.get(pending_offset.offset, False), (
                 "settled and not delivered"
@@ -158,6 +156,15 @@ class Run:
         else:
             assert self.offsets.positions()[INPUT_PARTITION] == self.plan.events
             assert not refused
+
+
+def offset_of(record: Record) -> int:
+    """The offset of the event that an output is of."""
+    if record.topic == TOPICS.audit:
+        return int(orjson.loads(record.value or b"")["id"])
+    if record.topic == TOPICS.deadletter:
+        return int(dict(record.headers)["__connect.errors.offset"] or b"")
+    return int(record.key or b"")
 
 
 @settings(max_examples=150)

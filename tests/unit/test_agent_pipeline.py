@@ -6,13 +6,16 @@ from typing import Any, Self
 
 import orjson
 import pytest
+from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
 
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
 from schemas.audit.record import sha256
 from streams.audit.trail import AuditTrail
 from streams.config import PipelineSection, Settings
 from streams.errors import DeliveryFailed
-from streams.kafka.offsets import OffsetTracker
+from streams.kafka.offsets import OffsetTracker, Partition
+from streams.kafka.producer import Receipt
+from streams.kafka.record import Record
 from streams.metrics import Metrics
 from streams.pipeline.agent_pipeline import AgentPipeline, InFlight
 from streams.pipeline.failures import MAX_FAILURES_IN_A_ROW, Process
@@ -33,11 +36,10 @@ class Bench:
         self,
         process: Process = accept_all,
         producer: FakeProducer | None = None,
-        *,
-        in_order: bool = True,
         **pipeline: Any,
     ) -> None:
         self.failures: list[BaseException] = []
+        self.ended: list[tuple[int, Outcome]] = []
         self.offsets = OffsetTracker(lambda _: 0)
         self.producer = producer or FakeProducer()
         self.metrics = Metrics()
@@ -54,9 +56,11 @@ class Bench:
             producer=self.producer,
             offsets=self.offsets,
             audit=AuditTrail(Settings()),
-            in_order=in_order,
             metrics=self.metrics,
             fail=self.failures.append,
+            on_ended=lambda in_flight, outcome: self.ended.append(
+                (in_flight.incoming.origin.offset, outcome)
+            ),
         )
 
     async def __aenter__(self) -> Self:
@@ -66,11 +70,18 @@ class Bench:
     async def __aexit__(self, *_: object) -> None:
         await self.pipeline.stop()
 
-    async def accept(self, *offsets: int, value: bytes = b"{}", key: bytes | None = None) -> None:
+    async def accept(
+        self,
+        *offsets: int,
+        value: bytes = b"{}",
+        key: bytes | None = None,
+        outcome: DeadLettered | None = None,
+    ) -> None:
         """Read records with this key, and hand them to the pipeline."""
         for offset in offsets:
-            pending_offset = self.offsets.take(INPUT_PARTITION, offset)
-            await self.pipeline.accept(InFlight(incoming(offset, value, key), pending_offset))
+            pending_offset = self.offsets.take(INPUT_PARTITION, offset, size=len(value))
+            in_flight = InFlight(incoming(offset, value, key), pending_offset, outcome)
+            await self.pipeline.accept(in_flight)
 
     @property
     def position(self) -> int:
@@ -88,15 +99,16 @@ async def settle_down() -> None:
         await asyncio.sleep(0.001)
 
 
-async def test_an_event_is_settled_only_when_its_whole_batch_is_acknowledged() -> None:
-    """An offset would be committed although the broker may never get the output."""
+async def test_an_event_is_settled_as_soon_as_its_own_outputs_are_acknowledged() -> None:
+    """An event would be committed without its output, or wait for those of its whole batch."""
     async with Bench() as bench:
         await bench.accept(0, 1, 2)
         await settle_down()
         assert bench.ids() == ["0", "1", "2"]
         bench.producer.acknowledge(0, 2)
         await settle_down()
-        assert bench.position == 0
+        assert [offset for offset, _ in bench.ended] == [0, 2]
+        assert bench.position == 1, "a commit passes no event that has not ended"
         bench.producer.acknowledge(1)
         await settle_down()
         assert bench.position == 3
@@ -137,25 +149,154 @@ async def test_a_refused_output_fails_the_pipeline_and_settles_nothing_behind_it
         assert bench.position == 0
 
 
-async def test_a_refused_output_fails_its_whole_batch() -> None:
-    """A part of a batch would be settled although the worker stops in the middle of it."""
+async def test_a_refused_output_leaves_the_events_beside_it_alone() -> None:
+    """Events whose outputs are on the broker would be triaged again, or one that is not pass."""
     async with Bench() as bench:
         await bench.accept(0, 1, 2)
         await settle_down()
-        bench.producer.receipts[2].set_exception(OSError("gone"))
-        bench.producer.acknowledge(0, 1)
+        bench.producer.receipts[1].set_exception(OSError("gone"))
+        bench.producer.acknowledge(0, 2)
         await settle_down()
-        assert len(bench.failures) == 1
-        assert bench.position == 0
+        assert [type(error) for error in bench.failures] == [DeliveryFailed]
+        assert bench.position == 1
 
 
-async def test_an_acknowledgement_that_does_not_come_fails_the_pipeline() -> None:
-    """A silent broker would leave the worker waiting for ever, and it would keep its partitions."""
-    async with Bench(producer=FakeProducer(timeout_s=0.01)) as bench:
+async def test_an_acknowledgement_may_take_as_long_as_it_takes() -> None:
+    """A partition without a leader would stop the worker, and all others with it."""
+    async with Bench(producer=FakeProducer(timeout_s=0.001)) as bench:
+        await bench.accept(0, 1)
+        await settle_down()
+        assert bench.failures == []
+        bench.producer.acknowledge()
+        await settle_down()
+        assert bench.position == 2
+
+
+async def test_a_record_that_finds_no_leader_is_sent_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One output partition without a leader would stop everything."""
+    async with Bench(producer=FakeProducer(prompt=True)) as bench:
+        bench.producer.refusals[TOPICS.triaged("alerts")] = [
+            KafkaTimeoutError(),
+            UnknownTopicOrPartitionError(),
+        ]
         await bench.accept(0)
-        await until(lambda: bench.failures)
+        await settle_down()
+        assert bench.ids() == ["0"]
+        assert bench.position == 1
+        assert not bench.failures
+        assert [message.endswith("; trying again") for message in caplog.messages] == [True] * 2
+
+
+async def test_a_record_that_is_not_taken_at_all_fails_the_pipeline() -> None:
+    """The worker would try for ever what can never succeed."""
+    async with Bench() as bench:
+        bench.producer.refusals[TOPICS.triaged("alerts")] = [KafkaError("not authorized")]
+        await bench.accept(0)
+        await settle_down()
         assert [type(error) for error in bench.failures] == [DeliveryFailed]
         assert bench.position == 0
+
+
+class Stuck(FakeProducer):
+    """A producer that cannot send the events with these ids until they are let go."""
+
+    def __init__(self, *ids: str) -> None:
+        super().__init__(prompt=True)
+        self.ids = {id_.encode() for id_ in ids}
+        self.leader = asyncio.Event()
+
+    async def send(self, record: Record) -> Receipt:
+        """Wait for the leader, as aiokafka does."""
+        if record.key in self.ids:
+            await self.leader.wait()
+        return await super().send(record)
+
+
+async def test_an_output_that_waits_holds_up_only_what_must_stay_behind_it() -> None:
+    """One output partition without a leader would hold up all tickets."""
+    producer = Stuck("0")
+    async with Bench(producer=producer, max_batch_events=1) as bench:
+        for offset, key in enumerate((b"a", b"b", b"a", None, b"b")):
+            await bench.accept(offset, key=key)
+        await settle_down()
+        assert bench.ids() == ["1", "3", "4"], "2 has the key of 0"
+        assert bench.position == 0
+        producer.leader.set()
+        await settle_down()
+        assert bench.ids()[3:] == ["0", "2"]
+        assert bench.position == 5
+
+
+async def test_records_of_another_partition_have_no_order_with_ours() -> None:
+    """A partition would wait for another one."""
+    producer = Stuck("0")
+    async with Bench(producer=producer, max_batch_events=1) as bench:
+        await bench.accept(0, key=b"a")
+        other = bench.offsets.take(Partition("other", 0), 7)
+        await bench.pipeline.accept(InFlight(incoming(7, key=b"a"), other))
+        await settle_down()
+        assert bench.ids() == ["7"]
+
+
+async def test_an_outcome_that_was_given_does_not_reach_the_agent() -> None:
+    """An event that kills workers would be processed once more."""
+    seen: list[int] = []
+
+    async def note(batch: Sequence[Incoming]) -> list[Outcome]:
+        seen.extend(record.origin.offset for record in batch)
+        return await accept_all(batch)
+
+    letter = DeadLettered("fetch", "BatchTooLarge", "too large")
+    async with Bench(note, FakeProducer(prompt=True)) as bench:
+        await bench.accept(0)
+        await bench.accept(1, outcome=letter)
+        await bench.accept(2)
+        await settle_down()
+        await bench.accept(3, outcome=letter)
+        await settle_down()
+        assert seen == [0, 2]
+        topics = [record.topic for record in bench.producer.sent]
+        assert topics == [
+            TOPICS.triaged("alerts"),
+            TOPICS.deadletter,
+            TOPICS.triaged("alerts"),
+            TOPICS.deadletter,
+        ]
+        assert (1, letter) in bench.ended
+        assert bench.position == 4
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batches"),
+    [
+        ([40, 40, 20, 1], [[0, 1, 2], [3]]),
+        ([200, 10, 10], [[0], [1, 2]]),
+        ([10, 200, 10], [[0], [1], [2]]),
+    ],
+)
+async def test_batches_are_bounded_in_bytes(sizes: list[int], batches: list[list[int]]) -> None:
+    """A batch of 64 large events would take all memory; a larger event would never be processed."""
+    seen: list[list[int]] = []
+
+    async def note(batch: Sequence[Incoming]) -> list[Outcome]:
+        seen.append([record.origin.offset for record in batch])
+        return await accept_all(batch)
+
+    bench = Bench(
+        note,
+        FakeProducer(prompt=True),
+        max_batch_bytes=100,
+        max_batch_events=8,
+        batches_in_flight=1,
+    )
+    for offset, size in enumerate(sizes):
+        await bench.accept(offset, value=bytes(size))
+    async with bench:
+        await settle_down()
+        assert seen == batches
+        assert bench.position == len(sizes)
 
 
 async def test_one_poisonous_event_becomes_the_only_dead_letter() -> None:
@@ -311,22 +452,30 @@ class SlowFirst:
         return await accept_all(batch)
 
 
-async def test_records_are_sent_in_the_order_they_were_read() -> None:
+async def test_records_with_one_key_are_sent_in_the_order_they_were_read() -> None:
     """A faster later batch would overtake, and an older revision would replace a newer one."""
     slow_first = SlowFirst()
     async with Bench(slow_first, FakeProducer(prompt=True), max_batch_events=2) as bench:
-        await bench.accept(*range(4))
+        await bench.accept(0, 1, key=b"k")
+        await bench.accept(2, key=b"other")
+        await bench.accept(3, key=b"k")
         await until(lambda: slow_first.ended == [2, 3])
         await settle_down()
-        assert bench.ids() == []
+        assert bench.ids() == ["2"]
         slow_first.gate.set()
         await until(lambda: bench.position == 4)
-        assert bench.ids() == ["0", "1", "2", "3"]
+        assert bench.ids() == ["2", "0", "1", "3"]
 
 
 async def test_a_full_pipeline_makes_the_reader_wait() -> None:
-    """With a slow broker, events would fill the memory."""
-    async with Bench(max_batch_events=2, batches_in_flight=1) as bench:
+    """With a slow model, events would fill the memory."""
+    answers = asyncio.Event()
+
+    async def wait(batch: Sequence[Incoming]) -> list[Outcome]:
+        await answers.wait()
+        return await accept_all(batch)
+
+    async with Bench(wait, max_batch_events=2, batches_in_flight=1) as bench:
         # Two are in flight, the collector has one, and the queue two. The sixth has no room.
         await asyncio.wait_for(bench.accept(0, 1), PATIENCE_S)
         await settle_down()
@@ -334,18 +483,18 @@ async def test_a_full_pipeline_makes_the_reader_wait() -> None:
         waiting = asyncio.create_task(bench.accept(5))
         await settle_down()
         assert not waiting.done()
-        bench.producer.acknowledge()
+        answers.set()
         await asyncio.wait_for(waiting, PATIENCE_S)
 
 
 async def test_drain_ends_what_is_in_flight_and_leaves_the_rest() -> None:
     """SIGTERM would lose the batch in flight, or never end because more records arrive."""
     async with Bench(max_batch_events=1, batches_in_flight=1) as bench:
-        await bench.accept(0, 1)
+        await bench.accept(0)
         await settle_down()
         draining = asyncio.create_task(bench.pipeline.drain(PATIENCE_S))
         await settle_down()
-        late = asyncio.create_task(bench.accept(2))
+        late = asyncio.create_task(bench.accept(1))
         await settle_down()
         assert not draining.done()
         bench.producer.acknowledge()
@@ -355,6 +504,27 @@ async def test_drain_ends_what_is_in_flight_and_leaves_the_rest() -> None:
         assert bench.position == 1
         assert not late.done()
         late.cancel()
+
+
+async def test_drain_begins_no_batch() -> None:
+    """Each batch that ends would be followed by another one, until the worker is killed."""
+    answers = asyncio.Event()
+
+    async def wait(batch: Sequence[Incoming]) -> list[Outcome]:
+        await answers.wait()
+        return await accept_all(batch)
+
+    bench = Bench(wait, FakeProducer(prompt=True), max_batch_events=1, batches_in_flight=1)
+    async with bench:
+        await bench.accept(0, 1, 2)
+        await settle_down()
+        draining = asyncio.create_task(bench.pipeline.drain(PATIENCE_S))
+        await settle_down()
+        answers.set()
+        assert await draining
+        await settle_down()
+        assert bench.ids() == ["0"]
+        assert bench.position == 1
 
 
 async def test_drain_gives_up_in_time() -> None:
@@ -380,16 +550,23 @@ async def test_stop_settles_nothing() -> None:
 
 async def test_discard_drops_what_has_not_begun() -> None:
     """Events of a partition that another worker has now would be triaged here too."""
-    async with Bench(max_batch_events=2, batches_in_flight=1) as bench:
+    answers = asyncio.Event()
+
+    async def wait(batch: Sequence[Incoming]) -> list[Outcome]:
+        await answers.wait()
+        return await accept_all(batch)
+
+    bench = Bench(wait, FakeProducer(prompt=True), max_batch_events=2, batches_in_flight=1)
+    async with bench:
         await bench.accept(0, 1)
         await settle_down()
         await bench.accept(2, 3, 4)
         await settle_down()
         bench.pipeline.discard()
-        bench.producer.acknowledge()
+        answers.set()
         await settle_down()
         assert not {"3", "4"} & set(bench.ids())
-        await bench.pipeline.wait_until_idle(1)
+        await bench.pipeline.wait_until_idle(PATIENCE_S)
 
 
 async def test_outcomes_are_counted_once_they_are_acknowledged() -> None:
@@ -451,13 +628,12 @@ async def test_an_event_is_settled_only_when_its_audit_record_is_acknowledged() 
         assert bench.position == 1
 
 
-async def test_out_of_order_no_event_waits_for_a_slower_one() -> None:
+async def test_no_event_waits_for_a_slower_one_with_another_key() -> None:
     """One slow call would hold back all other answers, and a crash would then lose them."""
     slow_first = SlowFirst()
-    async with Bench(
-        slow_first, FakeProducer(prompt=True), in_order=False, max_batch_events=1
-    ) as bench:
-        await bench.accept(0, 1)
+    async with Bench(slow_first, FakeProducer(prompt=True), max_batch_events=1) as bench:
+        await bench.accept(0, key=b"a")
+        await bench.accept(1, key=b"b")
         await until(lambda: bench.ids() == ["1"])
         await settle_down()
         assert bench.position == 0, "a commit still passes no event that has not ended"

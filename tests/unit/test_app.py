@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from faust.channels import Channel
 
 from agents.classify import classify
 from agents.feedback import apply_feedback
@@ -86,11 +87,13 @@ async def test_each_topic_goes_to_its_function(routes: dict[str, AgentPipeline])
         assert (process.func, process.keywords["kind"]) == (classify, kind)
 
 
-async def test_faust_commits_no_offsets() -> None:
+async def test_faust_has_neither_a_consumer_nor_a_topic_of_its_own() -> None:
     """Faust would commit an offset before the outputs of its record are acknowledged."""
     consumer = wire(ALL_AGENTS)
-    assert all(not agent.channel.acks for agent in consumer.app.agents.values())
-    assert consumer.app.conf.topic_disable_leader
+    assert type(consumer.app.consumer).__module__ == GroupConsumer.__module__
+    assert len(consumer.app.agents) == 4
+    assert all(type(agent.channel) is Channel for agent in consumer.app.agents.values())
+    assert not list(consumer.app.topics)
 
 
 def test_streams_app_stays_short() -> None:

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 
 from agents.outcomes import DeadLettered, Escalated, Reviewed
 from inference.errors import ConfigError
-from schemas.audit.record import HEADERS, MAX_HEADS, AuditRecord, sha256
+from schemas.audit.record import HEADERS, MAX_HEADS, AuditRecord, bounded_text, sha256
 from schemas.audit.segment import MAX_TENANTS, Segment, Segments
 from schemas.audit.verification import Chain, Fault, Place
 from schemas.codec import decode, encode
@@ -26,6 +26,7 @@ from streams.cli import main
 from streams.config import AuditSection, Settings
 from streams.errors import DeliveryFailed
 from streams.kafka import admin, reader
+from streams.kafka.producer import Receipt
 from streams.kafka.record import Record
 from streams.pipeline.records import outputs_of
 from tests.chains import ASKED, check, decide, topic, trail
@@ -46,7 +47,6 @@ def test_the_record_says_what_was_decided_about_what() -> None:
     event = triaged(tenant="acme", enrichment=ASKED, decided_by="llm", revision=1)
     incoming = read({"id": "e-1"}, offset=9)
     record = trail().record(incoming, published(event))
-    assert record is not None
     assert (record.topic, record.key, record.headers) == ("triage.audit.v1", b"acme", HEADERS)
     audited = decode(record.value or b"", AuditRecord)
     assert (audited.id, audited.revision, audited.decided_by, audited.labels) == (
@@ -66,7 +66,6 @@ def test_the_digest_is_that_of_the_published_bytes() -> None:
     """An auditor would compare the output on the topic with the digest of other bytes."""
     bytes_on_the_topic = encode(triaged()) + b" "
     record = trail().record(read({}), PublishedDecision(triaged(), bytes_on_the_topic))
-    assert record is not None
     audited = decode(record.value or b"", AuditRecord)
     assert audited.output_digest == sha256(bytes_on_the_topic)
 
@@ -75,13 +74,14 @@ def test_the_digest_is_that_of_the_published_bytes() -> None:
 def test_every_kind_of_decision_is_recorded(outcome: Escalated | Reviewed) -> None:
     """Events that the small model was unsure of would be missing from the trail."""
     outputs = outputs_of(outcome, read({}), TOPICS)
-    assert trail().record(read({}), outputs.decision) is not None
+    assert outputs.decision is not None
+    assert trail().record(read({}), outputs.decision).value
 
 
 def test_a_dead_letter_is_no_decision() -> None:
     """The trail would hold decisions that were never made."""
     outputs = outputs_of(DeadLettered("decode", "InvalidEvent", "no"), read(b"{"), TOPICS)
-    assert trail().record(read(b"{"), outputs.decision) is None
+    assert outputs.decision is None
 
 
 def test_the_verdict_of_a_person_costs_nothing() -> None:
@@ -162,35 +162,78 @@ def test_a_segment_names_no_more_ends_than_it_has_records() -> None:
     assert segment.name() == tuple(f"{other:03}" for other in range(5, MAX_HEADS + 5))
 
 
-async def test_pipelines_that_append_at_the_same_time_keep_the_order() -> None:
+class Slow(FakeProducer):
+    """A producer that takes some records later than others."""
+
+    def __init__(self) -> None:
+        super().__init__(prompt=True, awaits_audit=True)
+        self.asked = 0
+
+    async def send(self, record: Record) -> Receipt:
+        """Take a record; the first of each three takes longest."""
+        self.asked += 1
+        await asyncio.sleep(0.002 if self.asked % 3 == 1 else 0)
+        return await super().send(record)
+
+
+@pytest.mark.parametrize(
+    "tenants",
+    [
+        ["acme"] * 20,
+        ["x" * 5000, bounded_text("x" * 5000)] * 10,
+    ],
+    ids=["one tenant", "two names that are stored as the same"],
+)
+async def test_pipelines_that_append_at_the_same_time_keep_the_order(tenants: list[str]) -> None:
     """Records would be sent in another order than that of their sequence numbers."""
-    producer, audit_trail = FakeProducer(prompt=True, awaits_audit=True), trail()
-    send = producer.send
-
-    async def slow_send(record: Any) -> Any:
-        await asyncio.sleep(0.001 if len(producer.sent) % 3 else 0)
-        return await send(record)
-
-    producer.send = slow_send  # type: ignore[method-assign]
-    ended = [(read({}, offset=number), published(triaged(f"e-{number}"))) for number in range(5)]
-    receipts = await asyncio.gather(*(audit_trail.append(ended, producer) for _ in range(4)))
-    assert [len(batch) for batch in receipts] == [5] * 4
+    producer, audit_trail = Slow(), trail()
+    await asyncio.gather(
+        *(
+            audit_trail.append(read({}), published(triaged(f"e-{number}", tenant=tenant)), producer)
+            for number, tenant in enumerate(tenants)
+        )
+    )
     audited = [decode(record.value or b"", AuditRecord) for record in producer.sent]
     assert [record.sequence for record in audited] == list(range(20))
+    assert check(topic(producer.sent))[0] == []
+
+
+async def test_a_tenant_whose_partition_waits_holds_up_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One audit partition without a leader would stop everything."""
+    producer, audit_trail, leader = FakeProducer(prompt=True), trail(), asyncio.Event()
+    send = producer.send
+
+    async def wait_for_leader(record: Record) -> Receipt:
+        if record.key == b"stuck" and not leader.is_set():
+            await leader.wait()
+            raise DeliveryFailed("no leader", retriable=True)
+        return await send(record)
+
+    producer.send = wait_for_leader  # type: ignore[method-assign]
+    decisions = {tenant: published(triaged(tenant=tenant)) for tenant in ("stuck", "other")}
+    stuck = [
+        asyncio.create_task(audit_trail.append(read({}), decisions["stuck"], producer))
+        for _ in range(2)
+    ]
+    await asyncio.sleep(0)
+    await asyncio.wait_for(audit_trail.append(read({}), decisions["other"], producer), 5)
+    leader.set()
+    await asyncio.wait_for(asyncio.gather(*stuck), 5)
+    assert caplog.messages == ["no leader; trying again"]
+    assert [record.key for record in producer.audited] == [b"other", b"stuck", b"stuck"]
+    assert check(topic(producer.audited))[0] == []
 
 
 async def test_nothing_is_appended_after_a_lost_record() -> None:
     """A lost record would leave a hole for ever, which looks like tampering."""
     producer, audit_trail = FakeProducer(awaits_audit=True), trail()
-    ended = [(read({}), published(triaged()))]
-    (receipt,) = await audit_trail.append(ended, producer)
+    receipt = await audit_trail.append(read({}), published(triaged()), producer)
     receipt.set_exception(DeliveryFailed("gone"))
     await asyncio.sleep(0)
     with pytest.raises(DeliveryFailed, match="restarted"):
-        await audit_trail.append(ended, producer)
-    with pytest.raises(DeliveryFailed, match="restarted"):
-        await audit_trail.append([(read(b"{"), None)], producer)
-    assert await audit_trail.append([], producer) == []
+        await audit_trail.append(read({}), published(triaged()), producer)
     assert len(producer.sent) == 1
 
 
@@ -198,12 +241,11 @@ async def test_nothing_is_appended_after_a_record_that_was_not_taken() -> None:
     """The sequence number of a record that was never sent would be missing for ever."""
     producer, audit_trail = FakeProducer(), trail()
     client, producer._producer = producer._producer, None
-    ended = [(read({}), published(triaged()))]
     with pytest.raises(DeliveryFailed, match="not running"):
-        await audit_trail.append(ended, producer)
+        await audit_trail.append(read({}), published(triaged()), producer)
     producer._producer = client
     with pytest.raises(DeliveryFailed, match="restarted"):
-        await audit_trail.append(ended, producer)
+        await audit_trail.append(read({}), published(triaged()), producer)
     assert producer.audited == []
 
 

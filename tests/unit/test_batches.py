@@ -12,11 +12,12 @@ import pytest
 from aiokafka import codec
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
+from aiokafka.record._crecords import default_records, legacy_records
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
-from streams.errors import BatchTooLarge
+from streams.errors import BatchTooLarge, TooManyBytes
 from streams.kafka import batches
 from streams.kafka.batches import (
     DECODERS,
@@ -24,7 +25,6 @@ from streams.kafka.batches import (
     MAX_GZIP_MEMBERS,
     MAX_PARTS,
     XERIAL_MAGIC,
-    TooManyBytes,
     bounded_gzip,
     bounded_snappy,
 )
@@ -249,14 +249,14 @@ def test_aiokafka_uses_our_decoders() -> None:
         batches.BoundedPartitionRecords
     )
     assert set(DECODERS) == set(COMPRESSED)
-    for module in (batches.default_records, batches.legacy_records):
+    for module in (default_records, legacy_records):
         used = {name for name in COMPRESSED if hasattr(module, f"{name}_decode")}
         assert used >= {"gzip", "snappy", "lz4"}
         for name in used:
             assert getattr(module, f"{name}_decode") is DECODERS[name]
-    assert batches.default_records.zstd_decode is DECODERS["zstd"]
+    assert default_records.zstd_decode is DECODERS["zstd"]
     assert type(MemoryRecords(batch_of("none", [b""])).next_batch()).__module__ == (
-        batches.default_records.__name__
+        default_records.__name__
     ), "another implementation of the batches than the one that is bounded"
 
 

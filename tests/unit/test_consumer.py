@@ -1,65 +1,51 @@
-"""The group consumer without a broker: what it reads, what it commits, what a rebalance does."""
+"""The group consumer over a Kafka in memory: what it reads, commits, says and forgets."""
 
 import asyncio
-import time
-from types import SimpleNamespace
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import faust
 import pytest
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, KafkaError
 
-from streams.config import KafkaSection, Settings
-from streams.errors import OffsetGap
-from streams.kafka.offsets import Gap, Partition
+from agents.outcomes import DeadLettered, Outcome, Triaged
+from streams.config import HttpSection, KafkaSection, Settings, StormsSection
+from streams.errors import BrokerUnreachable, OffsetGap, StreamError
+from streams.kafka.commit_note import CommitNote
+from streams.kafka.member import Committed
+from streams.kafka.offsets import Partition
 from streams.metrics import Metrics
 from streams.pipeline import consumer as module
+from streams.pipeline import partition_reader
 from streams.pipeline.agent_pipeline import InFlight
 from streams.pipeline.consumer import GroupConsumer
-from tests.doubles import INPUT, FakeFaust
-from tests.patience import PATIENCE_S, until
+from streams.pipeline.quarantine import KILLED, SUSPICIOUS_STARTS
+from tests.kafka_group import Cluster
+from tests.records import triaged
 
-P = Partition(INPUT, 0)
-
-
-class FakeConsumer:
-    """The part of Faust's consumer that is used: positions and commits."""
-
-    def __init__(self) -> None:
-        self._committed_offset: dict[Any, int | None] = {P: None}
-        self.commits: list[dict[Any, int]] = []
-        self.takes_commits = True
-        self.answers = asyncio.Event()
-        self.answers.set()
-        self.assigned: set[Any] = {P}
-
-    async def _commit(self, offsets: dict[Any, int]) -> bool:
-        self.commits.append(offsets)
-        await self.answers.wait()
-        return self.takes_commits
-
-    def assignment(self) -> set[Any]:
-        """The assigned partitions."""
-        return self.assigned
-
-    def highwater(self, _: Any) -> int:
-        """The end of the partition."""
-        return 10
+FAST, SLOW = Partition("fast", 0), Partition("slow", 0)
 
 
 class FakePipeline:
-    """An agent pipeline that notes the records it accepts and the calls it gets."""
+    """An agent pipeline that notes what it accepts; its events end at once unless they are held."""
 
-    name = "agent"
-
-    def __init__(self) -> None:
+    def __init__(self, name: str, bench: "Bench") -> None:
+        self.name = name
+        self.bench = bench
         self.accepted: list[InFlight] = []
         self.calls: list[str] = []
-        self.while_waiting: Any = None
+        self.holds = False
         self.drains = True
+        self.error: Exception | None = None
+        self.why_waiting: str | None = None
+        self.while_waiting: Callable[[], None] = lambda: None
 
     async def accept(self, in_flight: InFlight) -> None:
-        """Accept every record."""
+        """Accept a record; one that is held is never accepted."""
+        if self.error:
+            raise self.error
         self.accepted.append(in_flight)
+        if not self.holds:
+            self.bench.end(in_flight)
 
     def discard(self) -> None:
         """Note the call."""
@@ -68,8 +54,7 @@ class FakePipeline:
     async def wait_until_idle(self, _: float) -> None:
         """Note the call, and let events end in the meantime."""
         self.calls.append("wait_until_idle")
-        if self.while_waiting:
-            self.while_waiting()
+        self.while_waiting()
 
     def start(self) -> None:
         """Note the call."""
@@ -86,317 +71,573 @@ class FakePipeline:
 
 
 class Bench:
-    """A group consumer without a broker, with one agent pipeline."""
+    """A group consumer of two topics, and its cluster; it commits when the test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, cluster: Cluster, commit_interval_s: float = 3600) -> None:
+        self.cluster = cluster
+        self.now_s = 0.0
         self.failures: list[BaseException] = []
         self.metrics = Metrics()
         self.group = GroupConsumer(
-            Settings(kafka=KafkaSection()), metrics=self.metrics, fail=self.failures.append
+            Settings(
+                kafka=KafkaSection(commit_interval_s=commit_interval_s),
+                storms=StormsSection(max_run=2),
+                http=HttpSection(progress_timeout_s=60),
+            ),
+            metrics=self.metrics,
+            fail=self.failures.append,
+            clock=lambda: self.now_s,
         )
-        self.consumer = FakeConsumer()
-        self.flowing = True
-        flow_control = SimpleNamespace(is_active=lambda: self.flowing)
-        self.group.app = SimpleNamespace(
-            consumer=self.consumer, consumer_generation_id=1, flow_control=flow_control
-        )
-        self.pipeline: Any = FakePipeline()
-        self.group.agent_pipelines.append(self.pipeline)  # type: ignore[arg-type] # a double
+        self.fast, self.slow = FakePipeline("fast", self), FakePipeline("slow", self)
+        for pipeline in (self.fast, self.slow):
+            self.group.route(pipeline.name, pipeline)  # type: ignore[arg-type] # a double
 
-    async def take(self, *offsets: int) -> None:
-        """Hand over records, as Faust does."""
-        for offset in offsets:
-            await self.group._take(message(offset), self.pipeline)
+    def end(self, in_flight: InFlight, outcome: Outcome | None = None) -> None:
+        """End an event, as its pipeline does."""
+        self.group.offsets.settle([in_flight.pending_offset])
+        self.group.on_ended(in_flight, outcome or Triaged(triaged()))
 
-    def settle(self, *indices: int) -> None:
-        """Acknowledge the outputs of the accepted records at these indices."""
-        accepted = self.pipeline.accepted
-        self.group.offsets.settle(accepted[index].pending_offset for index in indices)
+    async def joined(self) -> "Bench":
+        """Start, and get all partitions."""
+        await self.group.start()
+        await self.cluster.member.assign_all()
+        await self.until(lambda: self.group.assigned)
+        return self
 
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until the condition holds, at most five seconds."""
+        async with asyncio.timeout(5):
+            while not condition():
+                assert not self.failures, self.failures
+                await asyncio.sleep(0.001)
 
-def message(offset: int, **changes: Any) -> Any:
-    """A record as Faust hands it over."""
-    fields = {
-        "generation_id": 1,
-        "topic": INPUT,
-        "partition": 0,
-        "offset": offset,
-        "timestamp": time.time(),
-        "headers": [("h", b"1")],
-    }
-    return SimpleNamespace(value=b"v", key=b"k", **(fields | changes))
+    async def accepted(self, pipeline: FakePipeline, count: int) -> None:
+        """Wait until a pipeline has accepted so many records."""
+        await self.until(lambda: len(pipeline.accepted) >= count)
+
+    def kinds(self) -> list[str]:
+        """The kinds of the problems that there are."""
+        return [problem.kind for problem in self.group.problems()]
+
+    async def crash(self) -> None:
+        """End as a process that is killed: nothing is committed any more."""
+        for tasks in (self.group._tasks, self.group._assignment_tasks):
+            await module._cancel(tasks)
+        for agent in self.group.app.agents.values():
+            await agent.stop()
 
 
 @pytest.fixture
-async def bench() -> Bench:
-    """A bench, made inside the event loop."""
-    return Bench()
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """Two topics of one empty partition each."""
+    made = Cluster(FAST, SLOW)
+    made.install(monkeypatch)
+    monkeypatch.setattr(module, "RETRY_S", 0.001)
+    monkeypatch.setattr(partition_reader, "RETRY_S", 0.001)
+    return made
 
 
-async def test_only_what_is_settled_is_committed(bench: Bench) -> None:
+@pytest.fixture
+async def bench(cluster: Cluster) -> AsyncIterator[Bench]:
+    """A consumer that has not started."""
+    made = Bench(cluster)
+    yield made
+    await made.group.stop()
+
+
+async def test_only_what_is_settled_is_committed(bench: Bench, cluster: Cluster) -> None:
     """An event would be committed before its output is published."""
-    await bench.take(0, 1, 2)
-    bench.settle(1)
+    bench.fast.holds = True
+    cluster.logs[FAST].fill(3)
+    await bench.joined()
+    await bench.accepted(bench.fast, 3)
+    bench.end(bench.fast.accepted[1])
     await bench.group._commit()
-    assert {P: 2} not in bench.consumer.commits
-    bench.settle(0)
+    assert cluster.commits == {}
+    bench.end(bench.fast.accepted[0])
     await bench.group._commit()
-    assert bench.consumer.commits[-1] == {P: 2}
+    assert cluster.committed(FAST).offset == 2
 
 
-async def test_a_refused_commit_is_tried_again(bench: Bench) -> None:
+async def test_a_slow_topic_holds_up_no_other(bench: Bench, cluster: Cluster) -> None:
+    """While the LLM is slow, no new event would be triaged."""
+
+    async def never(in_flight: InFlight) -> None:
+        await asyncio.Event().wait()
+
+    bench.slow.accept = never  # type: ignore[method-assign]
+    cluster.logs[SLOW].fill(2000)
+    cluster.logs[FAST].fill(50)
+    await bench.joined()
+    await bench.accepted(bench.fast, 50)
+    assert bench.group.offsets.in_flight() < 100, "the slow topic is not read into memory"
+
+
+async def test_a_refused_commit_is_tried_again(bench: Bench, cluster: Cluster) -> None:
     """After one refusal, the partition would never be committed again."""
-    await bench.take(0)
-    bench.settle(0)
-    bench.consumer.takes_commits = False
+    cluster.logs[FAST].fill(1)
+    await bench.joined()
+    await bench.accepted(bench.fast, 1)
+    cluster.commit_error = KafkaError("no")
     await bench.group._commit()
-    bench.consumer.takes_commits = True
+    cluster.commit_error = None
     await bench.group._commit()
     await bench.group._commit()
-    assert bench.consumer.commits == [{P: 1}, {P: 1}]
+    assert [list(commit) for commit in cluster.history] == [[FAST]]
+    assert cluster.committed(FAST).offset == 1
+    count = bench.metrics.registry.get_sample_value
+    assert count("triage_commits_total", {"result": "taken"}) == 1
+    assert count("triage_commits_total", {"result": "refused"}) == 1
 
 
-async def test_a_revocation_commits_what_ends_in_time_and_forgets_the_rest(bench: Bench) -> None:
+async def test_a_revocation_commits_what_ends_in_time_and_forgets_the_rest(
+    bench: Bench, cluster: Cluster
+) -> None:
     """Batches that end later would be committed for a partition that another worker has."""
-    await bench.take(0, 1)
-    bench.pipeline.while_waiting = lambda: bench.settle(0)
-    await bench.group._on_assigned()
-    await bench.group._on_revoked()
-    assert bench.pipeline.calls == ["discard", "wait_until_idle"]
-    assert bench.consumer.commits == [{P: 1}]
+    bench.fast.holds = True
+    cluster.logs[FAST].fill(2)
+    await bench.joined()
+    await bench.accepted(bench.fast, 2)
+    first, second = bench.fast.accepted
+    bench.fast.while_waiting = lambda: bench.end(first)
+    await bench.group._on_revoked({FAST, SLOW})
+    assert bench.fast.calls[-2:] == ["discard", "wait_until_idle"]
+    assert cluster.committed(FAST).offset == 1
     assert not bench.group.assigned
-    bench.settle(1)
+    assert not bench.group.offsets.still_assigned(second.pending_offset)
+    bench.end(second)
     await bench.group._commit()
-    assert bench.consumer.commits == [{P: 1}]
+    assert cluster.committed(FAST).offset == 1
 
 
-async def test_drain_commits_last(bench: Bench) -> None:
+async def test_records_that_wait_for_their_agent_are_dropped_when_they_are_revoked(
+    bench: Bench, cluster: Cluster
+) -> None:
+    """They would be triaged by this worker and by the new owner of the partition."""
+    accepting = asyncio.Event()
+    accept = bench.fast.accept
+
+    async def wait(in_flight: InFlight) -> None:
+        await accepting.wait()
+        await accept(in_flight)
+
+    bench.fast.accept = wait  # type: ignore[method-assign]
+    cluster.logs[FAST].fill(40)
+    await bench.joined()
+    await bench.until(lambda: bench.group.offsets.in_flight() > 10)
+    await cluster.member.assign_all(SLOW)
+    accepting.set()
+    cluster.logs[SLOW].fill(1)
+    await bench.accepted(bench.slow, 1)
+    assert len(bench.fast.accepted) <= 1, "the one that the agent had"
+
+
+async def test_after_a_rebalance_reading_goes_on_at_the_commit(
+    bench: Bench, cluster: Cluster
+) -> None:
+    """Events would be read twice by two readers, or not at all."""
+    cluster.logs[FAST].fill(5)
+    await bench.joined()
+    await bench.accepted(bench.fast, 5)
+    for _ in range(3):
+        await cluster.member.assign_all()
+        cluster.logs[FAST].fill(1)
+    await bench.accepted(bench.fast, 8)
+    await asyncio.sleep(0.02)
+    offsets = [in_flight.incoming.origin.offset for in_flight in bench.fast.accepted]
+    assert offsets == list(range(8))
+
+
+async def test_a_rebalance_while_readers_begin_leaves_none_behind(
+    bench: Bench, cluster: Cluster
+) -> None:
+    """A partition of another worker would be read, or one of ours be read twice."""
+    cluster.commit(FAST, 0)
+    cluster.logs[FAST].fill(3)
+    await bench.group.start()
+    cluster.takes_commits.clear()
+    await cluster.member.assign_all()
+    await asyncio.sleep(0.01)
+    assert bench.group._readers == {}, "none reads before it is noted that this worker began"
+    await cluster.member.assign_all(SLOW)
+    cluster.takes_commits.set()
+    await bench.until(lambda: bench.group.assigned)
+    await asyncio.sleep(0.01)
+    assert set(bench.group._readers) == {SLOW}
+    assert bench.fast.accepted == []
+
+
+async def test_commits_of_the_group_that_cannot_be_read_are_asked_for_again(
+    bench: Bench, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After one error of the coordinator, the worker would read nothing or everything."""
+    cluster.commit(FAST, 2)
+    cluster.logs[FAST].fill(3)
+    await bench.group.start()
+    cluster.member.offset_errors = [KafkaError("loading"), KafkaError("loading")]
+    await cluster.member.assign_all()
+    await bench.accepted(bench.fast, 1)
+    assert bench.fast.accepted[0].incoming.origin.offset == 2
+    assert "cannot be read" in caplog.text
+
+
+async def test_drain_commits_last(bench: Bench, cluster: Cluster) -> None:
     """After each normal restart, the events of the last second would be triaged again."""
-    await bench.take(0)
-    bench.settle(0)
+    cluster.logs[FAST].fill(1)
+    await bench.joined()
+    await bench.accepted(bench.fast, 1)
     assert await bench.group.drain()
-    assert bench.pipeline.calls == ["drain"]
-    assert bench.consumer.commits == [{P: 1}]
+    assert bench.fast.calls[-1] == "drain"
+    assert cluster.committed(FAST).offset == 1
 
 
 async def test_drain_says_whether_all_batches_ended(bench: Bench) -> None:
     """The log would say that everything was drained although events will be read again."""
-    bench.pipeline.drains = False
+    bench.slow.drains = False
     assert not await bench.group.drain()
 
 
 async def test_a_silent_broker_does_not_hold_up_the_last_commit(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    bench: Bench,
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A worker would hang in a rebalance or when it stops, and be killed."""
     monkeypatch.setattr(module, "FINAL_COMMIT_TIMEOUT_S", 0.01)
-    await bench.take(0)
-    bench.settle(0)
-    bench.consumer.answers.clear()
-    await asyncio.wait_for(bench.group.drain(), PATIENCE_S)
+    cluster.logs[FAST].fill(1)
+    await bench.joined()
+    await bench.accepted(bench.fast, 1)
+    cluster.takes_commits.clear()
+    await asyncio.wait_for(bench.group.drain(), 5)
     assert caplog.messages == [
         "the broker did not take the last commit; some events will be triaged again"
     ]
-    bench.consumer.answers.set()
+    cluster.takes_commits.set()
     await bench.group._commit()
-    assert bench.consumer.commits == [{P: 1}, {P: 1}], "it was not marked as committed"
+    assert cluster.committed(FAST).offset == 1, "it was not marked as committed"
 
 
-async def test_a_worker_that_is_stopped_while_it_starts_has_nothing_to_commit() -> None:
+async def test_a_worker_that_is_stopped_while_it_starts_has_nothing_to_commit(
+    bench: Bench,
+) -> None:
     """SIGTERM in the first second would end in a traceback, because there is no consumer yet."""
-    group = GroupConsumer(Settings(), metrics=Metrics(), fail=lambda _: None)
-    assert group.app.started is False
-    assert await group.drain()
-    await group._on_revoked()
+    assert await bench.group.drain()
+    await bench.group._on_revoked(set())
+    assert list(bench.group.problems()) == []
+    assert bench.group.lag() == {}
 
 
-async def test_commits_and_gauges_follow_from_start_to_stop(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_broker_that_refuses_ends_the_start(bench: Bench, cluster: Cluster) -> None:
+    """The worker would run without a consumer."""
+    cluster.refusal = KafkaConnectionError("no")
+    with pytest.raises(BrokerUnreachable):
+        await bench.group.start()
+
+
+async def test_commits_and_gauges_follow_from_start_to_stop(cluster: Cluster) -> None:
     """Nothing would be committed while the worker runs, or something after it has left."""
-    monkeypatch.setattr(faust, "App", FakeFaust)
-    failures: list[BaseException] = []
-    metrics = Metrics()
-    settings = Settings(kafka=KafkaSection(commit_interval_s=0.001))
-    group = GroupConsumer(settings, metrics=metrics, fail=failures.append)
-    app, pipeline = group.app, FakePipeline()
-    consumer = app.consumer = FakeConsumer()
-    group.agent_pipelines.append(pipeline)  # type: ignore[arg-type] # a double
-    await group.start()
-    assert (pipeline.calls, app.calls) == (["start"], ["finalize", "start"])
-    await app.assign()
-    assert group.assigned
-    group.offsets.settle([group.offsets.take(P, 0)])
-    gauge = f'partition="0",topic="{INPUT}"}} 9.0'
-    await until(lambda: consumer.commits and gauge in metrics.render().decode())
-    assert consumer.commits == [{P: 1}]
-    await group.stop()
-    group.offsets.settle([group.offsets.take(P, 1)])
-    await asyncio.sleep(0.01)
-    assert (pipeline.calls, app.calls[2:]) == (["start", "stop"], ["stop"])
-    assert (consumer.commits, failures) == ([{P: 1}], [])
-
-
-@pytest.mark.parametrize("reason", [ValueError("lost"), None])
-async def test_a_crash_of_faust_is_reported(
-    monkeypatch: pytest.MonkeyPatch, reason: Exception | None
-) -> None:
-    """A worker whose consumer has died would look alive and read nothing."""
-    monkeypatch.setattr(faust, "App", FakeFaust)
-    group = GroupConsumer(Settings(), metrics=Metrics(), fail=lambda _: None)
-    crashed = asyncio.create_task(group.crashed())
-    await asyncio.sleep(0)
-    assert not crashed.done()
-    group.app.crash(reason)
-    error = await asyncio.wait_for(crashed, PATIENCE_S)
-    assert error is reason or "without saying why" in str(error)
-    await group.stop()
-
-
-async def test_a_gap_is_checked_before_the_record_is_taken(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Records that the consumer jumped over would be committed with the next one."""
-    gaps: list[Gap] = []
-
-    async def refuse(gap: Gap) -> None:
-        gaps.append(gap)
-        raise OffsetGap("skipped")
-
-    monkeypatch.setattr(bench.group._gaps, "verify", refuse)
-    await bench.take(0)
-    with pytest.raises(OffsetGap):
-        await bench.take(3)
-    assert gaps == [Gap(P, 1, 3)]
-    assert len(bench.pipeline.accepted) == 1
-
-
-@pytest.mark.parametrize("error", [None, OffsetGap("of an assignment that has ended")])
-@pytest.mark.parametrize(
-    "change", [{"consumer_generation_id": 2}, {"flow_control": SimpleNamespace(is_active=bool)}]
-)
-async def test_a_record_that_a_rebalance_has_overtaken_is_left_alone(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], error: OffsetGap | None
-) -> None:
-    """A revoked partition would be tracked, or an ordinary rebalance would stop the worker."""
-
-    async def rebalance(_: Gap) -> None:
-        bench.group.offsets.forget()
-        vars(bench.group.app).update(change)
-        if error:
-            raise error
-
-    monkeypatch.setattr(bench.group._gaps, "verify", rebalance)
-    await bench.take(0, 1, 5)
-    assert [in_flight.incoming.origin.offset for in_flight in bench.pipeline.accepted] == [0, 1]
-    assert bench.group.offsets.positions() == {}
-
-
-async def test_a_revoked_partition_is_neither_committed_nor_observed(bench: Bench) -> None:
-    """Aiokafka raises for a partition that is not assigned: commits and gauges would stop."""
-    await bench.take(0)
-    bench.settle(0)
-    bench.consumer.assigned = set()
-    await bench.group._commit()
-    assert bench.consumer.commits == []
-    assert bench.group.lag() == {}
-
-
-async def test_an_error_in_a_commit_stops_the_worker(bench: Bench) -> None:
-    """Nothing would be committed any more, and nobody would notice."""
-
-    async def end() -> None:
-        raise AssertionError("not assigned")
-
-    object.__setattr__(
-        bench.group, "_settings", Settings(kafka=KafkaSection(commit_interval_s=0.001))
-    )
-    task = asyncio.create_task(bench.group._periodically(end))
-    task.add_done_callback(bench.group._on_task_ended)
-    await until(lambda: bench.failures)
-    assert [str(error) for error in bench.failures] == ["not assigned"]
-
-
-async def test_the_lag_is_what_is_not_settled(bench: Bench) -> None:
-    """Prometheus would show no lag while events wait, or the lag of a partition never read."""
-    bench.consumer._committed_offset[P] = 4
-    assert bench.group.lag() == {}
-    await bench.take(4, 5)
-    assert bench.group.lag() == {P: 6}
-    bench.settle(0, 1)
-    assert bench.group.lag() == {P: 4}
-
-
-async def test_the_backlog_is_that_of_one_topic(bench: Bench) -> None:
-    """Cases would be shed because alerts wait, or never because one partition is counted."""
-    for partition in (P, Partition(INPUT, 1), Partition("other", 0)):
-        bench.consumer.assigned.add(partition)
-        await bench.group._take(
-            message(0, topic=partition.topic, partition=partition.partition), bench.pipeline
+    bench = Bench(cluster, commit_interval_s=0.001)
+    cluster.logs[FAST].fill(4)
+    await bench.joined()
+    await bench.until(lambda: FAST in cluster.commits and cluster.committed(FAST).offset == 4)
+    await bench.until(
+        lambda: (
+            'consumer_lag_events{partition="0",topic="fast"} 0.0' in bench.metrics.render().decode()
         )
-    assert bench.group.backlog(INPUT) == 20
-    assert bench.group.backlog("other") == 10
-    assert bench.group.backlog("not read") == 0
-    bench.settle(0)
-    assert bench.group.backlog(INPUT) == 19
+    )
+    await bench.group.stop()
+    cluster.logs[FAST].fill(1)
+    await asyncio.sleep(0.01)
+    assert cluster.committed(FAST).offset == 4
+    assert (bench.fast.calls[0], bench.fast.calls[-1], bench.failures) == ("start", "stop", [])
+    assert cluster.member.calls == ["start", "stop"]
+    assert not [task for task in asyncio.all_tasks() if "Partition" in repr(task)]
 
 
-async def test_callbacks_are_called_at_each_assignment(bench: Bench) -> None:
+async def test_that_a_worker_began_is_noted_before_it_reads(bench: Bench, cluster: Cluster) -> None:
+    """An event that kills workers would leave no trace."""
+    bench.fast.holds = True
+    cluster.commit(FAST, 0, CommitNote(starts=1))
+    cluster.logs[FAST].fill(2)
+    await bench.joined()
+    await bench.accepted(bench.fast, 2)
+    await bench.group._commit()
+    assert cluster.committed(FAST) == Committed(0, CommitNote(starts=2)), "nothing has ended yet"
+    bench.end(bench.fast.accepted[0])
+    await bench.group._commit()
+    assert cluster.committed(FAST).offset == 1
+    assert cluster.committed(FAST).note.starts == 0
+
+
+async def test_the_note_of_a_partition_without_events_is_removed(
+    bench: Bench, cluster: Cluster
+) -> None:
+    """After a few restarts, every quiet partition would be under suspicion."""
+    cluster.commit(FAST, 0, CommitNote(starts=1))
+    await bench.joined()
+    await bench.until(lambda: bench.group._readers[FAST].caught_up)
+    await bench.group._commit()
+    assert cluster.committed(FAST) == Committed(0, CommitNote())
+    await bench.group._commit()
+    assert len(cluster.history) == 2, "once"
+
+
+async def test_the_note_stays_while_the_last_event_is_in_flight(
+    bench: Bench, cluster: Cluster
+) -> None:
+    """The event that kills workers would be forgotten if nothing follows it."""
+    bench.fast.holds = True
+    cluster.commit(FAST, 0, CommitNote(starts=1))
+    cluster.logs[FAST].fill(1)
+    await bench.joined()
+    await bench.accepted(bench.fast, 1)
+    await bench.until(lambda: bench.group._readers[FAST].caught_up)
+    await bench.group._commit()
+    assert cluster.committed(FAST) == Committed(0, CommitNote(starts=2))
+
+
+async def test_a_worker_that_leaves_removes_its_note(bench: Bench, cluster: Cluster) -> None:
+    """Each deployment in the middle of a slow event would raise suspicion."""
+    bench.fast.holds = True
+    cluster.commit(FAST, 0, CommitNote(starts=1))
+    cluster.logs[FAST].fill(2)
+    await bench.joined()
+    await bench.accepted(bench.fast, 2)
+    await bench.group.drain()
+    assert cluster.committed(FAST) == Committed(0, CommitNote()), "and commits no event in flight"
+
+
+@pytest.mark.parametrize("ended", [0, 1])
+async def test_a_worker_that_leaves_in_a_quarantine_neither_commits_nor_accuses_its_event(
+    bench: Bench, cluster: Cluster, ended: int
+) -> None:
+    """The event in flight would be lost, or become a dead letter of the next worker."""
+    bench.fast.holds = True
+    cluster.commit(FAST, 0, CommitNote(starts=SUSPICIOUS_STARTS))
+    cluster.logs[FAST].fill(3)
+    await bench.joined()
+    for number in range(ended):
+        await bench.accepted(bench.fast, number + 1)
+        bench.end(bench.fast.accepted[number])
+        await bench.group._commit()
+    await bench.accepted(bench.fast, ended + 1)
+    await bench.until(lambda: cluster.committed(FAST).note.trying == ended)
+    await bench.group._on_revoked({FAST, SLOW})
+    committed = cluster.committed(FAST)
+    assert committed.offset == ended
+    assert (committed.note.trying, committed.note.starts) == (None, 0)
+
+
+async def live(bench: Bench, killer: int, last: int) -> list[InFlight]:
+    """Let a worker end events until it has ended the last one, or is killed by one."""
+    bench.fast.holds = True
+    ended: list[InFlight] = []
+    await bench.joined()
+    while not ended or ended[-1].incoming.origin.offset < last:
+        await bench.accepted(bench.fast, len(ended) + 1)
+        in_flight = bench.fast.accepted[len(ended)]
+        if in_flight.incoming.origin.offset == killer and in_flight.outcome is None:
+            await bench.crash()
+            return ended
+        ended.append(in_flight)
+        bench.end(in_flight, in_flight.outcome)
+    await bench.group.drain()
+    await bench.group.stop()
+    return ended
+
+
+async def test_an_event_that_kills_every_worker_is_found(cluster: Cluster) -> None:
+    """No worker would ever get past it."""
+    cluster.commit(FAST, 0)
+    cluster.logs[FAST].fill(6)
+    lives = [await live(Bench(cluster), 2, 5) for _ in range(SUSPICIOUS_STARTS + 2)]
+    offsets = [[in_flight.incoming.origin.offset for in_flight in ended] for ended in lives]
+    assert offsets == [[0, 1]] * (SUSPICIOUS_STARTS + 1) + [[2, 3, 4, 5]]
+    assert [in_flight.outcome for in_flight in lives[-1]] == [KILLED, None, None, None]
+    assert cluster.committed(FAST).offset == 6
+    assert cluster.committed(FAST).note.trying is None
+
+
+async def test_a_gap_stops_the_worker(bench: Bench, cluster: Cluster) -> None:
+    """Records that the consumer jumped over would be committed with the next one."""
+    cluster.logs[FAST].fill(5)
+    bench.slow.holds = True
+    await bench.joined()
+    await bench.accepted(bench.fast, 5)
+    cluster.logs[FAST].fill(5)
+    cluster.member.positions[FAST] = 8
+    async with asyncio.timeout(5):
+        while not bench.failures:
+            await asyncio.sleep(0.001)
+    assert [type(error) for error in bench.failures] == [OffsetGap]
+
+
+async def test_an_error_in_the_agent_stops_the_worker(bench: Bench, cluster: Cluster) -> None:
+    """Faust would restart the agent behind the failed record."""
+    bench.fast.error = AttributeError("a bug")
+    cluster.logs[FAST].fill(2)
+    await bench.joined()
+    async with asyncio.timeout(5):
+        while not bench.failures:
+            await asyncio.sleep(0.001)
+    await asyncio.sleep(0.02)
+    assert [type(error) for error in bench.failures] == [AttributeError]
+    assert bench.group.offsets.positions().get(FAST) == 0
+
+
+async def test_an_error_of_the_member_stops_the_worker(cluster: Cluster) -> None:
+    """Nothing would be read or committed any more, and nobody would notice."""
+    bench = Bench(cluster, commit_interval_s=0.001)
+    await bench.joined()
+    cluster.member._fetcher.error_future.set_result(None)
+    async with asyncio.timeout(5):
+        while not bench.failures:
+            await asyncio.sleep(0.001)
+    assert [type(error) for error in bench.failures] == [StreamError]
+    await bench.group.stop()
+
+
+async def test_the_lag_is_what_is_not_settled(bench: Bench, cluster: Cluster) -> None:
+    """Prometheus would show no lag while events wait, or the lag of a partition never read."""
+    bench.fast.holds = True
+    cluster.commit(FAST, 4)
+    cluster.logs[FAST].fill(6)
+    await bench.joined()
+    await bench.accepted(bench.fast, 2)
+    assert bench.group.lag() == {FAST: 2}
+    assert (bench.group.backlog("fast"), bench.group.backlog("slow")) == (2, 0)
+    for in_flight in bench.fast.accepted:
+        bench.end(in_flight)
+    assert bench.group.lag() == {FAST: 0}
+    cluster.member.assigned = {SLOW}
+    assert bench.group.lag() == {}
+
+
+async def test_callbacks_are_called_at_each_assignment(bench: Bench, cluster: Cluster) -> None:
     """What was remembered of partitions would be used after they were revoked."""
     calls: list[str] = []
     bench.group.when_assigned(lambda: calls.append("first"))
     bench.group.when_assigned(lambda: calls.append("second"))
-    await bench.group._on_revoked()
+    await bench.group.start()
     assert calls == []
-    await bench.group._on_assigned()
-    await bench.group._on_assigned()
+    await cluster.member.assign_all()
+    await cluster.member.assign_all()
     assert calls == ["first", "second"] * 2
 
 
+async def test_a_cancellation_that_is_lost_is_repeated() -> None:
+    """A reader that outlives its assignment would hold up the rebalance for ever."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(work: Any) -> None:
+        task = asyncio.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    async def lose_it() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            spawn(asyncio.Event().wait())
+        await asyncio.Event().wait()
+
+    spawn(lose_it())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(module._cancel(tasks), 5)
+    assert tasks == set()
+
+
+GARBAGE = DeadLettered("decode", "InvalidEvent", "not JSON")
+
+
 @pytest.mark.parametrize(
-    ("headers", "pairs"),
-    [(None, []), ({}, []), ({"a": b"1"}, [("a", b"1")]), ([("a", None)], [("a", None)])],
+    ("outcome", "preset", "pauses"),
+    [
+        (GARBAGE, None, True),
+        (Triaged(triaged()), None, False),
+        (DeadLettered("agent", "ZeroDivisionError", "bug", "retryable"), None, False),
+        (GARBAGE, GARBAGE, False),
+    ],
+    ids=["garbage", "valid", "failed in the agent", "left out by the reader"],
 )
-async def test_headers_of_every_shape_are_read(
-    bench: Bench, headers: Any, pairs: list[Any]
+async def test_only_invalid_events_are_a_storm(
+    bench: Bench,
+    cluster: Cluster,
+    outcome: Outcome,
+    preset: DeadLettered | None,
+    pauses: bool,
 ) -> None:
-    """Binary CloudEvents would not be recognised, or a missing header would stop the worker."""
-    await bench.group._take(message(0, headers=headers), bench.pipeline)
-    assert list(bench.pipeline.accepted[0].incoming.headers) == pairs
+    """A bug of ours, or one batch that is too large, would pause the partition for minutes."""
+    bench.fast.holds = True
+    cluster.logs[FAST].fill(2)
+    await bench.joined()
+    await bench.accepted(bench.fast, 2)
+    for in_flight in bench.fast.accepted:
+        bench.end(InFlight(in_flight.incoming, in_flight.pending_offset, preset), outcome)
+    assert bench.kinds() == ["paused"] * pauses
 
 
-@pytest.mark.parametrize("stamp", [None, -1, 0, 1e18, float("nan")])
-async def test_an_impossible_timestamp_is_now(bench: Bench, stamp: float | None) -> None:
-    """A record of the year 33658 would stop the worker, or spoil every latency figure."""
-    await bench.group._take(message(0, timestamp=stamp), bench.pipeline)
-    assert abs(bench.pipeline.accepted[0].incoming.received_at_s - time.time()) < 60
+async def test_a_worker_says_what_keeps_it_from_its_events(bench: Bench, cluster: Cluster) -> None:
+    """A worker that does nothing would be ready."""
+    cluster.logs[SLOW].fill(1)
+    cluster.logs[SLOW].damaged = (0, 0)
+    await bench.joined()
+    assert bench.kinds() in ([], ["damaged"])
+    await bench.until(lambda: bench.kinds() == ["damaged"])
+    cluster.member._coordinator.pending = [GroupAuthorizationFailedError("triage")]
+    await bench.until(lambda: "group" in bench.kinds())
+    bench.slow.why_waiting = "slow waits for the broker"
+    problems = list(bench.group.problems())
+    assert [(problem.kind, problem.partition) for problem in problems] == [
+        ("group", None),
+        ("damaged", SLOW),
+        ("broker", None),
+    ]
+    assert problems[2].sentence == "slow waits for the broker"
 
 
-async def test_a_possible_timestamp_is_kept(bench: Bench) -> None:
-    """Latency would be measured from the read, and hide the time that the event waited."""
-    stamp = time.time() - 100
-    await bench.group._take(message(0, timestamp=stamp), bench.pipeline)
-    assert bench.pipeline.accepted[0].incoming.received_at_s == stamp
+async def test_a_broker_that_is_silent_for_long_is_a_problem(
+    bench: Bench, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """During an outage of the cluster the worker would be ready, and its lag 0."""
+    await bench.joined()
+    await cluster.member.assign_all(FAST)
+    await bench.until(lambda: bench.group.assigned)
+    await bench.until(lambda: bench.group._readers[FAST].waits_for_records)
+    member = bench.group._member
+    assert member is not None
+    monkeypatch.setattr(member, "_clock", lambda: bench.now_s)
+    cluster.logs[FAST].silent = True
+    await bench.group._observe()
+    await bench.group._commit()
+    await bench.until(lambda: bench.group._readers[FAST].waits_for_records)
+    bench.now_s = 30.0
+    await bench.group._observe()
+    assert bench.kinds() == []
+    bench.now_s = 61.0
+    await bench.until(lambda: bench.group._readers[FAST].waits_for_records)
+    await bench.group._observe()
+    await bench.group._commit()
+    (problem,) = bench.group.problems()
+    assert (problem.kind, problem.partition) == ("silent", FAST)
+    assert problem.sentence.startswith("no broker has answered for fast[0] for 61 s")
+    await cluster.member.assign_all(SLOW)
+    assert bench.kinds() == []
 
 
-async def test_an_error_in_the_agent_stops_the_worker() -> None:
-    """Faust would restart the agent behind the failed record."""
-    bench = Bench()
-    agents: list[Any] = []
-    bench.group.app = SimpleNamespace(
-        consumer=bench.consumer, topic=lambda *_, **__: None, agent=lambda *_, **__: agents.append
-    )
-    bench.group.route(INPUT, bench.pipeline)
-
-    class Stream:
-        def noack(self) -> "Stream":
-            return self
-
-        async def events(self) -> Any:
-            yield SimpleNamespace(message=object())
-
-    running = asyncio.create_task(agents[0](Stream()))
-    await until(lambda: bench.failures)
-    assert [type(error) for error in bench.failures] == [AttributeError]
-    assert not running.done()
-    running.cancel()
+async def test_commits_that_do_not_succeed_are_a_problem(bench: Bench, cluster: Cluster) -> None:
+    """After the next restart, hours of events would be triaged again, without a warning."""
+    cluster.logs[FAST].fill(1)
+    await bench.joined()
+    await bench.accepted(bench.fast, 1)
+    cluster.commit_error = KafkaError("disk full")
+    bench.now_s = 61.0
+    await bench.group._commit()
+    assert "commit" in bench.kinds()
+    cluster.commit_error = None
+    await bench.group._commit()
+    assert "commit" not in bench.kinds()
+    bench.now_s = 200.0
+    await bench.group._commit()
+    assert "commit" not in bench.kinds(), "nothing had to be committed"

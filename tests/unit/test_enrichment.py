@@ -303,6 +303,7 @@ async def test_answers_are_read_again_when_partitions_are_assigned() -> None:
         fail=lambda _: None,
     )
     enrichment.answered._read_from_s = 5.0
-    await consumption._on_assigned()
+    await consumption._on_assigned(set())
     assert enrichment.answered._read_from_s == float("inf")
+    await consumption.stop()
     await enrichment.stop()

@@ -1,6 +1,7 @@
 """How the producer connects, disconnects and fails; `tests/contract` has what callers rely on."""
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -8,12 +9,16 @@ from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     KafkaConnectionError,
     KafkaError,
+    KafkaTimeoutError,
+    UnknownTopicOrPartitionError,
     UnsupportedVersionError,
 )
+from aiokafka.producer.message_accumulator import MessageAccumulator
 
 from streams.config import KafkaSection
 from streams.errors import BrokerUnreachable, DeliveryFailed
 from streams.kafka import producer as module
+from streams.kafka.offsets import Partition
 from streams.kafka.producer import Producer, Receipt
 from streams.kafka.record import Record
 from tests.doubles import INPUT, FakeClient, FakeProducer
@@ -127,8 +132,64 @@ async def test_a_record_that_is_not_taken_is_a_failed_delivery(
         raise KafkaError("leader not available")
 
     monkeypatch.setattr(producer._client, "send", send)
-    with pytest.raises(DeliveryFailed, match=f"{INPUT} could not be sent: .*leader not available"):
+    with pytest.raises(
+        DeliveryFailed, match=f"{INPUT} could not be sent: .*leader not available"
+    ) as caught:
         await producer.send(RECORD)
+    assert not caught.value.retriable
+
+
+@pytest.mark.parametrize("error", [KafkaTimeoutError(), UnknownTopicOrPartitionError()])
+async def test_a_record_without_a_leader_may_be_sent_again(error: Exception) -> None:
+    """One output partition without a leader would stop the worker, and all that it does."""
+    producer = FakeProducer(prompt=True)
+    producer.refusals[INPUT] = [error]
+    with pytest.raises(DeliveryFailed, match="partitions have leaders") as caught:
+        await producer.send(RECORD)
+    assert caught.value.retriable
+    assert producer.sent == []
+    await producer.delivered([await producer.send(RECORD)])
+
+
+async def test_a_batch_without_a_leader_is_never_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Later records of its partition would be written before it."""
+    broker = Broker()
+    producer = producer_at(broker, monkeypatch)
+    await producer.start()
+    (client,) = broker.clients
+    assert client._message_accumulator._batch_ttl == math.inf
+    assert "_batch_ttl" in MessageAccumulator.__init__.__code__.co_names, "aiokafka renamed it"
+
+
+async def test_delivered_waits_longer_than_confirm() -> None:
+    """A broker that is away for minutes would stop the worker."""
+    producer = FakeProducer(timeout_s=0.01)
+    receipt = await producer.send(RECORD)
+    waiting = asyncio.create_task(producer.delivered([receipt]))
+    with pytest.raises(DeliveryFailed, match="within"):
+        await producer.confirm([receipt])
+    assert not waiting.done()
+    producer.acknowledge()
+    await asyncio.wait_for(waiting, 5)
+
+
+async def test_partitions_without_a_leader_are_named() -> None:
+    """A worker whose outputs wait would be ready, and nobody would know for what it waits."""
+    producer = FakeProducer()
+    assert producer.leaderless() == []
+    producer._client.leaders |= {
+        Partition("t", 2): False,
+        Partition("t", 0): True,
+        Partition("t", 1): False,
+        Partition("s", 0): False,
+    }
+    expected = [Partition("s", 0), Partition("t", 1), Partition("t", 2)]
+    assert producer.leaderless() == expected
+    assert str(producer.leaderless()[0]) == "s[0]"
+    await producer.stop()
+    assert producer.leaderless() == []
 
 
 async def test_what_fails_after_the_timeout_is_not_logged() -> None:

@@ -5,23 +5,23 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import faust
 import msgspec
 import pytest
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError
 
 from streams import worker as module
-from streams.config import HttpSection, KafkaSection, Settings
+from streams.config import HttpSection, Settings
 from streams.errors import BrokerUnreachable, StreamError, TopicsMissing
 from streams.kafka import admin, producer, reader
 from streams.kafka.offsets import Partition
 from streams.topics import Topics
 from streams.worker import Worker, wait_for_topics
 from tests.conftest import settings_for
-from tests.doubles import FakeClient, FakeFaust
+from tests.doubles import FakeClient
+from tests.kafka_group import Cluster as Group
+from tests.kafka_group import Consumer, answering
 from tests.kafka_log import KafkaLog
 from tests.llm_tier import configured, endpoint
 from tests.patience import PATIENCE_S, until
@@ -36,7 +36,9 @@ class Cluster:
         self.asked = 0
         self.client = FakeClient(prompt=True, takes_bytes={}, awaits_audit=False)
         self.audit = KafkaLog({})
-        self.app: Any = None
+        topics = Topics(settings.topics.prefix)
+        self.input = Partition(topics.input("alerts"), 0)
+        self.group = Group(self.input, Partition(topics.enrichment, 0))
 
     async def start(self) -> None:
         """Connect, as aiokafka's admin client does."""
@@ -59,16 +61,17 @@ class Cluster:
         """Return nothing: every topic has the broker's defaults."""
         return []
 
-    def open_app(self, *args: str, **options: Any) -> Any:
-        """The Faust app of the worker, whose partitions are all new."""
-        self.app = FakeFaust(*args, **options)
-        self.app.consumer = SimpleNamespace(_committed_offset={}, assignment=set)
-        return self.app
+    async def assign(self, running: "Running") -> None:
+        """Assign all partitions to the worker, and wait until it reads them."""
+        assert self.consumer is not None
+        await self.consumer.assign_all()
+        group = running.worker._consumer
+        await until(lambda: group is not None and group.assigned)
 
-
-async def answering(_: KafkaSection) -> dict[str, Any]:
-    """The arguments of a client, as if a broker had answered."""
-    return {}
+    @property
+    def consumer(self) -> Consumer | None:
+        """The consumer of the worker's group; None before it is opened."""
+        return self.group.consumers[-1] if self.group.consumers else None
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def cluster(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     monkeypatch.setattr(producer, "AIOKafkaProducer", lambda **_: made.client)
     for client in (admin, producer):
         monkeypatch.setattr(client, "reachable_connection", answering)
-    monkeypatch.setattr(faust, "App", made.open_app)
+    made.group.install(monkeypatch)
     monkeypatch.setattr(module, "RETRY_S", 0.001)
     made.audit.install(monkeypatch, reader)
     return made
@@ -111,8 +114,8 @@ class Running:
         self.task = asyncio.create_task(self.worker.run())
 
     async def until_started(self, cluster: Cluster) -> Any:
-        """Wait until the worker reads, and return its consumer."""
-        await until(lambda: self.task.done() or (cluster.app and "start" in cluster.app.calls))
+        """Wait until the worker has joined its group, and return its group consumer."""
+        await until(lambda: self.task.done() or (cluster.consumer and cluster.consumer.calls))
         assert not self.task.done(), self.task
         return self.worker._consumer
 
@@ -154,7 +157,7 @@ async def test_a_missing_topic_ends_the_worker(running: Running, cluster: Cluste
     missing = cluster.topics.pop()
     with pytest.raises(TopicsMissing, match=f"{missing} is missing; run `triage topics create`"):
         await running.ended()
-    assert cluster.app is None
+    assert cluster.consumer is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -166,7 +169,7 @@ async def test_a_signal_ends_the_wait_for_the_broker(
     await until(lambda: cluster.asked)
     signal.raise_signal(number)
     await running.ended()
-    assert cluster.app is None
+    assert cluster.consumer is None
     asked = cluster.asked
     await asyncio.sleep(0.02)
     assert cluster.asked == asked, "nothing goes on in the background"
@@ -177,15 +180,16 @@ async def test_a_signal_ends_the_start_of_the_consumer(
 ) -> None:
     """A worker whose consumer cannot join its group could only be killed."""
 
-    async def start(self: FakeFaust) -> None:
+    async def start(self: Consumer) -> None:
         self.calls.append("start")
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(FakeFaust, "start", start)
+    monkeypatch.setattr(Consumer, "start", start)
     await running.until_started(cluster)
     signal.raise_signal(signal.SIGTERM)
     await running.ended()
-    assert cluster.app.calls[-1] == "stop"
+    assert cluster.consumer is not None
+    assert cluster.consumer.calls == ["start", "stop"]
 
 
 async def test_sigterm_drains_and_ends(
@@ -197,7 +201,8 @@ async def test_sigterm_drains_and_ends(
     signal.raise_signal(signal.SIGTERM)
     await running.ended()
     assert "drained" in caplog.messages
-    assert cluster.app.calls == ["finalize", "start", "stop"]
+    assert cluster.consumer is not None
+    assert cluster.consumer.calls == ["start", "stop"]
     assert (cluster.client.stopped, cluster.audit.stopped) == (1, 1)
     assert len(group.agent_pipelines) == 4
 
@@ -212,36 +217,34 @@ async def test_events_that_do_not_end_in_time_are_left(
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(module, "STOP_TIMEOUT_S", 0.01)
 
-    async def hang(self: FakeFaust) -> None:
+    async def hang(self: Consumer) -> None:
         self.calls.append("stop")
         await asyncio.Event().wait()
 
     async def drain() -> bool:
         return False
 
-    monkeypatch.setattr(FakeFaust, "stop", hang)
+    monkeypatch.setattr(Consumer, "stop", hang)
     group = await running.until_started(cluster)
     monkeypatch.setattr(group, "drain", drain)
     signal.raise_signal(signal.SIGTERM)
     await running.ended()
-    assert caplog.messages[-2:] == [
-        "drained in part; the rest will be read again",
-        "the consumer did not stop in 0 s; leaving it",
-    ]
-    group._datadir.cleanup()
+    assert "drained in part; the rest will be read again" in caplog.messages
+    assert caplog.messages[-1] == "the consumer did not stop in 0 s; leaving it"
 
 
-async def test_a_crash_of_the_consumer_ends_the_worker_without_a_commit(
+async def test_an_error_of_the_consumer_ends_the_worker_without_a_commit(
     running: Running, cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The worker would look alive, or commit events although something is wrong."""
     caplog.set_level(logging.INFO)
     await running.until_started(cluster)
-    cluster.app.crash(StreamError("the group has fenced us"))
-    with pytest.raises(StreamError, match="fenced"):
+    running.worker.fail(StreamError("the consumer has ended"))
+    with pytest.raises(StreamError, match="has ended"):
         await running.ended()
     assert "drained" not in caplog.messages
     assert cluster.client.stopped == 1
+    assert cluster.group.history == []
 
 
 async def test_only_the_first_error_is_reported(settings: Settings) -> None:
@@ -259,11 +262,34 @@ async def test_a_worker_says_why_it_is_not_ready(running: Running, cluster: Clus
     assert worker._why_not_ready() == "waiting for the broker and its topics"
     await running.until_started(cluster)
     assert worker._why_not_ready() == "no partitions are assigned yet"
-    await cluster.app.assign()
+    await cluster.assign(running)
     assert worker._why_not_ready() is None
     signal.raise_signal(signal.SIGTERM)
     await running.ended()
     assert worker._why_not_ready() == "the worker is stopping"
+
+
+async def test_a_problem_is_why_a_worker_is_not_ready(
+    running: Running, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that reads or writes nothing would be ready, and its metrics say nothing."""
+    group = await running.until_started(cluster)
+    await cluster.assign(running)
+    worker = running.worker
+    assert cluster.consumer is not None
+    cluster.consumer._coordinator.pending = [GroupAuthorizationFailedError("g")]
+    group._member.check()
+    assert "may not use the group" in (worker._why_not_ready() or "")
+    group._member.group_problem = None
+    stuck = Partition("triage.alerts.triaged.v1", 1)
+    monkeypatch.setattr(worker._producer, "leaderless", lambda: [stuck])
+    assert worker._why_not_ready() == (
+        "triage.alerts.triaged.v1[1] has no leader, and its outputs wait; start its brokers"
+    )
+    (problem,) = worker._problems()
+    assert (problem.kind, problem.partition) == ("leaderless", stuck)
+    sample = 'triage_problems{kind="leaderless",partition="1",topic="triage.alerts.triaged.v1"} 1.0'
+    assert sample in group._metrics.render().decode()
 
 
 async def test_a_worker_that_makes_no_progress_is_not_ready(
@@ -271,7 +297,7 @@ async def test_a_worker_that_makes_no_progress_is_not_ready(
 ) -> None:
     """A worker that hangs would never be restarted."""
     group = await running.until_started(cluster)
-    await cluster.app.assign()
+    await cluster.assign(running)
     now_s = 0.0
     monkeypatch.setattr(group.offsets, "_clock", lambda: now_s)
     topics = Topics(settings.topics.prefix)

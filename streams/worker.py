@@ -151,9 +151,13 @@ class Worker:
                 log.info("drained")
             else:
                 log.info("drained in part; the rest will be read again")
-        try:
-            await asyncio.wait_for(consumer.stop(), STOP_TIMEOUT_S)
-        except TimeoutError:
+        # Not `wait_for`: that waits for ever if Faust loses the cancellation.
+        stopping = asyncio.create_task(consumer.stop())
+        await asyncio.wait((stopping,), timeout=STOP_TIMEOUT_S)
+        if stopping.done():
+            stopping.result()
+        else:
+            stopping.cancel()
             log.warning("the consumer did not stop in %.0f s; leaving it", STOP_TIMEOUT_S)
 
     def _problems(self) -> Iterator[Problem]:

@@ -63,10 +63,9 @@ class FakeClient:
         self.refusal: Exception | None = None
         self.refusals: dict[str, list[Exception]] = {}
         self.leaders: dict[Partition, bool] = {}
-        self.client = SimpleNamespace(cluster=FakeMetadata(self.leaders))
         self._message_accumulator = SimpleNamespace(_batch_ttl=30)
         self.stopped = 0
-        self.client = SimpleNamespace(_request_timeout_ms=0)
+        self.client = SimpleNamespace(_request_timeout_ms=0, cluster=FakeMetadata(self.leaders))
         self.sent: list[Record] = []
         self.audited: list[Record] = []
         self.receipts: list[Receipt] = []

@@ -153,7 +153,7 @@ async def test_only_what_is_settled_is_committed(bench: Bench, cluster: Cluster)
     await bench.accepted(bench.fast, 3)
     bench.end(bench.fast.accepted[1])
     await bench.group._commit()
-    assert cluster.commits == {}
+    assert cluster.committed(FAST).offset == 0
     bench.end(bench.fast.accepted[0])
     await bench.group._commit()
     assert cluster.committed(FAST).offset == 2
@@ -183,8 +183,7 @@ async def test_a_refused_commit_is_tried_again(bench: Bench, cluster: Cluster) -
     cluster.commit_error = None
     await bench.group._commit()
     await bench.group._commit()
-    assert [list(commit) for commit in cluster.history] == [[FAST]]
-    assert cluster.committed(FAST).offset == 1
+    assert [commit[FAST].offset for commit in cluster.history if FAST in commit] == [0, 1]
     count = bench.metrics.registry.get_sample_value
     assert count("triage_commits_total", {"result": "taken"}) == 1
     assert count("triage_commits_total", {"result": "refused"}) == 1

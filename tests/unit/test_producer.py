@@ -34,14 +34,16 @@ class Broker:
         self.refusals = list(refusals)
         self.clients: list[FakeClient] = []
         self.idempotent: list[bool] = []
+        self.options: list[dict[str, Any]] = []
 
-    def client(self, *, enable_idempotence: bool, acks: str, **_: Any) -> FakeClient:
+    def client(self, *, enable_idempotence: bool, acks: str, **options: Any) -> FakeClient:
         """One more client, as `AIOKafkaProducer` makes it."""
         assert acks == "all"
         client = FakeClient(prompt=True, takes_bytes={}, awaits_audit=False)
         client.refusal = self.refusals.pop(0) if self.refusals else None
         self.clients.append(client)
         self.idempotent.append(enable_idempotence)
+        self.options.append(options)
         return client
 
 
@@ -213,4 +215,4 @@ async def test_a_silent_broker_does_not_hold_up_the_others_for_a_whole_delivery(
     """One broker that swallows packets would block every new connection for two minutes."""
     broker = Broker()
     await producer_at(broker, monkeypatch).start()
-    assert broker.clients[0].client._request_timeout_ms == 30_000
+    assert broker.options[0]["request_timeout_ms"] == 30_000

@@ -16,7 +16,7 @@ from schemas.event import DOMAINS
 from schemas.triaged import Case, TriagedEvent, Verdict
 from streams.audit.verify import verify
 from streams.config import Settings
-from streams.deadletters import find, replay
+from streams.deadletters import Selection, find, replay
 from streams.kafka.acl import ROLES, Grant, Role, grants
 from streams.kafka.admin import check_topics, create_topics
 from streams.kafka.producer import Producer
@@ -101,7 +101,7 @@ async def test_each_role_can_do_its_work(
         if worker.alive:
             worker.kill()
     assert [letter.headers.poison async for letter in find(of["operator"])] == [True]
-    replayed = await replay(of["operator"], stage=None, poison=True, limit=None)
+    replayed = await replay(of["operator"], Selection(poison=True))
     assert (replayed.replayed, replayed.left) == (1, 0)
     report = await verify(of["operator"])
     assert report.ok

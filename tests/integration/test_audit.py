@@ -48,7 +48,8 @@ async def decide(settings: Settings, trail: AuditTrail, count: int = 30) -> None
     await producer.start()
     decided = [decision(number) for number in range(count)]
     for start in range(0, count, 5):
-        await producer.confirm(await trail.append(decided[start : start + 5], producer))
+        some = decided[start : start + 5]
+        await producer.confirm([await trail.append(*each, producer) for each in some])
     await producer.stop()
 
 
@@ -88,7 +89,7 @@ async def test_several_workers_and_a_restart_leave_whole_chains(prepared: Settin
     await asyncio.gather(decide(prepared, first), decide(prepared, second))
     await first.stop()
     restarted = AuditTrail(prepared, writer="restarted")
-    await restarted.start(lambda tenant, usd, _: spent.append((tenant, usd)))
+    await restarted.start(lambda tenant, usd, _, __: spent.append((tenant, usd)))
     assert spent == [("acme", 0.0002)] * 20
     await asyncio.gather(decide(prepared, restarted), decide(prepared, second))
     async with asyncio.timeout(20):

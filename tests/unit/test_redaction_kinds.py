@@ -22,8 +22,15 @@ from tests.planted import arrived, planted_events
 
 ROOT = Path(__file__).parents[2]
 AUTHORED = ROOT / "inference" / "training" / "authored"
-SEED = int(os.environ.get("REDACTION_SEED") or secrets.randbits(32))
-"""Fresh in each run. Set the variable to the seed of a failure to repeat it."""
+CI_SEED = 20_261
+SEED = int(
+    os.environ.get("REDACTION_SEED")
+    or (CI_SEED if os.environ.get("CI") == "true" else secrets.randbits(32))
+)
+"""Fresh in each run, but in CI, where a change must not fail by chance.
+
+Set the variable to the seed of a failure to repeat it.
+"""
 PER_KIND = 60
 MAX_REDACTED_SHARE = {"alerts": 0.006, "tickets": 0.0005}
 """Of the characters of our own rows. They were 0.44 % and 0.02 % when the bounds were set."""

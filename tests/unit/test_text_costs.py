@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inference.llm.visible_text import one_line, visible_text
 
 import agents
 import inference

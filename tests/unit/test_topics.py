@@ -73,7 +73,9 @@ class FakeAdmin:
         """The same limit for every topic."""
         entry: tuple[Any, ...] = ("max.message.bytes", str(self.limit), False, False, False, [])
         if self.forbidden:
-            hidden = [(29, "", 2, resource.name, []) for resource in resources]
+            hidden: list[tuple[Any, ...]] = [
+                (29, "", 2, resource.name, []) for resource in resources
+            ]
             return [SimpleNamespace(resources=hidden)]
         described = [(0, "", 2, resource.name, [entry]) for resource in resources]
         return [SimpleNamespace(resources=described)]

@@ -33,7 +33,8 @@ _KEYS = (
     # XML: <password value="x" /> and <add key="password" value="x" />.
     re.compile(r"<(?P<key>[^\s<>=/\"'\x00]{1,80}+)[ \t]{1,4}value(?P<op>=)", re.IGNORECASE),
     re.compile(
-        r"\b(?:key|name)=[\"'](?P<key>[\w.:-]{1,80}+)[\"'][ \t]{1,4}value(?P<op>=)", re.IGNORECASE
+        r"\b(?:key|name)=[\"'](?P<key>[^\s<>=\"'\x00]{1,80}+)[\"'][ \t]{1,4}value(?P<op>=)",
+        re.IGNORECASE,
     ),
     # Names of several words.
     re.compile(

@@ -41,4 +41,6 @@ class CommitNote(msgspec.Struct, frozen=True, omit_defaults=True, rename={"last"
 
 def fingerprint(key: bytes | None, value: bytes | None, timestamp_ms: int) -> int:
     """A checksum that differs if another record stands at the same offset."""
-    return zlib.crc32(value or b"", zlib.crc32(key or b"", timestamp_ms & 0xFFFFFFFF))
+    # In one row: a timestamp as the start of the checksum cancels out with the bytes that follow.
+    stamp = timestamp_ms.to_bytes(8, "big", signed=True)
+    return zlib.crc32(value or b"", zlib.crc32(key or b"", zlib.crc32(stamp)))

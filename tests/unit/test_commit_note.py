@@ -64,5 +64,6 @@ def test_another_record_at_the_same_offset_has_another_fingerprint() -> None:
     ]
     assert len(set(marks)) == len(marks)
     assert fingerprint(b"k", b"v", 5) == marks[1]
+    assert fingerprint(None, b"0", 16) != fingerprint(None, b"8", 24), "they cancelled out"
     assert all(0 <= mark < 2**32 for mark in marks)
     assert fingerprint(None, None, -1) >= 0, "a record without a timestamp"

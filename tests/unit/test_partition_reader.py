@@ -361,8 +361,9 @@ async def test_a_reader_may_begin_in_the_middle_of_a_batch_that_is_too_large(
     bench.log.too_large = (3, 6)
     await bench.start()
     await bench.until(lambda: 5 in bench.offsets_read())
-    committed = Committed(5, bench.reader.committable(5).note)
+    committed = Committed(5, CommitNote())
     bench.task.cancel()
+    await asyncio.gather(bench.task, return_exceptions=True)
     bench.offsets = OffsetTracker(lambda _: bench.reader.start)
     bench.events = []
     await bench.start(committed)

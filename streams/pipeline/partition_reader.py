@@ -147,7 +147,8 @@ class PartitionReader:
         )
         alone = await self._storms.wait(self.partition)
         offset = incoming.origin.offset
-        async with self._quarantine.turn(self.partition, offset) as turn:
+        last = self._offsets.last_settled(self.partition) or self._last
+        async with self._quarantine.turn(self.partition, offset, last) as turn:
             pending_offset = self._offsets.take(
                 self.partition,
                 offset,

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from agents.outcomes import DeadLettered
-from streams.kafka.commit_note import CommitNote
+from streams.kafka.commit_note import CommitNote, LastRecord
 from streams.kafka.member import Committed
 from streams.kafka.offsets import Partition
 
@@ -97,14 +97,19 @@ class Quarantine:
         }
 
     @asynccontextmanager
-    async def turn(self, partition: Partition, offset: int) -> AsyncIterator[Turn]:
-        """Wait for the turn of an event; it ends when the block ends."""
+    async def turn(
+        self, partition: Partition, offset: int, last: LastRecord | None = None
+    ) -> AsyncIterator[Turn]:
+        """Wait for the turn of an event; it ends when the block ends.
+
+        `last` is the last settled record, by which the next worker recognises the log.
+        """
         suspicion = await self._wait(partition, offset)
         if suspicion is None:
             yield Turn()
             return
         try:
-            yield await self._alone(suspicion, partition, offset)
+            yield await self._alone(suspicion, partition, offset, last)
         finally:
             self._one_at_a_time.release()
 
@@ -144,11 +149,13 @@ class Quarantine:
         self.forget()
         return False
 
-    async def _alone(self, suspicion: _Suspicion, partition: Partition, offset: int) -> Turn:
+    async def _alone(
+        self, suspicion: _Suspicion, partition: Partition, offset: int, last: LastRecord | None
+    ) -> Turn:
         if offset == suspicion.killer:
             log.error("offset %d of %s killed several workers: a dead letter", offset, partition)
             return Turn(alone=True, outcome=KILLED)
-        await self._commit({partition: Committed(offset, CommitNote(None, 0, offset))})
+        await self._commit({partition: Committed(offset, CommitNote(last, 0, offset))})
         return Turn(alone=True)
 
     def _clear(self, partition: Partition) -> None:

@@ -470,7 +470,10 @@ async def test_a_suspicious_partition_is_read_one_event_at_a_time(bench: Bench) 
     assert bench.committable().offset == 2, "it has not ended"
     bench.end(bench.events[0])
     await bench.until(lambda: len(bench.events) == 2)
-    assert bench.cluster.committed(P) == Committed(3, CommitNote(None, 0, 3))
+    noted = bench.cluster.committed(P)
+    assert (noted.offset, noted.note.trying) == (3, 3)
+    assert noted.note.last is not None, "or a log that is lost now would not be noticed"
+    assert noted.note.last.offset == 2
 
 
 async def test_the_event_that_kills_workers_becomes_a_dead_letter(bench: Bench) -> None:

@@ -290,7 +290,7 @@ class GroupMember:
     def _damaged(self, partition: Partition, error: Exception) -> DamagedBatch:
         return DamagedBatch(
             f"{partition} cannot be read on ({type(error).__name__}): a batch is damaged; "
-            "compare the broker's replicas and restore it, or step over it with "
+            "compare the broker's replicas and restore it"
             "`triage topics skip`"
         )
 

@@ -291,7 +291,6 @@ class GroupMember:
         return DamagedBatch(
             f"{partition} cannot be read on ({type(error).__name__}): a batch is damaged; "
             "compare the broker's replicas and restore it"
-            "`triage topics skip`"
         )
 
     def _note_group_problem(self, error: KafkaError) -> None:

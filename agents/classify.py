@@ -13,6 +13,7 @@ from agents.revision import queue_of, timing
 from inference.acceptance.policy import Decision
 from inference.classifier import Classifier
 from inference.rules.ruling import Rules, Ruling
+from schemas.agreement import input_digest
 from schemas.errors import InvalidEvent
 from schemas.event import Domain, Event, Kind
 from schemas.formats import Mapping, read_event
@@ -214,6 +215,7 @@ def _first_revision(
         cost_usd=0.0,
         timing=timing(incoming.received_at_s, inference_s),
         origin=incoming.origin,
+        input_digest=input_digest(event),
     )
 
 

@@ -7,9 +7,10 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from agents.classify import HIGH_IMPACT
-from agents.outcomes import DeadLettered, Incoming, Outcome, Reviewed, Triaged
+from agents.outcomes import Incoming, Outcome, Reviewed, Triaged, refused
 from agents.revision import queue_of, successor
 from inference.llm.consultant import Consultant, LlmOpinion, unasked
+from schemas.agreement import check_case
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
 from schemas.limits import LIMITS, Limits
@@ -64,6 +65,7 @@ async def _end(
 ) -> Outcome:
     try:
         case = decode(incoming.value or b"", Case, limits)
+        _check(case)
         successor(case.triaged, incoming)  # refuses an impossible revision before anything is paid
         async with memory.turn(case):
             triaged = await memory.find(incoming, case)
@@ -73,10 +75,19 @@ async def _end(
                     # Without an LLM the answer costs nothing and is the same the second time.
                     memory.note(triaged)
     except InvalidEvent as error:
-        return DeadLettered(stage=error.stage, error=type(error).__name__, message=str(error))
+        return refused(error)
     if triaged.status == "final":
         return Triaged(triaged)
     return Reviewed(replace(case, triaged=triaged))
+
+
+def _check(case: Case) -> None:
+    check_case(case)
+    if case.triaged.status != "provisional":
+        raise InvalidEvent(
+            f"the decision is {case.triaged.status} and not provisional; send cases as they were",
+            stage="validate",
+        )
 
 
 async def _opinion(case: Case, consultant: Consultant | None) -> LlmOpinion:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from schemas.deadletter import Disposition
+from schemas.errors import InvalidEvent
 from schemas.event import Headers, Origin
 from schemas.triaged import Case, TriagedEvent
 
@@ -63,3 +64,14 @@ class DeadLettered:
 
 
 Outcome = Triaged | Escalated | Reviewed | DeadLettered
+
+
+def refused(error: InvalidEvent) -> DeadLettered:
+    """The dead letter of a record that could not be read or may not be believed.
+
+    A record that nobody entitled has signed says nothing about the producers of its topic, so it is
+    not poison: otherwise whoever writes such records could have the partition paused
+    (`streams/pipeline/storms.py`).
+    """
+    disposition: Disposition = "retryable" if error.stage == "authenticate" else "poison"
+    return DeadLettered(error.stage, type(error).__name__, str(error), disposition)

@@ -10,8 +10,11 @@ from agents.outcomes import Incoming
 from schemas.errors import InvalidEvent
 from schemas.triaged import Label, Timing, TriagedEvent
 
-MAX_REVISION = 2**31 - 1
-"""Far above any real revision. Anyone may write to the topics, and JSON numbers end at 64 bits."""
+MAX_REVISION = 1_000
+"""Far above any real revision.
+
+No decision replaces one of a higher revision, so an invented one would lock its event for ever.
+"""
 
 
 def successor(triaged: TriagedEvent, incoming: Incoming) -> TriagedEvent:
@@ -22,7 +25,9 @@ def successor(triaged: TriagedEvent, incoming: Incoming) -> TriagedEvent:
     """
     if not 0 <= triaged.revision < MAX_REVISION:
         raise InvalidEvent(
-            f"revision {triaged.revision} has no successor; send the one you read", stage="validate"
+            f"revision {triaged.revision} has no successor, the last is {MAX_REVISION}; "
+            "send the one you read",
+            stage="validate",
         )
     try:
         later = timing_after(triaged.timing, incoming.received_at_s)

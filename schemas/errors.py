@@ -16,8 +16,9 @@ class SchemaError(Exception):
 class InvalidEvent(SchemaError):  # noqa: N818 - named after what it is in the field
     """The bytes cannot be read as an event, and no retry can change that.
 
-    `stage` names the step that refused them: ``decode``, ``recognise`` or ``validate``. It becomes
-    the header ``__connect.errors.stage`` of the dead letter.
+    `stage` names the step that refused them: ``decode``, ``recognise``, ``validate``,
+    ``authenticate`` (nobody entitled has signed the record) or ``authorize`` (whoever has signed it
+    may not say this). It becomes the header ``__connect.errors.stage`` of the dead letter.
     """
 
     def __init__(self, message: str, *, stage: str) -> None:

@@ -4,9 +4,10 @@ Every type here is strict: an unknown field is an error.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from schemas.event import Domain, Event, Origin
 
@@ -114,7 +115,8 @@ class TriagedEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     A later `revision` of the same `id` replaces an earlier one. `status` is ``final`` if the
     decision stands, ``provisional`` if a later revision will follow, and ``needs_review`` if a
     person must decide. `labels` has one label for each axis of the domain. `cost_usd` is the cost
-    of all LLM calls for this event in US dollars.
+    of all LLM calls for this event in US dollars. `input_digest` is the SHA-256 digest of the event
+    that was decided (`schemas/agreement.py`); decisions of the first release have none.
     """
 
     id: str
@@ -133,6 +135,7 @@ class TriagedEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     cost_usd: float
     timing: Timing
     origin: Origin
+    input_digest: str | None = None
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -154,9 +157,18 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     `labels` maps axes to their new values; the other axes do not change. `triaged` is the revision
     that the person read. The verdict makes the next revision. `by` names the person.
+
+    `id`, `domain`, `tenant` and `about` (a revision) may say again what the verdict is about; they
+    must then agree with `triaged`. `signature` is the header `triage.decision` of the record that
+    the person read, for those who cannot send headers.
     """
 
     triaged: TriagedEvent
     labels: dict[str, str]
-    by: str
-    comment: str | None = None
+    by: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
+    comment: Annotated[str, Meta(max_length=10_000)] | None = None
+    id: str | None = None
+    domain: Domain | None = None
+    tenant: str | None = None
+    about: int | None = None
+    signature: str | None = None

@@ -16,6 +16,7 @@ from agents.outcomes import Outcome
 from inference.llm.options import EndpointOptions, LlmOptions, PriceOptions
 from inference.rules.options import ImpactOptions
 from inference.rules.ruling import Rules
+from schemas.agreement import input_digest
 from schemas.event import DOMAINS, Domain, Event, Origin
 from schemas.triaged import Alternative, Case, Label, TriagedEvent
 from streams.config import Settings
@@ -124,6 +125,7 @@ def escalated(event: Event, *, offset: int = 0, **values: str | Label) -> Case:
         queue=labels["queue"].value,
         reasons=["unsure"],
         origin=Origin(topic=f"triage.{event.domain}.v1", partition=0, offset=offset),
+        input_digest=input_digest(event),
     )
     return Case(event=event, triaged=decision, risk=0.6)
 

@@ -6,8 +6,9 @@ import msgspec
 import orjson
 
 from agents.outcomes import DeadLettered, Incoming, Outcome, Triaged
+from schemas.agreement import input_digest
 from schemas.codec import encode
-from schemas.event import Event, Origin
+from schemas.event import KIND_OF_DOMAIN, Event, Origin
 from schemas.triaged import CalibrationInfo, Case, Label, ModelInfo, Timing, TriagedEvent
 
 RECEIVED_AT_S = 1_770_000_000.25
@@ -54,7 +55,7 @@ def triaged(id_: str = "e-1", **changes: Any) -> TriagedEvent:
 
 def case(id_: str = "e-1", **changes: Any) -> Case:
     """The case of `triaged`, with its event."""
-    return Case(event=Event(id=id_, kind="alert", text="x"), triaged=triaged(id_, **changes))
+    return _agreeing(Event(id=id_, kind="alert", text="x"), triaged(id_, **changes))
 
 
 def provisional(**changes: Any) -> TriagedEvent:
@@ -84,7 +85,20 @@ def unsure(**changes: Any) -> Case:
         attributes={"channel": "chat"},
         tenant="acme",
     )
-    return Case(event=event, triaged=provisional(**changes))
+    return _agreeing(event, provisional(**changes))
+
+
+def _agreeing(event: Event, decision: TriagedEvent) -> Case:
+    """A case whose event says of itself what its decision says."""
+    event = msgspec.structs.replace(
+        event,
+        id=decision.id,
+        kind=KIND_OF_DOMAIN[decision.domain],
+        tenant=decision.tenant,
+        source=decision.source,
+    )
+    decision = msgspec.structs.replace(decision, input_digest=input_digest(event))
+    return Case(event=event, triaged=decision)
 
 
 def decision(outcome: Outcome) -> TriagedEvent:

@@ -7,9 +7,12 @@ sources are compared folded: the sender chooses how it spells them.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from inference.egress.kinds import NEVER_SENT, VALUE_KINDS, ValueKind
 from inference.egress.options import EgressOptions, EgressRule, PolicyName
 from inference.errors import ConfigError
+from schemas.event import Event
 from schemas.folding import fold
 from schemas.triaged import Label, TriagedEvent
 
@@ -76,6 +79,22 @@ class Policy:
         except Exception:  # noqa: BLE001 - after any error the event must not be sent
             return NEVER
 
+    def strictest(self, event: Event, *decisions: TriagedEvent) -> EgressDecision:
+        """Decide about an event by everything that is known of it.
+
+        Each half of a case names a tenant, a source and a domain. Whoever can write to an internal
+        topic chooses both, so the strictest answer counts.
+
+        Args:
+            event: the event whose text may be sent.
+            decisions: what was decided about it, each of which is asked about.
+        """
+        known = [*decisions, *(_as_event_says(each, event) for each in decisions)]
+        answers = {self.decision(each) for each in known}
+        policy = min((answer.policy for answer in answers), key=_STRICTNESS.__getitem__)
+        keeps = [answer.keep for answer in answers if answer.policy == policy]
+        return EgressDecision(policy, frozenset.intersection(*keeps))
+
     def _decide(self, triaged: TriagedEvent) -> EgressDecision:
         matching = [each.rule for each in self._rules if self._matches(each, triaged)]
         if not matching:
@@ -116,6 +135,10 @@ class Policy:
         if rule.policy == default == "redacted":
             return not set(rule.keep) <= set(self._options.keep)
         return _STRICTNESS[rule.policy] > _STRICTNESS[default]
+
+
+def _as_event_says(triaged: TriagedEvent, event: Event) -> TriagedEvent:
+    return replace(triaged, tenant=event.tenant, source=event.source, domain=event.domain)
 
 
 def _check_values(

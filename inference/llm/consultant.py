@@ -94,7 +94,7 @@ class Consultant:
             return unasked(case, "failed", f"the LLM tier failed ({name})")
 
     async def _consult(self, case: Case) -> LlmOpinion:
-        decision = self._policy.decision(case.triaged)
+        decision = self._policy.strictest(case.event, case.triaged)
         if decision.policy == "never":
             return unasked(case, "kept_inside", "policy keeps this event inside")
         if self._shedding.sheds(case.risk, self._backlog()):

@@ -48,7 +48,11 @@ class Library:
         return cls(options, runbooks, embed)
 
     async def see(self, record: Case | TriagedEvent) -> None:
-        """Note a case, or a revision that may settle one; their order does not matter."""
+        """Note a case, or a revision that may settle one; their order does not matter.
+
+        Raises:
+            InvalidEvent: the event and the decision of a case are not about the same event.
+        """
         if isinstance(record, Case):
             settled = self._settled.remember(record)
         else:

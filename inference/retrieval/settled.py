@@ -8,14 +8,16 @@ from collections import OrderedDict
 import msgspec
 
 from inference.retrieval.options import RetrievalOptions
+from schemas.agreement import check_case
 from schemas.event import Domain, Event, Origin
 from schemas.triaged import Case, TriagedEvent
 
-_Key = tuple[str, Domain, str, Origin]
-"""Tenant, domain, id and origin.
+_Key = tuple[str, Domain, str, str | None, Origin, str | None]
+"""Tenant, domain, id, source, origin and digest of the event.
 
-The origin is needed because a sender may use an id again for another text: the old verdict must not
-be quoted with the new text.
+The origin and the digest are needed because a sender may use an id again for another text: the old
+verdict must not be quoted with the new text. The source is needed because the egress policy depends
+on it: a verdict with another source must not let out the event.
 """
 
 _Records = OrderedDict[_Key, bytes]
@@ -23,7 +25,7 @@ _Records = OrderedDict[_Key, bytes]
 
 
 class SettledCases:
-    """Joins events with the revisions that settle them, by tenant, domain, id and origin.
+    """Joins events with the revisions that settle them, by all that tells events apart.
 
     Events wait for their verdict and verdicts for their event, both as JSON. Both stay afterwards,
     for a later verdict on the same event. Beyond `max_waiting` the oldest is forgotten: then only a
@@ -43,9 +45,13 @@ class SettledCases:
 
         Returns:
             Its event with the revision that settles it, if that revision came before.
+
+        Raises:
+            InvalidEvent: its event and its decision are not about the same event.
         """
+        check_case(case)
         event = case.event
-        key = (event.tenant, event.domain, event.id, case.triaged.origin)
+        key = _key_of(case.triaged)
         is_kept = self._keep(self._events, key, msgspec.json.encode(event))
         verdict = self._verdict(key)
         if not is_kept or verdict is None:
@@ -62,7 +68,7 @@ class SettledCases:
         """
         if triaged.status != "final" or triaged.decided_by not in self._options.settled_by:
             return None
-        key = (triaged.tenant, triaged.domain, triaged.id, triaged.origin)
+        key = _key_of(triaged)
         earlier = self._verdict(key)
         if earlier and _authority(earlier) > _authority(triaged):
             return None
@@ -85,6 +91,17 @@ class SettledCases:
         if len(records) > self._options.max_waiting:
             records.popitem(last=False)
         return True
+
+
+def _key_of(triaged: TriagedEvent) -> _Key:
+    return (
+        triaged.tenant,
+        triaged.domain,
+        triaged.id,
+        triaged.source,
+        triaged.origin,
+        triaged.input_digest,
+    )
 
 
 def _authority(triaged: TriagedEvent) -> tuple[bool, int]:

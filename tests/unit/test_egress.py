@@ -8,6 +8,7 @@ import pytest
 from inference.egress.options import EgressOptions, EgressRule
 from inference.egress.policy import EgressDecision, Policy
 from inference.errors import ConfigError
+from schemas.event import Event
 from schemas.triaged import Alternative, Label
 from tests.records import triaged
 
@@ -157,3 +158,30 @@ def test_an_unknown_country_is_refused(region: str) -> None:
     """A misspelt code would turn off the detection of that country's telephone numbers."""
     with pytest.raises(msgspec.ValidationError, match="phone_regions names"):
         EgressOptions(phone_regions=["DE", region])
+
+
+@pytest.mark.parametrize("condition", [{"tenants": ["bank"]}, {"sources": ["vault"]}])
+def test_the_strictest_half_of_a_case_counts(condition: dict[str, list[str]]) -> None:
+    """The text of a case would be sent because its other half names a harmless tenant."""
+    options = msgspec.convert(
+        {"default": "redacted", "rules": [{"policy": "never"} | condition]}, EgressOptions
+    )
+    policy = Policy(options)
+    harmless, kept = triaged(), triaged(tenant="bank", source="vault")
+    event = Event(id="e-1", kind="alert", text="x")
+    kept_event = msgspec.structs.replace(event, tenant="bank", source="vault")
+    assert policy.strictest(event, harmless) == EgressDecision("redacted")
+    assert policy.strictest(kept_event, harmless).policy == "never"
+    assert policy.strictest(event, kept).policy == "never"
+    assert policy.strictest(event, harmless, kept).policy == "never"
+
+
+def test_the_strictest_half_says_what_may_stay() -> None:
+    """Addresses would be sent because one half of a case lets them out."""
+    rules = [
+        {"policy": "redacted", "tenants": ["acme"], "keep": ["email", "phone"]},
+        {"policy": "redacted", "tenants": ["bank"], "keep": ["phone"]},
+    ]
+    policy = Policy(msgspec.convert({"rules": rules}, EgressOptions))
+    event = Event(id="e-1", kind="alert", text="x", tenant="acme")
+    assert policy.strictest(event, triaged(tenant="bank")).keep == {"phone"}

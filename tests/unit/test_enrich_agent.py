@@ -260,3 +260,37 @@ async def test_cases_of_a_batch_do_not_wait_for_each_other() -> None:
         "t-1",
         "t-2",
     ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("id", "t-9"), ("tenant", "secret"), ("source", "vault"), ("kind", "alert"), ("text", "x")],
+)
+async def test_a_case_of_two_events_is_refused(field: str, value: str) -> None:
+    """A policy about the tenant of the decision would let out the text of another tenant."""
+    forged = msgspec.structs.replace(
+        unsure(), event=msgspec.structs.replace(unsure().event, **{field: value})
+    )
+    consultant = FixedConsultant(opinion())
+    outcome = await ended(forged, consultant)
+    assert isinstance(outcome, DeadLettered)
+    name = {"kind": "domain", "text": "input_digest"}.get(field, field)
+    assert outcome.message.startswith(f"event and triaged differ in {name};")
+    assert not consultant.cases
+
+
+async def test_a_case_of_the_first_release_has_no_digest() -> None:
+    """Cases that wait while the workers are updated would become dead letters."""
+    case = unsure()
+    case = msgspec.structs.replace(
+        case, triaged=msgspec.structs.replace(case.triaged, input_digest=None)
+    )
+    assert isinstance(await ended(case, None), Reviewed)
+
+
+@pytest.mark.parametrize("status", ["final", "needs_review"])
+async def test_a_case_that_has_ended_is_refused(status: Any) -> None:
+    """A decision of a person, put onto the enrichment topic again, would be changed by the LLM."""
+    outcome = await ended(unsure(status=status), FixedConsultant(opinion()))
+    assert isinstance(outcome, DeadLettered)
+    assert "provisional" in outcome.message

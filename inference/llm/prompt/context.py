@@ -106,7 +106,7 @@ class PromptWriter:
         It is quoted only if its own policy lets it out, and never less redacted than its own policy
         says.
         """
-        own_decision = self._policy.decision(precedent.triaged)
+        own_decision = self._policy.strictest(precedent.event, precedent.triaged)
         if own_decision.policy == "full":
             return True
         if own_decision.policy == decision.policy == "redacted":

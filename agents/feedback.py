@@ -1,53 +1,115 @@
 """The feedback agent: a person's verdict becomes the next revision."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from agents.outcomes import DeadLettered, Incoming, Outcome, Triaged
+from agents.outcomes import Incoming, Outcome, Triaged, refused
+from agents.reviewers import Reviewer, reviewer_of
 from agents.revision import queue_of, successor
+from schemas.agreement import check_verdict
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
 from schemas.limits import LIMITS, Limits
+from schemas.signing import DECISION_HEADER, WorkerKeys, header
 from schemas.triaged import Label, LabelSets, TriagedEvent, Verdict
+
+SHOWN_VALUES = 100
+"""How many allowed values an error names; no axis of the shipped model has more."""
+
+SHOWN_CHARS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRules:
+    """What a verdict may say, and who may say it.
+
+    `labels` are the label sets of the model. `keys` are those of the workers: with them, a verdict
+    must be about a decision that a worker has signed. With `reviewers`, one of them must have
+    signed the verdict.
+    """
+
+    labels: LabelSets
+    keys: WorkerKeys = WorkerKeys()  # noqa: RUF009 - never changed
+    reviewers: Sequence[Reviewer] = ()
 
 
 async def apply_feedback(
-    batch: Sequence[Incoming], *, labels: LabelSets | None = None, limits: Limits = LIMITS
+    batch: Sequence[Incoming], *, rules: VerdictRules, limits: Limits = LIMITS
 ) -> list[Outcome]:
     """Turn verdicts into final revisions that a human decided.
 
-    `labels` are the label sets of the model. They name the axes of an event that a rule ended
-    before the model could label it. A verdict beyond the `limits` is not read.
+    A verdict beyond the `limits` is not read.
 
     Returns:
-        One outcome per record, in order. A verdict about an axis that the event does not have is a
-        dead letter.
+        One outcome per record, in order. A verdict that `rules` do not allow is a dead letter.
     """
-    return [_apply(incoming, labels or {}, limits) for incoming in batch]
+    return [_apply(incoming, rules, limits) for incoming in batch]
 
 
-def _apply(incoming: Incoming, labels: LabelSets, limits: Limits) -> Outcome:
+def _apply(incoming: Incoming, rules: VerdictRules, limits: Limits) -> Outcome:
     try:
+        reviewer = reviewer_of(incoming, rules.reviewers)
         verdict = decode(incoming.value or b"", Verdict, limits)
-        return Triaged(_revised(verdict, incoming, labels))
+        _check_decision(verdict, incoming, rules.keys)
+        check_verdict(verdict, incoming.key)
+        if reviewer is not None:
+            reviewer.check(verdict)
+        _check_labels(verdict, rules)
+        return Triaged(_revised(verdict, incoming, reviewer))
     except InvalidEvent as error:
-        return DeadLettered(stage=error.stage, error=type(error).__name__, message=str(error))
+        return refused(error)
 
 
-def _revised(verdict: Verdict, incoming: Incoming, model_labels: LabelSets) -> TriagedEvent:
-    triaged = verdict.triaged
-    axes = {*triaged.labels, *model_labels.get(triaged.domain, ())}
-    unknown = sorted(set(verdict.labels) - axes)
-    if unknown:
+def _check_decision(verdict: Verdict, incoming: Incoming, keys: WorkerKeys) -> None:
+    """Refuse a verdict about a decision that no worker has made.
+
+    The signature comes in the header of the record, as the worker has written it, or in the value.
+    """
+    signature = header(incoming.headers, DECISION_HEADER)
+    if signature is None and verdict.signature is not None:
+        signature = verdict.signature.encode()
+    if keys.decision_refusal(verdict.triaged, signature):
         raise InvalidEvent(
-            f"the verdict names {unknown[0]!r}, which is no axis of {triaged.domain}",
-            stage="validate",
+            "the triaged event of this verdict is not signed by a worker; send it as you read it, "
+            f"with the header {DECISION_HEADER} of its record",
+            stage="authenticate",
         )
+
+
+def _check_labels(verdict: Verdict, rules: VerdictRules) -> None:
+    """Refuse axes and values that the model does not have.
+
+    The labels that the person leaves as they are count too: without a key of the workers, anybody
+    may have written them. With a key they may be those of an earlier model.
+    """
+    triaged = verdict.triaged
+    axes = rules.labels.get(triaged.domain, {})
+    left = {} if rules.keys.configured else {k: v.value for k, v in triaged.labels.items()}
+    for axis, value in (left | verdict.labels).items():
+        if axis not in axes:
+            raise _not_among("the verdict names", axis, f"axis of {triaged.domain}", axes)
+        if value not in axes[axis]:
+            raise _not_among("the verdict names", value, f"value of {axis}", axes[axis])
+
+
+def _not_among(subject: str, name: str, what: str, allowed: Collection[str]) -> InvalidEvent:
+    names = sorted(allowed)[:SHOWN_VALUES]
+    return InvalidEvent(
+        f"{subject} {name[:SHOWN_CHARS]!r}, which is no {what}; use one of {', '.join(names)}",
+        stage="validate",
+    )
+
+
+def _revised(verdict: Verdict, incoming: Incoming, reviewer: Reviewer | None) -> TriagedEvent:
+    triaged = verdict.triaged
     # A person decided these axes, so they are certain. The others keep the model's confidence.
     decided = {axis: Label(value=value, confidence=1.0) for axis, value in verdict.labels.items()}
     labels = triaged.labels | decided
     reason = f"decided by {verdict.by}"
+    if reviewer is not None and reviewer.name != verdict.by:
+        reason += f", signed by {reviewer.name}"
     if verdict.comment:
         reason += f": {verdict.comment}"
     return replace(

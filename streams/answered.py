@@ -18,11 +18,12 @@ import msgspec
 from agents.outcomes import Incoming
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
-from schemas.event import DOMAINS, Origin
+from schemas.event import DOMAINS, Domain, Origin
 from schemas.triaged import Case, TriagedEvent
 from streams.config import KafkaSection
 from streams.kafka.reader import since
 from streams.topics import Topics
+from streams.trust import Trust
 
 log = logging.getLogger(__name__)
 
@@ -42,17 +43,23 @@ CLOCK_SKEW_S = 60.0
 The answer of a case is looked for from so long before the case.
 """
 
-_Key = tuple[str, Origin]
+_Key = tuple[str, str, Domain, str | None, Origin, str | None]
+"""Id, tenant, domain, source, origin and digest of the event.
+
+Whoever can write to a triaged topic, or to the enrichment topic, can claim the offset of an event
+that is still to come. Without the digest, that event would get the answer to another text.
+"""
 
 
 class Answered:
     """The answers of this worker, and of earlier readers of its partitions.
 
-    An answer is found by the id of its event and by where the event came from. See
-    `agents.enrich.Memory` for what callers rely on.
+    An answer is found by everything that tells its event from others. With a worker key, an answer
+    that no worker has signed is ignored. See `agents.enrich.Memory` for what callers rely on.
     """
 
-    def __init__(self, kafka: KafkaSection, topics: Topics) -> None:
+    def __init__(self, kafka: KafkaSection, topics: Topics, trust: Trust | None = None) -> None:
+        self._trust = trust or Trust()
         self._kafka = kafka
         self._topics = topics
         self._known: OrderedDict[_Key, bytes] = OrderedDict()
@@ -95,7 +102,7 @@ class Answered:
         self._read_from_s = from_s
         try:
             async for record in self._published_since(from_s):
-                self._note_published(record.value or b"")
+                self._note_published(record)
         except BaseException:
             self.forget()
             raise
@@ -107,14 +114,16 @@ class Answered:
         """The records of the triaged topics, from `from_s` (seconds since the epoch) until now."""
         return since(self._kafka, [self._topics.triaged(domain) for domain in DOMAINS], from_s)
 
-    def _note_published(self, value: bytes) -> None:
+    def _note_published(self, record: Incoming) -> None:
+        value = record.value or b""
         if FIRST_REVISION in value:
             return  # most records are a first revision, and no answer is one
         try:
             triaged = decode(value, TriagedEvent)
         except InvalidEvent:
             return  # not a triaged event, or one of another version
-        if triaged.decided_by != "human" and triaged.enrichment is not None:
+        is_answer = triaged.decided_by != "human" and triaged.enrichment is not None
+        if is_answer and self._trust.believes(record):
             self._keep(triaged, value)
 
     def _keep(self, triaged: TriagedEvent, value: bytes) -> None:
@@ -134,4 +143,11 @@ def _first_seen_s(incoming: Incoming, case: Case) -> float:
 
 
 def _key(triaged: TriagedEvent) -> _Key:
-    return triaged.id, triaged.origin
+    return (
+        triaged.id,
+        triaged.tenant,
+        triaged.domain,
+        triaged.source,
+        triaged.origin,
+        triaged.input_digest,
+    )

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 
 from agents.classify import classify
-from agents.feedback import apply_feedback
+from agents.feedback import VerdictRules, apply_feedback
 from inference.classifier import Classifier
 from inference.rules.ruling import Rules
 from schemas.event import KIND_OF_DOMAIN
@@ -30,6 +30,7 @@ from streams.pipeline.agent_pipeline import AgentPipeline
 from streams.pipeline.consumer import GroupConsumer
 from streams.pipeline.failures import Process
 from streams.topics import Topics
+from streams.trust import Trust
 
 
 def build(
@@ -45,6 +46,7 @@ def build(
 ) -> tuple[GroupConsumer, EnrichmentAgent]:
     """Connect topics and agents as the configuration asks; no connection is opened yet."""
     topics = Topics(settings.topics.prefix)
+    trust = Trust(settings.security.read_keys(), metrics.note_refused)
     consumer = GroupConsumer(settings, metrics=metrics, fail=fail)
     triage = partial(
         classify,
@@ -54,7 +56,11 @@ def build(
         limits=settings.limits,
     )
     enrichment = EnrichmentAgent(
-        settings, classifier, rules, backlog=lambda: consumer.backlog(topics.enrichment)
+        settings,
+        classifier,
+        rules,
+        backlog=lambda: consumer.backlog(topics.enrichment),
+        trust=trust,
     )
     consumer.when_assigned(enrichment.answered.forget)
 
@@ -72,6 +78,7 @@ def build(
             metrics=metrics,
             fail=fail,
             on_ended=consumer.on_ended,
+            keys=trust.keys,
         )
         consumer.route(topic, agent_pipeline)
 
@@ -81,8 +88,10 @@ def build(
             process = partial(triage, kind=kind, admission=admission)
             route(topics.input(domain), f"classify-{domain}", process)
     if "enrich" in agents:
-        route(topics.enrichment, "enrich", enrichment, enrichment.pipeline)
+        route(topics.enrichment, "enrich", trust.guard(enrichment), enrichment.pipeline)
     if "feedback" in agents:
-        process = partial(apply_feedback, labels=classifier.label_sets, limits=settings.limits)
+        reviewers = [section.reviewer() for section in settings.reviewers]
+        verdict_rules = VerdictRules(classifier.label_sets, trust.keys, reviewers)
+        process = partial(apply_feedback, rules=verdict_rules, limits=settings.limits)
         route(topics.feedback, "feedback", process)
     return consumer, enrichment

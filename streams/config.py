@@ -18,6 +18,7 @@ import orjson
 from msgspec import Meta, field
 
 from agents.admission import Admission
+from agents.reviewers import Reviewer
 from inference.acceptance.options import Terms
 from inference.addresses import is_loopback
 from inference.egress.options import EgressOptions
@@ -30,6 +31,7 @@ from inference.secret import read_secret
 from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Kind
 from schemas.formats import Mapping as FormatMapping
 from schemas.limits import Limits
+from schemas.signing import WorkerKeys
 
 DEFAULT_PATH = Path("triage.toml")
 ENV_PREFIX = "TRIAGE_"
@@ -39,6 +41,7 @@ ENV_RESERVED = frozenset({"TRIAGE_CONFIG"})
 SERVER = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:\[\]/]+)(:\d{1,5})?")
 
 GroupInstanceId = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+MIN_KEY_BYTES = 16
 
 AgentName = Literal["classify", "enrich", "feedback"]
 ALL_AGENTS: tuple[AgentName, ...] = ("classify", "enrich", "feedback")
@@ -253,6 +256,83 @@ class AuditSection(Options, frozen=True):
         return read_secret(self.key_env, self.key_file, key="audit.key", environ=environ)
 
 
+class SecuritySection(Options, frozen=True):
+    """Where the key is with which workers sign what they write to internal topics.
+
+    With it, a worker believes only what a worker has signed. The signatures of the previous key are
+    still accepted, and no longer made. Without a key, nothing is signed and everything is believed.
+    """
+
+    worker_key_env: str | None = None
+    worker_key_file: str | None = None
+    previous_worker_key_env: str | None = None
+    previous_worker_key_file: str | None = None
+
+    def read_keys(self, environ: Mapping[str, str] = os.environ) -> WorkerKeys:
+        """The keys of the workers, which may be none.
+
+        Raises:
+            ConfigError: a variable or a file is missing, empty or too short, or there is a previous
+                key and no present one.
+        """
+        key = _read_signing_key(
+            self.worker_key_env, self.worker_key_file, "security.worker_key", environ
+        )
+        previous = _read_signing_key(
+            self.previous_worker_key_env,
+            self.previous_worker_key_file,
+            "security.previous_worker_key",
+            environ,
+        )
+        if key is None and previous is not None:
+            raise ConfigError(
+                "is missing, but there is a previous key; configure both or neither",
+                key="security.worker_key_env",
+            )
+        return WorkerKeys(key, previous)
+
+
+class ReviewerSection(Options, frozen=True):
+    """Somebody who may give verdicts, with the key that they sign them with.
+
+    With `tenants` or `axes`, they may decide only about these.
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)]
+    key_env: str | None = None
+    key_file: str | None = None
+    tenants: list[str] = field(default_factory=list)
+    axes: list[str] = field(default_factory=list)
+
+    def reviewer(self, environ: Mapping[str, str] = os.environ) -> Reviewer:
+        """The reviewer with the key.
+
+        Raises:
+            ConfigError: the key is missing, empty or too short.
+        """
+        key = _read_signing_key(self.key_env, self.key_file, "reviewers.key", environ)
+        if key is None:
+            raise ConfigError(
+                f"the reviewer {self.name!r} has no key; name the variable or the file that holds "
+                "it in key_env or key_file",
+                key="reviewers",
+            )
+        return Reviewer(self.name, key, self.tenants, self.axes)
+
+
+def _read_signing_key(
+    env: str | None, file: str | None, key: str, environ: Mapping[str, str]
+) -> bytes | None:
+    secret = read_secret(env, file, key=key, environ=environ)
+    if secret is not None and len(secret) < MIN_KEY_BYTES:
+        name = f"{key}_env" if env is not None else f"{key}_file"
+        raise ConfigError(
+            f"the key has fewer than {MIN_KEY_BYTES} bytes; make one with `openssl rand -hex 32`",
+            key=name,
+        )
+    return secret
+
+
 class LogSection(Options, frozen=True):
     """Structured JSON on stderr, or plain lines for a terminal."""
 
@@ -277,9 +357,11 @@ class Settings(Options, frozen=True):
     retrieval: RetrievalOptions = field(default_factory=RetrievalOptions)
     impact: ImpactOptions = field(default_factory=ImpactOptions)
     audit: AuditSection = field(default_factory=AuditSection)
+    security: SecuritySection = field(default_factory=SecuritySection)
     log: LogSection = field(default_factory=LogSection)
     mappings: list[FormatMapping] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
+    reviewers: list[ReviewerSection] = field(default_factory=list)
 
     @property
     def terms(self) -> dict[Domain, Terms]:
@@ -392,6 +474,9 @@ def _check(settings: Settings, environ: Mapping[str, str]) -> None:
     check_options(settings.llm)
     _check_kafka(settings.kafka)
     _check_http(settings.http)
+    names = [reviewer.name for reviewer in settings.reviewers]
+    if len(set(names)) < len(names):
+        raise ConfigError("reviewers names somebody twice; give each a name of their own")
     for domain in DOMAINS:
         deciding = settings.domain(domain).deciding
         if len(set(deciding)) != len(deciding):

@@ -13,6 +13,7 @@ from schemas.event import KIND_OF_DOMAIN, Domain, Event
 from streams.config import Settings
 from streams.errors import BrokerUnreachable
 from streams.kafka.admin import check_topics
+from streams.trust import unprotected
 from streams.wiring.model import model_directory, open_classifier, open_policy, open_rules
 
 MESSAGES = [
@@ -39,7 +40,7 @@ class Finding:
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """Check broker, topics, model, rules, egress policy and LLM, in that order.
+    """Check broker, topics, model, rules, egress policy, keys and LLM, in that order.
 
     Every endpoint of an LLM is sent one request.
     """
@@ -47,12 +48,25 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield finding
     async for finding in _model(settings):
         yield finding
+    yield _trust(settings)
     if not settings.llm.tiers:
         yield Finding(
             "llm", True, "none configured: events the small model is unsure of go to review"
         )
     for tier in settings.llm.tiers:
         yield await _endpoint(tier, settings.llm.endpoints[tier])
+
+
+def _trust(settings: Settings) -> Finding:
+    """A missing key is no fault: whether the topics are protected by ACLs is not visible here."""
+    try:
+        sentences = unprotected(settings)
+        for section in settings.reviewers:
+            section.reviewer()
+    except ConfigError as error:
+        return Finding("trust", False, str(error))
+    signed = "workers sign their records, and only reviewers decide"
+    return Finding("trust", True, "; ".join(sentences) or signed)
 
 
 async def _broker(settings: Settings) -> AsyncIterator[Finding]:

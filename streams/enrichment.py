@@ -26,7 +26,13 @@ from streams.errors import StreamError
 from streams.kafka.reader import follow
 from streams.metrics import Metrics
 from streams.topics import Topics
-from streams.wiring.llm import open_cascade, open_consultant, open_library
+from streams.trust import Trust
+from streams.wiring.llm import (
+    max_usd_per_event,
+    open_cascade,
+    open_consultant,
+    open_library,
+)
 
 log = logging.getLogger(__name__)
 
@@ -39,22 +45,30 @@ class EnrichmentAgent:
     """The enrichment agent with everything it needs.
 
     Without tiers it sends every case to review. `backlog` says how many cases are waiting on the
-    enrichment topic.
+    enrichment topic, and `trust` which records of the topics are believed.
     """
 
     def __init__(
-        self, settings: Settings, classifier: Classifier, rules: Rules, backlog: Callable[[], int]
+        self,
+        settings: Settings,
+        classifier: Classifier,
+        rules: Rules,
+        backlog: Callable[[], int],
+        trust: Trust | None = None,
     ) -> None:
         self._settings = settings
+        self._trust = trust or Trust()
         self._topics = Topics(settings.topics.prefix)
         self._following: asyncio.Task[None] | None = None
-        self.answered = Answered(settings.kafka, self._topics)
         self.budget = Budget(settings.llm.budget, claimed=settings.topics.claimed)
+        self.answered = Answered(settings.kafka, self._topics, self._trust)
         self.cascade: Cascade | None = None
         self.consultant: Consultant | None = None
+        self.max_usd_per_event = 0.0
         if settings.llm.tiers:
             self._library = open_library(settings, classifier)
             self.cascade = open_cascade(settings, self.budget)
+            self.max_usd_per_event = max_usd_per_event(settings, classifier, self.cascade)
             self.consultant = open_consultant(
                 settings, classifier, rules, self.cascade, self._library, backlog=backlog
             )
@@ -123,6 +137,8 @@ class EnrichmentAgent:
         names = [*triaged, self._topics.enrichment, self._topics.review]
         limits = self._settings.limits
         async for record in follow(self._settings.kafka, names, time.time() - REMEMBERED_S):
+            if not self._trust.believes(record):
+                continue
             value = record.value or b""
             try:
                 if record.origin.topic in triaged:

@@ -122,6 +122,12 @@ class Metrics:
             "escalations", "Events sent to enrichment, by reason.", "domain", "reason"
         )
         self.dead_letters = self._counter("dead_letters", "Dead letters, by stage.", "stage")
+        self.refused = self._counter(
+            "refused_records",
+            "Records of internal topics that were not believed, by reason.",
+            "topic",
+            "reason",
+        )
 
     def _declare_partitions(self) -> None:
         self.lag = self._gauge(
@@ -246,6 +252,10 @@ class Metrics:
         self.llm_tokens.labels(direction="prompt").inc(enrichment.prompt_tokens)
         self.llm_tokens.labels(direction="completion").inc(enrichment.completion_tokens)
         self.llm_cost.inc(enrichment.cost_usd)
+
+    def note_refused(self, topic: str, reason: str) -> None:
+        """Count a record of an internal topic that was not believed."""
+        self.refused.labels(topic=topic, reason=reason).inc()
 
     def observe_partitions(
         self, lag: Mapping[Partition, int], age_s: Mapping[Partition, float]

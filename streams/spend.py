@@ -7,21 +7,30 @@ from streams.errors import TopicsMissing
 from streams.kafka.admin import admin_client
 from streams.kafka.reader import since
 from streams.topics import Topics
+from streams.trust import Trust
 
 
 async def read_spending(settings: Settings, spending: Spending) -> None:
     """Add both triaged topics to `spending`, from their beginning until now.
 
+    With a worker key, records that no worker has signed are not counted.
+
     Raises:
+        ConfigError: the worker key cannot be read.
         BrokerUnreachable: no broker answers.
         TopicsMissing: there is no triaged topic to read.
     """
     topics = Topics(settings.topics.prefix)
+    trust = Trust(settings.security.read_keys())
     names = [topics.triaged(domain) for domain in DOMAINS]
     await _check_present(settings, names)
     async for record in since(settings.kafka, names, 0.0):
-        if record.value is not None:
+        if record.value is None:
+            continue
+        if trust.believes(record):
             spending.read(record.value)
+        else:
+            spending.refuse()
 
 
 async def _check_present(settings: Settings, names: list[str]) -> None:

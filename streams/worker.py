@@ -20,6 +20,7 @@ from streams.pipeline.consumer import GroupConsumer
 from streams.problems import Problem
 from streams.stalls import leave_full_collections_to_the_watchdog, watch_stalls
 from streams.topics import Topics
+from streams.trust import unprotected
 from streams.wiring.model import open_classifier, open_rules
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ class Worker:
     async def _work(
         self, classifier: Classifier, rules: Rules, producer: Producer, metrics: Metrics
     ) -> None:
-        audit = AuditTrail(self._settings)
+        audit = AuditTrail(self._settings, on_refused=metrics.note_refused)
         self._consumer, enrichment = consumer, _ = build(
             self._settings,
             agents=self._agents,
@@ -134,10 +135,12 @@ class Worker:
         try:
             # This reads where each tenant's chain ends, and what is spent of today's budget.
             on_spend = enrichment.budget.note if self._settings.llm.tiers else None
-            await audit.start(on_spend)
+            await audit.start(on_spend, max_usd=enrichment.max_usd_per_event)
             enrichment.start()
             if not await self._stopped_before(consumer.start()):
                 log.info("working: agents %s", ", ".join(self._agents))
+                for sentence in unprotected(self._settings):
+                    log.warning("%s", sentence)
                 await self._ended.wait()
         finally:
             stalls.cancel()

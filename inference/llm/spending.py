@@ -5,6 +5,7 @@ All of this comes from the triaged topics alone.
 
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
+from math import inf
 from typing import Literal
 
 import msgspec
@@ -101,14 +102,20 @@ class Spending:
         except InvalidEvent:
             self._unreadable += 1
 
+    def refuse(self) -> None:
+        """Count a record that no worker has signed as unreadable."""
+        self._unreadable += 1
+
     def note(self, triaged: TriagedEvent) -> None:
         """Count one revision.
 
         The revisions of an event must come in the order in which they were published.
 
         Raises:
-            InvalidEvent: the revision does not say when it was decided.
+            InvalidEvent: the revision does not say when it was decided, or what it cost.
         """
+        if triaged.enrichment is not None and not 0 <= triaged.enrichment.cost_usd < inf:
+            raise InvalidEvent("enrichment.cost_usd is no amount of dollars", stage="validate")
         if self._tenant not in (None, triaged.tenant):
             return
         decided_at = _decided_at(triaged)

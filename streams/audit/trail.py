@@ -5,24 +5,43 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from math import inf
 from weakref import WeakValueDictionary
 
 from aiokafka import AIOKafkaConsumer
 
 from agents.outcomes import Incoming
-from schemas.audit.record import HEADERS, WrittenTo, bounded_text, seal, seal_of, unseal
+from schemas.audit.record import (
+    HEADERS,
+    AuditRecord,
+    SealFault,
+    WrittenTo,
+    bounded_text,
+    seal,
+    seal_of,
+    unseal,
+)
 from schemas.audit.segment import Segments
 from schemas.event import Domain
 from streams.audit.entry import PublishedDecision, next_entry
+from streams.audit.spending import SpendingLimits
 from streams.config import Settings
 from streams.errors import DamagedBatch, DeliveryFailed
 from streams.kafka.admin import cluster_id
 from streams.kafka.producer import Producer, Receipt
 from streams.kafka.reader import reading, seek_recent, until_end
 from streams.kafka.record import Record, from_record
+from streams.refusals import OnRefused, ignore
 from streams.topics import Topics
 
 log = logging.getLogger(__name__)
+
+REFUSALS: dict[SealFault, str] = {
+    "unreadable": "unreadable",
+    "changed": "wrong_signature",
+    "wrong seal": "unsigned",
+}
+"""What the metric calls the faults of a seal."""
 
 OnSpend = Callable[[str, float, float, Domain], None]
 """Takes a tenant, US dollars, when they were spent in seconds since the epoch, and a domain."""
@@ -37,29 +56,38 @@ RETRY_S = 10.0
 class AuditTrail:
     """Seals the decisions of this worker, and keeps the state of its segments.
 
-    It also reads the records of other workers, because its own records name them.
+    It also reads the records of other workers, because its own records name them. `on_refused` is
+    called with the topic and a reason for each record that is not believed.
 
     Raises:
         ConfigError: a key is configured and cannot be read.
     """
 
-    def __init__(self, settings: Settings, *, writer: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        writer: str | None = None,
+        on_refused: OnRefused = ignore,
+    ) -> None:
+        self._on_refused = on_refused
         self._settings = settings
         self._topic = Topics(settings.topics.prefix).audit
         self._key = settings.audit.read_key()
         self._segments = Segments(writer)
+        self._spending = SpendingLimits()
         self._cluster = ""
         self._broken = False
         self._exit_stack = AsyncExitStack()
         self._following: asyncio.Task[None] | None = None
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def start(self, on_spend: OnSpend | None = None) -> None:
+    async def start(self, on_spend: OnSpend | None = None, *, max_usd: float = inf) -> None:
         """Read the last records of every partition, to learn where the chains end.
 
         Call it before the first `append`. With `on_spend`, all records of today (UTC) are read too,
         and the records of other workers are followed until `stop`. `on_spend` is called for every
-        record that cost something and is not this trail's own.
+        record that cost something and is not this trail's own, with at most `max_usd` US dollars.
 
         Reading takes at most half a minute. A longer day is read on in the background.
 
@@ -67,6 +95,7 @@ class AuditTrail:
             BrokerUnreachable: no broker answers.
             StreamError: the broker refuses.
         """
+        self._spending = SpendingLimits(max_usd)
         self._cluster = await cluster_id(self._settings)
         consumer = await self._exit_stack.enter_async_context(
             reading(self._settings.kafka, [self._topic], from_beginning=True)
@@ -132,16 +161,33 @@ class AuditTrail:
     def learn(self, record: Incoming, on_spend: OnSpend | None = None) -> None:
         """Note where another worker's segment ends now, and call `on_spend` if its record cost.
 
-        A record that is damaged or this trail's own is ignored.
+        A record that is damaged, sealed for another topic or this trail's own is ignored.
         """
         unsealed = unseal(record.value or b"", self._key)
         audited = unsealed.record
-        if audited is None or unsealed.fault or self._segments.wrote(audited.writer):
+        if audited is None or unsealed.fault:
+            self._on_refused(self._topic, REFUSALS[unsealed.fault or "unreadable"])
+            return
+        if self._segments.wrote(audited.writer):
+            return
+        if not self._is_here(audited):
+            self._on_refused(self._topic, "elsewhere")
             return
         self._segments.of(audited.tenant).saw(audited.writer, audited.digest)
-        llm = audited.enrichment
-        if on_spend is not None and llm is not None and llm.cost_usd > 0:
-            on_spend(audited.tenant, llm.cost_usd, record.received_at_s, audited.domain)
+        if on_spend is not None and audited.enrichment is not None:
+            usd = self._spending.counted(audited)
+            if usd != audited.enrichment.cost_usd:
+                self._on_refused(self._topic, "implausible_cost")
+            if usd > 0:
+                on_spend(audited.tenant, usd, record.received_at_s, audited.domain)
+
+    def _is_here(self, audited: AuditRecord) -> bool:
+        """Whether a record was sealed for this topic; one of version 1 names none."""
+        sealed_for = audited.written_to
+        if sealed_for is None:
+            return True
+        other_cluster = self._cluster and sealed_for.cluster not in ("", self._cluster)
+        return sealed_for.topic == self._topic and not other_cluster
 
     async def _read_until_end(self, consumer: AIOKafkaConsumer, on_spend: OnSpend | None) -> None:
         try:

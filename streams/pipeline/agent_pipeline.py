@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from agents.outcomes import DeadLettered, Incoming, Outcome
+from schemas.signing import WorkerKeys
 from streams.audit.entry import PublishedDecision
 from streams.audit.trail import AuditTrail
 from streams.config import PipelineSection
@@ -30,7 +31,7 @@ from streams.kafka.record import Record
 from streams.metrics import Metrics
 from streams.pipeline.failures import FailureIsolation, Process
 from streams.pipeline.order import KeyedOrder, Turn
-from streams.pipeline.records import outputs_of, shrinking_dead_letters
+from streams.pipeline.records import UNSIGNED, outputs_of, shrinking_dead_letters
 from streams.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class AgentPipeline:
 
     `process` gets a batch and returns one outcome per record, in order. `on_ended` is called for
     each event when it is settled. `fail` is called once, with the first error that is not the fault
-    of a single event.
+    of a single event. The records for internal topics are signed with `keys`.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class AgentPipeline:
         metrics: Metrics,
         fail: Callable[[BaseException], None],
         on_ended: OnEnded = lambda _, __: None,
+        keys: WorkerKeys = UNSIGNED,
     ) -> None:
         self.name = name
         self._process = process
@@ -100,6 +102,7 @@ class AgentPipeline:
         self._metrics = metrics
         self._fail = fail
         self._on_ended = on_ended
+        self._keys = keys
         self._isolation = FailureIsolation(name)
         self._order = KeyedOrder()
         self._queue: asyncio.Queue[InFlight] = asyncio.Queue(pipeline.max_batch_events)
@@ -228,7 +231,7 @@ class AgentPipeline:
             self._idle.set()
 
     async def _send(self, in_flight: InFlight, outcome: Outcome) -> Published:
-        outputs = outputs_of(outcome, in_flight.incoming, self._topics)
+        outputs = outputs_of(outcome, in_flight.incoming, self._topics, self._keys)
         receipts = [await self._hand_over(record) for record in outputs.records]
         return Published(in_flight, outcome, outputs.decision, receipts)
 

@@ -8,6 +8,7 @@ import orjson
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from schemas.codec import encode
 from schemas.deadletter import VALUE_BYTES, Failure, build_headers
+from schemas.signing import WorkerKeys
 from schemas.triaged import SCHEMA_NAME, Case, TriagedEvent
 from streams.audit.entry import PublishedDecision
 from streams.kafka.record import Record
@@ -15,6 +16,7 @@ from streams.topics import Topics
 
 SCHEMA_HEADER = ("triage.schema", SCHEMA_NAME.encode())
 CASE_SCHEMA_HEADER = ("triage.schema", b"triage.case.v1")
+UNSIGNED = WorkerKeys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +30,23 @@ class Outputs:
     decision: PublishedDecision | None
 
 
-def outputs_of(outcome: Outcome, incoming: Incoming, topics: Topics) -> Outputs:
+def outputs_of(
+    outcome: Outcome, incoming: Incoming, topics: Topics, keys: WorkerKeys = UNSIGNED
+) -> Outputs:
     """The records that must be acknowledged before the event of `incoming` has ended.
 
-    The triaged event is encoded once: the case and the audit record take the same bytes.
+    The triaged event is encoded once: the case, the audit record and the signatures with `keys`
+    take the same bytes.
     """
     match outcome:
         case Triaged(triaged):
             decision = _decision(triaged)
-            return Outputs([_triaged_record(decision, topics)], decision)
+            signed = keys.sign_decision(triaged)
+            return Outputs([_triaged_record(decision, topics, keys, signed)], decision)
         case Escalated(case):
-            return _case_outputs(case, topics.enrichment, topics)
+            return _case_outputs(case, topics.enrichment, topics, keys)
         case Reviewed(case):
-            return _case_outputs(case, topics.review, topics)
+            return _case_outputs(case, topics.review, topics, keys)
         case DeadLettered():
             return Outputs([dead_letter(outcome, incoming, topics)], None)
 
@@ -74,9 +80,13 @@ def shrinking_dead_letters(
     ]
 
 
-def _case_outputs(case: Case, topic: str, topics: Topics) -> Outputs:
+def _case_outputs(case: Case, topic: str, topics: Topics, keys: WorkerKeys) -> Outputs:
     decision = _decision(case.triaged)
-    records = [_triaged_record(decision, topics), _case_record(case, decision, topic)]
+    signed = keys.sign_decision(case.triaged)
+    records = [
+        _triaged_record(decision, topics, keys, signed),
+        _case_record(case, decision, topic, keys, signed),
+    ]
     return Outputs(records, decision)
 
 
@@ -84,15 +94,21 @@ def _decision(triaged: TriagedEvent) -> PublishedDecision:
     return PublishedDecision(triaged, encode(triaged))
 
 
-def _triaged_record(decision: PublishedDecision, topics: Topics) -> Record:
+def _triaged_record(
+    decision: PublishedDecision, topics: Topics, keys: WorkerKeys, signed: bytes | None
+) -> Record:
     triaged = decision.triaged
-    return Record(
-        topics.triaged(triaged.domain), triaged.id.encode(), decision.value, [SCHEMA_HEADER]
-    )
+    topic, key = topics.triaged(triaged.domain), triaged.id.encode()
+    headers = keys.headers(topic, key, decision.value, signed)
+    return Record(topic, key, decision.value, [SCHEMA_HEADER, *headers])
 
 
-def _case_record(case: Case, decision: PublishedDecision, topic: str) -> Record:
+def _case_record(
+    case: Case, decision: PublishedDecision, topic: str, keys: WorkerKeys, signed: bytes | None
+) -> Record:
     """The case in the bytes of `encode(case)`, without encoding its triaged event again."""
     fields = msgspec.to_builtins(msgspec.structs.asdict(case) | {"triaged": None})
     value = orjson.dumps(fields | {"triaged": orjson.Fragment(decision.value)})
-    return Record(topic, case.event.id.encode(), value, [CASE_SCHEMA_HEADER])
+    key = case.event.id.encode()
+    headers = keys.headers(topic, key, value, signed)
+    return Record(topic, key, value, [CASE_SCHEMA_HEADER, *headers])

@@ -10,6 +10,7 @@ from inference.classifier import Classifier
 from inference.llm.budget import Budget
 from inference.llm.cascade import Cascade, Tier
 from inference.llm.client.endpoint import Endpoint
+from inference.llm.client.failure import Usage
 from inference.llm.client.resilient_endpoint import ResilientEndpoint, RetryBudget
 from inference.llm.consultant import Consultant
 from inference.llm.options import PriceOptions
@@ -20,6 +21,12 @@ from inference.retrieval.library import Library
 from inference.rules.ruling import Rules
 from streams.config import Settings
 from streams.wiring.model import open_policy
+
+MAX_BYTES_PER_CHAR = 6
+"""A character that nobody sees is shown as an escape such as ``\\u200b``."""
+MAX_QUOTATION_CHARS = 1_500
+"""A quotation is an excerpt with its labels, or a passage with its heading."""
+INSTRUCTION_BYTES = 8_192
 
 
 def open_library(settings: Settings, classifier: Classifier) -> Library:
@@ -59,6 +66,24 @@ def open_cascade(settings: Settings, budget: Budget) -> Cascade:
         ConfigError: a key is missing.
     """
     return Cascade(open_tiers(settings), budget, deadline_s=settings.llm.patience_s)
+
+
+def max_usd_per_event(settings: Settings, classifier: Classifier, cascade: Cascade) -> float:
+    """The most US dollars that the LLM can cost for one event.
+
+    Every tier is called as often as it may be, with the longest prompt and the longest answer.
+    """
+    quotations = settings.retrieval.similar + settings.retrieval.passages
+    shown_chars = settings.llm.max_event_chars + quotations * MAX_QUOTATION_CHARS
+    label_bytes = max(
+        sum(len(value.encode()) for values in axes.values() for value in values)
+        for axes in classifier.label_sets.values()
+    )
+    prompt_bytes = MAX_BYTES_PER_CHAR * shown_chars + 2 * label_bytes + INSTRUCTION_BYTES
+    return sum(
+        tier.endpoint.attempts * tier.price.cost_usd(Usage(prompt_bytes, tier.max_answer_tokens))
+        for tier in cascade.tiers
+    )
 
 
 def open_consultant(

@@ -165,6 +165,10 @@ async def test_a_read_that_failed_does_not_count(topics: TriagedTopics, cancelle
         encode(answer(enrichment=None, decided_by="rule")),
         encode(answer(origin=Origin(topic="triage.tickets.v1", partition=1, offset=8))),
         encode(msgspec.structs.replace(answer(), id="t-2")),
+        encode(msgspec.structs.replace(answer(), input_digest="0" * 64)),
+        encode(msgspec.structs.replace(answer(), input_digest=None)),
+        encode(msgspec.structs.replace(answer(), tenant="other")),
+        encode(msgspec.structs.replace(answer(), source="other")),
         encode(unsure()),
         b"\xff",
         None,
@@ -175,6 +179,10 @@ async def test_a_read_that_failed_does_not_count(topics: TriagedTopics, cancelle
         "not enriched",
         "another event of that id",
         "another id",
+        "another text",
+        "no digest",
+        "another tenant",
+        "another source",
         "no event",
         "x",
         "gone",
@@ -197,12 +205,9 @@ async def test_memory_is_bounded(topics: TriagedTopics, monkeypatch: pytest.Monk
     monkeypatch.setattr(module, "MAX_KNOWN", 3)
     known = memory()
     for number in range(5):
-        known.note(msgspec.structs.replace(answer(), id=f"t-{number}"))
+        known.note(answer(id=f"t-{number}"))
     assert len(known._known) == 3
-    cases = [
-        msgspec.structs.replace(unsure(), triaged=unsure(id=f"t-{number}").triaged)
-        for number in (1, 4)
-    ]
+    cases = [unsure(id=f"t-{number}") for number in (1, 4)]
     assert [await find(known, case=case) is None for case in cases] == [True, False]
 
 

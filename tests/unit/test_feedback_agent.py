@@ -3,15 +3,19 @@
 Nothing that a person sends stops the worker.
 """
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
-from agents.feedback import apply_feedback
+from agents.feedback import VerdictRules, apply_feedback
 from agents.outcomes import DeadLettered, Triaged
 from schemas.codec import encode
 from schemas.triaged import Label, Timing, TriagedEvent, Verdict
 from tests.records import provisional, record
 from tests.tiny_model import LABELS
+
+RULES = VerdictRules(LABELS)
 
 
 def verdict(
@@ -23,7 +27,7 @@ def verdict(
 
 async def revised(verdict_: Verdict) -> TriagedEvent:
     """The revision that follows from a verdict."""
-    (outcome,) = await apply_feedback([record(verdict_, topic="triage.feedback.v1")])
+    (outcome,) = await apply_feedback([record(verdict_, topic="triage.feedback.v1")], rules=RULES)
     assert isinstance(outcome, Triaged)
     return outcome.triaged
 
@@ -69,7 +73,8 @@ async def test_time_counts_from_the_event() -> None:
 async def test_a_redelivered_verdict_makes_the_same_revision() -> None:
     """Otherwise a verdict that is read twice would count as two."""
     outcomes = await apply_feedback(
-        [record(verdict({"queue": "fees_fx"})), record(verdict({"queue": "fees_fx"}))]
+        [record(verdict({"queue": "fees_fx"})), record(verdict({"queue": "fees_fx"}))],
+        rules=RULES,
     )
     assert [outcome.triaged.revision for outcome in outcomes if isinstance(outcome, Triaged)] == [
         1,
@@ -91,6 +96,35 @@ async def test_a_redelivered_verdict_makes_the_same_revision() -> None:
             "'colour', which is no axis of tickets",
         ),
         (verdict({}, triaged=provisional(revision=2**64 - 1)), "validate", "has no successor"),
+        (verdict({}, triaged=provisional(revision=-1)), "validate", "has no successor"),
+        (
+            verdict({}, triaged=provisional(revision=2**31 - 2)),
+            "validate",
+            "has no successor, the last is 1000",
+        ),
+        (
+            verdict({"queue": "nowhere"}),
+            "validate",
+            "'nowhere', which is no value of queue; use one of access_identity, card_orders",
+        ),
+        (
+            verdict({}, triaged=provisional(labels={"shade": Label(value="red", confidence=1.0)})),
+            "validate",
+            "'shade', which is no axis of tickets; use one of ",
+        ),
+        (
+            verdict({}, triaged=provisional(labels={"queue": Label(value="x", confidence=1.0)})),
+            "validate",
+            "'x', which is no value of queue",
+        ),
+        (verdict({"queue": "\u0430" * 9_000}), "validate", "no value of queue"),
+        (msgspec.structs.replace(verdict({}), tenant="other"), "validate", "differ in tenant"),
+        (msgspec.structs.replace(verdict({}), id="t-2"), "validate", "differ in id"),
+        (msgspec.structs.replace(verdict({}), domain="alerts"), "validate", "differ in domain"),
+        (msgspec.structs.replace(verdict({}), about=3), "validate", "differ in revision"),
+        (msgspec.structs.replace(verdict({}), by=""), "validate", "$.by"),
+        (msgspec.structs.replace(verdict({}), by=" \t"), "validate", "$.by"),
+        (msgspec.structs.replace(verdict({}), by="x" * 201), "validate", "$.by"),
         (
             verdict(
                 {},
@@ -107,11 +141,12 @@ async def test_what_is_not_a_verdict_is_a_dead_letter(
     value: object, stage: str, message: str
 ) -> None:
     """Otherwise a mistyped verdict would stop the worker again after every restart."""
-    bad, good = await apply_feedback([record(value), record(verdict({}), offset=1)])
+    bad, good = await apply_feedback([record(value), record(verdict({}), offset=1)], rules=RULES)
     assert isinstance(bad, DeadLettered)
     assert (bad.stage, bad.error, bad.disposition) == (stage, "InvalidEvent", "poison")
     assert message in bad.message
     assert "\n" not in bad.message
+    assert len(bad.message) < 1_000
     assert isinstance(good, Triaged)
 
 
@@ -119,10 +154,29 @@ async def test_a_verdict_may_label_an_event_that_a_rule_ended_before_the_model()
     """Otherwise a person could never correct a rule that was wrong about an event."""
     ended = msgspec.structs.replace(provisional(), labels={}, queue="suppressed", decided_by="rule")
     correction = verdict({"queue": "refunds_disputes"}, triaged=ended)
-    (outcome,) = await apply_feedback([record(correction)], labels=LABELS)
+    (outcome,) = await apply_feedback([record(correction)], rules=RULES)
     assert isinstance(outcome, Triaged)
     assert (outcome.triaged.queue, outcome.triaged.decided_by) == ("refunds_disputes", "human")
     (refused,) = await apply_feedback(
-        [record(verdict({"colour": "red"}, triaged=ended))], labels=LABELS
+        [record(verdict({"colour": "red"}, triaged=ended))], rules=RULES
     )
     assert isinstance(refused, DeadLettered)
+
+
+async def test_the_key_of_a_verdict_is_the_id_of_its_event() -> None:
+    """Verdicts about one event would be on several partitions, and a late one could come first."""
+    own, other = (
+        replace(record(verdict({})), key=key) for key in (provisional().id.encode(), b"t-2")
+    )
+    taken, refused = await apply_feedback([own, other], rules=RULES)
+    assert isinstance(taken, Triaged)
+    assert isinstance(refused, DeadLettered)
+    assert "the key of the verdict" in refused.message
+
+
+async def test_what_a_verdict_says_again_may_be_said() -> None:
+    """The short form of a verdict, with the event in it, would be refused."""
+    said = msgspec.structs.replace(
+        verdict({"queue": "fees_fx"}), id="t-1", domain="tickets", tenant="acme", about=0
+    )
+    assert (await revised(said)).revision == 1

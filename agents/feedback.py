@@ -22,7 +22,7 @@ SHOWN_CHARS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class VerdictRules:
+class VerdictChecks:
     """What a verdict may say, and who may say it.
 
     `labels` are the label sets of the model. `keys` are those of the workers: with them, a verdict
@@ -36,27 +36,27 @@ class VerdictRules:
 
 
 async def apply_feedback(
-    batch: Sequence[Incoming], *, rules: VerdictRules, limits: Limits = LIMITS
+    batch: Sequence[Incoming], *, checks: VerdictChecks, limits: Limits = LIMITS
 ) -> list[Outcome]:
     """Turn verdicts into final revisions that a human decided.
 
     A verdict beyond the `limits` is not read.
 
     Returns:
-        One outcome per record, in order. A verdict that `rules` do not allow is a dead letter.
+        One outcome per record, in order. A verdict that fails `checks` is a dead letter.
     """
-    return [_apply(incoming, rules, limits) for incoming in batch]
+    return [_apply(incoming, checks, limits) for incoming in batch]
 
 
-def _apply(incoming: Incoming, rules: VerdictRules, limits: Limits) -> Outcome:
+def _apply(incoming: Incoming, checks: VerdictChecks, limits: Limits) -> Outcome:
     try:
-        reviewer = reviewer_of(incoming, rules.reviewers)
+        reviewer = reviewer_of(incoming, checks.reviewers)
         verdict = decode(incoming.value or b"", Verdict, limits)
-        _check_decision(verdict, incoming, rules.keys)
+        _check_decision(verdict, incoming, checks.keys)
         check_verdict(verdict, incoming.key)
         if reviewer is not None:
             reviewer.check(verdict)
-        _check_labels(verdict, rules)
+        _check_labels(verdict, checks)
         return Triaged(_revised(verdict, incoming, reviewer))
     except InvalidEvent as error:
         return refused(error)
@@ -78,15 +78,15 @@ def _check_decision(verdict: Verdict, incoming: Incoming, keys: WorkerKeys) -> N
         )
 
 
-def _check_labels(verdict: Verdict, rules: VerdictRules) -> None:
+def _check_labels(verdict: Verdict, checks: VerdictChecks) -> None:
     """Refuse axes and values that the model does not have.
 
     The labels that the person leaves as they are count too: without a key of the workers, anybody
     may have written them. With a key they may be those of an earlier model.
     """
     triaged = verdict.triaged
-    axes = rules.labels.get(triaged.domain, {})
-    left = {} if rules.keys.configured else {k: v.value for k, v in triaged.labels.items()}
+    axes = checks.labels.get(triaged.domain, {})
+    left = {} if checks.keys.configured else {k: v.value for k, v in triaged.labels.items()}
     for axis, value in (left | verdict.labels).items():
         if axis not in axes:
             raise _not_among("the verdict names", axis, f"axis of {triaged.domain}", axes)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 
 from agents.classify import classify
-from agents.feedback import VerdictRules, apply_feedback
+from agents.feedback import VerdictChecks, apply_feedback
 from inference.classifier import Classifier
 from inference.rules.ruling import Rules
 from schemas.event import KIND_OF_DOMAIN
@@ -46,21 +46,14 @@ def build(
 ) -> tuple[GroupConsumer, EnrichmentAgent]:
     """Connect topics and agents as the configuration asks; no connection is opened yet."""
     topics = Topics(settings.topics.prefix)
-    trust = Trust(settings.security.read_keys(), metrics.note_refused)
+    trust = Trust.of(settings, metrics.note_refused)
     consumer = GroupConsumer(settings, metrics=metrics, fail=fail)
+    limits = settings.limits
     triage = partial(
-        classify,
-        classifier=classifier,
-        rules=rules,
-        mappings=settings.mappings,
-        limits=settings.limits,
+        classify, classifier=classifier, rules=rules, mappings=settings.mappings, limits=limits
     )
     enrichment = EnrichmentAgent(
-        settings,
-        classifier,
-        rules,
-        backlog=lambda: consumer.backlog(topics.enrichment),
-        trust=trust,
+        settings, classifier, rules, lambda: consumer.backlog(topics.enrichment), trust
     )
     consumer.when_assigned(enrichment.answered.forget)
 
@@ -90,8 +83,7 @@ def build(
     if "enrich" in agents:
         route(topics.enrichment, "enrich", trust.guard(enrichment), enrichment.pipeline)
     if "feedback" in agents:
-        reviewers = [section.reviewer() for section in settings.reviewers]
-        verdict_rules = VerdictRules(classifier.label_sets, trust.keys, reviewers)
-        process = partial(apply_feedback, rules=verdict_rules, limits=settings.limits)
+        checks = VerdictChecks(classifier.label_sets, trust.keys, trust.reviewers)
+        process = partial(apply_feedback, checks=checks, limits=limits)
         route(topics.feedback, "feedback", process)
     return consumer, enrichment

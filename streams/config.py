@@ -509,6 +509,10 @@ def _check_variables(table: dict[str, Any], path: str, environ: Mapping[str, str
         name = f"{path}.{key}".lstrip(".")
         if isinstance(value, dict):
             _check_variables(value, name, environ)
+        elif isinstance(value, list):
+            for part in value:
+                if isinstance(part, dict):
+                    _check_variables(part, name, environ)
         elif key.endswith("_env") and isinstance(value, str):
             usual = re.fullmatch(r"[A-Z_][A-Z0-9_]*", value)
             if not usual and value not in environ:

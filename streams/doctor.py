@@ -61,8 +61,6 @@ def _trust(settings: Settings) -> Finding:
     """A missing key is no fault: whether the topics are protected by ACLs is not visible here."""
     try:
         sentences = unprotected(settings)
-        for section in settings.reviewers:
-            section.reviewer()
     except ConfigError as error:
         return Finding("trust", False, str(error))
     signed = "workers sign their records, and only reviewers decide"

@@ -21,7 +21,7 @@ async def read_spending(settings: Settings, spending: Spending) -> None:
         TopicsMissing: there is no triaged topic to read.
     """
     topics = Topics(settings.topics.prefix)
-    trust = Trust(settings.security.read_keys())
+    trust = Trust.of(settings)
     names = [topics.triaged(domain) for domain in DOMAINS]
     await _check_present(settings, names)
     async for record in since(settings.kafka, names, 0.0):

@@ -1,16 +1,15 @@
 """Which records of the internal topics a worker believes, and how many it did not believe."""
 
-import logging
 from collections.abc import Sequence
+from typing import Self
 
 from agents.outcomes import DeadLettered, Incoming, Outcome, refused
+from agents.reviewers import Reviewer
 from schemas.errors import InvalidEvent
 from schemas.signing import SIGNATURE_HEADER, WorkerKeys
 from streams.config import Settings
 from streams.pipeline.failures import Process
 from streams.refusals import OnRefused, ignore
-
-log = logging.getLogger(__name__)
 
 WITHOUT_KEY = (
     "no worker key is configured: whoever can write to an internal topic can forge decisions, "
@@ -25,18 +24,35 @@ class Trust:
     """Tells the records of our workers from others.
 
     Without a key every record is believed. `on_refused` is called for each that is not.
+    `reviewers` are those whose verdicts are believed; without any, everybody's are.
     """
 
-    def __init__(self, keys: WorkerKeys | None = None, on_refused: OnRefused = ignore) -> None:
+    def __init__(
+        self,
+        keys: WorkerKeys | None = None,
+        on_refused: OnRefused = ignore,
+        reviewers: Sequence[Reviewer] = (),
+    ) -> None:
         self.keys = keys or WorkerKeys()
-        self.on_refused = on_refused
+        self.reviewers = reviewers
+        self._on_refused = on_refused
+
+    @classmethod
+    def of(cls, settings: Settings, on_refused: OnRefused = ignore) -> Self:
+        """Trust as the configuration asks for it.
+
+        Raises:
+            ConfigError: a key cannot be read.
+        """
+        reviewers = [section.reviewer() for section in settings.reviewers]
+        return cls(settings.security.read_keys(), on_refused, reviewers)
 
     def believes(self, record: Incoming) -> bool:
         """Whether a worker wrote this record to its topic."""
         topic = record.origin.topic
         reason = self.keys.record_refusal(topic, record.key, record.value, record.headers)
         if reason is not None:
-            self.on_refused(topic, reason)
+            self._on_refused(topic, reason)
         return reason is None
 
     def guard(self, process: Process) -> Process:
@@ -54,13 +70,14 @@ class Trust:
 
 
 def unprotected(settings: Settings) -> list[str]:
-    """What the configuration leaves open, one sentence each."""
-    sentences = []
-    if not settings.security.read_keys().configured:
-        sentences.append(WITHOUT_KEY)
-    if not settings.reviewers:
-        sentences.append(WITHOUT_REVIEWERS)
-    return sentences
+    """What the configuration leaves open, one sentence each.
+
+    Raises:
+        ConfigError: a key cannot be read.
+    """
+    trust = Trust.of(settings)
+    open_to_all = {WITHOUT_KEY: not trust.keys.configured, WITHOUT_REVIEWERS: not trust.reviewers}
+    return [sentence for sentence, is_open in open_to_all.items() if is_open]
 
 
 def _unsigned() -> DeadLettered:

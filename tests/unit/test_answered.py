@@ -12,12 +12,14 @@ import pytest
 from agents.outcomes import Incoming
 from schemas.codec import encode
 from schemas.event import Event, Origin
+from schemas.signing import WorkerKeys
 from schemas.triaged import Case, Enrichment, TriagedEvent
 from streams import answered as module
 from streams.answered import AHEAD_S, CLOCK_SKEW_S, LOOK_BACK_S, Answered
 from streams.config import KafkaSection, Settings
 from streams.errors import BrokerUnreachable
 from streams.topics import Topics
+from streams.trust import Trust
 from tests.llm_server import LlmServer, ok
 from tests.llm_tier import configured, endpoint, escalated, tier
 from tests.patience import until
@@ -42,6 +44,7 @@ class TriagedTopics:
 
     def __init__(self) -> None:
         self.values: list[bytes | None] = []
+        self.records: list[Incoming] = []
         self.read_from_s: list[float] = []
         self.names: Sequence[str] = ()
         self.fails: Exception | None = None
@@ -59,6 +62,8 @@ class TriagedTopics:
             raise self.fails
         for offset, value in enumerate(values):
             yield record(value, offset=offset, topic=names[0])
+        for incoming in self.records:
+            yield incoming
 
 
 @pytest.fixture
@@ -198,6 +203,26 @@ async def test_only_an_answer_to_this_very_case_counts(
     assert await find(memory()) == answer(status="needs_review", decided_by="slm"), (
         "a failed call was paid for too"
     )
+
+
+async def test_with_a_key_only_the_answer_of_a_worker_counts(topics: TriagedTopics) -> None:
+    """A forged answer would end an event that the LLM is to be asked about, before it came."""
+    keys, forger = WorkerKeys(b"k" * 32), WorkerKeys(b"f" * 32)
+    refused: list[tuple[str, str]] = []
+    trust = Trust(keys, lambda *refusal: refused.append(refusal))
+    topic, value = TOPICS.triaged("alerts"), encode(answer())
+    signatures = [
+        signer.headers(topic, None, value, signer.sign_decision(answer()))
+        for signer in (forger, WorkerKeys())
+    ]
+    topics.records = [
+        replace(record(value, topic=topic), headers=headers) for headers in signatures
+    ]
+    assert await find(Answered(Settings().kafka, TOPICS, trust)) is None
+    assert refused == [(topic, "wrong_signature"), (topic, "unsigned")]
+    headers = keys.headers(topic, None, value, keys.sign_decision(answer()))
+    topics.records += [replace(record(value, topic=topic), headers=headers)]
+    assert await find(Answered(Settings().kafka, TOPICS, trust)) == answer()
 
 
 async def test_memory_is_bounded(topics: TriagedTopics, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
+from math import inf, nan
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from aiokafka import TopicPartition
@@ -20,6 +23,8 @@ from schemas.triaged import TriagedEvent
 from streams.audit import trail as audit_trail_module
 from streams.audit.acknowledged import read_acknowledgements
 from streams.audit.entry import PublishedDecision
+from streams.audit.spending import SpendingLimits
+from streams.audit.trail import AuditTrail
 from streams.audit.verify import MAX_FAULTS, AuditReport
 from streams.cli import audit as command
 from streams.cli import main
@@ -116,6 +121,77 @@ def test_only_what_others_spend_is_reported() -> None:
     for value in (*(record.value for record in costly), damaged.value, None, b"{}"):
         ours.learn(read(value), lambda *spend: spent.append(spend))
     assert [(tenant, usd) for tenant, usd, *_ in spent] == [("acme", 0.0002)]
+
+
+def learned(
+    ours: AuditTrail, values: Iterable[bytes | None], max_usd: float = 1.0
+) -> tuple[list[float], list[str]]:
+    """The dollars that a trail counts for these records, and why it refused others."""
+    usd: list[float] = []
+    refused: list[str] = []
+    ours._spending = SpendingLimits(max_usd)
+    ours._on_refused = lambda _, reason: refused.append(reason)
+    for value in values:
+        ours.learn(read(value), lambda _, spent_usd, *__: usd.append(spent_usd))
+    return usd, refused
+
+
+@pytest.mark.parametrize(("cost_usd", "counted"), [(1e6, [1.0]), (-5.0, []), (0.5, [0.5])])
+def test_a_record_counts_at_most_what_an_event_can_cost(
+    cost_usd: float, counted: list[float]
+) -> None:
+    """One forged record would switch off the LLM for the day, or give money back."""
+    enrichment = msgspec.structs.replace(ASKED, cost_usd=cost_usd)
+    forged = decide(trail("forger"), "acme", enrichment=enrichment).value
+    usd, refused = learned(trail("ours"), [forged])
+    assert usd == counted
+    assert refused == ([] if cost_usd == 0.5 else ["implausible_cost"])
+
+
+def test_a_cost_that_is_no_number_does_not_stop_the_worker() -> None:
+    """The sum of the day would raise, and the trail no longer follow other workers."""
+    limits = SpendingLimits()
+    forged = decide(trail("forger"), "acme", enrichment=ASKED).value
+    audited = decode(forged or b"", AuditRecord)
+    assert audited.enrichment is not None
+    for number, usd in enumerate((inf, -inf, nan)):
+        enrichment = msgspec.structs.replace(audited.enrichment, cost_usd=usd)
+        record = msgspec.structs.replace(audited, enrichment=enrichment, digest=str(number))
+        assert limits.counted(record) == 0.0
+
+
+def test_with_a_key_only_sealed_records_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever can write to the audit topic would use up the budget of the day."""
+    monkeypatch.setenv("KEY", "sealed")
+    monkeypatch.setenv("FORGED", "other")
+    keys = ("KEY", "FORGED", None)
+    sealed, forged, plain = (
+        decide(trail(f"w{number}", key_env=key), "acme", enrichment=ASKED).value
+        for number, key in enumerate(keys)
+    )
+    usd, refused = learned(trail("ours", key_env="KEY"), [forged, plain, b"{}", None, sealed])
+    assert usd == [ASKED.cost_usd]
+    assert refused == ["wrong_signature", "unsigned", "unreadable", "unreadable"]
+
+
+def test_a_copied_record_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever can copy records would use up the budget without the key, as would a retry."""
+    monkeypatch.setenv("KEY", "sealed")
+    other = trail("other", key_env="KEY")
+    first, second = (decide(other, "acme", enrichment=ASKED).value for _ in range(2))
+    usd, _ = learned(trail("ours", key_env="KEY"), [first, first, second, first])
+    assert usd == [ASKED.cost_usd] * 2
+
+
+def test_a_record_that_was_sealed_for_another_cluster_does_not_count() -> None:
+    """The records of a test cluster with the same key would use up the budget."""
+    elsewhere, here = (
+        decide(trail(f"w-{cluster}", cluster), "acme", enrichment=ASKED).value
+        for cluster in ("there", "here")
+    )
+    usd, refused = learned(trail("ours", "here"), [elsewhere, here])
+    assert usd == [ASKED.cost_usd]
+    assert refused == ["elsewhere"]
 
 
 def test_a_forgotten_tenant_begins_a_new_segment() -> None:

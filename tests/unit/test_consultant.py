@@ -139,6 +139,19 @@ async def test_the_policy_keeps_an_event_inside() -> None:
     assert not served.server.requests
 
 
+@pytest.mark.parametrize("half", ["event", "triaged"])
+async def test_the_policy_is_asked_of_both_halves_of_a_case(half: str) -> None:
+    """Otherwise the text of a tenant that must stay inside leaves in the name of another."""
+    case = escalated(alert())
+    kept = msgspec.structs.replace(getattr(case, half), tenant="bank")
+    forged = msgspec.structs.replace(case, **{half: kept})
+    rules = [{"policy": "never", "tenants": ["bank"]}]
+    async with consultant(egress={"default": "full", "rules": rules}) as served:
+        opinion = await served.consult(forged)
+    assert opinion.enrichment.status == "kept_inside"
+    assert not served.server.requests
+
+
 async def test_an_event_that_cannot_be_redacted_stays_inside() -> None:
     """Otherwise an error in redaction would let the event out as it is."""
     line = f"{MAIL} " * 100

@@ -4,6 +4,7 @@ No broker is needed to add them up.
 """
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import click
+import msgspec
 import orjson
 import pytest
 
@@ -18,12 +20,12 @@ from agents.outcomes import Incoming
 from inference.llm.options import CostOptions
 from inference.llm.spending import Spending, SpendingReport, assumed_usd
 from schemas.codec import encode
-from schemas.event import Origin
+from schemas.event import Headers, Origin
 from schemas.triaged import Enrichment, Timing, TriagedEvent
 from streams import spend
 from streams.cli import cost as command
 from streams.cli import main
-from streams.config import Settings
+from streams.config import SecuritySection, Settings
 from streams.errors import TopicsMissing
 from streams.spend import read_spending
 from tests.records import provisional, triaged
@@ -182,10 +184,12 @@ def test_savings_are_assumed_if_nothing_was_paid(enrichment: Enrichment | None) 
 def test_an_unreadable_record_is_counted_and_skipped() -> None:
     """Otherwise one foreign record on the topic would end the report."""
     spending = Spending()
-    for value in (b"{", b"{}", b"\xff", encode(triaged(timing=at("never"))), encode(triaged())):
+    impossible = answered(paid(-1.0))
+    for value in (b"{", b"{}", b"\xff", encode(triaged(timing=at("never"))), encode(impossible)):
         spending.read(value)
+    spending.read(encode(triaged()))
     totals = spending.report(COST)
-    assert (totals.events, totals.unreadable) == (1, 4)
+    assert (totals.events, totals.unreadable, totals.spent.usd) == (1, 5, 0.0)
 
 
 class Topic:
@@ -194,6 +198,7 @@ class Topic:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.present = NAMES
         self.records: list[bytes | None] = []
+        self.headers: Sequence[Headers] = ()
         monkeypatch.setattr(spend, "admin_client", self._admin)
         monkeypatch.setattr(spend, "since", self._since)
 
@@ -205,8 +210,11 @@ class Topic:
         yield SimpleNamespace(list_topics=list_topics)
 
     async def _since(self, *_: Any) -> AsyncIterator[Incoming]:
-        for offset, value in enumerate(self.records):
-            yield Incoming(value, None, (), Origin(topic=NAMES[0], partition=3, offset=offset), 0.0)
+        for offset, (value, headers) in enumerate(
+            itertools.zip_longest(self.records, self.headers, fillvalue=())
+        ):
+            origin = Origin(topic=NAMES[0], partition=3, offset=offset)
+            yield Incoming(value or None, None, headers or (), origin, 0.0)
 
 
 @pytest.fixture
@@ -221,6 +229,20 @@ def test_every_record_is_read(topic: Topic) -> None:
     spending = Spending()
     asyncio.run(read_spending(Settings(), spending))
     assert spending.report(COST).events == 2
+
+
+def test_with_a_key_only_records_of_workers_are_counted(
+    topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise anybody who can write to a triaged topic could invent what a tenant has cost."""
+    monkeypatch.setenv("KEY", "k" * 32)
+    keyed = msgspec.structs.replace(Settings(), security=SecuritySection(worker_key_env="KEY"))
+    keys, value = keyed.security.read_keys(), encode(answered(paid()))
+    topic.records, topic.headers = [value, value], [(), keys.headers(NAMES[0], None, value, None)]
+    spending = Spending()
+    asyncio.run(read_spending(keyed, spending))
+    totals = spending.report(COST)
+    assert (totals.events, totals.unreadable) == (1, 1)
 
 
 def test_missing_topics_are_named(topic: Topic) -> None:

@@ -4,6 +4,7 @@ An error in the configuration is reported at the start.
 """
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -16,11 +17,13 @@ from agents.outcomes import Incoming, Reviewed, Triaged
 from inference.acceptance.options import Terms
 from inference.egress.options import EgressOptions
 from inference.errors import ConfigError
+from inference.llm.client.failure import Usage
 from inference.llm.options import BreakerOptions, BudgetOptions, RetryOptions
 from inference.retrieval.options import RetrievalOptions
 from inference.rules.options import ImpactOptions
 from inference.rules.ruling import Rules
 from schemas.event import Event
+from schemas.signing import WorkerKeys
 from schemas.triaged import Label
 from streams import enrichment as module
 from streams.app import build
@@ -30,6 +33,7 @@ from streams.enrichment import REMEMBERED_S, EnrichmentAgent
 from streams.errors import BrokerUnreachable
 from streams.metrics import Metrics
 from streams.topics import Topics
+from streams.trust import Trust
 from streams.wiring.llm import open_tiers
 from tests.doubles import FakeProducer
 from tests.llm_server import LlmServer, body, error, ok
@@ -264,6 +268,42 @@ async def test_the_library_is_filled_from_the_topics(monkeypatch: pytest.MonkeyP
     }
     assert followed.from_s == pytest.approx(time.time() - REMEMBERED_S, abs=60)
     await until(lambda: followed.is_closed)
+
+
+async def test_with_a_key_only_what_a_worker_wrote_is_quoted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A forged verdict would be quoted to the LLM as the decision of a person."""
+    _, verdict, _, case = settled(alert("a-0", text="yesterday's"))
+    keys = WorkerKeys(b"k" * 32)
+    case = dataclasses.replace(
+        case, headers=keys.headers(case.origin.topic, None, case.value or b"", None)
+    )
+    followed = Followed(case, verdict)
+    monkeypatch.setattr(module, "follow", followed.follow)
+    trust = Trust(keys)
+    async with LlmServer(ok()) as server, tier(configured(endpoint(server.base_url))) as enrichment:
+        enrichment._trust = trust
+        enrichment.start()
+        await asyncio.wait_for(followed.read.wait(), PATIENCE_S)
+        (outcome,) = await end(enrichment, escalated(alert()))
+    answer = decision(outcome).enrichment
+    assert answer is not None
+    assert answer.quoted == []
+
+
+async def test_an_event_costs_at_most_what_its_longest_calls_cost() -> None:
+    """One audit record with an invented cost would use up the budget of the day."""
+    async with tier(configured(endpoint(NOWHERE), endpoint(NOWHERE))) as enrichment:
+        both = enrichment.max_usd_per_event
+    async with tier(configured(endpoint(NOWHERE))) as enrichment:
+        one = enrichment.max_usd_per_event
+        assert enrichment.cascade is not None
+        (cheapest,) = enrichment.cascade.tiers
+        longest = cheapest.price.cost_usd(Usage(Settings().llm.max_event_chars, 500))
+    assert longest * RetryOptions().attempts < one < 1.0
+    assert both == pytest.approx(2 * one)
+    assert opened(Settings()).max_usd_per_event == 0.0
 
 
 async def test_a_library_that_cannot_be_filled_stops_nothing(

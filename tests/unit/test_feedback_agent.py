@@ -8,14 +8,14 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from agents.feedback import VerdictRules, apply_feedback
+from agents.feedback import VerdictChecks, apply_feedback
 from agents.outcomes import DeadLettered, Triaged
 from schemas.codec import encode
 from schemas.triaged import Label, Timing, TriagedEvent, Verdict
 from tests.records import provisional, record
 from tests.tiny_model import LABELS
 
-RULES = VerdictRules(LABELS)
+CHECKS = VerdictChecks(LABELS)
 
 
 def verdict(
@@ -27,7 +27,7 @@ def verdict(
 
 async def revised(verdict_: Verdict) -> TriagedEvent:
     """The revision that follows from a verdict."""
-    (outcome,) = await apply_feedback([record(verdict_, topic="triage.feedback.v1")], rules=RULES)
+    (outcome,) = await apply_feedback([record(verdict_, topic="triage.feedback.v1")], checks=CHECKS)
     assert isinstance(outcome, Triaged)
     return outcome.triaged
 
@@ -74,7 +74,7 @@ async def test_a_redelivered_verdict_makes_the_same_revision() -> None:
     """Otherwise a verdict that is read twice would count as two."""
     outcomes = await apply_feedback(
         [record(verdict({"queue": "fees_fx"})), record(verdict({"queue": "fees_fx"}))],
-        rules=RULES,
+        checks=CHECKS,
     )
     assert [outcome.triaged.revision for outcome in outcomes if isinstance(outcome, Triaged)] == [
         1,
@@ -141,7 +141,7 @@ async def test_what_is_not_a_verdict_is_a_dead_letter(
     value: object, stage: str, message: str
 ) -> None:
     """Otherwise a mistyped verdict would stop the worker again after every restart."""
-    bad, good = await apply_feedback([record(value), record(verdict({}), offset=1)], rules=RULES)
+    bad, good = await apply_feedback([record(value), record(verdict({}), offset=1)], checks=CHECKS)
     assert isinstance(bad, DeadLettered)
     assert (bad.stage, bad.error, bad.disposition) == (stage, "InvalidEvent", "poison")
     assert message in bad.message
@@ -154,11 +154,11 @@ async def test_a_verdict_may_label_an_event_that_a_rule_ended_before_the_model()
     """Otherwise a person could never correct a rule that was wrong about an event."""
     ended = msgspec.structs.replace(provisional(), labels={}, queue="suppressed", decided_by="rule")
     correction = verdict({"queue": "refunds_disputes"}, triaged=ended)
-    (outcome,) = await apply_feedback([record(correction)], rules=RULES)
+    (outcome,) = await apply_feedback([record(correction)], checks=CHECKS)
     assert isinstance(outcome, Triaged)
     assert (outcome.triaged.queue, outcome.triaged.decided_by) == ("refunds_disputes", "human")
     (refused,) = await apply_feedback(
-        [record(verdict({"colour": "red"}, triaged=ended))], rules=RULES
+        [record(verdict({"colour": "red"}, triaged=ended))], checks=CHECKS
     )
     assert isinstance(refused, DeadLettered)
 
@@ -168,7 +168,7 @@ async def test_the_key_of_a_verdict_is_the_id_of_its_event() -> None:
     own, other = (
         replace(record(verdict({})), key=key) for key in (provisional().id.encode(), b"t-2")
     )
-    taken, refused = await apply_feedback([own, other], rules=RULES)
+    taken, refused = await apply_feedback([own, other], checks=CHECKS)
     assert isinstance(taken, Triaged)
     assert isinstance(refused, DeadLettered)
     assert "the key of the verdict" in refused.message

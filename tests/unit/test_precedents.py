@@ -13,6 +13,7 @@ from inference.retrieval.library import Library
 from inference.retrieval.options import RetrievalOptions
 from inference.retrieval.precedents import MAX_EXCERPT_CHARS, Precedents, describe_precedent
 from inference.retrieval.settled import SettledCases
+from schemas.errors import InvalidEvent
 from schemas.event import Domain, Event, Origin
 from schemas.triaged import Case, TriagedEvent
 from tests.records import triaged
@@ -145,6 +146,8 @@ def test_a_case_and_its_verdict_are_joined_in_either_order(case_first: bool) -> 
         {"domain": "tickets"},
         {"id": "e-2"},
         {"origin": Origin(topic="t", offset=9)},
+        {"source": "harmless"},
+        {"input_digest": "0" * 64},
     ],
 )
 def test_a_verdict_settles_only_its_own_event(difference: dict[str, Any]) -> None:
@@ -152,6 +155,13 @@ def test_a_verdict_settles_only_its_own_event(difference: dict[str, Any]) -> Non
     join = SettledCases(RetrievalOptions())
     join.remember(escalated("e-1"))
     assert join.settle(msgspec.structs.replace(verdict("e-1"), **difference)) is None
+
+
+def test_a_case_of_two_events_is_not_kept() -> None:
+    """The text of one event would be quoted under the policy of another."""
+    forged = Case(event=event("e-1"), triaged=triaged("e-1", tenant="acme", source="harmless"))
+    with pytest.raises(InvalidEvent, match="differ in source"):
+        SettledCases(RetrievalOptions()).remember(forged)
 
 
 @pytest.mark.parametrize(

@@ -52,20 +52,23 @@ def _apply(incoming: Incoming, checks: VerdictChecks, limits: Limits) -> Outcome
     try:
         reviewer = reviewer_of(incoming, checks.reviewers)
         verdict = decode(incoming.value or b"", Verdict, limits)
-        _check_decision(verdict, incoming, checks.keys)
+        signed = _check_decision(verdict, incoming, checks.keys)
         check_verdict(verdict, incoming.key)
         if reviewer is not None:
             reviewer.check(verdict)
-        _check_labels(verdict, checks)
+        _check_labels(verdict, checks.labels, signed=signed)
         return Triaged(_revised(verdict, incoming, reviewer))
     except InvalidEvent as error:
         return refused(error)
 
 
-def _check_decision(verdict: Verdict, incoming: Incoming, keys: WorkerKeys) -> None:
+def _check_decision(verdict: Verdict, incoming: Incoming, keys: WorkerKeys) -> bool:
     """Refuse a verdict about a decision that no worker has made.
 
     The signature comes in the header of the record, as the worker has written it, or in the value.
+
+    Returns:
+        Whether a worker has signed the decision; false also if nobody needs to.
     """
     signature = header(incoming.headers, DECISION_HEADER)
     if signature is None and verdict.signature is not None:
@@ -76,18 +79,21 @@ def _check_decision(verdict: Verdict, incoming: Incoming, keys: WorkerKeys) -> N
             f"with the header {DECISION_HEADER} of its record",
             stage="authenticate",
         )
+    return keys.configured and signature is not None
 
 
-def _check_labels(verdict: Verdict, checks: VerdictChecks) -> None:
+def _check_labels(verdict: Verdict, labels: LabelSets, *, signed: bool) -> None:
     """Refuse axes and values that the model does not have.
 
-    The labels that the person leaves as they are count too: without a key of the workers, anybody
-    may have written them. With a key they may be those of an earlier model.
+    The labels that the person leaves as they are count too: if no worker has signed them, anybody
+    may have written them. Otherwise they may be those of an earlier model.
     """
     triaged = verdict.triaged
-    axes = checks.labels.get(triaged.domain, {})
-    left = {} if checks.keys.configured else {k: v.value for k, v in triaged.labels.items()}
-    for axis, value in (left | verdict.labels).items():
+    axes = labels.get(triaged.domain, {})
+    chosen = dict(verdict.labels)
+    if not signed:
+        chosen = {axis: label.value for axis, label in triaged.labels.items()} | chosen
+    for axis, value in chosen.items():
         if axis not in axes:
             raise _not_among("the verdict names", axis, f"axis of {triaged.domain}", axes)
         if value not in axes[axis]:

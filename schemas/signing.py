@@ -14,7 +14,8 @@ cannot be passed off as the other.
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -37,9 +38,20 @@ class WorkerKeys:
     Args:
         key: the key of all workers. Without it nothing is signed and nothing is refused.
         previous: an earlier key, whose signatures are still accepted.
+        unsigned_until_s: until then, in seconds since the epoch, what has no signature is accepted.
+        clock: returns seconds since the epoch.
     """
 
-    def __init__(self, key: bytes | None = None, previous: bytes | None = None) -> None:
+    def __init__(
+        self,
+        key: bytes | None = None,
+        previous: bytes | None = None,
+        *,
+        unsigned_until_s: float = 0.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._unsigned_until_s = unsigned_until_s
+        self._clock = clock
         self._key = key
         self._accepted = [each for each in (key, previous) if each is not None]
 
@@ -47,6 +59,11 @@ class WorkerKeys:
     def configured(self) -> bool:
         """Whether there is a key."""
         return self._key is not None
+
+    @property
+    def accepts_unsigned(self) -> bool:
+        """Whether what has no signature is accepted now."""
+        return self._key is None or self._clock() < self._unsigned_until_s
 
     def sign_decision(self, triaged: TriagedEvent) -> bytes | None:
         """The value of the header `triage.decision`; None without a key."""
@@ -90,7 +107,7 @@ class WorkerKeys:
         if self._key is None:
             return None
         if signature is None:
-            return "unsigned"
+            return None if self.accepts_unsigned else "unsigned"
         # All are computed, so that the time does not say which key was close.
         fits = [
             hmac.compare_digest(signature, _signature(key, purpose, parts))

@@ -8,6 +8,8 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from datetime import time as dt_time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -42,6 +44,7 @@ SERVER = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:\[\]/]+)(:\d{1,5})?")
 
 GroupInstanceId = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 MIN_KEY_BYTES = 16
+SECONDS_PER_DAY = 86_400
 
 AgentName = Literal["classify", "enrich", "feedback"]
 ALL_AGENTS: tuple[AgentName, ...] = ("classify", "enrich", "feedback")
@@ -261,12 +264,16 @@ class SecuritySection(Options, frozen=True):
 
     With it, a worker believes only what a worker has signed. The signatures of the previous key are
     still accepted, and no longer made. Without a key, nothing is signed and everything is believed.
+
+    `unsigned_until` is the last day, in UTC, on which records without a signature are believed: for
+    those that were written before there was a key.
     """
 
     worker_key_env: str | None = None
     worker_key_file: str | None = None
     previous_worker_key_env: str | None = None
     previous_worker_key_file: str | None = None
+    unsigned_until: date | None = None
 
     def read_keys(self, environ: Mapping[str, str] = os.environ) -> WorkerKeys:
         """The keys of the workers, which may be none.
@@ -289,7 +296,7 @@ class SecuritySection(Options, frozen=True):
                 "is missing, but there is a previous key; configure both or neither",
                 key="security.worker_key_env",
             )
-        return WorkerKeys(key, previous)
+        return WorkerKeys(key, previous, unsigned_until_s=_end_of_day_s(self.unsigned_until))
 
 
 class ReviewerSection(Options, frozen=True):
@@ -318,6 +325,13 @@ class ReviewerSection(Options, frozen=True):
                 key="reviewers",
             )
         return Reviewer(self.name, key, self.tenants, self.axes)
+
+
+def _end_of_day_s(day: date | None) -> float:
+    """When a day ends in UTC, in seconds since the epoch; 0 without a day."""
+    if day is None:
+        return 0.0
+    return datetime.combine(day, dt_time(), UTC).timestamp() + SECONDS_PER_DAY
 
 
 def _read_signing_key(

@@ -15,6 +15,10 @@ WITHOUT_KEY = (
     "no worker key is configured: whoever can write to an internal topic can forge decisions, "
     "cases and answers, so rely on the ACLs of the broker or set security.worker_key_env"
 )
+UNSIGNED_UNTIL = (
+    "records without a signature are still believed until the end of security.unsigned_until: "
+    "whoever can write to an internal topic can forge them"
+)
 WITHOUT_REVIEWERS = (
     "no reviewers are configured: whoever can write to the feedback topic can decide as any person"
 )
@@ -76,7 +80,12 @@ def unprotected(settings: Settings) -> list[str]:
         ConfigError: a key cannot be read.
     """
     trust = Trust.of(settings)
-    open_to_all = {WITHOUT_KEY: not trust.keys.configured, WITHOUT_REVIEWERS: not trust.reviewers}
+    keys = trust.keys
+    open_to_all = {
+        WITHOUT_KEY: not keys.configured,
+        UNSIGNED_UNTIL: keys.configured and keys.accepts_unsigned,
+        WITHOUT_REVIEWERS: not trust.reviewers,
+    }
     return [sentence for sentence, is_open in open_to_all.items() if is_open]
 
 

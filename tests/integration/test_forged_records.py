@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 
 WORKER, REVIEWER, AUDIT = "worker-key-" + "w" * 32, "reviewer-key-" + "r" * 32, "audit-" + "a" * 32
 STRANGER = "stranger-key-" + "s" * 32
-SECRET = "the merger of Northwind and Contoso"
+BANK_TEXT = "the merger of Northwind and Contoso"
 HEADER = "triage.decision"
 
 
@@ -51,7 +51,8 @@ def keyed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def verdict(triaged: TriagedEvent, **fields: Any) -> Verdict:
     """A verdict that confirms a decision."""
-    return Verdict(**{"triaged": triaged, "labels": {}, "by": "ana"} | fields)
+    given: dict[str, Any] = {"triaged": triaged, "labels": {}, "by": "ana"}
+    return Verdict(**given | fields)
 
 
 def feedback(
@@ -68,8 +69,8 @@ def feedback(
 
 def forged_cases(names: Topics) -> list[Record]:
     """Cases that no worker wrote: the text of a bank under another tenant, and the next offset."""
-    event = Event(id="m-1", kind="ticket", text=SECRET, tenant="bank")
-    of_acme = Event(id="m-1", kind="ticket", text=SECRET, tenant="acme")
+    event = Event(id="m-1", kind="ticket", text=BANK_TEXT, tenant="bank")
+    of_acme = Event(id="m-1", kind="ticket", text=BANK_TEXT, tenant="acme")
     cases = [
         Case(event=event, triaged=escalated(of_acme).triaged),
         escalated(of_acme),
@@ -111,7 +112,7 @@ async def test_forged_records_change_nothing(
     """Whoever can write to an internal topic could close, move and read the events of everybody."""
     names = Topics(settings.topics.prefix)
     ticket = Event(id="t-1", kind="ticket", text="zzqx my top-up is gone", tenant="acme")
-    of_bank = Event(id="b-1", kind="ticket", text=f"zzqx {SECRET}", tenant="bank")
+    of_bank = Event(id="b-1", kind="ticket", text=f"zzqx {BANK_TEXT}", tenant="bank")
     with serving(ok()) as server:
         settings = keyed(
             configured(
@@ -161,7 +162,7 @@ async def test_forged_records_change_nothing(
     assert [triaged.revision for triaged in kept] == [0, 1]
     assert kept[1].enrichment == Enrichment(status="kept_inside")
     assert len(requests) == 1
-    assert SECRET not in requests[0]
+    assert BANK_TEXT not in requests[0]
     assert len(outputs.triaged) == len(decisions) + 1, "the forged answer is the only other record"
     stages = [
         (dead_letter_origin(letter)[0], dict(letter.headers)["__connect.errors.stage"])

@@ -81,6 +81,18 @@ def test_a_key_is_replaced_without_losing_records() -> None:
     assert new.record_refusal(TOPIC, b"t-1", b"{}", headers(old)) == "wrong_signature"
 
 
+def test_unsigned_records_are_believed_until_a_day() -> None:
+    """Cases that wait when the key is introduced would become dead letters."""
+    now_s = 99.0
+    keys = WorkerKeys(KEY, unsigned_until_s=100.0, clock=lambda: now_s)
+    assert keys.record_refusal(TOPIC, b"t-1", b"{}", []) is None
+    assert keys.decision_refusal(provisional(), None) is None
+    forged = headers(WorkerKeys(OTHER))
+    assert keys.record_refusal(TOPIC, b"t-1", b"{}", forged) == "wrong_signature"
+    now_s = 100.0
+    assert keys.record_refusal(TOPIC, b"t-1", b"{}", []) == "unsigned"
+
+
 def test_without_a_key_nothing_is_signed_and_nothing_refused() -> None:
     """A fresh installation would refuse its own records."""
     keys = WorkerKeys()

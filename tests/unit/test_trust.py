@@ -3,6 +3,8 @@
 import hmac
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 
 import msgspec
@@ -221,6 +223,15 @@ async def test_a_reviewer_may_lower_a_severity() -> None:
     assert outcome.triaged.labels["severity"].value == "informational"
 
 
+async def test_what_is_believed_unsigned_may_not_invent_labels() -> None:
+    """A forged verdict would invent labels as long as unsigned records are believed."""
+    keys = WorkerKeys(b"k" * 32, unsigned_until_s=inf)
+    invented = provisional(labels={"shade": Label(value="red", confidence=0.4)})
+    outcome = await end(verdict(triaged=invented), VerdictChecks(LABELS, keys))
+    assert isinstance(outcome, DeadLettered)
+    assert outcome.stage == "validate"
+
+
 # The configuration.
 
 
@@ -280,3 +291,9 @@ def test_what_is_left_open_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         reviewers=[ReviewerSection(name="kim", key_env="KEY")],
     )
     assert unprotected(protected) == []
+    today = datetime.now(UTC).date()
+    for days, sentences in ((1, 1), (-2, 0)):
+        day = today + timedelta(days=days)
+        section = SecuritySection(worker_key_env="KEY", unsigned_until=day)
+        lenient = msgspec.structs.replace(protected, security=section)
+        assert len(unprotected(lenient)) == sentences

@@ -83,9 +83,11 @@ async def _end(
 
 def _check(case: Case) -> None:
     check_case(case)
-    if case.triaged.status != "provisional":
+    triaged = case.triaged
+    if triaged.status != "provisional" or triaged.revision:
         raise InvalidEvent(
-            f"the decision is {case.triaged.status} and not provisional; send cases as they were",
+            f"the decision is {triaged.status} in revision {triaged.revision}, and only those that "
+            "are provisional in revision 0 are enriched; send cases as they were",
             stage="validate",
         )
 

@@ -6,11 +6,12 @@ Both arrive on different topics, in either order.
 from collections import OrderedDict
 
 import msgspec
+from msgspec.structs import replace
 
 from inference.retrieval.options import RetrievalOptions
 from schemas.agreement import check_case
-from schemas.event import Domain, Event, Origin
-from schemas.triaged import Case, TriagedEvent
+from schemas.event import Domain, Origin
+from schemas.triaged import Alternative, Case, Label, TriagedEvent
 
 _Key = tuple[str, Domain, str, str | None, Origin, str | None]
 """Tenant, domain, id, source, origin and digest of the event.
@@ -27,7 +28,7 @@ _Records = OrderedDict[_Key, bytes]
 class SettledCases:
     """Joins events with the revisions that settle them, by all that tells events apart.
 
-    Events wait for their verdict and verdicts for their event, both as JSON. Both stay afterwards,
+    Cases wait for their verdict and verdicts for their case, both as JSON. Both stay afterwards,
     for a later verdict on the same event. Beyond `max_waiting` the oldest is forgotten: then only a
     quotation is lost.
 
@@ -37,7 +38,7 @@ class SettledCases:
 
     def __init__(self, options: RetrievalOptions) -> None:
         self._options = options
-        self._events: _Records = OrderedDict()
+        self._cases: _Records = OrderedDict()
         self._verdicts: _Records = OrderedDict()
 
     def remember(self, case: Case) -> Case | None:
@@ -50,13 +51,12 @@ class SettledCases:
             InvalidEvent: its event and its decision are not about the same event.
         """
         check_case(case)
-        event = case.event
         key = _key_of(case.triaged)
-        is_kept = self._keep(self._events, key, msgspec.json.encode(event))
+        is_kept = self._keep(self._cases, key, msgspec.json.encode(case))
         verdict = self._verdict(key)
         if not is_kept or verdict is None:
             return None
-        return Case(event=event, triaged=verdict)
+        return _join(case, verdict)
 
     def settle(self, triaged: TriagedEvent) -> Case | None:
         """Note a revision from a triaged topic, if it is final and by somebody in `settled_by`.
@@ -73,10 +73,10 @@ class SettledCases:
         if earlier and _authority(earlier) > _authority(triaged):
             return None
         is_kept = self._keep(self._verdicts, key, msgspec.json.encode(triaged))
-        event = self._events.get(key)
-        if not is_kept or not event:
+        case = self._cases.get(key)
+        if not is_kept or not case:
             return None
-        return Case(event=msgspec.json.decode(event, type=Event), triaged=triaged)
+        return _join(msgspec.json.decode(case, type=Case), triaged)
 
     def _verdict(self, key: _Key) -> TriagedEvent | None:
         record = self._verdicts.get(key)
@@ -91,6 +91,31 @@ class SettledCases:
         if len(records) > self._options.max_waiting:
             records.popitem(last=False)
         return True
+
+
+def _join(case: Case, verdict: TriagedEvent) -> Case:
+    """The event of a case with the revision that settles it.
+
+    The values that the axes had before stay as alternatives. An egress policy that keeps such
+    events inside still does so: a verdict does not let out what was kept inside.
+    """
+    labels = {
+        axis: _with_earlier(label, case.triaged.labels.get(axis))
+        for axis, label in verdict.labels.items()
+    }
+    return Case(event=case.event, triaged=replace(verdict, labels=labels))
+
+
+def _with_earlier(label: Label, earlier: Label | None) -> Label:
+    if earlier is None:
+        return label
+    known = {label.value, *(other.value for other in label.alternatives)}
+    before = [
+        Alternative(value=earlier.value, confidence=earlier.confidence),
+        *earlier.alternatives,
+    ]
+    added = [other for other in before if other.value not in known]
+    return replace(label, alternatives=[*label.alternatives, *added])
 
 
 def _key_of(triaged: TriagedEvent) -> _Key:

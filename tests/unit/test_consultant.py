@@ -345,6 +345,22 @@ async def test_a_settled_event_leaves_under_its_own_policy(
     assert (MAIL in served.shown) == (quoted and default["default"] == "full")
 
 
+async def test_a_verdict_does_not_let_out_what_was_kept_inside() -> None:
+    """Otherwise a forged verdict with another label makes an event leave as a quotation."""
+    kept = escalated(alert("a-0", f"by {MAIL}"), queue=Label(value="identity", confidence=0.99))
+    rules = [{"policy": "never"} | IDENTITY]
+    async with consultant(egress={"default": "full", "rules": rules}) as served:
+        await served.enrichment._library.see(kept)
+        labels = kept.triaged.labels | {"queue": Label(value="cloud", confidence=1.0)}
+        verdict = msgspec.structs.replace(
+            kept.triaged, status="final", decided_by="human", revision=2, labels=labels
+        )
+        await served.enrichment._library.see(verdict)
+        opinion = await served.consult(escalated(alert(), queue=CONFIDENT))
+    assert opinion.enrichment.quoted == []
+    assert MAIL not in served.shown
+
+
 async def test_a_value_has_the_same_placeholder_everywhere() -> None:
     """Otherwise one person would look like two, or the quotation would contain the address."""
     async with consultant(ok(summary="[EMAIL_1] again.")) as served:

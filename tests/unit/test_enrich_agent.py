@@ -288,9 +288,13 @@ async def test_a_case_of_the_first_release_has_no_digest() -> None:
     assert isinstance(await ended(case, None), Reviewed)
 
 
-@pytest.mark.parametrize("status", ["final", "needs_review"])
-async def test_a_case_that_has_ended_is_refused(status: Any) -> None:
-    """A decision of a person, put onto the enrichment topic again, would be changed by the LLM."""
-    outcome = await ended(unsure(status=status), FixedConsultant(opinion()))
+@pytest.mark.parametrize(
+    "changes", [{"status": "final"}, {"status": "needs_review"}, {"revision": 1}, {"revision": 999}]
+)
+async def test_a_case_that_has_ended_is_refused(changes: dict[str, Any]) -> None:
+    """A decision of a person would be changed by the LLM, or an event locked by its revision."""
+    consultant = FixedConsultant(opinion())
+    outcome = await ended(unsure(**changes), consultant)
     assert isinstance(outcome, DeadLettered)
-    assert "provisional" in outcome.message
+    assert "provisional in revision 0" in outcome.message
+    assert not consultant.cases

@@ -7,12 +7,14 @@ STAMP := .venv/.installed
 BROKERS ?= 1
 DEMO_ARGS ?=
 TEST_ARGS ?=
+CHAOS ?= long
+CHAOS_ARGS ?=
 
 LLM_STAMP := .venv-llm/.installed
 SUPPLY_STAMP := .venv-supply/.installed
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: install demo test test-llm check bench image kafka lock sbom audit clean
+.PHONY: install demo test test-llm check bench chaos image kafka lock sbom audit clean
 
 install: $(STAMP)
 

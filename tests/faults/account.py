@@ -82,9 +82,10 @@ class Account:
         while any([await consumer.position(p) < end for p, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for record in records:
-                    self._note(record)
+                    self.note(record)
 
-    def _note(self, record: Any) -> None:
+    def note(self, record: Any) -> None:
+        """Take one record of an output topic into the account."""
         if record.topic.endswith(".deadletter.v1"):
             headers = dict(record.headers)
             topic, partition, offset = (

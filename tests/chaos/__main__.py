@@ -1,0 +1,57 @@
+"""`make chaos`: run the scenarios, and write a report with a time-line of each.
+
+    python -m tests.chaos [--out FOLDER] [--short] [NAME...]
+
+It ends with status 1 if any row has a problem.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos.cluster import ChaosCluster
+from tests.chaos.report import Report
+from tests.chaos.run import Scenario, run_scenario
+from tests.chaos.scenarios import SCENARIOS
+from tests.tiny_model import build_tiny_model
+
+
+def main() -> int:
+    """Run the chosen scenarios one after the other on one cluster."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=main.__doc__)
+    names = [scenario.name for scenario in SCENARIOS]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("--out", type=Path, default=Path("build/chaos"), help="for the report")
+    parser.add_argument("--short", action="store_true", help="run only the short form's scenarios")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(names):
+        parser.error(f"there is no scenario {', '.join(sorted(unknown))}")
+    chosen = [scenario for scenario in SCENARIOS if _is_chosen(scenario, options)]
+    report = Report.read(options.out)
+    with tempfile.TemporaryDirectory(prefix="triage-chaos-model-") as folder:
+        model = build_tiny_model(Path(folder))
+        with ChaosCluster() as cluster:
+            for scenario in chosen:
+                _run(scenario, cluster, model, report)
+    return int(any(report.rows[scenario.name]["problems"] for scenario in chosen))
+
+
+def _is_chosen(scenario: Scenario, options: argparse.Namespace) -> bool:
+    return scenario.name in options.names or (
+        not options.names and (scenario.short or not options.short)
+    )
+
+
+def _run(scenario: Scenario, cluster: ChaosCluster, model: Path, report: Report) -> None:
+    print(f"{scenario.name}: {scenario.what} ...", flush=True)
+    folder = report.folder / "logs" / scenario.name
+    row, run = asyncio.run(run_scenario(scenario, cluster, model, folder))
+    report.add(row, run.samples, run.fault_s)
+    report.write()
+    print(report.line(row), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""The report: a table for people, a JSON file, and a picture of each run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from benchmarks.rows import machine
+from streams.local.brokers.java import KAFKA_VERSION, java_major
+from tests.chaos.observer import Sample
+from tests.chaos.row import Row, Span
+from tests.chaos.timeline import draw
+
+JSON_FILE = "chaos.json"
+MARKDOWN_FILE = "chaos.md"
+HEADINGS = {
+    "what": "fault",
+    "events_in": "in",
+    "events_out": "out",
+    "lost": "lost",
+    "duplicated": "duplicated",
+    "disagreeing": "disagreeing",
+    "dead_lettered": "dead-lettered",
+    "worker_restarts": "worker restarts",
+    "fault_s": "fault, s",
+    "first_output_s": "first output after, s",
+    "recovered_s": "lag as before after, s",
+    "longest_wait_s": "longest wait of an event, s",
+}
+
+
+@dataclass
+class Report:
+    """The rows of all scenarios that were run into one folder; a later run replaces its row."""
+
+    folder: Path
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Report":
+        """The report in a folder; an empty one if there is none."""
+        file = folder / JSON_FILE
+        rows = orjson.loads(file.read_bytes())["rows"] if file.exists() else []
+        return cls(folder, {row["scenario"]: row for row in rows})
+
+    def add(self, row: Row, samples: Sequence[Sample], fault_s: Span) -> None:
+        """Take a row, and draw its time-line."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.rows[row.scenario] = row.as_dict() | {"machine": self._machine()}
+        if samples:
+            title = f"{row.scenario}: {row.what}"
+            (self.folder / f"{row.scenario}.svg").write_text(draw(title, samples, fault_s))
+
+    def write(self) -> None:
+        """Write the JSON file and the table."""
+        document = {"rows": list(self.rows.values())}
+        text = orjson.dumps(document, option=orjson.OPT_INDENT_2)
+        (self.folder / JSON_FILE).write_bytes(text + b"\n")
+        (self.folder / MARKDOWN_FILE).write_text(self._markdown())
+
+    @staticmethod
+    def line(row: Row) -> str:
+        """A row in one line, for a terminal."""
+        figures = row.as_dict()
+        words = [f"{HEADINGS[key]} {figures[key]}" for key in HEADINGS if key != "what"]
+        told = [*row.notes, *(f"PROBLEM: {problem}" for problem in row.problems)]
+        return f"  {', '.join(words)}" + "".join(f"\n  {sentence}" for sentence in told)
+
+    def _markdown(self) -> str:
+        keys = list(HEADINGS)
+        lines = [
+            "| scenario | " + " | ".join(HEADINGS.values()) + " |",
+            "|---|---|" + "---:|" * (len(keys) - 1),
+        ]
+        for name, row in self.rows.items():
+            cells = " | ".join(_cell(row[key]) for key in keys)
+            lines.append(f"| [{name}]({name}.svg) | {cells} |")
+        for name, row in self.rows.items():
+            told = [row["lost_because"], *row["notes"], *row["problems"]]
+            lines += [f"\n**{name}.** {sentence}." for sentence in told if sentence]
+        return "\n".join(lines) + "\n"
+
+    @staticmethod
+    def _machine() -> dict[str, Any]:
+        return machine() | {"kafka": KAFKA_VERSION, "java": java_major()}
+
+
+def _cell(value: Any) -> str:
+    return "never" if value is None else str(value)

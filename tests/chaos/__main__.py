@@ -28,7 +28,8 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.names) - set(names):
         parser.error(f"there is no scenario {', '.join(sorted(unknown))}")
-    chosen = [scenario for scenario in SCENARIOS if _is_chosen(scenario, options)]
+    by_name = {scenario.name: scenario for scenario in SCENARIOS}
+    chosen = [by_name[name] for name in options.names] or _form(short=options.short)
     report = Report.read(options.out)
     with tempfile.TemporaryDirectory(prefix="triage-chaos-model-") as folder:
         model = build_tiny_model(Path(folder))
@@ -38,10 +39,9 @@ def main() -> int:
     return int(any(report.rows[scenario.name]["problems"] for scenario in chosen))
 
 
-def _is_chosen(scenario: Scenario, options: argparse.Namespace) -> bool:
-    return scenario.name in options.names or (
-        not options.names and (scenario.short or not options.short)
-    )
+def _form(*, short: bool) -> list[Scenario]:
+    """The scenarios of the short or the long form."""
+    return [scenario for scenario in SCENARIOS if scenario.short or not short]
 
 
 def _run(scenario: Scenario, cluster: ChaosCluster, model: Path, report: Report) -> None:

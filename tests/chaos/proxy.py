@@ -16,6 +16,7 @@ class Proxy:
     Attributes:
         delay_s: each chunk of data waits for so long before it is forwarded.
         refusing: whether new connections are closed at once.
+        passing: while it is not set, nothing is forwarded, and no connection is closed.
         connections: how many connections were made through it.
     """
 
@@ -26,6 +27,8 @@ class Proxy:
         self._open: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self.delay_s = 0.0
         self.refusing = False
+        self.passing = asyncio.Event()
+        self.passing.set()
         self.connections = 0
 
     async def start(self) -> None:
@@ -88,6 +91,7 @@ class Proxy:
             while data := await reader.read(CHUNK_BYTES):
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
+                await self.passing.wait()
                 with suppress(RuntimeError):
                     writer.write(data)
                 await writer.drain()

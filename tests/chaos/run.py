@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,13 +123,23 @@ class Run:
         name = worker.log_file.stem
         return await self.until(lambda: worker.get("/ready")[0] == 200, f"{name} is ready")
 
-    async def read_all(self) -> bool:
-        """Wait until everything that was sent by now is out."""
+    async def out(self, ids: Iterable[str], what: str) -> bool:
+        """Wait until the brokers have all that was sent, and these ids are out."""
         await self.sender.flush()
-        sent = set(self.sender.ids)
-        return await self.until(
-            lambda: sent <= self.observer.seen_at_s.keys(), "all that was sent is out"
-        )
+        awaited = set(ids)
+        return await self.until(lambda: awaited <= self.observer.seen_at_s.keys(), what)
+
+    async def restart(self, worker: WorkerProcess) -> None:
+        """Let a worker drain and end, and start it again."""
+        await self.end(worker)
+        worker.start()
+        await self.ready(worker)
+
+    async def end(self, worker: WorkerProcess) -> None:
+        """Let a worker drain and end."""
+        code = await asyncio.to_thread(worker.end)
+        if code:
+            self.problems.append(f"{worker.log_file.stem} ended with {code} after SIGTERM")
 
     def expect_lost(self, count: int, because: str) -> None:
         """Note that the fault itself takes so many events away, and why."""

@@ -1,57 +1,81 @@
-"""The table of the scenarios, and their faults."""
+"""The table of the scenarios."""
 
-import asyncio
-import signal
-
-from tests.chaos.run import Run, Scenario
-
-BEYOND_SESSION_S = 15.0
-"""Longer than the session of the tests' workers, which is 6 s."""
-
-
-async def kill_worker(run: Run) -> None:
-    """Kill a worker, and start it again after the group has done without it."""
-    await asyncio.to_thread(run.workers[0].kill)
-    await asyncio.sleep(BEYOND_SESSION_S)
-    run.workers[0].start()
-    await run.ready(run.workers[0])
-
-
-async def freeze_worker(run: Run) -> None:
-    """Stop a worker for longer than its session, and let it go on."""
-    process = run.workers[0].process
-    assert process is not None
-    process.send_signal(signal.SIGSTOP)
-    await asyncio.sleep(BEYOND_SESSION_S)
-    process.send_signal(signal.SIGCONT)
-    await run.ready(run.workers[0])
-
-
-async def scale(run: Run) -> None:
-    """From one worker to three, and back to one."""
-    added = [run.add_worker(), run.add_worker()]
-    for worker in added:
-        await run.ready(worker)
-    await asyncio.sleep(5)
-    for worker in added:
-        code = await asyncio.to_thread(worker.end)
-        if code:
-            run.problems.append(f"{worker.log_file.stem} ended with {code} after SIGTERM")
-    await asyncio.sleep(3)
-
-
-async def kill_broker(run: Run) -> None:
-    """Kill a broker, and start it again."""
-    await asyncio.to_thread(run.cluster.kill_node, 1)
-    await asyncio.sleep(BEYOND_SESSION_S)
-    await asyncio.to_thread(run.cluster.start_node, 1)
-
+from tests.chaos.broker_faults import (
+    break_network,
+    fail_disk,
+    kill_broker,
+    kill_two_brokers,
+    lose_output_leader,
+    place_output,
+    restart_brokers,
+    restart_controller,
+)
+from tests.chaos.run import Scenario
+from tests.chaos.topic_faults import (
+    abort_transactions,
+    add_partitions,
+    compact,
+    expire_unread,
+    make_compacted,
+    recreate_topic,
+)
+from tests.chaos.worker_faults import (
+    freeze_worker,
+    kill_worker,
+    meet_old_version,
+    own_model,
+    replace_model,
+    restart_workers,
+    scale,
+)
 
 SCENARIOS = (
-    Scenario("worker-killed", "kill -9 of one of two workers, back after 15 s", kill_worker,
-             short=True),
-    Scenario("worker-frozen", "SIGSTOP of a worker for 15 s, then SIGCONT", freeze_worker,
-             short=True),
+    Scenario(
+        "worker-killed", "kill -9 of one of two workers, back after 15 s", kill_worker, short=True
+    ),
+    Scenario(
+        "worker-frozen", "SIGSTOP of a worker for 15 s, then SIGCONT", freeze_worker, short=True
+    ),
     Scenario("workers-1-3-1", "from one worker to three and back", scale, workers=1, short=True),
+    Scenario("workers-restarted", "rolling restart of three workers", restart_workers, workers=3),
     Scenario("broker-killed", "kill -9 of one broker, back after 15 s", kill_broker, short=True),
-)  # fmt: skip
+    Scenario("brokers-restarted", "rolling restart of all three brokers", restart_brokers),
+    Scenario("two-brokers-killed", "kill -9 of two brokers, back after 15 s", kill_two_brokers),
+    Scenario("controller-restarted", "restart of the active controller", restart_controller),
+    Scenario("disk-failed", "every write of one broker to its disk fails", fail_disk),
+    Scenario(
+        "network",
+        "connections of all workers are cut, slowed, half-closed, silent, refused",
+        break_network,
+        proxied=True,
+        short=True,
+    ),
+    Scenario(
+        "output-leaderless",
+        "one output partition has no leader",
+        lose_output_leader,
+        prepare=place_output,
+    ),
+    Scenario("retention", "retention overtakes a group that is behind", expire_unread),
+    Scenario(
+        "compaction",
+        "an input topic is compacted and has tombstones",
+        compact,
+        prepare=make_compacted,
+    ),
+    Scenario("transactions", "every second transaction of a producer aborts", abort_transactions),
+    Scenario("partitions-added", "an input topic gets two more partitions", add_partitions),
+    Scenario("topic-recreated", "an input topic is deleted and made again", recreate_topic),
+    Scenario(
+        "model-replaced",
+        "the model directory is deleted and replaced; one worker restarts",
+        replace_model,
+        prepare=own_model,
+    ),
+    Scenario(
+        "two-versions",
+        "workers join a group that an older version still holds",
+        meet_old_version,
+        workers=0,
+    ),
+)

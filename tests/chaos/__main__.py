@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 from tests.chaos.cluster import ChaosCluster
@@ -34,9 +35,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="triage-chaos-model-") as folder:
         model = build_tiny_model(Path(folder))
         with ChaosCluster() as cluster:
-            for scenario in chosen:
-                _run(scenario, cluster, model, report)
-    return int(any(report.rows[scenario.name]["problems"] for scenario in chosen))
+            held = [_holds(scenario, cluster, model, report) for scenario in chosen]
+    return int(not all(held))
 
 
 def _form(*, short: bool) -> list[Scenario]:
@@ -44,13 +44,19 @@ def _form(*, short: bool) -> list[Scenario]:
     return [scenario for scenario in SCENARIOS if scenario.short or not short]
 
 
-def _run(scenario: Scenario, cluster: ChaosCluster, model: Path, report: Report) -> None:
+def _holds(scenario: Scenario, cluster: ChaosCluster, model: Path, report: Report) -> bool:
+    """Whether nothing is wrong with a scenario; its row is reported."""
     print(f"{scenario.name}: {scenario.what} ...", flush=True)
     folder = report.folder / "logs" / scenario.name
-    row, run = asyncio.run(run_scenario(scenario, cluster, model, folder))
+    try:
+        row, run = asyncio.run(run_scenario(scenario, cluster, model, folder))
+    except Exception:  # noqa: BLE001 - the others are run all the same
+        traceback.print_exc()
+        return False
     report.add(row, run.samples, run.fault_s)
     report.write()
     print(report.line(row), flush=True)
+    return not row.problems
 
 
 if __name__ == "__main__":

@@ -81,12 +81,14 @@ async def break_network(run: Run) -> None:
 
 
 async def place_output(run: Run) -> None:
-    """Make the triaged topic of alerts with one partition that only the second broker has."""
-    brokers = list(range(1, BROKERS + 1))
-    others = dict.fromkeys(range(1, run.scenario.partitions), brokers)
+    """Make the triaged topic of alerts so that the second broker alone has its first partition.
+
+    Each of the others is on one broker, too, because all partitions have as many replicas.
+    """
+    places = {number: [1 + 2 * (number % 2)] for number in range(run.scenario.partitions)}
     name = run.topics.triaged("alerts")
     configs = run.topics.configs(name) | {"min.insync.replicas": "1"}
-    topic = NewTopic(name, -1, -1, replica_assignments={0: [2], **others}, topic_configs=configs)
+    topic = NewTopic(name, -1, -1, replica_assignments=places | {0: [2]}, topic_configs=configs)
     async with admin_client(run.settings) as client:
         response = await client.create_topics([topic])
     assert not response.topic_errors[0][1], response
@@ -102,8 +104,8 @@ async def lose_output_leader(run: Run) -> None:
     stuck = set(sent) - set(flowing)
     early = stuck & run.observer.seen_at_s.keys()
     run.notes.append(
-        f"without the leader {len(flowing)} of {len(flowing)} alerts for other partitions came "
-        f"out, and {len(early)} of {len(stuck)} for the lost one"
+        f"without the leader the {len(flowing)} alerts for other partitions came out, and "
+        f" {len(early)} of {len(stuck)} for the lost one"
     )
     reasons = {worker.get("/ready")[1] for worker in run.workers}
     if not all(f"{run.topics.triaged('alerts')}[0] has no leader" in reason for reason in reasons):

@@ -190,7 +190,10 @@ class Run:
         self.fault_s = (begin_s, begin_s)
         try:
             await self.scenario.inject(self)
+        except Exception as error:  # noqa: BLE001 - the account must be made all the same
+            self.problems.append(f"the fault could not be injected to its end: {error!r}")
         finally:
+            self.sender.paused = False
             await asyncio.to_thread(self.cluster.heal)
         self.fault_s = (begin_s, self._now_s())
 

@@ -7,6 +7,7 @@ It ends with status 1 if any row has a problem.
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 import traceback
@@ -31,6 +32,8 @@ def main() -> int:
         parser.error(f"there is no scenario {', '.join(sorted(unknown))}")
     by_name = {scenario.name: scenario for scenario in SCENARIOS}
     chosen = [by_name[name] for name in options.names] or _form(short=options.short)
+    # Our own clients would report every broker that we stop, several times a second.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     report = Report.read(options.out)
     with tempfile.TemporaryDirectory(prefix="triage-chaos-model-") as folder:
         model = build_tiny_model(Path(folder))

@@ -30,6 +30,16 @@ HEADINGS = {
     "longest_wait_s": "longest wait of an event, s",
 }
 
+INTRODUCTION = """# What faults do to events
+
+`make chaos` writes this page, [the rows](chaos.json) and a time-line of each scenario. It runs three
+brokers with three replicas, of which two must confirm, and workers of one group with a tiny model;
+20 events a second are sent before, during and after the fault. *Lost* is an event that the brokers
+took and that has no output, or that was escalated and never ended. *Duplicated* is a further copy
+of a revision with the same content. The times depend on how busy the machine is, and they include
+the sessions of the workers (6 s) and of the brokers (5 s).
+"""
+
 
 @dataclass
 class Report:
@@ -71,15 +81,19 @@ class Report:
     def _markdown(self) -> str:
         keys = list(HEADINGS)
         lines = [
+            INTRODUCTION,
             "| scenario | " + " | ".join(HEADINGS.values()) + " |",
             "|---|---|" + "---:|" * (len(keys) - 1),
         ]
         for name, row in self.rows.items():
             cells = " | ".join(_cell(row[key]) for key in keys)
             lines.append(f"| [{name}]({name}.svg) | {cells} |")
+        lines += ["", "## What else was seen", ""]
         for name, row in self.rows.items():
-            told = [row["lost_because"], *row["notes"], *row["problems"]]
-            lines += [f"\n**{name}.** {sentence}." for sentence in told if sentence]
+            seen = [row["lost_because"], *row["notes"], *row["problems"]]
+            lines += [f"- **{name}**: {sentence}." for sentence in seen if sentence]
+        machines = {_words(row["machine"]): None for row in self.rows.values()}
+        lines += ["", "## Where it was measured", "", *(f"- {words}" for words in machines)]
         return "\n".join(lines) + "\n"
 
     @staticmethod
@@ -89,3 +103,7 @@ class Report:
 
 def _cell(value: Any) -> str:
     return "never" if value is None else str(value)
+
+
+def _words(machine: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in machine.items())

@@ -1,6 +1,7 @@
 """One run: a cluster, workers of one group, a steady load, one fault, and the account."""
 
 import asyncio
+import shutil
 import signal
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -312,7 +313,8 @@ async def run_scenario(
     scenario: Scenario, cluster: ChaosCluster, model: Path, folder: Path
 ) -> tuple[Row, Run]:
     """Run one scenario on a cluster that runs, with topics and a group of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier run
+    folder.mkdir(parents=True)
     settings = settings_for(cluster.bootstrap_servers, model, partitions=scenario.partitions)
     topics = msgspec.structs.replace(settings.topics, replication=BROKERS)
     kafka = msgspec.structs.replace(settings.kafka, idempotence="on")

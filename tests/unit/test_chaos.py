@@ -110,7 +110,7 @@ def test_a_report_keeps_the_rows_of_earlier_runs(tmp_path: Path) -> None:
     assert {"cpu", "kafka", "aiokafka"} <= rows["one"]["machine"].keys()
     text = (tmp_path / "chaos.md").read_text()
     assert "| never |" in text
-    assert "**two.** retention took 3." in text
+    assert "- **two**: retention took 3." in text
 
 
 @pytest.fixture

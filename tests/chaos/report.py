@@ -32,12 +32,12 @@ HEADINGS = {
 
 INTRODUCTION = """# What faults do to events
 
-`make chaos` writes this page, [the rows](chaos.json) and a time-line of each scenario. It runs three
-brokers with three replicas, of which two must confirm, and workers of one group with a tiny model;
-20 events a second are sent before, during and after the fault. *Lost* is an event that the brokers
-took and that has no output, or that was escalated and never ended. *Duplicated* is a further copy
-of a revision with the same content. The times depend on how busy the machine is, and they include
-the sessions of the workers (6 s) and of the brokers (5 s).
+`make chaos` writes this page, [the rows](chaos.json) and a time-line of each scenario. It runs
+three brokers with three replicas, of which two must confirm, and workers of one group with a tiny
+model. 20 events a second are sent before, during and after the fault. *Lost* is an event that the
+brokers took and that has no output, or that was escalated and never ended. *Duplicated* is a
+further copy of a revision with the same content. The times depend on how busy the machine is, and
+they include the sessions of the workers (6 s) and of the brokers (5 s).
 """
 
 

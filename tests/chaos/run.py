@@ -22,8 +22,8 @@ from tests.conftest import settings_for
 from tests.processes import WorkerProcess
 
 RATE = 20.0
-BEFORE_S = 6.0
-AFTER_S = 8.0
+BEFORE_S = 4.0
+AFTER_S = 6.0
 IDLE_TIMEOUT_S = 20.0
 """How long the group may take to commit once nothing is missing any more."""
 WAIT_TIMEOUT_S = 120.0

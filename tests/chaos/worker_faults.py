@@ -69,7 +69,12 @@ async def replace_model(run: Run) -> None:
     await asyncio.to_thread(shutil.rmtree, folder)
     await asyncio.sleep(5)
     await asyncio.to_thread(_build_other_model, folder)
+    run.two_models = True
     await run.restart(run.workers[0])
+    run.notes.append(
+        "an event that is triaged again by the other model may get another answer, and counts as "
+        "disagreeing"
+    )
 
 
 def _build_other_model(folder: Path) -> None:

@@ -18,6 +18,7 @@ from tests.chaos.topic_faults import (
     expire_unread,
     make_compacted,
     recreate_topic,
+    recreate_topic_longer,
 )
 from tests.chaos.worker_faults import (
     freeze_worker,
@@ -66,6 +67,11 @@ SCENARIOS = (
     Scenario("transactions", "every second transaction of a producer aborts", abort_transactions),
     Scenario("partitions-added", "an input topic gets two more partitions", add_partitions),
     Scenario("topic-recreated", "an input topic is deleted and made again", recreate_topic),
+    Scenario(
+        "topic-recreated-longer",
+        "the same, and the new log grows at once beyond what was read of the old one",
+        recreate_topic_longer,
+    ),
     Scenario(
         "model-replaced",
         "the model directory is deleted and replaced; one worker restarts",

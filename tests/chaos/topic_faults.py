@@ -186,7 +186,20 @@ async def add_partitions(run: Run) -> None:
 
 
 async def recreate_topic(run: Run) -> None:
-    """Delete an input topic of which everything is triaged, and make it again."""
+    """Make an input topic again, and send fewer events than were read of it before."""
+    await _recreate(run, 20)
+
+
+async def recreate_topic_longer(run: Run) -> None:
+    """Make an input topic again, and send more events at once than were read of it before.
+
+    So the offset to read next exists in the new log, and the events before it could be skipped.
+    """
+    await _recreate(run, 1000)
+
+
+async def _recreate(run: Run, burst: int) -> None:
+    """Delete an input topic of which everything is triaged, make it again, and send a burst."""
     run.sender.paused = True
     await run.out(run.sender.ids, "all that was sent is out")
     name = run.topics.input("tickets")
@@ -196,9 +209,9 @@ async def recreate_topic(run: Run) -> None:
         async with asyncio.timeout(60):
             while (await client.create_topics([topic])).topic_errors[0][1]:
                 await asyncio.sleep(0.3)
-    run.sender.paused = False
     started_s = asyncio.get_running_loop().time()
-    ids = [await run.sender.send_one("tickets") for _ in range(20)]
+    ids = [await run.sender.send_one("tickets") for _ in range(burst)]
+    run.sender.paused = False
     if await run.out(ids, "what was sent to the new topic is out"):
         took_s = asyncio.get_running_loop().time() - started_s
-        run.notes.append(f"20 events on the new topic were out after {took_s:.0f} s")
+        run.notes.append(f"{burst} events on the new topic were out after {took_s:.0f} s")

@@ -34,7 +34,7 @@ def main() -> int:
     chosen = [by_name[name] for name in options.names] or _form(short=options.short)
     # Our own clients would report every broker that we stop, several times a second.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    report = Report.read(options.out)
+    report = Report.read(options.out, names)
     with tempfile.TemporaryDirectory(prefix="triage-chaos-model-") as folder:
         model = build_tiny_model(Path(folder))
         with ChaosCluster() as cluster:

@@ -38,6 +38,11 @@ model. 20 events a second are sent before, during and after the fault. *Lost* is
 brokers took and that has no output, or that was escalated and never ended. *Duplicated* is a
 further copy of a revision with the same content. The times depend on how busy the machine is, and
 they include the sessions of the workers (6 s) and of the brokers (5 s).
+
+Not tried: clocks that jump, an upgrade of the brokers (one version of Kafka is fetched), and a file
+system that becomes read-only (the kernel refuses that while files are open; in `disk-failed` every
+write fails instead). In `retention` the records are deleted by a request, which does to the log
+what retention does.
 """
 
 
@@ -47,13 +52,17 @@ class Report:
 
     folder: Path
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    order: Sequence[str] = ()
 
     @classmethod
-    def read(cls, folder: Path) -> "Report":
-        """The report in a folder; an empty one if there is none."""
+    def read(cls, folder: Path, order: Sequence[str] = ()) -> "Report":
+        """The report in a folder; an empty one if there is none.
+
+        Its rows are written in the `order` of these names.
+        """
         file = folder / JSON_FILE
         rows = orjson.loads(file.read_bytes())["rows"] if file.exists() else []
-        return cls(folder, {row["scenario"]: row for row in rows})
+        return cls(folder, {row["scenario"]: row for row in rows}, order)
 
     def add(self, row: Row, samples: Sequence[Sample], fault_s: Span) -> None:
         """Take a row, and draw its time-line."""
@@ -65,6 +74,8 @@ class Report:
 
     def write(self) -> None:
         """Write the JSON file and the table."""
+        order = {name: place for place, name in enumerate(self.order)}
+        self.rows = dict(sorted(self.rows.items(), key=lambda item: order.get(item[0], len(order))))
         document = {"rows": list(self.rows.values())}
         text = orjson.dumps(document, option=orjson.OPT_INDENT_2)
         (self.folder / JSON_FILE).write_bytes(text + b"\n")

@@ -105,7 +105,9 @@ def test_a_report_keeps_the_rows_of_earlier_runs(tmp_path: Path) -> None:
     second = Report.read(tmp_path)
     second.add(_row("one", recovered_s=None), [], (0.0, 1.0))
     second.write()
+    Report.read(tmp_path, ["two", "one"]).write()
     rows = Report.read(tmp_path).rows
+    assert list(rows) == ["two", "one"]
     assert [rows[name]["recovered_s"] for name in ("one", "two")] == [None, 2.0]
     assert {"cpu", "kafka", "aiokafka"} <= rows["one"]["machine"].keys()
     text = (tmp_path / "chaos.md").read_text()

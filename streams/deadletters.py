@@ -272,7 +272,9 @@ async def replay(
         producer = Producer(settings.kafka)
         await producer.start()
         try:
-            replaying = _Replaying(consumer, producer, selection, topics, Pace(rate, sleep))
+            replaying = _Replaying(
+                consumer, producer, selection, topics, Pace(rate, sleep), time.time()
+            )
             return await replaying.run(limit)
         finally:
             await producer.stop()
@@ -333,18 +335,24 @@ class _Replaying:
         selection: Selection,
         topics: Topics,
         pace: Pace,
+        began_at_s: float,
     ) -> None:
         self._consumer = consumer
         self._producer = producer
         self._selection = selection
         self._to = selection.topics(topics)
         self._pace = pace
+        self._began_at_s = began_at_s
 
     async def run(self, limit: int | None) -> Replay:
         """Look at the letters that the group has not seen, and send back the selected ones."""
         done = Replay()
         looked_at: dict[TopicPartition, int] = {}
         async for record in until_quiet(_ShortPolls(self._consumer, self._pace.letters_a_poll)):
+            if record.received_at_s > self._began_at_s:
+                # It became a dead letter meanwhile, perhaps because it was replayed. Without this,
+                # an event that fails each time would be replayed for ever.
+                continue
             letter = Letter(record)
             partition = TopicPartition(record.origin.topic, record.origin.partition)
             looked_at[partition] = record.origin.offset + 1

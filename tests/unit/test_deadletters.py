@@ -1,5 +1,6 @@
 """Dead letters, and which of them are sent back."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -100,6 +101,18 @@ class ReplayBench:
     async def _records(self, _: Any) -> AsyncIterator[Incoming]:
         for unseen in self.letters[self.consumer.offset :]:
             yield unseen.record
+
+
+async def test_a_letter_that_comes_back_meanwhile_is_left_for_the_next_replay(
+    topic: ReplayBench,
+) -> None:
+    """An event that fails each time would be replayed for ever."""
+    again = letter(1)
+    later = replace(again.record, received_at_s=time.time() + 3600)
+    topic.letters = [letter(0), Letter(later)]
+    await replay_letters(Settings(), Selection())
+    assert len(topic.producer.sent) == 1
+    assert topic.consumer.offset == 1, "the next replay finds it"
 
 
 async def test_with_a_limit_each_letter_is_replayed_once(topic: ReplayBench) -> None:

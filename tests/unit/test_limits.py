@@ -193,7 +193,7 @@ async def test_every_agent_makes_a_dead_letter_of_it(data: bytes) -> None:
     nothing: Any = NoModel()
     outcomes = [
         *await classify(batch, kind="alert", classifier=nothing, rules=rules, limits=SMALL),
-        *await apply_feedback(batch, limits=SMALL),
+        *await apply_feedback(batch, checks=VerdictChecks({}), limits=SMALL),
         *await enrich(batch, consultant=None, memory=nothing, limits=SMALL),
     ]
     for outcome in outcomes:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agents.classify import classify
 from agents.enrich import enrich
-from agents.feedback import apply_feedback
+from agents.feedback import VerdictChecks, apply_feedback
 from agents.outcomes import DeadLettered, Incoming
 from inference.rules.options import ImpactOptions
 from inference.rules.ruling import Rules

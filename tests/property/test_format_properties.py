@@ -4,6 +4,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.agreement import input_digest
 from schemas.codec import decode, encode
 from schemas.errors import InvalidEvent
 from schemas.event import MAX_ID_CHARS, Event, Kind, Origin
@@ -37,7 +38,9 @@ def read_or_refuse(record: Record, kind: Kind = "alert") -> Event | None:
         return None
     assert 0 < len(event.id) <= MAX_ID_CHARS
     assert event.text or event.title or event.body or event.event
-    assert decode(encode(event), Event) == event
+    again = decode(encode(event), Event)
+    assert again == event
+    assert input_digest(again) == input_digest(event), "its case would be a dead letter"
     return event
 
 

@@ -1,5 +1,6 @@
 """The documentation: its links lead somewhere, and its examples are valid on every machine."""
 
+import ast
 import re
 import subprocess
 from collections import Counter
@@ -10,6 +11,7 @@ from typing import get_args
 
 import msgspec
 import pytest
+import yaml
 
 from inference.egress.policy import Policy
 from inference.llm.client.failure import FailureStatus
@@ -18,6 +20,7 @@ from inference.model.manifest import Manifest
 from inference.rules.ruling import Rules
 from schemas.event import DOMAINS, Domain
 from streams.config import load
+from streams.problems import ProblemKind
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -36,6 +39,11 @@ FORBIDDEN = re.compile(
     )
 )
 LLM_PAGE = DOCS / "how-to" / "llm.md"
+KAFKA_PAGE = DOCS / "how-to" / "kafka.md"
+OPERATIONS_PAGE = DOCS / "how-to" / "operations.md"
+THREAT_MODEL = DOCS / "threat-model.md"
+CHANGELOG = ROOT / "CHANGELOG.md"
+ALERT_RULES = ROOT / "docker" / "alerts.rules.yml"
 EXAMPLE = ROOT / "examples" / "triage.toml"
 STATUSES_WITHOUT_FAILURE = {
     "answered",
@@ -201,3 +209,80 @@ def test_the_keys_in_comments_of_the_example_are_valid(tmp_path: Path) -> None:
     settings = load(path, {"TRIAGE_LLM__TIERS": '["small"]'})
     assert settings.rules
     Rules.of(settings.rules, settings.impact, labels())
+
+
+def first_cells(page: Path, heading: str, pattern: str) -> set[str]:
+    """The first cells of the tables below a heading of a page, those that match a pattern."""
+    section = page.read_text("utf-8").split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    return set(re.findall(rf"^\| `({pattern})` \|", section, flags=re.MULTILINE))
+
+
+def test_every_kind_of_problem_is_explained() -> None:
+    """An operator would look up a kind of `triage_problems` and find nothing about it."""
+    kinds = first_cells(KAFKA_PAGE, "When a worker is not ready", r"\w+")
+    assert kinds == set(get_args(ProblemKind))
+
+
+def test_every_alert_is_explained() -> None:
+    """An operator would be called by an alert that no page names, or rely on one that is gone."""
+    groups = yaml.safe_load(ALERT_RULES.read_text("utf-8"))["groups"]
+    alerts = {rule["alert"] for group in groups for rule in group["rules"]}
+    assert first_cells(OPERATIONS_PAGE, "Watch it", r"Triage\w+") == alerts
+
+
+def named_tests(text: str) -> set[str]:
+    """The tests that a page names."""
+    return set(re.findall(r"`(test_\w+)`", text))
+
+
+def existing_tests() -> set[str]:
+    """The names of all functions of the tests."""
+    return {
+        node.name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
+def test_the_tests_of_the_threat_model_exist() -> None:
+    """The page would claim what no test shows any more, after one was renamed or removed."""
+    named = named_tests(THREAT_MODEL.read_text("utf-8"))
+    assert named
+    assert not named - existing_tests()
+
+
+def test_a_named_test_that_does_not_exist_is_found() -> None:
+    """The test above would pass for every name."""
+    here = "test_a_named_test_that_does_not_exist_is_found"
+    gone = "test_that_was_" + "removed"
+    assert named_tests(f"`{here}`, `{gone}` and test_plain") - existing_tests() == {gone}
+
+
+def entries(version: str) -> dict[str, list[str]]:
+    """The entries of one version of the changelog, by heading.
+
+    Raises:
+        ValueError: a heading is there twice.
+    """
+    headings: dict[str, list[str]] = {}
+    for part in version.split("\n### ")[1:]:
+        heading, _, text = part.partition("\n")
+        if heading in headings:
+            raise ValueError(f"{heading} is there twice")
+        headings[heading] = [" ".join(entry.split()) for entry in text.split("\n- ")[1:]]
+    return headings
+
+
+def test_the_changelog_has_each_heading_and_each_entry_once() -> None:
+    """A merge leaves the lines of both sides, and a reader misses those below a second heading."""
+    for version in CHANGELOG.read_text("utf-8").split("\n## ")[1:]:
+        every_entry = [entry for texts in entries(version).values() for entry in texts]
+        assert every_entry
+        assert [entry for entry, times in Counter(every_entry).items() if times > 1] == []
+
+
+def test_a_heading_that_is_there_twice_is_found() -> None:
+    """The test above would pass for every changelog."""
+    with pytest.raises(ValueError, match="Fixed is there twice"):
+        entries("1.0.0\n\n### Fixed\n\n- a\n\n### Added\n\n- b\n\n### Fixed\n\n- c\n")

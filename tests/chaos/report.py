@@ -37,7 +37,8 @@ three brokers with three replicas, of which two must confirm, and workers of one
 model. 20 events a second are sent before, during and after the fault. *Lost* is an event that the
 brokers took and that has no output, or that was escalated and never ended. *Duplicated* is a
 further copy of a revision with the same content. The times depend on how busy the machine is, and
-they include the sessions of the workers (6 s) and of the brokers (5 s).
+they include the sessions of the workers (6 s) and of the brokers (5 s). A scenario that is run
+again replaces its row, so the rows may come from several runs.
 
 Not tried: clocks that jump, an upgrade of the brokers (one version of Kafka is fetched), and a file
 system that becomes read-only (the kernel refuses that while files are open; in `disk-failed` every

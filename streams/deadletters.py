@@ -30,7 +30,7 @@ MAX_REASONS = 1_000
 OTHER_REASONS = "(other)"
 POLL_INTERVAL_S = 60.0
 MAX_LETTERS_A_POLL = 500
-PLACE = re.compile(r"(?P<topic>.+)\[(?P<partition>\d{1,9})\]@(?P<offset>\d{1,18})")
+PLACE = re.compile(r"\A(?P<topic>.+)\[(?P<partition>\d{1,9})\]@(?P<offset>\d{1,18})")
 
 Sleep = Callable[[float], Awaitable[None]]
 

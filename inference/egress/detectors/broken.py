@@ -16,7 +16,7 @@ from inference.egress.kinds import Span
 _BREAK = re.compile(r"(?<=[\w+/.~=-])[\\=]?\n[ \t]{0,16}(?:>[ \t]{0,4}|\|[ ])?(?=[\w+/.~-])")
 _TOKEN_BEFORE, _TOKEN = re.compile(r"[\w+/.~=-]+\Z"), re.compile(r"[\w+/.~=-]+")
 _MIN_PART_CHARS, _MAX_TOKEN_CHARS = 4, 100
-_DIGIT_AND_LETTER = re.compile(r"(?=[^\d]*\d)(?=[^A-Za-z]*[A-Za-z])")
+_DIGIT_AND_LETTER = re.compile(r"\A(?=[^\d]*\d)(?=[^A-Za-z]*[A-Za-z])")
 
 
 def find_broken(text: str) -> Iterator[Span]:

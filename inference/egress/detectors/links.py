@@ -34,12 +34,12 @@ _HARMLESS_PARAMETERS = re.compile(
 _MIN_CHARS = 8
 _MAX_READ_CHARS = 200
 """So much of a value tells whether it is readable."""
-_OPAQUE = re.compile(r"(?=[^\d]*\d)(?=[^A-Za-z]*[A-Za-z])[\w.~%+/=:-]+")
-_UPPER_AND_LOWER = re.compile(r"(?=.*[a-z][A-Z]+[a-z]+[A-Z])[A-Za-z~%=_-]{12,}")
+_OPAQUE = re.compile(r"\A(?=[^\d]*\d)(?=[^A-Za-z]*[A-Za-z])[\w.~%+/=:-]+")
+_UPPER_AND_LOWER = re.compile(r"\A(?=.*[a-z][A-Z]+[a-z]+[A-Z])[A-Za-z~%=_-]{12,}")
 _READABLE = re.compile(
-    r"[a-z]{0,20}[-_.]?v?\d{1,4}(?:\.\d{1,4}){0,3}|\d{4}-\d\d-\d\d.*|\d{1,3}(?:\.\d{1,3}){3}.*"
+    r"\A(?:[a-z]{0,20}[-_.]?v?\d{1,4}(?:\.\d{1,4}){0,3}|\d{4}-\d\d-\d\d.*|\d{1,3}(?:\.\d{1,3}){3}.*"
     r"|[\w-]+\.(?:html?|php|aspx?|jsp|js|css|png|jpe?g|gif|svg|exe|zip|pdf|json|xml|com|net|org)"
-    r"|.*(?:%2f%2f|://).*|[a-z]+(?:[-_.][a-z]+){0,6}[-_.]?\d{0,4}",
+    r"|.*(?:%2f%2f|://).*|[a-z]+(?:[-_.][a-z]+){0,6}[-_.]?\d{0,4})",
     re.IGNORECASE,
 )
 

@@ -69,7 +69,7 @@ _BARE_ORACLE = re.compile(
     r"(?=//|\(|[a-z\d\x00[])",
     re.IGNORECASE,
 )
-_DIGIT_AND_LETTER = re.compile(r"(?=.*\d)(?=.*[A-Za-z])|[^\w.-]")
+_DIGIT_AND_LETTER = re.compile(r"\A(?:(?=.*\d)(?=.*[A-Za-z])|[^\w.-])")
 
 
 def find_logins(text: str) -> Iterator[Span]:

@@ -25,6 +25,9 @@ ATTEMPT: Final = "triage.attempt"
 DISPOSITION: Final = "triage.disposition"
 VALUE_BYTES: Final = "triage.value.bytes"
 """Set on a dead letter that is too large to carry its value: the size of the value in bytes."""
+NEVER_READ = "fetch"
+"""The stage of a record whose batch was too large to be read: the dead letter only says where the
+record lies."""
 
 MAX_MESSAGE_CHARS = 1000
 MAX_ATTEMPT_DIGITS = 9
@@ -126,7 +129,7 @@ class DeadLetterHeaders:
     @property
     def whole(self) -> bool:
         """Whether the dead letter carries the complete original value."""
-        return not self.value_bytes
+        return not self.value_bytes and self.stage != NEVER_READ
 
 
 def _is_ours(name: str) -> bool:

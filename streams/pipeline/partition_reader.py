@@ -13,6 +13,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from agents.outcomes import DeadLettered, Incoming
+from schemas.deadletter import NEVER_READ
 from schemas.event import Origin
 from streams.config import PipelineSection
 from streams.errors import BatchTooLarge, DamagedBatch, NoPosition, OutOfRange
@@ -222,7 +223,7 @@ class PartitionReader:
         """Make a dead letter, without a value, of each record of a batch that is too large."""
         log.error("%s", error)
         first = max(error.first, self._offsets.expected(self.partition))
-        letter = DeadLettered("fetch", "BatchTooLarge", str(error))
+        letter = DeadLettered(NEVER_READ, "BatchTooLarge", str(error))
         for offset in range(first, error.last + 1):
             origin = Origin(
                 topic=self.partition.topic, partition=self.partition.partition, offset=offset

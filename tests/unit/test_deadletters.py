@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from agents.outcomes import DeadLettered, Incoming
+from schemas.deadletter import NEVER_READ
 from schemas.event import Origin
 from streams import deadletters
 from streams.config import Settings
@@ -165,6 +166,16 @@ async def test_what_cannot_be_replayed_is_left(topic: ReplayBench, left: Letter)
     topic.letters = [left]
     done = await replay_letters(Settings(), Selection())
     assert (done.replayed, done.left) == (0, 1)
+    assert topic.producer.sent == []
+
+
+async def test_a_letter_that_only_names_a_place_is_never_replayed(topic: ReplayBench) -> None:
+    """`replay --poison` would send an empty record for each event of a batch that was too large."""
+    never_read = DeadLettered(NEVER_READ, "BatchTooLarge", "too large")
+    place = Origin(topic=TOPICS.input("alerts"), partition=0, offset=7)
+    record = dead_letter(never_read, Incoming(None, None, (), place, 0.0), TOPICS)
+    topic.letters = [Letter(Incoming(record.value, record.key, record.headers, place, 0.0))]
+    await replay_letters(Settings(), Selection(poison=True))
     assert topic.producer.sent == []
 
 

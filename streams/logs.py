@@ -6,6 +6,9 @@ begin a line that looks like a record of its own.
 
 import logging
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from pythonjsonlogger.orjson import OrjsonFormatter
@@ -17,6 +20,10 @@ OURS = ("schemas", "inference", "agents", "streams")
 """Our own packages. Only their records are written at the level debug."""
 MAX_FIELD_CHARS = 16_000
 """Log collectors refuse or split lines that are much longer."""
+MAX_MESSAGES = 1_000
+MAX_REPEATS, REPEAT_WINDOW_S = 5, 10.0
+"""A library may write one message so often in so many seconds. While a broker is away, aiokafka
+writes a hundred lines a second."""
 
 
 class PrintableFormatter(logging.Formatter):
@@ -55,6 +62,42 @@ class PrintableJsonFormatter(OrjsonFormatter):  # type: ignore[misc] # it has no
         )
 
 
+class FewRepeats(logging.Filter):
+    """Leaves out what a library says too often, and says how much was left out.
+
+    Records are alike if their logger and their message before formatting are.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._windows: dict[tuple[str, str], _Window] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to write the record."""
+        if record.name.partition(".")[0] in OURS:
+            return True
+        now_s = self._clock()
+        if len(self._windows) >= MAX_MESSAGES:
+            self._windows.clear()  # somebody puts what changes into the message itself
+        window = self._windows.setdefault((record.name, str(record.msg)), _Window(now_s))
+        if now_s - window.began_s >= REPEAT_WINDOW_S:
+            left_out = window.written - MAX_REPEATS
+            window.began_s, window.written = now_s, 0
+            if left_out > 0:
+                record.msg = f"{record.msg} (and {left_out} like it were left out)"
+        window.written += 1
+        return window.written <= MAX_REPEATS
+
+
+@dataclass(slots=True)
+class _Window:
+    """How often a message came since a moment in seconds."""
+
+    began_s: float
+    written: int = 0
+
+
 def configure(section: LogSection) -> None:
     """Send the records of every logger of the process to one handler."""
     handler = logging.StreamHandler(sys.stderr)
@@ -66,6 +109,7 @@ def configure(section: LogSection) -> None:
         if section.format == "json"
         else PrintableFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     )
+    handler.addFilter(FewRepeats())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_level_of_libraries(section.level))

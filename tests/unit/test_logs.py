@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from streams.config import LogSection
-from streams.logs import OURS, configure
+from streams.logs import MAX_REPEATS, OURS, REPEAT_WINDOW_S, FewRepeats, configure
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +89,25 @@ def test_a_second_configuration_replaces_the_first(capsys: pytest.CaptureFixture
     (handler,) = logging.getLogger().handlers
     assert isinstance(handler, logging.StreamHandler)
     assert handler.stream is sys.stderr
+
+
+def test_what_a_library_repeats_is_left_out_and_counted() -> None:
+    """A broker that is away would fill the log with a hundred lines a second."""
+    now_s = 0.0
+    few = FewRepeats(lambda: now_s)
+
+    def record(name: str, message: str = "no connection to %s") -> logging.LogRecord:
+        return logging.LogRecord(name, logging.ERROR, "", 0, message, ("node 3",), None)
+
+    written = [few.filter(record("aiokafka")) for _ in range(100)]
+    assert written == [True] * MAX_REPEATS + [False] * (100 - MAX_REPEATS)
+    assert few.filter(record("aiokafka", "another message of %s"))
+    assert all(few.filter(record("streams.worker")) for _ in range(100)), "our own are all written"
+    now_s = REPEAT_WINDOW_S
+    later = record("aiokafka")
+    assert few.filter(later)
+    assert later.getMessage() == "no connection to node 3 (and 95 like it were left out)"
+    now_s = 2 * REPEAT_WINDOW_S
+    last = record("aiokafka")
+    assert few.filter(last)
+    assert last.getMessage() == "no connection to node 3"

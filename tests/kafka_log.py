@@ -14,7 +14,7 @@ from streams.audit import trail, verify
 from streams.config import Settings
 from tests.chains import Appended
 
-START_MS = 1_000_000
+START_MS = 1_770_000_000_000
 """When the first record of each partition was written; one more follows every second."""
 READ_TOGETHER = 3
 

@@ -23,27 +23,16 @@ class Record:
 def from_record(record: Any) -> Incoming:
     """Convert a record that aiokafka has read; its timestamp becomes `received_at_s`."""
     origin = Origin(topic=record.topic, partition=record.partition, offset=record.offset)
-    return Incoming(record.value, record.key, list(record.headers), origin, record.timestamp / 1000)
+    received_at_s = _received_at_s(record.timestamp / 1000)
+    return Incoming(record.value, record.key, list(record.headers), origin, received_at_s)
 
 
-def from_message(message: Any) -> Incoming:
-    """Convert a record that Faust has read."""
-    origin = Origin(topic=message.topic, partition=message.partition, offset=message.offset)
-    received_at_s = _received_at_s(message.timestamp)
-    return Incoming(message.value, message.key, _headers(message), origin, received_at_s)
-
-
-def _headers(message: Any) -> Headers:
-    headers = message.headers or ()
-    return list(headers.items()) if isinstance(headers, dict) else list(headers)
-
-
-def _received_at_s(timestamp_s: float | None) -> float:
+def _received_at_s(timestamp_s: float) -> float:
     """The record's timestamp, or now if it cannot be true.
 
     A producer may write any timestamp. An impossible one would only spoil the latency figures.
     """
     now_s = time.time()
-    if timestamp_s is not None and OLDEST_PLAUSIBLE_S < timestamp_s <= now_s:
+    if OLDEST_PLAUSIBLE_S < timestamp_s <= now_s:
         return timestamp_s
     return now_s

@@ -1,5 +1,8 @@
 """From an outcome to records: the topics, keys and headers of the contract."""
 
+import time
+from types import SimpleNamespace
+
 import msgspec
 import orjson
 import pytest
@@ -9,6 +12,7 @@ from schemas.codec import decode, encode
 from schemas.deadletter import MAX_MESSAGE_CHARS, attempts
 from schemas.event import Event
 from schemas.triaged import Case, TriagedEvent
+from streams.kafka.record import from_record
 from streams.pipeline.records import dead_letter, outputs_of, shrinking_dead_letters
 from tests.doubles import INPUT, TOPICS, header_texts, incoming
 from tests.records import case, decision, triaged, unsure
@@ -144,3 +148,21 @@ def test_a_message_of_any_length_and_letters_fits() -> None:
 def test_an_attempt_that_is_not_a_count_is_zero(count: bytes | None) -> None:
     """Anybody may write that header; a hostile one would stop the worker."""
     assert attempts([("triage.attempt", count)]) == 0
+
+
+@pytest.mark.parametrize("stamp_ms", [-1, 0, 10**15, 10**18])
+def test_an_impossible_timestamp_is_now(stamp_ms: int) -> None:
+    """A record of the year 33658 would stop the worker, or spoil every latency figure."""
+    record = SimpleNamespace(
+        topic=INPUT, partition=0, offset=0, timestamp=stamp_ms, key=b"k", value=b"v", headers=()
+    )
+    assert abs(from_record(record).received_at_s - time.time()) < 30
+
+
+def test_a_possible_timestamp_is_kept() -> None:
+    """Latency would be measured from the read, and hide the time that the event waited."""
+    stamp_ms = int(time.time() * 1000) - 100_000
+    record = SimpleNamespace(
+        topic=INPUT, partition=0, offset=0, timestamp=stamp_ms, key=b"k", value=b"v", headers=()
+    )
+    assert from_record(record).received_at_s == stamp_ms / 1000

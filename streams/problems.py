@@ -4,7 +4,9 @@ from typing import Literal, NamedTuple
 
 from streams.kafka.offsets import Partition
 
-ProblemKind = Literal["broker", "commit", "damaged", "group", "leaderless", "paused", "silent"]
+ProblemKind = Literal[
+    "broker", "commit", "damaged", "group", "leaderless", "paused", "silent", "topics"
+]
 
 
 class Problem(NamedTuple):

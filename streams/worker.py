@@ -6,12 +6,14 @@ import signal
 from collections.abc import Collection, Coroutine, Iterator
 from typing import Any
 
+from aiokafka.errors import KafkaError
+
 from inference.classifier import Classifier
 from inference.rules.ruling import Rules
 from streams.app import build
 from streams.audit.trail import AuditTrail
 from streams.config import AgentName, Settings
-from streams.errors import BrokerUnreachable, TopicsMissing
+from streams.errors import BrokerUnreachable, StreamError, TopicsMissing
 from streams.http import HttpServer
 from streams.kafka.admin import check_topics
 from streams.kafka.producer import Producer
@@ -29,6 +31,12 @@ STARTUP_PATIENCE_S = 60.0
 RETRY_S = 1.0
 # With the drain, the last commit and the producer this makes less than ten seconds.
 STOP_TIMEOUT_S = 3.0
+TOPICS_CHECK_S = 60.0
+"""How often the topics are checked while the worker runs.
+
+Somebody may delete one, and a broker that creates topics by itself makes it again with its own
+retention.
+"""
 
 
 async def wait_for_topics(settings: Settings, patience_s: float = STARTUP_PATIENCE_S) -> None:
@@ -63,6 +71,7 @@ class Worker:
         self._failure: BaseException | None = None
         self._consumer: GroupConsumer | None = None
         self._producer = Producer(settings.kafka)
+        self._topic_problems: list[str] = []
         self._topics = Topics(settings.topics.prefix)
 
     async def run(self) -> None:
@@ -132,6 +141,7 @@ class Worker:
                 lambda: not any(consumer.offsets.progress_age_s().values()),
             )
         )
+        topics = asyncio.create_task(self._watch_topics())
         try:
             # This reads where each tenant's chain ends, and what is spent of today's budget.
             on_spend = enrichment.budget.note if self._settings.llm.tiers else None
@@ -144,9 +154,22 @@ class Worker:
                 await self._ended.wait()
         finally:
             stalls.cancel()
+            topics.cancel()
             await self._end(consumer)
             await enrichment.stop()
             await audit.stop()
+
+    async def _watch_topics(self) -> None:
+        while True:
+            await asyncio.sleep(TOPICS_CHECK_S)
+            try:
+                found = await check_topics(self._settings)
+            except (StreamError, KafkaError) as error:
+                log.debug("the topics cannot be checked (%s)", type(error).__name__)
+                continue  # that the broker is away is told elsewhere
+            if found and found != self._topic_problems:
+                log.error("%s", found[0])
+            self._topic_problems = found
 
     async def _end(self, consumer: GroupConsumer) -> None:
         if self._failure is None:
@@ -167,6 +190,8 @@ class Worker:
         """What keeps the worker from its events, or the events from their topics."""
         if self._consumer is not None:
             yield from self._consumer.problems()
+        for sentence in self._topic_problems:
+            yield Problem("topics", None, sentence)
         for partition in self._producer.leaderless():
             sentence = f"{partition} has no leader, and its outputs wait; start its brokers"
             yield Problem("leaderless", partition, sentence)

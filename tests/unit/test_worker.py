@@ -293,6 +293,19 @@ async def test_a_problem_is_why_a_worker_is_not_ready(
     assert sample in group._metrics.render().decode()
 
 
+async def test_a_topic_that_is_deleted_while_the_worker_runs_is_noticed(
+    running: Running, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker could make the audit topic again, and delete its records after seven days."""
+    monkeypatch.setattr(module, "TOPICS_CHECK_S", 0.001)
+    await running.until_started(cluster)
+    deleted = cluster.topics.pop()
+    sentence = f"{deleted} is missing; run `triage topics create`"
+    await until(lambda: sentence in [problem.sentence for problem in running.worker._problems()])
+    cluster.topics.append(deleted)
+    await until(lambda: not running.worker._topic_problems)
+
+
 async def test_a_worker_that_makes_no_progress_is_not_ready(
     settings: Settings, running: Running, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -159,6 +159,8 @@ class PartitionReader:
             await self._hand_over(InFlight(incoming, pending_offset, outcome or turn.outcome))
             if alone or turn.alone:
                 await self._offsets.wait_until_settled(self.partition)
+            if turn.alone:
+                await self._quarantine.ended(self.partition, self.committable(None))
 
     def _seek(self) -> None:
         """Go to the next record, or to the last settled one to see if it is still the same."""

@@ -113,6 +113,14 @@ class Quarantine:
         finally:
             self._one_at_a_time.release()
 
+    async def ended(self, partition: Partition, committed: Committed) -> None:
+        """Take back the note of the event that was tried, because it has ended.
+
+        Call it within its turn. Otherwise this event, too, would be taken for the killer if the
+        next one, of another partition, ends the worker.
+        """
+        await self._commit({partition: committed})
+
     def caught_up(self, partition: Partition) -> None:
         """Note that every event of the partition was read: the killer is not among them."""
         self._clear(partition)

@@ -140,7 +140,10 @@ async def test_an_event_that_kills_every_worker(one_partition: Settings, tmp_pat
         restarting.cancel()
         if worker.alive:
             worker.kill()
-    assert reasons(outputs) == ["WorkerKilled"]
+    assert reasons(outputs) == ["WorkerKilled"], (
+        [dead_letter_origin(letter) for letter in outputs.dead_letters],
+        worker.log(),
+    )
     assert [dead_letter_origin(letter)[2] for letter in outputs.dead_letters] == [30]
     tell(f"an event that kills its worker: {deaths} deaths, then a dead letter; 59 of 59 others")
     assert deaths <= 4

@@ -476,6 +476,15 @@ async def test_a_suspicious_partition_is_read_one_event_at_a_time(bench: Bench) 
     assert noted.note.last.offset == 2
 
 
+async def test_the_note_of_an_event_ends_with_it(bench: Bench) -> None:
+    """The last event of one partition would be taken for the killer that another partition has."""
+    bench.log.expire(9)
+    await bench.start(Committed(9, CommitNote(None, SUSPICIOUS_STARTS)))
+    await bench.until(lambda: bench.offsets_read() == [9])
+    await bench.until(lambda: bench.cluster.committed(P).note.trying is None)
+    assert bench.cluster.committed(P).offset == 10
+
+
 async def test_the_event_that_kills_workers_becomes_a_dead_letter(bench: Bench) -> None:
     """The partition would be stuck at it for ever."""
     await bench.start(Committed(2, CommitNote(None, 1, 2)))

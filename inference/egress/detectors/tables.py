@@ -19,7 +19,10 @@ Cell = tuple[int, int]
 """Start and end of a cell in the text, without quotes and blanks around it."""
 
 _MAX_LINE_CHARS, _MAX_HEADING_CHARS, _MAX_COLUMNS = 4_000, 500, 60
-_HEADING = re.compile(r"[^\W\d_][\w .#/()-]{0,40}|[_@][\w.-]{1,40}|#|")
+# At most four words, and no end of a sentence: a sentence with a semicolon in it is no heading.
+_HEADING = re.compile(
+    r"[^\W\d_][\w.#/()-]{0,40}(?:[ ][\w.#/()-]{1,40}){0,3}(?<!\.)|[_@][\w.-]{1,40}|#|"
+)
 _CELLS = {
     separator: re.compile(
         rf"[ ]*(?:\"((?:[^\"\n]|\"\")*+)\"|'([^'\n]*+)'(?=[ ]*(?:{sign}|$))|([^{sign}\n]*+))"

@@ -20,6 +20,10 @@ LabelSets = Mapping[Domain, Mapping[str, Sequence[str]]]
 """For each domain and each of its axes: every label that the axis may have."""
 
 
+Identity = tuple[str, str, Domain, str | None, Origin, str | None]
+"""What tells one event from every other: see `TriagedEvent.identity`."""
+
+
 class Alternative(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A label value that was not chosen, with its calibrated probability in [0, 1]."""
 
@@ -39,6 +43,17 @@ class Label(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     confidence: float
     alternatives: list[Alternative] = msgspec.field(default_factory=list)
     abstained: bool = False
+
+    def changed_to(self, value: str) -> "Label":
+        """A label with the same probabilities and another value. Nobody has calibrated that."""
+        ranked = [Alternative(value=self.value, confidence=self.confidence), *self.alternatives]
+        confidences = [other.confidence for other in ranked if other.value == value]
+        return Label(
+            value=value,
+            confidence=next(iter(confidences), 0.0),
+            alternatives=[other for other in ranked if other.value != value],
+            abstained=True,
+        )
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -136,6 +151,26 @@ class TriagedEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     timing: Timing
     origin: Origin
     input_digest: str | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """What all revisions of one event share, and no other event has.
+
+        - A sender may use an id again for another text. With the origin and the digest, the old
+          verdict is not quoted with the new text.
+        - Whoever can write to a topic of decisions or cases can claim the offset of an event that
+          is still to come. With the digest, that event does not get the answer to another text.
+        - The egress policy depends on the source: a verdict with another one must not let out the
+          event.
+        """
+        return (
+            self.id,
+            self.tenant,
+            self.domain,
+            self.source,
+            self.origin,
+            self.input_digest,
+        )
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,8 +18,8 @@ import msgspec
 from agents.outcomes import Incoming
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
-from schemas.event import DOMAINS, Domain, Origin
-from schemas.triaged import Case, TriagedEvent
+from schemas.event import DOMAINS
+from schemas.triaged import Case, Identity, TriagedEvent
 from streams.config import KafkaSection
 from streams.kafka.reader import since
 from streams.topics import Topics
@@ -43,13 +43,6 @@ CLOCK_SKEW_S = 60.0
 The answer of a case is looked for from so long before the case.
 """
 
-_Key = tuple[str, str, Domain, str | None, Origin, str | None]
-"""Id, tenant, domain, source, origin and digest of the event.
-
-Whoever can write to a triaged topic, or to the enrichment topic, can claim the offset of an event
-that is still to come. Without the digest, that event would get the answer to another text.
-"""
-
 
 class Answered:
     """The answers of this worker, and of earlier readers of its partitions.
@@ -62,14 +55,14 @@ class Answered:
         self._trust = trust or Trust()
         self._kafka = kafka
         self._topics = topics
-        self._known: OrderedDict[_Key, bytes] = OrderedDict()
+        self._known: OrderedDict[Identity, bytes] = OrderedDict()
         self._read_from_s = float("inf")
         self._reading = asyncio.Lock()
-        self._turns: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
 
     def turn(self, case: Case) -> asyncio.Lock:
         """The lock to hold while this case is being answered."""
-        return self._turns.setdefault(_key(case.triaged), asyncio.Lock())
+        return self._turns.setdefault(case.triaged.identity, asyncio.Lock())
 
     def forget(self) -> None:
         """Read the topics again before the next case.
@@ -92,7 +85,7 @@ class Answered:
             since_s = _first_seen_s(incoming, case) - CLOCK_SKEW_S
             if since_s < self._read_from_s:
                 await self._read(since_s - AHEAD_S)
-        known = self._known.get(_key(case.triaged))
+        known = self._known.get(case.triaged.identity)
         return None if known is None else decode(known, TriagedEvent)
 
     async def _read(self, from_s: float) -> None:
@@ -128,7 +121,7 @@ class Answered:
 
     def _keep(self, triaged: TriagedEvent, value: bytes) -> None:
         # As bytes, because the objects would take five times as much memory.
-        self._known[_key(triaged)] = value
+        self._known[triaged.identity] = value
         if len(self._known) > MAX_KNOWN:
             self._known.popitem(last=False)
 
@@ -140,14 +133,3 @@ def _first_seen_s(incoming: Incoming, case: Case) -> float:
     """
     received_s = datetime.fromisoformat(case.triaged.timing.received_at).timestamp()
     return max(min(incoming.received_at_s, received_s), incoming.received_at_s - LOOK_BACK_S)
-
-
-def _key(triaged: TriagedEvent) -> _Key:
-    return (
-        triaged.id,
-        triaged.tenant,
-        triaged.domain,
-        triaged.source,
-        triaged.origin,
-        triaged.input_digest,
-    )

@@ -10,7 +10,6 @@ from dataclasses import replace
 from inference.acceptance.policy import Decision
 from inference.arrays import Floats
 from schemas.formats.stated import HIGH, LEVELS
-from schemas.triaged import Alternative, Label
 
 AXIS = "severity"
 SCREEN = 0.40
@@ -55,7 +54,7 @@ def with_parts(decision: Decision, severest: float, repeated: float) -> Decision
         label = decision.labels[AXIS]
         decision = replace(
             decision,
-            labels={**decision.labels, AXIS: _raised(label)},
+            labels={**decision.labels, AXIS: label.changed_to(HIGH[AXIS])},
             note=f"a part of the event alone has severity {HIGH[AXIS]}, the whole {label.value}",
         )
         if severest >= CONFIDENT_FROM:
@@ -65,16 +64,3 @@ def with_parts(decision: Decision, severest: float, repeated: float) -> Decision
             decision, person=f"{repeated:.0%} of the text is repeated, as if to hide the rest"
         )
     return decision
-
-
-def _raised(label: Label) -> Label:
-    """The label with the same probabilities and the value high. Nobody has calibrated that."""
-    ranked = [Alternative(value=label.value, confidence=label.confidence), *label.alternatives]
-    value = HIGH[AXIS]
-    confidences = [other.confidence for other in ranked if other.value == value]
-    return Label(
-        value=value,
-        confidence=next(iter(confidences), 0.0),
-        alternatives=[other for other in ranked if other.value != value],
-        abstained=True,
-    )

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from inference.llm.options import LimitOptions
 from inference.llm.prompt.prompt import Answer
-from schemas.triaged import Alternative, Label
+from schemas.triaged import Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ def _combine_axis(
         return _AxisResult(label, reason, needs_person=True)
     if label.abstained:
         reason = f"the LLM decides {axis}: {value} instead of {label.value}"
-        return _AxisResult(_choose(label, value), reason)
+        return _AxisResult(label.changed_to(value), reason)
     reason = f"the LLM says {value} for {axis}, where the small model is confident of {label.value}"
     return _AxisResult(label, reason, needs_person=True)
 
@@ -194,18 +194,6 @@ def _with_ordered_value(
     # A value that the order does not contain never counts as higher.
     if ranks.get(value, -1) > ranks.get(label.value, len(ranks)):
         reason = f"the LLM raises {axis} from {label.value} to {value}"
-        return _AxisResult(_choose(label, value), reason, confident)
+        return _AxisResult(label.changed_to(value), reason, confident)
     reason = f"the LLM may not lower {axis}: it stays {label.value}, not {value}"
     return _AxisResult(label, reason, confident or decides)
-
-
-def _choose(label: Label, value: str) -> Label:
-    """Return a label with the same probabilities and another value."""
-    ranked = [Alternative(value=label.value, confidence=label.confidence), *label.alternatives]
-    confidences = [other.confidence for other in ranked if other.value == value]
-    return Label(
-        value=value,
-        confidence=next(iter(confidences), 0.0),
-        alternatives=[other for other in ranked if other.value != value],
-        abstained=True,
-    )

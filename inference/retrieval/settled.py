@@ -10,18 +10,9 @@ from msgspec.structs import replace
 
 from inference.retrieval.options import RetrievalOptions
 from schemas.agreement import check_case
-from schemas.event import Domain, Origin
-from schemas.triaged import Alternative, Case, Label, TriagedEvent
+from schemas.triaged import Alternative, Case, Identity, Label, TriagedEvent
 
-_Key = tuple[str, Domain, str, str | None, Origin, str | None]
-"""Tenant, domain, id, source, origin and digest of the event.
-
-The origin and the digest are needed because a sender may use an id again for another text: the old
-verdict must not be quoted with the new text. The source is needed because the egress policy depends
-on it: a verdict with another source must not let out the event.
-"""
-
-_Records = OrderedDict[_Key, bytes]
+_Records = OrderedDict[Identity, bytes]
 """As JSON, the oldest first."""
 
 
@@ -51,7 +42,7 @@ class SettledCases:
             InvalidEvent: its event and its decision are not about the same event.
         """
         check_case(case)
-        key = _key_of(case.triaged)
+        key = case.triaged.identity
         is_kept = self._keep(self._cases, key, msgspec.json.encode(case))
         verdict = self._verdict(key)
         if not is_kept or verdict is None:
@@ -68,7 +59,7 @@ class SettledCases:
         """
         if triaged.status != "final" or triaged.decided_by not in self._options.settled_by:
             return None
-        key = _key_of(triaged)
+        key = triaged.identity
         earlier = self._verdict(key)
         if earlier and _authority(earlier) > _authority(triaged):
             return None
@@ -78,11 +69,11 @@ class SettledCases:
             return None
         return _join(msgspec.json.decode(case, type=Case), triaged)
 
-    def _verdict(self, key: _Key) -> TriagedEvent | None:
+    def _verdict(self, key: Identity) -> TriagedEvent | None:
         record = self._verdicts.get(key)
         return msgspec.json.decode(record, type=TriagedEvent) if record else None
 
-    def _keep(self, records: _Records, key: _Key, record: bytes) -> bool:
+    def _keep(self, records: _Records, key: Identity, record: bytes) -> bool:
         """Keep the record as the newest one, unless it is too large."""
         if len(record) > self._options.max_record_bytes:
             return False
@@ -116,17 +107,6 @@ def _with_earlier(label: Label, earlier: Label | None) -> Label:
     ]
     added = [other for other in before if other.value not in known]
     return replace(label, alternatives=[*label.alternatives, *added])
-
-
-def _key_of(triaged: TriagedEvent) -> _Key:
-    return (
-        triaged.tenant,
-        triaged.domain,
-        triaged.id,
-        triaged.source,
-        triaged.origin,
-        triaged.input_digest,
-    )
 
 
 def _authority(triaged: TriagedEvent) -> tuple[bool, int]:

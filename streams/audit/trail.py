@@ -205,23 +205,13 @@ class AuditTrail:
 
     async def _send(self, record: Record, producer: Producer) -> Receipt:
         try:
-            receipt = await self._hand_over(record, producer)
+            receipt = await producer.hand_over(record)
         except BaseException:
             # Also after a cancellation: the sequence number is used up.
             self._broken = True
             raise
         receipt.add_done_callback(self._on_delivered)
         return receipt
-
-    async def _hand_over(self, record: Record, producer: Producer) -> Receipt:
-        """Give a record to the producer; waits while its partition has no leader."""
-        while True:
-            try:
-                return await producer.send(record)
-            except DeliveryFailed as error:
-                if not error.retriable:
-                    raise
-                log.warning("%s; trying again", error)
 
     def _on_delivered(self, receipt: Receipt) -> None:
         if receipt.cancelled() or receipt.exception() is not None:

@@ -116,6 +116,20 @@ class Producer:
             ) from error
         return receipt
 
+    async def hand_over(self, record: Record) -> Receipt:
+        """Send one record, and wait while there is no room because its partition has no leader.
+
+        Raises:
+            DeliveryFailed: the producer is not running, or will never take the record.
+        """
+        while True:
+            try:
+                return await self.send(record)
+            except DeliveryFailed as error:
+                if not error.retriable:
+                    raise
+                log.warning("%s; trying again", error)
+
     async def delivered(self, receipts: Sequence[Receipt]) -> None:
         """Wait until the broker has acknowledged all of these records, however long it takes.
 

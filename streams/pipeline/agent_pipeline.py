@@ -24,10 +24,9 @@ from schemas.signing import WorkerKeys
 from streams.audit.entry import PublishedDecision
 from streams.audit.trail import AuditTrail
 from streams.config import PipelineSection
-from streams.errors import DeliveryFailed, RecordTooLarge
+from streams.errors import RecordTooLarge
 from streams.kafka.offsets import OffsetTracker, Partition, PendingOffset
 from streams.kafka.producer import Producer, Receipt
-from streams.kafka.record import Record
 from streams.metrics import Metrics
 from streams.pipeline.failures import FailureIsolation, Process
 from streams.pipeline.order import KeyedOrder, Turn
@@ -232,18 +231,8 @@ class AgentPipeline:
 
     async def _send(self, in_flight: InFlight, outcome: Outcome) -> Published:
         outputs = outputs_of(outcome, in_flight.incoming, self._topics, self._keys)
-        receipts = [await self._hand_over(record) for record in outputs.records]
+        receipts = [await self._producer.hand_over(record) for record in outputs.records]
         return Published(in_flight, outcome, outputs.decision, receipts)
-
-    async def _hand_over(self, record: Record) -> Receipt:
-        """Give a record to the producer; waits while its partition has no leader."""
-        while True:
-            try:
-                return await self._producer.send(record)
-            except DeliveryFailed as error:
-                if not error.retriable:
-                    raise
-                log.warning("%s; trying again", error)
 
     async def _settle(self, event: Published) -> None:
         outcome: Outcome = event.outcome
@@ -274,7 +263,7 @@ class AgentPipeline:
         letter = DeadLettered("deliver", "RecordTooLarge", message, "retryable")
         for record in shrinking_dead_letters(letter, in_flight.incoming, self._topics):
             try:
-                await self._producer.delivered([await self._hand_over(record)])
+                await self._producer.delivered([await self._producer.hand_over(record)])
             except RecordTooLarge:
                 continue
             return letter

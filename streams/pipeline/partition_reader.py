@@ -17,7 +17,7 @@ from schemas.deadletter import NEVER_READ
 from schemas.event import Origin
 from streams.config import PipelineSection
 from streams.errors import BatchTooLarge, DamagedBatch, NoPosition, OutOfRange
-from streams.kafka.commit_note import CommitNote, fingerprint
+from streams.kafka.commit_note import CommitNote, LastRecord, fingerprint
 from streams.kafka.gaps import GapCheck
 from streams.kafka.member import Committed, GroupMember
 from streams.kafka.offsets import OffsetTracker, Partition
@@ -99,8 +99,7 @@ class PartitionReader:
         """What to commit now; without a `position`, the partition has not moved."""
         if position is None:
             position = self._offsets.positions().get(self.partition, self.start)
-        last = self._offsets.last_settled(self.partition) or self._last
-        return Committed(position, CommitNote(last))
+        return Committed(position, CommitNote(self._last_settled()))
 
     async def _read(self) -> None:
         record = await self._member.read(self.partition, wait=False)
@@ -148,7 +147,7 @@ class PartitionReader:
         )
         alone = await self._storms.wait(self.partition)
         offset = incoming.origin.offset
-        last = self._offsets.last_settled(self.partition) or self._last
+        last = self._last_settled()
         async with self._quarantine.turn(self.partition, offset, last) as turn:
             pending_offset = self._offsets.take(
                 self.partition,
@@ -164,18 +163,23 @@ class PartitionReader:
 
     def _seek(self) -> None:
         """Go to the next record, or to the last settled one to see if it is still the same."""
-        position = self._offsets.expected(self.partition)
-        if self._last is not None and position == self.start:
-            position = self._last.offset
-        self._member.seek(self.partition, position)
+        self._member.seek(self.partition, self._asked())
+
+    def _asked(self) -> int:
+        """The offset that is read next."""
+        expected = self._offsets.expected(self.partition)
+        return self._last.offset if self._last and expected == self.start else expected
+
+    def _last_settled(self) -> LastRecord | None:
+        """The record before the position, in this assignment or in the commit that it began at."""
+        return self._offsets.last_settled(self.partition) or self._last
 
     async def _restart(self) -> None:
         """Find the place to read on, because the log does not have the offset that comes next."""
         await self._offsets.wait_until_settled(self.partition)
         expected = self._offsets.expected(self.partition)
-        asked = self._last.offset if self._last and expected == self.start else expected
         first = await self._first_offset()
-        if asked >= first:
+        if self._asked() >= first:
             await self._read_all_again("ends before what was read of it")
             return
         is_unread = self._is_new and expected == self.start

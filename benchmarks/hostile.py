@@ -107,7 +107,7 @@ async def run(servers: str, model: Path, directory: Path, count: int, share: flo
     try:
         seen, rate = await follow(settings, records)
         metrics = worker.get("/metrics")[1]
-        return Run(rate, peak_memory(worker), longest_stall(metrics), records, records - len(seen))
+        return Run(rate, worker.peak_memory(), longest_stall(metrics), records, records - len(seen))
     finally:
         worker.kill()
 
@@ -136,13 +136,6 @@ def _origin(record: object) -> tuple[int, int]:
         return int(headers["__connect.errors.partition"]), int(headers["__connect.errors.offset"])
     origin = orjson.loads(record.value)["origin"]  # type: ignore[attr-defined]
     return origin["partition"], origin["offset"]
-
-
-def peak_memory(worker: WorkerProcess) -> int:
-    """The most resident memory that the worker has had, in bytes."""
-    assert worker.process is not None  # noqa: S101 - for the type checker: it was started
-    status = Path(f"/proc/{worker.process.pid}/status").read_text("utf-8")
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def longest_stall(metrics: str) -> str:

@@ -70,6 +70,12 @@ class WorkerProcess:
         """Whether the process is running."""
         return self.process is not None and self.process.poll() is None
 
+    def peak_memory(self) -> int:
+        """The most resident memory that the running process has had, in bytes."""
+        assert self.process is not None
+        status = Path(f"/proc/{self.process.pid}/status").read_text("utf-8")
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024
+
     def kill(self) -> None:
         """End the process with SIGKILL."""
         self.end(signal.SIGKILL)

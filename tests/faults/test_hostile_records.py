@@ -95,7 +95,7 @@ async def test_a_batch_that_grows_when_it_is_decompressed(
         await outputs.read_until(
             lambda: len(good_ids(outputs)) == 50 and len(outputs.dead_letters) == len(hostile)
         )
-        peak = peak_memory(worker)
+        peak = worker.peak_memory()
     finally:
         worker.kill()
     assert reasons(outputs) == ["BatchTooLarge"] * len(hostile)
@@ -104,13 +104,6 @@ async def test_a_batch_that_grows_when_it_is_decompressed(
     )
     tell(f"{compression} batch of {sum(map(len, hostile)) >> 20} MB: worker at {peak >> 20} MB")
     assert peak < 1 << 30
-
-
-def peak_memory(worker: WorkerProcess) -> int:
-    """The most resident memory that a worker has had, in bytes."""
-    assert worker.process is not None
-    status = Path(f"/proc/{worker.process.pid}/status").read_text("utf-8")
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 async def test_an_event_that_kills_every_worker(one_partition: Settings, tmp_path: Path) -> None:

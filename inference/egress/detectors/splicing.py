@@ -29,11 +29,6 @@ class Spliced:
         self.text = "".join([*pieces, text[done:]])
         self._starts, self._offsets = starts, offsets
 
-    @property
-    def is_changed(self) -> bool:
-        """Whether the pattern matched at all."""
-        return len(self._starts) > 1
-
     def back(self, span: Span) -> Span:
         """The span of the same characters in the text itself."""
         first = bisect_right(self._starts, span.start) - 1

@@ -22,7 +22,7 @@ def input_digest(event: Event) -> str:
 
     Fields without content are left out, so that a later version may add fields.
     """
-    fields = {name: value for name, value in msgspec.structs.asdict(event).items() if value}
+    fields = {name: value for name, value in msgspec.to_builtins(event).items() if value}
     return hashlib.sha256(orjson.dumps(fields)).hexdigest()
 
 

@@ -24,12 +24,29 @@ DEFAULT_TENANT = "default"
 MAX_ID_CHARS = 512
 
 
+class Stated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the sender of an event says about it, in our words.
+
+    `severity` is one of informational, low, medium, high and critical, `priority` one of low,
+    normal, high and urgent, `status` is open or closed. Each is None if the sender says nothing or
+    uses a word that is not known here. `original` has the sender's own value of each.
+    """
+
+    severity: str | None = None
+    priority: str | None = None
+    status: str | None = None
+    original: dict[str, str] = msgspec.field(default_factory=dict)
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One alert or ticket.
 
     At least one of `text`, `title`, `body` and `event` has content. `event` is the complete
     document of the vendor. `occurred_at` is an RFC 3339 instant in UTC. `attributes` holds every
-    other field of the record, so that no field is lost.
+    other field of the record, so that no field is lost. `link` is an http or https address of the
+    event at its sender. `key_fields` has the fields of the document that a mapping chose for the
+    model, by name. `cut_off` is what was cut from the text because it is not the sender's message:
+    quoted replies, signatures, disclaimers. The model does not read it.
     """
 
     id: str
@@ -41,6 +58,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: str | None = None
     tenant: str = DEFAULT_TENANT
     occurred_at: str | None = None
+    stated: Stated | None = None
+    link: str | None = None
+    key_fields: dict[str, str] = msgspec.field(default_factory=dict)
+    cut_off: str | None = None
     attributes: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property

@@ -11,7 +11,7 @@ from schemas.formats.values import as_id, as_tenant, as_text, keep
 
 _TEXTS = ("text", "title", "body")
 _CONTENT = (*_TEXTS, "event")
-_FIELDS = frozenset(Event.__struct_fields__)
+_FIELDS = frozenset((*_CONTENT, "id", "kind", "source", "tenant", "occurred_at", "attributes"))
 _KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
 _LONGEST_KIND = 40  # with the blanks around it
 

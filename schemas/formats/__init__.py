@@ -1,9 +1,29 @@
-"""Adapters that read records of many formats into one `Event`.
+"""Reading records of many formats as events.
 
-`read_event` reads a record. `ADAPTERS` lists the formats that are known without configuration.
+`read_events` reads a record. `ADAPTERS` lists the formats that are known without a mapping, and
+`shipped_formats` those that ship as mappings.
 """
 
-from schemas.formats.adapters import ADAPTERS, Adapter, read_event
+from schemas.formats.adapters import (
+    ADAPTERS,
+    Adapter,
+    Reading,
+    Rejected,
+    read_event,
+    read_events,
+    read_record,
+)
 from schemas.formats.mapped import Mapping
+from schemas.formats.shipped import shipped_formats
 
-__all__ = ["ADAPTERS", "Adapter", "Mapping", "read_event"]
+__all__ = [
+    "ADAPTERS",
+    "Adapter",
+    "Mapping",
+    "Reading",
+    "Rejected",
+    "read_event",
+    "read_events",
+    "read_record",
+    "shipped_formats",
+]

@@ -1,19 +1,37 @@
-"""Reading one Kafka record as one event.
+"""Reading one Kafka record as the events in it.
 
-The steps are: remove the frame, remove the envelope, recognise the format, read the event.
+The steps are: remove the frame, decode, then for each document: recognise its format, open what it
+wraps, split what it lists, read the event, and make its texts plain.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+import orjson
 
 from schemas.errors import InvalidEvent, LimitExceeded
 from schemas.event import Event, Headers, Kind, Origin
-from schemas.formats import confluent, ecs, native, ocsf, vendor
-from schemas.formats.cloudevents import unwrap
-from schemas.formats.document import Document
+from schemas.formats import confluent, ecs, guesses, native, ocsf
+from schemas.formats.cloudevents import is_structured, read_structured, unwrap
+from schemas.formats.document import Document, json_type
 from schemas.formats.envelope import Envelope
 from schemas.formats.mapped import Mapping
+from schemas.formats.paths import find
+from schemas.formats.plain import plain_event
+from schemas.formats.shipped import shipped_formats
+from schemas.formats.wrapped import inner_document
 from schemas.limits import LIMITS, Limits, refuse_long
+
+MAX_OPENED = 2
+"""How many envelopes, and how many lists, may be inside each other."""
+MAX_EVENTS_PER_RECORD = 1_000
+
+_LISTS = frozenset({
+    "Records", "records", "alerts", "Alerts", "Findings", "findings", "result", "results",
+    "Results", "value", "events", "issues",
+})  # fmt: skip
+"""The usual names of a list of events."""
 
 
 class Adapter(Protocol):
@@ -29,44 +47,183 @@ class Adapter(Protocol):
             InvalidEvent: the document cannot be an event. This must be the only error.
         """
 
+    def found(self, document: Document, /) -> dict[str, str]:
+        """For each field of the event that the document fills: where it is."""
+
 
 # The first adapter that recognises a document reads it. Standards come before our own format,
 # because an ECS alert has an `event` object too. Configured mappings come before all of these,
-# because somebody chose them.
-ADAPTERS: tuple[Adapter, ...] = (
-    ocsf,
-    ecs,
-    native,
-    vendor,
-)
+# because somebody chose them. Shipped formats come after; what is left is guessed.
+ADAPTERS: tuple[tuple[str, Adapter], ...] = (("ocsf", ocsf), ("ecs", ecs), ("native", native))
 
 
-def read_event(
+class Rejected(NamedTuple):
+    """An element of a record that cannot be read, and its JSON."""
+
+    error: InvalidEvent
+    value: bytes
+
+
+class Reading(NamedTuple):
+    """One document of a record: the formats that led to it, and what became of it.
+
+    The last of `formats` is the one that `adapter` reads; those before it are its wrappers.
+    """
+
+    formats: tuple[str, ...]
+    document: Document
+    adapter: Adapter
+    event: Event | Rejected
+
+
+class _Way(NamedTuple):
+    """How a document was reached."""
+
+    formats: tuple[str, ...] = ()
+    opened: int = 0
+    split: int = 0
+
+
+class _Reader:
+    """Reads the documents of one record."""
+
+    def __init__(self, mappings: Sequence[Mapping], limits: Limits, max_events: int) -> None:
+        self._mappings = mappings
+        self._limits = limits
+        self._max_events = max_events
+        self.events = 0
+
+    def readings(self, document: Any, envelope: Envelope, way: _Way) -> Iterator[Reading]:
+        """Every event in a document, or in a list of documents.
+
+        Raises:
+            InvalidEvent: the record holds too many events, or a list that cannot be read.
+        """
+        if isinstance(document, list):
+            yield from self._elements(document, envelope, way)
+            return
+        if way.split and is_structured(document):
+            document, envelope = read_structured(document, envelope, self._limits)
+            yield from self.readings(document, envelope, way._replace(opened=way.opened + 1))
+            return
+        name, adapter = self._recognise(document)
+        if isinstance(adapter, Mapping) and adapter.inner is not None:
+            inner = self._inside(document, adapter, way)
+            if inner is not None:
+                described = adapter.describe(document, envelope)
+                yield from self.readings(inner, described, _deeper(way, name, adapter))
+                return
+        elif adapter is guesses and (listed := _listed(document)) and way.split < MAX_OPENED:
+            yield from self._elements(listed, envelope, way)
+            return
+        yield self._read(document, envelope, way.formats, name, adapter)
+
+    def _inside(self, document: Document, adapter: Mapping, way: _Way) -> Any:
+        """What a format wraps; None if it is not there, or too deep to be opened."""
+        if adapter.split is not None:
+            listed = find(document, adapter.split)
+            return listed if isinstance(listed, list) and way.split < MAX_OPENED else None
+        if way.opened >= MAX_OPENED:
+            return None
+        return inner_document(find(document, adapter.open or ""), self._limits)
+
+    def _elements(self, elements: list[Any], envelope: Envelope, way: _Way) -> Iterator[Reading]:
+        if not elements:
+            raise InvalidEvent(
+                "the record holds an empty list of events; send at least one", stage="recognise"
+            )
+        if not any(isinstance(element, dict | list) for element in elements):
+            raise InvalidEvent(
+                "the record is an array without any object; send one JSON object per event",
+                stage="recognise",
+            )
+        if len(elements) > self._max_events:
+            raise _too_many(len(elements), self._max_events)
+        way = way._replace(split=way.split + 1)
+        for number, element in enumerate(elements):
+            of_element = msgspec.structs.replace(envelope, id=f"{envelope.id}#{number}")
+            if isinstance(element, dict) or (isinstance(element, list) and way.split < MAX_OPENED):
+                yield from self.readings(element, of_element, way)
+            else:
+                yield self._refuse(element, way)
+
+    def _refuse(self, element: object, way: _Way) -> Reading:
+        self._count()
+        error = InvalidEvent(
+            f"an element of the record is {json_type(element)}; send one JSON object per event",
+            stage="recognise",
+        )
+        return Reading(way.formats, {}, guesses, Rejected(error, orjson.dumps(element)))
+
+    def _read(
+        self,
+        document: Document,
+        envelope: Envelope,
+        formats: tuple[str, ...],
+        name: str,
+        adapter: Adapter,
+    ) -> Reading:
+        self._count()
+        event: Event | Rejected
+        try:
+            event = adapter.read(document, envelope)
+            if adapter is native and event.event:
+                event = self._with_vendor_document(event, document)
+            event = plain_event(event)
+        except InvalidEvent as error:
+            event = Rejected(error, orjson.dumps(document))
+        return Reading((*formats, name), document, adapter, event)
+
+    def _with_vendor_document(self, event: Event, document: Document) -> Event:
+        """A native event with what the vendor's document in it says, and it does not say itself."""
+        inside = event.event or {}
+        envelope = Envelope(id=event.id, kind=event.kind)
+        try:
+            of_vendor = self._recognise(inside)[1].read(inside, envelope)
+        except InvalidEvent:
+            return event  # only the words of the event itself can be read
+        changes = {
+            name: getattr(of_vendor, name)
+            for name in ("source", "occurred_at", "stated", "link", "key_fields")
+            if not getattr(event, name)
+        }
+        if not (event.title or event.text or event.body):
+            changes |= {name: getattr(of_vendor, name) for name in ("title", "text", "body")}
+        if "id" not in document:
+            changes["id"] = of_vendor.id
+        return msgspec.structs.replace(event, **changes)
+
+    def _recognise(self, document: Document) -> tuple[str, Adapter]:
+        for mapping in self._mappings:
+            if mapping.recognises(document):
+                return mapping.name, mapping
+        for name, adapter in ADAPTERS:
+            if adapter.recognises(document):
+                return name, adapter
+        shipped = shipped_formats().recognise(document)
+        return (shipped.name, shipped) if shipped else ("guessed", guesses)
+
+    def _count(self) -> None:
+        self.events += 1
+        if self.events > self._max_events:
+            raise _too_many(self.events, self._max_events)
+
+
+def read_record(
     value: bytes | None,
     *,
-    key: bytes | None = None,  # noqa: ARG001 - a key is often a host or tenant, so it is never an id
     headers: Headers = (),
     origin: Origin,
-    kind: Kind,
+    kind: Kind | None,
     mappings: Sequence[Mapping] = (),
     limits: Limits = LIMITS,
-) -> Event:
-    """Read the event in one record, whatever format it has.
-
-    The same record always gives the same event: if it has no id, the id is
-    ``topic-partition-offset``.
-
-    Args:
-        value: the value of the record.
-        key: the key of the record, which is ignored.
-        headers: the headers of the record, which may carry a CloudEvent in binary mode.
-        origin: where the record was read.
-        kind: the kind of the topic, for an event that names none.
-        mappings: the configured formats, tried in this order and before all others.
-        limits: how large an event may be.
+    split: bool = True,
+    max_events: int = MAX_EVENTS_PER_RECORD,
+) -> list[Reading]:
+    """Read the documents in one record, and say how each was read; see `read_events`.
 
     Raises:
-        InvalidEvent: the record cannot be an event. No other error is raised, whatever the bytes.
+        InvalidEvent: the record as a whole cannot be read. No other error is raised.
     """
     if not value:
         raise InvalidEvent(
@@ -86,7 +243,113 @@ def read_event(
             "cannot be read; use the JSON Schema serializer",
             stage="decode",
         ) from None
-    return _recognise(document, mappings).read(document, envelope)
+    readings = list(_Reader(mappings, limits, max_events).readings(document, envelope, _Way()))
+    if len(readings) > 1 and not split:
+        raise InvalidEvent(
+            f"the record holds {len(readings)} events and formats.split is off; set it to true, or "
+            "send one event per record",
+            stage="recognise",
+        )
+    return readings
+
+
+def read_events(
+    value: bytes | None,
+    *,
+    key: bytes | None = None,  # noqa: ARG001 - a key is often a host or tenant, so it is never an id
+    headers: Headers = (),
+    origin: Origin,
+    kind: Kind | None,
+    mappings: Sequence[Mapping] = (),
+    limits: Limits = LIMITS,
+    split: bool = True,
+    max_events: int = MAX_EVENTS_PER_RECORD,
+) -> list[Event | Rejected]:
+    """Read the events in one record, whatever format it has.
+
+    The same record always gives the same events. An event that has no id of its own gets the id
+    ``topic-partition-offset``, or that of the CloudEvent around it. If the record holds several
+    events, ``#`` and the number of the event, from 0, follow.
+
+    Args:
+        value: the value of the record.
+        key: the key of the record, which is ignored.
+        headers: the headers of the record, which may carry a CloudEvent in binary mode.
+        origin: where the record was read.
+        kind: the kind of the topic, for an event that names none; a file has none.
+        mappings: the configured formats, tried in this order and before all others.
+        limits: how large a record may be.
+        split: whether a record may hold several events.
+        max_events: how many events a record may hold.
+
+    Raises:
+        InvalidEvent: the record as a whole cannot be read. No other error is raised, whatever the
+            bytes. A single element that cannot be read is `Rejected` instead.
+    """
+    readings = read_record(
+        value,
+        headers=headers,
+        origin=origin,
+        kind=kind,
+        mappings=mappings,
+        limits=limits,
+        split=split,
+        max_events=max_events,
+    )
+    if len(readings) == 1 and isinstance(event := readings[0].event, Rejected):
+        raise event.error  # the record holds nothing else
+    return [reading.event for reading in readings]
+
+
+def read_event(
+    value: bytes | None,
+    *,
+    key: bytes | None = None,
+    headers: Headers = (),
+    origin: Origin,
+    kind: Kind | None,
+    mappings: Sequence[Mapping] = (),
+    limits: Limits = LIMITS,
+) -> Event:
+    """Read the one event in a record; see `read_events`.
+
+    Raises:
+        InvalidEvent: the record cannot be read, or holds several events.
+    """
+    (event,) = read_events(
+        value,
+        key=key,
+        headers=headers,
+        origin=origin,
+        kind=kind,
+        mappings=mappings,
+        limits=limits,
+        split=False,
+    )
+    if isinstance(event, Rejected):
+        raise event.error
+    return event
+
+
+def _deeper(way: _Way, name: str, adapter: Mapping) -> _Way:
+    formats = (*way.formats, name)
+    return way._replace(formats=formats, opened=way.opened + (adapter.open is not None))
+
+
+def _listed(document: Document) -> list[Any] | None:
+    """The list of events that a document is nothing but a wrapper of, or None.
+
+    A document with a title or a text of its own is one event, and the list only a part of it.
+    """
+    for name in document:
+        value = document[name]
+        if name in _LISTS and _is_list_of_documents(value):
+            return None if guesses.has_words(document) else value
+    return None
+
+
+def _is_list_of_documents(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
 
 
 def _refuse_long(value: bytes, headers: Headers, limits: Limits) -> None:
@@ -101,5 +364,9 @@ def _refuse_long(value: bytes, headers: Headers, limits: Limits) -> None:
         )
 
 
-def _recognise(document: Document, mappings: Sequence[Mapping]) -> Adapter:
-    return next(adapter for adapter in (*mappings, *ADAPTERS) if adapter.recognises(document))
+def _too_many(events: int, limit: int) -> InvalidEvent:
+    return InvalidEvent(
+        f"the record holds at least {events} events and formats.max_events_per_record is {limit}; "
+        "raise it, or send smaller batches",
+        stage="recognise",
+    )

@@ -25,15 +25,15 @@ _PREFIX = "ce_"
 
 def unwrap(
     value: bytes, headers: Headers, envelope: Envelope, limits: Limits
-) -> tuple[Document, Envelope]:
+) -> tuple[Document | list[Any], Envelope]:
     """The document in a record, and the envelope with what the CloudEvent says about it.
 
     A record that is not a CloudEvent gives its own document and the envelope unchanged. Only one
     envelope is removed: a CloudEvent inside a CloudEvent is kept as a document.
 
     Raises:
-        InvalidEvent: the record is not a JSON object, it is a CloudEvent without readable data, or
-            one of the two is beyond the limits.
+        InvalidEvent: the record is no JSON object or array, it is a CloudEvent without readable
+            data, or one of the two is beyond the limits.
     """
     texts = _header_texts(headers)
     content_type = texts.get("content-type", "")
@@ -45,10 +45,21 @@ def unwrap(
         }
         return _read_data(value, content_type, limits), _describe(attributes, envelope)
     document = decode_document(value, limits)
-    if not _is_structured(document, content_type):
-        return document, envelope
+    if isinstance(document, dict) and is_structured(document, content_type):
+        return read_structured(document, envelope, limits)
+    return document, envelope
+
+
+def read_structured(
+    document: Document, envelope: Envelope, limits: Limits
+) -> tuple[Document | list[Any], Envelope]:
+    """The data of a CloudEvent in structured mode, and the envelope with what the event says.
+
+    Raises:
+        InvalidEvent: its data cannot be read.
+    """
     attributes = {name: document[name] for name in document if name not in _DATA}
-    return _read_structured(document, limits), _describe(attributes, envelope)
+    return _structured_data(document, limits), _describe(attributes, envelope)
 
 
 def _header_texts(headers: Headers) -> dict[str, str]:
@@ -66,7 +77,8 @@ def _is_binary(header_texts: dict[str, str], content_type: str) -> bool:
     return "ce_specversion" in header_texts or "ce_id" in header_texts
 
 
-def _is_structured(document: Document, content_type: str) -> bool:
+def is_structured(document: Document, content_type: str = "") -> bool:
+    """Whether the document is a CloudEvent in structured mode."""
     if content_type.startswith(_STRUCTURED_TYPE) and not document.keys().isdisjoint(_DATA):
         return True
     return "specversion" in document and not document.keys().isdisjoint((*_DATA, "type"))
@@ -84,12 +96,12 @@ def _describe(attributes: dict[str, Any], envelope: Envelope) -> Envelope:
     )
 
 
-def _read_structured(document: Document, limits: Limits) -> Document:
+def _structured_data(document: Document, limits: Limits) -> Document | list[Any]:
     if document.get("data_base64") is not None:
         content_type = as_text(document.get("datacontenttype")) or ""
         return _read_data(_decode_base64(document["data_base64"]), content_type, limits)
     data = document.get("data")
-    if isinstance(data, dict):
+    if isinstance(data, dict | list):
         return data
     if isinstance(data, str):
         return _read_string(data, limits)
@@ -99,7 +111,7 @@ def _read_structured(document: Document, limits: Limits) -> Document:
     )
 
 
-def _read_data(value: bytes, content_type: str, limits: Limits) -> Document:
+def _read_data(value: bytes, content_type: str, limits: Limits) -> Document | list[Any]:
     """Read data as text if its content type is ``text/…``, else as JSON (the CloudEvents default).
 
     Raises:
@@ -115,7 +127,7 @@ def _read_data(value: bytes, content_type: str, limits: Limits) -> Document:
         ) from None
 
 
-def _read_string(data: str, limits: Limits) -> Document:
+def _read_string(data: str, limits: Limits) -> Document | list[Any]:
     """The JSON in a string; what is no JSON, or is beyond the limits, is text."""
     try:
         return decode_document(data.encode(), limits)

@@ -1,4 +1,4 @@
-"""The bytes of one record as one JSON object that every later step can read and write again."""
+"""The bytes of one record as JSON that every later step can read and write again."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ Document = dict[str, Any]
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def decode_document(data: bytes, limits: Limits) -> Document:
-    """Read UTF-8 JSON, with or without a byte order mark, as one object.
+def decode_document(data: bytes, limits: Limits) -> Document | list[Any]:
+    """Read UTF-8 JSON, with or without a byte order mark, as one object or an array.
 
     Raises:
         InvalidEvent: `data` is not JSON or is beyond the limits (stage ``decode``), or it is JSON
-            but not an object (stage ``recognise``).
+            but neither of the two (stage ``recognise``).
     """
     document = decode_json(data.removeprefix(_BYTE_ORDER_MARK), limits)
-    if not isinstance(document, dict):
+    if not isinstance(document, dict | list):
         raise InvalidEvent(
             f"the record is {json_type(document)}; send one JSON object per record",
             stage="recognise",

@@ -8,7 +8,7 @@ from schemas.formats.document import Document
 from schemas.formats.envelope import Envelope
 from schemas.formats.paths import find
 from schemas.formats.values import as_text
-from schemas.formats.whole import FieldPaths, read_whole
+from schemas.formats.whole import FieldPaths, found_in, read_whole
 
 _ALERT_KINDS = ("alert", "signal")
 
@@ -27,6 +27,7 @@ _PATHS = FieldPaths(
     # The time of the event itself comes first. The `@timestamp` of a Kibana alert is the time at
     # which the rule found the event.
     occurred_at=("kibana.alert.original_time", "@timestamp"),
+    link=("kibana.alert.url", "event.url", "rule.reference"),
 )
 
 
@@ -51,3 +52,8 @@ def read(document: Document, envelope: Envelope) -> Event:
         InvalidEvent: the id or the tenant cannot be used.
     """
     return read_whole(document, _PATHS, envelope)
+
+
+def found(document: Document) -> dict[str, str]:
+    """For each field that the document fills: the path where it is."""
+    return found_in(document, _PATHS)

@@ -4,14 +4,19 @@ from typing import Any, get_args
 
 from schemas.errors import InvalidEvent
 from schemas.event import Event, Kind
-from schemas.formats.document import Document, json_type
+from schemas.formats.document import Document
 from schemas.formats.envelope import Envelope
 from schemas.formats.instants import to_rfc3339
-from schemas.formats.values import as_id, as_tenant, as_text, keep
+from schemas.formats.links import web_link
+from schemas.formats.stated import guess_stated
+from schemas.formats.text import rich_text
+from schemas.formats.values import as_id, as_tenant, as_text, keep, single_text
 
 _TEXTS = ("text", "title", "body")
 _CONTENT = (*_TEXTS, "event")
-_FIELDS = frozenset((*_CONTENT, "id", "kind", "source", "tenant", "occurred_at", "attributes"))
+_FIELDS = frozenset(
+    (*_CONTENT, "id", "kind", "source", "tenant", "occurred_at", "link", "attributes")
+)
 _KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind)}
 _LONGEST_KIND = 40  # with the blanks around it
 
@@ -19,35 +24,37 @@ _LONGEST_KIND = 40  # with the blanks around it
 def recognises(document: Document) -> bool:
     """Whether the document was clearly written in this format, even if it has mistakes.
 
-    Any of these is enough: text or a number in `text`, `title` or `body`; an `event` object beside
-    an `id` or `kind`; one of our kinds beside any content field; no field of another name.
+    It has no field of another name, or it has one of our kinds beside any content field. A `title`
+    or an `event` alone says nothing: many vendors have such fields.
     """
-    return (
-        any(isinstance(document.get(name), str | int | float) for name in _TEXTS)
-        or (isinstance(document.get("event"), dict) and ("id" in document or "kind" in document))
-        or (_as_kind(document.get("kind")) is not None and not document.keys().isdisjoint(_CONTENT))
-        or document.keys() <= _FIELDS
+    return document.keys() <= _FIELDS or (
+        _as_kind(document.get("kind")) is not None and not document.keys().isdisjoint(_CONTENT)
     )
 
 
 def read(document: Document, envelope: Envelope) -> Event:
-    """Read the event. Fields of other names are kept in `attributes`.
+    """Read the event. Fields of other names, and values that are of no use, go to `attributes`.
 
     Raises:
-        InvalidEvent: a field has a type that it cannot have, or there is nothing to read.
+        InvalidEvent: the id or the tenant is too long, the id is a number too large to be exact, or
+            there is nothing to read.
     """
     instant = to_rfc3339(document.get("occurred_at"))
+    vendor_document = document.get("event")
+    attributes = _read_attributes(document, envelope, instant)
     event = Event(
-        id=as_id(document.get("id")) or envelope.id,
-        kind=_read_kind(document.get("kind"), envelope.kind),
-        text=_read_text(document, "text"),
+        id=as_id(single_text(document.get("id"))) or envelope.id,
+        kind=_as_kind(document.get("kind")) or envelope.known_kind(),
+        text=_read_text(document, "text") or as_text(vendor_document),
         title=_read_text(document, "title"),
         body=_read_text(document, "body"),
-        event=_read_vendor_document(document.get("event")),
+        event=vendor_document or None if isinstance(vendor_document, dict) else None,
         source=as_text(document.get("source")) or envelope.source,
-        tenant=envelope.tenant or as_tenant(document.get("tenant")),
+        tenant=envelope.tenant or as_tenant(as_text(single_text(document.get("tenant")))),
         occurred_at=instant or envelope.occurred_at,
-        attributes=_read_attributes(document, envelope, instant),
+        stated=guess_stated(attributes),
+        link=web_link(as_text(document.get("link"))),
+        attributes=attributes,
     )
     if not (event.text or event.title or event.body or event.event):
         raise InvalidEvent(
@@ -57,47 +64,20 @@ def read(document: Document, envelope: Envelope) -> Event:
     return event
 
 
+def found(document: Document) -> dict[str, str]:
+    """For each field that the document fills: its name."""
+    return {name: name for name in sorted(_FIELDS) if document.get(name) is not None}
+
+
 def _as_kind(value: object) -> Kind | None:
     if isinstance(value, str) and len(value) <= _LONGEST_KIND:
         return _KINDS.get(value.strip().lower())
     return None
 
 
-def _read_kind(value: object, default: Kind) -> Kind:
-    """The kind that the event names, else the default.
-
-    The event's kind overrides the topic's: the author of an event knows its kind better than the
-    tool that routed it.
-
-    Raises:
-        InvalidEvent: the event names another kind.
-    """
-    if value is None or value == "":
-        return default
-    kind = _as_kind(value)
-    if kind is None:
-        raise InvalidEvent(
-            "`kind` is neither alert nor ticket; send one of them or leave it out", stage="validate"
-        )
-    return kind
-
-
 def _read_text(document: Document, name: str) -> str | None:
     value = document.get(name)
-    if isinstance(value, bool | dict | list):
-        raise InvalidEvent(f"`{name}` is {json_type(value)}; send a string", stage="validate")
-    return as_text(value)
-
-
-def _read_vendor_document(value: object) -> dict[str, Any] | None:
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        raise InvalidEvent(
-            f"`event` is {json_type(value)}; send the vendor's document as an object",
-            stage="validate",
-        )
-    return value or None
+    return as_text(value) or rich_text(value)
 
 
 def _read_attributes(document: Document, envelope: Envelope, instant: str | None) -> dict[str, Any]:
@@ -120,8 +100,16 @@ def _is_unusable(document: Document, name: str, instant: str | None) -> bool:
     value = document[name]
     if value is None:
         return False
-    return (
-        (name == "occurred_at" and instant is None)
-        or (name == "source" and as_text(value) is None)
-        or (name == "attributes" and not isinstance(value, dict))
-    )
+    if name in _TEXTS:
+        return not isinstance(value, str) and _read_text(document, name) is None
+    usable = {
+        "kind": lambda: _as_kind(value) is not None,
+        "occurred_at": lambda: instant is not None,
+        "source": lambda: as_text(value) is not None,
+        "attributes": lambda: isinstance(value, dict),
+        "event": lambda: isinstance(value, dict) or as_text(value) is not None,
+        "tenant": lambda: isinstance(value, str | int | float) and not isinstance(value, bool),
+        "id": lambda: isinstance(value, str | int | float) and not isinstance(value, bool),
+        "link": lambda: web_link(as_text(value)) is not None,
+    }
+    return name in usable and not usable[name]()

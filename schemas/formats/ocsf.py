@@ -6,7 +6,7 @@ https://schema.ocsf.io/categories/findings
 from schemas.event import Event
 from schemas.formats.document import Document
 from schemas.formats.envelope import Envelope
-from schemas.formats.whole import FieldPaths, read_whole
+from schemas.formats.whole import FieldPaths, found_in, read_whole
 
 _FINDINGS_CATEGORY = 2
 _FINDING_CLASSES = range(2001, 2008)
@@ -19,6 +19,7 @@ _PATHS = FieldPaths(
     source=("metadata.product.name", "metadata.product.vendor_name"),
     tenant=("metadata.tenant_uid",),
     occurred_at=("time", "time_dt", "finding_info.created_time", "finding_info.created_time_dt"),
+    link=("finding_info.src_url", "src_url"),
 )
 
 
@@ -38,3 +39,8 @@ def read(document: Document, envelope: Envelope) -> Event:
         InvalidEvent: the id or the tenant cannot be used.
     """
     return read_whole(document, _PATHS, envelope)
+
+
+def found(document: Document) -> dict[str, str]:
+    """For each field that the document fills: the path where it is."""
+    return found_in(document, _PATHS)

@@ -3,6 +3,8 @@
 from functools import lru_cache
 from typing import Any
 
+from schemas.codec import decode_json
+from schemas.errors import InvalidEvent
 from schemas.formats.values import as_text
 
 
@@ -11,10 +13,12 @@ def find(document: object, path: str) -> Any:
 
     ``event.kind`` finds ``{"event": {"kind": …}}`` and ``{"event.kind": …}``, and longer paths
     find any mixture of the two, because Elastic writes all of them. The longest key that fits is
-    used. A number is a position in an array.
+    used. A number is a position in an array. A path that leads into a string opens the JSON in it.
     """
     node, rest = document, path
     while rest:
+        if isinstance(node, str):
+            node = json_in(node)
         if isinstance(node, dict):
             node, rest = _step_into_object(node, rest)
         elif isinstance(node, list):
@@ -31,6 +35,16 @@ def first_text(document: object, paths: tuple[str, ...]) -> str | None:
         if text is not None:
             return text
     return None
+
+
+def json_in(text: str) -> Any:
+    """The JSON object or array in a string, or None if it holds none, or one beyond the limits."""
+    if text[:1] not in ("{", "[") and text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        return decode_json(text.encode())
+    except (InvalidEvent, UnicodeEncodeError):
+        return None
 
 
 def _step_into_object(node: dict[str, Any], path: str) -> tuple[Any, str]:

@@ -11,6 +11,7 @@ from schemas.event import DEFAULT_TENANT, MAX_ID_CHARS
 from schemas.formats.document import json_type
 
 MAX_TENANT_CHARS = 128
+MAX_SMALL = 8
 
 # Any character except those that neither a person nor a model can read: white space, C0 and C1
 # control characters, the soft hyphen, zero-width characters and direction marks.
@@ -44,6 +45,18 @@ def unwrapped(value: object) -> object:
     if isinstance(value, list) and len(value) == 1:
         return value[0]
     return value
+
+
+def single_text(value: object, default: object = None) -> Any:
+    """A text or number; the only text in a small object, or in an array of one; else `default`."""
+    value = unwrapped(value)
+    if isinstance(value, dict) and len(value) <= MAX_SMALL:
+        texts = [each for each in value.values() if isinstance(each, str)]
+        if len(texts) == 1:
+            return texts[0]
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return value
+    return default
 
 
 def as_id(value: object) -> str | None:

@@ -9,14 +9,16 @@ from schemas.event import Event
 from schemas.formats.document import Document
 from schemas.formats.envelope import Envelope
 from schemas.formats.instants import to_rfc3339
+from schemas.formats.links import web_link
 from schemas.formats.paths import find, first_text
+from schemas.formats.stated import guess_stated
 from schemas.formats.values import as_explicit_tenant, as_id, as_tenant, as_text, unwrapped
 
 
 class FieldPaths(msgspec.Struct, frozen=True, kw_only=True):
     """For each field of an event, the dotted paths where a format may have it, best first.
 
-    With `explicit`, a field `tenant` of the document itself stands before the paths for the tenant.
+    A field `tenant` of the document itself stands before the paths for the tenant.
     """
 
     id: tuple[str, ...] = ()
@@ -26,7 +28,10 @@ class FieldPaths(msgspec.Struct, frozen=True, kw_only=True):
     source: tuple[str, ...] = ()
     tenant: tuple[str, ...] = ()
     occurred_at: tuple[str, ...] = ()
-    explicit: bool = True
+    link: tuple[str, ...] = ()
+
+
+FIELDS = ("id", "text", "title", "body", "source", "tenant", "occurred_at", "link")
 
 
 def read_whole(document: Document, paths: FieldPaths, envelope: Envelope) -> Event:
@@ -43,25 +48,38 @@ def read_whole(document: Document, paths: FieldPaths, envelope: Envelope) -> Eve
         attributes["occurred_at"] = occurred_at
     return Event(
         id=_read_id(document, paths.id) or envelope.id,
-        kind=envelope.kind,
+        kind=envelope.known_kind(),
         text=first_text(document, paths.text),
         title=first_text(document, paths.title),
         body=first_text(document, paths.body),
         event=document,
         source=first_text(document, paths.source) or envelope.source,
-        tenant=envelope.tenant or _read_tenant(document, paths.tenant, explicit=paths.explicit),
+        tenant=envelope.tenant or _read_tenant(document, paths.tenant),
         occurred_at=instant or envelope.occurred_at,
+        stated=guess_stated(document),
+        link=web_link(first_text(document, paths.link)),
         attributes=attributes,
     )
 
 
-def _read_tenant(document: Document, paths: tuple[str, ...], *, explicit: bool) -> str:
-    """The tenant at one of `paths`; with `explicit`, a field of this name stands before them.
+def found_in(document: Document, paths: FieldPaths) -> dict[str, str]:
+    """For each field that the document fills: the path where it is."""
+    places = {}
+    for field in FIELDS:
+        for path in getattr(paths, field):
+            if as_text(find(document, path)) is not None:
+                places[field] = path
+                break
+    return places
+
+
+def _read_tenant(document: Document, paths: tuple[str, ...]) -> str:
+    """The tenant at one of `paths`; a field of this name stands before them.
 
     A vendor's own idea of a tenant is about the vendor's account. A `tenant` beside it was added
     by somebody who knows whose event this is.
     """
-    tenant = as_explicit_tenant(document.get("tenant")) if explicit else None
+    tenant = as_explicit_tenant(document.get("tenant"))
     return tenant or as_tenant(_first_value(document, paths))
 
 

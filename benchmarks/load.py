@@ -9,7 +9,7 @@ from schemas.errors import InvalidEvent
 from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Event, Origin
 from schemas.formats import read_event
 from streams.local.demo import SAMPLES
-from streams.ndjson import read_lines
+from streams.files import read_lines
 
 ORIGIN = Origin(topic="samples", partition=0, offset=0)
 SHORT_TEXTS = (

@@ -1,16 +1,15 @@
-"""Produce lines of NDJSON to the input topics."""
+"""Produce the records of a file to the input topics."""
 
 import asyncio
 from collections.abc import Callable, Iterable
 
 from schemas.errors import InvalidEvent
-from schemas.event import DOMAIN_OF_KIND, Domain
-from schemas.limits import Limits
+from schemas.event import DOMAIN_OF_KIND, Domain, Kind
 from streams.config import Settings
 from streams.errors import RecordTooLarge, StreamError
+from streams.files import key_of, kind_of
 from streams.kafka.producer import Producer, Receipt
 from streams.kafka.record import Record
-from streams.ndjson import key_of, kind_of
 from streams.topics import Topics
 
 IN_FLIGHT = 500
@@ -47,8 +46,9 @@ async def produce(
         for number, line in enumerate(lines):
             if rate:
                 await asyncio.sleep(max(0.0, started_s + number / rate - loop.time()))
-            topic = _topic(topics, line, domain, number, settings.limits)
-            record = Record(topic, key_of(line, settings.limits), line)
+            kind = _kind(line, domain, number, settings)
+            key = key_of(line, kind, settings.limits, settings.mappings)
+            record = Record(topics.input(DOMAIN_OF_KIND[kind]), key, line)
             receipts.append(await producer.send(record))
             advance()
             if len(receipts) >= IN_FLIGHT:
@@ -63,8 +63,8 @@ async def produce(
         await producer.stop()
 
 
-def _topic(topics: Topics, line: bytes, domain: Domain | None, number: int, limits: Limits) -> str:
+def _kind(line: bytes, domain: Domain | None, number: int, settings: Settings) -> Kind:
     try:
-        return topics.input(domain or DOMAIN_OF_KIND[kind_of(line, None, limits)])
+        return kind_of(line, domain, settings.limits, settings.mappings)
     except InvalidEvent as error:
         raise InvalidEvent(f"line {number + 1}: {error}", stage=error.stage) from None

@@ -45,7 +45,7 @@ def read(document: Document, envelope: Envelope) -> Event:
     event = Event(
         id=as_id(single_text(document.get("id"))) or envelope.id,
         kind=_as_kind(document.get("kind")) or envelope.known_kind(),
-        text=_read_text(document, "text") or as_text(vendor_document),
+        text=_read_text(document, "text") or _only_text(vendor_document),
         title=_read_text(document, "title"),
         body=_read_text(document, "body"),
         event=vendor_document or None if isinstance(vendor_document, dict) else None,
@@ -80,6 +80,11 @@ def _read_text(document: Document, name: str) -> str | None:
     return as_text(value) or rich_text(value)
 
 
+def _only_text(value: object) -> str | None:
+    """The text of an `event` that is no document but a sentence."""
+    return as_text(value) if isinstance(value, str) else None
+
+
 def _read_attributes(document: Document, envelope: Envelope, instant: str | None) -> dict[str, Any]:
     attributes = dict(envelope.attributes)
     sent = document.get("attributes")
@@ -107,7 +112,7 @@ def _is_unusable(document: Document, name: str, instant: str | None) -> bool:
         "occurred_at": lambda: instant is not None,
         "source": lambda: as_text(value) is not None,
         "attributes": lambda: isinstance(value, dict),
-        "event": lambda: isinstance(value, dict) or as_text(value) is not None,
+        "event": lambda: isinstance(value, dict | str),
         "tenant": lambda: isinstance(value, str | int | float) and not isinstance(value, bool),
         "id": lambda: isinstance(value, str | int | float) and not isinstance(value, bool),
         "link": lambda: web_link(as_text(value)) is not None,

@@ -14,6 +14,7 @@ from schemas.formats.document import Document
 from schemas.formats.mapped import Mapping
 
 _PACKAGE = "schemas.formats"
+_BLOCK = "[[mappings]]"
 # Formats that many products write come last, and envelopes after them.
 _LAST = ("decoded", "envelopes")
 
@@ -76,6 +77,17 @@ def shipped_formats() -> FormatIndex:
             for mapping in _mappings(name, vendors.joinpath(name).read_text("utf-8"))
         ]
     )
+
+
+def source_of(name: str) -> str | None:
+    """The text of a shipped format as it stands in its file, or None if it does not ship."""
+    for entry in files(_PACKAGE).joinpath("vendors").iterdir():
+        if not entry.name.endswith(".toml"):
+            continue
+        for block in entry.read_text("utf-8").split(_BLOCK)[1:]:
+            if f'\nname = "{name}"\n' in block:
+                return _BLOCK + block.rstrip() + "\n"
+    return None
 
 
 def samples_of(name: str) -> str | None:

@@ -15,9 +15,9 @@ from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed
 from schemas.errors import InvalidEvent
 from schemas.event import KIND_OF_DOMAIN, Domain, Kind
 from streams.cli.options import configured, domain
-from streams.cli.output import echo_ndjson
+from streams.cli.output import echo, echo_ndjson
 from streams.config import Settings
-from streams.ndjson import incoming, kind_of, read_numbered
+from streams.files import incoming, kind_of, open_records
 from streams.wiring.model import open_classifier, open_rules
 
 BATCH_LINES = 128
@@ -68,9 +68,12 @@ async def _run(settings: Settings, file: str, domain: Domain | None) -> None:
 
 
 def _batches(file: str) -> Iterator[list[Incoming]]:
-    numbered = (incoming(file, number, line) for number, line in read_numbered(file))
-    while batch := list(itertools.islice(numbered, BATCH_LINES)):
-        yield batch
+    with open_records(file) as records:
+        if not records.is_plain:  # programs read the dead letters of NDJSON on stderr
+            echo(f"{file} is read as {records.taken_for}", err=True)
+        numbered = (incoming(file, number, line) for number, line in records.numbered)
+        while batch := list(itertools.islice(numbered, BATCH_LINES)):
+            yield batch
 
 
 async def _triage(batch: list[Incoming], read_kind: ReadKind, triage: Triage) -> list[Outcome]:

@@ -20,8 +20,8 @@ from streams.cli.options import as_json, configured
 from streams.cli.output import echo_json
 from streams.cli.tables import Console, Table
 from streams.config import Settings
+from streams.files import kind_of, read_lines
 from streams.local.demo import SAMPLES
-from streams.ndjson import kind_of, read_lines
 
 MAX_TEXTS = 2_000
 """Lines read of a file.

@@ -1,4 +1,4 @@
-"""`triage send`: NDJSON events to an input topic."""
+"""`triage send`: the events of a file to an input topic."""
 
 import asyncio
 from typing import cast
@@ -11,7 +11,7 @@ from streams.cli.options import as_json, configured, domain
 from streams.cli.output import echo_json
 from streams.cli.tables import Console
 from streams.config import Settings
-from streams.ndjson import read_lines
+from streams.files import open_records
 from streams.source import produce
 
 
@@ -28,12 +28,16 @@ from streams.source import produce
 def send(
     settings: Settings, file: str, domain: str | None, rate: float | None, json_: bool
 ) -> None:
-    """Produce the lines of FILE (- for standard input) to the input topic, keyed by event id.
+    """Produce the events of FILE (- for standard input) to the input topic, keyed by event id.
 
-    Lines are sent as they are, malformed ones too; the pipeline makes dead letters of those.
+    FILE may be NDJSON, one JSON document, an array, a mail, or lines of CEF or syslog, also
+    compressed with gzip. Records are sent as they are, malformed ones too; the pipeline makes dead
+    letters of those.
     """
-    lines = list(read_lines(file))
+    with open_records(file) as records:
+        lines = [record for _, record in records.numbered]
     console = Console(stderr=True)
+    console.print(f"{file} is read as {records.taken_for}")
     with Progress(
         TextColumn("sending"),
         BarColumn(),

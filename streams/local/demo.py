@@ -23,12 +23,12 @@ from schemas.event import DOMAINS, Domain
 from schemas.triaged import TriagedEvent
 from streams.config import KafkaSection, Settings, as_environment
 from streams.errors import StreamError
+from streams.files import read_lines
 from streams.kafka.admin import create_topics
 from streams.kafka.reader import reading
 from streams.kafka.record import from_record
 from streams.local.brokers.embedded import EmbeddedBroker
 from streams.local.brokers.loopback import HOST, free_ports
-from streams.ndjson import read_lines
 from streams.source import produce
 from streams.topics import Topics
 

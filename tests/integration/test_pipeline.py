@@ -24,7 +24,7 @@ from streams.kafka.connection import connection
 from streams.kafka.producer import Producer
 from streams.kafka.record import Record
 from streams.local.demo import SAMPLES
-from streams.ndjson import read_lines
+from streams.files import read_lines
 from streams.source import produce
 from streams.topics import Topics
 from tests.figures import tell

@@ -21,7 +21,7 @@ from schemas.event import Event, Origin
 from schemas.formats import read_event
 from schemas.limits import LIMITS, Limits, refuse_oversized
 from schemas.triaged import Case, TriagedEvent, Verdict
-from streams.ndjson import key_of, kind_of
+from streams.files import key_of, kind_of
 
 SMALL = Limits(max_event_bytes=10_000, max_event_nodes=100, max_event_depth=8)
 ORIGIN = Origin(topic="t", partition=0, offset=0)

@@ -1,4 +1,4 @@
-"""NDJSON as input: lines, their keys and their kinds."""
+"""Files as input: their records, the keys and the kinds of these."""
 
 import io
 import sys
@@ -14,7 +14,7 @@ from schemas.errors import InvalidEvent
 from streams import source
 from streams.config import Settings
 from streams.errors import StreamError
-from streams.ndjson import incoming, key_of, kind_of, read_lines
+from streams.files import incoming, key_of, kind_of, read_lines
 from streams.source import produce
 from tests.doubles import INPUT, FakeProducer
 from tests.unit.conftest import Triage
@@ -37,7 +37,7 @@ from tests.unit.conftest import Triage
 )
 def test_the_key_is_the_events_id(line: bytes, key: bytes | None) -> None:
     """Two revisions of an event would be on two partitions, or a bad line would not be sent."""
-    assert key_of(line) == key
+    assert key_of(line, "alert") == key
 
 
 def test_the_kind_is_that_of_the_domain_or_the_events_own() -> None:

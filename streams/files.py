@@ -1,0 +1,230 @@
+"""Files as people have them, and the records in them.
+
+A file may hold one event per line (NDJSON, CEF, syslog), an array, one document or several of them,
+a mail or Windows events, and all of these compressed with gzip.
+"""
+
+import gzip
+import io
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from agents.outcomes import Incoming
+from schemas.codec import decode_json
+from schemas.errors import InvalidEvent
+from schemas.event import DOMAIN_OF_KIND, KIND_OF_DOMAIN, Domain, Event, Kind, Origin
+from schemas.formats import Mapping, Rejected, native, read_events
+from schemas.formats.document import Document
+from schemas.limits import LIMITS, Limits
+from streams.errors import StreamError
+
+STDIN = "-"
+
+_GZIP = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SNIFFED_BYTES = 65_536
+# A mail begins with header fields; some mail boxes put a line that begins with "From " before them.
+_MAIL = re.compile(
+    rb"(?:From [^\r\n]*\r?\n)?(?:[!-9;-~]{1,60}:[^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*){2}"
+)
+_MAIL_FIELD = re.compile(rb"(?i)(?:^|\n)(?:From|To|Subject|Date|Message-ID|Received):")
+_NOT_SPACE = re.compile(r"\S")
+_XML = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Events?[\s>]")
+
+Numbered = tuple[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFile:
+    """The records of one file, each with its number from 0, and what the file was taken for.
+
+    `numbered` can be read once. `is_plain` says that the file is NDJSON.
+    """
+
+    taken_for: str
+    numbered: Iterator[Numbered]
+    is_plain: bool = False
+
+
+@contextmanager
+def open_records(file: str) -> Iterator[RecordFile]:
+    """The records of a file; `-` is standard input. Lines are read one after the other.
+
+    Raises:
+        StreamError: the file cannot be read.
+    """
+    try:
+        with ExitStack() as opened:
+            stream = _open(file, opened)
+            yield _recognise(file, stream)
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StreamError(
+            f"cannot read {file} ({reason}); name a file of events, or - for standard input"
+        ) from None
+
+
+def read_lines(file: str) -> Iterator[bytes]:
+    """Yield the records of a file as `open_records` does, without their numbers.
+
+    Raises:
+        StreamError: the file cannot be read.
+    """
+    with open_records(file) as records:
+        for _, record in records.numbered:
+            yield record
+
+
+def incoming(file: str, number: int, line: bytes) -> Incoming:
+    """One record of a file. Its origin is the file's name and the record's number, from 0."""
+    # A file may have a name that is not Unicode; a record on a topic cannot.
+    name = "stdin" if file == STDIN else Path(file).stem.encode("utf-8", "replace").decode()
+    origin = Origin(topic=name, partition=0, offset=number)
+    return Incoming(value=line, key=None, headers=(), origin=origin, received_at_s=time.time())
+
+
+def kind_of(
+    record: bytes,
+    domain: Domain | None,
+    limits: Limits = LIMITS,
+    mappings: Sequence[Mapping] = (),
+) -> Kind:
+    """The kind to assume for a record: that of the domain, or else of its first event.
+
+    Raises:
+        InvalidEvent: there is no domain, and the event names no kind or cannot be read.
+    """
+    if domain is not None:
+        return KIND_OF_DOMAIN[domain]
+    document = _native(record, limits)
+    kind = document.get("kind") if document is not None else None
+    if isinstance(kind, str) and kind in DOMAIN_OF_KIND:
+        return kind
+    events = read_events(record, origin=_NOWHERE, kind=None, limits=limits, mappings=mappings)
+    for event in events:
+        if isinstance(event, Event):
+            return event.kind
+    raise next(event.error for event in events if isinstance(event, Rejected))
+
+
+def key_of(
+    record: bytes, kind: Kind, limits: Limits = LIMITS, mappings: Sequence[Mapping] = ()
+) -> bytes | None:
+    """The id of the one event in a record as its key.
+
+    None if the event has no id of its own, the record holds several events or cannot be read.
+    """
+    document = _native(record, limits)
+    if document is not None:
+        id_ = document.get("id")
+        return str(id_).encode() if isinstance(id_, str | int) and id_ != "" else None
+    try:
+        events = read_events(record, origin=_NOWHERE, kind=kind, limits=limits, mappings=mappings)
+    except InvalidEvent:
+        return None
+    if len(events) != 1 or not isinstance(event := events[0], Event) or event.id == _NO_ID:
+        return None
+    return event.id.encode("utf-8", "replace")
+
+
+def _native(record: bytes, limits: Limits) -> Document | None:
+    """The record as a document in our own format, which may have mistakes; None if it is none."""
+    try:
+        document = decode_json(record, limits)
+    except InvalidEvent:
+        return None
+    if isinstance(document, dict) and native.recognises(document):
+        return document
+    return None
+
+
+_NOWHERE = Origin(topic="\x00", partition=0, offset=0)
+_NO_ID = f"{_NOWHERE.topic}-0-0"
+"""The id that is derived of a record that is read from `_NOWHERE`."""
+
+
+def _open(file: str, opened: ExitStack) -> io.BufferedReader:
+    """The file, decompressed if it is gzip."""
+    if file == STDIN:
+        stream = _peekable(sys.stdin.buffer)
+    else:
+        stream = opened.enter_context(Path(file).open("rb"))  # noqa: SIM115 - the stack closes it
+    if stream.peek(len(_GZIP)).startswith(_GZIP):
+        return _peekable(opened.enter_context(gzip.GzipFile(fileobj=stream)))
+    return stream
+
+
+def _peekable(stream: Any) -> io.BufferedReader:
+    return stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)
+
+
+def _recognise(file: str, stream: io.BufferedReader) -> RecordFile:
+    start = stream.peek(_SNIFFED_BYTES)[:_SNIFFED_BYTES].removeprefix(_BYTE_ORDER_MARK)
+    if _holds_lines(start):
+        return RecordFile("NDJSON, one event per line", _lines(stream), is_plain=True)
+    if start.lstrip().startswith((b"{", b"[")):
+        return _whole_json(stream.read().removeprefix(_BYTE_ORDER_MARK))
+    if _XML.match(start):
+        return RecordFile("Windows events in XML", iter([(0, stream.read())]))
+    if file.lower().endswith(".eml") or (_MAIL.match(start) and _MAIL_FIELD.search(start)):
+        return RecordFile("one mail", iter([(0, stream.read())]))
+    return RecordFile("one record per line", _lines(stream))
+
+
+def _holds_lines(start: bytes) -> bool:
+    """Whether the first line is a JSON object by itself, or is cut off before its end."""
+    line, end, _ = start.lstrip().partition(b"\n")
+    if not line.startswith(b"{"):
+        return False
+    return _is_json(line) or (not end and len(start) >= _SNIFFED_BYTES)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _whole_json(text: bytes) -> RecordFile:
+    """A file that is one document, an array, several documents, or lines that are none of these."""
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _documents(text)
+    if isinstance(document, list) and document:
+        taken_for = f"an array of {len(document)} events"
+        return RecordFile(taken_for, enumerate(orjson.dumps(each) for each in document))
+    return RecordFile("one JSON document", iter([(0, text)]))
+
+
+def _documents(text: bytes) -> RecordFile:
+    """Several JSON documents one after the other, each over many lines."""
+    decoder, place = json.JSONDecoder(), 0
+    decoded = text.decode("utf-8", "replace").rstrip()
+    documents: list[bytes] = []
+    try:
+        while place < len(decoded):
+            place = _NOT_SPACE.search(decoded, place).start()  # type: ignore[union-attr]
+            document, place = decoder.raw_decode(decoded, place)
+            documents.append(orjson.dumps(document))
+    except (ValueError, RecursionError, TypeError):
+        # The file is NDJSON whose first line is malformed, or no JSON at all.
+        return RecordFile("one record per line", _lines(io.BytesIO(text)))
+    return RecordFile(f"{len(documents)} JSON documents", enumerate(documents))
+
+
+def _lines(stream: IO[bytes]) -> Iterator[Numbered]:
+    for number, line in enumerate(stream):
+        if stripped := line.rstrip(b"\r\n"):
+            yield number, stripped

@@ -10,11 +10,12 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import orjson
 
@@ -31,7 +32,6 @@ STDIN = "-"
 
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_SNIFFED_BYTES = 65_536
 # A mail begins with header fields; some mail boxes put a line that begins with "From " before them.
 _MAIL = re.compile(
     rb"(?:From [^\r\n]*\r?\n)?(?:[!-9;-~]{1,60}:[^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*){2}"
@@ -168,24 +168,19 @@ def _peekable(stream: Any) -> io.BufferedReader:
 
 
 def _recognise(file: str, stream: io.BufferedReader) -> RecordFile:
-    start = stream.peek(_SNIFFED_BYTES)[:_SNIFFED_BYTES].removeprefix(_BYTE_ORDER_MARK)
-    if _holds_lines(start):
-        return RecordFile("NDJSON, one event per line", _lines(stream), is_plain=True)
-    if start.lstrip().startswith((b"{", b"[")):
-        return _whole_json(stream.read().removeprefix(_BYTE_ORDER_MARK))
+    """What the file holds, by its first line and what is already buffered of the next ones."""
+    first = stream.readline()
+    line = first.removeprefix(_BYTE_ORDER_MARK).strip()
+    if line.startswith(b"{") and _is_json(line):
+        return RecordFile("NDJSON, one event per line", _lines(chain([first], stream)), True)
+    if line.startswith((b"{", b"[")):
+        return _whole_json((first + stream.read()).removeprefix(_BYTE_ORDER_MARK))
+    start = first + stream.peek()
     if _XML.match(start):
-        return RecordFile("Windows events in XML", iter([(0, stream.read())]))
+        return RecordFile("Windows events in XML", iter([(0, first + stream.read())]))
     if file.lower().endswith(".eml") or (_MAIL.match(start) and _MAIL_FIELD.search(start)):
-        return RecordFile("one mail", iter([(0, stream.read())]))
-    return RecordFile("one record per line", _lines(stream))
-
-
-def _holds_lines(start: bytes) -> bool:
-    """Whether the first line is a JSON object by itself, or is cut off before its end."""
-    line, end, _ = start.lstrip().partition(b"\n")
-    if not line.startswith(b"{"):
-        return False
-    return _is_json(line) or (not end and len(start) >= _SNIFFED_BYTES)
+        return RecordFile("one mail", iter([(0, first + stream.read())]))
+    return RecordFile("one record per line", _lines(chain([first], stream)))
 
 
 def _is_json(text: bytes) -> bool:
@@ -224,7 +219,7 @@ def _documents(text: bytes) -> RecordFile:
     return RecordFile(f"{len(documents)} JSON documents", enumerate(documents))
 
 
-def _lines(stream: IO[bytes]) -> Iterator[Numbered]:
-    for number, line in enumerate(stream):
+def _lines(lines: Iterable[bytes]) -> Iterator[Numbered]:
+    for number, line in enumerate(lines):
         if stripped := line.rstrip(b"\r\n"):
             yield number, stripped

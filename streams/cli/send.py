@@ -37,7 +37,6 @@ def send(
     with open_records(file) as records:
         lines = [record for _, record in records.numbered]
     console = Console(stderr=True)
-    console.print(f"{file} is read as {records.taken_for}")
     with Progress(
         TextColumn("sending"),
         BarColumn(),
@@ -54,4 +53,6 @@ def send(
     if json_:
         echo_json({"sent": len(lines)})
     else:
-        console.print(f"{len(lines)} events sent and acknowledged")
+        console.print(
+            f"{len(lines)} records sent and acknowledged; the file is {records.taken_for}"
+        )

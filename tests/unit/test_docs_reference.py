@@ -61,14 +61,14 @@ def keys_of(struct: type[msgspec.Struct], table: str = "") -> Keys:
     """The default of every key of a table and of the tables below it."""
     keys: Keys = {}
     for field in msgspec.structs.fields(struct):
-        name = f"{table}.{field.name}".lstrip(".")
+        name = f"{table}.{field.encode_name}".lstrip(".")
         inner = struct_in(field.type)
         if inner is not None and get_origin(field.type) is dict:
             keys |= keys_of(inner, f"{name}.NAME")
         elif inner is not None and field.default is msgspec.NODEFAULT:
             keys |= keys_of(inner, name)
         if table and (inner is None or default_of(field) in (NOT_SET, [])):
-            keys.setdefault(table, {})[field.name] = default_of(field)
+            keys.setdefault(table, {})[field.encode_name] = default_of(field)
     return keys
 
 

@@ -1,5 +1,6 @@
 """Files as input: their records, the keys and the kinds of these."""
 
+import gzip
 import io
 import sys
 import time
@@ -14,7 +15,7 @@ from schemas.errors import InvalidEvent
 from streams import source
 from streams.config import Settings
 from streams.errors import StreamError
-from streams.files import incoming, key_of, kind_of, read_lines
+from streams.files import incoming, key_of, kind_of, open_records, read_lines
 from streams.source import produce
 from tests.doubles import INPUT, FakeProducer
 from tests.unit.conftest import Triage
@@ -154,7 +155,7 @@ def test_a_person_sees_how_many_were_sent(
     code, out, err = triage("send", "in.ndjson")
     assert (code, out) == (0, "")
     assert "2/2" in err
-    assert err.endswith("2 events sent and acknowledged\n")
+    assert err.endswith("2 records sent and acknowledged; the file is NDJSON, one event per line\n")
     assert len(producer.sent) == 2
 
 
@@ -166,3 +167,68 @@ def test_a_program_sees_how_many_were_sent(
     code, out, err = triage("send", "in.ndjson", "--domain", "tickets", "--json")
     assert (code, orjson.loads(out), err) == (0, {"sent": 1}, "")
     assert [record.topic for record in producer.sent] == ["triage.tickets.v1"]
+
+
+def opened(path: Path) -> tuple[str, list[bytes]]:
+    """What a file is taken for, and its records."""
+    with open_records(str(path)) as records:
+        return records.taken_for, [record for _, record in records.numbered]
+
+
+MAIL = b"From: d@example.com\r\nSubject: Card\r\n\r\nI lost my card\r\n"
+XML = b"<Event xmlns='http://schemas.microsoft.com/win/2004/08/events/event'>\n</Event>\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "taken_for", "records"),
+    [
+        (b'{"id":1}\n{"id":2}\n', "NDJSON", [b'{"id":1}', b'{"id":2}']),
+        (b'\xef\xbb\xbf{"id":1}\n{"id":2}', "NDJSON", None),
+        (b'{\n "id": 1\n}\n', "one JSON document", [b'{\n "id": 1\n}\n']),
+        (b'{\n "id": 1\n}\n{\n "id": 2\n}\n', "2 JSON documents", [b'{"id":1}', b'{"id":2}']),
+        (b'[\n {"id": 1},\n {"id": 2}\n]', "an array of 2", [b'{"id":1}', b'{"id":2}']),
+        (b'[{"id":1},{"id":2}]', "an array of 2", [b'{"id":1}', b'{"id":2}']),
+        (b'{"id":1\n{"id":2}\n', "one record per line", [b'{"id":1', b'{"id":2}']),
+        (b'{"id":1}\n{"id":\n', "NDJSON", [b'{"id":1}', b'{"id":']),
+        (b"CEF:0|a|b|1|2|n|5|\nCEF:0|a|b|1|2|n|5|\n", "one record per line", None),
+        (MAIL, "one mail", [MAIL]),
+        (XML, "Windows events", [XML]),
+        (b"", "one record per line", []),
+    ],
+)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_what_a_file_is_taken_for(
+    tmp_path: Path,
+    content: bytes,
+    taken_for: str,
+    records: list[bytes] | None,
+    compressed: bool,
+) -> None:
+    """A pretty-printed document would become as many dead letters as it has lines."""
+    path = tmp_path / "events"
+    path.write_bytes(gzip.compress(content) if compressed else content)
+    named, read = opened(path)
+    assert named.startswith(taken_for)
+    assert records is None or read == records
+
+
+def test_a_long_first_line_is_ndjson(tmp_path: Path) -> None:
+    """A file of long events would be read into memory as a whole."""
+    path = tmp_path / "in.ndjson"
+    line = orjson.dumps({"text": "x" * 200_000})
+    path.write_bytes(line + b"\n" + line)
+    assert opened(path) == ("NDJSON, one event per line", [line, line])
+
+
+def test_a_damaged_gzip_file_is_reported_in_one_sentence(tmp_path: Path) -> None:
+    """A download that broke off would end in a traceback."""
+    path = tmp_path / "in.ndjson.gz"
+    path.write_bytes(gzip.compress(b'{"id":1}\n' * 1_000)[:-10])
+    with pytest.raises(StreamError, match=r"^cannot read .*; name a file of events"):
+        opened(path)
+
+
+def test_the_key_of_a_vendors_document_is_its_id() -> None:
+    """Messages about one incident would be spread over the partitions."""
+    assert key_of(b'{"incidentId":"i-1","title":"x","severity":"low"}', "alert") == b"i-1"
+    assert key_of(b'[{"title":"x"},{"title":"y"}]', "alert") is None

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import orjson
 
+from inference.record_file import read_lines
 from schemas.errors import InvalidEvent
 from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Event, Origin
 from schemas.formats import read_event
 from streams.local.demo import SAMPLES
-from streams.files import read_lines
 
 ORIGIN = Origin(topic="samples", partition=0, offset=0)
 SHORT_TEXTS = (

@@ -5,7 +5,7 @@ InferenceError        base class; raised itself if the small model fails on an e
 ├── ModelError        the model directory is missing, damaged or made for another version
 ├── InvalidTokens     token ids that would crash the C++ engine; refused before they reach it
 ├── EngineClosed      the engine was closed before a call was answered
-├── DataError         a file of labelled rows cannot be used
+├── DataError         a file of events or of labelled rows cannot be used
 ├── EvaluationError   the labelled rows cannot be evaluated as asked
 ├── GateError         the file of bars for `triage evaluate --gate` is wrong
 ├── RedactionFailed   an event could not be redacted and must not leave

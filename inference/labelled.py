@@ -1,20 +1,22 @@
-"""Labelled rows: NDJSON files become events with gold labels.
+"""Labelled rows: files of events with labels become events with gold labels.
 
 Validation rows are the calibration rows. They are divided into a tuning and a testing split.
 """
 
-import gzip
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from inference.errors import DataError
-from schemas.event import DEFAULT_TENANT, DOMAIN_OF_KIND, DOMAINS, Domain, Event, Kind
+from inference.record_file import open_records
+from schemas.errors import InvalidEvent
+from schemas.event import DOMAINS, Domain, Event
+from schemas.formats import read_document
+from schemas.formats.envelope import Envelope
 
 Split = Literal["train", "val", "test"]
 Part = Literal["train", "tuning", "testing", "test"]
@@ -33,6 +35,8 @@ If any row of a domain has labels on one of them, only these axes of the domain 
 # Axes that have another name in a file.
 NAMES_OF_AXIS = {"tactic": "tactics"}
 MIN_LABELS, MAX_LABELS = 2, 1_000
+# What a line has besides its event. The model must not learn where a row comes from.
+_FACTS = frozenset(("labels", "source", "split", "license", "group", "cluster", "meta"))
 
 
 class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,22 +54,22 @@ class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
     license: str = ""
 
 
-class _Line(msgspec.Struct, frozen=True):
-    """A line of a file: a native event with its labels."""
+class _Facts(msgspec.Struct, frozen=True):
+    """What a line says about its event besides the event itself."""
 
-    id: str
-    kind: Kind
     labels: dict[str, Any]
-    text: str | None = None
-    title: str | None = None
-    body: str | None = None
-    event: dict[str, Any] | None = None
     source: str = "unnamed"
-    tenant: str = DEFAULT_TENANT
     split: Split | None = None
     license: str = ""
     group: str | None = None
     cluster: str | None = None
+
+
+class _Line(NamedTuple):
+    """A line of a file: an event in any format that is read, and what is known about it."""
+
+    event: Event
+    facts: _Facts
 
 
 def read_rows(
@@ -75,7 +79,9 @@ def read_rows(
     known: Mapping[str, Collection[str]] = AXES,
     unsplit: Split = "train",
 ) -> list[LabelledRow]:
-    """All rows of these NDJSON files (plain or gzip) that have a label on an axis of their domain.
+    """All rows of these files that have a label on an axis of their domain.
+
+    A file is read as `open_records` does; NDJSON is the usual form.
 
     `axes` maps each axis to read to its key in `labels`. Without it, the axes of a domain are the
     `known` ones that its rows have, or else all keys of its rows. `known` are the axes of the
@@ -87,9 +93,9 @@ def read_rows(
     lines = [line for file in files for line in _read_lines(file)]
     keys_of_axes: dict[str, Mapping[str, str]] = {}
     for domain in DOMAINS:
-        lines_of_domain = [line for line in lines if DOMAIN_OF_KIND[line.kind] == domain]
+        lines_of_domain = [line for line in lines if line.event.domain == domain]
         keys_of_axes[domain] = axes or _find_axes(lines_of_domain, known.get(domain, ()))
-    rows = [_to_row(line, keys_of_axes[DOMAIN_OF_KIND[line.kind]], unsplit) for line in lines]
+    rows = [_to_row(line, keys_of_axes[line.event.domain], unsplit) for line in lines]
     labelled = [row for row in rows if row.gold]
     if not labelled:
         raise DataError(
@@ -160,7 +166,7 @@ def _ordered(axes: Mapping[str, Any]) -> list[str]:
 
 def _find_axes(lines: Sequence[_Line], known: Collection[str]) -> Mapping[str, str]:
     """Axis to key: the known axes that these lines have, or else all keys of these lines."""
-    keys = {key for line in lines for key, value in line.labels.items() if _gold(value)}
+    keys = {key for line in lines for key, value in line.facts.labels.items() if _gold(value)}
     known_keys = {
         axis: key for axis in known for key in (NAMES_OF_AXIS.get(axis), axis) if key in keys
     }
@@ -168,46 +174,33 @@ def _find_axes(lines: Sequence[_Line], known: Collection[str]) -> Mapping[str, s
 
 
 def _read_lines(file: Path) -> Iterator[_Line]:
+    with open_records(str(file)) as records:
+        for number, record in records.numbered:
+            yield _read_line(record, f"line {number + 1} of {file}", f"{file.stem}-{number}")
+
+
+def _read_line(record: bytes, place: str, own_id: str) -> _Line:
+    """The event is read as one on a topic is, so that training and serving see the same texts."""
     try:
-        with _open(file) as stream:
-            for number, line in enumerate(stream, start=1):
-                yield _read_line(line, f"line {number} of {file}")
-    except (OSError, EOFError) as error:
-        raise DataError(
-            f"{file} cannot be read: {error}; give an NDJSON file, plain or gzip"
-        ) from None
-
-
-def _open(file: Path) -> io.BufferedIOBase:
-    if file.suffix == ".gz":
-        return gzip.open(file, "rb")
-    return file.open("rb")
-
-
-def _read_line(line: bytes, place: str) -> _Line:
-    try:
-        return msgspec.json.decode(line, type=_Line)
-    except msgspec.DecodeError as error:
+        document = msgspec.json.decode(record, type=dict[str, Any])
+        facts = msgspec.convert(document, _Facts)
+        unlabelled = {name: document[name] for name in document if name not in _FACTS}
+        event = read_document(unlabelled, Envelope(id=own_id, kind=None))
+    except (msgspec.DecodeError, msgspec.ValidationError, InvalidEvent) as error:
         raise DataError(f"{place} is no labelled row: {error}; correct it") from None
+    return _Line(event, facts)
 
 
 def _to_row(line: _Line, keys_of_axes: Mapping[str, str], unsplit: Split) -> LabelledRow:
-    gold = {axis: _gold(line.labels.get(key)) for axis, key in keys_of_axes.items()}
+    facts = line.facts
+    gold = {axis: _gold(facts.labels.get(key)) for axis, key in keys_of_axes.items()}
     return LabelledRow(
-        event=Event(
-            id=line.id,
-            kind=line.kind,
-            text=line.text,
-            title=line.title,
-            body=line.body,
-            event=line.event,
-            tenant=line.tenant,
-        ),
-        domain=DOMAIN_OF_KIND[line.kind],
+        event=line.event,
+        domain=line.event.domain,
         gold={axis: labels for axis, labels in gold.items() if labels},
         part=_part(line, unsplit),
-        source=line.source,
-        license=line.license,
+        source=facts.source,
+        license=facts.license,
     )
 
 
@@ -226,10 +219,12 @@ def _part(line: _Line, unsplit: Split) -> Part:
     All rows of a cluster are in the same split, so that near-duplicates are never in both. A row
     without a cluster is in the same split as all rows of its group, or else of its text.
     """
-    split = line.split or unsplit
+    facts, event = line.facts, line.event
+    split = facts.split or unsplit
     if split != "val":
         return split
-    cluster = line.cluster or line.group or line.text or line.title or line.body or line.id
+    text = event.text or event.title or event.body
+    cluster = facts.cluster or facts.group or text or event.id
     # Another prefix would move rows of the shipped model from one split to the other.
     if hashlib.sha256(f"halves-2 {cluster}".encode()).digest()[0] % 2:
         return "tuning"

@@ -20,6 +20,7 @@ from schemas.formats.mapped import Mapping
 from schemas.formats.paths import find
 from schemas.formats.plain import plain_event
 from schemas.formats.shipped import shipped_formats
+from schemas.formats.stated import guess_stated
 from schemas.formats.wrapped import inner_document
 from schemas.limits import LIMITS, Limits, refuse_long
 
@@ -177,9 +178,14 @@ class _Reader:
     def _with_vendor_document(self, event: Event, document: Document) -> Event:
         """A native event with what the vendor's document in it says, and it does not say itself."""
         inside = event.event or {}
-        envelope = Envelope(id=event.id, kind=event.kind)
+        has_words = bool(event.title or event.text or event.body)
+        adapter = self._recognise(inside)[1]
+        if adapter is guesses and has_words:
+            if event.stated is None and (stated := guess_stated(inside)) is not None:
+                event = msgspec.structs.replace(event, stated=stated)
+            return event
         try:
-            of_vendor = self._recognise(inside)[1].read(inside, envelope)
+            of_vendor = adapter.read(inside, Envelope(id=event.id, kind=event.kind))
         except InvalidEvent:
             return event  # only the words of the event itself can be read
         changes = {
@@ -187,7 +193,7 @@ class _Reader:
             for name in ("source", "occurred_at", "stated", "link", "key_fields")
             if not getattr(event, name)
         }
-        if not (event.title or event.text or event.body):
+        if not has_words:
             changes |= {name: getattr(of_vendor, name) for name in ("title", "text", "body")}
         if "id" not in document:
             changes["id"] = of_vendor.id
@@ -329,6 +335,18 @@ def read_event(
     if isinstance(event, Rejected):
         raise event.error
     return event
+
+
+def read_document(document: Document, envelope: Envelope) -> Event:
+    """Read the one event in a document that is already decoded.
+
+    Raises:
+        InvalidEvent: the document cannot be read, or holds several events.
+    """
+    (reading,) = _Reader((), LIMITS, max_events=1).readings(document, envelope, _Way())
+    if isinstance(reading.event, Rejected):
+        raise reading.event.error
+    return reading.event
 
 
 def _deeper(way: _Way, name: str, adapter: Mapping) -> _Way:

@@ -7,6 +7,7 @@ are bounded, so the same document always gives the same event.
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -207,7 +208,12 @@ def _leaves(document: Document) -> Iterator[_Leaf]:
 
 
 def _letters(key: str) -> str:
-    return _NOT_LETTERS.sub("", key[:40].lower())
+    return _letters_of(key[:40])
+
+
+@lru_cache(maxsize=4096)  # Most documents of a topic have the same keys.
+def _letters_of(key: str) -> str:
+    return _NOT_LETTERS.sub("", key.lower())
 
 
 def _as_title(value: object) -> str | None:

@@ -12,12 +12,13 @@ import msgspec
 
 from agents.classify import classify as classify_batch
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
+from inference.record_file import open_records
 from schemas.errors import InvalidEvent
 from schemas.event import KIND_OF_DOMAIN, Domain, Kind
 from streams.cli.options import configured, domain
 from streams.cli.output import echo, echo_ndjson
 from streams.config import Settings
-from streams.files import incoming, kind_of, open_records
+from streams.files import incoming, kind_of
 from streams.wiring.model import open_classifier, open_rules
 
 BATCH_LINES = 128

@@ -10,6 +10,7 @@ import msgspec
 
 from inference.model.encoder import Pooling
 from inference.model.input_text import render
+from inference.record_file import read_lines
 from inference.training.convert import EncoderFacts
 from inference.training.convert.checked import convert_checked
 from inference.training.convert.hub import find_source
@@ -20,7 +21,7 @@ from streams.cli.options import as_json, configured
 from streams.cli.output import echo_json
 from streams.cli.tables import Console, Table
 from streams.config import Settings
-from streams.files import kind_of, read_lines
+from streams.files import kind_of
 from streams.local.demo import SAMPLES
 
 MAX_TEXTS = 2_000

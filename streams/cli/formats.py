@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from inference.model.input_text import render
+from inference.record_file import open_records
 from schemas.errors import InvalidEvent
 from schemas.event import KIND_OF_DOMAIN, Domain
 from schemas.formats import ADAPTERS, Mapping, Reading, Rejected, read_record, shipped_formats
@@ -16,7 +17,7 @@ from streams.cli.options import as_json, configured, domain
 from streams.cli.output import echo, echo_json, echo_ndjson
 from streams.cli.tables import Console, Table
 from streams.config import Settings
-from streams.files import incoming, open_records
+from streams.files import incoming
 
 MAX_VALUE_CHARS = 100
 FIELDS = ("id", "kind", "tenant", "source", "occurred_at", "title", "text", "body", "link")

@@ -6,12 +6,12 @@ from typing import cast
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from inference.record_file import open_records
 from schemas.event import Domain
 from streams.cli.options import as_json, configured, domain
 from streams.cli.output import echo_json
 from streams.cli.tables import Console
 from streams.config import Settings
-from streams.files import open_records
 from streams.source import produce
 
 

@@ -18,12 +18,12 @@ from msgspec.structs import replace
 from agents.outcomes import Incoming
 from inference.llm.options import CostOptions, LlmOptions
 from inference.llm.spending import assumed_usd
+from inference.record_file import read_lines
 from schemas.codec import decode
 from schemas.event import DOMAINS, Domain
 from schemas.triaged import TriagedEvent
 from streams.config import KafkaSection, Settings, as_environment
 from streams.errors import StreamError
-from streams.files import read_lines
 from streams.kafka.admin import create_topics
 from streams.kafka.reader import reading
 from streams.kafka.record import from_record

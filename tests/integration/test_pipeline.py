@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from inference.acceptance.options import Terms
+from inference.record_file import read_lines
 from schemas.codec import decode
 from schemas.event import DOMAINS
 from schemas.triaged import Case, Verdict
@@ -24,7 +25,6 @@ from streams.kafka.connection import connection
 from streams.kafka.producer import Producer
 from streams.kafka.record import Record
 from streams.local.demo import SAMPLES
-from streams.files import read_lines
 from streams.source import produce
 from streams.topics import Topics
 from tests.figures import tell

@@ -188,7 +188,7 @@ def test_a_truncated_gzip_file_is_refused(tmp_path: Path) -> None:
     """Otherwise an incomplete download would end in a traceback."""
     file = write(tmp_path / "rows.jsonl.gz", split(alerts()))
     file.write_bytes(file.read_bytes()[:100])
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot read"):
         read_rows([file])
 
 

@@ -11,11 +11,13 @@ from typing import Any
 import orjson
 import pytest
 
+from inference.errors import DataError
+from inference.record_file import open_records, read_lines
 from schemas.errors import InvalidEvent
 from streams import source
 from streams.config import Settings
 from streams.errors import StreamError
-from streams.files import incoming, key_of, kind_of, open_records, read_lines
+from streams.files import incoming, key_of, kind_of
 from streams.source import produce
 from tests.doubles import INPUT, FakeProducer
 from tests.unit.conftest import Triage
@@ -72,7 +74,7 @@ def test_standard_input_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["", "none.ndjson"])
 def test_a_file_that_cannot_be_read_is_reported_in_one_sentence(tmp_path: Path, name: str) -> None:
     """A wrong file name would end in a traceback."""
-    with pytest.raises(StreamError, match="cannot read"):
+    with pytest.raises(DataError, match="cannot read"):
         list(read_lines(str(tmp_path / name)))
 
 
@@ -224,7 +226,7 @@ def test_a_damaged_gzip_file_is_reported_in_one_sentence(tmp_path: Path) -> None
     """A download that broke off would end in a traceback."""
     path = tmp_path / "in.ndjson.gz"
     path.write_bytes(gzip.compress(b'{"id":1}\n' * 1_000)[:-10])
-    with pytest.raises(StreamError, match=r"^cannot read .*; name a file of events"):
+    with pytest.raises(DataError, match=r"^cannot read .*; name a file of events"):
         opened(path)
 
 

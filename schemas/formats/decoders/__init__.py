@@ -66,3 +66,8 @@ RFC 5322 mail::
 A record with several octet-counted syslog frames, several lines that each begin like syslog, CEF
 or LEEF, or several Windows events gives an array of such documents.
 """
+
+from schemas.formats.decoders.characters import to_utf8
+from schemas.formats.decoders.records import Decoded, DecoderName, decode_other
+
+__all__ = ["Decoded", "DecoderName", "decode_other", "to_utf8"]

@@ -59,7 +59,8 @@ RFC 5322 mail::
               "to": "…", "cc": "…", "date": "2031-05-02T08:00:00Z", "date_text": "…",
               "in_reply_to": "<…>", "references": ["<…>"],              # an array
               "headers": {"reply-to": "…", "importance": "high"},       # a few, lower case
-              "attachments": [{"name": "a.pdf", "type": "application/pdf", "size": 4711}]},
+              "attachments": [{"name": "a.pdf", "type": "application/pdf", "size": 4711}],
+              "parts_left_out": true},     # only if it has more than 200 parts, or 8 levels
      "text": "…",        # if the mail has plain text
      "html": "…"}        # if it has no plain text
 

@@ -11,7 +11,7 @@ class Budget:
 
     def __init__(self, limits: Limits) -> None:
         self._limit = limits.max_event_nodes
-        self._left = limits.max_event_nodes
+        self.left = limits.max_event_nodes
 
     def take(self, values: int) -> None:
         """Count some values.
@@ -19,8 +19,8 @@ class Budget:
         Raises:
             LimitExceeded: the record has more values than `max_event_nodes`.
         """
-        self._left -= values
-        if self._left < 0:
+        self.left -= values
+        if self.left < 0:
             raise LimitExceeded(
                 f"the record has more values than limits.max_event_nodes, which is {self._limit}; "
                 "split it, or raise the limit",
@@ -30,6 +30,8 @@ class Budget:
 
 class Fields:
     """One object. A name that is added again gets a number, so that no value is lost."""
+
+    __slots__ = ("_budget", "_repeated", "values")
 
     def __init__(self, budget: Budget) -> None:
         self.values: dict[str, Any] = {}
@@ -42,17 +44,22 @@ class Fields:
         Raises:
             LimitExceeded: the record has too many values.
         """
-        self._budget.take(1)
+        budget = self._budget
+        budget.left -= 1  # written out, because this is called for each value
+        if budget.left < 0:
+            budget.take(0)
         if name in self.values:
             name = self._next(name)
         self.values[name] = value
 
     def _next(self, name: str) -> str:
         number = self._repeated.get(name, 1) + 1
-        while f"{name}#{number}" in self.values:
+        numbered = f"{name}#{number}"
+        while numbered in self.values:
             number += 1
+            numbered = f"{name}#{number}"
         self._repeated[name] = number
-        return f"{name}#{number}"
+        return numbered
 
 
 def without_blanks(values: dict[str, Any]) -> dict[str, Any]:

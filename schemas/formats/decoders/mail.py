@@ -97,11 +97,10 @@ def decode(data: bytes, received_at: float | None, budget: Budget) -> dict[str, 
         "references": _ids(headers, "references"),
         "headers": {name: _decoded(headers, name) for name in _FEW if name in headers},
         "attachments": reader.attachments,
-        "parts_not_read": reader.not_read,
+        "parts_left_out": reader.left_out or None,
     }
     budget.take(len(mail))
-    kept = {name: value for name, value in without_blanks(mail).items() if value != 0}
-    return {"mail": kept, **_joined(texts)}
+    return {"mail": without_blanks(mail), **_joined(texts)}
 
 
 class _Reader:
@@ -109,7 +108,7 @@ class _Reader:
 
     def __init__(self, budget: Budget) -> None:
         self.attachments: list[dict[str, Any]] = []
-        self.not_read = 0
+        self.left_out = False  # the mail has more parts than are read
         self._parts = 0
         self._budget = budget
 
@@ -120,9 +119,9 @@ class _Reader:
         boundary = _boundary(about)
         if content_type.startswith("multipart/") and boundary:
             if depth >= _MAX_DEPTH:
-                self.not_read += 1
+                self.left_out = True
                 return []
-            texts = [self._part(part, depth) for part in _parts(body, boundary)]
+            texts = list(self._texts(body, boundary, depth))
             if content_type == "multipart/alternative":
                 return _preferred(texts)
             return [text for part in texts for text in part]
@@ -136,12 +135,13 @@ class _Reader:
         self._attach(name, content_type, headers, body)
         return []
 
-    def _part(self, part: bytes, depth: int) -> _Body:
-        self._parts += 1
-        if self._parts > _MAX_PARTS:
-            self.not_read += 1
-            return []
-        return self.read(*_split(part), depth + 1)
+    def _texts(self, body: bytes, boundary: bytes, depth: int) -> Iterator[_Body]:
+        for part in _parts(body, boundary):
+            self._parts += 1
+            if self._parts > _MAX_PARTS:
+                self.left_out = True
+                return
+            yield self.read(*_split(part), depth + 1)
 
     def _attach(self, name: str | None, content_type: str, headers: _Headers, body: bytes) -> None:
         self._budget.take(4)

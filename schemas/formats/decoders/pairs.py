@@ -6,9 +6,8 @@ import re
 from schemas.formats.decoders.fields import Budget, Fields
 
 # Looking behind keeps the search linear: only the first character of a word can begin a key.
-_KEY = re.compile(r"(?<![\w.\-/@])([A-Za-z_][\w.\-/@]{0,99})=")
+_KEY = re.compile(r"(?<![\w.\-/@])([A-Za-z_][\w.\-/@]{0,99})=([^\s,;|\"][^\s,;|]*)?")
 _BRACKET_KEY = re.compile(r'(?<![\w.\-/@])([A-Za-z_][\w.\-/@]{0,99}):(?=")')
-_BARE_VALUE = re.compile(r"[^\s,;|]*")
 # A column that is no word of a sentence; a comma and a space make a sentence.
 _COLUMNS = re.compile(r'[\w./:-]{0,64}(?:,(?! )[\w./:@ "-]{0,64}){8}')
 _MNEMONIC = re.compile(r"%([A-Z][A-Z0-9_]{1,24}(?:-[A-Z0-9_]{1,40}){1,3}):")
@@ -65,16 +64,20 @@ def read_mnemonic(text: str) -> str | None:
 def _read(text: str, position: int, key: re.Pattern[str], budget: Budget) -> dict[str, str] | None:
     fields = Fields(budget)
     while (match := key.search(text, position)) is not None:
-        value, position = _read_value(text, match.end())
+        value, position = match[match.lastindex or 1], match.end()
+        if match.lastindex == 1:  # no bare value behind the key
+            value, position = _read_quoted(text, position)
         fields.add(match[1], value)
     return fields.values if len(fields.values) >= _FEWEST_PAIRS else None
 
 
-def _read_value(text: str, start: int) -> tuple[str, int]:
-    """The value at `start` and the position behind it. A quote that is not closed ends the text."""
+def _read_quoted(text: str, start: int) -> tuple[str, int]:
+    """The value in quotes at `start`, which may be missing, and the position behind it.
+
+    A quote that is not closed ends with the text, so that no second search for it is needed.
+    """
     if not text.startswith('"', start):
-        value = _BARE_VALUE.match(text, start)
-        return (value[0], value.end()) if value is not None else ("", start)
+        return "", start
     end = text.find('"', start + 1)
     while end > 0 and _is_escaped(text, end):
         end = text.find('"', end + 1)

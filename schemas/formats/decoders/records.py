@@ -35,7 +35,9 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True):
     document: dict[str, Any] | list[Any]
 
 
-def decode_other(data: bytes, limits: Limits, received_at: float | None = None) -> Decoded:
+def decode_other(
+    data: bytes, limits: Limits, received_at: float | None = None, max_events: int = 1_000
+) -> Decoded:
     """Decode a record that is not a JSON object or array.
 
     The shapes of the documents are described in `schemas.formats.decoders`.
@@ -45,6 +47,7 @@ def decode_other(data: bytes, limits: Limits, received_at: float | None = None) 
         limits: how large the record and its document may be.
         received_at: the time of the record, in seconds since 1970. A time that has no year is in
             the year that is nearest to it. Without it such a time is not read.
+        max_events: how many documents the record may hold.
 
     Raises:
         InvalidEvent: nothing here can read the record; the message names what it looks like.
@@ -56,8 +59,8 @@ def decode_other(data: bytes, limits: Limits, received_at: float | None = None) 
         content = _inside_string(content, limits)
     stripped = content.lstrip(b" \t\r\n\x0b\x0c")
     if stripped.startswith(_JSON_STARTS):
-        return Decoded(name="json", document=_read_json(stripped, limits))
-    decoded = _Decoder(limits, received_at).decode(stripped)
+        return Decoded(name="json", document=_read_json(stripped, limits, max_events))
+    decoded = _Decoder(limits, received_at, max_events).decode(stripped)
     if decoded is None:
         raise refusal(content)
     return decoded
@@ -66,8 +69,9 @@ def decode_other(data: bytes, limits: Limits, received_at: float | None = None) 
 class _Decoder:
     """Tries one format after another. What a record begins with tells which it is."""
 
-    def __init__(self, limits: Limits, received_at: float | None) -> None:
+    def __init__(self, limits: Limits, received_at: float | None, max_events: int) -> None:
         self._limits = limits
+        self._max_events = max_events
         self._received_at = received_at
         self._budget = Budget(limits)
 
@@ -76,15 +80,19 @@ class _Decoder:
             return self._xml(data)
         frames = syslog.frames(data)
         if frames is not None:
+            _refuse_many(len(frames), self._max_events)
             return self._several([self._line(decode_text(frame)) for frame in frames])
         if mail.recognises(data):
             return Decoded(name="mail", document=mail.decode(data, self._received_at, self._budget))
         text = decode_text(syslog.without_count(data))
-        decoded = self._several([self._line(line) for line in _separate_lines(text)])
+        lines = _separate_lines(text)
+        _refuse_many(len(lines), self._max_events)
+        decoded = self._several([self._line(line) for line in lines])
         return self._pairs(text) if decoded is None else decoded
 
     def _xml(self, data: bytes) -> Decoded | None:
         documents = windows_xml.decode(decode_text(data), self._limits, self._budget)
+        _refuse_many(len(documents), self._max_events)
         return self._several([("windows-xml", document) for document in documents])
 
     def _several(
@@ -173,6 +181,20 @@ class _Decoder:
         return Decoded(name="syslog", document={"syslog": {}, "message": message, "fields": fields})
 
 
+def _refuse_many(events: int, limit: int) -> None:
+    """Refuse a record that holds more events than it may.
+
+    Raises:
+        LimitExceeded: it does.
+    """
+    if events > limit:
+        raise LimitExceeded(
+            f"the record holds {events} events and formats.max_events_per_record is {limit}; "
+            "send several records, or raise the limit",
+            stage="decode",
+        )
+
+
 def _first_marker(text: str, end: int) -> re.Match[str] | None:
     found = (marker.search(text, 0, end) for marker in (cef.MARKER, leef.MARKER))
     return next((match for match in found if match is not None), None)
@@ -197,7 +219,7 @@ def _inside_string(data: bytes, limits: Limits) -> bytes:
     return content.encode("utf-8", "replace") if isinstance(content, str) else data
 
 
-def _read_json(data: bytes, limits: Limits) -> dict[str, Any] | list[Any]:
+def _read_json(data: bytes, limits: Limits, max_events: int) -> dict[str, Any] | list[Any]:
     """One JSON document, or several that stand on a line each.
 
     Raises:
@@ -208,17 +230,18 @@ def _read_json(data: bytes, limits: Limits) -> dict[str, Any] | list[Any]:
     except LimitExceeded:
         raise
     except InvalidEvent:
-        documents = _json_lines(data)
+        documents = _json_lines(data, max_events)
         if documents is None:
             raise
         return documents
     return document
 
 
-def _json_lines(data: bytes) -> list[Any] | None:
+def _json_lines(data: bytes, max_events: int) -> list[Any] | None:
     lines = [line for line in data.split(b"\n") if line.strip()]
     if len(lines) < 2 or not all(line.lstrip().startswith(b"{") for line in lines):  # noqa: PLR2004
         return None
+    _refuse_many(len(lines), max_events)
     try:
         return [orjson.loads(line) for line in lines]
     except orjson.JSONDecodeError:

@@ -53,10 +53,12 @@ def _refuse_doctype(*_: object) -> NoReturn:
 class _Element:
     """An element that is not closed yet."""
 
-    def __init__(self, name: str, attributes: dict[str, str], budget: Budget) -> None:
+    __slots__ = ("attributes", "children", "name", "texts", "unnamed")
+
+    def __init__(self, name: str, attributes: dict[str, str]) -> None:
         self.name = name
         self.attributes = attributes
-        self.children = Fields(budget)
+        self.children: Fields | None = None
         self.texts: list[str] = []
         self.unnamed = 0  # children without a name: they are numbered
 
@@ -86,13 +88,7 @@ class _Reader:
                 f"{self._limits.max_event_depth}; flatten it",
                 stage="decode",
             )
-        if _XINCLUDE in attributes.values():
-            raise InvalidEvent(
-                "the XML includes other documents, which are never loaded; send one complete event",
-                stage="decode",
-            )
-        own = {key: text for key, text in attributes.items() if not key.startswith("xmlns")}
-        self._open.append(_Element(name, own, self._budget))
+        self._open.append(_Element(name, _own(attributes) if attributes else attributes))
 
     def text(self, text: str) -> None:
         self._open[-1].texts.append(text)
@@ -100,7 +96,7 @@ class _Reader:
     def end(self, _tag: str) -> None:
         element = self._open.pop()
         if element.name == "Event" and all(outer.name == "Events" for outer in self._open):
-            self._events.append(element.children.values)
+            self._events.append(element.children.values if element.children else {})
         elif self._open:
             self._close(element, self._open[-1])
 
@@ -110,13 +106,16 @@ class _Reader:
         if name in _NAMED:
             outer.unnamed += 1
             name = attributes.pop("Name", "") or f"param{outer.unnamed}"
+        if outer.children is None:
+            outer.children = Fields(self._budget)
         text = "".join(element.texts).strip()
-        if element.children.values:
+        children = element.children
+        if children is not None:
             for key, value in attributes.items():
-                element.children.add(key, value)
+                children.add(key, value)
             if text:
-                element.children.add("text", text)
-            outer.children.add(name, element.children.values)
+                children.add("text", text)
+            outer.children.add(name, children.values)
         elif attributes and not text:
             self._budget.take(len(attributes))
             outer.children.add(name, attributes)
@@ -124,6 +123,16 @@ class _Reader:
             outer.children.add(name, text)
             for key, value in attributes.items():
                 outer.children.add(key, value)
+
+
+def _own(attributes: dict[str, str]) -> dict[str, str]:
+    """The attributes without the names of namespaces."""
+    if _XINCLUDE in attributes.values():
+        raise InvalidEvent(
+            "the XML includes other documents, which are never loaded; send one complete event",
+            stage="decode",
+        )
+    return {name: text for name, text in attributes.items() if not name.startswith("xmlns")}
 
 
 def _document(event: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ _HEADER_FIELD = re.compile(r"((?:[^|\\]++|\\.?)*+)(?:\||\Z)", re.DOTALL)
 # A key follows white space. The `=` in `?page=2` of an address is not behind a key, because senders
 # often forget to escape it.
 _KEY = re.compile(r"(?:\A|(?<=\s))([\w.\-\[\]/]{1,100})=")
+_UNESCAPED_PATH = re.compile(r"[A-Za-z]:\\(?!\\)|\A\\\\[^\\\s]+\\(?!\\)|\A[\w.-]+\\[\w.$-]+\Z")
 _TIMES = ("start", "rt", "end", "deviceReceiptTime", "startTime", "endTime")
 _LONGEST_LABEL = 100
 
@@ -74,10 +75,13 @@ def read_pairs(text: str, budget: Budget) -> Fields:
 def _unescape(text: str) -> str:
     r"""Replace ``\\``, ``\|``, ``\=``, ``\n`` and ``\r``; other backslashes stay.
 
-    Many senders do not escape the backslashes of Windows' paths.
+    Many senders do not escape the backslashes of Windows' paths and accounts: in
+    ``C:\Windows\notepad.exe`` is no line end.
     """
     if "\\" not in text:
         return text
+    if _UNESCAPED_PATH.search(text) is not None:
+        return text.replace("\\|", "|").replace("\\=", "=")
     return "\\".join(
         part.replace("\\|", "|").replace("\\=", "=").replace("\\n", "\n").replace("\\r", "\n")
         for part in text.split("\\\\")

@@ -16,8 +16,8 @@ MARKER = re.compile(r"(?<![A-Za-z0-9])LEEF: ?[12](?:\.\d)?\|")
 _HEADER = ("version", "vendor", "product", "product_version", "event_id")
 _HEXADECIMAL = re.compile(r"(?:0x|\\?x)([0-9A-Fa-f]{1,4})")
 _TAB = "\t"
-# rsyslog and others write a tab inside a message as one of these.
-_ESCAPED_TABS = ("#011", "\\t")
+# rsyslog and others write a tab inside a message as one of these, here with the key behind it.
+_ESCAPED_TAB = re.compile(r"(#011|\\t)\w{1,100}=")
 
 
 def decode(text: str, received_at: float | None, budget: Budget) -> dict[str, Any]:
@@ -60,10 +60,10 @@ def _delimiter(version: str, rest: str) -> tuple[str, str]:
 def _read_attributes(rest: str, delimiter: str, budget: Budget) -> Fields:
     """The attributes. Relays may turn tabs into spaces, so then the names separate them."""
     if delimiter == _TAB and _TAB not in rest:
-        escaped = next((tab for tab in _ESCAPED_TABS if tab in rest), None)
+        escaped = _ESCAPED_TAB.search(rest)
         if escaped is None:
             return read_pairs(rest, budget)
-        delimiter = escaped
+        delimiter = escaped[1]
     fields = Fields(budget)
     for part in rest.split(delimiter):
         name, equals, value = part.partition("=")

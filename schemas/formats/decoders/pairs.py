@@ -4,9 +4,12 @@ import csv
 import re
 
 from schemas.formats.decoders.fields import Budget, Fields
+from schemas.formats.decoders.times import read_time
 
 # Looking behind keeps the search linear: only the first character of a word can begin a key.
 _KEY = re.compile(r"(?<![\w.\-/@])([A-Za-z_][\w.\-/@]{0,99})=([^\s,;|\"][^\s,;|]*)?")
+# A message of pairs begins with one, or with a word such as Meraki's kind of event.
+_START = re.compile(r"(?:[\w.:/-]{1,64}[\s,]+)?[A-Za-z_][\w.\-/@]{0,99}=")
 _BRACKET_KEY = re.compile(r'(?<![\w.\-/@])([A-Za-z_][\w.\-/@]{0,99}):(?=")')
 # A column that is no word of a sentence; a comma and a space make a sentence.
 _COLUMNS = re.compile(r'[\w./:-]{0,64}(?:,(?! )[\w./:@ "-]{0,64}){8}')
@@ -17,15 +20,26 @@ _FEWEST_PAIRS = 3
 def read_key_values(text: str, budget: Budget) -> dict[str, str] | None:
     """The pairs of ``key=value key="quoted value" …``, or None if the message is something else.
 
-    The message must begin with a pair and have at least three. Words between the pairs are passed
-    over.
+    The message must begin with a pair, or one word and a pair, and have at least three. Words
+    between the pairs are passed over.
 
     Raises:
         LimitExceeded: there are too many pairs.
     """
-    if _KEY.match(text) is None:
+    if _START.match(text) is None:
         return None
     return _read(text, 0, _KEY, budget)
+
+
+def time_of(fields: dict[str, str], received_at: float | None) -> str | None:
+    """The time that the pairs themselves state, for a line whose header has none."""
+    date, clock = fields.get("date", ""), fields.get("time", "")
+    texts = (f"{date} {clock}{fields.get('tz', '')}", f"{date} {clock}")
+    for text in (*texts, fields.get("timestamp", ""), clock):
+        time = read_time(text, received_at)
+        if time is not None:
+            return time
+    return None
 
 
 def read_bracketed(text: str, budget: Budget) -> dict[str, str] | None:

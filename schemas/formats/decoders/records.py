@@ -113,6 +113,7 @@ class _Decoder:
             return self._marked(text)
         fields, message = header
         name, inner = self._inside(message)
+        self._date(fields, inner)
         return name, {"syslog": fields, **inner}
 
     def _inside(self, message: str) -> tuple[DecoderName, dict[str, Any]]:
@@ -178,7 +179,16 @@ class _Decoder:
         fields = pairs.read_key_values(message, self._budget)
         if fields is None:
             return None
-        return Decoded(name="syslog", document={"syslog": {}, "message": message, "fields": fields})
+        document: dict[str, Any] = {"syslog": {}, "message": message, "fields": fields}
+        self._date(document["syslog"], document)
+        return Decoded(name="syslog", document=document)
+
+    def _date(self, header: dict[str, Any], document: dict[str, Any]) -> None:
+        """Give a header without a time the one that the pairs of the message state."""
+        if "timestamp" not in header and "fields" in document:
+            time = pairs.time_of(document["fields"], self._received_at)
+            if time is not None:
+                header["timestamp"] = time
 
 
 def _refuse_many(events: int, limit: int) -> None:

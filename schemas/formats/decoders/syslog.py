@@ -22,7 +22,8 @@ _RFC5424 = re.compile(
 # Cisco Meraki: a version and an epoch, then only the host and the kind of the log.
 _EPOCH = re.compile(r"\d (\d{10}(?:\.\d{1,9})?) (\S{1,255}) (\S{1,128})(?: |\Z)")
 _TIME = re.compile(
-    r"(?:\d{1,10}: )?[*.]?"  # Cisco's sequence number, and its mark of a clock that is not set
+    # Cisco's counts, the host between them, and the mark of a clock that is not set
+    r"(?:\d{1,10}: )?(?:([\w.-]{1,255}): )?(?:\d{1,10}: )?[*.]?"
     r"("
     r"(?:[A-Z][a-z]{2} )?[A-Z][a-z]{2} {1,2}\d{1,2} (?:\d{4} )?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
     r"(?: (?:UTC|GMT|Z|[A-Z]{2,3}T|CET|CEST|[+-]\d\d:?\d\d)(?=[: ]))?(?: 20\d\d(?=[: ]))?"
@@ -38,7 +39,7 @@ _AFTER_TIME = re.compile(r"[ \t]*(?::[ \t]+)?")
 _NAME = r"(?!CEF:|LEEF:|%)[^\s:=\[\]{}<>\"',|%;]"
 # An address of IPv6 has colons, so a host may have them, but not at its end.
 _HOST = re.compile(r"((?!CEF:|LEEF:)[\w.:/@%-]{0,254}[\w.@-])[ \t]+(?::[ \t]+)?")
-_TAG = re.compile(rf"({_NAME}{{1,128}})(?:\[([^\]\s]{{1,128}})\])?:(?:[ \t]+|\Z)")
+_TAG = re.compile(rf"(?!\d+:)({_NAME}{{1,128}})(?:\[([^\]\s]{{1,128}})\])?:(?:[ \t]+|\Z)")
 _ELEMENT = re.compile(r'\[([^\s=\]"]{1,128})(?=[ \]])')
 _PARAMETER = re.compile(r' +([^\s=\]"]{1,128})="((?:[^"\\]++|\\.)*+)"', re.DOTALL)
 _FRAME = re.compile(rb"(\d{1,8}) (?=<\d{1,3}>)")
@@ -160,12 +161,12 @@ def _read_rfc3164(text: str, position: int) -> tuple[dict[str, Any], str]:
     fields: dict[str, Any] = {}
     time = _TIME.match(text, position)
     if time is not None:
-        fields["timestamp_text"] = time[1]
+        fields["host"], fields["timestamp_text"] = time.groups()
         position = time.end()
         after = _AFTER_TIME.match(text, position)
         if after is not None:
             position = after.end()
-        host = _HOST.match(text, position)
+        host = None if time[1] else _HOST.match(text, position)
         if host is not None:
             fields["host"] = host[1]
             position = host.end()

@@ -1,22 +1,6 @@
-"""The words of a text."""
+"""The words of a text: markup, and what a mail program adds to a message, are taken off."""
 
-from typing import NamedTuple
+from schemas.formats.text.plain import PlainText, plain
+from schemas.formats.text.rich import rich_text
 
-from schemas.event import Kind
-
-
-class PlainText(NamedTuple):
-    """The words of a text, and what was cut from it."""
-
-    words: str
-    cut_off: str
-
-
-def plain(kind: Kind, text: str) -> PlainText:  # noqa: ARG001
-    """The words of a text."""
-    return PlainText(text, "")
-
-
-def rich_text(value: object) -> str | None:  # noqa: ARG001
-    """The words of a rich text document."""
-    return None
+__all__ = ["PlainText", "plain", "rich_text"]

@@ -1,0 +1,52 @@
+"""Whether a text is HTML, or only mentions tags.
+
+The question is answered with caution. An alert names ``<script>alert(1)</script>`` as evidence, and
+a ticket has ``List<String>`` or ``<m@example.com>``: these are words.
+"""
+
+import re
+
+from schemas.event import Kind
+from schemas.formats.text.elements import BLOCKS, INLINES
+
+_DOCUMENT = re.compile(
+    r"\s*+(?:<\?xml[^<>]*+>\s*+)?+(?:<!--[^<>]*+-->\s*+)?+"
+    r"<(?:!doctype\s+html|html|head|body|meta|title|style)\b",
+    re.IGNORECASE,
+)
+_NAMES = "|".join(sorted(BLOCKS | INLINES, key=len, reverse=True))
+_FIRST_TAG = re.compile(rf"\s*+<({_NAMES})(?:\s[^<>]*+)?/?>", re.IGNORECASE)
+_OPEN_TAGS = re.compile(rf"<({_NAMES})(?:\s[^<>]*+)?>", re.IGNORECASE)
+_CLOSE_TAGS = re.compile(rf"</({_NAMES})\s*+>", re.IGNORECASE)
+_LINE_BREAK = re.compile(r"<br\s*+/?>", re.IGNORECASE)
+_CLOSED_BLOCK = re.compile(r"</(?:p|div|li|tr|table|ul|ol)>", re.IGNORECASE)
+_BREAKS_OF_AN_ALERT = 2
+
+
+def is_document(text: str) -> bool:
+    """Whether the text begins as a whole HTML document does."""
+    return _DOCUMENT.match(text) is not None
+
+
+def begins_with_tag(text: str) -> bool:
+    """Whether the text begins with a tag that mail programs and editors write."""
+    return _FIRST_TAG.match(text) is not None
+
+
+def is_fragment(text: str, kind: Kind) -> bool:
+    """Whether the text is a piece of HTML, as editors and mail programs write it.
+
+    An alert has to look more like HTML than a ticket, because tags may be its evidence.
+    """
+    first = _FIRST_TAG.match(text)
+    if first is not None and (first[1].lower() in {"br", "hr"} or f"</{first[1]}".lower() in text.lower()):
+        return True
+    if kind == "alert":
+        breaks = len(_LINE_BREAK.findall(text, 0, 10_000))
+        return breaks >= _BREAKS_OF_AN_ALERT or _CLOSED_BLOCK.search(text) is not None
+    return _LINE_BREAK.search(text) is not None or _has_pair(text)
+
+
+def _has_pair(text: str) -> bool:
+    closed = {name.lower() for name in _CLOSE_TAGS.findall(text)}
+    return bool(closed) and any(name.lower() in closed for name in _OPEN_TAGS.findall(text))

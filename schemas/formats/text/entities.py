@@ -3,6 +3,10 @@
 import html
 import re
 from functools import lru_cache
+from typing import Final
+
+MAX_ENTITIES: Final = 10_000
+"""So many rare references are replaced. A page in an alphabet that is written so has as many."""
 
 # Only whole references are read: `?a=1&copy=2` is an address. The lengths are bounded because the
 # standard library fails on a number of thousands of digits.
@@ -16,7 +20,7 @@ def decode_entities(text: str) -> str:
         return text
     for entity, character in _COMMON:
         text = text.replace(entity, character)
-    text = _ENTITY.sub(_decoded, text)
+    text = _ENTITY.sub(_decoded, text, count=MAX_ENTITIES)
     return text.replace("&amp;", "&")
 
 

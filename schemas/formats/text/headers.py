@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from schemas.formats.text.lines import Line, Mark, without_indent
+from schemas.formats.text.lines import Line, without_indent
 from schemas.formats.text.phrases import (
     ATTRIBUTION_ENDS,
     ATTRIBUTION_INSIDE,
@@ -21,6 +21,7 @@ _ATTRIBUTION_CHARS = 400
 _LABEL_CHARS = 30
 _FIELD_LINE_CHARS = 500
 _MARKER_CHARS = 160
+_SHORTEST_MARKER = 8
 _RULE_CHARS = 5
 _FIELDS_OF_A_HEADER = 3
 
@@ -52,7 +53,7 @@ def is_separator(text: str) -> bool:
 
 def is_reply_marker(text: str) -> bool:
     """Whether a help desk wrote the line above what it quotes."""
-    if len(text) > _MARKER_CHARS or text[0].isalnum() and text[-1].isalnum():
+    if not _SHORTEST_MARKER <= len(text) <= _MARKER_CHARS:
         return False
     if text.startswith("##-") and text.endswith("-##"):
         return True
@@ -81,6 +82,8 @@ def header_end(lines: list[Line], start: int, *, separated: bool) -> int:
             if blanks > 1 and fields:
                 break
         elif found := _fields(text):
+            if "from" in found and "from" in fields:
+                break
             fields |= found
             address = address or "@" in text
             blanks, end = 0, number + 1
@@ -138,7 +141,10 @@ def is_strong_attribution(lines: list[Line], start: int, end: int) -> bool:
     text = _joined(lines, start, end)
     if not NARRATIVE_WORDS.isdisjoint(text.split()):
         return False
-    return bool(_TIME.search(text)) and ("@" in text or bool(_DAY.search(text)))
+    if _TIME.search(text) is None:
+        return False
+    starts = text.split(maxsplit=1)[0].strip(",.") in ATTRIBUTION_STARTS
+    return "@" in text or (starts and _DAY.search(text) is not None)
 
 
 def _joined(lines: list[Line], start: int, end: int) -> str:
@@ -150,11 +156,9 @@ def _is_attribution(text: str) -> bool:
         return False
     if not ("@" in text or _DIGITS.search(text)):
         return False
-    if text.endswith(ATTRIBUTION_ENDS) or ATTRIBUTION_INSIDE in text:
+    if text.endswith(ATTRIBUTION_ENDS) or any(
+        verb in text for verb in ATTRIBUTION_INSIDE
+    ):
         return True
     return text.endswith(">:") and "@" in text and _TIME.search(text) is not None
 
-
-def is_indented(line: Line) -> bool:
-    """Whether the line is quoted if a line above says who wrote it."""
-    return line.mark == Mark.INDENTED

@@ -6,13 +6,14 @@ needs to know where lines end, and which elements are hidden, quoted or a signat
 """
 
 import re
+from itertools import islice
 from typing import Final
 
 from schemas.formats.text.elements import BLOCKS, CELLS, INLINES, KNOWN, UNREAD, VOID
 from schemas.formats.text.entities import decode_entities
 from schemas.formats.text.lines import Line, Mark
 
-MAX_TAGS: Final = 8_000
+MAX_TAGS: Final = 6_000
 """Behind so many tags the rest of a text only loses its tags. A long newsletter has 5,000."""
 
 # Inside a quoted value ">" is no end, so that `alt="a > b"` does not end its tag. Every way through
@@ -39,62 +40,73 @@ _ALT = re.compile(r"""\balt\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
 class _Reader:
     """Collects the lines of one text."""
 
-    def __init__(self, *, verbatim: frozenset[str], keep_lines: bool, read_hidden: bool) -> None:
+    def __init__(self, *, verbatim: frozenset[str], keep_lines: bool) -> None:
         self.lines: list[Line] = []
         self.alts: list[str] = []
-        self.unclosed = False
         self._verbatim = verbatim
         self._keep_lines = keep_lines
-        self._read_hidden = read_hidden
+        self._read_hidden = False
         self._pieces: list[str] = []
         self._formatted = 0
+        self._styled = False
         # An element that is skipped or marked, and how many of its name are open inside it.
         self._skipped = ""
         self._skipped_depth = 0
+        self._skipped_from = 0
         self._marked = ""
         self._marked_depth = 0
         self._mark = Mark.OWN
 
     def read(self, html: str) -> None:
         """Read a text without comments."""
-        styled = any(hint in html.lower() for hint in _HINTS)
-        position = count = 0
-        for match in _TAG.finditer(html):
+        self._styled = any(hint in html.lower() for hint in _HINTS)
+        tags = 0
+        position = 0
+        while True:
+            count, position = self._read_from(html, position, MAX_TAGS - tags)
+            tags += count
+            if not self._skipped or self._skipped in UNREAD:
+                break
+            # A hidden element without an end would hide the rest of the message.
+            self._read_hidden = True
+            self._skipped = ""
+            position = self._skipped_from
+        self._end_line("".join(self._pieces))
+
+    def _read_from(self, html: str, position: int, max_tags: int) -> tuple[int, int]:
+        """Read up to the end; returns how many tags there were, and where it ended."""
+        count = 0
+        for match in islice(_TAG.finditer(html, position), max(0, max_tags)):
+            count += 1
             start = match.start()
             if start > position and not self._skipped:
                 self._add(html[position:start])
             position = match.end()
             name = match[2]
             if name is not None:
-                self._tag(match, name.lower(), styled)
-            count += 1
-            if count == MAX_TAGS:
-                break
+                self._tag(match, name.lower())
         if not self._skipped:
             self._add(_ANY_TAG.sub(" ", html[position:]))
-        self.unclosed = bool(self._skipped) and self._skipped not in UNREAD
-        self.end_line()
+        return count, len(html)
 
-    def end_line(self) -> None:
+    def _end_line(self, text: str) -> None:
         """End the line that is being collected."""
-        text = "".join(self._pieces)
         self._pieces.clear()
         if "&" in text:
             text = decode_entities(text)
-        if not self._formatted:
-            text = " ".join(text.split())
+        text = text.rstrip() if self._formatted else " ".join(text.split())
         if text or self.lines:
-            self.lines.append(Line(text.rstrip(), self._mark))
+            self.lines.append(Line(text, self._mark))
 
     def _add(self, text: str) -> None:
         if (self._formatted or self._keep_lines) and "\n" in text:
             *ended, text = text.split("\n")
             for line in ended:
                 self._pieces.append(line)
-                self.end_line()
+                self._end_line("".join(self._pieces))
         self._pieces.append(text)
 
-    def _tag(self, match: re.Match[str], name: str, styled: bool) -> None:
+    def _tag(self, match: re.Match[str], name: str) -> None:
         closes = match[1] == "/"
         if self._skipped:
             self._skip(name, closes)
@@ -104,24 +116,30 @@ class _Reader:
             return
         if name in UNREAD:
             if not closes and not match[3].endswith("/"):
-                self._skipped, self._skipped_depth = name, 1
+                self._skip_from(name, match.end())
             return
         if name == self._marked:
             self._marked_depth += -1 if closes else 1
-        if styled and match[3] and not closes and self._attributes(name, match[3]):
-            return
+        if match[3] and not closes and (self._styled or name == "img"):
+            if self._attributes(name, match):
+                return
         if name in BLOCKS:
             self._block(name, closes)
         elif name in CELLS:
             self._pieces.append(" ")
         if name == self._marked and not self._marked_depth:
-            self.end_line()
+            self._flush()
             self._marked, self._mark = "", Mark.OWN
 
     def _block(self, name: str, closes: bool) -> None:
         """A tag that ends a line; a blank line stands where a paragraph ends."""
-        if name == "br" or self._has_words():
-            self.end_line()
+        if self._pieces or name == "br":
+            text = "".join(self._pieces)
+            # The dash of a list begins no line: a paragraph may follow.
+            if name == "br" or text.strip() not in {"", "-"}:
+                self._end_line(text)
+            elif not text.strip():
+                self._pieces.clear()
         if closes and name in {"p", "table", "ul", "ol", "blockquote"} and self.lines:
             if self.lines[-1].text:
                 self.lines.append(Line("", self._mark))
@@ -131,13 +149,6 @@ class _Reader:
             self._pieces.append("- ")
         elif name == "blockquote" and not closes and not self._marked:
             self._marked, self._marked_depth, self._mark = name, 1, Mark.INDENTED
-
-    def _has_words(self) -> bool:
-        """Whether the line has begun. The dash of a list is not yet one: a paragraph may follow."""
-        text = "".join(self._pieces).strip()
-        if not text:
-            self._pieces.clear()
-        return text not in {"", "-"}
 
     def _skip(self, name: str, closes: bool) -> None:
         if name == self._skipped:
@@ -157,8 +168,12 @@ class _Reader:
         if ":" not in name:
             self._pieces.append(tag)
 
-    def _attributes(self, name: str, attributes: str) -> bool:
+    def _skip_from(self, name: str, position: int) -> None:
+        self._skipped, self._skipped_depth, self._skipped_from = name, 1, position
+
+    def _attributes(self, name: str, tag: re.Match[str]) -> bool:
         """Read what hides or marks an element. Returns whether it is skipped."""
+        attributes = tag[3]
         lowered = "".join(attributes.lower().split())
         if name == "img":
             self._image(attributes, lowered)
@@ -166,22 +181,26 @@ class _Reader:
         if name in VOID:
             return False
         if not self._read_hidden and self._is_hidden(attributes, lowered):
-            self._skipped, self._skipped_depth = name, 1
+            self._skip_from(name, tag.end())
             return True
         if self._mark in {Mark.QUOTED, Mark.SIGNATURE}:
             return False
-        if any(each in lowered for each in _THREAD_NAMES):
+        if _contains(lowered, _THREAD_NAMES):
             self._begin_mark("", Mark.QUOTED)
-        elif any(each in lowered for each in _QUOTE_NAMES):
+        elif _contains(lowered, _QUOTE_NAMES):
             self._begin_mark(name, Mark.QUOTED)
-        elif any(each in lowered for each in _SIGNATURE_NAMES):
+        elif _contains(lowered, _SIGNATURE_NAMES):
             self._begin_mark(name, Mark.SIGNATURE)
         return False
 
+    def _flush(self) -> None:
+        text = "".join(self._pieces)
+        if text.strip():
+            self._end_line(text)
+
     def _begin_mark(self, name: str, mark: Mark) -> None:
         """Mark the lines until the element ends; all that follow if `name` is empty."""
-        if self._pieces:
-            self.end_line()
+        self._flush()
         self._marked, self._marked_depth, self._mark = name, 1, mark
 
     def _image(self, attributes: str, lowered: str) -> None:
@@ -194,7 +213,7 @@ class _Reader:
 
     @staticmethod
     def _is_hidden(attributes: str, lowered: str) -> bool:
-        if any(style in lowered for style in _HIDDEN_STYLES):
+        if _contains(lowered, _HIDDEN_STYLES):
             return True
         if "max-height:0" in lowered and "overflow:hidden" in lowered:
             return True
@@ -210,12 +229,8 @@ def html_lines(html: str, *, verbatim: frozenset[str] = frozenset()) -> list[Lin
     """
     html = without_comments(html.replace("\r\n", "\n").replace("\r", "\n"))
     keep_lines = "\n" in html and not _ends_lines(html)
-    reader = _Reader(verbatim=verbatim, keep_lines=keep_lines, read_hidden=False)
+    reader = _Reader(verbatim=verbatim, keep_lines=keep_lines)
     reader.read(html)
-    if reader.unclosed:
-        # A hidden element without an end would hide the whole message.
-        reader = _Reader(verbatim=verbatim, keep_lines=keep_lines, read_hidden=True)
-        reader.read(html)
     if not any(line.text for line in reader.lines):
         return [Line(" ".join(alt.split())) for alt in reader.alts]
     return reader.lines
@@ -238,3 +253,10 @@ def without_comments(html: str) -> str:
 
 def _ends_lines(html: str) -> bool:
     return any(match[2] and match[2].lower() in BLOCKS for match in _TAG.finditer(html, 0, 20_000))
+
+
+def _contains(text: str, parts: tuple[str, ...]) -> bool:
+    for part in parts:  # noqa: SIM110 - a generator takes three times as long, for every tag
+        if part in text:
+            return True
+    return False

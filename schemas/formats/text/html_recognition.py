@@ -20,6 +20,7 @@ _OPEN_TAGS = re.compile(rf"<({_NAMES})(?:\s[^<>]*+)?>", re.IGNORECASE)
 _CLOSE_TAGS = re.compile(rf"</({_NAMES})\s*+>", re.IGNORECASE)
 _LINE_BREAK = re.compile(r"<br\s*+/?>", re.IGNORECASE)
 _CLOSED_BLOCK = re.compile(r"</(?:p|div|li|tr|table|ul|ol)>", re.IGNORECASE)
+_LOOKED_AT = 10_000
 _BREAKS_OF_AN_ALERT = 2
 
 
@@ -39,14 +40,19 @@ def is_fragment(text: str, kind: Kind) -> bool:
     An alert has to look more like HTML than a ticket, because tags may be its evidence.
     """
     first = _FIRST_TAG.match(text)
-    if first is not None and (first[1].lower() in {"br", "hr"} or f"</{first[1]}".lower() in text.lower()):
-        return True
+    if first is not None:
+        name = first[1].lower()
+        # A piece that was cut off has no end tag. The text of an alert may be only that.
+        if name in {"br", "hr"} or (kind == "ticket" and name in BLOCKS):
+            return True
+        if f"</{name}" in text.lower():
+            return True
     if kind == "alert":
-        breaks = len(_LINE_BREAK.findall(text, 0, 10_000))
+        breaks = len(_LINE_BREAK.findall(text, 0, _LOOKED_AT))
         return breaks >= _BREAKS_OF_AN_ALERT or _CLOSED_BLOCK.search(text) is not None
     return _LINE_BREAK.search(text) is not None or _has_pair(text)
 
 
 def _has_pair(text: str) -> bool:
-    closed = {name.lower() for name in _CLOSE_TAGS.findall(text)}
-    return bool(closed) and any(name.lower() in closed for name in _OPEN_TAGS.findall(text))
+    closed = {name.lower() for name in _CLOSE_TAGS.findall(text, 0, _LOOKED_AT)}
+    return bool(closed) and any(name.lower() in closed for name in _OPEN_TAGS.findall(text, 0, _LOOKED_AT))

@@ -1,7 +1,13 @@
 """The lines of a text, and what is known of each before its words are read."""
 
+import re
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+MAX_LINES: Final = 2_000
+"""What is behind so many lines is read as one line. A mail of 100 kB has fewer."""
+
+_WORD = re.compile(r"[^\W_]")
 
 
 class Mark(IntEnum):
@@ -26,10 +32,16 @@ class Line(NamedTuple):
 
 def split_lines(text: str) -> list[Line]:
     """The lines of a text without markup. A line that begins with ``>`` is `Mark.INDENTED`."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return [
-        Line(line, Mark.INDENTED if line.lstrip()[:1] == ">" else Mark.OWN) for line in lines
-    ]
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n", MAX_LINES)
+    return [Line(line, Mark.INDENTED if line.lstrip()[:1] == ">" else Mark.OWN) for line in lines]
+
+
+def shortened(lines: list[Line]) -> list[Line]:
+    """The same lines, but those behind `MAX_LINES` as one."""
+    if len(lines) <= MAX_LINES:
+        return lines
+    rest = "\n".join(line.text for line in lines[MAX_LINES:])
+    return [*lines[:MAX_LINES], Line(rest, lines[MAX_LINES].mark)]
 
 
 def join_lines(lines: list[Line]) -> str:
@@ -39,7 +51,12 @@ def join_lines(lines: list[Line]) -> str:
 
 def has_words(lines: list[Line]) -> bool:
     """Whether a line has a letter or a digit."""
-    return any(any(map(str.isalnum, line.text)) for line in lines)
+    return any(map(has_word, (line.text for line in lines)))
+
+
+def has_word(text: str) -> bool:
+    """Whether the text has a letter or a digit."""
+    return _WORD.search(text) is not None
 
 
 def without_indent(text: str) -> str:

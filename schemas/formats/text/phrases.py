@@ -48,10 +48,10 @@ ATTRIBUTION_ENDS = (
     *("wrote:", "schrieb:", "geschrieben:", "a écrit :", "a écrit:", "escribió:", "escreveu:"),
     *("escribió :", "escreveu :", "wrote :", "schrieb :", "geschrieben :"),
 )
-ATTRIBUTION_INSIDE = " schrieb "
-"""German puts the name behind the verb."""
+ATTRIBUTION_INSIDE = (" schrieb ", " wrote on ", " a écrit le ", " escribió el ", " escreveu em ")
+"""German puts the name behind the verb, and some programs put the date there."""
 NARRATIVE_WORDS = frozenset(
-    "i your you they he she we my ich ihr euer du sie wir je tu vous votre nous yo su usted ustedes "
+    "the i your you they he she we my ich ihr euer du sie wir je tu vous votre nous yo su usted ustedes "
     "tu eu você seu sua nós".split()
 )
 """A line with one of them is told by a person, not written by a mail program."""
@@ -111,6 +111,12 @@ CLOSINGS = frozenset(
     "|".join((_CLOSINGS_EN, _CLOSINGS_DE, _CLOSINGS_FR, _CLOSINGS_ES, _CLOSINGS_PT)).split("|")
 )
 """A signature follows them, or nothing."""
+
+ONE_WORD_CLOSINGS = frozenset(
+    "regards sincerely rgds cheers mfg lg vg grüße cordialement cdlt cdt salutations amicalement "
+    "saludos atentamente cordialmente atenciosamente cumprimentos saudações".split()
+)
+"""A name may follow them in the same line without a comma."""
 
 THANKS = frozenset(
     (
@@ -181,15 +187,20 @@ NOTICE_STARTS = (
 """A notice at the end of a mail begins with one of them."""
 
 NOTICE_WORDS = (
-    *("confidential", "intended recipient", "intended only", "intended solely", "intended for"),
-    *("privileged", "notify the sender", "received this", "not the addressee", "environment"),
-    *("liability", "liable", "virus", "disclos", "of the sender", "of the author"),
-    *("vertraulich", "empfänger", "adressat", "irrtümlich", "absender", "umwelt", "haftung", "viren"),
-    *("confidentiel", "destinataire", "par erreur", "expéditeur", "l'environnement", "imprimer"),
-    *("confidencial", "destinatari", "por error", "remitente", "medio ambiente", "imprimir"),
-    *("destinatári", "por engano", "remetente", "meio ambiente", "sigilos", "legal"),
+    *("intended recipient", "intended only", "intended solely", "intended for", "addressee"),
+    *("notify the sender", "received this", "received it in error", "environment", "liability"),
+    *("liable", "disclos", "of the author", "privileged"),
+    *("empfänger", "adressat", "irrtümlich", "absender", "umwelt", "haftung"),
+    *("destinataire", "par erreur", "expéditeur", "l'environnement"),
+    *("destinatari", "por error", "remitente", "medio ambiente"),
+    *("destinatári", "por engano", "remetente", "meio ambiente", "sigilos"),
 )
-"""A notice has two of these, a word and a word that its beginning may hold."""
+"""A notice has one of these, and two of these and of the next."""
+WEAK_NOTICE_WORDS = (
+    *("confidential", "virus", "of the sender", "printing", "delete"),
+    *("vertraulich", "viren", "drucken", "löschen"),
+    *("confidentiel", "imprimer", "confidencial", "imprimir", "legal"),
+)
 
 FOOTER_STARTS = (
     *("to unsubscribe", "unsubscribe:", "unsubscribe |", "unsubscribe from", "unsubscribe here"),

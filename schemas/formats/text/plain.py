@@ -55,5 +55,7 @@ def _without_markup(kind: Kind, text: str) -> tuple[str, list[Line] | None]:
             # In a piece of HTML, a script is rather what the author writes about.
             read = not document and (kind == "alert" or not begins_with_tag(text))
             lines = html_lines(text, verbatim=UNREAD if read else frozenset())
-            return text, [line._replace(text=without_targets(line.text)) for line in lines]
+            if "](" in text or "|http" in text:
+                lines = [line._replace(text=without_targets(line.text)) for line in lines]
+            return text, lines
     return without_targets(decode_entities(text)), None

@@ -4,6 +4,7 @@ The lines are scanned once; each looks at most `MAX_HEADER_LINES` ahead. When in
 kept: words of the message must not be lost, and a quote that stays does less harm.
 """
 
+import re
 from enum import IntEnum
 from typing import Final
 
@@ -15,13 +16,17 @@ from schemas.formats.text.headers import (
     is_separator,
     is_strong_attribution,
 )
-from schemas.formats.text.lines import Line, Mark, has_words, without_indent
+from schemas.formats.text.lines import Line, Mark, has_words, shortened, without_indent
 from schemas.formats.text.phrases import NOTES
 from schemas.formats.text.signature import banner_end, signature_flags
 
-MAX_UNWRAPPINGS: Final = 3
+MAX_UNWRAPPINGS: Final = 2
 """How many levels of quotes are opened to find words, where the message is only a quote."""
+MAX_MESSAGES: Final = 50
+"""How many forwarded messages without words are looked through."""
 _BLANK_BEFORE_QUOTE = 2
+# Most lines have no colon, begin with no rule, and not with "On 3 March": they are not looked at.
+_MAY_INTRODUCE = re.compile(r"\s*+(?:[-_=*#\u2014\[(]|\w{1,3}[,. ]\D*+\d)")
 
 
 class Part(IntEnum):
@@ -39,21 +44,22 @@ def split_reply(lines: list[Line]) -> tuple[list[Line], list[Line]]:
 
     If all would be cut off, the quote is the message: a mail that was only forwarded.
     """
-    lines = list(lines)
+    lines = list(shortened(lines))
     parts = [Part.MESSAGE] * len(lines)
-    open_lines = list(range(len(lines)))
-    for _ in range(MAX_UNWRAPPINGS + 1):
-        found = _Scan([lines[number] for number in open_lines]).parts()
-        for number, part in zip(open_lines, found, strict=True):
+    unread = list(range(len(lines)))
+    for opened in range(MAX_UNWRAPPINGS + 1):
+        found = _Scan([lines[number] for number in unread]).parts()
+        for number, part in zip(unread, found, strict=True):
             parts[number] = part
-        kept = [lines[number] for number, part in enumerate(parts) if part == Part.MESSAGE]
-        if has_words(kept):
-            cut = [lines[number] for number, part in enumerate(parts) if part != Part.MESSAGE]
-            return kept, cut if has_words(cut) or any(line.text.strip() for line in cut) else []
-        open_lines = [
-            number for number in open_lines if parts[number] in {Part.MESSAGE, Part.QUOTE}
-        ]
-        for number in open_lines:
+        kept = [line for line, part in zip(lines, parts, strict=True) if part == Part.MESSAGE]
+        is_last = opened == MAX_UNWRAPPINGS or Part.QUOTE not in parts
+        if has_words(kept) and (is_last or not _is_note(kept)):
+            cut = [line for line, part in zip(lines, parts, strict=True) if part != Part.MESSAGE]
+            return kept, cut
+        if is_last:
+            break
+        unread = [number for number, part in enumerate(parts) if part <= Part.QUOTE]
+        for number in unread:
             lines[number] = _unwrapped(lines[number])
     return lines, []
 
@@ -71,7 +77,9 @@ class _Scan:
     def __init__(self, lines: list[Line]) -> None:
         self._lines = lines
         self._parts = [Part.MESSAGE] * len(lines)
-        self._starts = [0]
+        # Where the message begins that is being read, and how many there were.
+        self._start = 0
+        self._count = 1
         # Whether a line above says who wrote what is indented.
         self._attributed = False
 
@@ -81,7 +89,11 @@ class _Scan:
         number = 0
         while number < len(self._lines):
             number = max(number + 1, self._read(number))
-        self._choose_message()
+        self._end_message(len(self._lines), is_last=True)
+        for number in range(1, len(self._lines)):
+            # What is blank below a line that is cut off goes with it.
+            if self._parts[number] == Part.MESSAGE and not self._lines[number].text.strip():
+                self._parts[number] = self._parts[number - 1]
         return self._parts
 
     def _banner(self) -> None:
@@ -96,6 +108,8 @@ class _Scan:
             return 0
         if mark == Mark.INDENTED and self._attributed:
             self._parts[number] = Part.QUOTE
+            return 0
+        if mark == Mark.OWN and ":" not in text and _MAY_INTRODUCE.match(text) is None:
             return 0
         bare = without_indent(text).strip()
         if not bare:
@@ -134,10 +148,31 @@ class _Scan:
         return end
 
     def _begin(self, start: int, end: int) -> int:
+        """Another message begins. It is read only if there is none above it."""
         self._header(start, end)
+        if self._end_message(start, is_last=False) or self._count == MAX_MESSAGES:
+            rest = range(end, len(self._lines))
+            for number in rest:
+                self._parts[number] = Part.QUOTE
+            return len(self._lines)
         self._attributed = False
-        self._starts.append(end)
+        self._start = end
+        self._count += 1
         return end
+
+    def _end_message(self, end: int, *, is_last: bool) -> bool:
+        """Take the signature off the message that ends here. Returns whether it has words."""
+        own = [n for n in range(self._start, end) if self._parts[n] == Part.MESSAGE]
+        # Below "Sent from my phone" alone, a forwarded mail is the message.
+        only = not is_last or Part.QUOTE in self._parts
+        flags = signature_flags([self._lines[n].text for n in own], may_be_all=only)
+        kept = []
+        for number, is_signature in zip(own, flags, strict=True):
+            if is_signature:
+                self._parts[number] = Part.SIGNATURE
+            else:
+                kept.append(self._lines[number])
+        return has_words(kept) and not _is_note(kept)
 
     def _header(self, start: int, end: int) -> None:
         self._parts[start:end] = [Part.HEADER] * (end - start)
@@ -160,6 +195,7 @@ class _Scan:
 
     def _choose_message(self) -> None:
         """Keep the first message with words of its own, and what was noted above it."""
+        last = self._last_with_words()
         ends = [*self._starts[1:], len(self._lines)]
         for start, end in zip(self._starts, ends, strict=True):
             own = [n for n in range(start, end) if self._parts[n] == Part.MESSAGE]
@@ -170,15 +206,11 @@ class _Scan:
                     self._parts[number] = Part.SIGNATURE
                 else:
                     kept.append(self._lines[number])
-            if has_words(kept) and not (_is_note(kept) and self._has_own_words(end)):
+            if has_words(kept) and not (_is_note(kept) and last >= end):
                 self._parts[end:] = [
                     part if part != Part.MESSAGE else Part.QUOTE for part in self._parts[end:]
                 ]
                 return
-
-    def _has_own_words(self, start: int) -> bool:
-        rest = zip(self._lines[start:], self._parts[start:], strict=True)
-        return has_words([line for line, part in rest if part == Part.MESSAGE])
 
 
 def _is_note(lines: list[Line]) -> bool:

@@ -70,7 +70,7 @@ def _is_rich(value: object) -> bool:
         return _is_list_of_blocks(value)
     if not isinstance(value, dict):
         return False
-    kind = value.get("type", value.get("nodeType"))
+    kind = _kind(value)
     if kind in {"doc", "document", "root"}:
         return _is_list_of_nodes(value.get("content", value.get("children")))
     if kind == "AdaptiveCard":
@@ -89,6 +89,12 @@ def _is_rich(value: object) -> bool:
     return "entityMap" in value or _is_list_of_blocks(blocks) or _is_editor_block(blocks[0])
 
 
+def _kind(node: Node) -> str:
+    """The type of a node, by whichever name the format gives to it, or an empty text."""
+    kind = node.get("type", node.get("nodeType", node.get("_type")))
+    return kind if isinstance(kind, str) else ""
+
+
 def _is_list_of_nodes(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(node, dict) for node in value[:100])
 
@@ -98,8 +104,8 @@ def _is_list_of_blocks(value: list[Any]) -> bool:
     if not value or not _is_list_of_nodes(value):
         return False
     first = value[0]
-    if first.get("type") in _SLACK_BLOCKS:
-        return any(node.get("type") in _SLACK_BLOCKS and _has_part(node) for node in value[:100])
+    if _kind(first) in _SLACK_BLOCKS:
+        return any(_kind(node) in _SLACK_BLOCKS and _has_part(node) for node in value[:100])
     if _is_card(first) or ("plain_text" in first and "annotations" in first):
         return True
     children = first.get("children")
@@ -143,8 +149,7 @@ def _pieces(document: Any) -> Iterator[str]:
 
 def _parts(node: Node) -> list[Any]:
     """What a node is made of: strings are text, other values are read in turn."""
-    kind = node.get("type", node.get("nodeType", node.get("_type")))
-    kind = kind if isinstance(kind, str) else ""
+    kind = _kind(node)
     if kind in _UNREAD or node.get("isVisible") is False:
         return []
     if kind in _BREAKS:

@@ -1,8 +1,10 @@
 """Signatures, notices and footers at the end of a message."""
 
 import re
+from itertools import islice
 from typing import Final
 
+from schemas.formats.text.lines import has_word
 from schemas.formats.text.phrases import (
     BANNER_STARTS,
     CLOSINGS,
@@ -11,14 +13,17 @@ from schemas.formats.text.phrases import (
     MOBILE_STARTS,
     NOTICE_STARTS,
     NOTICE_WORDS,
+    ONE_WORD_CLOSINGS,
     POSTSCRIPTS,
     SENTENCE_WORDS,
     THANKS,
+    WEAK_NOTICE_WORDS,
 )
 
 MAX_SIGNATURE_LINES: Final = 30
 MAX_PARAGRAPH_LINES: Final = 60
-_MAX_ROUNDS = 12
+_MAX_ROUNDS = 6
+_MAX_CANDIDATES = 4
 _LONGEST_CLOSING = 60
 _LONGEST_LINE = 100
 _LINE_WORDS = 7
@@ -33,20 +38,26 @@ _FOOTER_WORDS = re.compile(
     r"click|link|http|www|here|preferenc|settings|because|hier|klick|weil|cliquez|ici|parce|car "
     r"|clic|aquí|porque|clique|aqui|mail|\|"
 )
+_STARTS = (*NOTICE_STARTS, *FOOTER_STARTS, *MOBILE_STARTS)
 _PARTICLES = frozenset("de da do dos das del la le van von der den di du y e und and & the".split())
 _PROXIES = ("i. a", "i.a", "i. v", "i.v", "ppa", "p.p.", "gez.", "p.o.")
 
 
-def signature_flags(lines: list[str]) -> list[bool]:
-    """Which lines are a signature, a notice or a footer. There are always words above them."""
+def signature_flags(lines: list[str], *, may_be_all: bool = False) -> list[bool]:
+    """Which lines are a signature, a notice or a footer.
+
+    There are always words above them, unless `may_be_all`.
+    """
     flags = [False] * len(lines)
-    first = next((n for n, line in enumerate(lines) if _is_word_line(line)), len(lines))
+    first = next((n for n, line in enumerate(lines) if has_word(line)), len(lines))
+    if not may_be_all:
+        first += 1
     end = len(lines)
     for _ in range(_MAX_ROUNDS):
         end = _without_blanks(lines, end)
-        cut = _footer_start(lines, first + 1, end)
+        cut = _footer_start(lines, first, end)
         if cut is None:
-            cut = _signature_start(lines, first + 1, end)
+            cut = _signature_start(lines, first, end)
         if cut is None:
             break
         start, stop = cut
@@ -68,12 +79,8 @@ def banner_end(lines: list[str]) -> int:
     return end if end < len(lines) else start + 1
 
 
-def _is_word_line(line: str) -> bool:
-    return any(map(str.isalnum, line))
-
-
 def _without_blanks(lines: list[str], end: int) -> int:
-    while end and not _is_word_line(lines[end - 1]) and lines[end - 1].strip() not in {"--", "\u2014"}:
+    while end and not has_word(lines[end - 1]) and lines[end - 1].strip() not in {"--", "\u2014"}:
         end -= 1
     return end
 
@@ -87,7 +94,8 @@ def _footer_start(lines: list[str], first: int, end: int) -> tuple[int, int] | N
     start = end
     while start > max(first, end - MAX_PARAGRAPH_LINES) and lines[start - 1].strip():
         start -= 1
-    for number in range(start, end):
+    starts = (n for n in range(start, end) if _may_be_footer(lines[n]))
+    for number in islice(starts, _MAX_CANDIDATES):
         if _is_footer(lines, number, end):
             return number, end
     return None
@@ -103,7 +111,9 @@ def _is_footer(lines: list[str], start: int, end: int) -> bool:
         return not _tells(text) and _FOOTER_WORDS.search(text) is not None
     if line.startswith(NOTICE_STARTS):
         text = _lowered(" ".join(lines[start:end]))
-        return sum(word in text for word in NOTICE_WORDS) >= _NOTICE_WORDS and not _tells(text)
+        strong = sum(word in text for word in NOTICE_WORDS)
+        weak = sum(word in text for word in WEAK_NOTICE_WORDS)
+        return strong > 0 and strong + weak >= _NOTICE_WORDS and not _tells(text)
     return False
 
 
@@ -123,18 +133,22 @@ def _is_mobile(line: str) -> bool:
 
 def _signature_start(lines: list[str], first: int, end: int) -> tuple[int, int] | None:
     """Where a signature begins and stops. What follows a signature may be a postscript."""
+    candidates = 0
     for number in range(max(first, end - MAX_SIGNATURE_LINES), end):
-        line = lines[number].strip(" \t\xa0*_")
+        line = lines[number].strip(" \t\xa0*")
         if not line or len(line) > _LONGEST_CLOSING:
             continue
-        if lines[number].rstrip("\n") == "-- ":
+        if lines[number] == "-- ":
             return number, end
-        if line in {"--", "\u2014", "---", "\u2013"} or (len(line) > 3 and not line.strip("_-=")):
+        if line in {"\u2014", "\u2013"} or (len(line) > 1 and not line.strip("_-=")):
+            candidates += 1
             stop = _block_end(lines, number + 1, end)
             if stop == end > number + 1 and _begins_signature(lines, number + 1, end):
                 return number, end
         elif _closes(lines, number, end):
             return number, _block_end(lines, number + 1, end)
+        if candidates == _MAX_CANDIDATES:
+            break
     return None
 
 
@@ -156,7 +170,7 @@ def _closes(lines: list[str], number: int, end: int) -> bool:
     phrase = line.rstrip(" ,.!;:-\u2013")
     below = next((row for row in lines[number + 1 : end] if row.strip()), "")
     if phrase in CLOSINGS:
-        return not below or _is_signature_line(below) or _is_notice_line(below)
+        return not below or _is_signature_line(below) or _may_be_footer(below)
     if phrase in THANKS:
         return _is_name(below)
     head, comma, name = lines[number].strip(" \t\xa0*_").partition(",")
@@ -166,10 +180,11 @@ def _closes(lines: list[str], number: int, end: int) -> bool:
 
 
 def _has_name_behind(line: str) -> bool:
-    """Whether a closing of two words or more and a name stand in one line without a comma."""
+    """Whether a closing and a name stand in one line without a comma."""
     words = line.strip(" \t\xa0*_").split()
-    for count in range(2, min(len(words), 6)):
-        if " ".join(words[:count]).lower() in CLOSINGS and _is_name(" ".join(words[count:])):
+    for count in range(1, min(len(words), 6)):
+        closings = CLOSINGS if count > 1 else ONE_WORD_CLOSINGS
+        if " ".join(words[:count]).lower() in closings and _is_name(" ".join(words[count:])):
             return True
     return False
 
@@ -194,8 +209,8 @@ def _paragraph_end(lines: list[str], start: int, end: int) -> int:
     return end
 
 
-def _is_notice_line(line: str) -> bool:
-    return _lowered(line).startswith((*NOTICE_STARTS, *FOOTER_STARTS, *MOBILE_STARTS))
+def _may_be_footer(line: str) -> bool:
+    return _lowered(line[:_LONGEST_LINE]).startswith(_STARTS)
 
 
 def _is_contact(line: str) -> bool:
@@ -205,7 +220,7 @@ def _is_contact(line: str) -> bool:
 def _is_signature_line(line: str) -> bool:
     """Whether a line may stand in a signature: a name, a title, a telephone number, an address."""
     text = line.strip(" \t\xa0*_>|")
-    if not any(map(str.isalnum, text)):
+    if not has_word(text):
         return True
     lowered = _lowered(text)
     if len(text) > _LONGEST_LINE or lowered.startswith(POSTSCRIPTS):
@@ -213,9 +228,11 @@ def _is_signature_line(line: str) -> bool:
     words = lowered.replace(",", " ").replace("|", " ").split()
     if lowered.startswith(MOBILE_STARTS) and _is_mobile(lowered):
         return True
+    if lowered.startswith(_PROXIES):
+        return len(words) <= _LINE_WORDS
     if not SENTENCE_WORDS.isdisjoint(word.strip(".!?:;") for word in words):
         return False
-    if _is_contact(text) or lowered.startswith(_PROXIES):
+    if _is_contact(text):
         return True
     if text[-1] in "?!" or (text[-1] == "." and len(words) > _NAME_WORDS):
         return False

@@ -14,7 +14,7 @@ from schemas.errors import InvalidEvent, LimitExceeded
 from schemas.event import Event, Headers, Kind, Origin
 from schemas.formats import confluent, ecs, guesses, native, ocsf
 from schemas.formats.cloudevents import is_structured, read_structured, unwrap
-from schemas.formats.document import Document, json_type
+from schemas.formats.document import Document, decode_document, json_type
 from schemas.formats.envelope import Envelope
 from schemas.formats.mapped import Mapping
 from schemas.formats.paths import find
@@ -88,11 +88,28 @@ class _Way(NamedTuple):
 class _Reader:
     """Reads the documents of one record."""
 
-    def __init__(self, mappings: Sequence[Mapping], limits: Limits, max_events: int) -> None:
+    def __init__(
+        self,
+        mappings: Sequence[Mapping],
+        limits: Limits,
+        max_events: int,
+        received_at: float | None = None,
+    ) -> None:
         self._mappings = mappings
         self._limits = limits
         self._max_events = max_events
-        self.events = 0
+        self._received_at = received_at
+        self._events = 0
+
+    def decode(self, data: bytes) -> Document | list[Any]:
+        """The document in the bytes of a record or of a CloudEvent.
+
+        Raises:
+            InvalidEvent: nothing can read them.
+        """
+        return decode_document(
+            data, self._limits, received_at=self._received_at, max_events=self._max_events
+        )
 
     def readings(self, document: Any, envelope: Envelope, way: _Way) -> Iterator[Reading]:
         """Every event in a document, or in a list of documents.
@@ -104,7 +121,7 @@ class _Reader:
             yield from self._elements(document, envelope, way)
             return
         if way.split and is_structured(document):
-            document, envelope = read_structured(document, envelope, self._limits)
+            document, envelope = read_structured(document, envelope, self.decode)
             yield from self.readings(document, envelope, way._replace(opened=way.opened + 1))
             return
         name, adapter = self._recognise(document)
@@ -210,9 +227,9 @@ class _Reader:
         return (shipped.name, shipped) if shipped else ("guessed", guesses)
 
     def _count(self) -> None:
-        self.events += 1
-        if self.events > self._max_events:
-            raise _too_many(self.events, self._max_events)
+        self._events += 1
+        if self._events > self._max_events:
+            raise _too_many(self._events, self._max_events)
 
 
 def read_record(
@@ -225,6 +242,7 @@ def read_record(
     limits: Limits = LIMITS,
     split: bool = True,
     max_events: int = MAX_EVENTS_PER_RECORD,
+    received_at: float | None = None,
 ) -> list[Reading]:
     """Read the documents in one record, and say how each was read; see `read_events`.
 
@@ -239,8 +257,9 @@ def read_record(
     schema_id = confluent.schema_id(value)
     payload = value if schema_id is None else confluent.unframe(value)
     envelope = Envelope(id=f"{origin.topic}-{origin.partition}-{origin.offset}", kind=kind)
+    reader = _Reader(mappings, limits, max_events, received_at)
     try:
-        document, envelope = unwrap(payload, headers, envelope, limits)
+        document, envelope = unwrap(payload, headers, envelope, reader.decode)
     except InvalidEvent as error:
         if schema_id is None or error.stage != "decode" or isinstance(error, LimitExceeded):
             raise
@@ -249,7 +268,7 @@ def read_record(
             "cannot be read; use the JSON Schema serializer",
             stage="decode",
         ) from None
-    readings = list(_Reader(mappings, limits, max_events).readings(document, envelope, _Way()))
+    readings = list(reader.readings(document, envelope, _Way()))
     if len(readings) > 1 and not split:
         raise InvalidEvent(
             f"the record holds {len(readings)} events and formats.split is off; set it to true, or "
@@ -270,6 +289,7 @@ def read_events(
     limits: Limits = LIMITS,
     split: bool = True,
     max_events: int = MAX_EVENTS_PER_RECORD,
+    received_at: float | None = None,
 ) -> list[Event | Rejected]:
     """Read the events in one record, whatever format it has.
 
@@ -287,6 +307,8 @@ def read_events(
         limits: how large a record may be.
         split: whether a record may hold several events.
         max_events: how many events a record may hold.
+        received_at: when the record entered the topic, in seconds since 1970. It tells the year of
+            a time that has none, such as that of old syslog.
 
     Raises:
         InvalidEvent: the record as a whole cannot be read. No other error is raised, whatever the
@@ -301,6 +323,7 @@ def read_events(
         limits=limits,
         split=split,
         max_events=max_events,
+        received_at=received_at,
     )
     if len(readings) == 1 and isinstance(event := readings[0].event, Rejected):
         raise event.error  # the record holds nothing else

@@ -12,11 +12,10 @@ import msgspec
 
 from schemas.errors import InvalidEvent
 from schemas.event import Headers
-from schemas.formats.document import Document, decode_document, json_type
+from schemas.formats.document import Decode, Document, json_type
 from schemas.formats.envelope import Envelope
 from schemas.formats.instants import to_rfc3339
 from schemas.formats.values import as_explicit_tenant, as_id, as_text
-from schemas.limits import Limits
 
 _STRUCTURED_TYPE = "application/cloudevents+json"
 _DATA = ("data", "data_base64")
@@ -24,12 +23,13 @@ _PREFIX = "ce_"
 
 
 def unwrap(
-    value: bytes, headers: Headers, envelope: Envelope, limits: Limits
+    value: bytes, headers: Headers, envelope: Envelope, decode: Decode
 ) -> tuple[Document | list[Any], Envelope]:
     """The document in a record, and the envelope with what the CloudEvent says about it.
 
     A record that is not a CloudEvent gives its own document and the envelope unchanged. Only one
-    envelope is removed: a CloudEvent inside a CloudEvent is kept as a document.
+    envelope is removed: a CloudEvent inside a CloudEvent is kept as a document. `decode` makes a
+    document of bytes.
 
     Raises:
         InvalidEvent: the record is no JSON object or array, it is a CloudEvent without readable
@@ -43,15 +43,15 @@ def unwrap(
             for name, text in texts.items()
             if name.startswith(_PREFIX)
         }
-        return _read_data(value, content_type, limits), _describe(attributes, envelope)
-    document = decode_document(value, limits)
+        return _read_data(value, content_type, decode), _describe(attributes, envelope)
+    document = decode(value)
     if isinstance(document, dict) and is_structured(document, content_type):
-        return read_structured(document, envelope, limits)
+        return read_structured(document, envelope, decode)
     return document, envelope
 
 
 def read_structured(
-    document: Document, envelope: Envelope, limits: Limits
+    document: Document, envelope: Envelope, decode: Decode
 ) -> tuple[Document | list[Any], Envelope]:
     """The data of a CloudEvent in structured mode, and the envelope with what the event says.
 
@@ -59,7 +59,7 @@ def read_structured(
         InvalidEvent: its data cannot be read.
     """
     attributes = {name: document[name] for name in document if name not in _DATA}
-    return _structured_data(document, limits), _describe(attributes, envelope)
+    return _structured_data(document, decode), _describe(attributes, envelope)
 
 
 def _header_texts(headers: Headers) -> dict[str, str]:
@@ -96,29 +96,29 @@ def _describe(attributes: dict[str, Any], envelope: Envelope) -> Envelope:
     )
 
 
-def _structured_data(document: Document, limits: Limits) -> Document | list[Any]:
+def _structured_data(document: Document, decode: Decode) -> Document | list[Any]:
     if document.get("data_base64") is not None:
         content_type = as_text(document.get("datacontenttype")) or ""
-        return _read_data(_decode_base64(document["data_base64"]), content_type, limits)
+        return _read_data(_decode_base64(document["data_base64"]), content_type, decode)
     data = document.get("data")
     if isinstance(data, dict | list):
         return data
     if isinstance(data, str):
-        return _read_string(data, limits)
+        return _read_string(data, decode)
     raise InvalidEvent(
         f"the CloudEvent's data is {json_type(data)}; send an object, JSON in a string, or text",
         stage="recognise",
     )
 
 
-def _read_data(value: bytes, content_type: str, limits: Limits) -> Document | list[Any]:
+def _read_data(value: bytes, content_type: str, decode: Decode) -> Document | list[Any]:
     """Read data as text if its content type is ``text/…``, else as JSON (the CloudEvents default).
 
     Raises:
         InvalidEvent: the text is not UTF-8, or the JSON cannot be read.
     """
     if not content_type.startswith("text/"):
-        return decode_document(value, limits)
+        return decode(value)
     try:
         return {"text": value.decode("utf-8")}
     except UnicodeDecodeError:
@@ -127,12 +127,12 @@ def _read_data(value: bytes, content_type: str, limits: Limits) -> Document | li
         ) from None
 
 
-def _read_string(data: str, limits: Limits) -> Document | list[Any]:
+def _read_string(data: str, decode: Decode) -> Document | list[Any]:
     """The JSON in a string; what is no JSON, or is beyond the limits, is text."""
-    try:
-        return decode_document(data.encode(), limits)
-    except InvalidEvent:
-        return {"text": data}
+    if data.lstrip().startswith(("{", "[")):
+        with suppress(InvalidEvent):
+            return decode(data.encode())
+    return {"text": data}
 
 
 def _decode_base64(value: object) -> bytes:

@@ -1,24 +1,43 @@
-"""The bytes of one record as JSON that every later step can read and write again."""
+"""The bytes of one record as a document that every later step can read and write again."""
 
+from collections.abc import Callable
 from typing import Any
 
 from schemas.codec import decode_json
-from schemas.errors import InvalidEvent
+from schemas.errors import InvalidEvent, LimitExceeded
+from schemas.formats.decoders import decode_other
 from schemas.limits import Limits
 
 Document = dict[str, Any]
+Decode = Callable[[bytes], Document | list[Any]]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def decode_document(data: bytes, limits: Limits) -> Document | list[Any]:
-    """Read UTF-8 JSON, with or without a byte order mark, as one object or an array.
+def decode_document(
+    data: bytes, limits: Limits, *, received_at: float | None = None, max_events: int = 1_000
+) -> Document | list[Any]:
+    """Read UTF-8 JSON, or what `decode_other` can read, as one object or an array.
+
+    Args:
+        data: the bytes, with or without a byte order mark.
+        limits: how large an event may be.
+        received_at: the time of the record, in seconds since 1970; it tells the year of a time
+            without one.
+        max_events: how many events a record may hold.
 
     Raises:
-        InvalidEvent: `data` is not JSON or is beyond the limits (stage ``decode``), or it is JSON
-            but neither of the two (stage ``recognise``).
+        InvalidEvent: nothing here can read `data`, or it is beyond the limits (stage ``decode``),
+            or it is JSON but neither an object nor an array (stage ``recognise``).
     """
-    document = decode_json(data.removeprefix(_BYTE_ORDER_MARK), limits)
+    try:
+        document = decode_json(data.removeprefix(_BYTE_ORDER_MARK), limits)
+    except LimitExceeded:
+        raise
+    except InvalidEvent:
+        return decode_other(data, limits, received_at, max_events).document
+    if isinstance(document, str):
+        return decode_other(data, limits, received_at, max_events).document
     if not isinstance(document, dict | list):
         raise InvalidEvent(
             f"the record is {json_type(document)}; send one JSON object per record",

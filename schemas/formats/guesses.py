@@ -111,7 +111,7 @@ def read(document: Document, envelope: Envelope) -> Event:
     Raises:
         InvalidEvent: a ticket has no words, or nobody says what kind of event it is.
     """
-    guesses = _guess(document)
+    guesses = _guess(document, envelope.source)
     values = {field: guess.value for field, guess in guesses.items()}
     event = Event(
         id=values.get("id") or envelope.id,
@@ -148,7 +148,7 @@ def has_words(document: Document) -> bool:
     )
 
 
-def _guess(document: Document) -> dict[str, _Guess]:
+def _guess(document: Document, source: str | None = None) -> dict[str, _Guess]:
     leaves = list(_leaves(document))
     title = _best(leaves, _TITLES, _as_title) or _best(_top(leaves), _WEAK_TITLES, _as_title)
     others = [leaf for leaf in leaves if title is None or leaf.path != title.path]
@@ -158,19 +158,24 @@ def _guess(document: Document) -> dict[str, _Guess]:
         "occurred_at": _best(leaves, _TIMES, to_rfc3339),
         "source": _best(_top(leaves), _SOURCES, _as_short),
         "link": _best([leaf for leaf in leaves if leaf.carried], _LINKS, _as_link),
-        "id": _id(leaves),
+        "id": _id(leaves, source),
     }
     return {field: guess for field, guess in guesses.items() if guess is not None}
 
 
-def _id(leaves: list[_Leaf]) -> _Guess | None:
-    """The id; a small number is qualified, because two senders may both have an alert 12."""
+def _id(leaves: list[_Leaf], source: str | None) -> _Guess | None:
+    """The id; a small number is qualified, because two senders may both have an alert 12.
+
+    `source` is that of the wrapper, for a document that names none.
+    """
     guess = _best([leaf for leaf in leaves if leaf.carried], _IDS, _as_id)
     if guess is None or not _SMALL_NUMBER.fullmatch(guess.value):
         return guess
     qualifier = _best(_top(leaves), _QUALIFIERS, _as_short)
-    if qualifier is None:
+    if qualifier is None and source is None:
         return guess
+    if qualifier is None:
+        qualifier = _Guess(source, "the wrapper's source")
     return _Guess(f"{qualifier.value}#{guess.value}", f"{qualifier.path}#{guess.path}")
 
 

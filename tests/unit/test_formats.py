@@ -194,14 +194,14 @@ def test_nothing_to_read_is_refused(document: dict[str, Any]) -> None:
     assert refusal(document).stage == "validate"
 
 
-@pytest.mark.parametrize("value", [b"null", b"3", b'"text"', b"[]", b"true"])
+@pytest.mark.parametrize("value", [b"null", b"3", b"[]", b"true"])
 def test_only_objects_are_events(value: bytes) -> None:
     """A JSON value that is not an object would crash an adapter."""
     assert refusal(value).stage == "recognise"
 
 
 @pytest.mark.parametrize(
-    "value", [None, b"", b"{", b"\xff", b'{"a":NaN}', rb'{"text":"\ud800"}', b"[" * 100_000]
+    "value", [None, b"", b"{", b"\xff", b'"text"', b'{"a":NaN}', rb'{"text":"\ud800"}', b"[" * 100_000]
 )
 def test_what_is_not_json_is_refused(value: bytes | None) -> None:
     """Broken bytes would raise an error that the worker does not expect."""

@@ -201,7 +201,8 @@ def test_only_objects_are_events(value: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, b"", b"{", b"\xff", b'"text"', b'{"a":NaN}', rb'{"text":"\ud800"}', b"[" * 100_000]
+    "value",
+    [None, b"", b"{", b"\xff", b'"text"', b'{"a":NaN}', rb'{"text":"\ud800"}', b"[" * 100_000],
 )
 def test_what_is_not_json_is_refused(value: bytes | None) -> None:
     """Broken bytes would raise an error that the worker does not expect."""

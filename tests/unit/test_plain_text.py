@@ -113,8 +113,13 @@ def test_numbers_of_thousands_of_digits_are_no_characters() -> None:
 
 def test_links_and_fences_of_markdown_lose_their_addresses() -> None:
     """The address of a link would count as words that the model was never taught."""
-    assert words("See [the page](https://x.example/a_(b)?c=d) and ![shot](https://x.example/1.png)!") == "See the page and !"
-    assert words("See [the page|https://x.example/a] and !shot.png|thumbnail!") == "See the page and "
+    assert (
+        words("See [the page](https://x.example/a_(b)?c=d) and ![shot](https://x.example/1.png)!")
+        == "See the page and !"
+    )
+    assert (
+        words("See [the page|https://x.example/a] and !shot.png|thumbnail!") == "See the page and "
+    )
     assert words("Log:\n```python\nerror 5\n```\nend") == "Log:\nerror 5\nend"
     assert words("{code:java}x = 1{code}") == "x = 1"
     assert words("See <https://x.example|the page>, <@U123|dana>") == "See the page, @dana"

@@ -225,7 +225,7 @@ def _parts(body: bytes, boundary: bytes) -> Iterator[bytes]:
             rest = body[end:line_end] if line_end >= 0 else body[end : end + 200]
             if rest.strip() in {b"", b"--"}:
                 if start is not None:
-                    yield body[start : position - 1]
+                    yield body[start : position - 1].removesuffix(b"\r")
                 if rest.strip() == b"--":
                     return
                 start = line_end + 1 if line_end >= 0 else len(body)
@@ -331,5 +331,5 @@ def _decode_words(text: str) -> str:
 def _word_bytes(word: re.Match[str]) -> bytes:
     content = word[3].encode("utf-8", "replace")
     if word[2] in "bB":
-        return _from_base64(content)
+        return _from_base64(content) or content
     return binascii.a2b_qp(content, header=True)

@@ -17,6 +17,7 @@ from schemas.limits import Limits, refuse_long
 DecoderName = Literal["cef", "leef", "syslog", "windows-xml", "mail", "json"]
 
 _XML_START = re.compile(rb"<[?!A-Za-z]")
+_XML_HEAD_BYTES = 4_096
 _JSON_STARTS = (b"{", b"[")
 _LINE_START = re.compile(r"<\d{1,3}>|CEF: ?\d|LEEF: ?[12]")
 _HEAD_CHARS = 300
@@ -76,7 +77,7 @@ class _Decoder:
         self._budget = Budget(limits)
 
     def decode(self, data: bytes) -> Decoded | None:
-        if _XML_START.match(data):
+        if _XML_START.match(data) and b"Event" in data[:_XML_HEAD_BYTES]:
             return self._xml(data)
         frames = syslog.frames(data)
         if frames is not None:
@@ -123,14 +124,24 @@ class _Decoder:
             document = self._json(message.removeprefix(_CEE).strip())
             if document is not None:
                 return "syslog", {"json": document}
-        if start == "<" and message.startswith("<Event"):
-            documents = windows_xml.decode(message, self._limits, self._budget)
-            if len(documents) == 1:
-                return "windows-xml", documents[0]
+        if message.startswith("<Event"):
+            event = self._windows_event(message)
+            if event is not None:
+                return "windows-xml", event
         marked = self._marked(message)
         if marked is not None:
             return marked
         return "syslog", {"message": message, **self._structure(message)}
+
+    def _windows_event(self, message: str) -> dict[str, Any] | None:
+        """The Windows event in a message, or None: relays cut long messages."""
+        try:
+            documents = windows_xml.decode(message, self._limits, self._budget)
+        except LimitExceeded:
+            raise
+        except InvalidEvent:
+            return None
+        return documents[0] if len(documents) == 1 else None
 
     def _marked(self, text: str) -> tuple[DecoderName, dict[str, Any]] | None:
         """CEF or LEEF at the start of the text, or behind the words of a relay."""

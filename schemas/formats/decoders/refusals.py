@@ -27,6 +27,8 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"GIF8", "an image; send JSON"),
 )
 _SAMPLE_BYTES = 4_096
+_CSV_ROWS = 2
+_CSV_COLUMNS = 3
 _CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\r\x0b\x0c\x1b") + b"\x7f"
 _MOST_CONTROLS = 0.02  # of the bytes; texts have none, a few get into log lines
 _HTML = re.compile(r"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
@@ -84,13 +86,11 @@ def _text_like(sample: str) -> str:
 
 
 def _is_csv(sample: str) -> bool:
-    """Whether the first lines have the same number of columns, at least three."""
-    lines = sample.split("\n", 3)[:3]
-    if len(lines) < 2:  # noqa: PLR2004
-        return False
+    """Whether the first two lines have the same number of columns, at least three."""
+    lines = sample.split("\n", 2)[:2]
     for delimiter in (",", ";", "\t"):
         with suppress(csv.Error):
-            first, second = list(csv.reader(lines[:2], delimiter=delimiter))[:2]
-            if len(first) == len(second) and len(first) >= 3:  # noqa: PLR2004
+            widths = [len(row) for row in csv.reader(lines, delimiter=delimiter)]
+            if len(widths) == _CSV_ROWS and widths[0] == widths[1] >= _CSV_COLUMNS:
                 return True
     return False

@@ -86,7 +86,7 @@ def read_time(text: str, received_at: float | None, pattern: str | None = None) 
 
 def _by_pattern(text: str, pattern: str | None) -> str | None:
     """Read a time by its own format. A format without a year or with zone names is not used."""
-    if pattern is None or len(pattern) > _LONGEST or "yy" not in pattern:
+    if pattern is None or len(pattern) > _LONGEST:
         return None
     parts = []
     for part in _PATTERN_PART.finditer(pattern):
@@ -95,6 +95,8 @@ def _by_pattern(text: str, pattern: str | None) -> str | None:
             return None
         literal = (part[1] if letters[0] == "'" else letters).replace("%", "%%")
         parts.append(_DIRECTIVES.get(letters, literal))
+    if not {"%Y", "%y"} & {*parts}:
+        return None
     try:
         return to_rfc3339(datetime.strptime(text, "".join(parts)).isoformat())  # noqa: DTZ007 - UTC
     except (ValueError, OverflowError, re.error):  # re.error: a letter occurs twice

@@ -129,6 +129,7 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     A format that only wraps others names the path of the one document in it (`open`) or of a list
     of documents (`split`). What is inside is recognised in turn, and falls back to these `fields`.
+    `keep` names the keys of the wrapper that the events keep as attributes.
 
     Raises:
         ValueError: `when` is empty, `fields` names a field that a mapping cannot fill, or the
@@ -143,6 +144,7 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     reference: str | None = None
     open: str | None = None
     split: str | None = None
+    keep: list[str] = []
 
     def __post_init__(self) -> None:
         """Check the mapping when it is read from a file."""
@@ -208,6 +210,10 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             kind=self.kind or envelope.kind,
             source=read.source(document) or envelope.source,
             occurred_at=self._occurred_at(document) or envelope.occurred_at,
+            attributes={
+                **envelope.attributes,
+                **{key: document[key] for key in self.keep if key in document},
+            },
         )
 
     def found(self, document: Document) -> dict[str, str]:

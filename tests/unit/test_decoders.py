@@ -8,13 +8,15 @@ import orjson
 import pytest
 
 from schemas.errors import InvalidEvent, LimitExceeded
-from schemas.event import Event
+from schemas.event import Event, Origin
+from schemas.formats import read_event, read_events
 from schemas.formats.decoders import Decoded, decode_other
 from schemas.formats.decoders.times import read_time
 from schemas.formats.envelope import Envelope
 from schemas.formats.shipped import shipped_formats
 from schemas.limits import LIMITS, Limits
 
+ORIGIN = Origin(topic="in", partition=0, offset=1)
 RECEIVED_AT = 1935748800.0  # 2031-05-05T12:00:00Z
 SHIPPED = ("cef", "leef", "syslog", "syslog-json", "syslog-fields", "windows-event", "mail")
 
@@ -87,12 +89,12 @@ def test_json_behind_a_syslog_header() -> None:
         '{"category":"COMMAND AND CONTROL","detection":"Hidden tunnel","id":13281}'
     )
     assert content["json"]["id"] == 13281
-    assert content["syslog"]["host"] == "sensor-1"
-    mapping = shipped_formats().recognise(content)
-    assert mapping is not None
-    assert (mapping.name, mapping.open) == ("syslog-json", "json")
-    described = mapping.describe(content, Envelope(id="record", kind="alert"))
-    assert (described.occurred_at, described.source) == ("2031-05-02T10:11:12Z", "detect")
+    (event,) = read_events(orjson.dumps(content), origin=ORIGIN, kind="alert")
+    assert isinstance(event, Event)
+    assert (event.title, event.source) == ("Hidden tunnel", "detect")
+    assert event.occurred_at == "2031-05-02T10:11:12Z"
+    assert event.event == content["json"]
+    assert event.attributes["syslog"]["host"] == "sensor-1"
 
 
 def test_windows_event_xml() -> None:
@@ -876,6 +878,14 @@ def test_what_cannot_be_read_is_named(record: bytes, words: str) -> None:
 def test_broken_json_is_still_called_json() -> None:
     """A missing brace would be called plain text."""
     assert refusal(b'{"title": "x"').startswith("the record is not JSON")
+
+
+def test_the_commas_of_a_mail_are_no_values() -> None:
+    """A long mail would be refused, because it has more commas than a document may have values."""
+    record = b"From: a@example.com\nSubject: x\n\n" + b"a, b; {c} " * 10_000
+    assert read_event(record, origin=ORIGIN, kind="ticket").title == "x"
+    with pytest.raises(LimitExceeded):
+        read_event(b'{"a": [' + b"1," * 30_000 + b"1]}", origin=ORIGIN, kind="ticket")
 
 
 def test_documents_can_be_written_again() -> None:

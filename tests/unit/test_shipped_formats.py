@@ -1,5 +1,6 @@
 """The formats that ship: each is recognised in its own samples, and only there."""
 
+import tomllib
 from importlib.resources import files
 
 import pytest
@@ -71,5 +72,10 @@ def test_no_other_format_takes_a_sample(sample: Sample) -> None:
         assert len(taking) <= 1 or set(taking[1:]) <= GENERAL
 
 
-GENERAL = {"cef", "leef", "windows-event", "syslog", "syslog-fields", "mail"}
+GENERAL = {
+    mapping["name"]
+    for mapping in tomllib.loads(
+        files("schemas.formats").joinpath("vendors", "decoded.toml").read_text("utf-8")
+    )["mappings"]
+}
 """Formats that many vendors write; those of single products come before them."""

@@ -220,10 +220,13 @@ class _Reader:
         for mapping in self._mappings:
             if mapping.recognises(document):
                 return mapping.name, mapping
-        for name, adapter in ADAPTERS:
-            if adapter.recognises(document):
-                return name, adapter
-        shipped = shipped_formats().recognise(document)
+        # A document that is nothing but an `event` may be ours or a vendor's.
+        shipped = shipped_formats().recognise(document) if document.keys() == {"event"} else None
+        if shipped is None:
+            for name, adapter in ADAPTERS:
+                if adapter.recognises(document):
+                    return name, adapter
+            shipped = shipped_formats().recognise(document)
         return (shipped.name, shipped) if shipped else ("guessed", guesses)
 
     def _count(self) -> None:

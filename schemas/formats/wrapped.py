@@ -1,4 +1,4 @@
-"""What an envelope holds: an object, JSON in a string, or base64 of JSON."""
+"""What an envelope holds: an object, or JSON, a mail or a log line in a string or in base64."""
 
 import base64
 import binascii
@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas.codec import decode_json
 from schemas.errors import InvalidEvent
+from schemas.formats.decoders import decode_other
 from schemas.limits import Limits
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
@@ -24,11 +25,12 @@ def inner_document(value: object, limits: Limits) -> dict[str, Any] | list[Any] 
         return None
     data = value.strip().encode("utf-8", "replace")
     if data[:1] not in _JSON_STARTS:
-        data = _from_base64(value).strip()
-    if data[:1] not in _JSON_STARTS:
-        return None
+        data = _from_base64(value).strip() or data
     try:
-        document = decode_json(data, limits)
+        if data[:1] in _JSON_STARTS:
+            document = decode_json(data, limits)
+        else:
+            document = decode_other(data, limits).document
     except InvalidEvent:
         return None
     return document if isinstance(document, dict | list) else None

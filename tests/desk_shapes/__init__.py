@@ -61,6 +61,8 @@ from tests.desk_shapes.trackers import (
 )
 from tests.desk_shapes.words import Ticket
 
+__all__ = ["SHAPES", "Shape", "Ticket"]
+
 
 class Shape(NamedTuple):
     """How a product writes a ticket, and the id that the ticket has there.

@@ -109,7 +109,7 @@ def freshdesk_webhook(ticket: Ticket) -> Json:
     return {
         "freshdesk_webhook": {
             "ticket_id": ticket.number,
-            "ticket_subject": ticket.title,
+            "ticket_subject": ticket.title or "",
             "ticket_description": f"<div>{html(ticket.body)}</div>",
             "ticket_url": f"https://example.freshdesk.com/helpdesk/tickets/{ticket.number}",
             "ticket_public_url": "https://example.freshdesk.com/public/tickets/0f1e2d3c",
@@ -149,7 +149,7 @@ def freshdesk_ticket(ticket: Ticket) -> Json:
         "source": 1,
         "company_id": None,
         "status": 2,
-        "subject": ticket.title,
+        "subject": ticket.title or "",
         "association_type": None,
         "support_email": "support@example.com",
         "to_emails": ["support@example.com"],
@@ -173,7 +173,7 @@ def freshservice_ticket(ticket: Ticket) -> Json:
     """A ticket of the API, in its object."""
     return {
         "ticket": {
-            "subject": ticket.title,
+            "subject": ticket.title or "",
             "group_id": 19000117203,
             "department_id": None,
             "category": None,
@@ -233,8 +233,8 @@ def zammad_webhook(ticket: Ticket) -> Json:
             "group_id": 1,
             "priority_id": 2,
             "state_id": 1,
-            "number": f"{31000 + ticket.number}",
-            "title": ticket.title,
+            "number": f"31{ticket.number:03}",
+            "title": ticket.title or "",
             "owner_id": 1,
             "customer_id": 3,
             "note": None,
@@ -258,7 +258,7 @@ def zammad_webhook(ticket: Ticket) -> Json:
             "from": "Dana Example <dana@example.com>",
             "to": "support@example.com",
             "cc": None,
-            "subject": ticket.title,
+            "subject": ticket.title or "",
             "message_id": "<m1@example.com>",
             "content_type": "text/html",
             "body": html(ticket.body),

@@ -125,7 +125,7 @@ def zoho_desk_event(ticket: Ticket) -> list[Json]:
             "payload": {
                 "id": "231057000000341092",
                 "ticketNumber": str(ticket.number),
-                "subject": ticket.title,
+                "subject": ticket.title or "",
                 "description": html(ticket.body),
                 "email": "dana@example.com",
                 "phone": None,

@@ -38,7 +38,7 @@ def _jira_fields(ticket: Ticket, description: Any) -> Json:
             "projectTypeKey": "software",
             "avatarUrls": {"48x48": f"{base}/secure/projectavatar?avatarId=10324"},
         },
-        "summary": ticket.title,
+        "summary": ticket.title or "",
         "description": description,
         "priority": {
             "self": f"{base}/rest/api/2/priority/3",
@@ -121,7 +121,7 @@ def jira_service_request(ticket: Ticket) -> Json:
         },
         "reporter": _jira_user("Dana Example"),
         "requestFieldValues": [
-            {"fieldId": "summary", "label": "What do you need?", "value": ticket.title},
+            {"fieldId": "summary", "label": "What do you need?", "value": ticket.title or ""},
             {
                 "fieldId": "description",
                 "label": "Why do you need this?",
@@ -172,7 +172,7 @@ def servicenow_record(ticket: Ticket) -> Json:
         "active": "true",
         "priority": "3",
         "business_duration": "",
-        "short_description": ticket.title,
+        "short_description": ticket.title or "",
         "description": ticket.body,
         "work_notes": "",
         "comments": "",
@@ -245,7 +245,7 @@ def salesforce_case(ticket: Ticket) -> Json:
         "Status": "New",
         "Reason": None,
         "Origin": "Email",
-        "Subject": ticket.title,
+        "Subject": ticket.title or "",
         "Priority": "Medium",
         "Description": ticket.body,
         "IsClosed": False,

@@ -31,7 +31,7 @@ def github_issue(ticket: Ticket) -> Json:
         "id": 444500041,
         "node_id": "MDU6SXNzdWU0NDQ1MDAwNDE=",
         "number": ticket.number,
-        "title": ticket.title,
+        "title": ticket.title or "",
         "user": _github_user("dana"),
         "labels": [
             {"id": 1362934389, "name": "question", "color": "d73a4a", "default": True},
@@ -106,7 +106,7 @@ def gitlab_webhook(ticket: Ticket) -> Json:
             "project_id": 8427506,
             "severity": "unknown",
             "state": "opened",
-            "title": ticket.title,
+            "title": ticket.title or "",
             "type": "Issue",
             "updated_at": "2031-05-02 10:05:00 UTC",
             "url": f"https://gitlab.example.com/acme/shop/-/issues/{ticket.number}",
@@ -114,7 +114,7 @@ def gitlab_webhook(ticket: Ticket) -> Json:
             "labels": [],
         },
         "labels": [],
-        "changes": {"title": {"previous": None, "current": ticket.title}},
+        "changes": {"title": {"previous": None, "current": ticket.title or ""}},
         "repository": {"name": "Shop", "homepage": "https://gitlab.example.com/acme/shop"},
     }
 
@@ -257,7 +257,7 @@ def redmine_issue(ticket: Ticket) -> Json:
             "status": {"id": 1, "name": "New", "is_closed": False},
             "priority": {"id": 2, "name": "Normal"},
             "author": {"id": 3, "name": "Dana Example"},
-            "subject": ticket.title,
+            "subject": ticket.title or "",
             "description": ticket.body,
             "start_date": "2031-05-02",
             "due_date": None,

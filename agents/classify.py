@@ -17,7 +17,10 @@ from schemas.agreement import input_digest
 from schemas.errors import InvalidEvent
 from schemas.event import Domain, Event, Kind
 from schemas.formats import Mapping, read_event
+from schemas.formats.links import plain_link
+from schemas.formats.stated import plain_stated
 from schemas.limits import LIMITS, Limits
+from schemas.titles import plain_title
 from schemas.triaged import Case, DecidedBy, Label, Status, TriagedEvent
 
 HIGH_IMPACT = "high_impact"
@@ -216,6 +219,10 @@ def _first_revision(
         timing=timing(incoming.received_at_s, inference_s),
         origin=incoming.origin,
         input_digest=input_digest(event),
+        title=plain_title(event),
+        occurred_at=event.occurred_at,
+        stated=plain_stated(event.stated),
+        link=plain_link(event.link),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from schemas.event import Domain, Event, Origin
+from schemas.event import Domain, Event, Origin, Stated
 
 SCHEMA_NAME = "triage.event.v1"
 
@@ -132,6 +132,12 @@ class TriagedEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     person must decide. `labels` has one label for each axis of the domain. `cost_usd` is the cost
     of all LLM calls for this event in US dollars. `input_digest` is the SHA-256 digest of the event
     that was decided (`schemas/agreement.py`); decisions of the first release have none.
+
+    `title`, `occurred_at`, `stated` and `link` are about the event and not about the decision:
+    every revision has them as the first one had. `title` is one visible line of at most 200
+    characters. `occurred_at` is an RFC 3339 instant. `stated` is what the sender says. `link` is an
+    http or https address of the event at its sender. The sender chose all of them, so they are
+    event text: show them as plain text.
     """
 
     id: str
@@ -151,6 +157,10 @@ class TriagedEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     timing: Timing
     origin: Origin
     input_digest: str | None = None
+    title: str | None = None
+    occurred_at: str | None = None
+    stated: Stated | None = None
+    link: str | None = None
 
     @property
     def identity(self) -> Identity:

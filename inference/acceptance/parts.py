@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from inference.acceptance.policy import Decision
 from inference.arrays import Floats
-from schemas.formats.stated import HIGH, LEVELS
+from schemas.formats.level_words import HIGH, LEVELS
 
 AXIS = "severity"
 SCREEN = 0.40

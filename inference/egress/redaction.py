@@ -91,11 +91,12 @@ class Redaction:
         """Return the event with placeholders in its texts and its documents.
 
         In the documents, every text, number and key is redacted. `id`, `tenant` and `kind` do not
-        change.
+        change. What is never sent is left out: `link`, `cut_off` and the sender's own words in
+        `stated`.
         """
         self.learn(event)
         with self._failing_closed():
-            return self._visit(event, self._redact)
+            return self._visit(_without_unsent(event), self._redact)
 
     def text(self, text: str) -> str:
         """Return the text with placeholders."""
@@ -168,6 +169,7 @@ class Redaction:
             event,
             **texts,
             event=rewrite(event.event, visit),
+            key_fields=rewrite(event.key_fields, visit),
             attributes=rewrite(event.attributes, visit),
         )
 
@@ -238,6 +240,12 @@ class Redaction:
             and len(value) >= _MIN_CUT_CHARS
             and any(value in released for released in self._released)
         )
+
+
+def _without_unsent(event: Event) -> Event:
+    """The event without the fields that no prompt shows, so that none can show them unredacted."""
+    stated = event.stated and msgspec.structs.replace(event.stated, original={})
+    return msgspec.structs.replace(event, link=None, cut_off=None, stated=stated)
 
 
 def _kind_of_field(path: tuple[str, ...], text: str) -> ValueKind | None:

@@ -8,7 +8,7 @@ from msgspec import Meta, field
 
 from inference.errors import ConfigError
 from inference.options import Options, Positive, Seconds, Share, Usd
-from schemas.formats.stated import HIGH, LEVELS
+from schemas.formats.level_words import HIGH, LEVELS
 
 ResponseMode = Literal["json_schema", "json_object", "none"]
 

@@ -18,16 +18,18 @@ from typing import Any, Self
 import cel
 
 from inference.errors import ConfigError
-from schemas.event import Event
+from schemas.event import Event, Stated
 from schemas.triaged import Label
 
-VARIABLES = ("event", "labels", "confidence", "now")
+VARIABLES = ("event", "stated", "labels", "confidence", "now")
 MODEL_VARIABLES = frozenset({"labels", "confidence"})
 """What only the small model, or a rule that sets labels, can fill."""
 EVENT_FIELDS = (
     *("id", "kind", "domain", "tenant", "source", "title", "text", "body", "occurred_at"),
     *("attributes", "event"),
 )
+STATED_FIELDS = ("severity", "priority", "status")
+"""What the sender says, in our words; `original`, in its own, is in the document."""
 MAX_CHARS = 2_000
 """The evaluator recurses into each operator: about ten thousand of them would overflow its
 stack."""
@@ -64,10 +66,12 @@ class Facts:
     """What conditions may read of one event. It is converted when the first condition asks for it.
 
     Args:
-        event: a text field that it lacks reads as ``""``, a missing vendor document as an empty
-        map. labels: its label on each axis. now: an aware datetime. reads: everything that any of
-        the conditions reads. The rest is not converted, because a large
-            vendor document takes milliseconds.
+        event: a text field that it lacks reads as ``""``, and so does what its sender does not
+            state; a missing vendor document reads as an empty map.
+        labels: its label on each axis.
+        now: an aware datetime.
+        reads: everything that any of the conditions reads. The rest is not converted, because a
+            large vendor document takes milliseconds.
     """
 
     def __init__(
@@ -79,6 +83,9 @@ class Facts:
     def context(self) -> Any:
         """The variables, as the evaluator holds them."""
         values: dict[str, Any] = {"event": self._fields}
+        if "stated" in self._reads:
+            stated = self._event.stated or Stated()
+            values["stated"] = {name: getattr(stated, name) or "" for name in STATED_FIELDS}
         if "labels" in self._reads:
             values["labels"] = {axis: label.value for axis, label in self._labels.items()}
         if "confidence" in self._reads:
@@ -249,6 +256,10 @@ def _check_names(program: Any, bare: str, axes: Collection[str]) -> None:
         )
     if fields := set(re.findall(rf"(?<![\w.])event{_MEMBER}", bare)) - set(EVENT_FIELDS):
         raise ValueError(f"reads 'event.{min(fields)}'; an event has {', '.join(EVENT_FIELDS)}")
+    if fields := set(re.findall(rf"(?<![\w.])stated{_MEMBER}", bare)) - set(STATED_FIELDS):
+        raise ValueError(
+            f"reads 'stated.{min(fields)}'; a sender states {', '.join(STATED_FIELDS)}"
+        )
     if others := set(re.findall(rf"(?<![\w.])(?:labels|confidence){_MEMBER}", bare)) - set(axes):
         raise ValueError(f"reads the axis {min(others)!r}; the model has {', '.join(sorted(axes))}")
 

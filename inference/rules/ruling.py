@@ -12,7 +12,9 @@ The last day of a rule is judged by the clock of the worker. Conditions read whe
 its topic, and in a topic that is stamped by its producers that is what the sender says.
 
 What a sender states is no high impact for a rule, because many senders overstate and a rule is the
-way to say so. It is a floor for the models alone: see `Rules.needs_person`.
+way to say so: a rule that ends an event ends it, whatever its sender calls it. It is a floor for
+the models alone, see `Rules.needs_person`. A condition of `[impact]` that reads `stated` makes it
+one for rules too.
 """
 
 from collections import Counter
@@ -25,7 +27,8 @@ from inference.errors import ConfigError
 from inference.rules.condition import Condition, Facts
 from inference.rules.options import ImpactOptions, Rule
 from schemas.event import Domain, Event
-from schemas.formats.stated import HIGH, LEVELS, stated_level
+from schemas.formats.level_words import HIGH, LEVELS
+from schemas.formats.stated import stated_level, worst_stated
 from schemas.triaged import Label, LabelSets
 
 LEVELS_BELOW = 2
@@ -88,13 +91,14 @@ class Rules:
         rules: Sequence[Rule],
         domains: Mapping[Domain, _DomainRules],
         *,
+        stated: bool = False,
         below_stated: bool = False,
         clock: Clock = lambda: datetime.now(UTC),
     ) -> None:
         self.errors: Counter[str] = Counter()
         self._clock = clock
         self._rules, self._domains = rules, domains
-        self._below_stated = below_stated
+        self._stated, self._below_stated = stated, below_stated
 
     @classmethod
     def of(
@@ -125,7 +129,13 @@ class Rules:
                 _Tier.of([pair for pair in of_domain if pair[1].reads_labels]),
                 _compile_impact(impact, domain, axes),
             )
-        return cls(rules, domains, below_stated=impact.below_stated, clock=clock)
+        return cls(
+            rules,
+            domains,
+            stated=impact.stated,
+            below_stated=impact.below_stated,
+            clock=clock,
+        )
 
     def expired(self, *, now: datetime) -> list[str]:
         """The names of the rules that no longer apply; `now` is aware."""
@@ -181,8 +191,11 @@ class Rules:
     def needs_person(self, event: Event, labels: Mapping[str, Label], *, now: datetime) -> str:
         """Why an event that a model labelled so must end with a person; empty if it need not.
 
-        It must if it is of high impact, or far less severe than its sender states. `now` is aware.
+        It must if its sender calls it critical or urgent, if it is of high impact, or if it is far
+        less severe than its sender states. `now` is aware.
         """
+        if self._stated and (word := worst_stated(event)):
+            return f"high impact: the sender calls it {word}"
         if self.high_impact(event, labels, now=now):
             return "high impact"
         if self._below_stated and (axis_levels := _below_stated(event, labels)):

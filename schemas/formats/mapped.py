@@ -21,7 +21,8 @@ from schemas.formats.envelope import Envelope
 from schemas.formats.instants import to_rfc3339
 from schemas.formats.links import web_link
 from schemas.formats.paths import find
-from schemas.formats.stated import LEVELS, stated_from
+from schemas.formats.level_words import LEVELS
+from schemas.formats.stated import stated_from
 from schemas.formats.text import rich_text
 from schemas.formats.values import as_explicit_tenant, as_id, as_tenant, as_text, unwrapped
 

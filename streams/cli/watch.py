@@ -19,6 +19,7 @@ from streams.topics import Topics
 
 MAX_ID_CHARS = 200
 MAX_LABEL_CHARS = 80
+MAX_TITLE_CHARS = 200
 
 
 @click.command(epilog="Example: triage watch --from-beginning --limit 20")
@@ -73,4 +74,7 @@ def _line(value: bytes) -> str:
         f"({label.confidence:.2f})"
         for axis, label in triaged.labels.items()
     )
-    return f"{id_}  r{triaged.revision} {triaged.status} by {triaged.decided_by}  {labels}"
+    line = f"{id_}  r{triaged.revision} {triaged.status} by {triaged.decided_by}  {labels}"
+    if triaged.title:
+        line += f"  {printable(triaged.title, MAX_TITLE_CHARS)}"
+    return line

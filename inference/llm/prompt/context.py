@@ -160,6 +160,7 @@ def _shortened(event: Event, max_chars: int) -> Event:
         event,
         **cut,
         event=_with_short_leaves(event.event),
+        key_fields=_with_short_leaves(event.key_fields),
         attributes=_with_short_leaves(event.attributes),
     )
 

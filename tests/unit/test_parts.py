@@ -21,7 +21,7 @@ from inference.acceptance.policy import Decision
 from inference.model.input_text import read_content
 from inference.model.parts import MAX_CHARS, MAX_PARTS, repeated_share, split_content
 from schemas.event import Event
-from schemas.formats.stated import LEVELS
+from schemas.formats.level_words import LEVELS
 from schemas.triaged import Alternative, Label
 
 HAPPENED = "Ransomware encrypted the shares of a file server and deleted every shadow copy on it."

@@ -54,6 +54,7 @@ def alert(**fields: Any) -> Event:
         "occurred_at": "2026-03-15T11:00:00Z",
         "attributes": {"score": 7, "tags": ["noisy", "test"]},
         "event": {"host": {"name": "db-1"}},
+        "stated": {"severity": "critical", "original": {"severity": "Sev 1"}},
     }
     return msgspec.convert(usual | fields, Event)
 
@@ -115,6 +116,7 @@ def decided_at(
         'has(event.event.host) && event.event.host.name == "db-1"',
         'event["event"]["host"]["name"] == "db-1"',
         "event.exists(field, field == 'event') && labels.exists(axis, axis == 'queue')",
+        'stated.severity == "critical" && stated.priority == "" && stated["status"] == ""',
         'labels.severity == "low" && labels["queue"] in ["cloud", "email"]',
         "confidence.queue >= 0.7 && confidence.severity < 1",
         'now > timestamp("2026-01-01T00:00:00Z") && now.getHours() == 12',
@@ -141,14 +143,40 @@ def test_every_field_can_be_read_alone() -> None:
         assert condition.holds(Facts(alert(), labels(), NOW, condition.reads)), name
 
 
+def test_an_event_that_states_nothing_can_be_asked() -> None:
+    """A rule about what senders state would fail on each event of a sender that states nothing."""
+    ruleset = rules('stated.severity == "" && stated.status != "closed"')
+    assert ruling(ruleset, alert(stated=None)) is not None
+    assert ruling(ruleset, alert(stated={"priority": "urgent"})) is not None
+    assert ruling(ruleset) is None
+    assert not ruleset.errors
+
+
+def test_a_rule_wins_over_the_sender_unless_impact_says_otherwise() -> None:
+    """A sender that overstates could not be put right by a rule, or nobody could forbid that."""
+    route = {"queue": "noise"}
+    by_default = ruling(rules("true", impact=ImpactOptions(), **route))
+    assert by_default is not None
+    assert (by_default.action, by_default.needs_model) == ("route", False)
+    strict = ImpactOptions(alerts='stated.severity == "critical" || labels.severity == "critical"')
+    kept = ruling(rules("true", impact=strict, **route))
+    assert kept is not None
+    assert kept.action == "review"
+    lower = alert(stated={"severity": "high"})
+    unkept = ruling(rules("true", impact=strict, **route), lower)
+    assert unkept is not None
+    assert unkept.action == "route"
+
+
 @pytest.mark.parametrize(
     ("when", "message"),
     [
         ("", "is not valid CEL"),
         ('labels.severity = "low"', "is not valid CEL at line 1, column"),
         ("event.?title == 'x'", "is not valid CEL"),
-        ("evnt.tenant == 'acme'", "reads 'evnt'; it may read event, labels"),
+        ("evnt.tenant == 'acme'", "reads 'evnt'; it may read event, stated, labels"),
         ("event.tennant == 'acme'", "reads 'event.tennant'; an event has id"),
+        ("stated.original == 'x'", "reads 'stated.original'; a sender states severity, priority"),
         ("labels.colour == 'red'", "reads the axis 'colour'; the model has queue, severity"),
         ("labels.priority == 'urgent'", "reads the axis 'priority'"),
         ("event.title.lower() == 'x'", "calls 'lower'"),

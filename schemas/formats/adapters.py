@@ -20,7 +20,7 @@ from schemas.formats.mapped import Mapping
 from schemas.formats.paths import find
 from schemas.formats.plain import plain_event
 from schemas.formats.shipped import shipped_formats
-from schemas.formats.stated import guess_stated
+from schemas.formats.stated import guess_stated, merged_stated
 from schemas.formats.wrapped import inner_document
 from schemas.limits import LIMITS, Limits, refuse_long
 
@@ -198,18 +198,18 @@ class _Reader:
         has_words = bool(event.title or event.text or event.body)
         adapter = self._recognise(inside)[1]
         if adapter is guesses and has_words:
-            if event.stated is None and (stated := guess_stated(inside)) is not None:
-                event = msgspec.structs.replace(event, stated=stated)
-            return event
+            stated = merged_stated(event.stated, guess_stated(inside))
+            return msgspec.structs.replace(event, stated=stated)
         try:
             of_vendor = adapter.read(inside, Envelope(id=event.id, kind=event.kind))
         except InvalidEvent:
             return event  # only the words of the event itself can be read
         changes = {
             name: getattr(of_vendor, name)
-            for name in ("source", "occurred_at", "stated", "link", "key_fields")
+            for name in ("source", "occurred_at", "link", "key_fields")
             if not getattr(event, name)
         }
+        changes["stated"] = merged_stated(event.stated, of_vendor.stated)
         if not has_words:
             changes |= {name: getattr(of_vendor, name) for name in ("title", "text", "body")}
         if "id" not in document:

@@ -19,10 +19,11 @@ from schemas.folding import fold
 from schemas.formats.document import Document
 from schemas.formats.envelope import Envelope
 from schemas.formats.instants import to_rfc3339
+from schemas.formats.level_words import LEVELS
 from schemas.formats.links import web_link
 from schemas.formats.paths import find
-from schemas.formats.level_words import LEVELS
-from schemas.formats.stated import stated_from
+from schemas.formats.stated import guess_stated, stated_from
+from schemas.formats.stated_fields import original_text
 from schemas.formats.text import rich_text
 from schemas.formats.values import as_explicit_tenant, as_id, as_tenant, as_text, unwrapped
 
@@ -248,6 +249,9 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return as_explicit_tenant(document.get("tenant")) or as_tenant(None)
 
     def _stated(self, document: Document) -> Stated | None:
+        """What the mapping finds. If it names no place at all, the usual places are looked at."""
+        if not self._readers.stated:
+            return guess_stated(document)
         read = {field: read(document) for field, read in self._readers.stated.items()}
         sent = {field: values for field, values in read.items() if values is not None}
         if not sent:
@@ -304,7 +308,7 @@ def _stated_reader(values: list[Value], axis: str) -> Callable[[Document], tuple
 
     def read(document: Document) -> tuple[str, str] | None:
         for value in values:
-            original = as_text(_raw(_bare(value), axis)(document))
+            original = original_text(axis, _raw(_bare(value), axis)(document))
             if original is not None:
                 return _level(value, original, axis) or original, original
         return None

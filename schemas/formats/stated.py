@@ -48,6 +48,24 @@ def guess_stated(*documents: Mapping[str, Any] | None) -> Stated | None:
     return stated_from(**texts) if texts else None
 
 
+def merged_stated(*sources: Stated | None) -> Stated | None:
+    """Of each axis the first that has a word of ours, else the first that was sent; None if none.
+
+    The better known source comes first. One that states only a status must not hide the severity
+    that another one states.
+    """
+    words: dict[str, str | None] = {}
+    original: dict[str, str] = {}
+    for axis in STATED:
+        known = [each for each in sources if each and getattr(each, axis)]
+        sent = [each for each in sources if each and axis in each.original]
+        for chosen in (known or sent)[:1]:
+            words[axis] = getattr(chosen, axis)
+            if axis in chosen.original:
+                original[axis] = chosen.original[axis]
+    return Stated(**words, original=original) if words else None
+
+
 def plain_stated(stated: Stated | None) -> Stated | None:
     """The same for every reader: none but our words, and each original as one visible line.
 

@@ -4,11 +4,13 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 
 from inference.rules.options import ImpactOptions
 from inference.rules.ruling import Rules
-from schemas.event import Event, Kind, Stated
+from schemas.event import Event, Kind, Origin, Stated
+from schemas.formats import Mapping, read_event
 from schemas.formats.level_words import LEVELS
 from schemas.formats.stated import (
     guess_stated,
@@ -292,3 +294,60 @@ def test_what_the_sender_calls_the_worst_needs_a_person(
     assert not rules.high_impact(event, labels, now=NOW), "a rule may overrule a sender"
     off = Rules.of([], ImpactOptions(stated=False), LABELS)
     assert not off.needs_person(event, labels, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (
+            {"title": "x", "attributes": {"status": "open"}, "event": {"severity": "critical"}},
+            Stated(
+                severity="critical",
+                status="open",
+                original={"status": "open", "severity": "critical"},
+            ),
+        ),
+        (
+            {"title": "x", "attributes": {"severity": "8"}, "event": {"severity": "high"}},
+            Stated(severity="high", original={"severity": "high"}),
+        ),
+        (
+            {"title": "x", "severity": "low", "event": {"severity": "high"}},
+            Stated(severity="low", original={"severity": "low"}),
+        ),
+        (
+            {"mine": 1, "urgency": "critical", "deep": {"severity": "high"}},
+            Stated(
+                severity="high",
+                priority="urgent",
+                original={"priority": "critical", "severity": "high"},
+            ),
+        ),
+        (
+            {"theirs": 1, "sev": {"id": 2, "name": "High"}, "urgency": "critical"},
+            Stated(severity="high", original={"severity": "High"}),
+        ),
+        ({"title": "x"}, None),
+    ],
+    ids=[
+        "a status does not hide a severity",
+        "a number does not hide a word",
+        "the event's own word counts",
+        "a mapping that names no place",
+        "a mapping that names a place",
+        "nothing",
+    ],
+)
+def test_what_is_stated_through_the_door(record: dict[str, Any], expected: Stated | None) -> None:
+    """A severity would be lost on the way from the record to the event."""
+    mappings = [
+        Mapping(name="mine", when={"mine": True}, fields={"id": "mine"}),
+        Mapping(name="theirs", when={"theirs": True}, fields={"severity": "sev"}),
+    ]
+    event = read_event(
+        orjson.dumps(record),
+        origin=Origin(topic="t", partition=0, offset=0),
+        kind="alert",
+        mappings=mappings,
+    )
+    assert event.stated == expected

@@ -1,8 +1,7 @@
 """What the sender of an event says about its severity, priority and status, in our words.
 
-Words are read. A number alone is not, because it means something else to each vendor; the exception
-is the `severity_id` of OCSF, whose scale is part of that standard. A mapping may say what the
-numbers of its vendor mean: it gives the words to `stated_from`.
+Words are read. A number alone is not, because it means something else to each vendor, except on the
+scale of a standard (`severity_scales.py`). A mapping may say what the numbers of its vendor mean.
 
 What a sender states only ever raises: it can send an event to a person, and lowers nothing.
 """
@@ -12,7 +11,7 @@ from typing import Any
 
 from schemas.event import Event, Stated
 from schemas.formats.level_words import LEVELS, STATED, STATES, our_word
-from schemas.formats.stated_fields import MAX_ORIGINAL_CHARS, original_text, stated_texts
+from schemas.formats.stated_fields import MAX_ORIGINAL_CHARS, original_text, statements
 from schemas.visible_text import one_line
 
 _AXES = {"alerts": ("severity", "priority"), "tickets": ("priority", "severity")}
@@ -34,18 +33,17 @@ def stated_from(
     return Stated(**words, original=texts)
 
 
-def guess_stated(*documents: Mapping[str, Any] | None) -> Stated | None:
+def guess_stated(document: Mapping[str, Any]) -> Stated | None:
     """What a document of an unknown format states in one of the usual places; None if nothing.
 
-    Severity, priority and status are each taken from the first of `documents` that states it: give
-    the attributes of an event before the document of its vendor. The work is bounded, whatever the
-    documents are.
+    The field that is nearest to the top counts, and of several at the same depth the most serious.
+    A word that is known goes before one that is not. The work is bounded, whatever the document is.
     """
-    texts: dict[str, str] = {}
-    for document in documents:
-        if document:
-            texts = stated_texts(document) | texts
-    return stated_from(**texts) if texts else None
+    found = statements(document)
+    if not found:
+        return None
+    words = {axis: statement.word for axis, statement in found.items()}
+    return Stated(**words, original={axis: statement.text for axis, statement in found.items()})
 
 
 def merged_stated(*sources: Stated | None) -> Stated | None:

@@ -11,6 +11,7 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from schemas.formats.level_words import LEVELS, STATED, STATES, our_word
+from schemas.formats.severity_scales import Statement, severity_on_known_scale
 from schemas.formats.values import as_text, unwrapped
 from schemas.visible_text import one_line
 
@@ -43,7 +44,6 @@ _INNER_NAMES = (
     *("label", "name", "displayname", "value", "text", "title", "summary", "level", "normalized"),
     *("key", "rating"),
 )
-_OCSF_IDS = {1: "informational", 2: "low", 3: "medium", 4: "high", 5: "critical", 6: "critical"}
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
 _MAX_NAME_CHARS = 64
 
@@ -99,9 +99,9 @@ def original_text(axis: str, value: object) -> str | None:
     return one_line(text[: 4 * MAX_ORIGINAL_CHARS], MAX_ORIGINAL_CHARS) or None
 
 
-def stated_texts(document: Mapping[str, Any]) -> dict[str, str]:
-    """What a document states, in the words of its sender: axis → text. The work is bounded."""
-    best: dict[str, tuple[tuple[int, ...], str]] = {}
+def statements(document: Mapping[str, Any]) -> dict[str, Statement]:
+    """What a document states, by axis. The work is bounded."""
+    best: dict[str, tuple[tuple[int, ...], Statement]] = {}
     for depth, key, value in islice(_fields(document), MAX_FIELDS):
         place = _PLACES.get(_folded_name(key))
         text = original_text(place.axis, value) if place else None
@@ -112,18 +112,10 @@ def stated_texts(document: Mapping[str, Any]) -> dict[str, str]:
             continue  # such a field may hold any word
         rank = (word is None, place.weak, depth, -_seriousness(place.axis, word))
         if place.axis not in best or rank < best[place.axis][0]:
-            best[place.axis] = (rank, text)
-    return _with_ocsf(document, {axis: best[axis][1] for axis in STATED if axis in best})
-
-
-def _with_ocsf(document: Mapping[str, Any], texts: dict[str, str]) -> dict[str, str]:
-    """With the number of OCSF, whose scale is known, if there is no word."""
-    number = document.get("severity_id")
-    if "class_uid" not in document or isinstance(number, bool) or not isinstance(number, int):
-        return texts
-    if our_word("severity", texts.get("severity", "")) is None and number in _OCSF_IDS:
-        return texts | {"severity": _OCSF_IDS[number]}
-    return texts
+            best[place.axis] = (rank, Statement(word, text))
+    found = {axis: best[axis][1] for axis in STATED if axis in best}
+    severity = severity_on_known_scale(document, found.get("severity"))
+    return found if severity is None else found | {"severity": severity}
 
 
 def _inner_value(axis: str, node: dict[Any, Any]) -> object:

@@ -14,6 +14,7 @@ from schemas.formats import Mapping, read_event
 from schemas.formats.level_words import LEVELS
 from schemas.formats.stated import (
     guess_stated,
+    merged_stated,
     plain_stated,
     stated_from,
     stated_level,
@@ -50,6 +51,12 @@ def alert(**fields: Any) -> Event:
         ({"a": {"severity": "low"}, "b": {"severity": "critical"}}, "critical"),
         ({"level": "warning", "alert": {"severity": "high"}}, "high"),
         ({"level": "fatal"}, "critical"),
+        ({"cef": {"severity": "8"}, "syslog": {"severity": "informational"}}, "high"),
+        ({"cef": {"severity": "Very-High"}}, "critical"),
+        ({"cef": {"severity": "10"}}, "critical"),
+        ({"leef": {"attributes": {"sev": "3"}}}, "low"),
+        ({"Event": {"System": {"Level": "1"}}}, "critical"),
+        ({"syslog": {"severity": "alert", "priority": 129}, "message": "x"}, "critical"),
     ],
 )
 def test_the_severity_that_a_document_states(document: dict[str, Any], severity: str) -> None:
@@ -114,7 +121,8 @@ def test_a_value_of_a_mapping_may_be_an_object_or_a_number() -> None:
 
 def test_attributes_stand_before_the_document() -> None:
     """Whoever added a severity knows more than the vendor, and the rest would be lost."""
-    stated = guess_stated({"severity": "low"}, {"severity": "high", "status": "open"}, None)
+    sources = [{"severity": "low"}, {"severity": "high", "status": "open"}, {}]
+    stated = merged_stated(*map(guess_stated, sources))
     assert stated
     assert (stated.severity, stated.status) == ("low", "open")
 

@@ -47,14 +47,14 @@ def _telling_field(document: Mapping[str, Any]) -> str | None:
     """The text of the best field; of several equally good ones that nearest to the top."""
     best: tuple[int, str] | None = None
     for name, text in _texts(document):
-        rank = _RANKS.get(name, len(_RANKS))
-        if (best is None or rank < best[0]) and _first_line(text):
+        rank = _RANKS.get(name)
+        if rank is not None and (best is None or rank < best[0]) and _first_line(text):
             best = (rank, text)
     return best[1] if best else None
 
 
 def _texts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The texts of a document with the folded names of their fields, those at the top first."""
+    """The texts of a document with the letters of their names, those at the top first."""
     level: list[Any] = [document]
     seen = 0
     while level and seen < MAX_NODES:

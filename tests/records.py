@@ -8,7 +8,7 @@ import orjson
 from agents.outcomes import DeadLettered, Incoming, Outcome, Triaged
 from schemas.agreement import input_digest
 from schemas.codec import encode
-from schemas.event import KIND_OF_DOMAIN, Event, Origin
+from schemas.event import KIND_OF_DOMAIN, Event, Origin, Stated
 from schemas.triaged import CalibrationInfo, Case, Label, ModelInfo, Timing, TriagedEvent
 
 RECEIVED_AT_S = 1_770_000_000.25
@@ -72,6 +72,10 @@ def provisional(**changes: Any) -> TriagedEvent:
         "queue": "top_up",
         "reasons": ["estimated risk 0.6000 on queue is not below the threshold 0.1000"],
         "origin": Origin(topic="triage.tickets.v1", partition=1, offset=7),
+        "title": "my top-up is gone",
+        "occurred_at": "2026-01-01T00:00:00Z",
+        "stated": Stated(priority="low", original={"priority": "P4"}),
+        "link": "https://desk.example.com/t-1",
     }
     return triaged("t-1", **fields | changes)
 
@@ -99,6 +103,15 @@ def _agreeing(event: Event, decision: TriagedEvent) -> Case:
     )
     decision = msgspec.structs.replace(decision, input_digest=input_digest(event))
     return Case(event=event, triaged=decision)
+
+
+ABOUT_THE_EVENT = ("input_digest", "title", "occurred_at", "stated", "link")
+"""The fields of a triaged event that every revision has as the first one had."""
+
+
+def about_the_event(triaged_event: TriagedEvent) -> dict[str, Any]:
+    """What a decision says about its event."""
+    return {name: getattr(triaged_event, name) for name in ABOUT_THE_EVENT}
 
 
 def decision(outcome: Outcome) -> TriagedEvent:

@@ -19,7 +19,7 @@ from inference.errors import InferenceError
 from inference.model.threads import Threads
 from inference.rules.options import ImpactOptions, Rule
 from inference.rules.ruling import SUPPRESSED, Rules
-from schemas.event import KIND_OF_DOMAIN, Domain
+from schemas.event import KIND_OF_DOMAIN, Domain, Stated
 from schemas.triaged import CalibrationInfo, Label, Timing, TriagedEvent
 from tests.records import RECEIVED_AT, decision, record, triaged
 from tests.tiny_model import LABELS, SAMPLES
@@ -308,18 +308,24 @@ CLOCK = datetime.fromisoformat(f"{ON_THE_DAY}T12:00:00Z")
 
 
 async def ruled(
-    rule: dict[str, Any] | None, impact: str = "", *, today: str = ON_THE_DAY, **decided: Any
+    rule: dict[str, Any] | None,
+    impact: str = "",
+    *,
+    today: str = ON_THE_DAY,
+    says: dict[str, Any] | None = None,
+    **decided: Any,
 ) -> Outcome:
     """The outcome of an alert with one rule that always holds, and a condition of high impact.
 
-    Without a condition of its own, the rule reads a label, so that it comes after the model.
+    Without a condition of its own, the rule reads a label, so that it comes after the model. `says`
+    has further fields of the alert.
     """
     fields = {"name": "r", "when": "confidence.queue > 0.0", **(rule or {})}
     written = [msgspec.convert(fields, Rule)] if rule else []
     clock = datetime.fromisoformat(f"{today}T12:00:00Z")
     rules = Rules.of(written, ImpactOptions(alerts=impact), SETS, clock=lambda: clock)
     classifier: Any = Deciding(**decided)
-    event = {"id": "a-1", "kind": "alert", "text": "x", "source": "scanner"}
+    event = {"id": "a-1", "kind": "alert", "text": "x", "source": "scanner"} | (says or {})
     (outcome,) = await classify([record(event)], kind="alert", classifier=classifier, rules=rules)
     return outcome
 
@@ -405,6 +411,61 @@ async def test_an_uncertain_event_of_high_impact_is_escalated_for_its_risk() -> 
     outcome = await ruled(None, CRITICAL, severity="critical", accepted=False)
     assert isinstance(outcome, Escalated)
     assert outcome.case.escalation == "risk"
+
+
+@pytest.mark.parametrize(
+    ("says", "word"),
+    [
+        ({"severity": "Critical"}, "critical"),
+        ({"attributes": {"priority": "P1"}}, "urgent"),
+        ({"event": {"Severity": 5, "SeverityName": "Critical"}}, "critical"),
+        ({"severity": "critical", "status": "resolved"}, "critical"),
+    ],
+)
+async def test_what_the_sender_calls_critical_ends_with_a_person(
+    says: dict[str, Any], word: str
+) -> None:
+    """Otherwise a model that is sure would end what a vendor calls critical."""
+    outcome = await ruled(None, says=says)
+    assert isinstance(outcome, Escalated)
+    assert outcome.case.escalation == HIGH_IMPACT
+    assert outcome.case.triaged.reasons[-1] == f"high impact: the sender calls it {word}"
+    assert outcome.case.triaged.stated == outcome.case.event.stated
+    other = await ruled(None, says={"severity": "medium", "status": "closed"})
+    assert end(other) == (Triaged, "final", "slm", "cloud")
+
+
+@pytest.mark.parametrize("when", ["confidence.queue > 0.0", "true"], ids=["after", "before"])
+async def test_a_rule_ends_what_the_sender_calls_critical(when: str) -> None:
+    """Otherwise nobody could put right a sender that calls everything critical."""
+    says = {"severity": "critical"}
+    outcome = await ruled({"when": when, "queue": "noise"}, says=says)
+    assert end(outcome) == (Triaged, "final", "rule", "noise")
+    strict = 'stated.severity == "critical"'
+    kept = await ruled({"when": when, "queue": "noise"}, strict, says=says)
+    assert end(kept) == (Reviewed, "needs_review", "rule", "noise")
+
+
+async def test_a_decision_says_what_its_event_is_about() -> None:
+    """A consumer could neither show a decision to a person nor lead back to the event."""
+    says = {
+        "title": "Root login\u202e without MFA",
+        "occurred_at": "2026-02-01T10:00:00+01:00",
+        "severity": "Sev-2",
+        "status": "New",
+        "link": "https://siem.example.com/a-1",
+    }
+    rule = {"when": "true", "queue": "bin"}
+    for outcome in (await ruled(None, says=says), await ruled(rule, says=says)):
+        triaged_event = decision(outcome)
+        assert triaged_event.title == "Root login without MFA"
+        assert triaged_event.occurred_at == "2026-02-01T09:00:00Z"
+        assert triaged_event.stated == Stated(
+            severity="high", status="open", original={"severity": "Sev-2", "status": "New"}
+        )
+        assert triaged_event.link == "https://siem.example.com/a-1"
+    bare = decision(await ruled(None, says={"link": "https://example.com/?token=abc"}))
+    assert (bare.title, bare.occurred_at, bare.stated, bare.link) == ("x", None, None, None)
 
 
 @pytest.mark.parametrize(

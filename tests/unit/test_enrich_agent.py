@@ -15,7 +15,7 @@ from schemas.codec import encode
 from schemas.triaged import Case, Enrichment, Label, Timing, TriagedEvent
 from tests.doubles import FakeAnswered
 from tests.patience import PATIENCE_S
-from tests.records import record, unsure
+from tests.records import ABOUT_THE_EVENT, about_the_event, record, unsure
 
 CARD = Label(value="card", confidence=0.3, abstained=True)
 PAID = Enrichment(
@@ -147,6 +147,8 @@ async def test_an_answer_that_may_stand_alone_is_final() -> None:
     assert triaged.reasons == [*case.triaged.reasons, "the LLM decides queue"]
     assert triaged.enrichment == PAID
     assert triaged.cost_usd == pytest.approx(0.003), "the earlier cost of the event counts too"
+    assert about_the_event(triaged) == about_the_event(case.triaged)
+    assert triaged.title
 
 
 @pytest.mark.parametrize(
@@ -279,13 +281,14 @@ async def test_a_case_of_two_events_is_refused(field: str, value: str) -> None:
     assert not consultant.cases
 
 
-async def test_a_case_of_the_first_release_has_no_digest() -> None:
+async def test_a_case_of_the_first_release_says_less_about_its_event() -> None:
     """Cases that wait while the workers are updated would become dead letters."""
-    case = unsure()
-    case = msgspec.structs.replace(
-        case, triaged=msgspec.structs.replace(case.triaged, input_digest=None)
-    )
-    assert isinstance(await ended(case, None), Reviewed)
+    document = msgspec.to_builtins(unsure())
+    for name in ABOUT_THE_EVENT:
+        del document["triaged"][name]
+    (outcome,) = await enrich([record(document)], consultant=None, memory=FakeAnswered())
+    assert isinstance(outcome, Reviewed)
+    assert set(about_the_event(outcome.case.triaged).values()) == {None}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from agents.feedback import VerdictChecks, apply_feedback
 from agents.outcomes import DeadLettered, Triaged
 from schemas.codec import encode
 from schemas.triaged import Label, Timing, TriagedEvent, Verdict
-from tests.records import provisional, record
+from tests.records import about_the_event, provisional, record
 from tests.tiny_model import LABELS
 
 CHECKS = VerdictChecks(LABELS)
@@ -42,6 +42,7 @@ async def test_a_verdict_is_the_next_revision() -> None:
         "an axis that is not in the verdict stays"
     )
     assert triaged.reasons[-1] == "decided by r.okafor"
+    assert about_the_event(triaged) == about_the_event(provisional())
     assert (triaged.id, triaged.origin, triaged.model) == (
         provisional().id,
         provisional().origin,

@@ -126,6 +126,10 @@ def test_a_decision_may_be_written_another_way() -> None:
         {"id": "t-2"},
         {"labels": {}},
         {"input_digest": "0" * 64},
+        {"title": "another title"},
+        {"stated": {"priority": "urgent"}},
+        {"stated": None},
+        {"link": "https://elsewhere.example.com/t-1"},
         {"origin": {"topic": "triage.tickets.v1", "partition": 1, "offset": 8}},
     ],
 )

@@ -14,7 +14,7 @@ from tests.records import triaged
 from tests.unit.conftest import Triage
 
 PUBLISHED = [
-    encode(triaged("e-1")),
+    encode(triaged("e-1", title="Root login \x1b[2Jwithout MFA")),
     encode(
         triaged(
             "e-2",
@@ -74,7 +74,7 @@ def test_each_event_is_one_line(triage: Triage, consumers: list[FakeConsumer]) -
     code, out, err = triage("watch", "--limit", "3")
     first, second, broken = out.splitlines()
     assert (code, err) == (0, "")
-    assert first == "e-1  r0 final by slm  queue=cloud (0.90)"
+    assert first == (r"e-1  r0 final by slm  queue=cloud (0.90)  Root login \u001b[2Jwithout MFA")
     assert second == "e-2  r1 final by llm  queue=cloud (0.90)  tactic=impact (0.25)"
     assert broken.startswith("?  the record is not JSON")
 

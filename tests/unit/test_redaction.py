@@ -12,7 +12,7 @@ from inference.egress import redaction as redaction_module
 from inference.egress.kinds import VALUE_KINDS
 from inference.egress.redaction import Redaction
 from inference.errors import RedactionFailed
-from schemas.event import Event
+from schemas.event import Event, Stated
 from tests.patience import within_cpu_s
 from tests.planted import arrived, planted_events
 
@@ -627,3 +627,30 @@ def test_planted_values_are_found_without_redaction() -> None:
         raw = "\n".join(filter(None, [event.title, event.text, event.body]))
         outgoing = f"{raw}\n{orjson.dumps([event.event, event.attributes]).decode()}"
         assert len(arrived(planted, outgoing)) >= len(planted) / 2
+
+
+def test_no_field_of_an_event_keeps_its_values() -> None:
+    """A field that the event has beside its texts would be quoted with what must not be sent."""
+    mail = "jane.doe@corp.example"
+    event = Event(
+        id="e",
+        kind="alert",
+        text=mail,
+        title=mail,
+        body=mail,
+        source=mail,
+        occurred_at=mail,
+        event={"a": mail},
+        link=f"https://desk.example.com/?user={mail}",
+        cut_off=f"-- \n{mail}",
+        key_fields={"actor": mail, mail: "x"},
+        stated=Stated(severity="high", original={"severity": f"high, says {mail}"}),
+        attributes={"a": mail},
+    )
+    shown = Redaction().event(event)
+    assert mail not in str(shown)
+    assert shown.key_fields == {"actor": "[EMAIL_1]", "[EMAIL_1]": "x"}
+    assert shown.stated == Stated(severity="high")
+    sent_as_they_are = {"id", "kind", "tenant"}
+    with_value = {name for name in Event.__struct_fields__ if mail in str(getattr(event, name))}
+    assert with_value == set(Event.__struct_fields__) - sent_as_they_are, "a new field is not tried"

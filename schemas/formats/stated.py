@@ -1,7 +1,8 @@
 """What the sender of an event says about its severity, priority and status, in our words.
 
-Words are read. A number alone is not, because it means something else to each vendor, except on the
-scale of a standard (`severity_scales.py`). A mapping may say what the numbers of its vendor mean.
+Words are read. A number alone is not, because it means something else to each vendor; the exception
+is the `severity_id` of OCSF, whose scale is part of that standard. A mapping may say what the
+numbers of its vendor mean.
 
 What a sender states only ever raises: it can send an event to a person, and lowers nothing.
 """

@@ -11,7 +11,6 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from schemas.formats.level_words import LEVELS, STATED, STATES, our_word
-from schemas.formats.severity_scales import Statement, severity_on_known_scale
 from schemas.formats.values import as_text, unwrapped
 from schemas.visible_text import one_line
 
@@ -44,6 +43,7 @@ _INNER_NAMES = (
     *("label", "name", "displayname", "value", "text", "title", "summary", "level", "normalized"),
     *("key", "rating"),
 )
+_OCSF_IDS = {1: "informational", 2: "low", 3: "medium", 4: "high", 5: "critical", 6: "critical"}
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
 _MAX_NAME_CHARS = 64
 
@@ -53,6 +53,13 @@ class _Place(NamedTuple):
 
     axis: str
     weak: bool
+
+
+class Statement(NamedTuple):
+    """What a sender states on one axis: our word for it, if there is one, and its own value."""
+
+    word: str | None
+    text: str
 
 
 def _places() -> dict[str, _Place]:
@@ -114,8 +121,18 @@ def statements(document: Mapping[str, Any]) -> dict[str, Statement]:
         if place.axis not in best or rank < best[place.axis][0]:
             best[place.axis] = (rank, Statement(word, text))
     found = {axis: best[axis][1] for axis in STATED if axis in best}
-    severity = severity_on_known_scale(document, found.get("severity"))
-    return found if severity is None else found | {"severity": severity}
+    return _with_ocsf(document, found)
+
+
+def _with_ocsf(document: Mapping[str, Any], found: dict[str, Statement]) -> dict[str, Statement]:
+    """With the `severity_id` of OCSF, whose scale is known, if there is no word."""
+    number = document.get("severity_id")
+    if "class_uid" not in document or isinstance(number, bool) or not isinstance(number, int):
+        return found
+    severity = found.get("severity")
+    if number not in _OCSF_IDS or (severity is not None and severity.word is not None):
+        return found
+    return found | {"severity": Statement(_OCSF_IDS[number], str(number))}
 
 
 def _inner_value(axis: str, node: dict[Any, Any]) -> object:

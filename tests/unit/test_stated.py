@@ -51,11 +51,6 @@ def alert(**fields: Any) -> Event:
         ({"a": {"severity": "low"}, "b": {"severity": "critical"}}, "critical"),
         ({"level": "warning", "alert": {"severity": "high"}}, "high"),
         ({"level": "fatal"}, "critical"),
-        ({"cef": {"severity": "8"}, "syslog": {"severity": "informational"}}, "high"),
-        ({"cef": {"severity": "Very-High"}}, "critical"),
-        ({"cef": {"severity": "10"}}, "critical"),
-        ({"leef": {"attributes": {"sev": "3"}}}, "low"),
-        ({"Event": {"System": {"Level": "1"}}}, "critical"),
         ({"syslog": {"severity": "alert", "priority": 129}, "message": "x"}, "critical"),
     ],
 )

@@ -12,6 +12,9 @@ import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
 from inference.llm.options import PriceOptions
+from schemas.event import Stated
+from schemas.formats.level_words import LEVELS, STATED, STATES, our_word
+from schemas.triaged import Case, Enrichment, Label, TriagedEvent
 from streams import cli
 from streams.cli import COMMANDS
 from streams.config import Settings
@@ -205,3 +208,26 @@ def test_every_command_has_the_options_that_are_explained_once() -> None:
         assert re.search(rf"`{option}[ `]", text), option
     for words, command in commands():
         assert "--config" in long_options(command), words
+
+
+def test_the_words_of_senders_are_read_as_documented() -> None:
+    """A user would rely on a word that is not understood, or is read as another level."""
+    text = (REFERENCE / "formats.md").read_text("utf-8")
+    rows = re.findall(r"^\| (severity|priority|status) `(\w+)` \| (.*) \|$", text, re.MULTILINE)
+    levels = [(axis, word) for axis in STATED for word in LEVELS.get(axis, STATES)]
+    assert {(axis, ours) for axis, ours, _ in rows} == set(levels)
+    for axis, ours, words in rows:
+        for word in re.split(r"[,;] ", words):
+            assert our_word(axis, word) == ours, word
+
+
+@pytest.mark.parametrize("type_", [TriagedEvent, Case, Stated, Label, Enrichment])
+def test_every_field_of_a_record_is_documented(type_: type[msgspec.Struct]) -> None:
+    """A consumer would not know what a field means."""
+    text = (REFERENCE / "topics-and-records.md").read_text("utf-8")
+    fields = {
+        name
+        for cell in re.findall(r"^\| (`.*?`) \|", text, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", cell)
+    }
+    assert set(type_.__struct_fields__) <= fields

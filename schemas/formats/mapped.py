@@ -23,7 +23,7 @@ from schemas.formats.level_words import LEVELS
 from schemas.formats.links import web_link
 from schemas.formats.paths import find
 from schemas.formats.stated import guess_stated, stated_from
-from schemas.formats.stated_fields import original_text
+from schemas.formats.stated_fields import original_text, says_level
 from schemas.formats.text import rich_text
 from schemas.formats.values import as_explicit_tenant, as_id, as_tenant, as_text, unwrapped
 
@@ -262,7 +262,11 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def _key_fields(self, document: Document) -> dict[str, str]:
         texts = {name: read(document) for name, read in self._readers.read}
-        return {name: text[:MAX_KEY_FIELD_CHARS] for name, text in texts.items() if text}
+        return {
+            name: text[:MAX_KEY_FIELD_CHARS]
+            for name, text in texts.items()
+            if text and not says_level(name, text)
+        }
 
 
 class _Readers:

@@ -80,13 +80,20 @@ def _places() -> dict[str, _Place]:
 _PLACES = _places()
 
 
-def names_level(key: str) -> bool:
-    """Whether a field of this name is where a sender states a severity or a priority.
+def says_level(path: str, text: str) -> bool:
+    """Whether a field is where a sender states a severity or a priority, and holds one.
 
     The small model must not read such a field: it would copy the sender's word into its own label.
+
+    Args:
+        path: the dotted path of the field. Its last two names count, as in ``priority.name``.
+        text: what the field holds.
     """
-    place = _PLACES.get(_folded_name(key))
-    return place is not None and place.axis in LEVELS
+    names = path.rsplit(".", 2)[-2:]
+    places = [place for name in names if (place := _PLACES.get(_folded_name(name)))]
+    if not any(place.axis in LEVELS for place in places):
+        return False
+    return any(our_word(axis, text) is not None for axis in LEVELS)
 
 
 def original_text(axis: str, value: object) -> str | None:

@@ -20,7 +20,7 @@ from schemas.formats.stated import (
     stated_level,
     worst_stated,
 )
-from schemas.formats.stated_fields import MAX_ORIGINAL_CHARS, names_level
+from schemas.formats.stated_fields import MAX_ORIGINAL_CHARS, says_level
 from schemas.triaged import Label
 from schemas.visible_text import one_line
 from tests.llm_tier import LABELS
@@ -219,23 +219,26 @@ def test_what_is_published_is_bounded_and_visible() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "level"),
+    ("path", "text", "level"),
     [
-        ("severity", True),
-        ("alert.severity", True),
-        ("SeverityName", True),
-        ("ticket_priority", True),
-        ("urgency", True),
-        ("Level", True),
-        ("status", False),
-        ("severity_reason", False),
-        ("name", False),
-        ("x" * 100_000 + ".severity", False),
+        ("severity", "High", True),
+        ("kibana.alert.severity", "critical", True),
+        ("SeverityName", "Critical", True),
+        ("finding.Severity.Label", "CRITICAL", True),
+        ("ticket.priority.name", "P1", True),
+        ("riskLevel", "high", True),
+        ("urgency", "1 - High", True),
+        ("risk", "Data may leave the company", False),
+        ("severity", "AVAILABILITY", False),
+        ("status", "open", False),
+        ("name", "critical", False),
+        ("severity.a.b", "high", False),
+        ("x" * 100_000 + ".severity", "high" * 100_000, False),
     ],
 )
-def test_the_names_that_the_small_model_must_not_read(name: str, level: bool) -> None:
+def test_the_fields_that_the_small_model_must_not_read(path: str, text: str, level: bool) -> None:
     """The model would copy what a sender states into its own severity."""
-    assert names_level(name) == level
+    assert says_level(path, text) == level
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import Any
 
 from inference.model.tokenizer import replace_control_characters
 from schemas.event import Event
+from schemas.formats.stated_fields import says_level
 
 INPUT_TEXT_FORMAT = "headline-fields-text.2"
 """The name of this format. A model that was trained on another format is refused.
@@ -170,6 +171,8 @@ def _nodes(value: Any, path: str, depth: int = 0) -> Iterator[Leaf]:
 
 def _may_be_read(path: str, value: str) -> bool:
     key = _key_of(path)
+    if says_level(path, value[:MAX_INSPECTED_CHARS]):
+        return False
     if path in VERDICTS or _IDENTIFIER.search(key) or _CAMEL_IDENTIFIER.search(key):
         return False
     return not _OPAQUE.search(value[:MAX_INSPECTED_CHARS])

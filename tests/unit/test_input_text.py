@@ -147,3 +147,24 @@ def test_content_is_read_once_and_cannot_change() -> None:
     assert hash(content) == hash(read_content(event))
     assert content.has_document
     assert not read_content(Event(id="the-id", kind="alert", event={})).has_document
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"Severity": "CRITICAL"},
+        {"severity_label": "critical"},
+        {"finding": {"severity": {"name": "Critical"}}},
+        {"labels": {"severity": "critical"}},
+        {"ticket": {"priority": "Critical"}},
+        {"rule": {"level": "critical"}},
+        {"riskLevel": "critical"},
+    ],
+)
+def test_what_the_sender_states_is_not_read(document: dict[str, Any]) -> None:
+    """The model would copy the vendor's severity, and be as wrong as the vendor."""
+    event = Event(id="e", kind="alert", event={"name": "Port scan", **document})
+    content = read_content(event)
+    assert "critical" not in render(event).lower()
+    assert not any("critical" in text.lower() for _, text in content.leaves)
+    assert "Port scan" in render(event)

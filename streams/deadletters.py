@@ -13,7 +13,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from agents.outcomes import Incoming
 from schemas.deadletter import DeadLetterHeaders, original_headers
-from schemas.event import DOMAINS
+from schemas.errors import InvalidEvent
+from schemas.event import DOMAINS, Event
+from schemas.formats.adapters import read_events
+from schemas.titles import plain_title
 from schemas.visible_text import printable
 from streams.config import Settings
 from streams.errors import RecordTooLarge, StreamError
@@ -96,13 +99,30 @@ class Letter:
         headers = self.headers
         return f"{headers.topic}[{headers.partition}]@{headers.offset}"
 
+    @property
+    def title(self) -> str | None:
+        """What the event is about, if the record can be read; of several events, the first one."""
+        record = self.record
+        try:
+            events = read_events(
+                record.value,
+                headers=original_headers(record.headers),
+                origin=record.origin,
+                kind="alert",
+            )
+        except InvalidEvent:
+            return None
+        titles = (plain_title(event) for event in events if isinstance(event, Event))
+        return next((title for title in titles if title), None)
+
     def line(self) -> str:
         """One line for a person."""
         headers = self.headers
         fields = (self.original_place, headers.stage, headers.disposition, headers.message)
         preview = (self.record.value or b"")[: 4 * PREVIEW_CHARS].decode("utf-8", "replace")
         shown = [printable(text, MAX_HEADER_CHARS) for text in fields]
-        return "  ".join([*shown, printable(repr(preview[:PREVIEW_CHARS]))])
+        about = printable(self.title or repr(preview[:PREVIEW_CHARS]))
+        return "  ".join([*shown, about])
 
     def describe(self) -> dict[str, Any]:
         """All of it, for a program."""
@@ -116,6 +136,7 @@ class Letter:
             "message": headers.message,
             "disposition": headers.disposition,
             "attempt": headers.attempt,
+            "title": self.title,
             "key": _text(self.record.key),
             "value": _text(self.record.value),
         }

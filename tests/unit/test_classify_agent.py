@@ -435,6 +435,56 @@ async def test_what_the_sender_calls_critical_ends_with_a_person(
     assert end(other) == (Triaged, "final", "slm", "cloud")
 
 
+ALERTMANAGER = {
+    "alerts": [
+        {
+            "status": "firing",
+            "labels": {"alertname": "SuspiciousLogin", "severity": "critical"},
+            "annotations": {"summary": "Login by an administrator from a country never seen"},
+            "startsAt": "2031-05-02T10:00:00Z",
+            "fingerprint": "9c1e",
+        }
+    ],
+    "version": "4",
+    "groupKey": "{}:{}",
+    "receiver": "triage",
+}
+DETECTION = {
+    "metadata": {"eventType": "DetectionSummaryEvent", "eventCreationTime": 1930000000000},
+    "event": {
+        "DetectName": "Hands-on-keyboard activity",
+        "DetectDescription": "Activity of a human adversary on this host",
+        "Severity": 5,
+        "SeverityName": "Critical",
+        "ComputerName": "SRV-DB-2",
+        "DetectId": "ldt:aa:1",
+    },
+}
+CEF = b"<134>May  2 10:11:12 fw01 CEF:0|ExampleFW|UTM|7.2|0211|virus: infected|10|msg=infected"
+
+
+@pytest.mark.parametrize(
+    ("document", "original"),
+    [(ALERTMANAGER, "critical"), (DETECTION, "Critical"), (CEF, "10")],
+    ids=["of a label", "of a word beside a number", "of a standard"],
+)
+async def test_what_a_vendor_calls_critical_ends_with_a_person(
+    document: object, original: str
+) -> None:
+    """A critical alert of a vendor would be accepted because a model is sure of another level."""
+    classifier: Any = Deciding()
+    rules = Rules.of([], ImpactOptions(), SETS)
+    (outcome,) = await classify(
+        [record(document)], kind="alert", classifier=classifier, rules=rules
+    )
+    assert isinstance(outcome, Escalated)
+    triaged_event = outcome.case.triaged
+    assert triaged_event.reasons[-1] == "high impact: the sender calls it critical"
+    assert triaged_event.stated
+    assert triaged_event.stated.severity == "critical"
+    assert triaged_event.stated.original["severity"] == original
+
+
 @pytest.mark.parametrize("when", ["confidence.queue > 0.0", "true"], ids=["after", "before"])
 async def test_a_rule_ends_what_the_sender_calls_critical(when: str) -> None:
     """Otherwise nobody could put right a sender that calls everything critical."""

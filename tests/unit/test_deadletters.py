@@ -65,6 +65,29 @@ def test_it_can_be_described_to_a_person_and_to_a_program() -> None:
     assert letter().describe()["key"] == "\ufffd"
 
 
+@pytest.mark.parametrize(
+    ("value", "title"),
+    [
+        (b'{"id": "a", "kind": "alert", "title": "Root \\u001b[2Jlogin"}', "Root [2Jlogin"),
+        (b'[{"title": "Disk nearly full"}, {"title": "x"}]', "Disk nearly full"),
+        (
+            b'{"event": {"id": "a", "kind": "alert", "title": "Root login"}, "risk": 1}',
+            "Root login",
+        ),
+        (b"{broken", None),
+        (b"", None),
+        (None, None),
+    ],
+)
+def test_a_letter_says_what_its_event_is_about(value: bytes | None, title: str | None) -> None:
+    """A person would have to read the bytes of each letter to find the important one."""
+    assert letter(value=value).title == letter(value=value).describe()["title"] == title
+    if title:
+        assert letter(value=value).line().endswith(title)
+    elif value:
+        assert repr(value.decode()) in letter(value=value).line()
+
+
 class FakeConsumer:
     """Remembers commits. Like aiokafka's, it has fetched everything before the first record."""
 

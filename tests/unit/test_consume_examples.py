@@ -2,16 +2,20 @@
 
 import json
 import os
+import runpy
 import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.codec import encode
 from schemas.event import Origin
@@ -19,6 +23,7 @@ from schemas.triaged import Timing
 from tests.records import provisional
 
 CONSUME = Path(__file__).resolve().parents[2] / "examples" / "consume"
+ORDER: Any = SimpleNamespace(**runpy.run_path(str(CONSUME / "python" / "order.py")))
 CASES: list[dict[str, Any]] = json.loads((CONSUME / "order-cases.json").read_text("utf-8"))
 
 
@@ -104,3 +109,30 @@ def test_a_row_that_has_not_changed_is_the_same_object(consumer: ModuleType) -> 
     """The consumer would write to its database for each redelivery."""
     row = consumer.current_row(None, decision("A", 0, 5, 1))
     assert consumer.current_row(row, decision("A", 0, 5, 0)) is row
+
+
+@given(
+    revisions=st.lists(st.integers(0, 3), min_size=1, max_size=4),
+    copies=st.integers(1, 2),
+    order=st.randoms(use_true_random=False),
+)
+def test_the_order_of_arrival_does_not_matter(
+    revisions: list[int], copies: int, order: Random
+) -> None:
+    """Two consumers that read the same records would show different decisions.
+
+    Messages follow each other in one partition, each with revisions up to a number. They come in
+    any order, some of them again.
+    """
+    arriving = copies * [
+        decision(f"message {number}", 0, number, revision)
+        for number, last in enumerate(revisions)
+        for revision in range(last + 1)
+    ]
+    order.shuffle(arriving)
+    row: Any = None
+    for each in arriving:
+        row = ORDER.current_row(row, each)
+    assert row["decision"] == decision(
+        f"message {len(revisions) - 1}", 0, len(revisions) - 1, revisions[-1]
+    )

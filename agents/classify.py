@@ -1,4 +1,4 @@
-"""The agent of the rules and the small model: raw records in, one outcome per record, in order."""
+"""The agent of the rules and the small model: events in, one outcome per event, in order."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,19 +7,15 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from agents.admission import ANYTHING, Admission
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from agents.revision import queue_of, timing
 from inference.acceptance.policy import Decision
 from inference.classifier import Classifier
 from inference.rules.ruling import Rules, Ruling
 from schemas.agreement import input_digest
-from schemas.errors import InvalidEvent
-from schemas.event import Domain, Event, Kind
-from schemas.formats import Mapping, read_event
+from schemas.event import Event
 from schemas.formats.links import plain_link
 from schemas.formats.stated import plain_stated
-from schemas.limits import LIMITS, Limits
 from schemas.titles import plain_title
 from schemas.triaged import Case, DecidedBy, Label, Status, TriagedEvent
 
@@ -44,28 +40,18 @@ class _Undecided:
 
 
 async def classify(
-    batch: Sequence[Incoming],
-    *,
-    kind: Kind,
-    classifier: Classifier,
-    rules: Rules,
-    mappings: Sequence[Mapping] = (),
-    admission: Admission = ANYTHING,
-    limits: Limits = LIMITS,
+    batch: Sequence[Incoming], *, classifier: Classifier, rules: Rules
 ) -> list[Outcome]:
-    """Triage a batch of records from one input topic.
+    """Triage a batch of events that were read (`agents/reading.py`).
 
-    `kind` is what the topic's events are if they do not say themselves, and `admission` is what the
-    topic may carry. Rules that read no label
-    are applied first, and an event that such a rule ends never reaches the model. Rules that read
-    labels are applied to the model's answer. In a condition, `now` is when the event entered its
-    topic, so that an event that is read again is decided the same. The last day of a rule is judged
-    by the clock of the rules. An event beyond the `limits`
-    is not read.
+    Rules that read no label are applied first, and an event that such a rule ends never reaches the
+    model. Rules that read labels are applied to the model's answer. In a condition, `now` is when
+    the event entered its topic, so that an event that is read again is decided the same. The last
+    day of a rule is judged by the clock of the rules.
 
     Returns:
-        One outcome per record, in order: `Triaged`, `Escalated`, `Reviewed` if a rule asks for a
-        person, or `DeadLettered` if the record cannot be read.
+        One outcome per event, in order: `Triaged`, `Escalated`, `Reviewed` if a rule asks for a
+        person, or `DeadLettered` if it could not be read.
 
     Raises:
         InferenceError: the model itself failed; nothing of the batch is decided.
@@ -73,7 +59,7 @@ async def classify(
     outcomes: dict[int, Outcome] = {}
     undecided: list[_Undecided] = []
     for row, incoming in enumerate(batch):
-        event = _read(incoming, kind, mappings, admission, limits, classifier.domains)
+        event = _content(incoming)
         if isinstance(event, DeadLettered):
             outcomes[row] = event
             continue
@@ -92,6 +78,12 @@ async def classify(
     return [outcomes[row] for row in range(len(batch))]
 
 
+def _content(incoming: Incoming) -> Event | DeadLettered:
+    if incoming.element is None:
+        raise AssertionError(f"the record at {incoming.origin} was given to the model unread")
+    return incoming.element.content
+
+
 def _before_model(
     row: int, event: Event, incoming: Incoming, classifier: Classifier, rules: Rules
 ) -> _Undecided | Outcome:
@@ -99,38 +91,6 @@ def _before_model(
     if ruling is None or ruling.needs_model:
         return _Undecided(row, event, incoming, ruling)
     return Triaged(_ended_by_rule(event, incoming, ruling, classifier))
-
-
-def _read(
-    incoming: Incoming,
-    kind: Kind,
-    mappings: Sequence[Mapping],
-    admission: Admission,
-    limits: Limits,
-    domains: Sequence[Domain],
-) -> Event | DeadLettered:
-    try:
-        event = read_event(
-            incoming.value,
-            key=incoming.key,
-            headers=incoming.headers,
-            origin=incoming.origin,
-            kind=kind,
-            mappings=mappings,
-            limits=limits,
-        )
-        event = admission.admit(event)
-    except InvalidEvent as error:
-        return DeadLettered(stage=error.stage, error=type(error).__name__, message=str(error))
-    if event.domain not in domains:
-        # An exception would stop the whole topic for one event that is not of its topic's kind.
-        message = (
-            f"the model has no heads for {event.domain}; serve one trained on such rows and replay"
-        )
-        return DeadLettered(
-            stage="classify", error="ModelError", message=message, disposition="retryable"
-        )
-    return event
 
 
 def _ended_by_rule(

@@ -1,18 +1,20 @@
-"""What can become of one event: it ends in exactly one of these outcomes."""
+"""The events of a record, and what can become of each: it ends in exactly one of these outcomes."""
 
 from dataclasses import dataclass
 
+from schemas.codec import encode
 from schemas.deadletter import Disposition
 from schemas.errors import InvalidEvent
-from schemas.event import Headers, Origin
+from schemas.event import Event, Headers, Origin
 from schemas.triaged import Case, TriagedEvent
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One record as it was read, before it is decoded.
+    """One record as it came, or one event of it.
 
-    `received_at_s` is when it entered the topic, in seconds since the epoch.
+    `value` is that of the record. `received_at_s` is when the record entered the topic, in seconds
+    since the epoch. `element` is the event; it is None for a record whose agent reads it itself.
     """
 
     value: bytes | None
@@ -20,6 +22,39 @@ class Incoming:
     headers: Headers
     origin: Origin
     received_at_s: float
+    element: "Element | None" = None
+
+    @property
+    def position(self) -> int | None:
+        """The place of the event among those of its record, from 0; None if it is the only one."""
+        return self.element.position if self.element else None
+
+    def original(self) -> bytes | None:
+        """What a dead letter carries, so that a replay sends this event and no other.
+
+        It is the value of the record, if the record holds one event. Otherwise it is the JSON of
+        the element or, for an event that was read, our own format: a replayed event keeps its id
+        and what it has from its record.
+        """
+        if self.element is None or self.element.position is None:
+            return self.value
+        content = self.element.content
+        return encode(content) if isinstance(content, Event) else self.element.rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One event of a record: the event, or the dead letter of what could not be read as one.
+
+    `position` is its place in the record, from 0; None if it is the only one. `rejected` is the
+    JSON of what could not be read. `record_digest` is the SHA-256 digest of the value of the
+    record, in hexadecimal; it is empty if the record holds only this event.
+    """
+
+    content: "Event | DeadLettered"
+    position: int | None = None
+    rejected: bytes | None = None
+    record_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +86,7 @@ class Reviewed:
 
 @dataclass(frozen=True, slots=True)
 class DeadLettered:
-    """The record could not be processed.
+    """The record, or one element of it, could not be processed.
 
     `stage` names the step that failed and `error` the class of its exception; `message` says what
     to do.

@@ -1,6 +1,7 @@
 """The headers of a dead letter: this module writes and reads them.
 
 A dead letter is the original record (bytes, key and headers) with headers that say what went wrong.
+If one event of a record with several could not be processed, the bytes are those of that event.
 Most of these headers have the names that Kafka Connect uses, so that its tools can read our dead
 letters:
 https://cwiki.apache.org/confluence/display/KAFKA/KIP-298%3A+Error+Handling+in+Connect
@@ -25,6 +26,9 @@ ATTEMPT: Final = "triage.attempt"
 DISPOSITION: Final = "triage.disposition"
 VALUE_BYTES: Final = "triage.value.bytes"
 """Set on a dead letter that is too large to carry its value: the size of the value in bytes."""
+ELEMENT: Final = "triage.element"
+"""Set on the dead letter of one event of a record that holds several: its place in the record,
+counted from 0. The value of the letter is then that event alone."""
 NEVER_READ = "fetch"
 """The stage of a record whose batch was too large to be read: the dead letter only says where the
 record lies."""
@@ -57,11 +61,12 @@ class Failure:
 
 
 def build_headers(
-    original: Headers, origin: Origin, failure: Failure
+    original: Headers, origin: Origin, failure: Failure, element: int | None = None
 ) -> list[tuple[str, bytes | None]]:
     """The headers of a dead letter: the original headers, and the reason for the failure.
 
-    The headers of an earlier dead letter of the same record are replaced.
+    `element` is the place of the event in its record, if the record holds several. The headers of
+    an earlier dead letter of the same record are replaced.
     """
     kept = [(name, value) for name, value in original if not _is_ours(name)]
     reason = {
@@ -74,6 +79,8 @@ def build_headers(
         ATTEMPT: str(attempts(original) + 1),
         DISPOSITION: failure.disposition,
     }
+    if element is not None:
+        reason[ELEMENT] = str(element)
     return kept + [(name, value.encode("utf-8", "replace")) for name, value in reason.items()]
 
 
@@ -104,6 +111,7 @@ class DeadLetterHeaders:
     attempt: str
     disposition: str
     value_bytes: str
+    element: str
 
     @classmethod
     def read(cls, headers: Headers) -> Self:
@@ -119,6 +127,7 @@ class DeadLetterHeaders:
             attempt=values.get(ATTEMPT, ""),
             disposition=values.get(DISPOSITION, ""),
             value_bytes=values.get(VALUE_BYTES, ""),
+            element=values.get(ELEMENT, ""),
         )
 
     @property
@@ -133,4 +142,9 @@ class DeadLetterHeaders:
 
 
 def _is_ours(name: str) -> bool:
-    return name.startswith(ERROR_PREFIX) or name in {ATTEMPT, DISPOSITION, VALUE_BYTES}
+    return name.startswith(ERROR_PREFIX) or name in {
+        ATTEMPT,
+        DISPOSITION,
+        VALUE_BYTES,
+        ELEMENT,
+    }

@@ -9,8 +9,9 @@
     (any of them)                    ──▶ deadletter            what could not be processed
     (every decision)                 ──▶ audit                 one record on its tenant's chain
 
-Every event ends in exactly one of these outcomes. Its offset is committed only after the broker has
-acknowledged all of its outputs (`pipeline/agent_pipeline.py`, `kafka/offsets.py`).
+A record may hold several events. Every event ends in exactly one of these outcomes. The offset of
+a record is committed only after the broker has acknowledged all outputs of all of its events
+(`pipeline/agent_pipeline.py`, `kafka/offsets.py`).
 """
 
 from collections.abc import Callable, Collection
@@ -26,11 +27,12 @@ from streams.config import AgentName, PipelineSection, Settings
 from streams.enrichment import EnrichmentAgent
 from streams.kafka.producer import Producer
 from streams.metrics import Metrics
-from streams.pipeline.agent_pipeline import AgentPipeline
+from streams.pipeline.agent_pipeline import AgentPipeline, unread
 from streams.pipeline.consumer import GroupConsumer
-from streams.pipeline.failures import Process
+from streams.pipeline.failures import Process, Read
 from streams.topics import Topics
 from streams.trust import Trust
+from streams.wiring.model import reader_of
 
 
 def build(
@@ -49,20 +51,24 @@ def build(
     trust = Trust.of(settings, metrics.note_refused)
     consumer = GroupConsumer(settings, metrics=metrics, fail=fail)
     limits = settings.limits
-    triage = partial(
-        classify, classifier=classifier, rules=rules, mappings=settings.mappings, limits=limits
-    )
+    triage = partial(classify, classifier=classifier, rules=rules)
+    read_record = reader_of(settings, classifier)
     enrichment = EnrichmentAgent(
         settings, classifier, rules, lambda: consumer.backlog(topics.enrichment), trust
     )
     consumer.when_assigned(enrichment.answered.forget)
 
     def route(
-        topic: str, name: str, process: Process, pipeline: PipelineSection = settings.pipeline
+        topic: str,
+        name: str,
+        process: Process,
+        pipeline: PipelineSection = settings.pipeline,
+        read: Read = unread,
     ) -> None:
         agent_pipeline = AgentPipeline(
             name,
             process,
+            read=read,
             pipeline=pipeline,
             topics=topics,
             producer=producer,
@@ -78,8 +84,8 @@ def build(
     if "classify" in agents:
         for domain, kind in KIND_OF_DOMAIN.items():
             admission = settings.topics.admission(domain)
-            process = partial(triage, kind=kind, admission=admission)
-            route(topics.input(domain), f"classify-{domain}", process)
+            read = partial(read_record, kind=kind, admission=admission)
+            route(topics.input(domain), f"classify-{domain}", triage, read=read)
     if "enrich" in agents:
         route(topics.enrichment, "enrich", trust.guard(enrichment), enrichment.pipeline)
     if "feedback" in agents:

@@ -20,6 +20,7 @@ import orjson
 from msgspec import Meta, field
 
 from agents.admission import Admission
+from agents.reading import MAX_EVENTS
 from agents.reviewers import Reviewer
 from inference.acceptance.options import Terms
 from inference.addresses import is_loopback
@@ -205,8 +206,18 @@ class ModelSection(Options, frozen=True):
     score_parts: bool = True
 
 
+class FormatsSection(Options, frozen=True):
+    """Whether a record may hold several events, and how many.
+
+    A record that holds more, or several although it must not, becomes one dead letter.
+    """
+
+    split: bool = True
+    max_events_per_record: Positive = MAX_EVENTS
+
+
 class PipelineSection(Options, frozen=True):
-    """How much one agent has in hand.
+    """How much one agent has in hand. A record counts as many times as it holds events.
 
     It processes at most `batches_in_flight` batches at once, of at most `max_batch_events` events
     and `max_batch_bytes` bytes; a larger event is a batch of its own. At most
@@ -222,10 +233,11 @@ class PipelineSection(Options, frozen=True):
 
 
 class StormsSection(Options, frozen=True):
-    """When a partition is paused because too many of its events are invalid.
+    """When a partition is paused because too many of its records are invalid.
 
-    It is paused for `pause_s` after `max_run` invalid events in a row, or when more than
-    `max_share` of its last `window_events` were invalid. `max_run` 0 and `max_share` 1 turn it off.
+    It is paused for `pause_s` after `max_run` invalid records in a row, or when more than
+    `max_share` of its last `window_events` were invalid. A record counts once, and is invalid if
+    more than half of its events are. `max_run` 0 and `max_share` 1 turn it off.
     """
 
     max_run: Annotated[int, Meta(ge=0)] = 100
@@ -364,6 +376,7 @@ class Settings(Options, frozen=True):
     pipeline: PipelineSection = field(default_factory=PipelineSection)
     storms: StormsSection = field(default_factory=StormsSection)
     limits: Limits = field(default_factory=Limits)
+    formats: FormatsSection = field(default_factory=FormatsSection)
     domains: DomainsSection = field(default_factory=DomainsSection)
     llm: LlmOptions = field(default_factory=LlmOptions)
     cost: CostOptions = field(default_factory=CostOptions)

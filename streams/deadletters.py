@@ -33,20 +33,27 @@ MAX_REASONS = 1_000
 OTHER_REASONS = "(other)"
 POLL_INTERVAL_S = 60.0
 MAX_LETTERS_A_POLL = 500
-PLACE = re.compile(r"\A(?P<topic>.+)\[(?P<partition>\d{1,9})\]@(?P<offset>\d{1,18})")
+PLACE = re.compile(
+    r"\A(?P<topic>.+)\[(?P<partition>\d{1,9})\]@(?P<offset>\d{1,18})(#(?P<element>\d{1,9}))?"
+)
 
 Sleep = Callable[[float], Awaitable[None]]
 
 
 class PlaceOfRecord(NamedTuple):
-    """Where a record is; written ``TOPIC[PARTITION]@OFFSET``."""
+    """Where a record is; written ``TOPIC[PARTITION]@OFFSET``.
+
+    One event of a record with several has ``#ELEMENT`` behind it.
+    """
 
     topic: str
     partition: int
     offset: int
+    element: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.topic}[{self.partition}]@{self.offset}"
+        element = "" if self.element is None else f"#{self.element}"
+        return f"{self.topic}[{self.partition}]@{self.offset}{element}"
 
     @classmethod
     def parse(cls, text: str) -> "PlaceOfRecord":
@@ -58,7 +65,13 @@ class PlaceOfRecord(NamedTuple):
         match = PLACE.fullmatch(text)
         if match is None:
             raise ValueError(text)
-        return cls(match["topic"], int(match["partition"]), int(match["offset"]))
+        element = match["element"]
+        return cls(
+            match["topic"],
+            int(match["partition"]),
+            int(match["offset"]),
+            None if element is None else int(element),
+        )
 
 
 class Reason(NamedTuple):
@@ -94,10 +107,16 @@ class Letter:
         return PlaceOfRecord(origin.topic, origin.partition, origin.offset)
 
     @property
-    def original_place(self) -> str:
+    def original_record(self) -> str:
         """Where the original record was, as the headers say."""
         headers = self.headers
         return f"{headers.topic}[{headers.partition}]@{headers.offset}"
+
+    @property
+    def original_place(self) -> str:
+        """The same, and which of the events of that record it is, if it holds several."""
+        element = self.headers.element
+        return f"{self.original_record}#{element}" if element else self.original_record
 
     @property
     def title(self) -> str | None:
@@ -131,6 +150,7 @@ class Letter:
             "topic": headers.topic,
             "partition": headers.partition,
             "offset": headers.offset,
+            "element": headers.element or None,
             "stage": headers.stage,
             "error": headers.error,
             "message": headers.message,
@@ -151,7 +171,10 @@ class Letter:
         }
 
     def original(self) -> Record:
-        """The record as it was first read, with the count of its attempts."""
+        """The record as it was first read, with the count of its attempts.
+
+        Of one event of a record with several, it is that event alone.
+        """
         headers = original_headers(self.record.headers)
         return Record(self.headers.topic, self.record.key, self.record.value, headers)
 
@@ -241,9 +264,10 @@ async def count_reasons(settings: Settings) -> Counter[Reason]:
 
 
 async def find_at(settings: Settings, place: PlaceOfRecord) -> list[Letter]:
-    """The letters at a place: that of the original record, or that of the letter itself.
+    """The letters at a place: that of the original record or event, or that of the letter itself.
 
-    There may be several letters of one original record, because anybody may have written them.
+    There may be several letters of one original record: it may hold several events, and anybody may
+    have written letters.
 
     Raises:
         BrokerUnreachable: no broker answers.
@@ -252,7 +276,7 @@ async def find_at(settings: Settings, place: PlaceOfRecord) -> list[Letter]:
     letters = [
         letter
         async for letter in find(settings)
-        if place == letter.place or str(place) == letter.original_place
+        if place == letter.place or str(place) in (letter.original_record, letter.original_place)
     ]
     if not letters:
         raise StreamError(

@@ -35,6 +35,7 @@ FINAL_OUTCOMES: dict[DecidedBy, str] = {
 }
 BREAKER_STATES = ("closed", "half_open", "open")
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+RECORD_BUCKETS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 RECENT_EVENTS = 1000
 
@@ -100,6 +101,12 @@ class Metrics:
         # The label `lane` names the agent: an old name that users' dashboards rely on.
         self.batch_events = self._histogram(
             "batch_events", "Events in one batch of an agent.", "lane", buckets=BATCH_BUCKETS
+        )
+        self.record_events = self._histogram(
+            "record_events",
+            "Events in one record that an agent has read.",
+            "lane",
+            buckets=RECORD_BUCKETS,
         )
         self.confidence = self._histogram(
             "confidence_ratio",

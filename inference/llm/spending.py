@@ -77,10 +77,11 @@ class SpendingReport(msgspec.Struct, frozen=True, kw_only=True):
 class Spending:
     """Adds up the triaged events of one `tenant` or of all, decided at `since` or later.
 
-    An event is identified by its id and the record that it came in. So an event that was processed
-    twice after a restart counts as one. Money is counted once per enrichment. A later revision, or
-    a record that was delivered twice, repeats the same enrichment with the same latency. A second
-    call about the same event has another enrichment. It takes about 200 bytes of memory per event.
+    An event is identified by its id, its content and the record that it came in. So an event that
+    was processed twice after a restart counts as one, and two events of one record as two. Money is
+    counted once per enrichment. A later revision, or a record that was delivered twice, repeats the
+    same enrichment with the same latency. A second call about the same event has another
+    enrichment. It takes about 200 bytes of memory per event.
     """
 
     def __init__(self, *, tenant: str | None = None, since: datetime | None = None) -> None:
@@ -123,7 +124,14 @@ class Spending:
         # Python seeds the hash of strings at random in every process, so nobody can choose ids that
         # collide.
         event_hash = hash(
-            (triaged.domain, triaged.id, origin.topic, origin.partition, origin.offset)
+            (
+                triaged.domain,
+                triaged.id,
+                triaged.input_digest,
+                origin.topic,
+                origin.partition,
+                origin.offset,
+            )
         )
         if decided_at >= self._since and triaged.revision >= self._last_revision(event_hash):
             self._last[event_hash] = triaged.revision, _end(triaged)

@@ -103,9 +103,10 @@ class AuditRecord(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One decision on the audit topic. The key of the record is the tenant.
 
     A record has digests (SHA-256, in hexadecimal) in place of the content of the event.
-    `input_digest` covers the value of the record at `origin`. `output_digest` covers the triaged
-    event as it was published. `enrichment` is set only if this decision called the LLM or would
-    have called it, and not if an earlier revision did.
+    `input_digest` covers the value of the record at `origin`, also if that record holds several
+    events: each of them has an audit record of its own, with the same digest and its own `id`.
+    `output_digest` covers the triaged event as it was published. `enrichment` is set only if this
+    decision called the LLM or would have called it, and not if an earlier revision did.
 
     Each worker writes its own segment of a tenant's chain. `writer` names the segment, and
     `sequence` counts its records from 0. `previous` is the digest of the record before this one.

@@ -1,9 +1,8 @@
 """`triage classify`: NDJSON events in, triaged events out, without a broker."""
 
 import asyncio
-import itertools
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any, cast
 
@@ -13,19 +12,17 @@ import msgspec
 from agents.classify import classify as classify_batch
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from inference.record_file import open_records
-from schemas.errors import InvalidEvent
-from schemas.event import KIND_OF_DOMAIN, Domain, Kind
+from schemas.event import KIND_OF_DOMAIN, Domain
 from streams.cli.options import configured, domain
 from streams.cli.output import echo, echo_ndjson
 from streams.config import Settings
-from streams.files import incoming, kind_of
-from streams.wiring.model import open_classifier, open_rules
+from streams.files import incoming
+from streams.wiring.model import open_classifier, open_rules, reader_of
 
-BATCH_LINES = 128
+BATCH_EVENTS = 128
 BATCHES_AHEAD = 4
 
-Triage = Callable[..., Awaitable[list[Outcome]]]
-ReadKind = Callable[[bytes], Kind]
+Read = Callable[[Incoming], Awaitable[list[Incoming]]]
 
 
 @click.command(
@@ -37,25 +34,21 @@ ReadKind = Callable[[bytes], Kind]
 def classify(settings: Settings, file: str, domain: str | None) -> None:
     """Triage the lines of FILE (- for standard input) and print triaged events in input order.
 
-    A line that cannot be read becomes a dead-letter object on stderr, and the rest goes on.
+    A line may hold several events. A line or an event that cannot be read becomes a dead-letter
+    object on stderr, and the rest goes on.
     """
     asyncio.run(_run(settings, file, cast("Domain | None", domain)))
 
 
 async def _run(settings: Settings, file: str, domain: Domain | None) -> None:
     classifier = open_classifier(settings)
-    triage = partial(
-        classify_batch,
-        classifier=classifier,
-        rules=open_rules(settings, classifier),
-        mappings=settings.mappings,
-        limits=settings.limits,
-    )
-    read_kind = partial(kind_of, domain=domain, limits=settings.limits)
+    triage = partial(classify_batch, classifier=classifier, rules=open_rules(settings, classifier))
+    kind = KIND_OF_DOMAIN[domain] if domain else None
+    read = partial(reader_of(settings, classifier), kind=kind)
     ahead: deque[tuple[list[Incoming], asyncio.Task[list[Outcome]]]] = deque()
     try:
-        for batch in _batches(file):
-            ahead.append((batch, asyncio.create_task(_triage(batch, read_kind, triage))))
+        async for batch in _batches(file, read):
+            ahead.append((batch, asyncio.create_task(triage(batch))))
             await asyncio.sleep(0)
             if len(ahead) == BATCHES_AHEAD:
                 _print(ahead[0][0], await ahead[0][1])
@@ -68,32 +61,20 @@ async def _run(settings: Settings, file: str, domain: Domain | None) -> None:
         await classifier.close()
 
 
-def _batches(file: str) -> Iterator[list[Incoming]]:
+async def _batches(file: str, read: Read) -> AsyncIterator[list[Incoming]]:
+    """The events of the lines, in order; a line with many events fills several batches."""
+    batch: list[Incoming] = []
     with open_records(file) as records:
         if not records.is_plain:  # programs read the dead letters of NDJSON on stderr
             echo(f"{file} is read as {records.taken_for}", err=True)
-        numbered = (incoming(file, number, line) for number, line in records.numbered)
-        while batch := list(itertools.islice(numbered, BATCH_LINES)):
-            yield batch
-
-
-async def _triage(batch: list[Incoming], read_kind: ReadKind, triage: Triage) -> list[Outcome]:
-    kinds = [_kind(line, read_kind) for line in batch]
-    outcomes: dict[int, Outcome] = {
-        row: kind for row, kind in enumerate(kinds) if isinstance(kind, DeadLettered)
-    }
-    for kind in KIND_OF_DOMAIN.values():
-        rows = [row for row, kind_of_row in enumerate(kinds) if kind_of_row == kind]
-        decided = await triage([batch[row] for row in rows], kind=kind)
-        outcomes |= dict(zip(rows, decided, strict=True))
-    return [outcomes[row] for row in range(len(batch))]
-
-
-def _kind(line: Incoming, read_kind: ReadKind) -> Kind | DeadLettered:
-    try:
-        return read_kind(line.value or b"")
-    except InvalidEvent as error:
-        return DeadLettered(stage=error.stage, error=type(error).__name__, message=str(error))
+        for number, line in records.numbered:
+            for event in await read(incoming(file, number, line)):
+                batch.append(event)
+                if len(batch) == BATCH_EVENTS:
+                    yield batch
+                    batch = []
+    if batch:
+        yield batch
 
 
 def _print(batch: list[Incoming], outcomes: list[Outcome]) -> None:
@@ -115,9 +96,10 @@ def _dead_letter(line: Incoming, letter: DeadLettered) -> dict[str, Any]:
         "dead_letter": True,
         "file": line.origin.topic,
         "line": line.origin.offset + 1,
+        "element": line.position,
         "stage": letter.stage,
         "error": letter.error,
         "message": letter.message,
         "disposition": letter.disposition,
-        "original": (line.value or b"").decode("utf-8", "replace"),
+        "original": (line.original() or b"").decode("utf-8", "replace"),
     }

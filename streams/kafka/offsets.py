@@ -6,7 +6,7 @@ that it skipped in a rebalance, and it commits offsets beyond a gap at the head 
 
 An offset may be committed only if it is settled, and every offset before it that was taken in this
 assignment is settled too. An agent pipeline settles an offset only after the broker has
-acknowledged all outputs of the event.
+acknowledged all outputs of all events of the record.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class Gap(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class PendingOffset:
-    """The offset of one event: taken when the event is read, settled when it has ended.
+    """The offset of one record: taken when the record is read, settled when its events have ended.
 
     An event has ended when the broker has acknowledged all of its outputs.
     """
@@ -53,6 +53,8 @@ class PendingOffset:
     taken_at_s: float
     size: int = 0
     fingerprint: int = 0
+    events: int = 1
+    """How many events the record holds; see `OffsetTracker.note_events`."""
     settled: bool = False
 
     @property
@@ -79,20 +81,21 @@ class _PartitionProgress:
     last: LastRecord | None = None
     """The record before `position`, as far as it was read in this assignment."""
     unsettled: int = 0
+    """How many events are unsettled; a record may hold several."""
     unsettled_bytes: int = 0
     room: asyncio.Event = field(default_factory=asyncio.Event)
     """Set whenever an event is settled."""
 
     def add(self, pending_offset: PendingOffset) -> None:
         self.pending.append(pending_offset)
-        self.unsettled += 1
+        self.unsettled += pending_offset.events
         self.unsettled_bytes += pending_offset.size
 
     def settle(self, pending_offset: PendingOffset) -> None:
         if pending_offset.settled:
             return
         pending_offset.settled = True
-        self.unsettled -= 1
+        self.unsettled -= pending_offset.events
         self.unsettled_bytes -= pending_offset.size
         while self.pending and self.pending[0].settled:
             first = self.pending.popleft()
@@ -105,7 +108,7 @@ class _PartitionProgress:
         while self.pending and self.pending[-1].offset >= offset:
             later = self.pending.pop()
             if not later.settled:
-                self.unsettled -= 1
+                self.unsettled -= later.events
                 self.unsettled_bytes -= later.size
                 later.settled = True
         if self.position is not None and self.position > offset:
@@ -161,8 +164,14 @@ class OffsetTracker:
         progress.add(pending_offset)
         return pending_offset
 
+    def note_events(self, pending_offset: PendingOffset, events: int) -> None:
+        """Note how many events a record holds, once it was decoded; each needs room of its own."""
+        if not pending_offset.settled:
+            pending_offset.progress.unsettled += events - pending_offset.events
+        pending_offset.events = events
+
     def settle(self, pending_offsets: Iterable[PendingOffset]) -> None:
-        """Mark events as ended. Pending offsets of an earlier assignment change nothing."""
+        """Mark records as ended. Pending offsets of an earlier assignment change nothing."""
         for pending_offset in pending_offsets:
             pending_offset.progress.settle(pending_offset)
 
@@ -222,7 +231,7 @@ class OffsetTracker:
             progress.revoked = True
 
     def in_flight(self) -> int:
-        """How many events wait to be settled, or wait for an event before them."""
+        """How many records wait to be settled, or wait for a record before them."""
         return sum(len(progress.pending) for progress in self._partitions.values())
 
     def progress_age_s(self) -> dict[Partition, float]:

@@ -21,7 +21,7 @@ from inference.llm.spending import assumed_usd
 from inference.record_file import read_lines
 from schemas.codec import decode
 from schemas.event import DOMAINS, Domain
-from schemas.triaged import TriagedEvent
+from schemas.triaged import Identity, TriagedEvent
 from streams.config import KafkaSection, Settings, as_environment
 from streams.errors import StreamError
 from streams.kafka.admin import create_topics
@@ -45,8 +45,8 @@ class DemoProgress:
 
     sent: int = 0
     sent_chars: int = 0
-    first: dict[tuple[str, int, int], TriagedEvent] = field(default_factory=dict)
-    """Revision 0, by the origin of its input: two inputs may have the same id."""
+    first: dict[Identity, TriagedEvent] = field(default_factory=dict)
+    """Revision 0, by what tells events apart: two of them may have the same id or record."""
     ended: set[str] = field(default_factory=set)
     dead_letters: int = 0
     started_s: float = field(default_factory=time.monotonic)
@@ -60,8 +60,7 @@ class DemoProgress:
             return
         triaged = decode(record.value or b"", TriagedEvent)
         if triaged.revision == 0:
-            origin = triaged.origin
-            self.first[origin.topic, origin.partition, origin.offset] = triaged
+            self.first[triaged.identity] = triaged
         else:
             self.ended.add(triaged.id)
 

@@ -1,20 +1,26 @@
 """The way of a record through one agent, until its offset may be committed.
 
-    accept ─▶ queue ─▶ collect ─▶ process ─▶ publish ─▶ audit ─▶ settle
+    accept ─▶ read ─▶ queue ─▶ collect ─▶ process ─▶ publish ─▶ audit ─▶ settle
+             └────────────────── for each event of the record ──┘
+
+A record may hold several events. Batches are of events, so a large record does not give the model
+more at once than many small ones.
 
 Several batches are processed at once. When a batch is processed, each of its events goes on alone:
-it is published as soon as the events before it that have its key are, and settled when the broker
-has acknowledged its outputs. So an event whose outputs wait for a broker holds up only its own key.
-An event whose partition was taken away in the meantime is not published: the new owner of the
-partition ends it.
+it is published as soon as the events before it whose records have its key are, and ended when the
+broker has acknowledged its outputs. So an event whose outputs wait for a broker holds up only its
+own key. An event whose partition was taken away in the meantime is not published: the new owner of
+the partition ends it.
 
 Every stage is bounded, so a slow model or broker makes the consumer wait. Whatever goes wrong, an
-offset is settled only after the broker has acknowledged every output of its event. Any other error
-fails the pipeline; that stops the worker, with the inputs unacked.
+offset is settled only after the broker has acknowledged every output of every event of its record.
+If the worker dies before, all events of the record are published again, with the same ids. Any
+other error fails the pipeline; that stops the worker, with the inputs unacked.
 """
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -28,7 +34,7 @@ from streams.errors import RecordTooLarge
 from streams.kafka.offsets import OffsetTracker, Partition, PendingOffset
 from streams.kafka.producer import Producer, Receipt
 from streams.metrics import Metrics
-from streams.pipeline.failures import FailureIsolation, Process
+from streams.pipeline.failures import FailureIsolation, Process, Read
 from streams.pipeline.order import KeyedOrder, Turn
 from streams.pipeline.records import UNSIGNED, outputs_of, shrinking_dead_letters
 from streams.topics import Topics
@@ -49,31 +55,74 @@ class InFlight:
     pending_offset: PendingOffset
     outcome: DeadLettered | None = None
 
+
+@dataclass(slots=True, eq=False)
+class _Record:
+    """A record in flight, and how many of its events have not ended."""
+
+    in_flight: InFlight
+    unended: int
+    invalid: int = 0
+    """How many of its events minus the others were invalid: above 0, most of them were."""
+
+    def end(self, outcome: Outcome) -> bool:
+        """Note how one of the events has ended. Returns whether it was the last one."""
+        poison = isinstance(outcome, DeadLettered) and outcome.disposition == "poison"
+        self.invalid += 1 if poison else -1
+        self.unended -= 1
+        return self.unended == 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Event:
+    """One event of a record in flight; `size` is its share of the bytes of the record."""
+
+    incoming: Incoming
+    record: _Record
+    size: int
+
     @property
     def key(self) -> tuple[Partition, bytes | None]:
-        """Records with the same key are published in the order in which they were read."""
-        return self.pending_offset.partition, self.incoming.key
+        """Events whose records have the same key are published in the order they were read in."""
+        return self.record.in_flight.pending_offset.partition, self.incoming.key
+
+    @property
+    def outcome(self) -> DeadLettered | None:
+        """What has become of it before it reached the agent, if anything has."""
+        if self.record.in_flight.outcome is not None:
+            return self.record.in_flight.outcome
+        element = self.incoming.element
+        if element is not None and isinstance(element.content, DeadLettered):
+            return element.content
+        return None
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class _Published:
     """An event whose outputs were handed to the producer."""
 
-    in_flight: InFlight
+    event: _Event
     outcome: Outcome
     decision: PublishedDecision | None
     receipts: list[Receipt]
 
 
-OnEnded = Callable[[InFlight, Outcome], None]
+OnEnded = Callable[[InFlight, bool], None]
+"""Takes a record, and whether more than half of its events were invalid."""
+
+
+async def unread(record: Incoming) -> list[Incoming]:
+    """A record as its only event, for an agent that reads it itself."""
+    return [record]
 
 
 class AgentPipeline:
-    """Runs `process` over the records that it accepts.
+    """Runs `process` over the events of the records that it accepts.
 
-    `process` gets a batch and returns one outcome per record, in order. `on_ended` is called for
-    each event when it is settled. `fail` is called once, with the first error that is not the fault
-    of a single event. The records for internal topics are signed with `keys`.
+    `read` gives the events of a record; without it, the record is its only event. `process` gets a
+    batch of events and returns one outcome per event, in order. `on_ended` is called for each
+    record when it is settled. `fail` is called once, with the first error that is not the fault of
+    a single event. The records for internal topics are signed with `keys`.
     """
 
     def __init__(
@@ -81,6 +130,7 @@ class AgentPipeline:
         name: str,
         process: Process,
         *,
+        read: Read = unread,
         pipeline: PipelineSection,
         topics: Topics,
         producer: Producer,
@@ -93,6 +143,7 @@ class AgentPipeline:
     ) -> None:
         self.name = name
         self._process = process
+        self._read = read
         self._pipeline = pipeline
         self._topics = topics
         self._producer = producer
@@ -104,10 +155,11 @@ class AgentPipeline:
         self._keys = keys
         self._isolation = FailureIsolation(name)
         self._order = KeyedOrder()
-        self._queue: asyncio.Queue[InFlight] = asyncio.Queue(pipeline.max_batch_events)
+        self._queue: asyncio.Queue[_Event] = asyncio.Queue(pipeline.max_batch_events)
         self._slots = asyncio.Semaphore(pipeline.batches_in_flight)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._accepting = True
+        self._discards = 0
         self._stopped = False
         self._unended = 0
         self._idle = asyncio.Event()
@@ -126,7 +178,11 @@ class AgentPipeline:
         """Take one record; waits while the pipeline is full, and for ever after `drain`."""
         if not self._accepting:
             await asyncio.Event().wait()
-        await self._queue.put(in_flight)
+        discards = self._discards
+        events = await self._events_of(in_flight)
+        while events and self._accepting and self._discards == discards:
+            # Each is let go when it is handed over: a thousand would take memory until the last is.
+            await self._queue.put(events.popleft())
 
     async def drain(self, timeout_s: float) -> bool:
         """Accept no more records, and wait for the events in flight.
@@ -150,7 +206,8 @@ class AgentPipeline:
             )
 
     def discard(self) -> None:
-        """Drop the records that are in no batch yet, because their partitions were taken away."""
+        """Drop the events that are in no batch yet, because their partitions were taken away."""
+        self._discards += 1
         while not self._queue.empty():
             self._queue.get_nowait()
 
@@ -168,8 +225,18 @@ class AgentPipeline:
             return False
         return True
 
+    async def _events_of(self, in_flight: InFlight) -> deque[_Event]:
+        incoming, pending_offset = in_flight.incoming, in_flight.pending_offset
+        events = [incoming]
+        if in_flight.outcome is None:
+            events = await self._isolation.read(self._read, incoming)
+        self._metrics.record_events.labels(lane=self.name).observe(len(events))
+        self._offsets.note_events(pending_offset, len(events))
+        record, size = _Record(in_flight, len(events)), pending_offset.size // len(events)
+        return deque(_Event(event, record, size) for event in events)
+
     async def _collect(self) -> None:
-        following: InFlight | None = None
+        following: _Event | None = None
         while True:
             first = following or await self._queue.get()
             await self._slots.acquire()
@@ -179,89 +246,89 @@ class AgentPipeline:
             if self._accepting:
                 self._begin(batch)
             else:
-                # The pipeline is draining. The next owner of the partition reads these records.
+                # The pipeline is draining. The next owner of the partition reads these events.
                 self._slots.release()
 
-    def _batch_from(self, first: InFlight) -> tuple[list[InFlight], InFlight | None]:
-        """The next batch, and the record after it if that did not fit into the batch's bytes."""
-        batch, size = [first], first.pending_offset.size
+    def _batch_from(self, first: _Event) -> tuple[list[_Event], _Event | None]:
+        """The next batch, and the event after it if that did not fit into the batch's bytes."""
+        batch, size = [first], first.size
         while len(batch) < self._pipeline.max_batch_events and not self._queue.empty():
             following = self._queue.get_nowait()
-            size += following.pending_offset.size
+            size += following.size
             if size > self._pipeline.max_batch_bytes:
                 return batch, following
             batch.append(following)
         return batch, None
 
-    def _begin(self, batch: list[InFlight]) -> None:
+    def _begin(self, batch: list[_Event]) -> None:
         self._unended += len(batch)
         self._idle.clear()
         # The label keeps its old name `lane`: users have dashboards that read it.
         self._metrics.batch_events.labels(lane=self.name).observe(len(batch))
-        self._spawn(
-            self._process_batch([(record, self._order.take(record.key)) for record in batch])
-        )
+        self._spawn(self._process_batch([(event, self._order.take(event.key)) for event in batch]))
 
-    async def _process_batch(self, batch: list[tuple[InFlight, Turn]]) -> None:
+    async def _process_batch(self, batch: list[tuple[_Event, Turn]]) -> None:
         try:
-            outcomes = await self._outcomes([in_flight for in_flight, _ in batch])
+            outcomes = await self._outcomes([event for event, _ in batch])
         finally:
             self._slots.release()
-        for (in_flight, turn), outcome in zip(batch, outcomes, strict=True):
-            self._spawn(self._end(in_flight, outcome, turn))
+        for (event, turn), outcome in zip(batch, outcomes, strict=True):
+            self._spawn(self._end(event, outcome, turn))
 
-    async def _outcomes(self, batch: Sequence[InFlight]) -> list[Outcome]:
-        """What becomes of each record; the agent gets those that nothing was decided about."""
-        undecided = [in_flight.incoming for in_flight in batch if in_flight.outcome is None]
+    async def _outcomes(self, batch: Sequence[_Event]) -> list[Outcome]:
+        """What becomes of each event; the agent gets those that nothing was decided about."""
+        undecided = [event.incoming for event in batch if event.outcome is None]
         processed: Iterator[Outcome] = iter(())
         if undecided:
             processed = iter(await self._isolation.run(self._process, undecided))
-        return [in_flight.outcome or next(processed) for in_flight in batch]
+        return [event.outcome or next(processed) for event in batch]
 
-    async def _end(self, in_flight: InFlight, outcome: Outcome, turn: Turn) -> None:
+    async def _end(self, event: _Event, outcome: Outcome, turn: Turn) -> None:
         async with turn.use():
             published = None
-            if self._offsets.still_assigned(in_flight.pending_offset):
-                published = await self._send(in_flight, outcome)
+            if self._offsets.still_assigned(event.record.in_flight.pending_offset):
+                published = await self._send(event, outcome)
         if published is not None:
             await self._settle(published)
         self._unended -= 1
         if not self._unended:
             self._idle.set()
 
-    async def _send(self, in_flight: InFlight, outcome: Outcome) -> Published:
-        outputs = outputs_of(outcome, in_flight.incoming, self._topics, self._keys)
+    async def _send(self, event: _Event, outcome: Outcome) -> _Published:
+        outputs = outputs_of(outcome, event.incoming, self._topics, self._keys)
         receipts = [await self._producer.hand_over(record) for record in outputs.records]
-        return Published(in_flight, outcome, outputs.decision, receipts)
+        return _Published(event, outcome, outputs.decision, receipts)
 
-    async def _settle(self, event: Published) -> None:
-        outcome: Outcome = event.outcome
+    async def _settle(self, published: _Published) -> None:
+        event, outcome = published.event, published.outcome
         try:
-            await self._producer.delivered(event.receipts)
+            await self._producer.delivered(published.receipts)
         except RecordTooLarge as error:
-            outcome = await self._replace_by_dead_letter(event.in_flight, error.reason)
+            outcome = await self._replace_by_dead_letter(event.incoming, error.reason)
         else:
             # Only now, so that the trail holds nothing that was not published. If the worker dies
             # before, the event is read and published again.
-            await self._append_to_trail(event)
-        self._metrics.count(outcome, event.in_flight.incoming)
-        self._offsets.settle([event.in_flight.pending_offset])
-        self._on_ended(event.in_flight, outcome)
+            await self._append_to_trail(published)
+        self._metrics.count(outcome, event.incoming)
+        record = event.record
+        if record.end(outcome):
+            self._offsets.settle([record.in_flight.pending_offset])
+            self._on_ended(record.in_flight, record.invalid > 0)
 
-    async def _append_to_trail(self, event: Published) -> None:
-        if event.decision is not None:
-            incoming = event.in_flight.incoming
-            receipt = await self._audit.append(incoming, event.decision, self._producer)
+    async def _append_to_trail(self, published: _Published) -> None:
+        if published.decision is not None:
+            incoming = published.event.incoming
+            receipt = await self._audit.append(incoming, published.decision, self._producer)
             await self._producer.delivered([receipt])
 
-    async def _replace_by_dead_letter(self, in_flight: InFlight, reason: str) -> DeadLettered:
+    async def _replace_by_dead_letter(self, incoming: Incoming, reason: str) -> DeadLettered:
         """Publish the largest dead letter that fits its topic, in place of the outputs."""
         message = (
             f"an output is larger than its topic takes ({reason}); "
             "shrink the event or raise max.message.bytes"
         )
         letter = DeadLettered("deliver", "RecordTooLarge", message, "retryable")
-        for record in shrinking_dead_letters(letter, in_flight.incoming, self._topics):
+        for record in shrinking_dead_letters(letter, incoming, self._topics):
             try:
                 await self._producer.delivered([await self._producer.hand_over(record)])
             except RecordTooLarge:

@@ -14,7 +14,6 @@ from typing import Any
 import faust
 from aiokafka.errors import KafkaError
 
-from agents.outcomes import DeadLettered, Outcome
 from streams.config import Settings
 from streams.errors import BrokerUnreachable
 from streams.kafka.commit_note import CommitNote
@@ -94,11 +93,10 @@ class GroupConsumer:
 
         self.app.agent(channel, name=agent_pipeline.name)(agent)
 
-    def on_ended(self, in_flight: InFlight, outcome: Outcome) -> None:
-        """Note how an event of one of the pipelines has ended."""
+    def on_ended(self, in_flight: InFlight, invalid: bool) -> None:
+        """Note how a record of one of the pipelines has ended."""
         if in_flight.outcome is not None:
             return  # its batch was too large, or it killed workers: its producer sends no garbage
-        invalid = isinstance(outcome, DeadLettered) and outcome.disposition == "poison"
         self._storms.note(in_flight.pending_offset.partition, invalid=invalid)
 
     async def start(self) -> None:

@@ -1,25 +1,29 @@
 """Three kinds of failure: of one event, of the agent, and of the broker.
 
-An event that its agent cannot process becomes a dead letter. An agent that can process no event
-stops the worker. Otherwise a broken model would turn every event of a topic into a dead letter.
+An event that its agent cannot process becomes a dead letter, and those beside it in its record do
+not. An agent that can process no event stops the worker. Otherwise a broken model would turn every
+event of a topic into a dead letter.
 While the broker cannot be asked, the agent waits and tries again: no event is at fault.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from aiokafka.errors import KafkaError
 
-from agents.outcomes import DeadLettered, Incoming, Outcome
+from agents.outcomes import DeadLettered, Element, Incoming, Outcome
 from inference.errors import ConfigError
+from schemas.event import Origin
 from streams.errors import StreamError
 
 log = logging.getLogger(__name__)
 
 MAX_FAILURES_IN_A_ROW = 3
-"""So many events may fail without any success in the same batch before the agent is taken to be
-broken. A lone bad event on a quiet topic must not stop every worker that reads it."""
+"""The events of so many records may fail without any success in the same batch before the agent is
+taken to be broken. A lone bad record on a quiet topic must not stop every worker that reads it,
+however many events it holds."""
 
 BROKER_FAILED = (StreamError, KafkaError)
 """The events stay as they are, and are processed when the broker answers again."""
@@ -28,6 +32,8 @@ NO_EVENT_AT_FAULT = (*BROKER_FAILED, ConfigError)
 RETRY_S = 5.0
 
 Process = Callable[[Sequence[Incoming]], Awaitable[list[Outcome]]]
+Read = Callable[[Incoming], Awaitable[list[Incoming]]]
+"""Takes a record and gives its events, at least one."""
 
 
 class FailureIsolation:
@@ -35,7 +41,7 @@ class FailureIsolation:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._failures_in_a_row = 0
+        self._failed_in_a_row: set[Origin] = set()
         self.why_waiting: str | None = None
         """What the broker does not do; None if it does."""
 
@@ -62,6 +68,18 @@ class FailureIsolation:
                 self.why_waiting = None
                 return outcomes
 
+    async def read(self, read: Read, record: Incoming) -> list[Incoming]:
+        """The events of a record. A record that cannot even be refused becomes one dead letter.
+
+        Raises:
+            Exception: what `read` raised, if too many records failed in a row.
+        """
+        try:
+            return await read(record)
+        except Exception as error:  # noqa: BLE001 - becomes the record's dead letter
+            (letter,) = self._dead_letters([record], [error])
+            return [replace(record, element=Element(letter))]
+
     async def _try(self, process: Process, batch: Sequence[Incoming]) -> list[Outcome]:
         try:
             outcomes = await process(batch)
@@ -69,12 +87,12 @@ class FailureIsolation:
             raise
         except Exception as error:
             if len(batch) == 1:
-                return self._dead_letters([error])
+                return list(self._dead_letters(batch, [error]))
             log.exception(
                 "a batch of %d events failed in %s; trying each alone", len(batch), self._name
             )
             return await self._one_by_one(process, batch)
-        self._failures_in_a_row = 0
+        self._failed_in_a_row.clear()
         if len(outcomes) != len(batch):
             raise AssertionError(
                 f"{self._name} returned {len(outcomes)} outcomes for {len(batch)} events"
@@ -93,16 +111,18 @@ class FailureIsolation:
                 errors.append(error)
                 outcomes.append(self._dead_letter(error))
         # If some event could be processed, those that could not are at fault themselves.
-        return self._dead_letters(errors) if len(errors) == len(batch) else outcomes
+        return list(self._dead_letters(batch, errors)) if len(errors) == len(batch) else outcomes
 
-    def _dead_letters(self, errors: Sequence[Exception]) -> list[Outcome]:
+    def _dead_letters(
+        self, batch: Sequence[Incoming], errors: Sequence[Exception]
+    ) -> list[DeadLettered]:
         """Dead letters for a batch in which every event failed.
 
         Raises:
-            Exception: the first of `errors`, if too many events have failed in a row.
+            Exception: the first of `errors`, if too many records have failed in a row.
         """
-        self._failures_in_a_row += len(errors)
-        if self._failures_in_a_row > MAX_FAILURES_IN_A_ROW:
+        self._failed_in_a_row.update(incoming.origin for incoming in batch)
+        if len(self._failed_in_a_row) > MAX_FAILURES_IN_A_ROW:
             raise errors[0]
         log.error(
             "%d events failed in %s and become dead letters",

@@ -5,6 +5,9 @@ that it begins to read a partition, and removes the note when it has got any fur
 workers began at the same offset and none got further, the next one processes the events of that
 partition one at a time, and notes before each which one it is. If it dies too, the event that it
 has noted becomes a dead letter.
+
+The unit is the record. Of one that holds several events nobody knows which of them it was, so all
+of them go into one dead letter, and none of the records beside it does.
 """
 
 import asyncio
@@ -32,7 +35,7 @@ it has got further by then."""
 KILLED = DeadLettered(
     "worker",
     "WorkerKilled",
-    "several workers ended while they processed this event, the last one processed nothing else; "
+    "several workers ended while they processed this record, the last one processed nothing else; "
     "look at their logs and memory limits before it is replayed",
 )
 

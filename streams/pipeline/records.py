@@ -52,15 +52,18 @@ def outputs_of(
 
 
 def dead_letter(letter: DeadLettered, incoming: Incoming, topics: Topics) -> Record:
-    """The original bytes, key and headers, and why they could not be processed."""
+    """The original bytes, key and headers, and why they could not be processed.
+
+    Of a record with several events, the bytes are those of this event alone.
+    """
     failure = Failure(
         stage=letter.stage,
         error=letter.error,
         message=letter.message,
         disposition=letter.disposition,
     )
-    headers = build_headers(incoming.headers, incoming.origin, failure)
-    return Record(topics.deadletter, incoming.key, incoming.value, headers)
+    headers = build_headers(incoming.headers, incoming.origin, failure, incoming.position)
+    return Record(topics.deadletter, incoming.key, incoming.original(), headers)
 
 
 def shrinking_dead_letters(
@@ -72,7 +75,8 @@ def shrinking_dead_letters(
     """
     whole = dead_letter(letter, incoming, topics)
     size = (VALUE_BYTES, str(len(whole.value or b"")).encode())
-    bare = dead_letter(letter, replace(incoming, value=None, key=None, headers=()), topics)
+    nameless = replace(incoming, key=None, headers=())
+    bare = dead_letter(letter, nameless, topics)
     return [
         whole,
         Record(whole.topic, whole.key, None, [*whole.headers, size]),

@@ -1,7 +1,10 @@
-"""Pause a partition when too many of its events are invalid.
+"""Pause a partition when too many of its records are invalid.
 
 A producer that sends garbage, or a decoder that lost its schema, would otherwise turn a whole topic
 into dead letters, the good events that follow included.
+
+A record counts once, however many events it holds: it is invalid if more than half of them are. One
+bad export of a thousand rows says no more about those who send next than one bad event does.
 """
 
 import asyncio
@@ -21,10 +24,10 @@ MAX_PAUSE_FACTOR = 16
 
 @dataclass(slots=True)
 class _Weather:
-    """What the last events of one partition were like, and until when it is paused."""
+    """What the last records of one partition were like, and until when it is paused."""
 
     recent: deque[bool]
-    """For each of the last events: whether it was invalid."""
+    """For each of the last records: whether it was invalid."""
     run: int = 0
     pause_s: float = 0.0
     """How long the partition is paused now; 0 if it is not."""
@@ -33,9 +36,9 @@ class _Weather:
 
 
 class Storms:
-    """Which partitions are paused because of invalid events.
+    """Which partitions are paused because of invalid records.
 
-    A paused partition lets one event through when its pause is over. If that one is valid, the
+    A paused partition lets one record through when its pause is over. If that one is valid, the
     partition goes on; otherwise it is paused for twice as long, up to 16 times `pause_s`.
     """
 
@@ -47,7 +50,7 @@ class Storms:
         self._weather: dict[Partition, _Weather] = {}
 
     def note(self, partition: Partition, *, invalid: bool) -> None:
-        """Note how an event ended."""
+        """Note how a record ended."""
         weather = self._of(partition)
         weather.run = weather.run + 1 if invalid else 0
         weather.recent.append(invalid)
@@ -71,8 +74,8 @@ class Storms:
         """Wait while the partition is paused.
 
         Returns:
-            Whether the next event is let through to see if the storm is over. The caller must wait
-            until that event has ended before it asks again.
+            Whether the next record is let through to see if the storm is over. The caller must wait
+            until that record has ended before it asks again.
         """
         weather = self._of(partition)
         if not weather.pause_s:

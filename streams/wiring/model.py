@@ -5,9 +5,13 @@ of the LLM.
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from agents.outcomes import Incoming
+from agents.reading import read
 from inference.classifier import Classifier
 from inference.egress.policy import Policy
 from inference.model.artifact import DEFAULT_MODEL
@@ -64,6 +68,20 @@ def open_rules(settings: Settings, classifier: Classifier) -> Rules:
     for name in rules.expired(now=datetime.now(UTC)):
         log.warning("the rule %r has expired and no longer applies; renew or remove it", name)
     return rules
+
+
+def reader_of(
+    settings: Settings, classifier: Classifier
+) -> Callable[..., Awaitable[list[Incoming]]]:
+    """`agents.reading.read` as configured; `kind` and `admission` of a topic are still open."""
+    return partial(
+        read,
+        domains=classifier.domains,
+        mappings=settings.mappings,
+        limits=settings.limits,
+        split=settings.formats.split,
+        max_events=settings.formats.max_events_per_record,
+    )
 
 
 def open_policy(settings: Settings, classifier: Classifier) -> Policy:

@@ -23,13 +23,12 @@ from inference.classifier import Classifier
 from inference.rules.ruling import Rules
 from schemas.event import KIND_OF_DOMAIN
 from streams.audit.trail import AuditTrail
-from streams.config import AgentName, PipelineSection, Settings
+from streams.config import AgentName, Settings
 from streams.enrichment import EnrichmentAgent
 from streams.kafka.producer import Producer
 from streams.metrics import Metrics
-from streams.pipeline.agent_pipeline import AgentPipeline, unread
+from streams.pipeline.agent_pipeline import AgentPipeline
 from streams.pipeline.consumer import GroupConsumer
-from streams.pipeline.failures import Process, Read
 from streams.topics import Topics
 from streams.trust import Trust
 from streams.wiring.model import reader_of
@@ -50,46 +49,33 @@ def build(
     topics = Topics(settings.topics.prefix)
     trust = Trust.of(settings, metrics.note_refused)
     consumer = GroupConsumer(settings, metrics=metrics, fail=fail)
-    limits = settings.limits
-    triage = partial(classify, classifier=classifier, rules=rules)
     read_record = reader_of(settings, classifier)
     enrichment = EnrichmentAgent(
         settings, classifier, rules, lambda: consumer.backlog(topics.enrichment), trust
     )
     consumer.when_assigned(enrichment.answered.forget)
-
-    def route(
-        topic: str,
-        name: str,
-        process: Process,
-        pipeline: PipelineSection = settings.pipeline,
-        read: Read = unread,
-    ) -> None:
-        agent_pipeline = AgentPipeline(
-            name,
-            process,
-            read=read,
-            pipeline=pipeline,
-            topics=topics,
-            producer=producer,
-            offsets=consumer.offsets,
-            audit=audit,
-            metrics=metrics,
-            fail=fail,
-            on_ended=consumer.on_ended,
-            keys=trust.keys,
-        )
-        consumer.route(topic, agent_pipeline)
-
+    agent = partial(
+        AgentPipeline,
+        topics=topics,
+        producer=producer,
+        offsets=consumer.offsets,
+        audit=audit,
+        metrics=metrics,
+        fail=fail,
+        on_ended=consumer.on_ended,
+        keys=trust.keys,
+    )
     if "classify" in agents:
+        triage = partial(classify, classifier=classifier, rules=rules)
         for domain, kind in KIND_OF_DOMAIN.items():
-            admission = settings.topics.admission(domain)
-            read = partial(read_record, kind=kind, admission=admission)
-            route(topics.input(domain), f"classify-{domain}", triage, read=read)
+            read = partial(read_record, kind=kind, admission=settings.topics.admission(domain))
+            pipeline = agent(f"classify-{domain}", triage, pipeline=settings.pipeline, read=read)
+            consumer.route(topics.input(domain), pipeline)
     if "enrich" in agents:
-        route(topics.enrichment, "enrich", trust.guard(enrichment), enrichment.pipeline)
+        process = trust.guard(enrichment)
+        consumer.route(topics.enrichment, agent("enrich", process, pipeline=enrichment.pipeline))
     if "feedback" in agents:
         checks = VerdictChecks(classifier.label_sets, trust.keys, trust.reviewers)
-        process = partial(apply_feedback, checks=checks, limits=limits)
-        route(topics.feedback, "feedback", process)
+        verdicts = partial(apply_feedback, checks=checks, limits=settings.limits)
+        consumer.route(topics.feedback, agent("feedback", verdicts, pipeline=settings.pipeline))
     return consumer, enrichment

@@ -49,7 +49,7 @@ def demo(settings: Settings, rate: float, port: int | None, no_console: bool, js
             bars.update(
                 task,
                 total=progress.sent,
-                completed=len(progress.first) + progress.dead_letters,
+                completed=len(progress.records),
                 description=_describe(progress),
             )
 

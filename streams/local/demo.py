@@ -20,6 +20,7 @@ from inference.llm.options import CostOptions, LlmOptions
 from inference.llm.spending import assumed_usd
 from inference.record_file import read_lines
 from schemas.codec import decode
+from schemas.deadletter import DeadLetterHeaders
 from schemas.event import DOMAINS, Domain
 from schemas.triaged import Identity, TriagedEvent
 from streams.config import KafkaSection, Settings, as_environment
@@ -49,6 +50,8 @@ class DemoProgress:
     """Revision 0, by what tells events apart: two of them may have the same id or record."""
     ended: set[str] = field(default_factory=set)
     dead_letters: int = 0
+    records: set[tuple[str, str, str]] = field(default_factory=set)
+    """Topic, partition and offset of the records of which something has come out."""
     started_s: float = field(default_factory=time.monotonic)
     finished_s: float = 0.0
 
@@ -57,10 +60,14 @@ class DemoProgress:
         self.finished_s = time.monotonic()
         if record.origin.topic == topics.deadletter:
             self.dead_letters += 1
+            headers = DeadLetterHeaders.read(record.headers)
+            self.records.add((headers.topic, headers.partition, headers.offset))
             return
         triaged = decode(record.value or b"", TriagedEvent)
         if triaged.revision == 0:
+            origin = triaged.origin
             self.first[triaged.identity] = triaged
+            self.records.add((origin.topic, str(origin.partition), str(origin.offset)))
         else:
             self.ended.add(triaged.id)
 
@@ -76,11 +83,11 @@ class DemoProgress:
 
     @property
     def complete(self) -> bool:
-        """Whether every event sent has come out, and every escalated one has ended."""
+        """Whether every record sent has come out, and every escalated event has ended."""
         escalated = {
             triaged.id for triaged in self.first.values() if triaged.status == "provisional"
         }
-        return len(self.first) + self.dead_letters >= self.sent and escalated <= self.ended
+        return len(self.records) >= self.sent and escalated <= self.ended
 
     def percentile_s(self, duration: Literal["inference_s", "total_s"], share: float) -> float:
         """A percentile of a duration in the timing of revision 0, in seconds."""
@@ -176,7 +183,7 @@ async def _stream(
             show(progress)
         await sending
     if not progress.complete:
-        missing = progress.sent - len(progress.first) - progress.dead_letters
+        missing = progress.sent - len(progress.records)
         raise StreamError(
             f"{missing} of {progress.sent} events did not come out in time; run `triage doctor`"
         )

@@ -23,7 +23,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from agents.outcomes import DeadLettered, Incoming, Outcome
 from schemas.signing import WorkerKeys
@@ -107,8 +107,15 @@ class _Published:
     receipts: list[Receipt]
 
 
-OnEnded = Callable[[InFlight, bool], None]
-"""Takes a record, and whether more than half of its events were invalid."""
+class OnEnded(Protocol):
+    """Takes a record that has ended, and whether more than half of its events were invalid."""
+
+    def __call__(self, in_flight: InFlight, /, *, invalid: bool) -> None:
+        """Note it."""
+
+
+def ignore(_: InFlight, /, *, invalid: bool) -> None:
+    """Note nothing."""
 
 
 async def unread(record: Incoming) -> list[Incoming]:
@@ -138,7 +145,7 @@ class AgentPipeline:
         audit: AuditTrail,
         metrics: Metrics,
         fail: Callable[[BaseException], None],
-        on_ended: OnEnded = lambda _, __: None,
+        on_ended: OnEnded = ignore,
         keys: WorkerKeys = UNSIGNED,
     ) -> None:
         self.name = name
@@ -313,7 +320,7 @@ class AgentPipeline:
         record = event.record
         if record.end(outcome):
             self._offsets.settle([record.in_flight.pending_offset])
-            self._on_ended(record.in_flight, record.invalid > 0)
+            self._on_ended(record.in_flight, invalid=record.invalid > 0)
 
     async def _append_to_trail(self, published: _Published) -> None:
         if published.decision is not None:

@@ -93,7 +93,7 @@ class GroupConsumer:
 
         self.app.agent(channel, name=agent_pipeline.name)(agent)
 
-    def on_ended(self, in_flight: InFlight, invalid: bool) -> None:
+    def on_ended(self, in_flight: InFlight, *, invalid: bool) -> None:
         """Note how a record of one of the pipelines has ended."""
         if in_flight.outcome is not None:
             return  # its batch was too large, or it killed workers: its producer sends no garbage

@@ -10,15 +10,17 @@ from faust.channels import Channel
 
 from agents.classify import classify
 from agents.feedback import apply_feedback
+from agents.reading import read
 from inference.classifier import Classifier
 from inference.rules.ruling import Rules
+from schemas.event import DOMAINS
 from streams import app
 from streams.app import build
 from streams.audit.trail import AuditTrail
-from streams.config import ALL_AGENTS, Settings, TopicsSection
+from streams.config import ALL_AGENTS, FormatsSection, Settings, TopicsSection
 from streams.enrichment import EnrichmentAgent
 from streams.metrics import Metrics
-from streams.pipeline.agent_pipeline import AgentPipeline
+from streams.pipeline.agent_pipeline import AgentPipeline, unread
 from streams.pipeline.consumer import GroupConsumer
 from tests.doubles import FakeProducer
 
@@ -38,13 +40,13 @@ def routes(monkeypatch: pytest.MonkeyPatch) -> dict[str, AgentPipeline]:
     return connected
 
 
-def wire(agents: Any, prefix: str = "triage") -> GroupConsumer:
+def wire(agents: Any, prefix: str = "triage", **sections: Any) -> GroupConsumer:
     """A consumer with these agents, which is not connected to a broker."""
     consumer, _ = build(
-        Settings(topics=TopicsSection(prefix=prefix)),
+        Settings(topics=TopicsSection(prefix=prefix), **sections),
         agents=agents,
         # Nothing calls the classifier and the rules.
-        classifier=cast("Classifier", SimpleNamespace(label_sets={})),
+        classifier=cast("Classifier", SimpleNamespace(label_sets={}, domains=DOMAINS)),
         rules=cast("Rules", object()),
         producer=FakeProducer(),
         audit=AuditTrail(Settings()),
@@ -82,9 +84,25 @@ async def test_each_topic_goes_to_its_function(routes: dict[str, AgentPipeline])
     assert isinstance(feedback, functools.partial)
     assert feedback.func is apply_feedback
     for topic, kind in (("triage.alerts.v1", "alert"), ("triage.tickets.v1", "ticket")):
-        process = routes[topic]._process
+        process, reading = routes[topic]._process, routes[topic]._read
         assert isinstance(process, functools.partial)
-        assert (process.func, process.keywords["kind"]) == (classify, kind)
+        assert process.func is classify
+        assert isinstance(reading, functools.partial)
+        assert (reading.func, reading.keywords["kind"]) == (read, kind)
+    for topic in ("triage.enrichment.v1", "triage.feedback.v1"):
+        assert routes[topic]._read is unread
+
+
+async def test_how_many_events_a_record_may_hold_is_configured(
+    routes: dict[str, AgentPipeline],
+) -> None:
+    """`[formats]` would have no effect."""
+    wire(("classify",), formats=FormatsSection(split=False, max_events_per_record=7))
+    for agent_pipeline in routes.values():
+        reading = agent_pipeline._read
+        assert isinstance(reading, functools.partial)
+        assert reading.keywords["split"] is False
+        assert reading.keywords["max_events"] == 7
 
 
 async def test_faust_has_neither_a_consumer_nor_a_topic_of_its_own() -> None:

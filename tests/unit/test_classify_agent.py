@@ -1,4 +1,4 @@
-"""Tests of the classify agent: one outcome per record, in order.
+"""Tests of the classify agent: one outcome per event, in order.
 
 A record that comes again has the same outcome.
 """
@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.classify import HIGH_IMPACT, RULE, classify
+from agents.classify import HIGH_IMPACT, RULE
+from agents.classify import classify as classify_events
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from inference.acceptance.policy import Decision
 from inference.classifier import Classifier
@@ -23,6 +24,7 @@ from schemas.event import KIND_OF_DOMAIN, Domain, Stated
 from schemas.triaged import CalibrationInfo, Label, Timing, TriagedEvent
 from tests.records import RECEIVED_AT, decision, record, triaged
 from tests.tiny_model import LABELS, SAMPLES
+from tests.triage import classify, read_all
 
 # No rules and no high impact, so that only the small model decides.
 RULES = Rules.of([], ImpactOptions(alerts="", tickets=""), {"alerts": {}, "tickets": {}})
@@ -78,14 +80,12 @@ def _without_timing(triaged: TriagedEvent) -> TriagedEvent:
 
 
 @pytest.mark.parametrize("domain", ["alerts", "tickets"])
-async def test_there_is_one_outcome_per_record_in_order(
+async def test_there_is_one_outcome_per_event_in_order(
     classifier: Classifier, domain: Domain
 ) -> None:
     """Otherwise an event would be acked with the answer about another event."""
-    batch = samples(domain)
-    outcomes = await classify(
-        batch, kind=KIND_OF_DOMAIN[domain], classifier=classifier, rules=RULES
-    )
+    batch = await read_all(samples(domain), kind=KIND_OF_DOMAIN[domain], domains=classifier.domains)
+    outcomes = await classify_events(batch, classifier=classifier, rules=RULES)
     assert len(outcomes) == len(batch)
     for incoming, outcome in zip(batch, outcomes, strict=True):
         if not isinstance(outcome, DeadLettered):
@@ -172,13 +172,14 @@ async def test_a_redelivered_event_is_decided_the_same(
     classifier: Classifier, tiny_model: Path
 ) -> None:
     """Otherwise copies of an event would differ, but consumers keep only one of each id."""
-    batch = [*samples("alerts", 40), *samples("tickets", 40)]
-    first = timeless(await classify(batch, kind="alert", classifier=classifier, rules=RULES))
+    records = [*samples("alerts", 40), *samples("tickets", 40)]
+    batch = await read_all(records, kind="alert", domains=classifier.domains)
+    first = timeless(await classify_events(batch, classifier=classifier, rules=RULES))
     other = Classifier.open(tiny_model, threads=Threads(2, 1))
-    again = timeless(await classify(batch[::-1], kind="alert", classifier=other, rules=RULES))[::-1]
+    again = timeless(await classify_events(batch[::-1], classifier=other, rules=RULES))[::-1]
     alone = timeless(
         [
-            (await classify([incoming], kind="alert", classifier=other, rules=RULES))[0]
+            (await classify_events([incoming], classifier=other, rules=RULES))[0]
             for incoming in batch
         ]
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, KafkaError
 
-from agents.outcomes import DeadLettered, Outcome, Triaged
+from agents.outcomes import DeadLettered
 from streams.config import HttpSection, KafkaSection, Settings, StormsSection
 from streams.errors import BrokerUnreachable, OffsetGap, StreamError
 from streams.kafka.commit_note import CommitNote
@@ -20,7 +20,6 @@ from streams.pipeline.agent_pipeline import InFlight
 from streams.pipeline.consumer import GroupConsumer
 from streams.pipeline.quarantine import KILLED, SUSPICIOUS_STARTS
 from tests.kafka_group import Cluster
-from tests.records import triaged
 
 FAST, SLOW = Partition("fast", 0), Partition("slow", 0)
 
@@ -92,10 +91,10 @@ class Bench:
         for pipeline in (self.fast, self.slow):
             self.group.route(pipeline.name, pipeline)  # type: ignore[arg-type] # a double
 
-    def end(self, in_flight: InFlight, outcome: Outcome | None = None) -> None:
-        """End an event, as its pipeline does."""
+    def end(self, in_flight: InFlight, *, invalid: bool = False) -> None:
+        """End a record, as its pipeline does."""
         self.group.offsets.settle([in_flight.pending_offset])
-        self.group.on_ended(in_flight, outcome or Triaged(triaged()))
+        self.group.on_ended(in_flight, invalid=invalid)
 
     async def joined(self) -> "Bench":
         """Start, and get all partitions."""
@@ -440,7 +439,7 @@ async def live(bench: Bench, killer: int, last: int) -> list[InFlight]:
             await bench.crash()
             return ended
         ended.append(in_flight)
-        bench.end(in_flight, in_flight.outcome)
+        bench.end(in_flight)
     await bench.group.drain()
     await bench.group.stop()
     return ended
@@ -547,33 +546,25 @@ async def test_a_cancellation_that_is_lost_is_repeated() -> None:
     assert tasks == set()
 
 
-GARBAGE = DeadLettered("decode", "InvalidEvent", "not JSON")
+LEFT_OUT = DeadLettered("fetch", "BatchTooLarge", "too large")
 
 
 @pytest.mark.parametrize(
-    ("outcome", "preset", "pauses"),
-    [
-        (GARBAGE, None, True),
-        (Triaged(triaged()), None, False),
-        (DeadLettered("agent", "ZeroDivisionError", "bug", "retryable"), None, False),
-        (GARBAGE, GARBAGE, False),
-    ],
-    ids=["garbage", "valid", "failed in the agent", "left out by the reader"],
+    ("invalid", "preset", "pauses"),
+    [(True, None, True), (False, None, False), (True, LEFT_OUT, False)],
+    ids=["garbage", "valid", "left out by the reader"],
 )
-async def test_only_invalid_events_are_a_storm(
-    bench: Bench,
-    cluster: Cluster,
-    outcome: Outcome,
-    preset: DeadLettered | None,
-    pauses: bool,
+async def test_only_invalid_records_are_a_storm(
+    bench: Bench, cluster: Cluster, invalid: bool, preset: DeadLettered | None, pauses: bool
 ) -> None:
-    """A bug of ours, or one batch that is too large, would pause the partition for minutes."""
+    """One batch that is too large would pause the partition for minutes."""
     bench.fast.holds = True
     cluster.logs[FAST].fill(2)
     await bench.joined()
     await bench.accepted(bench.fast, 2)
     for in_flight in bench.fast.accepted:
-        bench.end(InFlight(in_flight.incoming, in_flight.pending_offset, preset), outcome)
+        ended = InFlight(in_flight.incoming, in_flight.pending_offset, preset)
+        bench.end(ended, invalid=invalid)
     assert bench.kinds() == ["paused"] * pauses
 
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.classify import classify
 from agents.enrich import enrich
 from agents.feedback import VerdictChecks, apply_feedback
 from agents.outcomes import DeadLettered, Incoming
@@ -22,6 +21,7 @@ from schemas.formats import read_event
 from schemas.limits import LIMITS, Limits, refuse_oversized
 from schemas.triaged import Case, TriagedEvent, Verdict
 from streams.files import key_of, kind_of
+from tests.triage import classify
 
 SMALL = Limits(max_event_bytes=10_000, max_event_nodes=100, max_event_depth=8)
 ORIGIN = Origin(topic="t", partition=0, offset=0)

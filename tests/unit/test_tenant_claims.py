@@ -8,7 +8,6 @@ import orjson
 import pytest
 
 from agents.admission import Admission
-from agents.classify import classify
 from agents.outcomes import DeadLettered
 from inference.egress.options import EgressOptions
 from inference.egress.policy import Policy
@@ -21,6 +20,7 @@ from schemas.event import Event, Headers, Kind, Origin
 from schemas.formats import Mapping, read_event
 from streams.config import InputSection, TopicsSection
 from tests.records import decision, record, triaged
+from tests.triage import classify
 from tests.unit.test_classify_agent import SETS, Deciding
 from tests.unit.test_folding import SPELLINGS
 

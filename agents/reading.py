@@ -6,15 +6,14 @@ from dataclasses import replace
 from functools import partial
 
 from agents.admission import ANYTHING, Admission
-from agents.outcomes import DeadLettered, Element, Incoming
+from agents.outcomes import DeadLettered, Element, Incoming, in_our_format
 from schemas.audit.record import sha256
-from schemas.codec import encode
 from schemas.errors import InvalidEvent
 from schemas.event import Domain, Event, Kind
 from schemas.formats import Mapping, Rejected, read_events
+from schemas.formats.adapters import MAX_EVENTS_PER_RECORD
 from schemas.limits import LIMITS, Limits
 
-MAX_EVENTS = 1_000
 SMALL_BYTES = 8_192
 SMALL_OBJECTS = 32
 """A record of fewer bytes and objects is read at once; a larger one is read in a thread.
@@ -34,13 +33,13 @@ _Admit = Callable[[Event], Event | DeadLettered]
 async def read(
     record: Incoming,
     *,
-    kind: Kind,
+    kind: Kind | None,
     domains: Collection[Domain],
     mappings: Sequence[Mapping] = (),
     admission: Admission = ANYTHING,
     limits: Limits = LIMITS,
     split: bool = True,
-    max_events: int = MAX_EVENTS,
+    max_events: int = MAX_EVENTS_PER_RECORD,
 ) -> list[Incoming]:
     """The events of a record, each with its `element`, in their order; at least one.
 
@@ -49,7 +48,7 @@ async def read(
 
     Args:
         record: The record, as it came from its topic.
-        kind: What the topic's events are if they do not say themselves.
+        kind: What the topic's events are if they do not say themselves; None for a file.
         domains: Those that the model has heads for.
         mappings: The configured formats.
         admission: What the topic may carry; it is asked about each event.
@@ -100,15 +99,11 @@ def _read(
 
 
 def _check(record: Incoming, events: int, limits: Limits) -> None:
-    """Refuse a record without events, and one whose key and headers would be copied too often.
+    """Refuse a record whose key and headers would be copied too often.
 
     Raises:
-        InvalidEvent: says which of the two it is, and what to send.
+        InvalidEvent: they would; says what to send.
     """
-    if not events:
-        raise InvalidEvent(
-            "the record holds a list without events; send one event or more", stage="recognise"
-        )
     shared = len(record.key or b"") + sum(
         len(name) + len(value or b"") for name, value in record.headers
     )
@@ -132,7 +127,7 @@ def _element(content: Event | Rejected, admit: _Admit) -> Element:
     admitted = admit(content)
     if isinstance(admitted, Event):
         return Element(admitted)
-    return Element(admitted, rejected=encode(content))
+    return Element(admitted, rejected=in_our_format(content))
 
 
 def _admit(

@@ -20,7 +20,6 @@ import orjson
 from msgspec import Meta, field
 
 from agents.admission import Admission
-from agents.reading import MAX_EVENTS
 from agents.reviewers import Reviewer
 from inference.acceptance.options import Terms
 from inference.addresses import is_loopback
@@ -33,6 +32,7 @@ from inference.rules.options import ImpactOptions, Rule
 from inference.secret import read_secret
 from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Kind
 from schemas.formats import Mapping as FormatMapping
+from schemas.formats.adapters import MAX_EVENTS_PER_RECORD
 from schemas.limits import Limits
 from schemas.signing import WorkerKeys
 
@@ -213,7 +213,7 @@ class FormatsSection(Options, frozen=True):
     """
 
     split: bool = True
-    max_events_per_record: Positive = MAX_EVENTS
+    max_events_per_record: Positive = MAX_EVENTS_PER_RECORD
 
 
 class PipelineSection(Options, frozen=True):

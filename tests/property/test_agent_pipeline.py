@@ -1,15 +1,19 @@
-"""What is settled was delivered, in whatever order agents and broker answer and whatever fails."""
+"""What is settled was delivered, in whatever order agents and broker answer and whatever fails.
+
+Records hold one event or several.
+"""
 
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
+from agents.outcomes import DeadLettered, Element, Escalated, Incoming, Outcome, Triaged
+from schemas.event import Event
 from streams.audit.trail import AuditTrail
 from streams.config import PipelineSection, Settings
 from streams.kafka.offsets import OffsetTracker, PendingOffset
@@ -22,9 +26,9 @@ from tests.records import case, triaged
 
 @dataclass(frozen=True)
 class Plan:
-    """One run: how many events, how they are batched, and what goes wrong."""
+    """One run: how many events each record has, how they are batched, and what goes wrong."""
 
-    events: int
+    records: list[int]
     batch: int
     in_flight: int
     keys: int
@@ -35,7 +39,7 @@ class Plan:
 
 plans = st.builds(
     Plan,
-    events=st.integers(1, 25),
+    records=st.lists(st.sampled_from([1, 1, 1, 2, 3, 8]), min_size=1, max_size=25),
     batch=st.integers(1, 6),
     in_flight=st.integers(1, 4),
     keys=st.integers(1, 4),
@@ -58,6 +62,7 @@ class Run:
         self.pipeline = AgentPipeline(
             "agent",
             self.process,
+            read=self.split,
             pipeline=PipelineSection(
                 max_batch_events=plan.batch, max_batch_wait_ms=0, batches_in_flight=plan.in_flight
             ),
@@ -77,15 +82,24 @@ class Run:
         offsets = [record.origin.offset for record in batch]
         if len(batch) > 1 and self.plan.poison & set(offsets):
             raise ValueError("poison")
-        return [self.outcome(offset) for offset in offsets]
+        return [self.outcome(record) for record in batch]
 
-    def outcome(self, offset: int) -> Outcome:
+    async def split(self, record: Incoming) -> list[Incoming]:
+        """The events of a record, after a while."""
+        for _ in range(self.rng.randrange(3)):
+            await asyncio.sleep(0)
+        events = self.plan.records[record.origin.offset]
+        content = Event(id="x", kind="alert", text="x")
+        return [replace(record, element=Element(content, number)) for number in range(events)]
+
+    def outcome(self, record: Incoming) -> Outcome:
         """Each kind of outcome takes its turn."""
-        match offset % 3:
+        offset, number = record.origin.offset, record.position or 0
+        match (offset + number) % 3:
             case 0:
-                return Triaged(triaged(str(offset)))
+                return Triaged(triaged(f"{offset}.{number}"))
             case 1:
-                return Escalated(case(str(offset)))
+                return Escalated(case(f"{offset}.{number}"))
             case _:
                 return DeadLettered("decode", "InvalidEvent", "bad")
 
@@ -108,7 +122,7 @@ class Run:
 
     async def read(self) -> None:
         """Hand over records as fast as the pipeline takes them."""
-        for offset in range(self.plan.events):
+        for offset in range(len(self.plan.records)):
             pending_offset = self.offsets.take(INPUT_PARTITION, offset)
             self.taken.append(pending_offset)
             record = incoming(offset, key=b"%d" % (offset % self.plan.keys))
@@ -129,22 +143,25 @@ class Run:
 
     def check(self) -> None:
         """Check what must hold at every moment."""
-        delivered: dict[int, bool] = {}
+        delivered: dict[tuple[int, int], bool] = {}
         for record, receipt in zip(self.producer.sent, self.producer.receipts, strict=True):
-            offset = offset_of(record)
+            event = event_of(record)
             acknowledged = receipt.done() and receipt.exception() is None
-            delivered[offset] = delivered.get(offset, True) and acknowledged
+            delivered[event] = delivered.get(event, True) and acknowledged
         for key in range(self.plan.keys):
-            order = [offset for offset in delivered if offset % self.plan.keys == key]
+            order = [event for event in delivered if event[0] % self.plan.keys == key]
             assert order == sorted(order), "sent out of the order of their key"
+
+        def is_delivered(offset: int) -> bool:
+            numbers = range(self.plan.records[offset])
+            return all(delivered.get((offset, number), False) for number in numbers)
+
         for pending_offset in self.taken:
-            assert not pending_offset.settled or delivered.get(pending_offset.offset, False), (
+            assert not pending_offset.settled or is_delivered(pending_offset.offset), (
                 "settled and not delivered"
             )
         position = self.offsets.positions().get(INPUT_PARTITION, 0)
-        assert all(delivered.get(offset, False) for offset in range(position)), (
-            "committable and not delivered"
-        )
+        assert all(map(is_delivered, range(position))), "committable and not delivered"
         assert len(self.failures) <= 1
 
     def conclude(self) -> None:
@@ -154,17 +171,22 @@ class Run:
         if self.failures:
             assert refused
         else:
-            assert self.offsets.positions()[INPUT_PARTITION] == self.plan.events
+            assert self.offsets.positions()[INPUT_PARTITION] == len(self.plan.records)
+            assert self.offsets.is_settled(INPUT_PARTITION)
             assert not refused
 
 
-def offset_of(record: Record) -> int:
-    """The offset of the event that an output is of."""
-    if record.topic == TOPICS.audit:
-        return int(orjson.loads(record.value or b"")["id"])
+def event_of(record: Record) -> tuple[int, int]:
+    """The offset of the record that an output is of, and which of its events it is of."""
     if record.topic == TOPICS.deadletter:
-        return int(dict(record.headers)["__connect.errors.offset"] or b"")
-    return int(record.key or b"")
+        headers = dict(record.headers)
+        offset, number = headers["__connect.errors.offset"], headers["triage.element"]
+        return int(offset or b""), int(number or b"")
+    id_ = record.key or b""
+    if record.topic == TOPICS.audit:
+        id_ = orjson.loads(record.value or b"")["id"].encode()
+    offset, _, number = id_.partition(b".")
+    return int(offset), int(number)
 
 
 @settings(max_examples=150)

@@ -17,8 +17,8 @@ from streams.kafka.offsets import OffsetTracker, Partition
 from streams.kafka.producer import Receipt
 from streams.kafka.record import Record
 from streams.metrics import Metrics
-from streams.pipeline.agent_pipeline import AgentPipeline, InFlight
-from streams.pipeline.failures import MAX_FAILURES_IN_A_ROW, Process
+from streams.pipeline.agent_pipeline import AgentPipeline, InFlight, unread
+from streams.pipeline.failures import MAX_FAILURES_IN_A_ROW, Process, Read
 from tests.doubles import INPUT_PARTITION, TOPICS, FakeProducer, header_texts, incoming
 from tests.patience import PATIENCE_S, until
 from tests.records import case, triaged
@@ -36,6 +36,7 @@ class Bench:
         self,
         process: Process = accept_all,
         producer: FakeProducer | None = None,
+        read: Read = unread,
         **pipeline: Any,
     ) -> None:
         self.failures: list[BaseException] = []
@@ -51,6 +52,7 @@ class Bench:
         self.pipeline = AgentPipeline(
             "classify-alerts",
             process,
+            read=read,
             pipeline=PipelineSection(**sizes),
             topics=TOPICS,
             producer=self.producer,

@@ -7,14 +7,13 @@ from typing import Any
 import orjson
 import pytest
 
-from agents import reading
 from agents.admission import Admission
 from agents.outcomes import DeadLettered, Incoming, in_our_format
 from agents.reading import read
 from inference.model.input_text import render
 from schemas.audit.record import sha256
 from schemas.event import DOMAINS, Event
-from schemas.formats import read_event
+from schemas.formats import Rejected, read_event, read_events
 from schemas.limits import Limits
 from tests.doubles import incoming
 
@@ -178,13 +177,12 @@ async def test_an_event_in_our_format_is_read_as_the_same_event(document: object
 async def test_a_large_record_is_read_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand events would hold up the heartbeats of the worker for a second."""
     threads: list[int] = []
-    original = reading.read_events
 
-    def note(*arguments: Any, **options: Any) -> list[Any]:
+    def note(*arguments: Any, **options: Any) -> list[Event | Rejected]:
         threads.append(threading.get_ident())
-        return original(*arguments, **options)
+        return read_events(*arguments, **options)
 
-    monkeypatch.setattr(reading, "read_events", note)
+    monkeypatch.setattr("agents.reading.read_events", note)
     await events_of(GOOD)
     await events_of([NAMELESS] * 1000)
     await events_of(GOOD | {"body": "x" * 10_000})

@@ -36,7 +36,7 @@ POISON: dict[str, tuple[object, str]] = {
     "half a document": (b'{"id": "a", "text": "cut', "decode"),
     "an array": (b"[1, 2]", "recognise"),
     "nothing to read": ({"id": "a", "kind": "alert"}, "validate"),
-    "a body that is a list": ({"id": "a", "kind": "alert", "body": ["x"]}, "validate"),
+    "an id that is too long": ({"id": "a" * 600, "kind": "alert", "text": "x"}, "validate"),
 }
 
 

@@ -261,6 +261,38 @@ def test_classify_keeps_the_order_and_continues_after_a_bad_line(
     assert dead_letters[0]["original"] == "{broken"
 
 
+def test_classify_writes_every_event_of_a_line_in_order(
+    run: Triage, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other events of a batch would be lost, or mixed with those of other lines."""
+    monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
+    many = [{"id": str(n), "kind": "ticket", "text": f"card {n}"} for n in range(300)]
+    many[5] = {"id": "nothing"}
+    lines = [{"kind": "alert", "text": "login"}, many, [{"kind": "alert", "text": "x"}, {"a": 1}]]
+    Path("in.ndjson").write_bytes(b"\n".join(map(orjson.dumps, lines)))
+    code, out, err = run("classify", "in.ndjson")
+    assert code == 0
+    ids = [orjson.loads(line)["id"] for line in out.splitlines()]
+    assert ids == ["in-0-0", *(str(n) for n in range(300) if n != 5), "in-0-2#0"]
+    letters = [orjson.loads(line) for line in err.splitlines()]
+    assert [(letter["line"], letter["element"]) for letter in letters] == [(2, 5), (3, 1)]
+    assert [letter["original"] for letter in letters] == ['{"id":"nothing"}', '{"a":1}']
+
+
+def test_classify_refuses_several_events_if_a_line_may_hold_only_one(
+    run: Triage, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`formats.split` would have no effect on files."""
+    monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
+    monkeypatch.setenv("TRIAGE_FORMATS__SPLIT", "false")
+    Path("in.ndjson").write_bytes(b'[{"kind":"alert","text":"a"},{"kind":"alert","text":"b"}]')
+    code, out, err = run("classify", "in.ndjson")
+    assert (code, out) == (0, "")
+    letter = orjson.loads(err)
+    assert letter["element"] is None
+    assert "formats.split" in letter["message"]
+
+
 def test_schemas_are_exported_under_the_configured_prefix(
     run: Triage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

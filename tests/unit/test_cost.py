@@ -95,6 +95,16 @@ def test_events_are_identified_by_id_and_origin() -> None:
     assert report(provisional(), provisional(), provisional(origin=again)).events == 2
 
 
+def test_events_of_one_record_with_one_id_are_two() -> None:
+    """Otherwise the second of them would be free of charge."""
+    first, second = (
+        answered(paid(), input_digest=digest, origin=provisional().origin) for digest in "ab"
+    )
+    totals = report(first, second, first)
+    assert (totals.events, totals.asked) == (2, 2)
+    assert (totals.spent.calls, totals.spent.usd) == (2, 0.02)
+
+
 def test_money_is_counted_once() -> None:
     """Otherwise a verdict, or a record that is delivered twice, would count a call again."""
     first = answered(paid())

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from agents.outcomes import DeadLettered, Incoming
+from agents.outcomes import DeadLettered, Element, Incoming
 from schemas.deadletter import NEVER_READ
 from schemas.event import Origin
 from streams import deadletters
@@ -54,6 +54,50 @@ def test_the_original_comes_back() -> None:
         b"{",
     )
     assert original.headers == [*HEADERS, ("triage.attempt", b"1")]
+
+
+def element_letter(position: int, rejected: bytes, offset: int = 7) -> Letter:
+    """The dead letter of one event of a record with several."""
+    outcome = DeadLettered("validate", "InvalidEvent", "nothing to read", "retryable")
+    whole = incoming(offset, b"[{},{}]", b"k", HEADERS)
+    element = replace(whole, element=Element(outcome, position, rejected))
+    record = dead_letter(outcome, element, TOPICS)
+    origin = Origin(topic=record.topic, partition=0, offset=position)
+    return Letter(Incoming(record.value, record.key, record.headers, origin, 0.0))
+
+
+async def test_of_a_record_with_several_events_only_the_bad_one_is_replayed(
+    topic: "ReplayBench",
+) -> None:
+    """The good events of the record would be triaged again with each replay."""
+    topic.letters = [element_letter(1, b'{"n":1}'), element_letter(4, b'{"n":4}')]
+    done = await replay_letters(Settings(), Selection())
+    assert done.replayed == 2
+    assert [record.value for record in topic.producer.sent] == [b'{"n":1}', b'{"n":4}']
+    assert [record.key for record in topic.producer.sent] == [b"k", b"k"]
+    assert [record.headers for record in topic.producer.sent] == [
+        [*HEADERS, ("triage.attempt", b"1")]
+    ] * 2
+
+
+def test_the_letters_of_one_record_can_be_told_apart(triage: Triage, topic: "ReplayBench") -> None:
+    """A person could not name the one event that they want to see."""
+    topic.letters = [letter(6), element_letter(1, b"one"), element_letter(4, b"four")]
+    lines = triage("deadletters", "list")[1].splitlines()
+    assert [line.split()[0] for line in lines] == [
+        f"{INPUT}[2]@6",
+        f"{INPUT}[2]@7#1",
+        f"{INPUT}[2]@7#4",
+    ]
+
+    def shown(place: str) -> list[tuple[str | None, str]]:
+        printed = triage("deadletters", "show", place, "--json")[1].splitlines()
+        documents = [orjson.loads(line) for line in printed]
+        return [(document["element"], document["value"]) for document in documents]
+
+    assert shown(f"{INPUT}[2]@7#4") == [("4", "four")]
+    assert shown(f"{INPUT}[2]@7") == [("1", "one"), ("4", "four")]
+    assert shown(f"{INPUT}[2]@6") == [(None, "{")]
 
 
 def test_it_can_be_described_to_a_person_and_to_a_program() -> None:
@@ -526,3 +570,6 @@ def test_a_place_is_read_as_it_is_written() -> None:
     """A topic with brackets could not be named."""
     place = PlaceOfRecord("a[1]@2", 3, 4)
     assert PlaceOfRecord.parse(str(place)) == place
+    element = PlaceOfRecord("a", 3, 4, 5)
+    assert str(element) == "a[3]@4#5"
+    assert PlaceOfRecord.parse(str(element)) == element

@@ -20,6 +20,7 @@ DOCUMENTED_LABELS = {
     "triage_end_to_end_latency_seconds": ["domain"],
     "triage_inference_latency_seconds": ["domain"],
     "triage_batch_events": ["lane"],
+    "triage_record_events": ["lane"],
     "triage_confidence_ratio": ["axis", "domain"],
     "triage_coverage_ratio": ["domain"],
     "triage_escalations": ["domain", "reason"],
@@ -70,6 +71,7 @@ def metrics() -> Metrics:
     for outcome in OUTCOMES:
         filled.count(outcome, incoming())
     filled.batch_events.labels(lane="classify-alerts").observe(3)
+    filled.record_events.labels(lane="classify-alerts").observe(3)
     filled.observe_partitions(
         {Partition("triage.alerts.v1", 0): 5}, {Partition("triage.alerts.v1", 0): 1.5}
     )

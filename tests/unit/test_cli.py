@@ -285,7 +285,8 @@ def test_classify_refuses_several_events_if_a_line_may_hold_only_one(
     """`formats.split` would have no effect on files."""
     monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
     monkeypatch.setenv("TRIAGE_FORMATS__SPLIT", "false")
-    Path("in.ndjson").write_bytes(b'[{"kind":"alert","text":"a"},{"kind":"alert","text":"b"}]')
+    line = {"Records": [{"kind": "alert", "text": text} for text in "ab"]}
+    Path("in.ndjson").write_bytes(orjson.dumps(line))
     code, out, err = run("classify", "in.ndjson")
     assert (code, out) == (0, "")
     letter = orjson.loads(err)

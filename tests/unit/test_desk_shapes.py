@@ -1,6 +1,7 @@
 """Tickets in the shapes of help desks, trackers and mail services: the words come out again."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import orjson
@@ -14,6 +15,8 @@ from tests.desk_shapes import SHAPES, Shape, Ticket
 ORIGIN = Origin(topic="tickets", partition=0, offset=7)
 SAMPLES = Path(__file__).parents[2] / "streams" / "samples" / "tickets.ndjson"
 MIN_SHAPES = 24
+EVERY = 3
+"""Every so many of the sample tickets are tried in every shape."""
 
 TICKETS = (
     Ticket(
@@ -73,7 +76,7 @@ def test_a_shape_is_read_by_its_format(name: str, shape: Shape, ticket: Ticket) 
 @shapes
 def test_the_words_of_a_ticket_come_out_of_every_shape(name: str, shape: Shape) -> None:
     """The model would read a ticket otherwise than its sender wrote it."""
-    for number, plain in enumerate(sample_tickets()):
+    for number, plain in enumerate(islice(sample_tickets(), 0, None, EVERY)):
         title = plain.title if shape.has_title else None
         _, event = reading_of(shape, Ticket(number, title, plain.text or plain.body or ""))
         assert words(event.title, event.text, event.body) == words(title, plain.text, plain.body)

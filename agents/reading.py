@@ -67,6 +67,7 @@ async def read(
         limits=limits,
         split=split,
         max_events=max_events,
+        received_at=record.received_at_s,
     )
     admit = partial(_admit, admission=admission, domains=domains)
     if _is_small(record.value or b""):

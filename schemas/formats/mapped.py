@@ -34,6 +34,8 @@ MappedField = Literal[
 StatedField = Literal["severity", "priority", "status"]
 
 MAX_READ = 8
+PRODUCT = "product"
+"""The key field with the name of the product, in a document that a mapping describes."""
 MAX_KEY_FIELD_CHARS = 400
 
 Getter = Callable[[Document], object]
@@ -183,6 +185,7 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             InvalidEvent: the id or the tenant cannot be used.
         """
         read = self._readers
+        source = read.source(document)
         occurred_at = self._occurred_at(document)
         attributes = dict(envelope.attributes)
         if occurred_at is None and (unread := _first(read.times, document)) is not None:
@@ -194,12 +197,12 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             title=read.title(document),
             body=read.body(document),
             event=document,
-            source=read.source(document) or envelope.source,
+            source=source or envelope.source,
             tenant=envelope.tenant or self._tenant(document),
             occurred_at=occurred_at or envelope.occurred_at,
             stated=self._stated(document),
             link=read.link(document),
-            key_fields=self._key_fields(document),
+            key_fields=self._key_fields(document, source),
             attributes=attributes,
         )
 
@@ -260,8 +263,14 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         originals = {field: original for field, (_, original) in sent.items()}
         return msgspec.structs.replace(stated, original=originals)
 
-    def _key_fields(self, document: Document) -> dict[str, str]:
+    def _key_fields(self, document: Document, source: str | None) -> dict[str, str]:
+        """What the model reads of the document: of an alert, also which product it comes from.
+
+        What a product watches tells the queue of an alert. A ticket is about its words alone.
+        """
         texts = {name: read(document) for name, read in self._readers.read}
+        if self.kind != "ticket" and source is not None:
+            texts = {PRODUCT: source, **texts}
         return {
             name: text[:MAX_KEY_FIELD_CHARS]
             for name, text in texts.items()

@@ -115,6 +115,16 @@ def test_the_fields_to_read_have_names_and_bounds() -> None:
     assert event.key_fields == {"kind": "trojan", "files": "x, y", "long": "z" * 400}
 
 
+def test_the_model_reads_which_product_an_alert_comes_from() -> None:
+    """The model would not know that a vendor watches mail and not clouds."""
+    fields = {"source": {"literal": "mail-guard"}, "read": ["a"]}
+    assert read({"a": "x"}, mapping(**fields)).key_fields == {"product": "mail-guard", "a": "x"}
+    desk = msgspec.convert(
+        {"name": "m", "when": {"vendor": True}, "fields": fields, "kind": "ticket"}, Mapping
+    )
+    assert read({"a": "x", "title": "y"}, desk).key_fields == {"a": "x"}
+
+
 @pytest.mark.parametrize("link", ["javascript:alert(1)", "//x.example", "https://u:p@x.example/"])
 def test_only_web_addresses_are_links(link: str) -> None:
     """A page would make a link of what an attacker wrote."""

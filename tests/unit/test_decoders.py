@@ -386,6 +386,41 @@ LINES: dict[str, tuple[str, dict[str, Any]]] = {
         ),
         {"syslog.app": "filterlog", "columns.6": "block"},
     ),
+    "Microsoft Defender for Cloud Apps, time and CEF": (
+        (
+            "2031-05-02T10:11:12.531Z "
+            "CEF:0|MCAS|SIEM_Agent|0.102.17|ALERT|policy|3|externalId=596a cn1Label=riskScore "
+            "cn1= cs1Label=portalURL cs1=https://example.com/#/alerts/596a"
+        ),
+        {
+            "syslog.timestamp": "2031-05-02T10:11:12.531000Z",
+            "cef.extension.portalURL": "https://example.com/#/alerts/596a",
+            "cef.extension.cn1": "",
+        },
+    ),
+    "Infoblox, words before CEF": (
+        (
+            "2031-05-02T10:11:12+00:00 daemon infoblox.example named[14792]: info "
+            'CEF:0|Infoblox|NIOS|8.3|RPZ-QNAME|Local-Data|7|app=DNS msg="rpz rewrite [A] via '
+            'a" Acct-Session-Id=8333 CAT=RPZ'
+        ),
+        {"cef.extension.Acct-Session-Id": "8333", "prefix": "infoblox.example named[14792]: info"},
+    ),
+    "an exporter without a priority": (
+        ("May 12 23:20:50 myhost LEEF:1.0|IBM|QRadar|1.0|12345|src=192.0.2.1\tdst=192.0.2.2"),
+        {"leef.attributes.dst": "192.0.2.2", "syslog.host": "myhost"},
+    ),
+    "Juniper SRX, RFC 3164": (
+        (
+            "<14>May  2 10:11:12 srx-1 RT_FLOW - RT_FLOW_SESSION_DENY [junos@2636.1.1.1.2.129 "
+            'source-address="192.0.2.1" destination-address="192.0.2.2" protocol-id="6"]'
+        ),
+        {"syslog.host": "srx-1", "fields.source-address": "192.0.2.1"},
+    ),
+    "Cisco ASA without a header": (
+        ("%ASA-5-111008: User 'admin' executed the 'configure' command."),
+        {"mnemonic": "ASA-5-111008"},
+    ),
     "OpenSSH": (
         ("<86>May  2 10:11:12 web-03 sshd[99]: Failed password for root from 203.0.113.9 port 4"),
         {
@@ -863,6 +898,9 @@ def test_a_single_line_of_a_megabyte() -> None:
         (b"<?xml version='1.0'?><rss/>", "XML, and of XML only Windows events"),
         (b"aGVsbG8gd29ybGQg" * 8, "base64"),
         (b"I lost my card", "plain text, not JSON"),
+        (b"May  2 10:11:12 I lost my card", "plain text, not JSON"),
+        (b"2031-05-02T10:11:12Z my card was lost, see a=b c=d e", "plain text, not JSON"),
+        (b"Please see a=b c=d e=f", "plain text, not JSON"),
         ("Ich habe meine Karte verloren. Größe: 3".encode(), "plain text, not JSON"),
         (b"42", "plain text, not JSON"),
         (b'"only words"', "plain text, not JSON"),

@@ -8,8 +8,9 @@ from schemas.formats.decoders.times import read_time
 
 # Looking behind keeps the search linear: only the first character of a word can begin a key.
 _KEY = re.compile(r"(?<![\w.\-/@])([A-Za-z_][\w.\-/@]{0,99})=([^\s,;|\"][^\s,;|]*)?")
-# A message of pairs begins with one, or with a word such as Meraki's kind of event.
-_START = re.compile(r"(?:[\w.:/-]{1,64}[\s,]+)?[A-Za-z_][\w.\-/@]{0,99}=")
+# A message of pairs begins with one, or with a few words such as Meraki's kind of event. The
+# repeats are possessive: words and white space can be told apart in one way only.
+_START = re.compile(r"(?:[^\s=\"]{1,100}+\s{1,3}+){0,5}+[A-Za-z_][\w.\-/@]{0,99}=")
 _BRACKET_KEY = re.compile(r'(?<![\w.\-/@])([A-Za-z_][\w.\-/@]{0,99}):(?=")')
 # A column that is no word of a sentence; a comma and a space make a sentence.
 _COLUMNS = re.compile(r'[\w./:-]{0,64}(?:,(?! )[\w./:@ "-]{0,64}){8}')
@@ -20,8 +21,8 @@ _FEWEST_PAIRS = 3
 def read_key_values(text: str, budget: Budget) -> dict[str, str] | None:
     """The pairs of ``key=value key="quoted value" …``, or None if the message is something else.
 
-    The message must begin with a pair, or one word and a pair, and have at least three. Words
-    between the pairs are passed over.
+    The message must begin with a pair, or a few words and a pair, and have at least three pairs.
+    Words between them are passed over.
 
     Raises:
         LimitExceeded: there are too many pairs.
@@ -67,6 +68,11 @@ def read_columns(text: str, budget: Budget) -> list[str] | None:
         return None
     budget.take(len(row))
     return row
+
+
+def is_telling(text: str) -> bool:
+    """Whether a text is known by its first characters: a pair, or the mnemonic of Cisco."""
+    return _KEY.match(text) is not None or _MNEMONIC.match(text) is not None
 
 
 def read_mnemonic(text: str) -> str | None:

@@ -89,7 +89,7 @@ class _Decoder:
         lines = _separate_lines(text)
         _refuse_many(len(lines), self._max_events)
         decoded = self._several([self._line(line) for line in lines])
-        return self._pairs(text) if decoded is None else decoded
+        return self._bare(text) if decoded is None else decoded
 
     def _xml(self, data: bytes) -> Decoded | None:
         documents = windows_xml.decode(decode_text(data), self._limits, self._budget)
@@ -114,6 +114,8 @@ class _Decoder:
             return self._marked(text)
         fields, message = header
         name, inner = self._inside(message)
+        if fields.keys().isdisjoint(("priority", "app")) and inner.keys() == {"message"}:
+            return None  # words that begin with a time
         self._date(fields, inner)
         return name, {"syslog": fields, **inner}
 
@@ -182,15 +184,15 @@ class _Decoder:
         mnemonic = pairs.read_mnemonic(message)
         return {} if mnemonic is None else {"mnemonic": mnemonic}
 
-    def _pairs(self, text: str) -> Decoded | None:
-        """A line of pairs without a header, such as FortiGate's."""
+    def _bare(self, text: str) -> Decoded | None:
+        """A line without a header, whose shape alone tells what it is."""
         message = text.strip("\x00\r\n ")
-        if "\n" in message:
+        if "\n" in message or not pairs.is_telling(message):
             return None
-        fields = pairs.read_key_values(message, self._budget)
-        if fields is None:
+        structure = self._structure(message)
+        if not structure:
             return None
-        document: dict[str, Any] = {"syslog": {}, "message": message, "fields": fields}
+        document: dict[str, Any] = {"syslog": {}, "message": message, **structure}
         self._date(document["syslog"], document)
         return Decoded(name="syslog", document=document)
 

@@ -75,7 +75,7 @@ def read_header(
 ) -> tuple[dict[str, Any], str] | None:
     """The object `syslog` and the message, or None if the text has no syslog header.
 
-    A line from a log file has no priority. It then has a time, a host and a program.
+    A line from a log file has no priority; it begins with a time.
 
     Raises:
         LimitExceeded: the structured data has too many parameters.
@@ -88,9 +88,9 @@ def read_header(
         header = _read_priority(int(priority[1]))
         fields, message = _read_fields(text, position, budget)
     else:
-        fields, message = _read_rfc3164(text, position)
-        if _FILE_TIME.match(text) is None or "app" not in fields:
+        if _FILE_TIME.match(text) is None:
             return None
+        fields, message = _read_rfc3164(text, position)
     time = read_time(fields.get("timestamp_text") or "", received_at)
     header = without_blanks({**header, "timestamp": time, **fields})
     budget.take(len(header))

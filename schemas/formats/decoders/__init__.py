@@ -36,6 +36,9 @@ Syslog, RFC 3164 or RFC 5424, and what is inside its message::
      "json": {…},                             # instead of `message`: JSON, an object or an array
      "cef": {…}, "leef": {…}, "Event": {…}}   # instead of `message`
 
+`syslog` is empty if a line of pairs or a Cisco message has no header. Words that stand between the
+header and CEF or LEEF are in ``prefix``.
+
 `facility` is one of kern, user, mail, daemon, auth, syslog, lpr, news, uucp, cron, authpriv, ftp,
 ntp, audit, alert, clock, local0 … local7; `severity` is one of emergency, alert, critical, error,
 warning, notice, informational, debug.
@@ -68,7 +71,6 @@ A record with several octet-counted syslog frames, several lines that each begin
 or LEEF, or several Windows events gives an array of such documents.
 """
 
-from schemas.formats.decoders.characters import to_utf8
 from schemas.formats.decoders.records import Decoded, DecoderName, decode_other
 
-__all__ = ["Decoded", "DecoderName", "decode_other", "to_utf8"]
+__all__ = ["Decoded", "DecoderName", "decode_other"]

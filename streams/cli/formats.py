@@ -81,11 +81,12 @@ def test(settings: Settings, file: str, domain: str | None, json_: bool) -> None
     with open_records(file) as records:
         echo(f"{file} is read as {records.taken_for}", err=True)
         for number, record in records.numbered:
-            origin = incoming(file, number, record).origin
+            whole = incoming(file, number, record)
             try:
                 readings = read_record(
                     record,
-                    origin=origin,
+                    origin=whole.origin,
+                    received_at=whole.received_at_s,
                     kind=kind,
                     mappings=settings.mappings,
                     limits=settings.limits,

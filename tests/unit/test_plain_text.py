@@ -19,19 +19,28 @@ def words(text: str) -> str:
 
 HTML = {
     "document": (
-        "<!DOCTYPE html><html><head><title>Mail</title><style>p{color:red}</style></head><body>"
-        "<div>I lost my card on the train,<br>please block it</div><script>x()</script></body></html>",
+        (
+            "<!DOCTYPE html><html><head><title>Mail</title><style>p{color:red}</style></head><body>"
+            "<div>I lost my card on the train,<br>please block "
+            "it</div><script>x()</script></body></html>"
+        ),
         "I lost my card on the train,\nplease block it",
     ),
     "paragraphs": ("<p>One.</p><p>Two.</p>", "One.\n\nTwo."),
     "outlook": (
-        '<html xmlns:o="urn:schemas-microsoft-com:office:office"><body><!--[if mso]><p>no</p>'
-        '<![endif]--><p class="MsoNormal">I lost<o:p></o:p> my card&nbsp;today</p></body></html>',
+        (
+            '<html xmlns:o="urn:schemas-microsoft-com:office:office"><body><!--[if mso]><p>no</p>'
+            '<![endif]--><p class="MsoNormal">I lost<o:p></o:p> my '
+            "card&nbsp;today</p></body></html>"
+        ),
         "I lost my card today",
     ),
     "comment that shows": ("<p><!--[if !mso]><!-->seen<!--<![endif]--></p>", "seen"),
     "preheader": (
-        '<body><div style="display:none;max-height:0">Hidden teaser</div><p>I lost my card</p></body>',
+        (
+            '<body><div style="display:none;max-height:0">Hidden teaser</div><p>I '
+            "lost my card</p></body>"
+        ),
         "I lost my card",
     ),
     "hidden attribute": ("<div><span hidden>no</span>yes</div>", "yes"),
@@ -42,20 +51,35 @@ HTML = {
         "<table>\n<tr>\n<td>Order</td><td>4711</td>\n</tr>\n<tr><th>Sum</th><td>5</td></tr></table>",
         "Order 4711\nSum 5",
     ),
-    "entities": ("<p>1 &lt; 2 &amp;lt; &#8364; &euro; ?a=1&copy=2</p>", "1 < 2 &lt; € € ?a=1&copy=2"),
+    "entities": (
+        "<p>1 &lt; 2 &amp;lt; &#8364; &euro; ?a=1&copy=2</p>",
+        "1 < 2 &lt; € € ?a=1&copy=2",
+    ),
     "link": ('<p>See <a href="https://x.example/y?z=1">the page</a>.</p>', "See the page."),
     "attribute with an end": ('<p><img alt="a > b" src="x">text</p>', "text"),
-    "only a picture": ('<div><img src="x" alt="Screenshot of the error 5"></div>', "Screenshot of the error 5"),
+    "only a picture": (
+        '<div><img src="x" alt="Screenshot of the error 5"></div>',
+        "Screenshot of the error 5",
+    ),
     "emoji": ('<div>ok <img class="emoji" alt="👍" src="x"></div>', "ok 👍"),
-    "white space": ("<div>\n  I lost\n  my   card\n</div>\n\n<div>today</div>", "I lost my card\ntoday"),
+    "white space": (
+        "<div>\n  I lost\n  my   card\n</div>\n\n<div>today</div>",
+        "I lost my card\ntoday",
+    ),
     "formatted": ("<p>Log:</p><pre>a\n  b\n\nc</pre>", "Log:\n\na\n  b\n\nc"),
-    "breaks alone": ("Hello,<br/>I lost my card<br><br>please block it", "Hello,\nI lost my card\n\nplease block it"),
+    "breaks alone": (
+        "Hello,<br/>I lost my card<br><br>please block it",
+        "Hello,\nI lost my card\n\nplease block it",
+    ),
     "inline alone": ("I <b>really</b> lost\nmy card", "I really lost\nmy card"),
     "escaped by the desk": ("&lt;p&gt;I lost my card&lt;/p&gt;", "I lost my card"),
     "empty": ("<div><br></div>", ""),
-    "address inside": ("<p>From D <m@example.com> about List<String></p>", "From D <m@example.com> about List<String>"),
+    "address inside": (
+        "<p>From D <m@example.com> about List<String></p>",
+        "From D <m@example.com> about List<String>",
+    ),
     "uppercase": ("<P>I LOST</P><BR>MY CARD", "I LOST\n\n\nMY CARD"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("html", "expected"), HTML.values(), ids=HTML)
@@ -96,6 +120,11 @@ def test_scripts_in_a_piece_of_html_are_evidence() -> None:
     text = "<p>The field held <script>alert(1)</script> and <img src=x onerror=y></p>"
     assert "<script>alert(1)</script>" in plain("alert", text).words
     assert "The field held" in plain("alert", text).words
+    page = "<html><head><style>x</style></head><body>a<script>alert(1)</script></body></html>"
+    assert words(page) == "a"
+    assert plain("alert", page).words == "a<script>alert(1)</script>"
+    assert plain("alert", "<title>phpMyAdmin").words == "<title>phpMyAdmin"
+    assert plain("alert", "<p><br></p>").words == "<p><br></p>"
 
 
 def test_the_body_of_a_mail_keeps_what_stands_behind_an_open_comment() -> None:
@@ -122,6 +151,9 @@ def test_links_and_fences_of_markdown_lose_their_addresses() -> None:
     )
     assert words("Log:\n```python\nerror 5\n```\nend") == "Log:\nerror 5\nend"
     assert words("{code:java}x = 1{code}") == "x = 1"
+    assert words("{code} is missing in the {color} template") == (
+        "{code} is missing in the {color} template"
+    )
     assert words("See <https://x.example|the page>, <@U123|dana>") == "See the page, @dana"
     assert words("array[5](x) and f[i](https") == "array[5](x) and f[i](https"
     assert words("Wow! That is a.b! Yes.") == "Wow! That is a.b! Yes."
@@ -134,9 +166,14 @@ QUOTED = "> your refund was sent\n> to your card\n>\n> Support"
 UNQUOTED = "your refund was sent to your card"
 
 ATTRIBUTIONS = (
+    "On Mon, 3 Mar 2031 10:02:03 -0200 Support <support@example.com> wrote",
+    "Monday, 3 March 2031, 10:02 AM +0300 from Support <support@example.com>:",
     "On Mon, 3 Mar 2031 at 10:02, Support wrote:",
     "On Mon, Mar 3, 2031 at 10:02 AM Support Team <support@example.com> wrote:",
-    "On Mon, Mar 3, 2031 at 10:02 AM Support Team with a long name of its own\n<support@example.com> wrote:",
+    (
+        "On Mon, Mar 3, 2031 at 10:02 AM Support Team with a long name of its "
+        "own\n<support@example.com> wrote:"
+    ),
     "On 3 Mar 2031, at 10:02, Support <support@example.com>\nwrote:",
     "On 03/03/2031 10:02, Support wrote:",
     "Am 03.03.2031 um 10:02 schrieb Support:",
@@ -169,29 +206,78 @@ def test_what_a_reply_quotes_is_cut_off(attribution: str, quote: str) -> None:
 
 
 HEADERS = (
-    "From: Support <support@example.com>\nSent: Monday, 3 March 2031 10:02\nTo: D\nSubject: RE: refund",
-    "*From:* Support <support@example.com>\n*Sent:* Monday, 3 March 2031 10:02\n*To:* D\n*Cc:* E\n*Subject:* RE: refund",
+    "From: s@example.com\nTo: d@example.com, e@example.com\nSent: Monday 10:02\nSubject: RE",
+    "De : S <s@example.com>\nÀ : D <d@example.com>\nEnvoyé le : Lundi 3 mars 2031\nObjet : Re",
+    "Date: Mon, 3 Mar 2031 10:02:03 +0100\nSubject: RE\nFrom: s@example.com\nTo: d@example.com",
+    "---- On Mon, 3 Mar 2031 10:02:03 +0100 s@example.com wrote ----",
+    "Gesendet: Montag, 3. März 2031 um 10:02 Uhr\nVon: Support <s@example.com>\nAn: D\nBetreff: x",
+    (
+        "From: Support <support@example.com>\n"
+        "Sent: Monday, 3 March 2031 10:02\nTo: D\nSubject: RE: refund"
+    ),
+    (
+        "*From:* Support <support@example.com>\n"
+        "*Sent:* Monday, 3 March 2031 10:02\n*To:* D\n*Cc:* E\n"
+        "*Subject:* RE: refund"
+    ),
     "**From:** Support\n**Date:** Monday, 3 March 2031\n**To:** D\n**Subject:** RE: refund",
-    "________________________________\nVon: Support <support@example.com>\nGesendet: Montag, 3. März 2031 10:02\nAn: D\nBetreff: AW: Erstattung",
-    "De : Support <support@example.com>\nEnvoyé : lundi 3 mars 2031 10:02\nÀ : D\nObjet : RE: remboursement",
-    "De: Support <support@example.com>\nEnviado: lunes, 3 de marzo de 2031 10:02\nPara: D\nAsunto: RE: reembolso",
-    "De: Support <support@example.com>\nEnviado el: lunes, 3 de marzo de 2031 10:02\nPara: D <d@example.com>;\n e@example.com\nAsunto: RE: reembolso",
-    "De: Support <support@example.com>\nEnviado: segunda-feira, 3 de março de 2031 10:02\nPara: D\nAssunto: RE: reembolso",
-    "De: Support <support@example.com>\nEnviada em: segunda-feira, 3 de março de 2031 10:02\nPara: D\nAssunto: RE: reembolso",
+    (
+        "________________________________\n"
+        "Von: Support <support@example.com>\n"
+        "Gesendet: Montag, 3. März 2031 10:02\nAn: D\nBetreff: AW: Erstattung"
+    ),
+    (
+        "De : Support <support@example.com>\n"
+        "Envoyé : lundi 3 mars 2031 10:02\nÀ : D\nObjet : RE: remboursement"
+    ),
+    (
+        "De: Support <support@example.com>\n"
+        "Enviado: lunes, 3 de marzo de 2031 10:02\nPara: D\n"
+        "Asunto: RE: reembolso"
+    ),
+    (
+        "De: Support <support@example.com>\n"
+        "Enviado el: lunes, 3 de marzo de 2031 10:02\n"
+        "Para: D <d@example.com>;\n e@example.com\nAsunto: RE: reembolso"
+    ),
+    (
+        "De: Support <support@example.com>\n"
+        "Enviado: segunda-feira, 3 de março de 2031 10:02\nPara: D\n"
+        "Assunto: RE: reembolso"
+    ),
+    (
+        "De: Support <support@example.com>\n"
+        "Enviada em: segunda-feira, 3 de março de 2031 10:02\nPara: D\n"
+        "Assunto: RE: reembolso"
+    ),
     "-----Original Message-----\nFrom: Support\nSent: Monday\nTo: D\nSubject: RE",
     "-----Ursprüngliche Nachricht-----\nVon: Support\nGesendet: Montag\nAn: D\nBetreff: AW",
     "-----Message d'origine-----\nDe : Support\nEnvoyé : lundi\nÀ : D\nObjet : RE",
-    "-----Message d\u2019origine-----\nDe\u00a0: Support\nEnvoyé\u00a0: lundi\nÀ\u00a0: D\nObjet\u00a0: RE",
+    (
+        "-----Message d\u2019origine-----\nDe\u00a0: Support\n"
+        "Envoyé\u00a0: lundi\nÀ\u00a0: D\nObjet\u00a0: RE"
+    ),
     "-----Mensaje original-----\nDe: Support\nEnviado el: lunes\nPara: D\nAsunto: RE",
     "-----Mensagem original-----\nDe: Support\nEnviada em: segunda\nPara: D\nAssunto: RE",
-    "---------- Forwarded message ---------\nFrom: Support <support@example.com>\nDate: Mon, 3 Mar 2031 at 10:02\nSubject: refund\nTo: <d@example.com>",
-    "---------- Weitergeleitete Nachricht ---------\nVon: Support <support@example.com>\nDate: Mo., 3. März 2031\nSubject: x\nTo: <d@example.com>",
-    "Begin forwarded message:\n\nFrom: Support <support@example.com>\nSubject: refund\nDate: 3 March 2031 at 10:02:03 CET\nTo: d@example.com",
-    "From: Support <support@example.com> Sent: Monday, 3 March 2031 10:02 To: D Subject: RE: refund",
+    (
+        "---------- Forwarded message ---------\n"
+        "From: Support <support@example.com>\n"
+        "Date: Mon, 3 Mar 2031 at 10:02\nSubject: refund\nTo: <d@example.com>"
+    ),
+    (
+        "---------- Weitergeleitete Nachricht ---------\n"
+        "Von: Support <support@example.com>\nDate: Mo., 3. März 2031\n"
+        "Subject: x\nTo: <d@example.com>"
+    ),
+    (
+        "Begin forwarded message:\n\nFrom: Support <support@example.com>\n"
+        "Subject: refund\nDate: 3 March 2031 at 10:02:03 CET\nTo: d@example.com"
+    ),
+    "From: Support <support@example.com> Sent: Monday, 3 March 2031 10:02 To: D Subject: RE: card",
     "##- Please type your reply above this line -##",
     "##- Bitte geben Sie Ihre Antwort oberhalb dieser Zeile ein -##",
     "--- Reply above this line ---",
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("header", HEADERS)
@@ -232,17 +318,35 @@ def test_a_quote_that_has_its_attribution_inside_is_cut_off() -> None:
     assert plain("ticket", f"I lost my card.\n\n{quote}") == ("I lost my card.", quote)
 
 
+def test_a_header_inside_a_quote_introduces_it() -> None:
+    """Some programs quote the header of the mail that they answer."""
+    quote = "> Subject: RE\n> From: s@example.com\n> Date: Mon, 3 Mar 2031\n>\n> your refund"
+    assert plain("ticket", f"I lost my card.\n\n{quote}") == ("I lost my card.", quote)
+
+
 HTML_QUOTES = (
-    '<div>{}</div><div class="gmail_quote"><div class="gmail_attr">On Mon, 3 Mar 2031 at 10:02, S '
-    "wrote:<br></div><blockquote>your refund</blockquote></div>",
-    "<div>{}</div><div>On 3 Mar 2031, at 10:02, S wrote:</div><blockquote type='cite'><div>your "
-    "refund</div></blockquote>",
+    (
+        '<div>{}</div><div class="gmail_quote"><div class="gmail_attr">On Mon, '
+        "3 Mar 2031 at 10:02, S "
+        "wrote:<br></div><blockquote>your refund</blockquote></div>"
+    ),
+    (
+        "<div>{}</div><div>On 3 Mar 2031, at 10:02, S wrote:</div><blockquote "
+        "type='cite'><div>your "
+        "refund</div></blockquote>"
+    ),
     "<p>{}</p><p>Am 03.03.2031 um 10:02 schrieb S:</p><blockquote>Ihre Erstattung</blockquote>",
-    '<html><body><p>{}</p><hr><div id="divRplyFwdMsg" dir="ltr"><b>From:</b> S<br><b>Sent:</b> '
-    "Monday<br><b>To:</b> D<br><b>Subject:</b> RE</div><div>your refund</div></body></html>",
-    '<html><body><p>{}</p><div style="border-top:solid #E1E1E1 1.0pt"><p class="MsoNormal"><b>Von:'
-    "</b> S &lt;s@example.com&gt;<br><b>Gesendet:</b> Montag<br><b>An:</b> D<br><b>Betreff:</b> AW"
-    "</p></div><p>Ihre Erstattung</p></body></html>",
+    (
+        '<html><body><p>{}</p><hr><div id="divRplyFwdMsg" dir="ltr"><b>From:</b> S<br><b>Sent:</b> '
+        "Monday<br><b>To:</b> D<br><b>Subject:</b> RE</div><div>your refund</div></body></html>"
+    ),
+    (
+        '<html><body><p>{}</p><div style="border-top:solid #E1E1E1 1.0pt"><p '
+        'class="MsoNormal"><b>Von:'
+        "</b> S &lt;s@example.com&gt;<br><b>Gesendet:</b> Montag<br><b>An:</b> "
+        "D<br><b>Betreff:</b> AW"
+        "</p></div><p>Ihre Erstattung</p></body></html>"
+    ),
     '<div>{}</div><div class="yahoo_quoted">On Monday S wrote: your refund</div>',
     '<div>{}</div><div class="gmail_signature">Dana Example<br>Head of Purchasing</div>',
     '<div>{}</div><div id="Signature"><p>Dana</p></div><div id="appendonsend"></div><div>old</div>',
@@ -271,6 +375,19 @@ def test_a_forwarded_html_mail_keeps_its_body() -> None:
 # --- Signatures, notices and footers ------------------------------------------------------------
 
 SIGNATURES = (
+    "Cheers \U0001f389\nSarah\n\u2014\u2014\u2014\nSarah Example\n\U0001f4e7 sarah@example.com",
+    "__\nexample-users mailing list\nexample-users@example.com\nhttps://lists.example.com/x",
+    "Mit freundlichen Grüßen / Best regards\n\nDana Beispiel\nGeschäftsführer: A. Muster\nHRB 123",
+    "Muchas gracias y un saludo,\nDana",
+    "Best\n\nDana Example\nSenior Manager of Customer Support Operations and Things, Example Ltd",
+    "Gruß Dana",
+    (
+        "Thanks and regards\n\nDana | Purchasing\n\nT: +44 20 7946 0000\n\n"
+        "Example Ltd is registered in"
+        " England No 123456.\n\n[cid:image001.png@01D9]"
+    ),
+    "P Please consider the environment before printing this email.",
+    "Virus-free. www.example.com",
     "-- \nDana Example\nHead of Purchasing | Example Ltd\nTel +44 20 7946 0000",
     "--\nDana Example\nExample Ltd, 12 Example Street, London",
     "Sent from my iPhone",
@@ -281,12 +398,18 @@ SIGNATURES = (
     "Enviado desde mi iPhone",
     "Enviado do meu iPhone",
     "Best regards,\nDana Example",
-    "Kind regards\n\nDana Example\nHead of Purchasing\nExample Ltd\n12 Example Street, London\n+44 20 7946 0000\nwww.example.com",
+    (
+        "Kind regards\n\nDana Example\nHead of Purchasing\nExample Ltd\n"
+        "12 Example Street, London\n+44 20 7946 0000\nwww.example.com"
+    ),
     "Thanks,\nDana",
     "Many thanks, Dana",
     "Best regards, Dana Example",
     "Cheers\nD.",
-    "Mit freundlichen Grüßen\n\ni. A. Dana Beispiel\nLeiterin Einkauf\nBeispiel GmbH\nTelefon: +49 30 901820\nSitz: Berlin",
+    (
+        "Mit freundlichen Grüßen\n\ni. A. Dana Beispiel\nLeiterin Einkauf\n"
+        "Beispiel GmbH\nTelefon: +49 30 901820\nSitz: Berlin"
+    ),
     "Viele Grüße\nDana",
     "MfG Dana Beispiel",
     "Vielen Dank,\nDana Beispiel",
@@ -297,20 +420,44 @@ SIGNATURES = (
     "Atenciosamente,\nDana Exemplo\nGerente de Compras | Exemplo Lda\ndana@example.com",
     "Obrigado,\nDana",
     "Best regards,",
-    "This e-mail is confidential and intended only for the addressee. If you are not the intended recipient please delete it.",
-    "Confidentiality notice: This message may be privileged. If you have received this message in\nerror, please notify the sender and delete it. No liability is accepted for any virus.",
-    "Diese E-Mail enthält vertrauliche Informationen. Wenn Sie nicht der richtige Adressat sind,\ninformieren Sie bitte den Absender und löschen Sie diese Mail.",
-    "Ce message est confidentiel et réservé à son destinataire. Si vous l'avez reçu par erreur, merci d'avertir l'expéditeur.",
-    "Este mensaje es confidencial y va dirigido a su destinatario. Si lo ha recibido por error, avise al remitente.",
-    "Esta mensagem é confidencial e destina-se ao destinatário. Se a recebeu por engano, avise o remetente.",
+    (
+        "This e-mail is confidential and intended only for the addressee. If "
+        "you are not the intended recipient please delete it."
+    ),
+    (
+        "Confidentiality notice: This message may be privileged. If you have "
+        "received this message in\n"
+        "error, please notify the sender and delete it. No liability is "
+        "accepted for any virus."
+    ),
+    (
+        "Diese E-Mail enthält vertrauliche Informationen. Wenn Sie nicht der "
+        "richtige Adressat sind,\n"
+        "informieren Sie bitte den Absender und löschen Sie diese Mail."
+    ),
+    (
+        "Ce message est confidentiel et réservé à son destinataire. Si vous "
+        "l'avez reçu par erreur, merci d'avertir l'expéditeur."
+    ),
+    (
+        "Este mensaje es confidencial y va dirigido a su destinatario. Si lo "
+        "ha recibido por error, avise al remitente."
+    ),
+    (
+        "Esta mensagem é confidencial e destina-se ao destinatário. Se a "
+        "recebeu por engano, avise o remetente."
+    ),
     "Please consider the environment before printing this e-mail. It may be confidential.",
     "To unsubscribe click here: https://example.com/u",
     "Sie erhalten diese E-Mail, weil Sie sich angemeldet haben. Hier klicken zum Abmelden.",
     "Pour vous désinscrire, cliquez ici.",
     "Para darse de baja, haga clic aquí.",
     "Para cancelar a inscrição, clique aqui.",
-    "Best regards,\nDana Example\n\nSent from my iPhone\n\nThis e-mail is confidential and intended only for the addressee.",
-)  # fmt: skip
+    (
+        "Best regards,\nDana Example\n\nSent from my iPhone\n\n"
+        "This e-mail is confidential and intended only for the addressee."
+    ),
+)
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)
@@ -335,6 +482,15 @@ def test_a_warning_above_a_message_is_cut_off() -> None:
 
 
 KEPT = (
+    "On the site on 03/03/2031 I saw this, the agent wrote:\n> you will get it\nbut I did not",
+    "Dear team,\n\nyour colleague wrote on 3 March:\n> it arrives soon\n\nIt did not arrive.",
+    "Look at this mail:\n\nFrom: a@example.com\nTo: b@example.com\nDate: Mon, 3 Mar 2031\n\nSpam?",
+    "Traceback:\n  File x, line 5\nValueError: On 2031-03-03 10:02 <a@b> wrote:\n",
+    "Hi\n\nVon: Berlin\nNach: Paris\nDatum: 3. Mai\nIch möchte buchen",
+    "Name: Dana\nEmail: d@example.com\nSubject: Card\nMessage: I lost my card",
+    "> I lost my card\n\nwhich one?",
+    "# Title\n\n---\nname: x\nvalue: y\n---\nbody",
+    "My card is lost\n\n--\nDana\n\nPlease note that I am on holiday until Monday",
     "Thanks for the quick help yesterday,\nBest would be a new card\nand regards to your team",
     "From: the app I cannot pay\nIt says error 5\nSubject to what?",
     "From: Berlin\nTo: Paris\nDate: 3 May\nI want to book this trip.",
@@ -363,7 +519,11 @@ KEPT = (
     "I cannot pay.\nSent from my phone I could not pay either, please help",
     "Please unsubscribe me from your list.\nUnsubscribe does not work.",
     "My problem\n\nTo unsubscribe I clicked the link but I still get mails here.",
-    "My transfer is wrong.\n\nThis message from your app is confidential: my intended recipient got nothing",
+    (
+        "My transfer is wrong.\n\n"
+        "This message from your app is confidential: my intended recipient got "
+        "nothing"
+    ),
     "Hi,\nthank you",
     "My card is lost\nThank you very much",
     "Regards",

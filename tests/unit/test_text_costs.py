@@ -30,6 +30,7 @@ from inference.model.input_text import read_content, render
 from inference.model.tokenizer import replace_control_characters
 from schemas.errors import InvalidEvent
 from schemas.event import Event
+from schemas.formats import text as words
 from schemas.formats.instants import to_rfc3339
 from schemas.formats.values import as_id, as_text, is_blank, keep
 from schemas.unicode import MAX_MARKS, is_mark, nfkc
@@ -46,6 +47,7 @@ UNITS = (
     "\ufdfa",
     *("a ", "a.", "a-", "a:", "a@", "1.", "1-", "ab ", " \n", "://", "a:b@", "password: ", "-p "),
     *("Zm9vYmFy", "Zm9v/", "0f", "a1b2", "aA", "%40", "a[at]", "a at b dot ", "<think>", '{ "'),
+    *("<p>", "<!--", "<a href='", "> a\n", "[a](", "!a.", "From: a\n", "--\n", "{code:"),
     *("net user ", "echo x", "cookie=a", "cn=a,", "[EMAIL_1]", "&#1", "\\u00", ".map(", "[GET_"),
 )  # fmt: skip
 USUAL_UNITS = ("a", " ", "\n", "-", "1", '"', "=", "\\", "a ", "a.")
@@ -168,6 +170,10 @@ FUNCTIONS: dict[str, Callable[[str], Any]] = {
     "as_text": as_text,
     "as_id": identified,
     "to_rfc3339": to_rfc3339,
+    "plain, ticket": lambda text: words.plain("ticket", text),
+    "plain, alert": lambda text: words.plain("alert", text),
+    "plain, page": lambda text: words.plain("ticket", f"<html>{text}"),
+    "rich_text": lambda text: words.rich_text({"type": "doc", "content": [{"text": text}]}),
     "kind_of": lambda text: kind_of((text, text)),
     "render, text": lambda text: render(Event(id="1", kind="alert", text=text)),
     "render, leaf": lambda text: render(Event(id="1", kind="alert", event={text: text})),

@@ -3,15 +3,17 @@
 import re
 from typing import Final
 
-from schemas.formats.text.lines import Line, without_indent
+from schemas.formats.text.lines import Line, Mark, without_indent
 from schemas.formats.text.phrases import (
     ATTRIBUTION_ENDS,
     ATTRIBUTION_INSIDE,
     ATTRIBUTION_STARTS,
+    ATTRIBUTION_VERBS,
     FORWARD_LINES,
     HEADER_FIELDS,
     NARRATIVE_WORDS,
     REPLY_MARKERS,
+    SENT_LABELS,
     SEPARATORS,
 )
 
@@ -24,6 +26,8 @@ _MARKER_CHARS = 160
 _SHORTEST_MARKER = 8
 _RULE_CHARS = 5
 _FIELDS_OF_A_HEADER = 3
+_FIRST_FIELDS = frozenset({"from", "date"})
+_ALL_FIELDS = frozenset({"from", "date", "to", "subject"})
 
 _TIME = re.compile(r"\b\d{1,2}\s?[:hH.]\s?\d{2}\b")
 _DAY = re.compile(r"\b(?:19|20)\d\d\b|\b\d{1,2}[./-]\d{1,2}[./-]\d{2}\b")
@@ -47,7 +51,9 @@ def is_separator(text: str) -> bool:
         return False
     if text[:2] in {"--", "__", "==", "- ", "\u2014\u2014"} or text[:3] == "***":
         name = _squeezed(text.strip("-_=* \u2014>"))
-        return name in SEPARATORS or name.startswith("forwarded by ")
+        if name in SEPARATORS or name.startswith("forwarded by "):
+            return True
+        return name.endswith(ATTRIBUTION_VERBS) and _DIGITS.search(name) is not None
     return text[-1:] == ":" and _squeezed(text) in FORWARD_LINES
 
 
@@ -66,36 +72,51 @@ def is_reply_marker(text: str) -> bool:
 def header_end(lines: list[Line], start: int, *, separated: bool) -> int:
     """The number of the line behind a mail's header that begins at `start`, or 0.
 
-    A header that no separator introduces needs more, because people write "From: Berlin" too: it
-    begins with the sender, has a date, and a subject or an address.
+    A header that no separator introduces needs more, because people write "From: Berlin" and paste
+    headers too: it has the sender, a date, and a subject or an address, in an order in which
+    programs write them.
     """
-    if not separated and _field(lines[start].text) != "from":
-        return 0
-    fields: set[str] = set()
+    fields: list[str] = []
+    programs = separated or start == 0 or lines[start].mark == Mark.INDENTED
     address = False
     number = end = start
     blanks = 0
     while number < min(len(lines), start + MAX_HEADER_LINES):
         text = without_indent(lines[number].text)
-        if not text.strip():
+        if found := _fields(text):
+            if not set(found).isdisjoint(fields) and "from" in found:
+                break
+            fields += found
+            programs = programs or _is_sent(text) or len(found) >= _FIELDS_OF_A_HEADER
+            address = address or "@" in text
+            blanks, end = 0, number + 1
+        elif not text.strip():
             blanks += 1
             if blanks > 1 and fields:
                 break
-        elif found := _fields(text):
-            if "from" in found and "from" in fields:
-                break
-            fields |= found
-            address = address or "@" in text
-            blanks, end = 0, number + 1
         elif fields and not blanks and ("@" in text or text.rstrip()[-1:] in {";", ","}):
             end = number + 1
         else:
             break
         number += 1
+        if not fields and not separated:
+            return 0
     if separated:
         return end if fields else 0
-    complete = len(fields) >= _FIELDS_OF_A_HEADER and {"from", "date"} <= fields
-    return end if complete and ("subject" in fields or address) else 0
+    return end if _is_header(fields, programs=programs, address=address) else 0
+
+
+def _is_header(fields: list[str], *, programs: bool, address: bool) -> bool:
+    names = set(fields)
+    if len(names) < _FIELDS_OF_A_HEADER or not names >= _FIRST_FIELDS:
+        return False
+    if (
+        not programs
+        and set(fields[:2]) != _FIRST_FIELDS
+        and not (fields[0] == "date" and names >= _ALL_FIELDS)
+    ):
+        return False
+    return "subject" in names or address
 
 
 def _field(text: str) -> str | None:
@@ -106,16 +127,21 @@ def _field(text: str) -> str | None:
     return HEADER_FIELDS.get(label.replace("*", "").strip().lower())
 
 
-def _fields(text: str) -> set[str]:
+def _is_sent(text: str) -> bool:
+    """Whether the line says "Sent", a word that programs show but that no header has."""
+    return _squeezed(text[:_LABEL_CHARS]).startswith(SENT_LABELS)
+
+
+def _fields(text: str) -> list[str]:
     """Every field that the line names. Some programs write the whole header in one line."""
     first = _field(text)
     if first is None:
-        return set()
-    fields = {first}
+        return []
+    fields = [first]
     if first == "from":
-        for word in text[:_FIELD_LINE_CHARS].replace("*", "").lower().split():
-            if word[-1] == ":" and word[:-1] in HEADER_FIELDS:
-                fields.add(HEADER_FIELDS[word[:-1]])
+        words = text[:_FIELD_LINE_CHARS].replace("*", "").lower().split()[1:]
+        labels = (word[:-1] for word in words if word[-1] == ":")
+        fields += [HEADER_FIELDS[label] for label in labels if label in HEADER_FIELDS]
     return fields
 
 
@@ -130,7 +156,7 @@ def attribution_end(lines: list[Line], start: int) -> int:
         last = lines[end - 1].text.rstrip()
         if not last:
             return 0
-        if last[-1] == ":":
+        if last[-1] == ":" or last.endswith(ATTRIBUTION_VERBS):
             text = _joined(lines, start, end)
             return end if _is_attribution(text) else 0
     return 0
@@ -139,12 +165,17 @@ def attribution_end(lines: list[Line], start: int) -> int:
 def is_strong_attribution(lines: list[Line], start: int, end: int) -> bool:
     """Whether the line can only come from a mail program, so that no quote has to follow."""
     text = _joined(lines, start, end)
-    if not NARRATIVE_WORDS.isdisjoint(text.split()):
+    if _tells(text) or _TIME.search(text) is None:
         return False
-    if _TIME.search(text) is None:
+    first = text.split(maxsplit=1)[0].strip(",.")
+    if not (first in ATTRIBUTION_STARTS or first[0].isdigit() or text.endswith(">:")):
         return False
-    starts = text.split(maxsplit=1)[0].strip(",.") in ATTRIBUTION_STARTS
-    return "@" in text or (starts and _DAY.search(text) is not None)
+    return "@" in text or _DAY.search(text) is not None
+
+
+def _tells(text: str) -> bool:
+    """Whether a person tells who wrote something."""
+    return not NARRATIVE_WORDS.isdisjoint(text.replace(",", " ").split())
 
 
 def _joined(lines: list[Line], start: int, end: int) -> str:
@@ -154,11 +185,12 @@ def _joined(lines: list[Line], start: int, end: int) -> str:
 def _is_attribution(text: str) -> bool:
     if len(text) > _ATTRIBUTION_CHARS or " i wrote" in text or " ich " in text:
         return False
+    if _tells(text) and not ("@" in text and _TIME.search(text)):
+        return False
     if not ("@" in text or _DIGITS.search(text)):
         return False
-    if text.endswith(ATTRIBUTION_ENDS) or any(
-        verb in text for verb in ATTRIBUTION_INSIDE
-    ):
+    if text.endswith(ATTRIBUTION_VERBS):
+        return "@" in text and _TIME.search(text) is not None
+    if text.endswith(ATTRIBUTION_ENDS) or any(verb in text for verb in ATTRIBUTION_INSIDE):
         return True
     return text.endswith(">:") and "@" in text and _TIME.search(text) is not None
-

@@ -9,12 +9,12 @@ import re
 from itertools import islice
 from typing import Final
 
-from schemas.formats.text.elements import BLOCKS, CELLS, INLINES, KNOWN, UNREAD, VOID
+from schemas.formats.text.elements import BLOCKS, CELLS, KNOWN, PARAGRAPHS, UNREAD, VOID
 from schemas.formats.text.entities import decode_entities
 from schemas.formats.text.lines import Line, Mark
 
-MAX_TAGS: Final = 6_000
-"""Behind so many tags the rest of a text only loses its tags. A long newsletter has 5,000."""
+MAX_TAGS: Final = 5_000
+"""Behind so many tags the rest of a text only loses its tags. A long newsletter has 4,000."""
 
 # Inside a quoted value ">" is no end, so that `alt="a > b"` does not end its tag. Every way through
 # this pattern stops at the next "<", which makes the whole search linear.
@@ -26,14 +26,21 @@ _ANY_TAG = re.compile(r"</?[a-zA-Z!?][^<>]*+>")
 _HIDDEN_ATTRIBUTE = re.compile(r"\shidden(?:\s|=|/|$)")
 _VALUES = re.compile(r"\"[^\"]*+\"|'[^']*+'")
 _FORMATTED = frozenset({"pre", "textarea", "xmp"})
-_HINTS = ("display", "visibility", "opacity", "hidden", "cite", "quote", "signature", "emoji")
-_HINTS += ("rplyfwd", "appendonsend", "-height")
+_HINTS = (
+    *("display", "visibility", "opacity", "hidden", "cite", "quote", "signature", "emoji"),
+    *("rplyfwd", "appendonsend", "-height"),
+)
 _HIDDEN_STYLES = ("display:none", "visibility:hidden", "opacity:0;", 'opacity:0"')
-_QUOTE_NAMES = ("gmail_quote", "yahoo_quoted", "protonmail_quote", "tutanota_quote", "moz-cite-")
-_QUOTE_NAMES += ('type="cite', "type='cite", "type=cite", "zmail_extra", "freshdesk_quote")
-_SIGNATURE_NAMES = ("gmail_signature", "moz-signature", "mobile-signature", 'id="signature"')
-_SIGNATURE_NAMES += ('id="x_signature"', "protonmail_signature", "applemailsignature")
+_QUOTE_NAMES = (
+    *("gmail_quote", "yahoo_quoted", "protonmail_quote", "tutanota_quote", "moz-cite-"),
+    *('type="cite', "type='cite", "type=cite", "zmail_extra", "freshdesk_quote"),
+)
+_SIGNATURE_NAMES = (
+    *("gmail_signature", "moz-signature", "mobile-signature", 'id="signature"'),
+    *('id="x_signature"', "protonmail_signature", "applemailsignature"),
+)
 _THREAD_NAMES = ("divrplyfwdmsg", "appendonsend")
+_EMOJI_CHARS = 2
 _ALT = re.compile(r"""\balt\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
 
 
@@ -110,19 +117,22 @@ class _Reader:
         closes = match[1] == "/"
         if self._skipped:
             self._skip(name, closes)
-            return
-        if name not in KNOWN or name in self._verbatim:
+        elif name not in KNOWN or name in self._verbatim:
             self._unknown(match[0], name)
-            return
-        if name in UNREAD:
-            if not closes and not match[3].endswith("/"):
-                self._skip_from(name, match.end())
-            return
+        elif name not in UNREAD:
+            self._element(match, name, closes)
+        elif not closes and not match[3].endswith("/"):
+            self._skip_from(name, match.end())
+
+    def _element(self, match: re.Match[str], name: str, closes: bool) -> None:
         if name == self._marked:
             self._marked_depth += -1 if closes else 1
-        if match[3] and not closes and (self._styled or name == "img"):
-            if self._attributes(name, match):
-                return
+        if closes or not match[3]:
+            skipped = False
+        else:
+            skipped = (self._styled or name == "img") and self._attributes(name, match)
+        if skipped:
+            return
         if name in BLOCKS:
             self._block(name, closes)
         elif name in CELLS:
@@ -140,14 +150,13 @@ class _Reader:
                 self._end_line(text)
             elif not text.strip():
                 self._pieces.clear()
-        if closes and name in {"p", "table", "ul", "ol", "blockquote"} and self.lines:
-            if self.lines[-1].text:
-                self.lines.append(Line("", self._mark))
+        if closes and name in PARAGRAPHS and self.lines and self.lines[-1].text:
+            self.lines.append(Line("", self._mark))
         if name in _FORMATTED:
             self._formatted = max(0, self._formatted + (-1 if closes else 1))
         elif name == "li" and not closes:
             self._pieces.append("- ")
-        elif name == "blockquote" and not closes and not self._marked:
+        elif name == "blockquote" and not closes and self._mark == Mark.OWN:
             self._marked, self._marked_depth, self._mark = name, 1, Mark.INDENTED
 
     def _skip(self, name: str, closes: bool) -> None:
@@ -206,7 +215,7 @@ class _Reader:
     def _image(self, attributes: str, lowered: str) -> None:
         found = _ALT.search(attributes)
         alt = (found[1] or found[2] or "") if found else ""
-        if "emoji" in lowered or (len(alt) <= 2 and not alt.isascii()):
+        if "emoji" in lowered or (len(alt) <= _EMOJI_CHARS and not alt.isascii()):
             self._pieces.append(alt)
         elif alt:
             self.alts.append(decode_entities(alt))

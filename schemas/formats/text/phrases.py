@@ -4,6 +4,8 @@ English, German, French, Spanish and Portuguese. All are in small letters, with 
 apostrophe.
 """
 
+from schemas.formats.text.names import names
+
 HEADER_FIELDS: dict[str, str] = {
     label: field
     for field, labels in {
@@ -19,6 +21,8 @@ HEADER_FIELDS: dict[str, str] = {
     for label in labels.split("|")
 }
 """What a line of a mail's header begins with, before its colon, and which field that is."""
+
+SENT_LABELS = ("sent:", "gesendet", "envoyé", "enviado", "enviada")
 
 SEPARATORS = frozenset(
     {
@@ -41,18 +45,21 @@ FORWARD_LINES = frozenset(
     }
 )
 
-ATTRIBUTION_STARTS = frozenset(
-    "on am den le el em a dia no mon tue wed thu fri sat sun mo di mi do fr sa so".split()
+ATTRIBUTION_STARTS = names(
+    "on am den le el em a dia no mon tue wed thu fri sat sun mo di mi do fr sa so"
 )
 ATTRIBUTION_ENDS = (
     *("wrote:", "schrieb:", "geschrieben:", "a écrit :", "a écrit:", "escribió:", "escreveu:"),
     *("escribió :", "escreveu :", "wrote :", "schrieb :", "geschrieben :"),
 )
+ATTRIBUTION_VERBS = (" wrote", " schrieb", " a écrit", " escribió", " escreveu")
+"""Some programs leave the colon out."""
 ATTRIBUTION_INSIDE = (" schrieb ", " wrote on ", " a écrit le ", " escribió el ", " escreveu em ")
 """German puts the name behind the verb, and some programs put the date there."""
-NARRATIVE_WORDS = frozenset(
-    "the i your you they he she we my ich ihr euer du sie wir je tu vous votre nous yo su usted ustedes "
-    "tu eu você seu sua nós".split()
+NARRATIVE_WORDS = names(
+    "the i your you they he she we my ich ihr euer du sie wir je tu vous "
+    "votre nous yo su usted ustedes "
+    "tu eu você seu sua nós"
 )
 """A line with one of them is told by a person, not written by a mail program."""
 
@@ -107,46 +114,61 @@ _CLOSINGS_PT = (
     "os melhores cumprimentos|saudações|atte|att|abraço|abraços|um abraço|respeitosamente|"
     "obrigado e cumprimentos|com os meus cumprimentos|saudações cordiais|cordiais saudações"
 )
-CLOSINGS = frozenset(
-    "|".join((_CLOSINGS_EN, _CLOSINGS_DE, _CLOSINGS_FR, _CLOSINGS_ES, _CLOSINGS_PT)).split("|")
+CLOSINGS: frozenset[str] = frozenset().union(
+    *(
+        names(closings, "|")
+        for closings in (_CLOSINGS_EN, _CLOSINGS_DE, _CLOSINGS_FR, _CLOSINGS_ES, _CLOSINGS_PT)
+    )
 )
 """A signature follows them, or nothing."""
 
-ONE_WORD_CLOSINGS = frozenset(
-    "regards sincerely rgds cheers mfg lg vg grüße cordialement cdlt cdt salutations amicalement "
-    "saludos atentamente cordialmente atenciosamente cumprimentos saudações".split()
+ONE_WORD_CLOSINGS = names(
+    "regards sincerely rgds cheers mfg lg vg gruß grüße cordialement cdlt cdt salutations "
+    "amicalement saludos atentamente cordialmente atenciosamente cumprimentos saudações"
 )
 """A name may follow them in the same line without a comma."""
 
-THANKS = frozenset(
-    (
-        "thanks|thank you|many thanks|thanks a lot|thanks in advance|thank you in advance|thx|ty|"
-        "thank you very much|thanks so much|with thanks|thank you so much|danke|vielen dank|"
-        "danke im voraus|vielen dank im voraus|besten dank|herzlichen dank|danke schön|"
-        "merci|merci beaucoup|merci d'avance|merci par avance|en vous remerciant|"
-        "gracias|muchas gracias|gracias de antemano|mil gracias|"
-        "obrigado|obrigada|muito obrigado|muito obrigada|obrigado desde já|desde já obrigado|"
-        "desde já agradeço|grato|grata"
-    ).split("|")
+THANKS = names(
+    "thanks|thank you|many thanks|thanks a lot|thanks in advance|thank you in advance|thx|ty|"
+    "thank you very much|thanks so much|with thanks|thank you so much|danke|vielen dank|"
+    "danke im voraus|vielen dank im voraus|besten dank|herzlichen dank|danke schön|"
+    "merci|merci beaucoup|merci d'avance|merci par avance|en vous remerciant|"
+    "gracias|muchas gracias|gracias de antemano|mil gracias|"
+    "obrigado|obrigada|muito obrigado|muito obrigada|obrigado desde já|desde já obrigado|"
+    "desde já agradeço|grato|grata",
+    "|",
 )
 """They are a part of the message, unless the name of a person follows."""
 
-SENTENCE_WORDS = frozenset(
+SENTENCE_WORDS = names(
     "i i'm i've my we our you is are was were have has had can can't cannot please not don't "
     "didn't does doesn't it also this that when why how what still need want will would "
     "ich mein meine meinen meiner wir ist sind war habe haben hat bitte nicht kann können auch "
     "noch das dass wann warum wie muss möchte wurde "
     "je j'ai mon ma mes nous est suis veuillez pas ne ai avez c'est aussi quand pourquoi comment "
     "yo mi mis es está tengo he ha favor también cuando cómo por puedo quiero necesito "
-    "eu meu minha meus é não está tenho favor também quando como posso quero preciso".split()
+    "eu meu minha meus é não está tenho favor também quando como posso quero preciso"
 )
 """A line with one of them is a sentence, and no line of a signature."""
 
 POSTSCRIPTS = ("ps:", "ps ", "p.s.", "p. s.", "pps", "nb:", "n.b.", "edit:", "update:", "note:")
 
 MOBILE_STARTS = (
-    *("sent from ", "get outlook for ", "sent using ", "sent via ", "download outlook for "),
-    *("von meinem ", "gesendet von ", "gesendet mit ", "gesendet aus ", "diese nachricht wurde von mein"),
+    *(
+        "sent from ",
+        "get outlook for ",
+        "sent using ",
+        "sent with ",
+        "sent via ",
+        "download outlook for ",
+    ),
+    *(
+        "von meinem ",
+        "gesendet von ",
+        "gesendet mit ",
+        "gesendet aus ",
+        "diese nachricht wurde von mein",
+    ),
     *("holen sie sich outlook", "outlook für ", "von outlook ", "hol dir outlook"),
     *("envoyé de ", "envoyé depuis ", "envoyé à partir ", "télécharger outlook", "obtenez outlook"),
     *("enviado desde ", "obtener outlook ", "enviado con ", "descargar outlook"),
@@ -157,23 +179,70 @@ DEVICES = (
     *("iphone", "ipad", "android", "samsung", "galaxy", "huawei", "xiaomi", "pixel", "blackberry"),
     *("mobile", "smartphone", "phone", "handy", "telefon", "tablet", "móvil", "movil", "celular"),
     *("portable", "téléphone", "telemóvel", "outlook", "mail", "yahoo", "proton", "windows"),
-    *("gmx", "web.de", "aol", "ios", "thunderbird", "spark", "redmi", "motorola", "oneplus"),
+    *(
+        "gmx",
+        "web.de",
+        "aol",
+        "ios",
+        "thunderbird",
+        "spark",
+        "sparrow",
+        "typeapp",
+        "airmail",
+        "bluemail",
+        "redmi",
+        "motorola",
+        "oneplus",
+    ),
 )
 
 NOTICE_STARTS = (
     *("this e-mail", "this email", "this message", "this communication", "this transmission"),
-    *("the information contained", "the information in this", "the contents of this", "the content of this"),
-    *("confidentiality", "confidential", "disclaimer", "legal notice", "legal disclaimer", "notice:"),
+    *(
+        "the information contained",
+        "the information in this",
+        "the contents of this",
+        "the content of this",
+    ),
+    *(
+        "confidentiality",
+        "confidential",
+        "disclaimer",
+        "legal notice",
+        "legal disclaimer",
+        "notice:",
+    ),
     *("if you are not the intended", "if you have received this", "if you received this"),
     *("privileged", "privacy notice", "important notice", "the sender does not accept"),
-    *("any views or opinions", "please consider the environment", "please think of the environment"),
-    *("before printing", "think before you print", "scanned by", "virus-free", "e-mail disclaimer"),
+    *(
+        "any views or opinions",
+        "please consider the environment",
+        "please think of the environment",
+    ),
+    *(
+        "p please consider",
+        "before printing",
+        "think before you print",
+        "scanned by",
+        "virus-free",
+        "e-mail disclaimer",
+    ),
     *("diese e-mail", "diese mail", "diese nachricht", "der inhalt dieser", "die information"),
     *("vertraulich", "haftungsausschluss", "rechtlicher hinweis", "hinweis:", "wenn sie nicht der"),
-    *("sollten sie nicht der", "falls sie nicht der", "sollten sie diese", "bitte denken sie an die"),
+    *(
+        "sollten sie nicht der",
+        "falls sie nicht der",
+        "sollten sie diese",
+        "bitte denken sie an die",
+    ),
     *("bitte prüfen sie der umwelt", "denken sie an die umwelt", "der umwelt zuliebe"),
     *("ce message", "ce courriel", "ce mail", "cet e-mail", "cet email", "le présent message"),
-    *("le contenu de ce", "les informations contenues", "confidentialité", "avis de confidentialité"),
+    *(
+        "le contenu de ce",
+        "les informations contenues",
+        "confidentialité",
+        "avis de confidentialité",
+    ),
     *("avertissement", "si vous n'êtes pas", "si vous avez reçu", "pensez à l'environnement"),
     *("avant d'imprimer", "ensemble, préservons", "l'information contenue"),
     *("este mensaje", "este correo", "este e-mail", "este email", "la información contenida"),
@@ -203,13 +272,41 @@ WEAK_NOTICE_WORDS = (
 )
 
 FOOTER_STARTS = (
+    *("virus-free", "virenfrei", "libre de virus", "livre de vírus", "garanti sans virus"),
+    *("this email has been checked for viruses", "diese e-mail wurde von avast"),
     *("to unsubscribe", "unsubscribe:", "unsubscribe |", "unsubscribe from", "unsubscribe here"),
-    *("you are receiving this", "you received this", "you're receiving this", "manage your preferences"),
-    *("click here to unsubscribe", "if you no longer wish to receive", "if you wish to unsubscribe"),
+    *(
+        "you are receiving this",
+        "you received this",
+        "you're receiving this",
+        "manage your preferences",
+    ),
+    *(
+        "click here to unsubscribe",
+        "if you no longer wish to receive",
+        "if you wish to unsubscribe",
+    ),
     *("update your preferences", "view this email in your browser", "manage preferences"),
-    *("um sich abzumelden", "um sich vom newsletter", "sie erhalten diese", "abmelden:", "abmelden |"),
-    *("newsletter abbestellen", "wenn sie keine weiteren", "hier abmelden", "vom newsletter abmelden"),
-    *("pour vous désinscrire", "pour vous désabonner", "vous recevez ce", "se désabonner", "se désinscrire"),
+    *(
+        "um sich abzumelden",
+        "um sich vom newsletter",
+        "sie erhalten diese",
+        "abmelden:",
+        "abmelden |",
+    ),
+    *(
+        "newsletter abbestellen",
+        "wenn sie keine weiteren",
+        "hier abmelden",
+        "vom newsletter abmelden",
+    ),
+    *(
+        "pour vous désinscrire",
+        "pour vous désabonner",
+        "vous recevez ce",
+        "se désabonner",
+        "se désinscrire",
+    ),
     *("si vous ne souhaitez plus recevoir", "cliquez ici pour vous dés"),
     *("para darse de baja", "recibe este correo", "ha recibido este correo", "darse de baja"),
     *("usted recibe este", "si no desea recibir más", "si no desea seguir recibiendo"),

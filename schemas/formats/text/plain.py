@@ -6,15 +6,23 @@ Both functions are used in training and in serving, because the model must read 
 from typing import NamedTuple
 
 from schemas.event import Kind
-from schemas.formats.text.elements import UNREAD
+from schemas.formats.text.elements import EVIDENCE, UNREAD
 from schemas.formats.text.entities import decode_entities
 from schemas.formats.text.html import html_lines
 from schemas.formats.text.html_recognition import begins_with_tag, is_document, is_fragment
-from schemas.formats.text.lines import Line, join_lines, split_lines
+from schemas.formats.text.lines import Line, has_words, join_lines, split_lines
 from schemas.formats.text.markup import without_targets
 from schemas.formats.text.reply import split_reply
 
-_ESCAPED_STARTS = ("&lt;p", "&lt;div", "&lt;html", "&lt;span", "&lt;br", "&lt;table", "&lt;!doctype")
+_ESCAPED_STARTS = (
+    "&lt;p",
+    "&lt;div",
+    "&lt;html",
+    "&lt;span",
+    "&lt;br",
+    "&lt;table",
+    "&lt;!doctype",
+)
 _MARKUP = ("<", "&", "](", "|http", "|mailto", "!", "{", "```", "~~~")
 
 
@@ -22,7 +30,7 @@ class PlainText(NamedTuple):
     """The words of a text, and what was cut off them."""
 
     words: str
-    """What the author wrote. It is blank only if the text has no words, such as an empty page."""
+    """What the author wrote. It may be blank, for example if a page has only scripts."""
     cut_off: str
     """Of a ticket: quoted replies, forwarded headers, signatures and notices, in their order."""
 
@@ -50,12 +58,22 @@ def _without_markup(kind: Kind, text: str) -> tuple[str, list[Line] | None]:
     if kind == "ticket" and text.lstrip()[:12].lower().startswith(_ESCAPED_STARTS):
         text = decode_entities(text)
     if "<" in text and ">" in text:
-        document = is_document(text)
+        document = is_document(text, kind)
         if document or is_fragment(text, kind):
-            # In a piece of HTML, a script is rather what the author writes about.
-            read = not document and (kind == "alert" or not begins_with_tag(text))
-            lines = html_lines(text, verbatim=UNREAD if read else frozenset())
+            lines = html_lines(text, verbatim=_verbatim(kind, text, document=document))
+            if kind == "alert" and not has_words(lines):
+                return text, None
             if "](" in text or "|http" in text:
                 lines = [line._replace(text=without_targets(line.text)) for line in lines]
             return text, lines
     return without_targets(decode_entities(text)), None
+
+
+def _verbatim(kind: Kind, text: str, *, document: bool) -> frozenset[str]:
+    """The elements whose tags and contents are words of the author.
+
+    A script in an alert is evidence, and in a piece of HTML a ticket rather asks about it.
+    """
+    if kind == "alert":
+        return EVIDENCE if document else UNREAD
+    return frozenset() if document or begins_with_tag(text) else UNREAD

@@ -26,7 +26,7 @@ MAX_MESSAGES: Final = 50
 """How many forwarded messages without words are looked through."""
 _BLANK_BEFORE_QUOTE = 2
 # Most lines have no colon, begin with no rule, and not with "On 3 March": they are not looked at.
-_MAY_INTRODUCE = re.compile(r"\s*+(?:[-_=*#\u2014\[(]|\w{1,3}[,. ]\D*+\d)")
+_MAY_INTRODUCE = re.compile(r"[-_=*#\u2014\[(]|\w{1,3}[,. ]\D{0,80}+\d")
 
 
 class Part(IntEnum):
@@ -105,15 +105,15 @@ class _Scan:
         text, mark = self._lines[number]
         if mark >= Mark.QUOTED:
             self._parts[number] = Part.QUOTE if mark == Mark.QUOTED else Part.SIGNATURE
-            return 0
-        if mark == Mark.INDENTED and self._attributed:
+        elif mark == Mark.INDENTED and self._attributed:
             self._parts[number] = Part.QUOTE
-            return 0
-        if mark == Mark.OWN and ":" not in text and _MAY_INTRODUCE.match(text) is None:
-            return 0
-        bare = without_indent(text).strip()
-        if not bare:
-            return 0
+        elif mark == Mark.INDENTED or ":" in text or _MAY_INTRODUCE.match(text.lstrip()):
+            bare = without_indent(text).strip()
+            return self._read_introduction(number, bare) if bare else 0
+        return 0
+
+    def _read_introduction(self, number: int, bare: str) -> int:
+        """Read a line that may begin another message."""
         if is_reply_marker(bare):
             return self._begin(number, number + 1)
         if is_separator(bare):
@@ -121,9 +121,8 @@ class _Scan:
             return self._introduce(number, end or number + 1)
         if end := header_end(self._lines, number, separated=False):
             return self._introduce(self._rule_above(number), end)
-        if end := attribution_end(self._lines, number):
-            return self._attribute(number, end)
-        return 0
+        end = attribution_end(self._lines, number)
+        return self._attribute(number, end) if end else 0
 
     def _introduce(self, start: int, end: int) -> int:
         """Lines that begin another message, which reaches to the end unless it is indented."""
@@ -192,25 +191,6 @@ class _Scan:
             if line.text.strip():
                 return False
         return False
-
-    def _choose_message(self) -> None:
-        """Keep the first message with words of its own, and what was noted above it."""
-        last = self._last_with_words()
-        ends = [*self._starts[1:], len(self._lines)]
-        for start, end in zip(self._starts, ends, strict=True):
-            own = [n for n in range(start, end) if self._parts[n] == Part.MESSAGE]
-            flags = signature_flags([self._lines[n].text for n in own])
-            kept = []
-            for number, is_signature in zip(own, flags, strict=True):
-                if is_signature:
-                    self._parts[number] = Part.SIGNATURE
-                else:
-                    kept.append(self._lines[number])
-            if has_words(kept) and not (_is_note(kept) and last >= end):
-                self._parts[end:] = [
-                    part if part != Part.MESSAGE else Part.QUOTE for part in self._parts[end:]
-                ]
-                return
 
 
 def _is_note(lines: list[Line]) -> bool:

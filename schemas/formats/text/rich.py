@@ -13,26 +13,29 @@ from schemas.formats.text.html import html_lines
 from schemas.formats.text.html_recognition import is_fragment
 from schemas.formats.text.lines import join_lines
 from schemas.formats.text.markup import mrkdwn, without_targets
+from schemas.formats.text.names import names
 
 MAX_NODES: Final = 50_000
 """The text ends here in a larger document."""
 
 Node = dict[str, Any]
 
-_SLACK_BLOCKS = frozenset(
-    "rich_text section header context markdown image divider actions input video file table".split()
+_ROOTS = frozenset({"doc", "document", "root", "AdaptiveCard"})
+_SLACK_BLOCKS = names(
+    "rich_text section header context markdown image divider actions input video file table"
 )
-_INLINE = frozenset(
+_INLINE = names(
     "text mention emoji hardBreak hard_break inlineCard link user usergroup channel broadcast date "
     "status placeholder span linebreak autolink TextRun hashtag code_inline hyperlink color "
-    "plain_text inlineExtension a equation tab".split()
+    "plain_text inlineExtension a equation tab"
 )
 # Their texts are addresses, names of files, or words on buttons.
-_UNREAD = frozenset(
+_UNREAD = names(
     "actions button image media mediaGroup divider rule video file Image Media ActionSet audio "
-    "extension blockCard embedCard embed horizontalrule horizontalRule delimiter overflow".split()
+    "extension blockCard embedCard embed horizontalrule horizontalRule delimiter overflow"
 )
-_WITH_BLANK_LINE = frozenset("paragraph heading table codeBlock code_block header rich_text".split())
+_WITH_BLANK_LINE = names("paragraph heading table codeBlock code_block header rich_text")
+_NAMED = frozenset({"mention", "emoji", "status", "hashtag"})
 _BREAKS = frozenset({"hardBreak", "hard_break", "linebreak"})
 _ITEMS = frozenset({"listItem", "list_item", "listitem", "list-item"})
 # Where the parts of a node are, in the order in which they are read.
@@ -70,21 +73,21 @@ def _is_rich(value: object) -> bool:
         return _is_list_of_blocks(value)
     if not isinstance(value, dict):
         return False
-    kind = _kind(value)
-    if kind in {"doc", "document", "root"}:
-        return _is_list_of_nodes(value.get("content", value.get("children")))
-    if kind == "AdaptiveCard":
-        return _is_list_of_nodes(value.get("body"))
-    if value.get("@type") == "MessageCard" or _is_card(value):
-        return True
-    root = value.get("root")
-    if isinstance(root, dict) and _is_list_of_nodes(root.get("children")):
-        return True
-    ops = value.get("ops")
-    if isinstance(ops, list) and ops and isinstance(ops[0], dict) and "insert" in ops[0]:
-        return True
+    if _kind(value) in _ROOTS:
+        return _is_list_of_nodes(value.get("content", value.get("children", value.get("body"))))
+    root, ops = value.get("root"), value.get("ops")
+    return (
+        value.get("@type") == "MessageCard"
+        or _is_card(value)
+        or (isinstance(root, dict) and _is_list_of_nodes(root.get("children")))
+        or (_is_list_of_nodes(ops) and "insert" in next(iter(ops or ()), ()))
+        or _has_blocks(value)
+    )
+
+
+def _has_blocks(value: Node) -> bool:
     blocks = value.get("blocks")
-    if not _is_list_of_nodes(blocks) or not blocks:
+    if not isinstance(blocks, list) or not blocks or not _is_list_of_nodes(blocks):
         return False
     return "entityMap" in value or _is_list_of_blocks(blocks) or _is_editor_block(blocks[0])
 
@@ -177,10 +180,10 @@ def _on_lines(nodes: list[Any]) -> list[Any]:
     parts: list[Any] = []
     for node in nodes[:MAX_NODES]:
         if isinstance(node, str):
-            parts += ["- ", _words(node), "\n"]
+            parts += ["\n- ", _words(node)]
         else:
-            parts += [node, "\n"]
-    return parts
+            parts += ["\n", node]
+    return [*parts, "\n"]
 
 
 def _is_inline(node: Node, kind: str) -> bool:
@@ -191,25 +194,29 @@ def _is_inline(node: Node, kind: str) -> bool:
 
 def _leaf(node: Node, kind: str) -> str | None:
     """The text of a node that has no other nodes, or None."""
-    if isinstance(node.get("insert"), str):
-        return str(node["insert"])
-    if isinstance(node.get("plain_text"), str):
-        return str(node["plain_text"])
+    for name in ("insert", "plain_text"):
+        if isinstance(node.get(name), str):
+            return str(node[name])
     attributes = node.get("attrs")
-    if kind in {"mention", "emoji", "status", "hashtag"} and isinstance(attributes, dict):
+    if kind in _NAMED and isinstance(attributes, dict):
         text = attributes.get("text", attributes.get("label"))
         return text if isinstance(text, str) else ""
     text = node.get("text", node.get("value") if kind == "text" else None)
     if isinstance(text, str):
-        if kind == "mrkdwn":
-            return mrkdwn(text)
-        if kind in _INLINE and "children" not in node:
-            return text
-        if not kind and node.keys().isdisjoint(_OTHER_PARTS):
-            return _words(text) if "level" in node or len(node) == 1 else text
-    if kind == "link" and not isinstance(node.get("children", node.get("content")), list):
-        return ""
-    return None
+        return _leaf_text(node, kind, text)
+    is_empty_link = kind == "link" and not ("children" in node or "content" in node)
+    return "" if is_empty_link else None
+
+
+def _leaf_text(node: Node, kind: str, text: str) -> str | None:
+    if kind == "mrkdwn":
+        return mrkdwn(text)
+    if kind in _INLINE and "children" not in node:
+        return text
+    if kind or not node.keys().isdisjoint(_OTHER_PARTS):
+        return None
+    # Editor.js writes HTML into its texts.
+    return _words(text) if "level" in node or len(node) == 1 else text
 
 
 def _words(text: str) -> str:

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Final
 
 from schemas.formats.text.lines import has_word
+from schemas.formats.text.names import names
 from schemas.formats.text.phrases import (
     BANNER_STARTS,
     CLOSINGS,
@@ -25,21 +26,31 @@ MAX_PARAGRAPH_LINES: Final = 60
 _MAX_ROUNDS = 6
 _MAX_CANDIDATES = 4
 _LONGEST_CLOSING = 60
-_LONGEST_LINE = 100
+_LONGEST_LINE = 160
 _LINE_WORDS = 7
 _NAME_WORDS = 5
+_SHORT_WORD = 4
 _MOBILE_WORDS = 9
 _NOTICE_WORDS = 2
 _FOOTER_CHARS = 400
 
+_RULES = "_-=\u2013\u2014\u2500"
+_JOINTS = re.compile(r" ?[/|,&] ?| and | und | et | y | e ")
+_COMPANY = re.compile(
+    r"registered (?:in|office)|company (?:no|number|reg)|amtsgericht|handelsregister|\bhrb\b"
+    r"|geschäftsführer|ust-?id|\bvat\b|siège social|\brcs\b|\bsiret\b|registro mercantil"
+    r"|\bnif\b|\bcif\b|\bcnpj\b|\bsitz\b"
+)
 _PHONE = re.compile(r"\+?\(?\d[\d ()/.-]{6,20}\d")
-_ADDRESS = re.compile(r"@|www\.|https?://|\b(?:tel|fax|mob|mobile|phone|tél|telefon|móvil|cel)\b[.:]?")
+_ADDRESS = re.compile(
+    r"@|mailing list|www\.|https?://|\b(?:tel|fax|mob|mobile|phone|tél|telefon|móvil|cel)\b[.:]?"
+)
 _FOOTER_WORDS = re.compile(
     r"click|link|http|www|here|preferenc|settings|because|hier|klick|weil|cliquez|ici|parce|car "
     r"|clic|aquí|porque|clique|aqui|mail|\|"
 )
 _STARTS = (*NOTICE_STARTS, *FOOTER_STARTS, *MOBILE_STARTS)
-_PARTICLES = frozenset("de da do dos das del la le van von der den di du y e und and & the".split())
+_PARTICLES = names("de da do dos das del la le van von der den di du y e und and & the")
 _PROXIES = ("i. a", "i.a", "i. v", "i.v", "ppa", "p.p.", "gez.", "p.o.")
 
 
@@ -120,7 +131,9 @@ def _is_footer(lines: list[str], start: int, end: int) -> bool:
 def _tells(text: str) -> bool:
     """Whether a person tells something of himself: no notice says "I" or "my card"."""
     words = set(text.replace(",", " ").replace(".", " ").split())
-    return not words.isdisjoint({"i", "i'm", "my", "ich", "mein", "meine", "j'ai", "mon", "mi", "yo"})
+    return not words.isdisjoint(
+        {"i", "i'm", "my", "ich", "mein", "meine", "j'ai", "mon", "mi", "yo"}
+    )
 
 
 def _is_mobile(line: str) -> bool:
@@ -140,7 +153,7 @@ def _signature_start(lines: list[str], first: int, end: int) -> tuple[int, int] 
             continue
         if lines[number] == "-- ":
             return number, end
-        if line in {"\u2014", "\u2013"} or (len(line) > 1 and not line.strip("_-=")):
+        if line in {"\u2014", "\u2013"} or (len(line) > 1 and not line.strip(_RULES)):
             candidates += 1
             stop = _block_end(lines, number + 1, end)
             if stop == end > number + 1 and _begins_signature(lines, number + 1, end):
@@ -167,9 +180,11 @@ def _closing(line: str) -> bool:
 def _closes(lines: list[str], number: int, end: int) -> bool:
     """Whether a line ends the message, such as "Best regards" or "Thanks, Dana"."""
     line = _lowered(lines[number])
-    phrase = line.rstrip(" ,.!;:-\u2013")
+    phrase = line
+    while phrase and not phrase[-1].isalnum():
+        phrase = phrase[:-1]
     below = next((row for row in lines[number + 1 : end] if row.strip()), "")
-    if phrase in CLOSINGS:
+    if phrase in CLOSINGS or _is_double_closing(phrase):
         return not below or _is_signature_line(below) or _may_be_footer(below)
     if phrase in THANKS:
         return _is_name(below)
@@ -177,6 +192,16 @@ def _closes(lines: list[str], number: int, end: int) -> bool:
     if comma and _lowered(head) in CLOSINGS | THANKS and _is_name(name):
         return not below or _is_signature_line(below)
     return _has_name_behind(lines[number]) and (not below or _is_signature_line(below))
+
+
+def _is_double_closing(phrase: str) -> bool:
+    """Whether the line is made of closings, such as "Thanks and regards" in two languages."""
+    parts = [part.strip() for part in _JOINTS.split(phrase)]
+    return (
+        1 < len(parts) <= _MAX_CANDIDATES
+        and not CLOSINGS.isdisjoint(parts)
+        and all(part in CLOSINGS or part in THANKS for part in parts)
+    )
 
 
 def _has_name_behind(line: str) -> bool:
@@ -220,23 +245,39 @@ def _is_contact(line: str) -> bool:
 def _is_signature_line(line: str) -> bool:
     """Whether a line may stand in a signature: a name, a title, a telephone number, an address."""
     text = line.strip(" \t\xa0*_>|")
+    lowered = _lowered(text)
     if not has_word(text):
         return True
-    lowered = _lowered(text)
     if len(text) > _LONGEST_LINE or lowered.startswith(POSTSCRIPTS):
         return False
-    words = lowered.replace(",", " ").replace("|", " ").split()
-    if lowered.startswith(MOBILE_STARTS) and _is_mobile(lowered):
+    if _is_of_a_company(lowered):
         return True
+    words = lowered.replace(",", " ").replace("|", " ").split()
     if lowered.startswith(_PROXIES):
         return len(words) <= _LINE_WORDS
-    if not SENTENCE_WORDS.isdisjoint(word.strip(".!?:;") for word in words):
+    is_sentence = not SENTENCE_WORDS.isdisjoint(word.strip(".!?:;") for word in words)
+    return not is_sentence and (_is_contact(text) or _is_title(text, len(words)))
+
+
+def _is_of_a_company(line: str) -> bool:
+    """Whether the line is what a program or a register of companies asks for."""
+    if line.startswith(MOBILE_STARTS):
+        return _is_mobile(line)
+    return _COMPANY.search(line) is not None and not _tells(line)
+
+
+def _is_title(text: str, words: int) -> bool:
+    """Whether a line without a sentence in it may be a title, a company or a street."""
+    if text[-1] in "?!" or (text[-1] == "." and words > _NAME_WORDS):
         return False
-    if _is_contact(text):
-        return True
-    if text[-1] in "?!" or (text[-1] == "." and len(words) > _NAME_WORDS):
+    if words > _LINE_WORDS and not _is_capitalised(text):
         return False
-    return len(words) <= _LINE_WORDS and not text[0].islower()
+    return not text[0].islower()
+
+
+def _is_capitalised(text: str) -> bool:
+    """Whether all but the short words begin with capitals, as in long titles."""
+    return all(len(word) < _SHORT_WORD or not word[0].islower() for word in text.split())
 
 
 def _is_name(line: str) -> bool:

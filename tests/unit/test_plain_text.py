@@ -482,6 +482,7 @@ def test_a_warning_above_a_message_is_cut_off() -> None:
 
 
 KEPT = (
+    "I lost my card\n_\n*\n>\n:\nxx",
     "On the site on 03/03/2031 I saw this, the agent wrote:\n> you will get it\nbut I did not",
     "Dear team,\n\nyour colleague wrote on 3 March:\n> it arrives soon\n\nIt did not arrive.",
     "Look at this mail:\n\nFrom: a@example.com\nTo: b@example.com\nDate: Mon, 3 Mar 2031\n\nSpam?",

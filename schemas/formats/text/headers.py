@@ -27,6 +27,8 @@ _SHORTEST_MARKER = 8
 _RULE_CHARS = 5
 _FIELDS_OF_A_HEADER = 3
 _FIRST_FIELDS = frozenset({"from", "date"})
+_FIRST_LABELS = frozenset({"from", "date", "subject"})
+_REPEATED_FIELDS = frozenset({"copy", "other"})
 _ALL_FIELDS = frozenset({"from", "date", "to", "subject"})
 
 _TIME = re.compile(r"\b\d{1,2}\s?[:hH.]\s?\d{2}\b")
@@ -76,6 +78,8 @@ def header_end(lines: list[Line], start: int, *, separated: bool) -> int:
     headers too: it has the sender, a date, and a subject or an address, in an order in which
     programs write them.
     """
+    if not separated and _field(lines[start].text) not in _FIRST_LABELS:
+        return 0
     fields: list[str] = []
     programs = separated or start == 0 or lines[start].mark == Mark.INDENTED
     address = False
@@ -84,7 +88,7 @@ def header_end(lines: list[Line], start: int, *, separated: bool) -> int:
     while number < min(len(lines), start + MAX_HEADER_LINES):
         text = without_indent(lines[number].text)
         if found := _fields(text):
-            if not set(found).isdisjoint(fields) and "from" in found:
+            if found[0] in fields and found[0] not in _REPEATED_FIELDS:
                 break
             fields += found
             programs = programs or _is_sent(text) or len(found) >= _FIELDS_OF_A_HEADER
@@ -99,8 +103,6 @@ def header_end(lines: list[Line], start: int, *, separated: bool) -> int:
         else:
             break
         number += 1
-        if not fields and not separated:
-            return 0
     if separated:
         return end if fields else 0
     return end if _is_header(fields, programs=programs, address=address) else 0

@@ -50,6 +50,7 @@ _FOOTER_WORDS = re.compile(
     r"|clic|aquí|porque|clique|aqui|mail|\|"
 )
 _STARTS = (*NOTICE_STARTS, *FOOTER_STARTS, *MOBILE_STARTS)
+_FIRST_WORDS = frozenset(phrase.split()[0].strip(",.") for phrase in CLOSINGS | THANKS)
 _PARTICLES = names("de da do dos das del la le van von der den di du y e und and & the")
 _PROXIES = ("i. a", "i.a", "i. v", "i.v", "ppa", "p.p.", "gez.", "p.o.")
 
@@ -179,6 +180,9 @@ def _closing(line: str) -> bool:
 
 def _closes(lines: list[str], number: int, end: int) -> bool:
     """Whether a line ends the message, such as "Best regards" or "Thanks, Dana"."""
+    words = _lowered(lines[number]).split(maxsplit=1)
+    if not words or words[0].strip(",.!;:-/|") not in _FIRST_WORDS:
+        return False
     line = _lowered(lines[number])
     phrase = line
     while phrase and not phrase[-1].isalnum():

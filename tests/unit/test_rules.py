@@ -154,16 +154,15 @@ def test_an_event_that_states_nothing_can_be_asked() -> None:
 
 def test_a_rule_wins_over_the_sender_unless_impact_says_otherwise() -> None:
     """A sender that overstates could not be put right by a rule, or nobody could forbid that."""
-    route = {"queue": "noise"}
-    by_default = ruling(rules("true", impact=ImpactOptions(), **route))
+    by_default = ruling(rules("true", impact=ImpactOptions(), queue="noise"))
     assert by_default is not None
     assert (by_default.action, by_default.needs_model) == ("route", False)
     strict = ImpactOptions(alerts='stated.severity == "critical" || labels.severity == "critical"')
-    kept = ruling(rules("true", impact=strict, **route))
+    kept = ruling(rules("true", impact=strict, queue="noise"))
     assert kept is not None
     assert kept.action == "review"
     lower = alert(stated={"severity": "high"})
-    unkept = ruling(rules("true", impact=strict, **route), lower)
+    unkept = ruling(rules("true", impact=strict, queue="noise"), lower)
     assert unkept is not None
     assert unkept.action == "route"
 

@@ -31,9 +31,9 @@ _CSV_ROWS = 2
 _CSV_COLUMNS = 3
 _CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\r\x0b\x0c\x1b") + b"\x7f"
 _MOST_CONTROLS = 0.02  # of the bytes; texts have none, a few get into log lines
-_HTML = re.compile(r"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
-_XML = re.compile(r"\s*<(?:\?xml|[A-Za-z!])")
-_YAML = re.compile(r"---\s|(?:[\w.-]{1,64}:(?: [^\n]*)?\n[ \t]*(?:- )?){2}|[\w.-]{1,64}:\n")
+_HTML = re.compile(r"\A\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+_XML = re.compile(r"\A\s*<(?:\?xml|[A-Za-z!])")
+_YAML = re.compile(r"\A(?:---\s|(?:[\w.-]{1,64}:(?: [^\n]*)?\n[ \t]*(?:- )?){2}|[\w.-]{1,64}:\n)")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\r\n]{64,}={0,2}\s*")
 
 

@@ -39,9 +39,11 @@ _AFTER_TIME = re.compile(r"[ \t]*(?::[ \t]+)?")
 _NAME = r"(?!CEF:|LEEF:|%)[^\s:=\[\]{}<>\"',|%;]"
 # An address of IPv6 has colons, so a host may have them, but not at its end.
 _HOST = re.compile(r"((?!CEF:|LEEF:)[\w.:/@%-]{0,254}[\w.@-])[ \t]+(?::[ \t]+)?")
-_TAG = re.compile(rf"(?!\d+:)({_NAME}{{1,128}})(?:\[([^\]\s]{{1,128}})\])?:(?:[ \t]+|\Z)")
+_TAG = re.compile(
+    rf"(?!\d{{1,9}}:)({_NAME}{{1,128}})(?:\[([^\]\s]{{1,128}})\])?:(?:[ \t]{{1,64}}|\Z)"
+)
 _ELEMENT = re.compile(r'\[([^\s=\]"]{1,128})(?=[ \]])')
-_PARAMETER = re.compile(r' +([^\s=\]"]{1,128})="((?:[^"\\]++|\\.)*+)"', re.DOTALL)
+_PARAMETER = re.compile(r'(?<! ) +([^\s=\]"]{1,128})="((?:[^"\\]++|\\.)*+)"', re.DOTALL)
 _FRAME = re.compile(rb"(\d{1,8}) (?=<\d{1,3}>)")
 _BYTE_ORDER_MARK = "\ufeff"
 _NIL = "-"

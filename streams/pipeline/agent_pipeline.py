@@ -22,7 +22,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from agents.outcomes import DeadLettered, Incoming, Outcome
@@ -48,12 +48,14 @@ T = TypeVar("T")
 class InFlight:
     """A record that was read, and its offset.
 
-    An `outcome` is given if the record was never to reach the agent.
+    An `outcome` is given if the record was never to reach the agent. `accepted` is set when the
+    pipeline has taken all of its events; until then, its partition hands over no other record.
     """
 
     incoming: Incoming
     pending_offset: PendingOffset
     outcome: DeadLettered | None = None
+    accepted: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(slots=True, eq=False)
@@ -182,7 +184,11 @@ class AgentPipeline:
         return self._isolation.why_waiting
 
     async def accept(self, in_flight: InFlight) -> None:
-        """Take one record; waits while the pipeline is full, and for ever after `drain`."""
+        """Take one record; waits while the pipeline is full, and for ever after `drain`.
+
+        Records of several partitions may be accepted at the same time: their events then take
+        turns. Otherwise a record of a thousand events would hold up all other partitions.
+        """
         if not self._accepting:
             await asyncio.Event().wait()
         discards = self._discards
@@ -190,6 +196,9 @@ class AgentPipeline:
         while events and self._accepting and self._discards == discards:
             # Each is let go when it is handed over: a thousand would take memory until the last is.
             await self._queue.put(events.popleft())
+            if events:
+                # `put` does not wait while there is room, so nobody else would get a turn.
+                await asyncio.sleep(0)
 
     async def drain(self, timeout_s: float) -> bool:
         """Accept no more records, and wait for the events in flight.

@@ -82,14 +82,9 @@ class GroupConsumer:
         self.agent_pipelines.append(agent_pipeline)
 
         async def agent(stream: AsyncIterable[InFlight]) -> None:
-            try:
-                async for in_flight in stream:
-                    if self.offsets.still_assigned(in_flight.pending_offset):
-                        await agent_pipeline.accept(in_flight)
-            except Exception as error:  # noqa: BLE001 - any error must stop the worker
-                # Raised, it would make Faust restart the agent behind this record.
-                self._fail(error)
-                await asyncio.Event().wait()
+            async for in_flight in stream:
+                # In a task: an error in here would make Faust restart the agent behind this record.
+                self._spawn(self._tasks, self._accept(agent_pipeline, in_flight))
 
         self.app.agent(channel, name=agent_pipeline.name)(agent)
 
@@ -234,7 +229,7 @@ class GroupConsumer:
             quarantine=self._quarantine,
             pipeline=self._settings.pipeline,
             metrics=self._metrics,
-            hand_over=self._channels[partition.topic].put,
+            hand_over=self._hand_over,
         )
         self._spawn(self._assignment_tasks, reader.run())
 
@@ -258,6 +253,17 @@ class GroupConsumer:
         self._storms.forget()
         self._quarantine.forget()
         self.offsets.forget()
+
+    async def _hand_over(self, in_flight: InFlight) -> None:
+        """Give a record to the agent of its topic; returns when its pipeline has taken it."""
+        await self._channels[in_flight.incoming.origin.topic].put(in_flight)
+        await in_flight.accepted.wait()
+
+    async def _accept(self, agent_pipeline: AgentPipeline, in_flight: InFlight) -> None:
+        """Pass a record on to its pipeline, while others pass on those of other partitions."""
+        if self.offsets.still_assigned(in_flight.pending_offset):
+            await agent_pipeline.accept(in_flight)
+        in_flight.accepted.set()
 
     async def _periodically(self, act: Callable[[], Awaitable[None]]) -> None:
         while True:

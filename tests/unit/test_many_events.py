@@ -10,6 +10,7 @@ import pytest
 from agents.outcomes import DeadLettered, Element, Incoming, Outcome, Triaged
 from schemas.audit.record import sha256
 from schemas.event import Event
+from streams.kafka.offsets import Partition
 from streams.pipeline.agent_pipeline import InFlight
 from streams.pipeline.failures import MAX_FAILURES_IN_A_ROW, Process
 from tests.doubles import INPUT_PARTITION, TOPICS, FakeProducer, header_texts, incoming
@@ -378,3 +379,23 @@ async def test_drain_ends_what_is_in_flight_and_leaves_the_rest_of_a_record() ->
         await settle_down()
         assert bench.ids() == ["a"]
         assert bench.position == 0
+
+
+async def test_a_large_record_does_not_hold_up_other_partitions() -> None:
+    """One export of a thousand rows would delay every alert of its topic by a minute."""
+    urgent: list[asyncio.Task[None]] = []
+
+    async def interrupted(batch: Sequence[Incoming]) -> list[Outcome]:
+        await asyncio.sleep(0)
+        if not urgent:
+            other = bench.offsets.take(Partition("other", 0), 7)
+            in_flight = InFlight(incoming(7, b"urgent"), other)
+            urgent.append(asyncio.create_task(bench.pipeline.accept(in_flight)))
+        return await decide(batch)
+
+    bench = Bench(interrupted, FakeProducer(prompt=True), max_batch_events=4)
+    async with bench:
+        words = b" ".join(b"e%d" % number for number in range(1000))
+        await asyncio.wait_for(bench.accept(0, value=words), PATIENCE_S)
+        await until(lambda: bench.position == 1)
+        assert bench.ids().index("urgent") < 100

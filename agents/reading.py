@@ -21,10 +21,10 @@ SMALL_OBJECTS = 32
 A record of a megabyte with a thousand events takes a second, and heartbeats must go on meanwhile.
 """
 MAX_COPIED = 8
-"""How much may be copied into the events of a record, in units of `limits.max_event_bytes`.
+"""How large the events of a record may be together, in units of `limits.max_event_bytes`.
 
-Each event keeps the key and headers of its record. Without a bound, a record of a megabyte could
-become a gigabyte of dead letters.
+A dead letter has the key and headers of its record, and an event what its envelope says. Without a
+bound, a record of a megabyte could become a gigabyte of dead letters and cases.
 """
 
 _Admit = Callable[[Event], Event | DeadLettered]
@@ -84,7 +84,8 @@ def _read(
 ) -> list[Incoming]:
     try:
         contents = parse()
-        _check(record, len(contents), limits)
+        if len(contents) > 1:
+            _check_copies(record, contents, MAX_COPIED * limits.max_event_bytes)
     except InvalidEvent as error:
         return [_with(record, Element(_letter(error)))]
     if len(contents) == 1:
@@ -99,19 +100,23 @@ def _read(
     ]
 
 
-def _check(record: Incoming, events: int, limits: Limits) -> None:
-    """Refuse a record whose key and headers would be copied too often.
+def _check_copies(record: Incoming, contents: Sequence[Event | Rejected], max_bytes: int) -> None:
+    """Refuse a record whose key, headers or envelope would be copied too often.
 
     Raises:
-        InvalidEvent: they would; says what to send.
+        InvalidEvent: the events are too large together; says what to send.
     """
-    shared = len(record.key or b"") + sum(
-        len(name) + len(value or b"") for name, value in record.headers
-    )
-    if events > 1 and events * shared > MAX_COPIED * limits.max_event_bytes:
+    headers = sum(len(name) + len(value or b"") for name, value in record.headers)
+    size = len(contents) * (headers + len(record.key or b""))
+    for content in contents:
+        if size > max_bytes:
+            break
+        size += len(in_our_format(content) if isinstance(content, Event) else content.value)
+    if size > max_bytes:
         raise InvalidEvent(
-            f"each of the {events} events of the record would carry its {shared} bytes of key and "
-            "headers; send smaller ones or smaller batches",
+            f"each of the {len(contents)} events of the record would carry its key, its headers "
+            f"and what its envelope says, more than {max_bytes} bytes together; send smaller ones "
+            "or smaller batches",
             stage="decode",
         )
 

@@ -131,9 +131,28 @@ async def test_key_and_headers_are_not_copied_without_bound() -> None:
     shared = {"headers": [("x-long", b"x" * 5_000)], "key": b"k" * 4_000}
     many, few = record([BAD] * 10, **shared), record([BAD] * 8, **shared)
     (whole,) = await read(many, kind="alert", domains=DOMAINS, limits=limits)
-    assert "key and headers" in letter_of(whole).message
+    assert "its key, its headers" in letter_of(whole).message
     assert whole.original() == many.value
     assert len(await read(few, kind="alert", domains=DOMAINS, limits=limits)) == 8
+
+
+async def test_an_envelope_is_not_copied_without_bound() -> None:
+    """A few kilobytes around a thousand events would become as many megabytes of cases."""
+    event = {"kind": "alert", "text": "x"}
+    wrapped = {
+        "specversion": "1.0",
+        "type": "batch",
+        "source": "s",
+        "id": "c-1",
+        "extension": "x" * 5_000,
+        "data": {"Records": [event] * 20},
+    }
+    options = {"limits": Limits(max_event_bytes=10_000)}
+    (whole,) = await events_of(wrapped, **options)
+    assert "envelope" in letter_of(whole).message
+    assert whole.original() == orjson.dumps(wrapped)
+    parts = await events_of(wrapped | {"data": {"Records": [event] * 5}}, **options)
+    assert len(parts) == 5
 
 
 DOCUMENTS: dict[str, object] = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from agents.admission import Admission
 from agents.outcomes import DeadLettered, Incoming, in_our_format
 from agents.reading import read
 from inference.model.input_text import render
+from schemas import formats
 from schemas.audit.record import sha256
 from schemas.event import DOMAINS, Event
 from schemas.formats import Rejected, read_event, read_events
@@ -188,9 +190,36 @@ async def test_an_event_in_our_format_is_read_as_the_same_event(document: object
     _, part = await events_of([GOOD, document])
     event = event_in(part)
     again = read_event(in_our_format(event), origin=incoming(99).origin, kind="ticket")
-    for name in ("id", "kind", "tenant", "source", "occurred_at", "event", "title", "body", "text"):
+    fields = ("id", "kind", "tenant", "source", "occurred_at", "event", "title", "body", "text")
+    for name in (*fields, "stated", "link", "key_fields"):
         assert getattr(again, name) == getattr(event, name), name
     assert render(again) == render(event)
+
+
+def sample_records() -> list[bytes]:
+    """Every record of the samples that ship with the formats."""
+    files = sorted((Path(formats.__file__).parent / "samples").glob("*.json"))
+    records = [row["record"] for file in files for row in orjson.loads(file.read_bytes())]
+    return [
+        record.encode() if isinstance(record, str) else orjson.dumps(record) for record in records
+    ]
+
+
+def test_every_shipped_sample_can_be_replayed_alone() -> None:
+    """The replay of one event of a batch would be read as something else than the first time."""
+    origin, other = incoming(7).origin, incoming(99).origin
+    events = [
+        event
+        for record in sample_records()
+        for event in read_events(record, origin=origin, kind="alert")
+        if isinstance(event, Event)
+    ]
+    assert len(events) > 100
+    for event in events:
+        again = read_event(in_our_format(event), origin=other, kind="alert")
+        for name in ("id", "kind", "tenant", "source", "occurred_at", "link", "key_fields"):
+            assert getattr(again, name) == getattr(event, name), (event.id, name)
+        assert render(again) == render(event), event.id
 
 
 async def test_a_large_record_is_read_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:

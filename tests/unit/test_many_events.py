@@ -157,6 +157,22 @@ async def test_the_model_never_gets_more_events_than_a_batch_may_have() -> None:
         assert bench.count("batch_events_sum", lane="classify-alerts") == 100
 
 
+async def test_the_events_of_a_record_share_its_bytes() -> None:
+    """Each event of a large record would be a batch of its own, and the model ten times slower."""
+    sizes: list[int] = []
+
+    async def note(batch: Sequence[Incoming]) -> list[Outcome]:
+        sizes.append(len(batch))
+        return await decide(batch)
+
+    bench = Bench(note, FakeProducer(prompt=True), max_batch_events=8, max_batch_bytes=20)
+    words = b"aaaaaaaaa bbbbbbbbb ccccccccc ddddddddd"
+    await bench.accept(0, value=words)
+    async with bench:
+        await until(lambda: bench.position == 1)
+        assert sizes == [2, 2]
+
+
 async def test_a_large_record_makes_the_reader_wait() -> None:
     """The events of many large records would fill the memory while the model is slow."""
     answers = asyncio.Event()

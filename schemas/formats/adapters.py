@@ -125,7 +125,7 @@ class _Reader:
             yield from self.readings(document, envelope, way._replace(opened=way.opened + 1))
             return
         name, adapter = self._recognise(document)
-        if isinstance(adapter, Mapping) and adapter.inner is not None:
+        if isinstance(adapter, Mapping) and adapter.wraps:
             inner = self._inside(document, adapter, way)
             if inner is not None:
                 described = adapter.describe(document, envelope)
@@ -139,8 +139,7 @@ class _Reader:
     def _inside(self, document: Document, adapter: Mapping, way: _Way) -> Any:
         """What a format wraps; None if it is not there, or too deep to be opened."""
         if adapter.split is not None:
-            listed = find(document, adapter.split)
-            return listed if isinstance(listed, list) and way.split < MAX_OPENED else None
+            return adapter.listed(document) if way.split < MAX_OPENED else None
         if way.opened >= MAX_OPENED:
             return None
         return inner_document(find(document, adapter.open or ""), self._limits)

@@ -132,8 +132,9 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         )
 
     A format that only wraps others names the path of the one document in it (`open`) or of a list
-    of documents (`split`). What is inside is recognised in turn, and falls back to these `fields`.
-    `keep` names the keys of the wrapper that the events keep as attributes.
+    of documents (`split`, which may name several lists). What is inside is recognised in turn, and
+    falls back to these `fields`. `keep` names the keys of the wrapper that the events keep as
+    attributes.
 
     Raises:
         ValueError: `when` is empty, `fields` names a field that a mapping cannot fill, or the
@@ -147,7 +148,7 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     title: str | None = None
     reference: str | None = None
     open: str | None = None
-    split: str | None = None
+    split: str | list[str] | None = None
     keep: list[str] = []
 
     def __post_init__(self) -> None:
@@ -170,9 +171,15 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError(f"mapping {self.name} has more than {MAX_READ} fields to `read`")
 
     @property
-    def inner(self) -> str | None:
-        """The path of what this format wraps; None if it is an event itself."""
-        return self.open or self.split
+    def wraps(self) -> bool:
+        """Whether this format only wraps others and is no event itself."""
+        return bool(self.open or self.split)
+
+    def listed(self, document: Document) -> list[Any] | None:
+        """The documents in the lists that `split` names, in its order; None if no list is there."""
+        paths = [self.split] if isinstance(self.split, str) else self.split or []
+        lists = [found for path in paths if isinstance(found := find(document, path), list)]
+        return [element for found in lists for element in found] if lists else None
 
     def recognises(self, document: Document) -> bool:
         """Whether every condition of `when` holds."""

@@ -74,8 +74,9 @@ def test_no_other_format_takes_a_sample(sample: Sample) -> None:
 
 GENERAL = {
     mapping["name"]
+    for name in ("decoded.toml", "envelopes.toml")
     for mapping in tomllib.loads(
-        files("schemas.formats").joinpath("vendors", "decoded.toml").read_text("utf-8")
+        files("schemas.formats").joinpath("vendors", name).read_text("utf-8")
     )["mappings"]
 }
 """Formats that many vendors write; those of single products come before them."""

@@ -235,6 +235,17 @@ def test_a_split_mapping_makes_an_event_of_each_element() -> None:
     assert [event.id for event in events if isinstance(event, Event)] == ["7#0", "7#1"]
 
 
+def test_a_split_mapping_may_name_several_lists() -> None:
+    """Of the four lists that Proofpoint sends, only one would be read."""
+    batch = msgspec.convert(
+        {"name": "b", "when": {"batch": True}, "split": ["a", "none", "no.list", "c"]}, Mapping
+    )
+    alerts = [{"id": each, "title": "x"} for each in "123"]
+    record = {"batch": "7", "a": alerts[:1], "no": {"list": 1}, "c": alerts[1:]}
+    events = [each.event for each in readings(record, batch)]
+    assert [event.id for event in events if isinstance(event, Event)] == ["1", "2", "3"]
+
+
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_any_value_anywhere_is_read_or_refused(hostile: Any) -> None:
     """A value of another type would crash a mapping."""

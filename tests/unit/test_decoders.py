@@ -251,6 +251,21 @@ def test_severity_of_cef_is_a_number_or_a_word(severity: str, level: str) -> Non
 # --- real products' lines, in the shapes of their public documentation
 
 LINES: dict[str, tuple[str, dict[str, Any]]] = {
+    "Vectra, JSON": (
+        '<13>May  2 10:11:12 S180 vectra_json_v2 -: {"detection_id": 13281, "threat": 60}',
+        {"syslog.app": "vectra_json_v2", "json.detection_id": 13281},
+    ),
+    "Vectra, JSON of a lockdown": (
+        '<13>May  2 10:11:12 S180 vectra_json_account - :{"category": "HOST_LOCKDOWN"}',
+        {"syslog.app": "vectra_json_account", "json.category": "HOST_LOCKDOWN"},
+    ),
+    "F5 Advanced WAF, pairs": (
+        (
+            '<131>May  2 10:11:12 bigip-1 ASM:unit_hostname="bigip-1",policy_name="/Common/shop",'
+            'violations="Attack signature detected",support_id="22"'
+        ),
+        {"syslog.app": "ASM", "fields.unit_hostname": "bigip-1", "fields.support_id": "22"},
+    ),
     "Trend Micro Deep Security": (
         (
             "<14>May  2 10:11:12 dsm CEF: 0|Trend Micro|Deep Security "

@@ -39,8 +39,10 @@ _AFTER_TIME = re.compile(r"[ \t]*(?::[ \t]+)?")
 _NAME = r"(?!CEF:|LEEF:|%)[^\s:=\[\]{}<>\"',|%;]"
 # An address of IPv6 has colons, so a host may have them, but not at its end.
 _HOST = re.compile(r"((?!CEF:|LEEF:)[\w.:/@%-]{0,254}[\w.@-])[ \t]+(?::[ \t]+)?")
+# Vectra writes "vectra_json -: {…}" and "vectra_json - :{…}", F5 "ASM:unit_hostname=…".
 _TAG = re.compile(
-    rf"(?!\d{{1,9}}:)({_NAME}{{1,128}})(?:\[([^\]\s]{{1,128}})\])?:(?:[ \t]{{1,64}}|\Z)"
+    rf"(?!\d{{1,9}}:)({_NAME}{{1,128}})(?:\[([^\]\s]{{1,128}})\])?"
+    r"(?: ?- ?)?:(?:[ \t]{1,64}|\Z|(?=\{|[a-z_]{1,64}=\"))"
 )
 _ELEMENT = re.compile(r'\[([^\s=\]"]{1,128})(?=[ \]])')
 _PARAMETER = re.compile(r'(?<! ) +([^\s=\]"]{1,128})="((?:[^"\\]++|\\.)*+)"', re.DOTALL)

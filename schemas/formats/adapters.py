@@ -219,8 +219,7 @@ class _Reader:
         for mapping in self._mappings:
             if mapping.recognises(document):
                 return mapping.name, mapping
-        # A document that is nothing but an `event` may be ours or a vendor's.
-        shipped = shipped_formats().recognise(document) if document.keys() == {"event"} else None
+        shipped = shipped_formats().recognise(document) if _may_be_a_vendors(document) else None
         if shipped is None:
             for name, adapter in ADAPTERS:
                 if adapter.recognises(document):
@@ -232,6 +231,14 @@ class _Reader:
         self._events += 1
         if self._events > self._max_events:
             raise _too_many(self._events, self._max_events)
+
+
+def _may_be_a_vendors(document: Document) -> bool:
+    """Whether a document that our own adapters recognise may be in a vendor's format.
+
+    It is nothing but an `event`, or no alert but a line of a log that a Beat has shipped.
+    """
+    return document.keys() == {"event"} or (ecs.recognises(document) and not ecs.is_alert(document))
 
 
 def read_record(

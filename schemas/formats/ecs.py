@@ -32,14 +32,18 @@ _PATHS = FieldPaths(
 
 
 def recognises(document: Document) -> bool:
+    """Whether the document is in ECS: an alert, or any document with an `ecs.version`."""
+    return is_alert(document) or as_text(find(document, "ecs.version")) is not None
+
+
+def is_alert(document: Document) -> bool:
     """Whether the document is an ECS alert.
 
-    It is one if it has an `@timestamp` and the `event.kind` of an alert or signal, or an
-    `ecs.version`, or any field of `kibana.alert`.
+    It is one if it has an `@timestamp` and the `event.kind` of an alert or signal, or any field of
+    `kibana.alert`. Beats write an `ecs.version` on every line of a log that they ship.
     """
     return (
         ("@timestamp" in document and as_text(find(document, "event.kind")) in _ALERT_KINDS)
-        or as_text(find(document, "ecs.version")) is not None
         or isinstance(find(document, "kibana.alert"), dict)
         or any(key.startswith("kibana.alert.") for key in document)
     )

@@ -325,6 +325,16 @@ def test_ecs_alert_nested() -> None:
     assert (event.source, event.occurred_at) == ("endpoint", "2026-01-02T03:04:05.678000Z")
 
 
+def test_a_line_that_a_beat_ships_is_read_as_the_vendor_writes_it() -> None:
+    """Every line that Filebeat ships would be an ECS alert without an id and a title."""
+    line = {"rule": {"level": 3, "description": "x"}, "agent": {"id": "7"}, "id": "1.2"}
+    beat = {"@timestamp": "2026-03-04T05:06:07Z", "ecs": {"version": "8.0.0"}}
+    assert read({**beat, "message": json.dumps(line)}).title == "x"
+    assert read({**beat, **line}).source == "wazuh"
+    alert = read({**beat, **line, "event": {"kind": "alert"}, "message": "words"})
+    assert alert.body == "words"
+
+
 def test_ecs_alert_with_dotted_keys() -> None:
     """Kibana's alerts, with dotted keys and arrays of one element, would have no title."""
     event = read(KIBANA)

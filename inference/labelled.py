@@ -14,8 +14,8 @@ import msgspec
 from inference.errors import DataError
 from inference.record_file import open_records
 from schemas.errors import InvalidEvent
-from schemas.event import DOMAINS, Domain, Event
-from schemas.formats import read_document
+from schemas.event import DOMAINS, Domain, Event, Kind, Origin
+from schemas.formats import read_document, read_event
 from schemas.formats.envelope import Envelope
 
 Split = Literal["train", "val", "test"]
@@ -37,6 +37,8 @@ NAMES_OF_AXIS = {"tactic": "tactics"}
 MIN_LABELS, MAX_LABELS = 2, 1_000
 # What a line has besides its event. The model must not learn where a row comes from.
 _FACTS = frozenset(("labels", "source", "split", "license", "group", "cluster", "meta"))
+# A line has nothing else if its event is a record of its own.
+_BESIDE_RECORD = _FACTS | {"id", "kind", "record"}
 
 
 class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +65,16 @@ class _Facts(msgspec.Struct, frozen=True):
     license: str = ""
     group: str | None = None
     cluster: str | None = None
+
+
+class _Wrapped(msgspec.Struct, frozen=True):
+    """A line whose event is a record as it is on a topic: an object, a list, or a string.
+
+    `kind` is that of the topic, for a record that names none.
+    """
+
+    record: dict[str, Any] | list[Any] | str
+    kind: Kind | None = None
 
 
 class _Line(NamedTuple):
@@ -176,19 +188,36 @@ def _find_axes(lines: Sequence[_Line], known: Collection[str]) -> Mapping[str, s
 def _read_lines(file: Path) -> Iterator[_Line]:
     with open_records(str(file)) as records:
         for number, record in records.numbered:
-            yield _read_line(record, f"line {number + 1} of {file}", f"{file.stem}-{number}")
+            yield _read_line(record, file, number)
 
 
-def _read_line(record: bytes, place: str, own_id: str) -> _Line:
+def _read_line(record: bytes, file: Path, number: int) -> _Line:
     """The event is read as one on a topic is, so that training and serving see the same texts."""
+    place, own_id = f"line {number + 1} of {file}", f"{file.stem}-{number}"
     try:
         document = msgspec.json.decode(record, type=dict[str, Any])
         facts = msgspec.convert(document, _Facts)
-        unlabelled = {name: document[name] for name in document if name not in _FACTS}
-        event = read_document(unlabelled, Envelope(id=own_id, kind=None))
+        if "record" in document and document.keys() <= _BESIDE_RECORD:
+            event = _read_wrapped(msgspec.convert(document, _Wrapped), file, number)
+        else:
+            unlabelled = {name: document[name] for name in document if name not in _FACTS}
+            event = read_document(unlabelled, Envelope(id=own_id, kind=None))
     except (msgspec.DecodeError, msgspec.ValidationError, InvalidEvent) as error:
         raise DataError(f"{place} is no labelled row: {error}; correct it") from None
     return _Line(event, facts)
+
+
+def _read_wrapped(line: _Wrapped, file: Path, number: int) -> Event:
+    """The one event in the record of a line.
+
+    Raises:
+        InvalidEvent: the record cannot be read, or holds several events.
+    """
+    value = line.record
+    data = value.encode() if isinstance(value, str) else msgspec.json.encode(value)
+    return read_event(
+        data, origin=Origin(topic=file.stem, partition=0, offset=number), kind=line.kind
+    )
 
 
 def _to_row(line: _Line, keys_of_axes: Mapping[str, str], unsplit: Split) -> LabelledRow:

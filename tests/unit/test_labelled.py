@@ -43,6 +43,32 @@ def test_each_domain_has_its_own_axes() -> None:
     assert [set(row.gold) for row in rows] == [{"queue", "tactic", "severity"}, {"product"}]
 
 
+def test_a_line_may_hold_its_record_as_it_is_on_a_topic() -> None:
+    """The labels, the group and the source of a line would hide fields of the vendor's document."""
+    record = {"eventId": "e-7", "labels": {"app": "x"}, "source": "vendor", "title": "Malware"}
+    wrapped = {"kind": "alert", "labels": {"queue": "endpoint"}, "source": "ours", "id": "r-1"}
+    cef = "CEF:0|Acme|Box|1|100|Port scan|7|externalId=55 msg=Many ports"
+    row, text = to_rows([wrapped | {"record": record}, wrapped | {"record": cef}])
+    assert (row.event.id, row.event.title, row.event.source) == ("e-7", "Malware", "vendor")
+    assert row.event.event == record
+    assert (row.source, row.gold) == ("ours", {"queue": ("endpoint",)})
+    assert text.event.title is not None
+    assert "Port scan" in text.event.title
+
+
+def test_a_field_record_beside_others_is_the_vendors() -> None:
+    """A document with a field of this name would lose all the others."""
+    (row,) = to_rows([ticket(queue="top_up") | {"record": {"x": 1}}])
+    assert row.event.text == "my card is gone"
+
+
+def test_a_record_of_several_events_is_no_row() -> None:
+    """Nobody could say which of them the labels are about."""
+    line = {"kind": "alert", "labels": {"queue": "cloud"}}
+    with pytest.raises(DataError, match=r"line 1 of .* is no labelled row"):
+        to_rows([line | {"record": {"alerts": [{"title": "a"}, {"title": "b"}]}}])
+
+
 @pytest.mark.parametrize(
     ("value", "gold"),
     [

@@ -100,6 +100,7 @@ class _Reader:
         self._max_events = max_events
         self._received_at = received_at
         self._events = 0
+        self._refused = False
 
     def decode(self, data: bytes) -> Document | list[Any]:
         """The document in the bytes of a record or of a CloudEvent.
@@ -120,7 +121,7 @@ class _Reader:
         if isinstance(document, list):
             yield from self._elements(document, envelope, way)
             return
-        if way.split and is_structured(document):
+        if way.split and way.opened < MAX_OPENED and is_structured(document):
             document, envelope = read_structured(document, envelope, self.decode)
             yield from self.readings(document, envelope, way._replace(opened=way.opened + 1))
             return
@@ -131,10 +132,11 @@ class _Reader:
                 described = adapter.describe(document, envelope)
                 yield from self.readings(inner, described, _deeper(way, name, adapter))
                 return
-        elif adapter is guesses and (listed := _listed(document)) and way.split < MAX_OPENED:
-            yield from self._elements(listed, envelope, way)
+        elif adapter is guesses and way.split < MAX_OPENED and (name_of_list := _listed(document)):
+            described = envelope.inside(document, [name_of_list])
+            yield from self._elements(document[name_of_list], described, way)
             return
-        yield self._read(document, envelope, way.formats, name, adapter)
+        yield self._read(document, envelope, way, name, adapter)
 
     def _inside(self, document: Document, adapter: Mapping, way: _Way) -> Any:
         """What a format wraps; None if it is not there, or too deep to be opened."""
@@ -155,28 +157,33 @@ class _Reader:
                 stage="recognise",
             )
         if len(elements) > self._max_events:
-            raise _too_many(len(elements), self._max_events)
+            raise self._too_many(len(elements))
         way = way._replace(split=way.split + 1)
         for number, element in enumerate(elements):
             of_element = msgspec.structs.replace(envelope, id=f"{envelope.id}#{number}")
-            if isinstance(element, dict) or (isinstance(element, list) and way.split < MAX_OPENED):
-                yield from self.readings(element, of_element, way)
-            else:
-                yield self._refuse(element, way)
+            try:
+                yield from self._element(element, of_element, way)
+            except InvalidEvent as error:
+                if self._refused:
+                    raise
+                # Nothing was read of this element: the error is about the element as a whole.
+                self._count()
+                rejected = Rejected(error, orjson.dumps(element))
+                yield Reading(way.formats, {}, guesses, rejected)
 
-    def _refuse(self, element: object, way: _Way) -> Reading:
-        self._count()
-        error = InvalidEvent(
+    def _element(self, element: object, envelope: Envelope, way: _Way) -> Iterator[Reading]:
+        if isinstance(element, dict) or (isinstance(element, list) and way.split < MAX_OPENED):
+            return self.readings(element, envelope, way)
+        raise InvalidEvent(
             f"an element of the record is {json_type(element)}; send one JSON object per event",
             stage="recognise",
         )
-        return Reading(way.formats, {}, guesses, Rejected(error, orjson.dumps(element)))
 
     def _read(
         self,
         document: Document,
         envelope: Envelope,
-        formats: tuple[str, ...],
+        way: _Way,
         name: str,
         adapter: Adapter,
     ) -> Reading:
@@ -188,8 +195,8 @@ class _Reader:
                 event = self._with_vendor_document(event, document)
             event = plain_event(event)
         except InvalidEvent as error:
-            event = Rejected(error, orjson.dumps(document))
-        return Reading((*formats, name), document, adapter, event)
+            event = Rejected(error, orjson.dumps(_with_tenant(document, envelope)))
+        return Reading((*way.formats, name), document, adapter, event)
 
     def _with_vendor_document(self, event: Event, document: Document) -> Event:
         """A native event with what the vendor's document in it says, and it does not say itself."""
@@ -230,7 +237,15 @@ class _Reader:
     def _count(self) -> None:
         self._events += 1
         if self._events > self._max_events:
-            raise _too_many(self._events, self._max_events)
+            raise self._too_many(self._events)
+
+    def _too_many(self, events: int) -> InvalidEvent:
+        self._refused = True
+        return InvalidEvent(
+            f"the record holds at least {events} events and formats.max_events_per_record is "
+            f"{self._max_events}; raise it, or send smaller batches",
+            stage="recognise",
+        )
 
 
 def _may_be_a_vendors(document: Document) -> bool:
@@ -386,15 +401,22 @@ def _deeper(way: _Way, name: str, adapter: Mapping) -> _Way:
     return way._replace(formats=formats, opened=way.opened + (adapter.open is not None))
 
 
-def _listed(document: Document) -> list[Any] | None:
-    """The list of events that a document is nothing but a wrapper of, or None.
+def _with_tenant(document: Document, envelope: Envelope) -> Document:
+    """The document with the tenant that its wrapper names: it may be read again without it."""
+    if envelope.tenant is None:
+        return document
+    return document | {"tenant": envelope.tenant}
+
+
+def _listed(document: Document) -> str | None:
+    """The name of the list of events that a document is nothing but a wrapper of, or None.
 
     A document with a title or a text of its own is one event, and the list only a part of it.
     """
     for name in document:
         value = document[name]
         if name in _LISTS and _is_list_of_documents(value):
-            return None if guesses.has_words(document) else value
+            return None if guesses.has_words(document) else name
     return None
 
 
@@ -412,11 +434,3 @@ def _refuse_long(value: bytes, headers: Headers, limits: Limits) -> None:
             f"{limits.max_event_nodes}; leave some out, or raise the limit",
             stage="decode",
         )
-
-
-def _too_many(events: int, limit: int) -> InvalidEvent:
-    return InvalidEvent(
-        f"the record holds at least {events} events and formats.max_events_per_record is {limit}; "
-        "raise it, or send smaller batches",
-        stage="recognise",
-    )

@@ -58,7 +58,8 @@ def read_structured(
     Raises:
         InvalidEvent: its data cannot be read.
     """
-    attributes = {name: document[name] for name in document if name not in _DATA}
+    data = "data" if document.get("data_base64") is None else "data_base64"
+    attributes = {name: document[name] for name in document if name != data}
     return _structured_data(document, decode), _describe(attributes, envelope)
 
 
@@ -85,14 +86,19 @@ def is_structured(document: Document, content_type: str = "") -> bool:
 
 
 def _describe(attributes: dict[str, Any], envelope: Envelope) -> Envelope:
-    """The envelope with every context attribute, under the name it has as a Kafka header."""
+    """The envelope with every context attribute, under the name it has as a Kafka header.
+
+    Another CloudEvent may be around this one: what that says of the tenant stands before it.
+    """
     return msgspec.structs.replace(
         envelope,
         id=as_id(attributes.get("id")) or envelope.id,
-        source=as_text(attributes.get("source")),
-        tenant=as_explicit_tenant(attributes.get("tenant")),
-        occurred_at=to_rfc3339(attributes.get("time")),
-        attributes={f"{_PREFIX}{name}": value for name, value in attributes.items()},
+        source=as_text(attributes.get("source")) or envelope.source,
+        tenant=envelope.tenant or as_explicit_tenant(attributes.get("tenant")),
+        occurred_at=to_rfc3339(attributes.get("time")) or envelope.occurred_at,
+        attributes=envelope.attributes_with(
+            {f"{_PREFIX}{name}": value for name, value in attributes.items()}
+        ),
     )
 
 

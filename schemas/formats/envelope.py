@@ -1,11 +1,14 @@
 """What is known about an event before its document is read."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from schemas.errors import InvalidEvent
 from schemas.event import Kind
+from schemas.formats.paths import without
+from schemas.formats.values import as_explicit_tenant, keep
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +25,28 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str | None = None
     occurred_at: str | None = None
     attributes: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def inside(self, document: dict[str, Any], paths: Sequence[str]) -> "Envelope":
+        """What is known about the documents at `paths` of this one, which wraps them.
+
+        Every other field of the wrapper becomes an attribute. A `tenant` beside what is wrapped was
+        added by whoever wrapped it.
+        """
+        others = document
+        for path in paths:
+            others = without(others, path)
+        return msgspec.structs.replace(
+            self,
+            tenant=self.tenant or as_explicit_tenant(document.get("tenant")),
+            attributes=self.attributes_with(others),
+        )
+
+    def attributes_with(self, more: dict[str, Any]) -> dict[str, Any]:
+        """The attributes and these, which get another name if theirs is taken."""
+        attributes = dict(self.attributes)
+        for name, value in more.items():
+            keep(attributes, name, value)
+        return attributes
 
     def known_kind(self) -> Kind:
         """The kind of an event that names none.

@@ -133,8 +133,7 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     A format that only wraps others names the path of the one document in it (`open`) or of a list
     of documents (`split`, which may name several lists). What is inside is recognised in turn, and
-    falls back to these `fields`. `keep` names the keys of the wrapper that the events keep as
-    attributes.
+    falls back to these `fields`. The other fields of the wrapper become attributes of the events.
 
     Raises:
         ValueError: `when` is empty, `fields` names a field that a mapping cannot fill, or the
@@ -149,7 +148,6 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     reference: str | None = None
     open: str | None = None
     split: str | list[str] | None = None
-    keep: list[str] = []
 
     def __post_init__(self) -> None:
         """Check the mapping when it is read from a file."""
@@ -177,9 +175,17 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def listed(self, document: Document) -> list[Any] | None:
         """The documents in the lists that `split` names, in its order; None if no list is there."""
+        paths = self._inner(document)
+        if not paths:
+            return None
+        return [element for path in paths for element in find(document, path)]
+
+    def _inner(self, document: Document) -> list[str]:
+        """The paths of what is inside: that of `open`, or those of `split` that lead to a list."""
+        if self.open is not None:
+            return [self.open]
         paths = [self.split] if isinstance(self.split, str) else self.split or []
-        lists = [found for path in paths if isinstance(found := find(document, path), list)]
-        return [element for found in lists for element in found] if lists else None
+        return [path for path in paths if isinstance(find(document, path), list)]
 
     def recognises(self, document: Document) -> bool:
         """Whether every condition of `when` holds."""
@@ -216,17 +222,18 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def describe(self, document: Document, envelope: Envelope) -> Envelope:
         """What this format says about the documents inside it."""
         read = self._readers
-        return msgspec.structs.replace(
+        tenant = envelope.tenant
+        if tenant is None and "tenant" in self.fields:
+            tenant = as_explicit_tenant(read.tenant(document))
+        described = msgspec.structs.replace(
             envelope,
             id=as_id(read.id(document)) or envelope.id,
             kind=self.kind or envelope.kind,
             source=read.source(document) or envelope.source,
+            tenant=tenant,
             occurred_at=self._occurred_at(document) or envelope.occurred_at,
-            attributes={
-                **envelope.attributes,
-                **{key: document[key] for key in self.keep if key in document},
-            },
         )
+        return described.inside(document, self._inner(document))
 
     def found(self, document: Document) -> dict[str, str]:
         """For each field that a value fills: where the value is, for people to read."""

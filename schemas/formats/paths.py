@@ -1,6 +1,6 @@
 """Dotted paths into vendor documents."""
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from schemas.codec import decode_json
@@ -25,6 +25,34 @@ def find(document: object, path: str) -> Any:
             node, rest = _step_into_array(node, rest)
         else:
             return None
+    return node
+
+
+def without(document: dict[str, Any], path: str) -> dict[str, Any]:
+    """The document without the value at `path`, and without the objects that held nothing else.
+
+    A string on the path that holds JSON becomes what it holds.
+    """
+    if not path:
+        return document
+    for key, rest in _cuts(path):
+        if key and key in document:
+            others = {name: value for name, value in document.items() if name != key}
+            remainder = _remainder(document[key], rest) if rest else None
+            return {**others, key: remainder} if remainder else others
+    return document
+
+
+def _remainder(node: Any, path: str) -> Any:
+    if isinstance(node, str):
+        node = json_in(node)
+    if isinstance(node, dict):
+        return without(node, path)
+    if isinstance(node, list):
+        position, _, rest = path.partition(".")
+        at = int(position) if _is_position(position) else len(node)
+        inner = _remainder(node[at], rest) if rest and at < len(node) else None
+        return [*node[:at], *([inner] if inner else []), *node[at + 1 :]]
     return node
 
 
@@ -62,7 +90,7 @@ def _step_into_array(node: list[Any], path: str) -> tuple[Any, str]:
     return None, ""
 
 
-@lru_cache(maxsize=1024)  # Paths come from our tables and the configuration, never from a record.
+@cache  # Paths come from our tables and the configuration, never from a record.
 def _cuts(path: str) -> tuple[tuple[str, str], ...]:
     """Every way to cut the path into a key and a rest, the longest key first."""
     parts = path.split(".")

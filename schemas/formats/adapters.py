@@ -17,7 +17,7 @@ from schemas.formats.cloudevents import is_structured, read_structured, unwrap
 from schemas.formats.document import Document, decode_document, json_type
 from schemas.formats.envelope import Envelope
 from schemas.formats.mapped import Mapping
-from schemas.formats.paths import find
+from schemas.formats.paths import find, forget_opened
 from schemas.formats.plain import plain_event
 from schemas.formats.shipped import shipped_formats
 from schemas.formats.stated import guess_stated, merged_stated
@@ -194,6 +194,7 @@ class _Reader:
             if adapter is native and event.event:
                 event = self._with_vendor_document(event, document)
             event = plain_event(event)
+            native.refuse_empty(event)  # a text may be nothing but markup
         except InvalidEvent as error:
             event = Rejected(error, orjson.dumps(_with_tenant(document, envelope)))
         return Reading((*way.formats, name), document, adapter, event)
@@ -292,7 +293,10 @@ def read_record(
             "cannot be read; use the JSON Schema serializer",
             stage="decode",
         ) from None
-    readings = list(reader.readings(document, envelope, _Way()))
+    try:
+        readings = list(reader.readings(document, envelope, _Way()))
+    finally:
+        forget_opened()
     if len(readings) > 1 and not split:
         raise InvalidEvent(
             f"the record holds {len(readings)} events and formats.split is off; set it to true, or "

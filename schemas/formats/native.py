@@ -56,12 +56,21 @@ def read(document: Document, envelope: Envelope) -> Event:
         link=web_link(as_text(document.get("link"))),
         attributes=attributes,
     )
+    refuse_empty(event)
+    return event
+
+
+def refuse_empty(event: Event) -> None:
+    """Check that there is something to read.
+
+    Raises:
+        InvalidEvent: there is nothing.
+    """
     if not (event.text or event.title or event.body or event.event):
         raise InvalidEvent(
             "the event has nothing to read; fill at least one of text, title, body and event",
             stage="validate",
         )
-    return event
 
 
 def found(document: Document) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Dotted paths into vendor documents."""
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from schemas.codec import decode_json
@@ -20,6 +20,8 @@ def find(document: object, path: str) -> Any:
         if isinstance(node, str):
             node = json_in(node)
         if isinstance(node, dict):
+            if rest in node:
+                return node[rest]
             node, rest = _step_into_object(node, rest)
         elif isinstance(node, list):
             node, rest = _step_into_array(node, rest)
@@ -69,6 +71,17 @@ def json_in(text: str) -> Any:
     """The JSON object or array in a string, or None if it holds none, or one beyond the limits."""
     if text[:1] not in ("{", "[") and text.lstrip()[:1] not in ("{", "["):
         return None
+    return _open(text)
+
+
+def forget_opened() -> None:
+    """Free the memory of what was opened. Call this at the end of a record."""
+    if _open.cache_info().currsize:
+        _open.cache_clear()
+
+
+@lru_cache(maxsize=64)  # Many paths of many mappings lead into the same string.
+def _open(text: str) -> Any:
     try:
         return decode_json(text.encode())
     except (InvalidEvent, UnicodeEncodeError):

@@ -40,21 +40,21 @@ def without(document: dict[str, Any], path: str) -> dict[str, Any]:
     for key, rest in _cuts(path):
         if key and key in document:
             others = {name: value for name, value in document.items() if name != key}
-            remainder = _remainder(document[key], rest) if rest else None
-            return {**others, key: remainder} if remainder else others
+            remainder = _remainder(document[key], rest) if rest else {}
+            return others if remainder in ({}, []) else {**others, key: remainder}
     return document
 
 
 def _remainder(node: Any, path: str) -> Any:
-    if isinstance(node, str):
-        node = json_in(node)
+    if isinstance(node, str) and (opened := json_in(node)) is not None:
+        node = opened
     if isinstance(node, dict):
         return without(node, path)
     if isinstance(node, list):
         position, _, rest = path.partition(".")
         at = int(position) if _is_position(position) else len(node)
-        inner = _remainder(node[at], rest) if rest and at < len(node) else None
-        return [*node[:at], *([inner] if inner else []), *node[at + 1 :]]
+        inner = [_remainder(each, rest) for each in node[at : at + 1] if rest]
+        return [*node[:at], *inner, *node[at + 1 :]]
     return node
 
 

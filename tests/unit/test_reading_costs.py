@@ -1,0 +1,199 @@
+"""What reading a document costs: how often it is opened, how many formats are tried, CPU time."""
+
+import base64
+import time
+from typing import Any
+
+import orjson
+import pytest
+
+from schemas.codec import decode_json
+from schemas.errors import InvalidEvent
+from schemas.event import Origin
+from schemas.formats import Mapping, paths, read_events
+from schemas.formats.mapped import MAX_READ
+from schemas.formats.shipped import FormatIndex, shipped_formats
+from tests.shipped_samples import Sample, shipped_samples
+
+ORIGIN = Origin(topic="t", partition=0, offset=7)
+CPU_S_PER_100_KB, CPU_S_PER_EVENT = 0.02, 0.0001
+SLOWER = 4
+"""A machine that does other work, or is slow."""
+
+
+def in_json(document: Any) -> str:
+    """The document as JSON in a string."""
+    return orjson.dumps(document).decode()
+
+
+def test_json_in_a_string_is_opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten fields that lead into one string of a megabyte would decode ten megabytes."""
+    opened = []
+
+    def counted(data: bytes) -> Any:
+        opened.append(len(data))
+        return decode_json(data)
+
+    monkeypatch.setattr(paths, "decode_json", counted)
+    fields: dict[str, Any] = {
+        name: f"payload.{name}" for name in ("id", "title", "body", "source", "link", "text")
+    }
+    read = [f"payload.field{number}" for number in range(MAX_READ)]
+    mappings = [
+        Mapping(name="other", when={"payload.absent": True}),
+        Mapping(name="m", when={"payload.title": True}, fields=fields | {"read": read}),
+    ]
+    payload = in_json({"title": "x", "pad": ["y" * 50] * 15_000})
+    value = orjson.dumps({"payload": payload})
+    for times in (1, 2):
+        (event,) = read_events(value, origin=ORIGIN, kind="alert", mappings=mappings)
+        assert len(opened) == times
+    assert event.title == "x"  # type: ignore[union-attr] # it is no rejected element
+    assert paths._open.cache_info().currsize == 0, "its memory is free after the record"
+
+
+def test_only_formats_that_may_fit_are_read() -> None:
+    """Every start would read hundreds of formats, and every document try them."""
+    formats = len(shipped_formats().mappings)
+    samples = [sample for sample in shipped_samples() if isinstance(sample.record, dict)]
+    read = [_read_for(sample) for sample in samples[::10]]
+    assert sum(read) / len(read) < 6
+    assert max(read) < formats / 10
+
+
+def _read_for(sample: Sample) -> int:
+    """How many formats a new index reads to recognise a sample."""
+    index: FormatIndex = shipped_formats.__wrapped__()
+    index.recognise(sample.record)
+    return sum(isinstance(mapping, Mapping) for mapping in index._mappings)
+
+
+def nested(levels: int, value: Any) -> Any:
+    """The value in that many objects."""
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+def doubling() -> bytes:
+    """JSON in JSON in JSON: its escapes double at each level."""
+    text = '{"title":"x"}'
+    while len(text) < 450_000:
+        text = in_json({"message": text})
+    return text.encode()
+
+
+def in_cloudevents(levels: int) -> Any:
+    """CloudEvents in base64 inside each other."""
+    document: Any = {"text": "x"}
+    for _ in range(levels):
+        data = base64.b64encode(orjson.dumps(document)).decode()
+        document = {"specversion": "1.0", "type": "t", "data_base64": data}
+    return document
+
+
+def of_every_format() -> dict[str, Any]:
+    """A document with the keys of every format, of which none is recognised."""
+    document: dict[str, Any] = {}
+    for mapping in shipped_formats().mappings:
+        for path in mapping.when:
+            node = document
+            *parents, last = path.split(".")
+            for parent in parents:
+                node = node.setdefault(parent, {})
+                if not isinstance(node, dict):
+                    break
+            else:
+                node.setdefault(last, "nothing that fits")
+    return document
+
+
+EVERY = of_every_format()
+LONG = in_json({"pad": [{"k": "v", "list": ["x"] * 3}] * 4_000})
+COSTS: dict[str, Any] = {
+    "many keys": {f"k{number}": number for number in range(24_000)},
+    "keys of 100 kB": {f"{number}{'x' * 100_000}": {"title" * 20_000: 1} for number in range(4)},
+    "blank texts": {"title": " " * 100_000, "description": "\u200b" * 30_000, "body": "&" * 90_000},
+    "tiny elements": [{"a": number} for number in range(1_000)],
+    "tiny elements of one event": {"title": "x", "alerts": [{"a": 1}] * 12_000},
+    "too many elements": [{}] * 20_000,
+    "deep": nested(60, "x"),
+    "deep lists": {"records": nested(30, [[[[]]]])},
+    "JSON in JSON": doubling(),
+    "CloudEvents in base64": [in_cloudevents(20)],
+    "base64 of many values": {
+        "message": {
+            "data": base64.b64encode(orjson.dumps([0] * 300_000)).decode(),
+            "messageId": "x",
+        }
+    },
+    "base64 and spaces": {"data": "ey" + "A\n" * 450_000},
+    "elements in base64": {
+        "requestId": "x",
+        "records": [{"data": base64.b64encode(b'{"a":"' + b"x" * 600 + b'"}').decode()}] * 1_000,
+    },
+    "keys of every format": [EVERY] * 20,
+    "JSON at the keys of every format": dict.fromkeys(EVERY, in_json({"q": ["y"] * 100})),
+    **{
+        f"JSON at {name}": {name: LONG, "id": 1, "type": "x", "time": "x", "source": "x"}
+        for name in ("message", "data", "body", "event", "result", "payload", "fields", "alert")
+    },
+    "long strings in each element": {"records": [{"title": "x" * 800, "body": "y" * 100}] * 1_000},
+    "a long wrapper": {"records": [{"title": "x"}] * 1_000, "pad": "z" * 700_000},
+    "rejected elements": [{"kind": "alert", "id": "x" * 900}] * 1_000,
+    "names that are taken": {
+        "kind": "alert",
+        "text": "x",
+        "attributes": {f"k{number}": 1 for number in range(8_000)},
+        **{f"k{number}": 2 for number in range(8_000)},
+    },
+    "levels": {f"a{number}": {"severity": "critical" * 12} for number in range(900)},
+    "invisible": {"title": "\u202e" * 30_000, "id": "\x00" * 400, "severity": "\u202e" * 30_000},
+}
+
+
+@pytest.mark.parametrize("name", COSTS)
+@pytest.mark.parametrize("kind", ["alert", "ticket"])
+def test_the_worst_documents_are_read_in_bounded_time(name: str, kind: Any) -> None:
+    """One record would hold up every other one of its worker."""
+    document = COSTS[name]
+    value = document if isinstance(document, bytes) else orjson.dumps(document)
+    best_s, events = float("inf"), 1
+    for _ in range(3):
+        started = time.process_time()
+        try:
+            events = len(read_events(value, origin=ORIGIN, kind=kind))
+        except InvalidEvent:
+            events = 1
+        best_s = min(best_s, time.process_time() - started)
+    allowed_s = CPU_S_PER_100_KB * max(len(value), 100_000) / 100_000 + CPU_S_PER_EVENT * events
+    assert best_s < SLOWER * allowed_s
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [sample for sample in shipped_samples() if isinstance(sample.record, dict)],
+    ids=lambda sample: sample.name,
+)
+def test_the_lists_of_a_sample_may_be_long(sample: Sample) -> None:
+    """An expression of a mapping would walk through a long list once for each of its elements."""
+    times = 1
+    while times < 1_024 and len(orjson.dumps(_longer(sample.record, 2 * times))) < 100_000:
+        times *= 2
+    value = orjson.dumps(_longer(sample.record, times))
+    started = time.process_time()
+    try:
+        events = len(read_events(value, origin=ORIGIN, kind=sample.kind))
+    except InvalidEvent:
+        events = 1
+    cpu_s = time.process_time() - started
+    allowed_s = CPU_S_PER_100_KB * max(len(value), 100_000) / 100_000 + 5 * CPU_S_PER_EVENT * events
+    assert cpu_s < SLOWER * allowed_s
+
+
+def _longer(node: Any, times: int) -> Any:
+    if isinstance(node, dict):
+        return {name: _longer(value, times) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_longer(value, 1) for value in node] * times
+    return node

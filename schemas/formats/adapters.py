@@ -33,6 +33,13 @@ _LISTS = frozenset({
     "Results", "value", "events", "issues",
 })  # fmt: skip
 """The usual names of a list of events."""
+_OTHER_LISTS = frozenset({
+    "_results", "activities", "alarms", "cases", "conversations", "data", "detections", "entries",
+    "incidents", "items", "notifications", "observations", "requests", "threats", "tickets",
+})  # fmt: skip
+"""Names of a list of events if the document has no id and no time of its own."""
+_AROUND_LISTS = ("data", "result", "response", "_embedded")
+"""Names of an object that may hold such a list."""
 
 
 class Adapter(Protocol):
@@ -132,9 +139,9 @@ class _Reader:
                 described = adapter.describe(document, envelope)
                 yield from self.readings(inner, described, _deeper(way, name, adapter))
                 return
-        elif adapter is guesses and way.split < MAX_OPENED and (name_of_list := _listed(document)):
-            described = envelope.inside(document, [name_of_list])
-            yield from self._elements(document[name_of_list], described, way)
+        elif adapter is guesses and way.split < MAX_OPENED and (path := _listed(document)):
+            described = envelope.inside(document, [path])
+            yield from self._elements(find(document, path), described, way)
             return
         yield self._read(document, envelope, way, name, adapter)
 
@@ -417,10 +424,24 @@ def _listed(document: Document) -> str | None:
 
     A document with a title or a text of its own is one event, and the list only a part of it.
     """
-    for name in document:
-        value = document[name]
+    for name, value in document.items():
         if name in _LISTS and _is_list_of_documents(value):
             return None if guesses.has_words(document) else name
+    if guesses.has_words(document) or guesses.names_itself(document):
+        return None
+    return _other_list(document)
+
+
+def _other_list(document: Document) -> str | None:
+    """The path of a list of a less usual name, or of one in the object that such answers are in."""
+    nodes = [("", document), *((f"{name}.", document.get(name)) for name in _AROUND_LISTS)]
+    for prefix, node in nodes:
+        if not isinstance(node, dict):
+            continue
+        for name, value in node.items():
+            is_usual = name in _OTHER_LISTS or (name in _LISTS and node is not document)
+            if is_usual and _is_list_of_documents(value):
+                return None if prefix and guesses.names_itself(node) else f"{prefix}{name}"
     return None
 
 

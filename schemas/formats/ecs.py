@@ -23,6 +23,7 @@ _PATHS = FieldPaths(
         "event.provider",
         "observer.product",
         "observer.vendor",
+        "service.name",
     ),
     # The time of the event itself comes first. The `@timestamp` of a Kibana alert is the time at
     # which the rule found the event.

@@ -12,9 +12,11 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from schemas.errors import InvalidEvent
-from schemas.event import DEFAULT_TENANT, MAX_ID_CHARS, Event
+from schemas.event import DEFAULT_TENANT, MAX_ID_CHARS, Event, Kind
+from schemas.formats import guess_names as names
 from schemas.formats.document import Document
 from schemas.formats.envelope import Envelope
+from schemas.formats.hosts import LINK_NAMES, product_of
 from schemas.formats.instants import to_rfc3339
 from schemas.formats.links import web_link
 from schemas.formats.stated import guess_stated
@@ -22,76 +24,65 @@ from schemas.formats.text import rich_text
 from schemas.formats.values import as_explicit_tenant, as_text, keep, single_text, unwrapped
 
 MAX_NODES, MAX_DEPTH = 400, 4
-MAX_TITLE_CHARS, MAX_SHORT_CHARS = 300, 100
+MAX_TITLE_CHARS, MAX_PHRASE_CHARS, MAX_TOKEN_CHARS, MAX_SHORT_CHARS = 300, 120, 80, 100
+MAX_THING_KEYS = 60
 
 _NOT_LETTERS = re.compile(r"[^a-z0-9]+")
 _SMALL_NUMBER = re.compile(r"\d{1,9}")
+_TYPE_NUMBER = re.compile(r"\d{1,6}")
+_ADDRESS = re.compile(
+    r"[0-9a-f]*[.:][0-9a-f.:]+|\S+@\S+|\S+\.(?:local|lan|internal|corp)", re.IGNORECASE
+)
+_LONGEST_KEY = 100
+
+_TABLES: dict[str, names.Ranks] = {
+    "id": names.IDS,
+    "title": names.TITLES,
+    "phrase": names.PHRASES,
+    "token": names.TOKENS,
+    "body": names.BODIES,
+    "occurred_at": names.TIMES,
+    "source": names.SOURCES,
+    "qualifier": names.QUALIFIERS,
+    "link": names.LINKS,
+}
+_NEAR_THE_TOP = frozenset(("phrase", "token", "source", "qualifier"))
+_OWN = frozenset(("id", "link"))
 
 
-def _names(words: str) -> dict[str, int]:
-    return {name: rank for rank, name in enumerate(words.split())}
+def _by_name() -> dict[str, tuple[tuple[str, int], ...]]:
+    """For each name of a field: what it may fill, and its rank there."""
+    every = {name for table in _TABLES.values() for name in table}
+    return {
+        name: tuple((field, table[name]) for field, table in _TABLES.items() if name in table)
+        for name in every
+    }
 
 
-_IDS = _names(
-    "id eventid alertid findingid incidentid ticketid caseid issueid detectionid messageid "
-    "notificationid alertuuid eventuuid uuid guid uid externalid ticketnumber incidentnumber "
-    "casenumber number"
-)
-_TITLES = _names(
-    "title subject headline alerttitle alertname summary shortdescription rulename rulenm "
-    "detectionname detectname threatname signature signaturename alarmname incidentname "
-    "findingname eventtitle displayname problem problemtitle attackname check checkname"
-)
-# Names that also things have which are not what happened: only near the top.
-_WEAK_TITLES = _names("name detection rule alert event eventname reason message msg type category")
-_BODIES = _names(
-    "description desc longdescription body bodytext content text details detail message msg "
-    "alertmessage eventmessage detectdescription explanation reason summary comment notes fulllog "
-    "rawmessage"
-)
-_TIMES = _names(
-    "occurredat eventtime timestamp time datetime eventtimestamp detectiontime detectedat "
-    "detectedtime firstdetected starttime startsat startedat createdat created createddatetime "
-    "creationtime createdtime createtime eventcreationtime publishedat date ts firstseen "
-    "triggeredat triggeredtime updatedat updated lastseen"
-)
-_SOURCES = _names(
-    "source product productname vendor vendorname deviceproduct provider providername sensor tool "
-    "system integration application app generator detector servicename"
-)
-_QUALIFIERS = _names("source repository repo project product application app account host")
-_LINKS = _names(
-    "url link htmlurl weburl permalink alerturl incidenturl issueurl eventurl consoleurl "
-    "console externalurl href alertlink"
-)
-# Objects that are the event itself in a wrapper. A nested id is that of the event
-# only in these: the id of a rule, for example, is the same in all of its alerts.
-_CARRIERS = _names(
-    "alert event finding incident issue ticket case detail details data payload objectattributes "
-    "notification detection threatinfo alertinfo record message item object fields attributes "
-    "result body content"
-)
-# Objects that say who or what takes part. Their names and ids are not those of the event.
-_PARTS = frozenset(
-    _names(
-        "user actor author creator owner assignee requester reporter sender recipient account host "
-        "agent manager device endpoint asset entity entities resource service process file "
-        "customer contact organization organisation team group image cluster node via avatar "
-        "avatarurls decoder"
-    )
-)
+_BY_NAME = _by_name()
 
 
 class _Leaf(NamedTuple):
     """A value of the document: the letters of its key, its path, and how deep it is.
 
-    `carried` says that it belongs to the event itself, not to something in it.
+    `parent` are the letters of the key of the object around it, empty at the top. `carried` says
+    that it belongs to the event itself, not to something in it.
     """
 
     key: str
+    parent: str
     path: str
     value: Any
     depth: int
+    carried: bool
+
+
+class _Node(NamedTuple):
+    """An object of the document, and where it is."""
+
+    prefix: str
+    letters: str
+    value: Document
     carried: bool
 
 
@@ -111,7 +102,7 @@ def read(document: Document, envelope: Envelope) -> Event:
     Raises:
         InvalidEvent: a ticket has no words, or nobody says what kind of event it is.
     """
-    guesses = _guess(document, envelope.source)
+    guesses = _guess(document, envelope.source, envelope.kind)
     values = {field: guess.value for field, guess in guesses.items()}
     event = Event(
         id=values.get("id") or envelope.id,
@@ -142,36 +133,92 @@ def found(document: Document) -> dict[str, str]:
 
 def has_words(document: Document) -> bool:
     """Whether the top of the document has a title or a text of its own."""
-    names = (*_TITLES, *_BODIES)
     return any(
-        _letters(key) in names and as_text(value) is not None for key, value in document.items()
+        _letters(key) in _WORDS and as_text(value) is not None for key, value in document.items()
     )
 
 
-def _guess(document: Document, source: str | None = None) -> dict[str, _Guess]:
-    leaves = list(_leaves(document))
-    title = _best(leaves, _TITLES, _as_title) or _best(_top(leaves), _WEAK_TITLES, _as_title)
-    others = [leaf for leaf in leaves if title is None or leaf.path != title.path]
+def names_itself(document: Document) -> bool:
+    """Whether the top of the document has an id or a time, as an event has and a list has not."""
+    return any(
+        (letters := _letters(key)) in names.IDS or letters in names.TIMES for key in document
+    )
+
+
+_WORDS = frozenset((*names.TITLES, *names.BODIES))
+
+
+class _Candidates:
+    """The values that may fill each field, sorted by how likely they do."""
+
+    def __init__(self, document: Document) -> None:
+        self._found: dict[str, list[tuple[tuple[bool, int, int], int, _Leaf]]] = {}
+        self.links: list[_Leaf] = []
+        for place, leaf in enumerate(_leaves(document)):
+            if leaf.key in _BY_NAME:
+                self._add(place, leaf, leaf.key, leaf.carried)
+            if leaf.parent and leaf.parent + leaf.key in _BY_NAME:
+                self._add(place, leaf, leaf.parent + leaf.key, carried=True)
+            if leaf.carried and leaf.depth <= 1 and leaf.key.endswith(LINK_NAMES):
+                self.links.append(leaf)
+        for candidates in self._found.values():
+            candidates.sort(key=lambda candidate: candidate[:2])
+
+    def _add(self, place: int, leaf: _Leaf, name: str, carried: bool) -> None:
+        for field, rank in _BY_NAME[name]:
+            if (field in _NEAR_THE_TOP and leaf.depth > 1) or (field in _OWN and not carried):
+                continue
+            if field in ("phrase", "token") and not carried:
+                continue
+            if field == "occurred_at" and leaf.parent in names.RULES:
+                continue
+            order = (not carried, leaf.depth, rank)
+            self._found.setdefault(field, []).append((order, place, leaf))
+
+    def best(
+        self, field: str, convert: Callable[[_Leaf], str | None], besides: str | None = None
+    ) -> _Guess | None:
+        """The best value that `convert` can read, except that at the path `besides`."""
+        for _, _, leaf in self._found.get(field, ()):
+            value = convert(leaf) if leaf.path != besides else None
+            if value is not None:
+                return _Guess(value, leaf.path)
+        return None
+
+
+def _guess(
+    document: Document, source: str | None = None, kind: Kind | None = None
+) -> dict[str, _Guess]:
+    candidates = _Candidates(document)
+    title = (
+        candidates.best("title", _as_title)
+        or candidates.best("phrase", _as_phrase)
+        or candidates.best("token", _as_token)
+    )
     guesses = {
         "title": title,
-        "body": _best(others, _BODIES, _as_words),
-        "occurred_at": _best(leaves, _TIMES, to_rfc3339),
-        "source": _best(_top(leaves), _SOURCES, _as_short),
-        "link": _best([leaf for leaf in leaves if leaf.carried], _LINKS, _as_link),
-        "id": _id(leaves, source),
+        "body": candidates.best("body", _as_words, besides=title.path if title else None),
+        "occurred_at": candidates.best("occurred_at", _as_time),
+        "source": candidates.best("source", _as_source) or _linked_source(candidates.links),
+        "link": candidates.best("link", _as_link),
+        "id": _id(candidates, source, is_change=kind == "alert" and _is_change(document)),
     }
     return {field: guess for field, guess in guesses.items() if guess is not None}
 
 
-def _id(leaves: list[_Leaf], source: str | None) -> _Guess | None:
+def _id(candidates: _Candidates, source: str | None, *, is_change: bool) -> _Guess | None:
     """The id; a small number is qualified, because two senders may both have an alert 12.
 
-    `source` is that of the wrapper, for a document that names none.
+    Args:
+        candidates: what may be the id.
+        source: that of the wrapper, for a document that names none.
+        is_change: whether the event is that a thing was changed. The id of the thing is the same
+            in all of its changes.
     """
-    guess = _best([leaf for leaf in leaves if leaf.carried], _IDS, _as_id)
+    guess = candidates.best("id", _as_id_beside_thing if is_change else _as_id)
     if guess is None or not _SMALL_NUMBER.fullmatch(guess.value):
         return guess
-    qualifier = _best(_top(leaves), _QUALIFIERS, _as_short)
+    qualifier = candidates.best("qualifier", _as_short)
     if qualifier is None and source is None:
         return guess
     if qualifier is None:
@@ -179,37 +226,69 @@ def _id(leaves: list[_Leaf], source: str | None) -> _Guess | None:
     return _Guess(f"{qualifier.value}#{guess.value}", f"{qualifier.path}#{guess.path}")
 
 
-def _best(
-    leaves: list[_Leaf], names: dict[str, int], convert: Callable[[object], str | None]
-) -> _Guess | None:
-    """The value nearest to the top; of several there, the one with the most usual name."""
-    named = [leaf for leaf in leaves if leaf.key in names]
-    for leaf in sorted(named, key=lambda leaf: (leaf.depth, names[leaf.key])):
-        value = convert(leaf.value)
-        if value is not None:
-            return _Guess(value, leaf.path)
+def _linked_source(leaves: list[_Leaf]) -> _Guess | None:
+    """The product whose console or API the document links to."""
+    for leaf in leaves:
+        product = product_of(leaf.key, leaf.value)
+        if product is not None:
+            return _Guess(product, leaf.path)
     return None
-
-
-def _top(leaves: list[_Leaf]) -> list[_Leaf]:
-    return [leaf for leaf in leaves if leaf.depth <= 1]
 
 
 def _leaves(document: Document) -> Iterator[_Leaf]:
     """The values of the document and of the objects in it, level by level, at most `MAX_NODES`."""
-    level: list[tuple[str, Document, bool]] = [("", document, True)]
+    level = [_Node("", "", document, carried=True)]
     left = MAX_NODES
     for depth in range(MAX_DEPTH):
-        inner: list[tuple[str, Document, bool]] = []
-        for prefix, node, carried in level:
-            for key, value in islice(node.items(), left):
+        inner: list[_Node] = []
+        for node in level:
+            is_thing = depth > 0 and _is_thing(node.value)
+            for key, value in islice(node.value.items(), left):
                 left -= 1
-                letters, path = _letters(key), f"{prefix}{key}"
-                yield _Leaf(letters, path, value, depth, carried)
-                child = unwrapped(value)
-                if isinstance(child, dict) and letters not in _PARTS:
-                    inner.append((f"{path}.", child, carried and letters in _CARRIERS))
+                path = node.prefix + key
+                letters, parent, below, carried = _letters(key), node.letters, 0, node.carried
+                if "." in key:
+                    place = _place(key)
+                    if place is None:
+                        continue
+                    letters, parent, below, own = place
+                    carried = carried and own
+                yield _Leaf(letters, parent, path, value, depth + below, carried and not is_thing)
+                child = value[0] if isinstance(value, list) and len(value) == 1 else value
+                if isinstance(child, dict) and letters not in names.PARTS:
+                    is_carrier = carried and letters in names.CARRIERS
+                    inner.append(_Node(f"{path}.", letters, child, is_carrier))
         level = inner
+
+
+@lru_cache(maxsize=4096)
+def _place(key: str) -> tuple[str, str, int, bool] | None:
+    """Where a dotted key such as ``alert.rule.name`` stands, as if its objects were nested.
+
+    The letters of its last part and of the part before it, how many parts are before it, and
+    whether all of these are the event itself. None if one of them takes part in the event.
+    """
+    parts = [_letters(part) for part in key[:_LONGEST_KEY].split(".")]
+    before = parts[:-1]
+    if not names.PARTS.isdisjoint(before):
+        return None
+    return parts[-1], parts[-2], len(before), names.CARRIERS.issuperset(before)
+
+
+def _is_change(document: Document) -> bool:
+    """Whether the top says that something was created, updated or deleted."""
+    return any(
+        isinstance(value, str)
+        and _letters(key) in names.CHANGED_BY
+        and value[:MAX_SHORT_CHARS].lower().endswith(names.CHANGES)
+        for key, value in islice(document.items(), MAX_THING_KEYS)
+    )
+
+
+def _is_thing(node: Document) -> bool:
+    """Whether an object is a person or a computer, whose id is not that of the event."""
+    keys = {_letters(key) for key in islice(node, MAX_THING_KEYS)}
+    return not keys.isdisjoint(names.THINGS) and keys.isdisjoint(names.TITLES)
 
 
 def _letters(key: str) -> str:
@@ -221,39 +300,88 @@ def _letters_of(key: str) -> str:
     return _NOT_LETTERS.sub("", key.lower())
 
 
-def _as_title(value: object) -> str | None:
-    text = _as_words(value)
+def _as_title(leaf: _Leaf) -> str | None:
+    text = _as_words(leaf)
     if text is None or not any(character.isalpha() for character in text[:MAX_TITLE_CHARS]):
         return None
-    return text if len(text) <= MAX_TITLE_CHARS else None
+    longest = MAX_TITLE_CHARS if _is_phrase(text[:MAX_TITLE_CHARS]) else MAX_TOKEN_CHARS
+    return text if len(text) <= longest else None
 
 
-def _as_words(value: object) -> str | None:
-    value = unwrapped(value)
+def _as_phrase(leaf: _Leaf) -> str | None:
+    """A title of more than one word; the longer texts of a description are its body."""
+    text = _as_title(leaf) if not isinstance(unwrapped(leaf.value), dict) else None
+    if text is None or len(text) > MAX_PHRASE_CHARS or not _is_phrase(text):
+        return None
+    return text
+
+
+def _as_token(leaf: _Leaf) -> str | None:
+    text = _as_title(leaf)
+    if text is None or text.strip().lower() in names.NO_TITLES or _ADDRESS.fullmatch(text):
+        return None
+    return text
+
+
+def _is_phrase(text: str) -> bool:
+    return len(text.split(maxsplit=1)) > 1
+
+
+def _as_words(leaf: _Leaf) -> str | None:
+    value = unwrapped(leaf.value)
     if isinstance(value, str):
         return as_text(value)
     return rich_text(value)
 
 
-def _as_short(value: object) -> str | None:
-    """A short name, or the full name in an object such as a repository."""
+def _as_time(leaf: _Leaf) -> str | None:
+    value = unwrapped(leaf.value)
     if isinstance(value, dict):
-        names = (value.get(name) for name in ("full_name", "path_with_namespace", "name", "key"))
-        value = next((name for name in names if isinstance(name, str)), None)
+        # {"$date": …} of MongoDB, {"value": …, "display_value": …} of service desks.
+        value = next((value[name] for name in names.INNER_TIMES if name in value), None)
+    return to_rfc3339(value)
+
+
+def _as_source(leaf: _Leaf) -> str | None:
+    """The name of a product. An address, a person or a channel is no product."""
+    value = leaf.value
+    if isinstance(value, dict) and leaf.key == "source" and ("type" in value or _is_thing(value)):
+        return None
+    text = _as_short(leaf)
+    if text is None or text.strip().lower() in names.NO_SOURCES or _ADDRESS.fullmatch(text):
+        return None
+    return text
+
+
+def _as_short(leaf: _Leaf) -> str | None:
+    """A short name, or the full name in an object such as a repository."""
+    value = leaf.value
+    if isinstance(value, dict):
+        found = (value.get(name) for name in ("full_name", "path_with_namespace", "name", "key"))
+        value = next((name for name in found if isinstance(name, str)), None)
     if not isinstance(value, str) or len(value) > MAX_SHORT_CHARS or web_link(value):
         return None
     return as_text(value)
 
 
-def _as_id(value: object) -> str | None:
+def _as_id(leaf: _Leaf) -> str | None:
+    value = leaf.value
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         return None
     text = as_text(single_text(value))
-    return text if text is not None and len(text) <= MAX_ID_CHARS else None
+    if text is None or len(text) > MAX_ID_CHARS:
+        return None
+    if leaf.parent + leaf.key in names.TYPE_NUMBERS or leaf.key in names.TYPE_NUMBERS:
+        return None if _TYPE_NUMBER.fullmatch(text) else text
+    return text
 
 
-def _as_link(value: object) -> str | None:
-    return web_link(value if isinstance(value, str) else None)
+def _as_id_beside_thing(leaf: _Leaf) -> str | None:
+    return None if leaf.parent in names.HOLDERS else _as_id(leaf)
+
+
+def _as_link(leaf: _Leaf) -> str | None:
+    return web_link(leaf.value if isinstance(leaf.value, str) else None)
 
 
 def _tenant(document: Document, envelope: Envelope) -> str:

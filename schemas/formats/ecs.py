@@ -3,7 +3,10 @@
 Keys may be nested or dotted.
 """
 
+import msgspec
+
 from schemas.event import Event
+from schemas.formats import guesses
 from schemas.formats.document import Document
 from schemas.formats.envelope import Envelope
 from schemas.formats.paths import find
@@ -53,10 +56,15 @@ def is_alert(document: Document) -> bool:
 def read(document: Document, envelope: Envelope) -> Event:
     """Read the alert as an event. The complete document is kept in `event`.
 
+    Products that add fields of their own often have their title, and nothing else, in these.
+
     Raises:
         InvalidEvent: the id or the tenant cannot be used.
     """
-    return read_whole(document, _PATHS, envelope)
+    event = read_whole(document, _PATHS, envelope)
+    if event.title or event.body:
+        return event
+    return msgspec.structs.replace(event, title=guesses.title_of(document))
 
 
 def found(document: Document) -> dict[str, str]:

@@ -37,10 +37,12 @@ _INCIDENTS = (
 )
 
 IDS = _ranked(
-    "id",
-    _joined(_INCIDENTS, "id"),
+    "id eventid",
     _joined(_INCIDENTS, "uuid guid uid uniqueid"),
-    "uuid guid uid autoguid sysid internalid insertid executionid documentid trackingreference",
+    "uuid guid",
+    # After these: where both stand, the id of an alert is that of its definition.
+    _joined(_INCIDENTS, "id"),
+    "uid autoguid sysid internalid insertid executionid documentid trackingreference",
     "ticketnumber incidentnumber casenumber messageid mailid externalid number",
 )
 TYPE_NUMBERS = frozenset(("eventid", "messageid", "uid"))
@@ -127,7 +129,7 @@ LINKS = _ranked(
 CARRIERS = _words(
     "alert event finding incident issue ticket case detail details data payload objectattributes"
     " notification detection threatinfo alertinfo record message item object fields attributes"
-    " result body content properties values"
+    " result body content properties values links"
 )
 # Those of them that may also hold a thing that an event is about.
 HOLDERS = _words("data object item record payload result body content resource values")
@@ -151,3 +153,5 @@ RULES = _words(
 # Words at the end of what an event is called, if the event is that a thing was changed.
 CHANGES = ("created", "updated", "deleted", "added", "removed", "modified", "edited", "changed")
 CHANGED_BY = ("event", "eventtype", "action", "type", "eventname", "operation")
+SOURCE_PARENTS = frozenset(("", "event", "alert", "finding", "incident", "detection", "metadata"))
+"""Objects whose ``source`` may be a product. That of another is where something came from."""

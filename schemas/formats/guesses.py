@@ -131,6 +131,12 @@ def found(document: Document) -> dict[str, str]:
     return {field: guess.path for field, guess in _guess(document).items()}
 
 
+def title_of(document: Document) -> str | None:
+    """The title that can be guessed."""
+    guess = _title(_Candidates(document))
+    return guess.value if guess else None
+
+
 def has_words(document: Document) -> bool:
     """Whether the top of the document has a title or a text of its own."""
     return any(
@@ -159,7 +165,7 @@ class _Candidates:
                 self._add(place, leaf, leaf.key, leaf.carried)
             if leaf.parent and leaf.parent + leaf.key in _BY_NAME:
                 self._add(place, leaf, leaf.parent + leaf.key, carried=True)
-            if leaf.carried and leaf.depth <= 1 and leaf.key.endswith(LINK_NAMES):
+            if leaf.carried and leaf.depth < MAX_DEPTH - 1 and leaf.key.endswith(LINK_NAMES):
                 self.links.append(leaf)
         for candidates in self._found.values():
             candidates.sort(key=lambda candidate: candidate[:2])
@@ -190,11 +196,7 @@ def _guess(
     document: Document, source: str | None = None, kind: Kind | None = None
 ) -> dict[str, _Guess]:
     candidates = _Candidates(document)
-    title = (
-        candidates.best("title", _as_title)
-        or candidates.best("phrase", _as_phrase)
-        or candidates.best("token", _as_token)
-    )
+    title = _title(candidates)
     guesses = {
         "title": title,
         "body": candidates.best("body", _as_words, besides=title.path if title else None),
@@ -204,6 +206,14 @@ def _guess(
         "id": _id(candidates, source, is_change=kind == "alert" and _is_change(document)),
     }
     return {field: guess for field, guess in guesses.items() if guess is not None}
+
+
+def _title(candidates: _Candidates) -> _Guess | None:
+    return (
+        candidates.best("title", _as_title)
+        or candidates.best("phrase", _as_phrase)
+        or candidates.best("token", _as_token)
+    )
 
 
 def _id(candidates: _Candidates, source: str | None, *, is_change: bool) -> _Guess | None:
@@ -345,6 +355,8 @@ def _as_time(leaf: _Leaf) -> str | None:
 def _as_source(leaf: _Leaf) -> str | None:
     """The name of a product. An address, a person or a channel is no product."""
     value = leaf.value
+    if leaf.key == "source" and leaf.parent not in names.SOURCE_PARENTS:
+        return None
     if isinstance(value, dict) and leaf.key == "source" and ("type" in value or _is_thing(value)):
         return None
     text = _as_short(leaf)

@@ -12,7 +12,7 @@ LINK_NAMES = ("url", "link", "href", "uri", "self")
 _HOST = re.compile(r"https?://(?:[^/@\s]*@)?([a-z0-9.-]{4,100})(?=[/:?#]|$)", re.IGNORECASE)
 _NAMES_PAGE = re.compile(
     r"(?:alert|issue|incident|ticket|case|event|console|portal|app|web|html|workbench|detector|"
-    r"monitor|check|log|perma|detection|finding|dashboard)\w{0,12}(?:url|link)|permalink|self"
+    r"monitor|check|log|perma|detection|finding|dashboard)\w{0,12}(?:url|link)$|permalink$|^self$"
 )
 # A link of this name may lead anywhere, so its host must be the one of an API or a console.
 _NAMES_ANY = frozenset(("url", "link", "href", "uri"))
@@ -126,7 +126,7 @@ def product_of(name: str, link: object) -> str | None:
     if name in _NAMES_ANY:
         if not host.startswith(_OWN_HOSTS) and "/api/" not in link[:200]:
             return None
-    elif not _NAMES_PAGE.fullmatch(name):
+    elif not _NAMES_PAGE.search(name):
         return None
     labels = host.split(".")
     return _PRODUCTS.get(".".join(labels[-2:])) or _PRODUCTS.get(".".join(labels[-3:]))

@@ -42,9 +42,10 @@ IDS = _ranked(
     "uuid guid",
     # After these: where both stand, the id of an alert is that of its definition.
     _joined(_INCIDENTS, "id"),
-    "uid autoguid sysid internalid insertid executionid documentid trackingreference",
+    "uid metadatauid autoguid sysid internalid insertid executionid documentid trackingreference",
     "ticketnumber incidentnumber casenumber messageid mailid externalid number",
 )
+MAIL_IDS = frozenset(("messageid", "mailid"))
 TYPE_NUMBERS = frozenset(("eventid", "messageid", "uid"))
 """Names that have the id of an event in one product, and the number of its type (Windows event
 4625, Cisco message 106023) or of a user in another. A short number of these is no id."""
@@ -62,7 +63,8 @@ PHRASES = _ranked(
 )
 """Names that a title may have near the top, if it is more than one word."""
 TOKENS = _ranked(
-    "name detection rule alert event eventname eventtypename operationname eventtype operation",
+    "name detection rule alert event eventname eventtypename",
+    "operationname eventtype typename operation",
     "activity actionname actiontype action activitytype alerttype reason message msg type category",
 )
 """Names that a title of any form may have near the top, if there is no better one."""

@@ -203,7 +203,7 @@ def _guess(
         "occurred_at": candidates.best("occurred_at", _as_time),
         "source": candidates.best("source", _as_source) or _linked_source(candidates.links),
         "link": candidates.best("link", _as_link),
-        "id": _id(candidates, source, is_change=kind == "alert" and _is_change(document)),
+        "id": _id(candidates, source, is_alert=kind == "alert", is_change=_is_change(document)),
     }
     return {field: guess for field, guess in guesses.items() if guess is not None}
 
@@ -216,16 +216,22 @@ def _title(candidates: _Candidates) -> _Guess | None:
     )
 
 
-def _id(candidates: _Candidates, source: str | None, *, is_change: bool) -> _Guess | None:
+def _id(
+    candidates: _Candidates, source: str | None, *, is_alert: bool, is_change: bool
+) -> _Guess | None:
     """The id; a small number is qualified, because two senders may both have an alert 12.
 
     Args:
         candidates: what may be the id.
         source: that of the wrapper, for a document that names none.
-        is_change: whether the event is that a thing was changed. The id of the thing is the same
-            in all of its changes.
+        is_alert: whether the event is an alert. Then the ids of what it is about are not its own:
+            one mail, or one changed thing, may have many alerts. A ticket is the mail or the thing.
+        is_change: whether the event is that a thing was changed.
     """
-    guess = candidates.best("id", _as_id_beside_thing if is_change else _as_id)
+    convert = _as_id
+    if is_alert:
+        convert = _as_id_beside_thing if is_change else _as_id_beside_mail
+    guess = candidates.best("id", convert)
     if guess is None or not _SMALL_NUMBER.fullmatch(guess.value):
         return guess
     qualifier = candidates.best("qualifier", _as_short)
@@ -389,7 +395,12 @@ def _as_id(leaf: _Leaf) -> str | None:
 
 
 def _as_id_beside_thing(leaf: _Leaf) -> str | None:
-    return None if leaf.parent in names.HOLDERS else _as_id(leaf)
+    return None if leaf.parent in names.HOLDERS else _as_id_beside_mail(leaf)
+
+
+def _as_id_beside_mail(leaf: _Leaf) -> str | None:
+    is_of_mail = leaf.key in names.MAIL_IDS and "@" in str(leaf.value)
+    return None if is_of_mail else _as_id(leaf)
 
 
 def _as_link(leaf: _Leaf) -> str | None:

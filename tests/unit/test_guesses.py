@@ -132,6 +132,8 @@ def test_the_time_of_a_rule_is_not_that_of_its_alert() -> None:
         ({"alarm_id": 93001001, "notification_id": 8810001}, "93001001"),
         ({"acme.alert.id": "A-7", "acme.version": "2", "alert.id": "A-8"}, "A-8"),
         ({"guid": "G-1", "messageID": "m@example.com"}, "G-1"),
+        ({"alert_id": "definition", "uuid": "U-1"}, "U-1"),
+        ({"class_uid": 3002, "metadata": {"uid": "M-1"}, "type_name": "Logon"}, "M-1"),
     ],
 )
 def test_the_usual_names_of_an_id_are_found(document: dict[str, object], expected: str) -> None:
@@ -152,6 +154,7 @@ def test_the_usual_names_of_an_id_are_found(document: dict[str, object], expecte
         {"event": "site.updated", "data": {"id": "S-7", "name": "Example"}},
         {"event_type": "object deleted", "object": {"id": "S-7"}},
         {"message": "Sign-in", "user.id": "U-7", "host.id": "H-7"},
+        {"message": "Mail delivered", "message_id": "<CAF7@mail.example.com>"},
         {"message": "Request", "trace_id": "T-7", "session_id": "S-7", "correlationId": "C-7"},
     ],
 )
@@ -160,6 +163,12 @@ def test_the_id_of_a_type_a_rule_a_person_or_a_thing_is_not_that_of_the_event(
 ) -> None:
     """Two events would share an id, and the later one would replace the earlier one."""
     assert event_of(document).id == RECORD_ID
+
+
+def test_a_mail_that_is_a_ticket_keeps_its_id() -> None:
+    """A mail is delivered again with its own id, and must not become a second ticket."""
+    mail = {"subject": "Card", "message_id": "<CAF7@mail.example.com>", "from": "a@example.com"}
+    assert event_of(mail, "ticket").id == "<CAF7@mail.example.com>"
 
 
 def test_a_changed_ticket_keeps_its_id() -> None:
@@ -249,3 +258,32 @@ def test_a_document_of_many_fields_costs_a_bounded_amount_of_work() -> None:
     filler = {f"field {number}": "x" for number in range(MAX_NODES)}
     assert event_of(filler | {"alert_id": "too late"}).id == RECORD_ID
     assert event_of({"alert_id": "in time"} | filler).id == "in time"
+
+
+def test_an_ecs_alert_takes_its_title_from_the_fields_of_its_product() -> None:
+    """A sensor that adds its own fields to ECS would have an alert without any words."""
+    alert = {
+        "@timestamp": "2026-03-24T14:42:35Z",
+        "ecs": {"version": "8.6.0"},
+        "event": {"kind": "alert", "module": "acme"},
+        "acme": {"signature": "Exploit of a mail server"},
+    }
+    assert event_of(alert).title == "Exploit of a mail server"
+    assert event_of(alert | {"message": "Blocked"}).title is None
+
+
+def test_what_a_cloud_says_of_an_alert_stands_before_the_level_of_its_log() -> None:
+    """The log of an activity is informational; the alert that it reports may be critical."""
+    record = {
+        "eventDataId": "7c1d",
+        "eventTimestamp": "2026-03-24T14:42:35Z",
+        "level": "Informational",
+        "category": {"value": "Security"},
+        "eventName": {"localizedValue": "Suspicious file executed"},
+        "operationName": {"value": "Microsoft.Security/locations/alerts/activate"},
+        "properties": {"Severity": "Critical"},
+    }
+    event = event_of(record)
+    assert event.stated is not None
+    assert event.stated.severity == "critical"
+    assert event.title == "Suspicious file executed"

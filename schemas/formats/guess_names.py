@@ -108,11 +108,14 @@ INNER_TIMES = ("$date", "value", "dateTime", "datetime", "iso", "time", "date", 
 """Names inside an object that is a time, the best first."""
 
 SOURCES = _ranked(
-    "source product productname vendor vendorname deviceproduct provider providername sensor tool",
-    "system integration application app generator detector datasourcename datasource",
+    "source product productname vendor vendorname deviceproduct datasourcename datasource",
     "datasourcevendor datasourceproduct observerproduct observervendor sourcesystem sourceproduct",
     "sourcevendor alertsource alertprovider analyzername devicevendor",
 )
+WEAK_SOURCES = _ranked(
+    "provider providername sensor tool system integration application app generator detector"
+)
+"""Names that a product may have, and also what it watches."""
 NO_SOURCES = _words(
     "aws gcp azure oci cloud email mail phone web chat portal api internal external manual user"
     " users admin administrator server client system self-service webform form inbound outbound"

@@ -43,10 +43,11 @@ _TABLES: dict[str, names.Ranks] = {
     "body": names.BODIES,
     "occurred_at": names.TIMES,
     "source": names.SOURCES,
+    "weak_source": names.WEAK_SOURCES,
     "qualifier": names.QUALIFIERS,
     "link": names.LINKS,
 }
-_NEAR_THE_TOP = frozenset(("phrase", "token", "source", "qualifier"))
+_NEAR_THE_TOP = frozenset(("phrase", "token", "source", "weak_source", "qualifier"))
 _OWN = frozenset(("id", "link"))
 
 
@@ -174,7 +175,7 @@ class _Candidates:
         for field, rank in _BY_NAME[name]:
             if (field in _NEAR_THE_TOP and leaf.depth > 1) or (field in _OWN and not carried):
                 continue
-            if field in ("phrase", "token") and not carried:
+            if not carried and (field in ("phrase", "token") or name == "displayname"):
                 continue
             if field == "occurred_at" and leaf.parent in names.RULES:
                 continue
@@ -201,9 +202,13 @@ def _guess(
         "title": title,
         "body": candidates.best("body", _as_words, besides=title.path if title else None),
         "occurred_at": candidates.best("occurred_at", _as_time),
-        "source": candidates.best("source", _as_source) or _linked_source(candidates.links),
+        "source": (
+            candidates.best("source", _as_source)
+            or _linked_source(candidates.links)
+            or candidates.best("weak_source", _as_source)
+        ),
         "link": candidates.best("link", _as_link),
-        "id": _id(candidates, source, is_alert=kind == "alert", is_change=_is_change(document)),
+        "id": _id(document, candidates, source, is_alert=kind == "alert"),
     }
     return {field: guess for field, guess in guesses.items() if guess is not None}
 
@@ -217,21 +222,20 @@ def _title(candidates: _Candidates) -> _Guess | None:
 
 
 def _id(
-    candidates: _Candidates, source: str | None, *, is_alert: bool, is_change: bool
+    document: Document, candidates: _Candidates, source: str | None, *, is_alert: bool
 ) -> _Guess | None:
     """The id; a small number is qualified, because two senders may both have an alert 12.
 
     Args:
+        document: the document.
         candidates: what may be the id.
         source: that of the wrapper, for a document that names none.
         is_alert: whether the event is an alert. Then the ids of what it is about are not its own:
             one mail, or one changed thing, may have many alerts. A ticket is the mail or the thing.
-        is_change: whether the event is that a thing was changed.
     """
-    convert = _as_id
-    if is_alert:
-        convert = _as_id_beside_thing if is_change else _as_id_beside_mail
-    guess = candidates.best("id", convert)
+    guess = candidates.best("id", _as_id_beside_mail if is_alert else _as_id)
+    if is_alert and guess is not None and "." in guess.path and _is_change(document):
+        guess = candidates.best("id", _as_id_beside_thing)
     if guess is None or not _SMALL_NUMBER.fullmatch(guess.value):
         return guess
     qualifier = candidates.best("qualifier", _as_short)
@@ -258,7 +262,7 @@ def _leaves(document: Document) -> Iterator[_Leaf]:
     for depth in range(MAX_DEPTH):
         inner: list[_Node] = []
         for node in level:
-            is_thing = depth > 0 and _is_thing(node.value)
+            is_thing = depth > 0 and node.carried and _is_thing(node.value)
             for key, value in islice(node.value.items(), left):
                 left -= 1
                 path = node.prefix + key

@@ -181,6 +181,7 @@ def test_a_changed_ticket_keeps_its_id() -> None:
     ("document", "expected"),
     [
         ({"event_type": "admin_login_attempt", "useragent": {"name": "Chrome"}}, "admin_login_att"),
+        ({"event_type": "sign_in_as", "context": {"display_name": "Ana Novak"}}, "sign_in_as"),
         ({"name": "canary-1", "description": "FTP login attempt"}, "FTP login attempt"),
         ({"action": "policy.deleted", "actor": {"name": "Jo"}}, "policy.deleted"),
         ({"type": "event", "eventTypeName": "INVITED_TO_ORG"}, "INVITED_TO_ORG"),
@@ -209,6 +210,7 @@ def test_a_title_says_what_happened_and_not_to_whom(
         ({"title": "A", "source": "email", "vendor": "Acme"}, "Acme"),
         ({"title": "A", "provider": "aws"}, None),
         ({"title": "A", "console_link": "https://acme.app.tracebit.com/alerts/1"}, "tracebit"),
+        ({"provider": "okta", "alert_url": "https://acme.tracebit.com/alerts/1"}, "tracebit"),
         ({"title": "A", "url": "https://api.app.shortcut.com/api/v3/stories/1"}, "shortcut"),
         ({"title": "A", "url": "https://github.com/acme/malware.zip"}, None),
         ({"title": "A", "alert_url": "https://zendesk.com.example.net/alerts/1"}, None),

@@ -420,7 +420,7 @@ def _with_tenant(document: Document, envelope: Envelope) -> Document:
 
 
 def _listed(document: Document) -> str | None:
-    """The name of the list of events that a document is nothing but a wrapper of, or None.
+    """The path of the list of events that a document is nothing but a wrapper of, or None.
 
     A document with a title or a text of its own is one event, and the list only a part of it.
     """

@@ -3,6 +3,7 @@
 import codecs
 from contextlib import suppress
 from encodings import aliases
+from functools import cache
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
@@ -45,7 +46,8 @@ def _normalized(name: str) -> str:
     return name.lower().replace("-", "_").replace(" ", "_").replace(".", "_")
 
 
-def _all_names() -> dict[str, str]:
+@cache  # This loads the codecs, which takes 40 ms, and most records are UTF-8.
+def _names() -> dict[str, str]:
     """Every name of the character sets that are decoded here, and Python's name of its codec."""
     names = {_normalized(codec): codec for codec in _CHARSETS}
     for name, module in aliases.aliases.items():
@@ -55,8 +57,6 @@ def _all_names() -> dict[str, str]:
                 names[_normalized(name)] = codec
     return {**names, **_MORE_NAMES}
 
-
-_NAMES = _all_names()
 
 
 def to_utf8(data: bytes) -> bytes:
@@ -102,5 +102,5 @@ def _codec(charset: str | None) -> str | None:
     if charset is None or len(charset) > _LONGEST_CHARSET or not charset.isascii():
         return None
     name = charset.partition("*")[0].strip()  # RFC 2231 allows a language behind it: utf-8*en
-    codec = _NAMES.get(_normalized(name))
+    codec = _names().get(_normalized(name))
     return None if codec is None else _LARGER.get(codec, codec)

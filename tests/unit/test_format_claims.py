@@ -93,9 +93,9 @@ async def test_each_element_must_be_of_a_source_that_its_topic_takes() -> None:
 def test_a_vendors_document_inside_a_field_is_only_text(field: str) -> None:
     """Whoever writes a comment could speak as a trusted product, in its name and with its level."""
     written = orjson.dumps(FINDING).decode()
-    document = {"alertName": "Login", "source": "form", "severity": "low", field: written}
+    document = {"alertName": "Login", "source": "acme-portal", "severity": "low", field: written}
     (event,) = events_of(document)
-    assert event.source == "form"
+    assert event.source == "acme-portal"
     assert event.id == "t-0-7"
     assert event.tenant == "default"
     assert event.stated is not None

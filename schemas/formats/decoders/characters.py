@@ -58,7 +58,6 @@ def _names() -> dict[str, str]:
     return {**names, **_MORE_NAMES}
 
 
-
 def to_utf8(data: bytes) -> bytes:
     """The bytes without a byte order mark; UTF-16 and UTF-32 that have one become UTF-8.
 

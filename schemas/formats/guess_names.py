@@ -88,7 +88,7 @@ TIMES = _ranked(
     _joined("occurred occured occurrence event securityevent", "at time datetime timestamp date"),
     "timestamp time datetime activitydatetime isotimestamp",
     _joined("detected detection", _CLOCKS.replace("-", "")),
-    "firstdetected",
+    "firstdetected firstobserved observedat",
     _joined("start started starts begin", "time at date datetime timestamp timeutc"),
     "alerttime alertdate incidenttime raised raisedat",
     _joined("created creation create", _CLOCKS),
@@ -119,7 +119,7 @@ WEAK_SOURCES = _ranked(
 NO_SOURCES = _words(
     "aws gcp azure oci cloud email mail phone web chat portal api internal external manual user"
     " users admin administrator server client system self-service webform form inbound outbound"
-    " customer agent unknown other none network endpoint host malware self mobile desktop"
+    " customer agent unknown other none network endpoint host malware self mobile desktop restapi"
 )
 """Words of such fields that say from where something came, but not which product says it."""
 QUALIFIERS = _ranked("source repository repo project product application app account host")

@@ -27,6 +27,8 @@ MAX_NODES, MAX_DEPTH = 400, 4
 MAX_TITLE_CHARS, MAX_PHRASE_CHARS, MAX_TOKEN_CHARS, MAX_SHORT_CHARS = 300, 120, 80, 100
 MAX_THING_KEYS = 60
 
+# Azure's Log Analytics writes the type of a value after its name, as in ``alert_id_s``.
+_TYPE_ENDING = re.compile(r"_[sdgtb]$")
 _NOT_LETTERS = re.compile(r"[^a-z0-9]+")
 _SMALL_NUMBER = re.compile(r"\d{1,9}")
 _TYPE_NUMBER = re.compile(r"\d{1,6}")
@@ -34,6 +36,7 @@ _ADDRESS = re.compile(
     r"[0-9a-f]*[.:][0-9a-f.:]+|\S+@\S+|\S+\.(?:local|lan|internal|corp)", re.IGNORECASE
 )
 _LONGEST_KEY = 100
+_TABLE_ENDING = "_CL"
 
 _TABLES: dict[str, names.Ranks] = {
     "id": names.IDS,
@@ -204,6 +207,7 @@ def _guess(
         "occurred_at": candidates.best("occurred_at", _as_time),
         "source": (
             candidates.best("source", _as_source)
+            or _table_source(document)
             or _linked_source(candidates.links)
             or candidates.best("weak_source", _as_source)
         ),
@@ -244,6 +248,15 @@ def _id(
     if qualifier is None:
         qualifier = _Guess(source, "the wrapper's source")
     return _Guess(f"{qualifier.value}#{guess.value}", f"{qualifier.path}#{guess.path}")
+
+
+def _table_source(document: Document) -> _Guess | None:
+    """The product whose own table of Azure's Log Analytics the document is from."""
+    table = document.get("Type")
+    if not isinstance(table, str) or not table.endswith(_TABLE_ENDING):
+        return None
+    name = table.removesuffix(_TABLE_ENDING)
+    return _Guess(name, "Type") if 0 < len(name) <= MAX_SHORT_CHARS else None
 
 
 def _linked_source(leaves: list[_Leaf]) -> _Guess | None:
@@ -317,7 +330,7 @@ def _letters(key: str) -> str:
 
 @lru_cache(maxsize=4096)  # Most documents of a topic have the same keys.
 def _letters_of(key: str) -> str:
-    return _NOT_LETTERS.sub("", key.lower())
+    return _NOT_LETTERS.sub("", _TYPE_ENDING.sub("", key).lower())
 
 
 def _as_title(leaf: _Leaf) -> str | None:

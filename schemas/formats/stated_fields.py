@@ -45,6 +45,8 @@ _INNER_NAMES = (
 )
 _OCSF_IDS = {1: "informational", 2: "low", 3: "medium", 4: "high", 5: "critical", 6: "critical"}
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
+# Azure's Log Analytics writes the type of a value after its name, as in ``severity_s``.
+_TYPE_ENDING = re.compile(r"_[sdgtb]$")
 _MAX_NAME_CHARS = 64
 
 
@@ -184,4 +186,4 @@ def _folded_name(key: object) -> str:
 
 @lru_cache(maxsize=4096)
 def _fold_name(key: str) -> str:
-    return _BETWEEN_WORDS.sub("", key.rpartition(".")[2].lower())
+    return _BETWEEN_WORDS.sub("", _TYPE_ENDING.sub("", key).rpartition(".")[2].lower())

@@ -289,3 +289,22 @@ def test_what_a_cloud_says_of_an_alert_stands_before_the_level_of_its_log() -> N
     assert event.stated is not None
     assert event.stated.severity == "critical"
     assert event.title == "Suspicious file executed"
+
+
+def test_a_row_of_log_analytics_is_read_without_the_types_in_its_names() -> None:
+    """Every product that writes a table of its own has its fields as ``alert_id_s`` there."""
+    event = event_of(
+        {
+            "TenantId": "0a1b",
+            "SourceSystem": "RestAPI",
+            "TimeGenerated": "2026-03-24T14:42:35Z",
+            "alert_id_g": "7c1d",
+            "alert_name_s": "Impossible travel",
+            "severity_s": "Critical",
+            "Type": "Acme_Alerts_CL",
+        }
+    )
+    assert (event.id, event.title, event.source) == ("7c1d", "Impossible travel", "Acme_Alerts")
+    assert event.occurred_at == "2026-03-24T14:42:35Z"
+    assert event.stated is not None
+    assert event.stated.severity == "critical"

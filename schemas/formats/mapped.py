@@ -201,6 +201,7 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             InvalidEvent: the id or the tenant cannot be used.
         """
         read = self._readers
+        kind = self.kind or envelope.known_kind()
         source = read.source(document)
         occurred_at = self._occurred_at(document)
         attributes = dict(envelope.attributes)
@@ -208,7 +209,7 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             attributes["occurred_at"] = unread
         return Event(
             id=as_id(read.id(document)) or envelope.id,
-            kind=self.kind or envelope.known_kind(),
+            kind=kind,
             text=read.text(document),
             title=read.title(document),
             body=read.body(document),
@@ -218,7 +219,7 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             occurred_at=occurred_at or envelope.occurred_at,
             stated=self._stated(document),
             link=read.link(document),
-            key_fields=self._key_fields(document, source),
+            key_fields=self._key_fields(document, kind, source),
             attributes=attributes,
         )
 
@@ -280,13 +281,13 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         originals = {field: original for field, (_, original) in sent.items()}
         return msgspec.structs.replace(stated, original=originals)
 
-    def _key_fields(self, document: Document, source: str | None) -> dict[str, str]:
+    def _key_fields(self, document: Document, kind: Kind, source: str | None) -> dict[str, str]:
         """What the model reads of the document: of an alert, also which product it comes from.
 
         What a product watches tells the queue of an alert. A ticket is about its words alone.
         """
         texts = {name: read(document) for name, read in self._readers.read}
-        if self.kind != "ticket" and source is not None:
+        if kind != "ticket" and source is not None:
             texts = {PRODUCT: source, **texts}
         return {
             name: text[:MAX_KEY_FIELD_CHARS]

@@ -123,6 +123,10 @@ def test_the_model_reads_which_product_an_alert_comes_from() -> None:
         {"name": "m", "when": {"vendor": True}, "fields": fields, "kind": "ticket"}, Mapping
     )
     assert read({"a": "x", "title": "y"}, desk).key_fields == {"a": "x"}
+    value = orjson.dumps({"vendor": "v", "a": "x"})
+    (reading,) = read_record(value, origin=ORIGIN, kind="ticket", mappings=[mapping(**fields)])
+    assert isinstance(reading.event, Event)
+    assert reading.event.key_fields == {"a": "x"}
 
 
 @pytest.mark.parametrize("link", ["javascript:alert(1)", "//x.example", "https://u:p@x.example/"])

@@ -144,14 +144,16 @@ def title_of(document: Document) -> str | None:
 def has_words(document: Document) -> bool:
     """Whether the top of the document has a title or a text of its own."""
     return any(
-        _letters(key) in _WORDS and as_text(value) is not None for key, value in document.items()
+        _letters(key) in _WORDS and as_text(value) is not None
+        for key, value in islice(document.items(), MAX_NODES)
     )
 
 
 def names_itself(document: Document) -> bool:
     """Whether the top of the document has an id or a time, as an event has and a list has not."""
     return any(
-        (letters := _letters(key)) in names.IDS or letters in names.TIMES for key in document
+        (letters := _letters(key)) in names.IDS or letters in names.TIMES
+        for key in islice(document, MAX_NODES)
     )
 
 

@@ -9,14 +9,14 @@ import pytest
 
 from schemas.codec import decode_json
 from schemas.errors import InvalidEvent
-from schemas.event import Origin
+from schemas.event import Kind, Origin
 from schemas.formats import Mapping, paths, read_events
 from schemas.formats.mapped import MAX_READ
 from schemas.formats.shipped import FormatIndex, shipped_formats
 from tests.shipped_samples import Sample, shipped_samples
 
 ORIGIN = Origin(topic="t", partition=0, offset=7)
-CPU_S_PER_100_KB, CPU_S_PER_EVENT = 0.02, 0.0001
+CPU_S_PER_100_KB, CPU_S_PER_EVENT, CPU_S_PER_VENDOR_EVENT = 0.02, 0.0001, 0.0005
 SLOWER = 4
 """A machine that does other work, or is slow."""
 
@@ -154,20 +154,26 @@ COSTS: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", COSTS)
 @pytest.mark.parametrize("kind", ["alert", "ticket"])
-def test_the_worst_documents_are_read_in_bounded_time(name: str, kind: Any) -> None:
+def test_the_worst_documents_are_read_in_bounded_time(name: str, kind: Kind) -> None:
     """One record would hold up every other one of its worker."""
     document = COSTS[name]
     value = document if isinstance(document, bytes) else orjson.dumps(document)
-    best_s, events = float("inf"), 1
+    check_cost(value, kind, CPU_S_PER_EVENT)
+
+
+def check_cost(value: bytes, kind: Kind, per_event_s: float) -> None:
+    """Read a record up to three times: the first time may include other work."""
     for _ in range(3):
         started = time.process_time()
         try:
             events = len(read_events(value, origin=ORIGIN, kind=kind))
         except InvalidEvent:
             events = 1
-        best_s = min(best_s, time.process_time() - started)
-    allowed_s = CPU_S_PER_100_KB * max(len(value), 100_000) / 100_000 + CPU_S_PER_EVENT * events
-    assert best_s < SLOWER * allowed_s
+        cpu_s = time.process_time() - started
+        allowed_s = CPU_S_PER_100_KB * max(len(value), 100_000) / 100_000 + per_event_s * events
+        if cpu_s < SLOWER * allowed_s:
+            return
+    pytest.fail(f"{cpu_s:.3f} s for {len(value)} bytes and {events} events")
 
 
 @pytest.mark.parametrize(
@@ -181,14 +187,7 @@ def test_the_lists_of_a_sample_may_be_long(sample: Sample) -> None:
     while times < 1_024 and len(orjson.dumps(_longer(sample.record, 2 * times))) < 100_000:
         times *= 2
     value = orjson.dumps(_longer(sample.record, times))
-    started = time.process_time()
-    try:
-        events = len(read_events(value, origin=ORIGIN, kind=sample.kind))
-    except InvalidEvent:
-        events = 1
-    cpu_s = time.process_time() - started
-    allowed_s = CPU_S_PER_100_KB * max(len(value), 100_000) / 100_000 + 5 * CPU_S_PER_EVENT * events
-    assert cpu_s < SLOWER * allowed_s
+    check_cost(value, sample.kind, CPU_S_PER_VENDOR_EVENT)
 
 
 def _longer(node: Any, times: int) -> Any:

@@ -17,7 +17,7 @@ from tests.property.hostile_documents import hostile_documents
 
 ORIGIN = Origin(topic="t", partition=0, offset=1)
 FUZZED = 20_000
-CHECKED_TWICE = 4
+CHECKED_TWICE = 10
 MEAN_CPU_S = 0.01
 RECEIVED_AT = 1930000000.0
 

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -54,15 +54,13 @@ def open_records(file: str) -> Iterator[RecordFile]:
     Raises:
         DataError: the file cannot be read.
     """
-    try:
-        with ExitStack() as opened:
+    with ExitStack() as opened:
+        try:
             stream = _open(file, opened)
-            yield _recognise(file, stream)
-    except (OSError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(
-            f"cannot read {file} ({reason}); name a file of events, or - for standard input"
-        ) from None
+            records = _recognise(file, stream)
+        except (OSError, EOFError) as error:
+            raise _unreadable(file, error) from None
+        yield replace(records, numbered=_guarded(file, records.numbered))
 
 
 def read_lines(file: str) -> Iterator[bytes]:
@@ -74,6 +72,20 @@ def read_lines(file: str) -> Iterator[bytes]:
     with open_records(file) as records:
         for _, record in records.numbered:
             yield record
+
+
+def _guarded(file: str, numbered: Iterator[Numbered]) -> Iterator[Numbered]:
+    try:
+        yield from numbered
+    except (OSError, EOFError) as error:
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: str, error: OSError | EOFError) -> DataError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return DataError(
+        f"cannot read {file} ({reason}); name a file of events, or - for standard input"
+    )
 
 
 def _open(file: str, opened: ExitStack) -> io.BufferedReader:

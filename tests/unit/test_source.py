@@ -228,6 +228,17 @@ def test_a_damaged_gzip_file_is_reported_in_one_sentence(tmp_path: Path) -> None
     path.write_bytes(gzip.compress(b'{"id":1}\n' * 1_000)[:-10])
     with pytest.raises(DataError, match=r"^cannot read .*; name a file of events"):
         opened(path)
+    path.write_bytes(gzip.compress(b'{"id":1}')[:6])
+    with pytest.raises(DataError, match=r"^cannot read "):
+        opened(path)
+
+
+def test_an_error_of_the_reader_is_not_one_of_the_file(tmp_path: Path) -> None:
+    """`triage formats test FILE | head` would say that the file cannot be read."""
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b"{}")
+    with pytest.raises(BrokenPipeError), open_records(str(path)):
+        raise BrokenPipeError
 
 
 def test_the_key_of_a_vendors_document_is_its_id() -> None:

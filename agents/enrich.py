@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from agents.classify import HIGH_IMPACT
 from agents.outcomes import Incoming, Outcome, Reviewed, Triaged, refused
 from agents.revision import queue_of, successor
+from inference.labels.renames import NO_RENAMES, Renames
 from inference.llm.consultant import Consultant, LlmOpinion, unasked
 from schemas.agreement import check_case
 from schemas.codec import decode
@@ -48,24 +49,31 @@ async def enrich(
     consultant: Consultant | None,
     memory: Memory,
     limits: Limits = LIMITS,
+    renames: Renames = NO_RENAMES,
 ) -> list[Outcome]:
     """End each escalated case: with the LLM's answer if it may stand alone, else in review.
 
-    A case whose event is beyond the `limits` is not read.
+    A case whose event is beyond the `limits` is not read. A case from before a label was renamed
+    ends with its new name.
 
     Returns:
         One outcome per record, in order.
     """
-    ends = (_end(incoming, consultant, memory, limits) for incoming in batch)
+    ends = (_end(incoming, consultant, memory, limits, renames) for incoming in batch)
     return list(await asyncio.gather(*ends))
 
 
 async def _end(
-    incoming: Incoming, consultant: Consultant | None, memory: Memory, limits: Limits
+    incoming: Incoming,
+    consultant: Consultant | None,
+    memory: Memory,
+    limits: Limits,
+    renames: Renames,
 ) -> Outcome:
     try:
         case = decode(incoming.value or b"", Case, limits)
         _check(case)
+        case = renames.case(case)
         successor(case.triaged, incoming)  # refuses an impossible revision before anything is paid
         async with memory.turn(case):
             triaged = await memory.find(incoming, case)
@@ -74,6 +82,7 @@ async def _end(
                 if consultant is not None:
                     # Without an LLM the answer costs nothing and is the same the second time.
                     memory.note(triaged)
+            triaged = renames.triaged(triaged)
     except InvalidEvent as error:
         return refused(error)
     if triaged.status == "final":

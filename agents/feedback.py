@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from agents.outcomes import Incoming, Outcome, Triaged, refused
 from agents.reviewers import Reviewer, reviewer_of
 from agents.revision import queue_of, successor
+from inference.labels.renames import NO_RENAMES, Renames
 from schemas.agreement import check_verdict
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
@@ -27,12 +28,13 @@ class VerdictChecks:
 
     `labels` are the label sets of the model. `keys` are those of the workers: with them, a verdict
     must be about a decision that a worker has signed. With `reviewers`, one of them must have
-    signed the verdict.
+    signed the verdict. A verdict may have the old name of a label in `renames`.
     """
 
     labels: LabelSets
     keys: WorkerKeys = WorkerKeys()  # noqa: RUF009 - never changed
     reviewers: Sequence[Reviewer] = ()
+    renames: Renames = NO_RENAMES
 
 
 async def apply_feedback(
@@ -56,6 +58,7 @@ def _apply(incoming: Incoming, checks: VerdictChecks, limits: Limits) -> Outcome
         check_verdict(verdict, incoming.key)
         if reviewer is not None:
             reviewer.check(verdict)
+        verdict = _with_new_names(verdict, checks.renames)
         _check_labels(verdict, checks.labels, signed=signed)
         return Triaged(_revised(verdict, incoming, reviewer))
     except InvalidEvent as error:
@@ -80,6 +83,11 @@ def _check_decision(verdict: Verdict, incoming: Incoming, keys: WorkerKeys) -> b
             stage="authenticate",
         )
     return keys.configured and signature is not None
+
+
+def _with_new_names(verdict: Verdict, renames: Renames) -> Verdict:
+    triaged = renames.triaged(verdict.triaged)
+    return replace(verdict, triaged=triaged, labels=renames.chosen(triaged.domain, verdict.labels))
 
 
 def _check_labels(verdict: Verdict, labels: LabelSets, *, signed: bool) -> None:

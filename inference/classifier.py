@@ -23,6 +23,8 @@ from inference.acceptance.parts import (
 from inference.acceptance.policy import AcceptancePolicy, Decision
 from inference.arrays import Vectors
 from inference.errors import ModelError
+from inference.labels.file import NO_LABELS, LabelsFile
+from inference.labels.served import served_descriptions, unknown_labels_warning
 from inference.model.artifact import DEFAULT_MODEL, Artifact, load_artifact
 from inference.model.batching import DEFAULT_MAX_BATCH_TOKENS
 from inference.model.encoder import Encoder, open_encoder, open_tokenizer
@@ -65,6 +67,10 @@ class Classifier:
     """Classifies events of every domain of one model, for any number of concurrent callers.
 
     With `score_parts`, the parts of an event whose severity is below high are scored alone, too.
+    `labels` describes labels of the model and gives some of them other names.
+
+    Raises:
+        ConfigError: the model has a label under its old and its new name.
     """
 
     def __init__(
@@ -75,12 +81,15 @@ class Classifier:
         terms: Mapping[Domain, Terms],
         *,
         score_parts: bool = True,
+        labels: LabelsFile = NO_LABELS,
     ) -> None:
         self._score_parts = score_parts
+        self._labels_file = labels
+        self.renames = labels.renames
         manifest = artifact.manifest
         self.domains = tuple(domain for domain in DOMAINS if domain in manifest.domains)
         self._engine = engine
-        self._heads = {domain: Heads.load(artifact, domain) for domain in self.domains}
+        self._heads = {domain: self._load_heads(artifact, domain) for domain in self.domains}
         self._policies = {
             domain: AcceptancePolicy(artifact, domain, terms.get(domain, Terms()))
             for domain in self.domains
@@ -102,6 +111,7 @@ class Classifier:
         max_batch_tokens: int = DEFAULT_MAX_BATCH_TOKENS,
         max_waiting: int = DEFAULT_MAX_WAITING,
         score_parts: bool = True,
+        labels: LabelsFile = NO_LABELS,
     ) -> Self:
         """Load a model directory; without `path`, the model that is shipped with the package.
 
@@ -111,7 +121,7 @@ class Classifier:
         Raises:
             ModelError: The directory is missing, damaged, not calibrated or not signed.
             ConfigError: `terms` name an axis that the model lacks, or a share that is not between
-                0 and 1.
+                0 and 1, or the model has a label under its old and its new name.
         """
         artifact = load_artifact(path or DEFAULT_MODEL, public_key=public_key)
         threads = threads or choose_threads(artifact)
@@ -120,7 +130,12 @@ class Classifier:
         )
         log.info("model %s on %s", artifact.manifest.name, threads)
         engine = Engine(encoder, max_batch_tokens=max_batch_tokens, max_waiting=max_waiting)
-        return cls(artifact, engine, encoder, terms or {}, score_parts=score_parts)
+        classifier = cls(
+            artifact, engine, encoder, terms or {}, score_parts=score_parts, labels=labels
+        )
+        if warning := unknown_labels_warning(labels, classifier.label_sets):
+            log.warning("%s", warning)
+        return classifier
 
     def calibration(self, domain: Domain, tenant: str = "") -> CalibrationInfo:
         """The promise that holds for a tenant of a domain, as the output topic has it."""
@@ -165,6 +180,10 @@ class Classifier:
     def label_sets(self) -> dict[Domain, dict[str, tuple[str, ...]]]:
         """The labels of every domain of the model."""
         return {domain: self.labels(domain) for domain in self.domains}
+
+    def descriptions(self, domain: Domain) -> dict[str, dict[str, str]]:
+        """What the labels file says of the labels of a domain, by axis; often nothing."""
+        return served_descriptions(self._labels_file, domain, self.labels(domain))
 
     def deciding(self, domain: Domain) -> tuple[str, ...]:
         """The axes of a domain that must be right when an event is accepted."""
@@ -269,6 +288,10 @@ class Classifier:
                 features.append(of_part)
         ids, excess_tokens = self._tokenizer.encode_with_excess(texts)
         return _Parts(part_rows, _ModelInputs(ids, excess_tokens, features), repeated)
+
+    def _load_heads(self, artifact: Artifact, domain: Domain) -> Heads:
+        heads = Heads.load(artifact, domain)
+        return heads.renamed(self.renames.axes(domain, heads.labels))
 
     def _policy(self, domain: Domain) -> AcceptancePolicy:
         """The policy of a domain.

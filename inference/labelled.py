@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from inference.errors import DataError
+from inference.labels.renames import Renames
 from inference.record_file import open_records
 from schemas.errors import InvalidEvent
 from schemas.event import DOMAINS, Domain, Event, Kind, Origin
@@ -114,6 +115,22 @@ def read_rows(
             "the data hold no labelled row; give files with labels such as queue or intent"
         )
     return labelled
+
+
+def renamed_rows(rows: Sequence[LabelledRow], renames: Renames) -> list[LabelledRow]:
+    """The rows with the names that their labels have today."""
+    return [
+        msgspec.structs.replace(
+            row,
+            gold={
+                axis: tuple(
+                    dict.fromkeys(renames.value(row.domain, axis, label) for label in labels)
+                )
+                for axis, labels in row.gold.items()
+            },
+        )
+        for row in rows
+    ]
 
 
 def lessons(

@@ -75,7 +75,9 @@ def build(
         process = trust.guard(enrichment)
         consumer.route(topics.enrichment, agent("enrich", process, pipeline=enrichment.pipeline))
     if "feedback" in agents:
-        checks = VerdictChecks(classifier.label_sets, trust.keys, trust.reviewers)
+        checks = VerdictChecks(
+            classifier.label_sets, trust.keys, trust.reviewers, classifier.renames
+        )
         verdicts = partial(apply_feedback, checks=checks, limits=settings.limits)
         consumer.route(topics.feedback, agent("feedback", verdicts, pipeline=settings.pipeline))
     return consumer, enrichment

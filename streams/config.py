@@ -206,6 +206,13 @@ class ModelSection(Options, frozen=True):
     score_parts: bool = True
 
 
+class LabelsSection(Options, frozen=True):
+    """Where the labels file is, and how long its descriptions may be in a prompt for an LLM."""
+
+    path: str | None = None
+    max_prompt_chars: Positive = 12_000
+
+
 class FormatsSection(Options, frozen=True):
     """Whether a record may hold several events, and how many.
 
@@ -373,6 +380,7 @@ class Settings(Options, frozen=True):
     topics: TopicsSection = field(default_factory=TopicsSection)
     http: HttpSection = field(default_factory=HttpSection)
     model: ModelSection = field(default_factory=ModelSection)
+    labels: LabelsSection = field(default_factory=LabelsSection)
     pipeline: PipelineSection = field(default_factory=PipelineSection)
     storms: StormsSection = field(default_factory=StormsSection)
     limits: Limits = field(default_factory=Limits)

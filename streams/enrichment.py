@@ -58,6 +58,7 @@ class EnrichmentAgent:
     ) -> None:
         self._settings = settings
         self._trust = trust or Trust()
+        self._renames = classifier.renames
         self._topics = Topics(settings.topics.prefix)
         self._following: asyncio.Task[None] | None = None
         self.budget = Budget(settings.llm.budget, claimed=settings.topics.claimed)
@@ -107,6 +108,7 @@ class EnrichmentAgent:
             consultant=self.consultant,
             memory=self.answered,
             limits=self._settings.limits,
+            renames=self._renames,
         )
 
     def start(self) -> None:
@@ -135,16 +137,16 @@ class EnrichmentAgent:
     async def _read(self) -> None:
         triaged = {self._topics.triaged(domain) for domain in DOMAINS}
         names = [*triaged, self._topics.enrichment, self._topics.review]
-        limits = self._settings.limits
+        limits, renames = self._settings.limits, self._renames
         async for record in follow(self._settings.kafka, names, time.time() - REMEMBERED_S):
             if not self._trust.believes(record):
                 continue
             value = record.value or b""
             try:
                 if record.origin.topic in triaged:
-                    await self._library.see(decode(value, TriagedEvent, limits))
+                    await self._library.see(renames.triaged(decode(value, TriagedEvent, limits)))
                 else:
-                    await self._library.see(decode(value, Case, limits))
+                    await self._library.see(renames.case(decode(value, Case, limits)))
             except InvalidEvent:
                 continue  # nothing that could be quoted
 

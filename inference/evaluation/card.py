@@ -11,6 +11,8 @@ from inference.classifier import Classifier
 from inference.evaluation.figures import AxisScores, DomainFigures, PromiseFigures
 from inference.evaluation.run import evaluate_test_rows
 from inference.labelled import LabelledRow
+from inference.labels.file import MAX_DESCRIPTION_CHARS, NO_LABELS, LabelsFile
+from inference.labels.served import served_descriptions
 from inference.model.artifact import Artifact
 from inference.model.manifest import AxisCalibration
 from inference.progress import Progress
@@ -110,11 +112,12 @@ async def make_card(
     terms: Mapping[Domain, Terms],
     notes: Sequence[str],
     progress: Progress,
+    labels: LabelsFile = NO_LABELS,
 ) -> str:
     """Evaluate a model on its test rows, and write its card as Markdown.
 
     `rows` are all rows the model was made from, the test rows among them. `notes` are paragraphs
-    about what only the person who trained the model knows.
+    about what only the person who trained the model knows. `labels` describes labels of the model.
 
     Raises:
         ModelError: the model is damaged.
@@ -124,7 +127,7 @@ async def make_card(
         figures = await evaluate_test_rows(classifier, rows, progress)
     finally:
         await classifier.close()
-    return write_card(artifact, rows, figures, notes)
+    return write_card(artifact, rows, figures, notes, labels)
 
 
 def write_card(
@@ -132,6 +135,7 @@ def write_card(
     rows: Sequence[LabelledRow],
     figures: Mapping[str, DomainFigures],
     notes: Sequence[str],
+    labels: LabelsFile = NO_LABELS,
 ) -> str:
     """The card as Markdown, with the `figures` of the test rows; see `make_card` for the rest."""
     encoder, training = artifact.manifest.encoder, artifact.manifest.training
@@ -149,6 +153,7 @@ def write_card(
         "## Data and licences\n",
         *_sources(rows),
         SPLITS,
+        *_labels(artifact, labels),
     ]
     for domain, of_domain in figures.items():
         lines += _domain(domain, of_domain, artifact.calibration.domains[domain].axes)
@@ -179,6 +184,17 @@ def _sources(rows: Sequence[LabelledRow]) -> Iterator[str]:
         yield f"- {about_source} {count} rows, {about_licence}."
 
 
+def _labels(artifact: Artifact, file: LabelsFile) -> Iterator[str]:
+    """What the labels mean, for each axis with descriptions."""
+    for domain, spec in artifact.manifest.domains.items():
+        names = {axis: axis_spec.labels for axis, axis_spec in spec.axes.items()}
+        for axis, described in served_descriptions(file, domain, names).items():
+            yield f"## Labels of {domain}, {_cell(axis)}\n"
+            for label, description in described.items():
+                yield f"- {_cell(label)}: {_cell(description, MAX_DESCRIPTION_CHARS)}"
+            yield ""
+
+
 def _domain(
     domain: str, figures: DomainFigures, calibrations: Mapping[str, AxisCalibration]
 ) -> Iterator[str]:
@@ -204,9 +220,9 @@ def _table_row(axis: str, source: str, scores: AxisScores) -> str:
     return f"| {_cell(axis)} | {_cell(source)} | {scores.n} | {shares} |"
 
 
-def _cell(text: str) -> str:
+def _cell(text: str, max_chars: int = MAX_NAME_CHARS) -> str:
     """A text of the rows, on one line and without what Markdown would take for markup."""
-    return _MARKUP.sub(r"\\\g<0>", printable(text, MAX_NAME_CHARS))
+    return _MARKUP.sub(r"\\\g<0>", printable(text, max_chars))
 
 
 def _promise(promise: PromiseFigures, deciding: Sequence[str]) -> Iterator[str]:

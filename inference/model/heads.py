@@ -6,7 +6,7 @@ work differently make different mistakes, so their mixture helps most on unseen 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -106,6 +106,13 @@ class Heads:
     def labels(self) -> dict[str, tuple[str, ...]]:
         """The labels of each axis, in the order of the probabilities."""
         return {axis: head.labels for axis, head in self._heads.items()}
+
+    def renamed(self, names: Mapping[str, Sequence[str]]) -> "Heads":
+        """The same heads, whose labels have the `names` of each axis, in the same order."""
+        heads = {
+            axis: replace(head, labels=tuple(names[axis])) for axis, head in self._heads.items()
+        }
+        return Heads(heads, self.ngram_head, self.centres)
 
     def arrays(self) -> dict[str, tuple[Vectors, Vectors]]:
         """Weight and bias of each axis in float32, as a model directory has them."""

@@ -146,6 +146,14 @@ class NgramHead:
         return buckets, _unit(log_counts * self.idf[buckets])
 
 
+def text_buckets(text: str, bucket_count: int) -> tuple[Buckets, Floats]:
+    """The buckets of the n-grams of a text, and 1 + ln(count) of each; the work is bounded.
+
+    `bucket_count` is a power of two.
+    """
+    return _counted(_text_hashes(_words(text)[:MAX_WORDS]), bucket_count)
+
+
 def columns_of(labels: Mapping[str, Sized]) -> dict[str, slice]:
     """The columns of each axis: one column per label, axis after axis."""
     ends = np.cumsum([0, *(len(names) for names in labels.values())]).tolist()

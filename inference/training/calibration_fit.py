@@ -20,7 +20,8 @@ from inference.acceptance.options import Terms
 from inference.acceptance.samples import CALIBRATION_SPLITS, CalibrationSample
 from inference.arrays import Bools, Floats
 from inference.errors import DataError
-from inference.labelled import LabelledRow, read_rows
+from inference.labelled import LabelledRow, read_rows, renamed_rows
+from inference.labels.renames import NO_RENAMES, Renames
 from inference.model.artifact import (
     CALIBRATION_ROWS_FILE,
     Artifact,
@@ -75,12 +76,17 @@ def calibrate_model(
 
 
 def fit_calibration(
-    path: Path, files: Sequence[Path], progress: Progress, axes: Mapping[str, str] | None = None
+    path: Path,
+    files: Sequence[Path],
+    progress: Progress,
+    axes: Mapping[str, str] | None = None,
+    renames: Renames = NO_RENAMES,
 ) -> tuple[Fitted, list[LabelledRow]]:
     """The calibration of the model in `path`, and the rows it is fitted to.
 
     It uses the rows of `files` that are in the split ``val`` or name no split. `axes` maps axes to
-    the keys of `labels` that they are read from. Nothing is written.
+    the keys of `labels` that they are read from. A row may have the old or the new name of a label
+    in `renames`. Nothing is written.
 
     Raises:
         ModelError: the model is damaged.
@@ -90,11 +96,12 @@ def fit_calibration(
     training_sources = manifest.training.get("taught", ())
     model_axes = {domain: tuple(spec.axes) for domain, spec in manifest.domains.items()}
     rows = read_rows(files, axes, known=model_axes, unsplit="val")
-    rows = [row for row in rows if row.part in CALIBRATION_SPLITS]
+    rows = [row for row in renamed_rows(rows, renames) if row.part in CALIBRATION_SPLITS]
     fitted: Fitted = {}
     for domain in manifest.domains:
         rows_of_domain = [row for row in rows if row.domain == domain]
         heads = Heads.of(path, manifest, domain)
+        heads = heads.renamed(renames.axes(domain, heads.labels))
         stage = f"reading {domain}"
         row_features = read_features(
             rows_of_domain, path, manifest.encoder, heads.ngram_head, progress, stage

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
-from inference.labelled import LabelledRow, Labels, labels_of, read_rows
+from inference.labelled import LabelledRow, Labels, labels_of, read_rows, renamed_rows
+from inference.labels.renames import NO_RENAMES, Renames
 from inference.model.artifact import ENCODER_FILES, HEADS_FILE, MANIFEST, Artifact, write_manifest
 from inference.model.encoder import open_tokenizer
 from inference.model.heads import Head
@@ -46,6 +47,7 @@ class TrainingOptions:
         leave_out: the sources whose rows are ignored.
         reference: files with labelled text that is not events, such as an encyclopaedia of
             attacks. Only the fine-tuning reads it; the n-gram heads do not.
+        renames: the names that labels of the rows have today.
     """
 
     name: str
@@ -57,6 +59,7 @@ class TrainingOptions:
     axes: Mapping[str, str] | None = None
     leave_out: tuple[str, ...] = ()
     reference: tuple[Path, ...] = ()
+    renames: Renames = NO_RENAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,8 @@ def read_training_rows(files: Sequence[Path], options: TrainingOptions) -> Train
     Raises:
         DataError: the rows cannot be used.
     """
-    events = [row for row in read_rows(files, options.axes) if row.source not in options.leave_out]
+    rows = renamed_rows(read_rows(files, options.axes), options.renames)
+    events = [row for row in rows if row.source not in options.leave_out]
     labels = labels_of(events)
     return TrainingRows(events, labels, _read_reference(options, labels))
 
@@ -176,7 +180,7 @@ def _read_reference(
 ) -> list[LabelledRow]:
     if not options.reference:
         return []
-    return read_rows(options.reference, options.axes, known=known)
+    return renamed_rows(read_rows(options.reference, options.axes, known=known), options.renames)
 
 
 def _fine_tune(

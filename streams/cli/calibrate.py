@@ -14,6 +14,7 @@ from streams.cli.progress import stages
 from streams.cli.train import axes_of
 from streams.config import Settings
 from streams.wiring.model import model_directory as configured_directory
+from streams.wiring.model import open_labels
 
 
 @click.command(epilog="Example: triage calibrate --model my-model --data labelled.ndjson")
@@ -42,9 +43,9 @@ def calibrate(
     model, tokenizer and labels.
     """
     path = model or configured_directory(settings)
-    terms = settings.terms
+    terms, renames = settings.terms, open_labels(settings).renames
     with stages() as progress:
-        recalibration = recalibrate(path, files, terms, progress, axes_of(axes))
+        recalibration = recalibrate(path, files, terms, progress, axes_of(axes), renames)
     if json_:
         document = msgspec.to_builtins(recalibration.promises)
         echo_json(document, indent=True)

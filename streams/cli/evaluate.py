@@ -15,7 +15,7 @@ from inference.evaluation.figures import DomainFigures, EvaluatedSplit, Evaluati
 from inference.evaluation.gate import Gate, missed_bars, read_gate
 from inference.evaluation.report import render
 from inference.evaluation.run import EvaluatedRows, choose_rows, evaluate_rows, to_document
-from inference.labelled import read_rows
+from inference.labelled import read_rows, renamed_rows
 from inference.progress import Progress
 from schemas.triaged import ModelInfo
 from streams.cli.evaluation_text import show
@@ -31,7 +31,7 @@ from streams.cli.output import echo, echo_json
 from streams.cli.progress import stages
 from streams.cli.train import axes_of
 from streams.config import Settings
-from streams.wiring.model import open_classifier
+from streams.wiring.model import open_classifier, open_labels
 
 
 @click.command(
@@ -103,10 +103,11 @@ def evaluate(
         _require_scikit_learn()
     if model:
         settings = _with_model(settings, model)
-    rows = read_rows(files, axes_of(axes), unsplit="test")
+    renames = open_labels(settings).renames
+    rows = renamed_rows(read_rows(files, axes_of(axes), unsplit="test"), renames)
     training_rows = rows
     if train_files:
-        training_rows = read_rows(train_files, axes_of(axes))
+        training_rows = renamed_rows(read_rows(train_files, axes_of(axes)), renames)
     terms = settings.terms
     chosen = choose_rows(rows, cast("EvaluatedSplit | None", split), terms)
     baseline_rows: dict[str, BaselineRows] = {}

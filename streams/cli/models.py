@@ -12,7 +12,7 @@ from streams.cli.output import echo_json
 from streams.cli.tables import Console, Table
 from streams.config import Settings
 from streams.wiring.model import model_directory as configured_directory
-from streams.wiring.model import public_key
+from streams.wiring.model import open_labels, public_key
 
 
 @click.command(epilog="Example: triage models --json")
@@ -27,7 +27,7 @@ def models(settings: Settings, model: Path | None, json_: bool) -> None:
     artifact = load_artifact(
         model or configured_directory(settings), public_key=public_key(settings)
     )
-    facts = model_facts(artifact, settings.terms)
+    facts = model_facts(artifact, settings.terms, open_labels(settings))
     if json_:
         echo_json(facts, indent=True)
     else:
@@ -50,6 +50,11 @@ def show(facts: dict[str, Any]) -> None:
     for domain, domain_facts in facts["domains"].items():
         if reason := domain_facts["calibration"]["reason"]:
             console.print(f"{domain}: {reason}")
+    for domain, domain_facts in facts["domains"].items():
+        for axis, described in domain_facts["descriptions"].items():
+            console.print(f"{domain} {axis}:")
+            for label, description in described.items():
+                console.print(f"  {label}: {description}")
 
 
 def _table(domains: dict[str, Any]) -> Table:

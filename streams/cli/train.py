@@ -13,8 +13,10 @@ from streams.cli.options import axes, configured, existing_file, labelled_rows
 from streams.cli.output import echo
 from streams.cli.progress import stages
 from streams.config import Settings
+from streams.wiring.model import open_labels
 
 if TYPE_CHECKING:
+    from inference.labels.file import LabelsFile
     from inference.model.artifact import Artifact
     from inference.progress import Progress
     from inference.training.finetune import Tuning
@@ -127,6 +129,7 @@ def train(
         raise click.ClickException(
             f"training needs {error.name}; {EXTRA.format(extra='train')}"
         ) from None
+    labels = open_labels(settings)
     options = TrainingOptions(
         name=name or out.resolve().name,
         seed=seed,
@@ -136,10 +139,11 @@ def train(
         leave_out=leave_out,
         reference=reference,
         tuning=_tuning(seed, quick=quick, options=tuning),
+        renames=labels.renames,
     )
     started_s = time.monotonic()
     with stages() as progress:
-        artifact = _train(settings, encoder, files, out, options, notes, progress)
+        artifact = _train(settings, labels, encoder, files, out, options, notes, progress)
     took_s = time.monotonic() - started_s
     echo(f"{artifact.manifest.name} is in {out}, made in {took_s:.0f} s: {artifact.digest}")
 
@@ -164,6 +168,7 @@ def _tuning(seed: int, *, quick: bool, options: dict[str, Any]) -> "Tuning | Non
 
 def _train(
     settings: Settings,
+    labels: LabelsFile,
     encoder: Path,
     files: Sequence[Path],
     out: Path,
@@ -182,6 +187,6 @@ def _train(
     artifact = train_on_rows(encoder, rows, out, options, progress)
     all_rows = [*rows.events, *rows.reference]
     terms = settings.terms
-    card = asyncio.run(make_card(artifact, all_rows, terms, notes, progress))
+    card = asyncio.run(make_card(artifact, all_rows, terms, notes, progress, labels))
     (out / CARD).write_text(card, "utf-8")
     return artifact

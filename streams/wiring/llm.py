@@ -3,22 +3,29 @@
 Apart from `wiring.model`, because these packages load slower than most commands run.
 """
 
-from collections.abc import Callable
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from inference.classifier import Classifier
+from inference.labels.renames import Renames
+from inference.labels.served import within_chars
 from inference.llm.budget import Budget
 from inference.llm.cascade import Cascade, Tier
 from inference.llm.client.endpoint import Endpoint
 from inference.llm.client.failure import Usage
 from inference.llm.client.resilient_endpoint import ResilientEndpoint, RetryBudget
 from inference.llm.consultant import Consultant
-from inference.llm.options import PriceOptions
+from inference.llm.options import LimitOptions, PriceOptions
 from inference.llm.prices import price_of
 from inference.llm.prompt.context import PromptWriter
 from inference.llm.shedding import Shedding
 from inference.retrieval.library import Library
 from inference.rules.ruling import Rules
+from schemas.event import Domain
 from streams.config import Settings
 from streams.wiring.model import open_policy
 
@@ -27,6 +34,10 @@ MAX_BYTES_PER_CHAR = 6
 MAX_QUOTATION_CHARS = 1_500
 """A quotation is an excerpt with its labels, or a passage with its heading."""
 INSTRUCTION_BYTES = 8_192
+LINE_BYTES = 8
+"""What a line of a description has besides its label and its text."""
+
+log = logging.getLogger(__name__)
 
 
 def open_library(settings: Settings, classifier: Classifier) -> Library:
@@ -75,15 +86,52 @@ def max_usd_per_event(settings: Settings, classifier: Classifier, cascade: Casca
     """
     quotations = settings.retrieval.similar + settings.retrieval.passages
     shown_chars = settings.llm.max_event_chars + quotations * MAX_QUOTATION_CHARS
-    label_bytes = max(
-        sum(len(value.encode()) for values in axes.values() for value in values)
-        for axes in classifier.label_sets.values()
+    prompt_bytes = MAX_BYTES_PER_CHAR * shown_chars + INSTRUCTION_BYTES
+    prompt_bytes += max(
+        2 * _label_bytes(classifier.labels(domain)) + _description_bytes(of_domain)
+        for domain, of_domain in shown_descriptions(settings, classifier).items()
     )
-    prompt_bytes = MAX_BYTES_PER_CHAR * shown_chars + 2 * label_bytes + INSTRUCTION_BYTES
     return sum(
         tier.endpoint.attempts * tier.price.cost_usd(Usage(prompt_bytes, tier.max_answer_tokens))
         for tier in cascade.tiers
     )
+
+
+def shown_descriptions(
+    settings: Settings, classifier: Classifier
+) -> dict[Domain, dict[str, dict[str, str]]]:
+    """The descriptions of labels that prompts of each domain have, cut to the configured length."""
+    max_chars = settings.labels.max_prompt_chars
+    return {
+        domain: within_chars(classifier.descriptions(domain), max_chars)
+        for domain in classifier.domains
+    }
+
+
+def _label_bytes(axes: Mapping[str, Sequence[str]]) -> int:
+    return sum(len(value.encode()) for values in axes.values() for value in values)
+
+
+def _description_bytes(axes: Mapping[str, Mapping[str, str]]) -> int:
+    return sum(
+        len(text.encode()) + LINE_BYTES for labels in axes.values() for text in labels.values()
+    )
+
+
+def limits_of(limits: LimitOptions, renames: Renames) -> LimitOptions:
+    """The limits with the new names of labels beside the old ones, so that none stops to hold."""
+    for axes in renames.names.values():
+        for axis, names in axes.items():
+            for old, new in names.items():
+                orders = {name: list(order) for name, order in limits.orders.items()}
+                order = orders.get(axis, [])
+                if old in order and new not in order:
+                    order.insert(order.index(old) + 1, new)
+                closing = list(limits.closing)
+                if old in closing and new not in closing:
+                    closing.append(new)
+                limits = replace(limits, orders=orders, closing=closing)
+    return limits
 
 
 def open_consultant(
@@ -101,19 +149,28 @@ def open_consultant(
         ConfigError: an egress rule cannot mean anything.
     """
     policy = open_policy(settings, classifier)
+    descriptions = shown_descriptions(settings, classifier)
+    for domain, shown in descriptions.items():
+        if shown != within_chars(classifier.descriptions(domain), sys.maxsize):
+            log.warning(
+                "the descriptions of the labels of %s are cut for the LLM; shorten them, or raise "
+                "labels.max_prompt_chars",
+                domain,
+            )
     prompt_writer = PromptWriter(
         classifier.label_sets,
         policy,
         library,
         max_event_chars=settings.llm.max_event_chars,
         phone_regions=settings.egress.phone_regions,
+        descriptions=descriptions,
     )
     return Consultant(
         cascade,
         prompt_writer,
         policy,
         deciding={domain: settings.domain(domain).deciding for domain in classifier.domains},
-        limits=settings.llm.limits,
+        limits=limits_of(settings.llm.limits, classifier.renames),
         why_person=lambda event, labels: rules.needs_person(event, labels, now=datetime.now(UTC)),
         shedding=Shedding(settings.llm.max_backlog),
         backlog=backlog,

@@ -5,7 +5,7 @@ of the LLM.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,10 +14,13 @@ from agents.outcomes import Incoming
 from agents.reading import read
 from inference.classifier import Classifier
 from inference.egress.policy import Policy
+from inference.labels.file import NO_LABELS, LabelsFile, read_labels
+from inference.labels.renames import Renames
 from inference.model.artifact import DEFAULT_MODEL
 from inference.model.signature import PublicKey
 from inference.model.threads import Threads
 from inference.rules.ruling import Rules
+from schemas.event import DOMAINS
 from streams.config import Settings
 
 log = logging.getLogger(__name__)
@@ -33,14 +36,27 @@ def public_key(settings: Settings) -> PublicKey | None:
     return PublicKey.parse(settings.model.public_key) if settings.model.public_key else None
 
 
+def open_labels(settings: Settings) -> LabelsFile:
+    """The configured labels file; an empty one if none is configured.
+
+    Raises:
+        ConfigError: the file cannot be read, or says what cannot be meant.
+    """
+    if settings.labels.path is None:
+        return NO_LABELS
+    return read_labels(Path(settings.labels.path))
+
+
 def open_classifier(settings: Settings) -> Classifier:
     """The configured model under the configured terms.
 
     Raises:
-        ConfigError: the terms ask for what the model does not label.
+        ConfigError: the terms ask for what the model does not label, or the labels file cannot be
+            used.
         ModelError: the model cannot be served, or is not signed as configured.
     """
     model = settings.model
+    labels = open_labels(settings)
     key = public_key(settings)
     if key is None:
         log.info("the signature of the model is not checked: model.public_key is not set")
@@ -55,6 +71,7 @@ def open_classifier(settings: Settings) -> Classifier:
         max_batch_tokens=model.max_batch_tokens,
         max_waiting=model.max_waiting,
         score_parts=model.score_parts,
+        labels=labels,
     )
 
 
@@ -67,7 +84,24 @@ def open_rules(settings: Settings, classifier: Classifier) -> Rules:
     rules = Rules.of(settings.rules, settings.impact, classifier.label_sets)
     for name in rules.expired(now=datetime.now(UTC)):
         log.warning("the rule %r has expired and no longer applies; renew or remove it", name)
+    for subject, old, new in _old_names(settings, classifier.renames):
+        log.warning("%s names the label %r, which is %r today; write that", subject, old, new)
     return rules
+
+
+def _old_names(settings: Settings, renames: Renames) -> Iterator[tuple[str, str, str]]:
+    """The conditions that may be about a label under its old name, with both names.
+
+    Such a condition would never hold. The text may also be about something else than a label.
+    """
+    conditions = {f"the rule {rule.name!r}": rule.when for rule in settings.rules}
+    conditions |= {f"impact.{domain}": getattr(settings.impact, domain) for domain in DOMAINS}
+    for axes in renames.names.values():
+        for names in axes.values():
+            for old, new in names.items():
+                for subject, condition in conditions.items():
+                    if f'"{old}"' in condition or f"'{old}'" in condition:
+                        yield subject, old, new
 
 
 def reader_of(

@@ -1,7 +1,7 @@
 """Writes the prompt about a case: what the egress policy lets out of it, and what is quoted."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,13 @@ from msgspec.structs import replace
 from inference.egress.policy import EgressDecision, Policy
 from inference.egress.redaction import Redaction
 from inference.egress.restoration import restore_alone
+from inference.labels.file import Descriptions
 from inference.llm.prompt.event_text import event_text
 from inference.llm.prompt.prompt import Prompt, Quotation
 from inference.retrieval.library import Library
 from inference.retrieval.precedents import Precedent, describe_precedent
 from inference.retrieval.runbooks import Passage
-from schemas.event import Event
+from schemas.event import Domain, Event
 from schemas.triaged import Case, LabelSets
 from schemas.visible_text import visible_text
 
@@ -69,6 +70,7 @@ class PromptWriter:
         max_event_chars: how much of the event is shown, in characters.
         phone_regions: ISO 3166 codes of the countries whose national telephone numbers are
             recognised.
+        descriptions: what labels of each domain mean, by axis.
     """
 
     def __init__(
@@ -79,12 +81,14 @@ class PromptWriter:
         *,
         max_event_chars: int,
         phone_regions: Sequence[str],
+        descriptions: Mapping[Domain, Descriptions] | None = None,
     ) -> None:
         self._labels = labels
         self._policy = policy
         self._library = library
         self._max_event_chars = max_event_chars
         self._phone_regions = phone_regions
+        self._descriptions = descriptions or {}
 
     async def write(self, case: Case, decision: EgressDecision) -> PromptContext:
         """Write the prompt about a case that `decision` lets out.
@@ -134,7 +138,8 @@ class PromptWriter:
             *(_quoted_precedent(precedent, redaction) for precedent in precedents),
             *(_quoted_passage(passage, redaction) for passage in passages),
         ]
-        prompt = Prompt(labels, case.triaged.labels, shown, quotations)
+        descriptions = self._descriptions.get(event.domain, {})
+        prompt = Prompt(labels, case.triaged.labels, shown, quotations, descriptions)
         if redaction:
             redaction.verify(_outgoing_text(prompt))
         quoted_ids = [

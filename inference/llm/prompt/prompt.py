@@ -11,7 +11,7 @@ attacker, but not impossible. So other modules limit what an answer may do.
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from inference.llm.prompt.event_text import scalar_json
@@ -84,19 +84,21 @@ class Prompt:
     """The prompt about one event; every text in it has already passed the egress policy.
 
     `labels` holds the closed set of values of each axis, `estimates` the labels of the small model,
-    and `event` the text to judge.
+    and `event` the text to judge. `descriptions` says for some labels of an axis what they mean;
+    they are configuration, and are not taken from events.
     """
 
     labels: Mapping[str, Sequence[str]]
     estimates: Mapping[str, Label]
     event: str
     quotations: Sequence[Quotation] = ()
+    descriptions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def messages(self, nonce: str | None = None) -> list[dict[str, str]]:
         """Return the message of the system and that of the user.
 
-        The message of the system depends only on the label sets, so that a server can keep it in
-        its prefix cache.
+        The message of the system depends only on the label sets and their descriptions, so that a
+        server can keep it in its prefix cache.
 
         Args:
             nonce: the code in the fences; a new random one if it is None.
@@ -128,7 +130,7 @@ class Prompt:
     def _system_message(self) -> str:
         return _INSTRUCTIONS.format(
             axes="\n".join(
-                f"- {axis}: {', '.join(map(scalar_json, values))}"
+                _axis_lines(axis, values, self.descriptions.get(axis, {}))
                 for axis, values in self.labels.items()
             ),
             answers=", ".join(f'{scalar_json(axis)}: "..."' for axis in self.labels),
@@ -168,6 +170,18 @@ class Answer:
     rationale: str
 
 
+def _axis_lines(axis: str, values: Sequence[str], descriptions: Mapping[str, str]) -> str:
+    """The values of an axis: on one line, or on a line each if any of them has a description."""
+    if not descriptions:
+        return f"- {axis}: {', '.join(map(scalar_json, values))}"
+    lines = [f"- {axis}:"]
+    for value in values:
+        description = descriptions.get(value, "")
+        separator = ": " if description else ""
+        lines.append(f"  - {scalar_json(value)}{separator}{_without_tokens(description)}")
+    return "\n".join(lines)
+
+
 def _closed_object(properties: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
@@ -194,7 +208,12 @@ def _fenced(name: str, text: str, nonce: str) -> str:
 
 def _defused(text: str, nonce: str) -> str:
     """Change everything in a text that could look like a fence or a token of a chat template."""
-    harmless = _BRACKETED_TOKEN.sub(r"(\1)", visible_text(text).translate(_ANGLE_BRACKETS))
+    harmless = _without_tokens(visible_text(text))
     # The nonce is replaced last, and by a space. Otherwise the removal of something else, or of the
     # nonce itself, could put a new nonce together.
     return re.sub(re.escape(nonce), " ", harmless, flags=re.IGNORECASE)
+
+
+def _without_tokens(text: str) -> str:
+    """Change what a chat template could take for one of its tokens."""
+    return _BRACKETED_TOKEN.sub(r"(\1)", text.translate(_ANGLE_BRACKETS))

@@ -1,0 +1,1 @@
+"""The labels file: descriptions, examples and new names of labels."""

@@ -1,0 +1,170 @@
+"""`triage labels`: make a labels file, and check it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from inference.labelled import AXES, LabelledRow, read_rows, renamed_rows
+from inference.labelling.check import Finding, check_labels, model_labels
+from inference.labelling.draft import Draft, draft_of_names, draft_of_rows, to_toml
+from inference.labels.file import LabelsFile, read_labels
+from inference.model.artifact import load_manifest
+from streams.cli.options import (
+    as_json,
+    axes,
+    configured,
+    domain,
+    existing_file,
+    model_directory,
+)
+from streams.cli.output import echo, echo_json
+from streams.cli.train import axes_of
+from streams.config import Settings
+from streams.wiring.model import model_directory as configured_directory
+from streams.wiring.model import public_key
+
+DEFAULT_FILE = Path("labels.toml")
+
+rows_option = click.option(
+    "--data",
+    "files",
+    type=existing_file,
+    multiple=True,
+    help="Labelled rows, NDJSON or NDJSON.gz; repeat it for each file.",
+)
+
+
+@click.group(epilog="Example: triage labels check --data labelled.ndjson")
+def labels() -> None:
+    """Make a file that says what each label means, and check it."""
+
+
+@labels.command(
+    epilog="Example: triage labels init --domain tickets --axis queue billing login shipping"
+)
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@rows_option
+@domain
+@axes
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DEFAULT_FILE,
+    show_default=True,
+    help="The file to write.",
+)
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@configured
+def init(
+    settings: Settings,
+    names: tuple[str, ...],
+    files: tuple[Path, ...],
+    domain: str | None,
+    axes: tuple[str, ...],
+    out: Path,
+    force: bool,
+) -> None:
+    """Write a labels file, from labelled rows or from the NAMEs of labels.
+
+    From rows it takes the labels of each axis and up to three short texts of each, in which
+    personal data and secrets are replaced. The descriptions are left to you.
+    """
+    if bool(names) == bool(files):
+        raise click.UsageError("give either --data, or the names of the labels of one axis")
+    if out.exists() and not force:
+        raise click.UsageError(f"{out} exists; add --force to overwrite it, or name another --out")
+    if names:
+        draft = _draft_of_names(names, domain, axes)
+    else:
+        rows = [
+            row for row in read_rows(files, axes_of(axes)) if domain is None or row.domain == domain
+        ]
+        draft = draft_of_rows(rows, settings.egress.phone_regions)
+    text = to_toml(draft)
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{out} cannot be written ({error.strerror})") from None
+    for of_domain, of_axes in draft.items():
+        for axis, of_axis in of_axes.items():
+            echo(f"{of_domain} {axis}: {len(of_axis)} labels")
+    echo(f"{out} is written; describe each label in it, and set path in [labels]")
+
+
+def _draft_of_names(names: Sequence[str], domain: str | None, axes: Sequence[str]) -> Draft:
+    if domain is None or len(axes) != 1 or "=" in axes[0]:
+        raise click.UsageError("names belong to one axis; give --domain and one --axis")
+    if len(set(names)) < len(names):
+        raise click.UsageError("a name is given twice; give each once")
+    return draft_of_names(domain, axes[0], names)
+
+
+@labels.command(epilog="Example: triage labels check --data labelled.ndjson")
+@click.option(
+    "--labels",
+    "labels_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The labels file (default: [labels] path, else labels.toml).",
+)
+@rows_option
+@axes
+@model_directory
+@as_json
+@configured
+def check(
+    settings: Settings,
+    labels_file: Path | None,
+    files: tuple[Path, ...],
+    axes: tuple[str, ...],
+    model: Path | None,
+    json_: bool,
+) -> None:
+    """Compare a labels file with labelled rows and with the model.
+
+    It names labels without rows, rows with unknown labels and what they probably mean, labels that
+    are told apart badly, and labels that only the file or only the model has. The exit code is 1 if
+    something is wrong.
+    """
+    path = labels_file or Path(settings.labels.path or DEFAULT_FILE)
+    file = read_labels(path)
+    rows = _rows_of(file, files, axes) if files else None
+    directory = model or configured_directory(settings)
+    manifest = load_manifest(directory, public_key=public_key(settings))
+    of_model = {
+        name: {axis: axis_spec.labels for axis, axis_spec in spec.axes.items()}
+        for name, spec in manifest.domains.items()
+    }
+    findings = check_labels(file, rows, model_labels(file, of_model))
+    wrong = sum(finding.wrong for finding in findings)
+    if json_:
+        document = [asdict(finding) | {"wrong": finding.wrong} for finding in findings]
+        echo_json({"file": str(path), "wrong": wrong, "findings": document}, indent=True)
+    else:
+        _print(path, file, findings, wrong)
+    if wrong:
+        raise click.exceptions.Exit(1)
+
+
+def _rows_of(file: LabelsFile, files: Sequence[Path], axes: Sequence[str]) -> list[LabelledRow]:
+    """The rows with the names of today. An axis of the file is read if the rows have it.
+
+    Raises:
+        DataError: a file cannot be read, or holds no labelled row.
+    """
+    known = {domain: [*file.axes(domain), *AXES[domain]] for domain in AXES}
+    return renamed_rows(read_rows(files, axes_of(axes), known=known), file.renames)
+
+
+def _print(path: Path, file: LabelsFile, findings: Sequence[Finding], wrong: int) -> None:
+    for finding in findings:
+        mark = "hint: "
+        if finding.wrong:
+            mark = ""
+        echo(f"{finding.domain} {finding.axis}: {mark}{finding.message}")
+    count = sum(1 for _ in file.places())
+    if wrong:
+        echo(f"{path}: {count} labels, {wrong} things to correct")
+    else:
+        echo(f"{path}: {count} labels, nothing to correct")

@@ -4,7 +4,7 @@ The small model is a stand-in that needs no weights.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from agents.enrich import enrich
 from agents.outcomes import Outcome
+from inference.labels.renames import NO_RENAMES
 from inference.llm.options import EndpointOptions, LlmOptions, PriceOptions
 from inference.rules.options import ImpactOptions
 from inference.rules.ruling import Rules
@@ -43,6 +44,18 @@ class NoModel:
 
     domains = DOMAINS
     label_sets = LABELS
+    renames = NO_RENAMES
+
+    def __init__(self, described: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        self._described = {axis: dict(labels) for axis, labels in (described or {}).items()}
+
+    def labels(self, domain: Domain) -> dict[str, tuple[str, ...]]:
+        """The labels of a domain."""
+        return LABELS[domain]
+
+    def descriptions(self, _: Domain) -> dict[str, dict[str, str]]:
+        """What labels of every domain mean, by axis."""
+        return self._described
 
     async def embed(self, _: Domain, events: Sequence[Event]) -> Any:
         """Give all events the same vector."""
@@ -70,11 +83,14 @@ def configured(
 
 @asynccontextmanager
 async def tier(
-    settings: Settings, backlog: Callable[[], int] = lambda: 0
+    settings: Settings,
+    backlog: Callable[[], int] = lambda: 0,
+    *,
+    described: Mapping[str, Mapping[str, str]] | None = None,
 ) -> AsyncIterator[EnrichmentAgent]:
     """The enrichment agent with these settings; `end` puts cases through it."""
     rules = Rules.of(settings.rules, ImpactOptions(), LABELS)
-    classifier: Any = NoModel()
+    classifier: Any = NoModel(described)
     enrichment = EnrichmentAgent(settings, classifier, rules, backlog)
     try:
         yield enrichment

@@ -22,9 +22,10 @@ FindingKind = Literal[
     "not_in_model",
     "not_in_file",
     "no_description",
+    "axis_without_rows",
     "other_model",
 ]
-HINTS: frozenset[FindingKind] = frozenset({"no_description", "other_model"})
+HINTS: frozenset[FindingKind] = frozenset({"no_description", "axis_without_rows", "other_model"})
 """What is worth knowing, and not wrong."""
 
 
@@ -103,6 +104,11 @@ def _about_rows(
     for row in rows:
         for label in row.gold.get(axis, ()):
             by_label.setdefault(label, []).append(row)
+    if not by_label:
+        # Rows are often of one domain, and the file of both.
+        message = "no row has a label on this axis, so it is not compared with rows"
+        yield Finding("axis_without_rows", domain, axis, message, rows=0)
+        return
     for label in labels:
         if label not in by_label:
             yield Finding(

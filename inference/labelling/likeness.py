@@ -18,9 +18,16 @@ MAX_CHARS = 2_000
 MAX_ROWS, MAX_ROWS_OF_LABEL, MIN_ROWS_OF_LABEL = 10_000, 100, 5
 MIN_CONFUSED_ROWS = 3
 MIN_CONFUSED_SHARE = 0.3
-"""From this share on, two labels are told apart badly by their rows."""
-MIN_COSINE = 0.7
-"""From this cosine on, two descriptions are told apart badly."""
+"""From this share on, two labels are told apart badly by their rows.
+
+No pair of the labels of CLINC, Banking77 and the alerts reaches 0.27. Ten intents that were divided
+into two labels at random reach 0.32 to 0.56.
+"""
+MIN_COSINE = 0.85
+"""From this cosine on, two descriptions are told apart badly.
+
+Two that differ in the one word that matters, "by card" and "by bank transfer", may reach 0.8.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """`triage config show` and `triage config validate`."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 import orjson
 
+from inference.labels.file import read_labels
 from streams.cli.options import as_json, configured
 from streams.cli.output import echo, echo_json
 from streams.config import Settings
@@ -39,7 +41,12 @@ def show(settings: Settings, json_: bool) -> None:
 @config.command(epilog="Example: triage config validate --config /etc/triage.toml")
 @configured
 def validate(settings: Settings) -> None:
-    """Check the file and the environment; exit code 2 and one sentence if they cannot be used."""
+    """Check the file, the environment and the labels file.
+
+    Exit code 2 and one sentence if they cannot be used.
+    """
+    if settings.labels.path is not None:
+        read_labels(Path(settings.labels.path))
     servers, prefix = settings.kafka.bootstrap_servers, settings.topics.prefix
     echo(f"the configuration is valid (broker {servers}, prefix {prefix})")
 

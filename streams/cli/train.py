@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
+from inference.labels.file import LabelsFile
 from inference.model.artifact import CARD, DEFAULT_MODEL
 from streams.cli.options import axes, configured, existing_file, labelled_rows
 from streams.cli.output import echo
@@ -16,7 +17,6 @@ from streams.config import Settings
 from streams.wiring.model import open_labels
 
 if TYPE_CHECKING:
-    from inference.labels.file import LabelsFile
     from inference.model.artifact import Artifact
     from inference.progress import Progress
     from inference.training.finetune import Tuning

@@ -12,6 +12,7 @@ from agents.classify import classify
 from agents.feedback import apply_feedback
 from agents.reading import read
 from inference.classifier import Classifier
+from inference.labels.renames import NO_RENAMES
 from inference.rules.ruling import Rules
 from schemas.event import DOMAINS
 from streams import app
@@ -46,7 +47,9 @@ def wire(agents: Any, prefix: str = "triage", **sections: Any) -> GroupConsumer:
         Settings(topics=TopicsSection(prefix=prefix), **sections),
         agents=agents,
         # Nothing calls the classifier and the rules.
-        classifier=cast("Classifier", SimpleNamespace(label_sets={}, domains=DOMAINS)),
+        classifier=cast(
+            "Classifier", SimpleNamespace(label_sets={}, domains=DOMAINS, renames=NO_RENAMES)
+        ),
         rules=cast("Rules", object()),
         producer=FakeProducer(),
         audit=AuditTrail(Settings()),

@@ -256,3 +256,42 @@ def test_the_axes_of_the_model_are_read(run: Triage, product: Path) -> None:
     )
     assert code == 0, err
     assert "accepts" in out
+
+
+def test_a_label_is_renamed_without_training(
+    run: Triage, product: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows with either name would be wrong, and the model would promise nothing."""
+    Path("labels.toml").write_text(
+        '[tickets.product.loan]\ndescription = "Money | for a home."\nrenamed_from = "mortgage"\n',
+        "utf-8",
+    )
+    monkeypatch.setenv("TRIAGE_LABELS__PATH", "labels.toml")
+    old = customer_lines()
+    new = [
+        line | {"labels": {"product": line["labels"]["product"].replace("mortgage", "loan")}}
+        for line in old
+    ]
+    promises = []
+    for lines in (old, new):
+        code, out, err = run("calibrate", "--data", write(Path("own.jsonl"), lines), "--json")
+        assert code == 0, err
+        promises.append(orjson.loads(out))
+        code, out, err = run("evaluate", "--data", write(Path("own.jsonl"), lines), "--json")
+        assert code == 0, err
+        assert (
+            orjson.loads(out)["domains"]["tickets"]["axes"]["product"]["overall"]["accuracy"] > 0.9
+        )
+    assert promises[0] == promises[1]
+    event = {"id": "1", "kind": "ticket", "text": old[0]["text"]}
+    _, out, _ = run("classify", write(Path("in.ndjson"), [event]))
+    assert decode(out.encode(), TriagedEvent).queue in {"loan", "card"}
+
+    data, model = write(Path("rows.jsonl.gz"), split(complaints(300))), Path("renamed")
+    arguments = ("--encoder", product, "--data", data, "--out", model)
+    code, out, err = run("train", "--quick", *arguments)
+    assert code == 0, err
+    _, out, _ = run("models", "--model", model, "--json")
+    assert orjson.loads(out)["domains"]["tickets"]["axes"] == {"product": ["card", "loan"]}
+    card = (model / CARD).read_text("utf-8")
+    assert "## Labels of tickets, product\n\n- loan: Money \\| for a home.\n" in card

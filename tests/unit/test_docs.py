@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from inference.egress.policy import Policy
+from inference.labels.file import to_labels
 from inference.llm.client.failure import FailureStatus
 from inference.model.artifact import DEFAULT_MODEL, MANIFEST
 from inference.model.manifest import Manifest
@@ -171,7 +173,20 @@ def configurations() -> Iterator[tuple[str, str]]:
     yield page_id(EXAMPLE), EXAMPLE.read_text("utf-8")
     for page in sorted(DOCS.rglob("*.md")):
         for number, text in enumerate(TOML_BLOCK.findall(page.read_text("utf-8")), 1):
-            yield f"{page_id(page)} {number}", text
+            if not is_labels_file(text):
+                yield f"{page_id(page)} {number}", text
+
+
+def is_labels_file(text: str) -> bool:
+    """Whether a block is a labels file, and no configuration."""
+    return set(tomllib.loads(text)) <= set(DOMAINS)
+
+
+def test_every_labels_file_in_the_documentation_is_valid() -> None:
+    """A user who copies an example would get an error."""
+    blocks = TOML_BLOCK.findall((DOCS / "how-to" / "labels.md").read_text("utf-8"))
+    files = [tomllib.loads(text) for text in blocks if is_labels_file(text)]
+    assert [bool(list(to_labels(file).places())) for file in files] == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from schemas.triaged import Label
 from streams import enrichment as module
 from streams.app import build
 from streams.audit.trail import AuditTrail
-from streams.config import DomainsSection, KafkaSection, Settings
+from streams.config import DomainsSection, KafkaSection, LabelsSection, Settings
 from streams.enrichment import REMEMBERED_S, EnrichmentAgent
 from streams.errors import BrokerUnreachable
 from streams.metrics import Metrics
@@ -304,6 +304,27 @@ async def test_an_event_costs_at_most_what_its_longest_calls_cost() -> None:
     assert longest * RetryOptions().attempts < one < 1.0
     assert both == pytest.approx(2 * one)
     assert opened(Settings()).max_usd_per_event == 0.0
+
+
+async def test_the_llm_is_told_what_labels_mean(caplog: pytest.LogCaptureFixture) -> None:
+    """An LLM would have to guess what a queue of one's own is for, and its price be too low."""
+    described = {"queue": {"cloud": "What happens in AWS. " * 20}}
+    async with (
+        LlmServer(ok()) as server,
+        tier(configured(endpoint(server.base_url)), described=described) as enrichment,
+        tier(configured(endpoint(NOWHERE))) as without,
+    ):
+        await end(enrichment, escalated(alert()))
+        assert enrichment.max_usd_per_event > without.max_usd_per_event
+    (request,) = server.requests
+    assert '"cloud": What happens in AWS.' in request.text
+    assert not [message for message in caplog.messages if "are cut" in message]
+
+    short = msgspec.structs.replace(
+        configured(endpoint(NOWHERE)), labels=LabelsSection(max_prompt_chars=100)
+    )
+    async with tier(short, described=described):
+        assert any("labels.max_prompt_chars" in message for message in caplog.messages)
 
 
 async def test_a_library_that_cannot_be_filled_stops_nothing(

@@ -17,7 +17,7 @@ from inference.llm.options import LimitOptions
 from inference.model.artifact import DEFAULT_MODEL, MANIFEST
 from inference.model.manifest import Manifest
 from inference.model.threads import Threads
-from schemas.triaged import Alternative, Case, Label, Verdict
+from schemas.triaged import Alternative, Case, Label, LabelSets, Verdict
 from streams.config import load
 from streams.wiring.llm import limits_of
 from streams.wiring.model import open_classifier, open_rules
@@ -246,7 +246,7 @@ async def test_a_case_from_before_ends_with_the_new_name() -> None:
 async def test_a_verdict_with_the_old_name_is_one_with_the_new() -> None:
     """What a person decided before a label was renamed would be a dead letter."""
     renames = renaming(top_up="deposits").renames
-    labels = {
+    labels: LabelSets = {
         "tickets": {
             axis: renames.values("tickets", axis, names)
             for axis, names in LABELS["tickets"].items()

@@ -13,7 +13,7 @@ import numpy as np
 
 from agents.enrich import enrich
 from agents.outcomes import Outcome
-from inference.labels.renames import NO_RENAMES
+from inference.labels.renames import NO_RENAMES, Renames
 from inference.llm.options import EndpointOptions, LlmOptions, PriceOptions
 from inference.rules.options import ImpactOptions
 from inference.rules.ruling import Rules
@@ -44,9 +44,13 @@ class NoModel:
 
     domains = DOMAINS
     label_sets = LABELS
-    renames = NO_RENAMES
 
-    def __init__(self, described: Mapping[str, Mapping[str, str]] | None = None) -> None:
+    def __init__(
+        self,
+        described: Mapping[str, Mapping[str, str]] | None = None,
+        renames: Renames = NO_RENAMES,
+    ) -> None:
+        self.renames = renames
         self._described = {axis: dict(labels) for axis, labels in (described or {}).items()}
 
     def labels(self, domain: Domain) -> dict[str, tuple[str, ...]]:
@@ -87,10 +91,11 @@ async def tier(
     backlog: Callable[[], int] = lambda: 0,
     *,
     described: Mapping[str, Mapping[str, str]] | None = None,
+    renames: Renames = NO_RENAMES,
 ) -> AsyncIterator[EnrichmentAgent]:
     """The enrichment agent with these settings; `end` puts cases through it."""
     rules = Rules.of(settings.rules, ImpactOptions(), LABELS)
-    classifier: Any = NoModel(described)
+    classifier: Any = NoModel(described, renames)
     enrichment = EnrichmentAgent(settings, classifier, rules, backlog)
     try:
         yield enrichment

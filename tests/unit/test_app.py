@@ -12,7 +12,7 @@ from agents.classify import classify
 from agents.feedback import apply_feedback
 from agents.reading import read
 from inference.classifier import Classifier
-from inference.labels.renames import NO_RENAMES
+from inference.labels.renames import Renames
 from inference.rules.ruling import Rules
 from schemas.event import DOMAINS
 from streams import app
@@ -24,6 +24,8 @@ from streams.metrics import Metrics
 from streams.pipeline.agent_pipeline import AgentPipeline, unread
 from streams.pipeline.consumer import GroupConsumer
 from tests.doubles import FakeProducer
+
+RENAMES = Renames({"tickets": {"queue": {"old": "new"}}})
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def wire(agents: Any, prefix: str = "triage", **sections: Any) -> GroupConsumer:
         agents=agents,
         # Nothing calls the classifier and the rules.
         classifier=cast(
-            "Classifier", SimpleNamespace(label_sets={}, domains=DOMAINS, renames=NO_RENAMES)
+            "Classifier", SimpleNamespace(label_sets={}, domains=DOMAINS, renames=RENAMES)
         ),
         rules=cast("Rules", object()),
         producer=FakeProducer(),
@@ -86,6 +88,7 @@ async def test_each_topic_goes_to_its_function(routes: dict[str, AgentPipeline])
     feedback = routes["triage.feedback.v1"]._process
     assert isinstance(feedback, functools.partial)
     assert feedback.func is apply_feedback
+    assert feedback.keywords["checks"].renames is RENAMES, "verdicts may have old names"
     for topic, kind in (("triage.alerts.v1", "alert"), ("triage.tickets.v1", "ticket")):
         process, reading = routes[topic]._process, routes[topic]._read
         assert isinstance(process, functools.partial)

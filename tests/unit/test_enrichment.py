@@ -17,6 +17,7 @@ from agents.outcomes import Incoming, Reviewed, Triaged
 from inference.acceptance.options import Terms
 from inference.egress.options import EgressOptions
 from inference.errors import ConfigError
+from inference.labels.renames import Renames
 from inference.llm.client.failure import Usage
 from inference.llm.options import BreakerOptions, BudgetOptions, RetryOptions
 from inference.retrieval.options import RetrievalOptions
@@ -37,10 +38,12 @@ from streams.trust import Trust
 from streams.wiring.llm import open_tiers
 from tests.doubles import FakeProducer
 from tests.llm_server import LlmServer, body, error, ok
-from tests.llm_tier import LABELS, NoModel, configured, end, endpoint, escalated, tier
+from tests.llm_tier import LABELS, Forgetful, NoModel, configured, end, endpoint, escalated, tier
 from tests.patience import PATIENCE_S, until
 from tests.records import decision, record
 
+OLD = Label(value="old", confidence=0.5, abstained=True)
+SURE = Label(value="endpoint", confidence=0.99)
 NOWHERE = "http://127.0.0.1:9/v1"
 TOPICS = Topics("triage")
 
@@ -237,9 +240,9 @@ class Followed:
             self.is_closed = True
 
 
-def settled(event: Event) -> list[Incoming]:
+def settled(event: Event, **values: str | Label) -> list[Incoming]:
     """A case and the verdict about it, between records that are neither."""
-    case = escalated(event)
+    case = escalated(event, **values)
     verdict = msgspec.structs.replace(case.triaged, status="final", decided_by="human", revision=2)
     return [
         record(b"\xff", topic=TOPICS.triaged("alerts")),
@@ -325,6 +328,48 @@ async def test_the_llm_is_told_what_labels_mean(caplog: pytest.LogCaptureFixture
     )
     async with tier(short, described=described):
         assert any("labels.max_prompt_chars" in message for message in caplog.messages)
+
+
+RENAMED = Renames({"alerts": {"queue": {"old": "cloud"}}})
+
+
+async def test_a_case_from_before_a_rename_is_kept_inside_by_the_new_name() -> None:
+    """An event would leave that a rule about its label keeps inside, and end with the old name."""
+    egress = msgspec.convert(
+        {"rules": [{"policy": "never", "labels": {"queue": ["cloud"]}}]}, EgressOptions
+    )
+    settings = msgspec.structs.replace(configured(endpoint(NOWHERE)), egress=egress)
+    async with tier(settings, renames=RENAMED) as enrichment:
+        enrichment.answered = Forgetful()  # type: ignore[assignment] # a stand-in
+        case = escalated(alert(), queue=OLD)
+        (outcome,) = await enrichment([record(case, topic=TOPICS.enrichment)])
+    ended = decision(outcome)
+    assert ended.enrichment is not None
+    assert ended.enrichment.status == "kept_inside"
+    assert (ended.labels["queue"].value, ended.queue) == ("cloud", "cloud")
+
+
+@pytest.mark.parametrize(("before", "after"), [(OLD, SURE), (SURE, OLD)], ids=["case", "verdict"])
+async def test_a_settled_event_from_before_a_rename_is_kept_inside_by_the_new_name(
+    before: Label, after: Label, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event would be quoted to the LLM that a rule about its label keeps inside."""
+    _, verdict, _, _ = settled(alert("a-0", text="yesterday's"), queue=after)
+    _, _, _, case = settled(alert("a-0", text="yesterday's"), queue=before)
+    followed = Followed(verdict, case)
+    monkeypatch.setattr(module, "follow", followed.follow)
+    egress = msgspec.convert(
+        {"rules": [{"policy": "never", "labels": {"queue": ["cloud"]}}]}, EgressOptions
+    )
+    async with LlmServer(ok()) as server:
+        settings = msgspec.structs.replace(configured(endpoint(server.base_url)), egress=egress)
+        async with tier(settings, renames=RENAMED) as enrichment:
+            enrichment.start()
+            await asyncio.wait_for(followed.read.wait(), PATIENCE_S)
+            (outcome,) = await end(enrichment, escalated(alert(), queue=SURE))
+    answer = decision(outcome).enrichment
+    assert answer is not None
+    assert (answer.status, answer.quoted) == ("answered", [])
 
 
 async def test_a_library_that_cannot_be_filled_stops_nothing(

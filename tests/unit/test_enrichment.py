@@ -240,7 +240,7 @@ class Followed:
             self.is_closed = True
 
 
-def settled(event: Event, **values: str | Label) -> list[Incoming]:
+def settled(event: Event, **values: Any) -> list[Incoming]:
     """A case and the verdict about it, between records that are neither."""
     case = escalated(event, **values)
     verdict = msgspec.structs.replace(case.triaged, status="final", decided_by="human", revision=2)

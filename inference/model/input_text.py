@@ -1,30 +1,37 @@
 """What the small model reads of an event: one bounded text, the same in training and in serving.
 
-The first line of the event's text comes first. Then come the most informative fields of the
-vendor's document, then the rest of the text. The fields nearly decide the queue. After a long
-text they would be cut off. Before the first line they would hide what happened.
+The beginning of the event's text comes first: its title and what happened. Then come the most
+informative fields of the vendor's document, then the rest of the text. The fields nearly decide the
+queue. After a long text they would be cut off.
 
-Ids, timestamps, the sender and the tenant are never part of it. A model that reads them learns
-the data set instead of the work.
+Of a ticket only the words are read, and the fields that a mapping chose. The document around a
+ticket is that of the help desk and not of the sender.
+
+Ids, links, timestamps, the sender and the tenant are never part of it. A model that reads them
+learns the data set instead of the work.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+from inference.model.normalization import normalize
 from inference.model.tokenizer import replace_control_characters
 from schemas.event import Event
 from schemas.formats.stated_fields import says_level
 
-INPUT_TEXT_FORMAT = "headline-fields-text.2"
+INPUT_TEXT_FORMAT = "text-fields-text.3"
 """The name of this format. A model that was trained on another format is refused.
 
 Change the name whenever `render` makes another text of the same event.
 """
 
 MAX_PART_CHARS = 4_000
+MAX_CHARS_BEFORE_FIELDS = 200
+"""So many characters of the text come before the fields: about half of what the encoder reads."""
 MAX_FIELDS, MAX_VALUE_CHARS = 8, 40
 # If an event has no text, its document is all that the model can read.
 MAX_FIELDS_ALONE, MAX_VALUE_CHARS_ALONE = 24, 120
@@ -32,7 +39,10 @@ MAX_NODES = 1_000
 MAX_DEPTH = 8
 MAX_LIST = 4
 MAX_KEY_CHARS = 64
-MAX_INSPECTED_CHARS = 200
+MAX_DOCUMENT_CHARS = 24_000
+"""How many characters of a document are read in all. It bounds the work on many long texts."""
+MIN_REPEATED_WORDS = 3
+"""A field with so many words tells nothing if all of them are in the text already."""
 
 # Keys that name the kind of system, across vendors. Their fields come first, in this order.
 INFORMATIVE_KEYS = (
@@ -46,25 +56,28 @@ INFORMATIVE_KEYS = (
 # a label must not be copied from the input.
 VERDICTS = {"alert.severity", "alert.category", "severity"}
 
-# Keys of ids, times, secrets and people, and the fields that a SIEM adds to a record (Panther's
-# ``p_…``). ``p_log_type`` is kept, because it names the system that wrote the record.
+# Keys of ids, times, secrets, links, people and computers, and the fields that a SIEM adds to a
+# record (Panther's ``p_…``). ``p_log_type`` is kept, because it names the system that wrote the
+# record.
 _IDENTIFIER = re.compile(
     r"^p_(?!log_type$)"
     r"|(?:^|_)(?:id|ids|uuid|guid|uid|arn|hash|md5|sha1|sha256"
-    r"|token|timestamp|time|date|at|serial|fingerprint)$"
+    r"|token|timestamp|time|date|at|serial|fingerprint"
+    r"|urls?|uri|link|links|href|avatar|avatars|icon|image_url|logo|fqdn|useragent|language|locale)$"
     r"|(?:user|org|account|device|session|request"
     r"|event|tenant|object|client|group|key|source|project)_?ids?$"
-    r"|(?:^|_)(?:e?mail|user|user_?name|tenant)$",
+    r"|(?:^|_)(?:e?mail|user|user_?name|tenant|user_?agent|host_?name|computer_?name)$",
     re.IGNORECASE,
 )
 _CAMEL_IDENTIFIER = re.compile(
-    r"[a-z](?:Id|ID|Ids|IDs|Uuid|Guid|Arn|Hash|Time|Timestamp|Date|Token)$"
+    r"[a-z](?:Id|ID|Ids|IDs|Uuid|Guid|Arn|Hash|Time|Timestamp|Date|Token"
+    r"|Url|URL|Urls|Uri|URI|Link|Href|Avatar|UserAgent|HostName|Hostname|ComputerName|Fqdn)$"
 )
-# Values that are no words: numbers, long hexadecimal strings, UUIDs, times, flags, addresses.
+# Values that are no words: numbers, flags, and what one record calls another.
 _OPAQUE = re.compile(
-    r"^[\W\d_]*$|[0-9a-fA-F]{16}|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-"
-    r"|^\d{4}-\d\d-\d\d[T ]|^(?:True|False)$|^\S+@\S+$"
+    r"^(?:[\W\d_]*|True|False|None|null|[\w.-]{1,60}_reference)$|^\d{4}-\d\d-\d\d[T ]"
 )
+_WORD = re.compile(r"\w+")
 _RANK = {key: rank for rank, key in enumerate(INFORMATIVE_KEYS)}
 
 Leaf = tuple[str, str]
@@ -73,25 +86,35 @@ Leaf = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class EventContent:
-    """The texts that the small model may read of one event.
+    """The texts that the small model may read of one event, all of them normalised.
 
     The input text and the features of the n-gram head are both made from it, so the event's
     document is only walked once. `read_content` makes it, in bounded time and size.
 
     `leaves` are the texts of the vendor's document in its order. The text of a leaf is empty if
     the model must not read it. `has_document` is false if the event has no document or an empty
-    one.
+    one, or if it is a ticket. `key_fields` are the fields that a mapping chose for the model.
     """
 
     plain_text: str
     leaves: tuple[Leaf, ...]
     has_document: bool
+    key_fields: tuple[Leaf, ...] = ()
 
 
 def read_content(event: Event) -> EventContent:
     """The content of any event. The work is bounded, however large the event is."""
-    document = event.event or {}
-    return EventContent(plain_text(event), tuple(_leaves(document)), bool(document))
+    document: dict[str, Any] = {}
+    if event.kind != "ticket":
+        document = event.event or {}
+    key_fields = tuple(_key_fields(event.key_fields))
+    chosen = set(event.key_fields.values())
+    return EventContent(
+        _normalized_lines(plain_text(event)),
+        tuple(_leaves(document, chosen)),
+        bool(document or key_fields),
+        key_fields,
+    )
 
 
 def render(event: Event) -> str:
@@ -105,8 +128,12 @@ def render_content(content: EventContent) -> str:
     It depends on the content alone.
     """
     headline, _, rest = content.plain_text.partition("\n")
-    fields = "; ".join(_fields(content.leaves, headline))
-    return "\n".join(line for line in (headline, fields, " ".join(rest.split())) if line)
+    text = "\n".join(line for line in (headline, " ".join(rest.split())) if line)
+    fields = "; ".join(_fields(content, headline))
+    after = ""
+    if fields:
+        text, after = _divided(text, MAX_CHARS_BEFORE_FIELDS)
+    return "\n".join(part for part in (text, fields, after) if part)
 
 
 def plain_text(event: Event) -> str:
@@ -118,34 +145,66 @@ def plain_text(event: Event) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _fields(leaves: Sequence[Leaf], headline: str) -> list[str]:
-    """``key value`` of the most informative leaves, the most informative first.
+def _normalized_lines(text: str) -> str:
+    lines = (" ".join(line.split()) for line in normalize(text).split("\n"))
+    return "\n".join(line for line in lines if line)
+
+
+def _divided(text: str, length: int) -> tuple[str, str]:
+    """The text in two, at the last space or line end before `length` characters."""
+    if len(text) <= length:
+        return text, ""
+    end = max(text.rfind(" ", 0, length), text.rfind("\n", 0, length))
+    if end <= 0:
+        end = length
+    return text[:end], text[end:].strip()
+
+
+def _fields(content: EventContent, headline: str) -> list[str]:
+    """``key value`` of the fields that tell most, the ones that a mapping chose first.
 
     Without a `headline` there are more fields, and they are longer.
     """
     count, length = MAX_FIELDS, MAX_VALUE_CHARS
     if not headline:
         count, length = MAX_FIELDS_ALONE, MAX_VALUE_CHARS_ALONE
+    known = set(_WORD.findall(content.plain_text.lower()))
     ranks: dict[str, int] = {}
-    for path, value in leaves:
-        # This skips empty values too: every string contains the empty string.
-        if value in headline:
-            continue
-        key = _key_of(path)
-        field = _clean(f"{key} {value[:length]}")
-        ranks.setdefault(field, _RANK.get(key.lower(), len(_RANK)))
+    for leaves, is_chosen in ((content.key_fields, True), (content.leaves, False)):
+        for path, value in leaves:
+            # This skips empty values too: every string contains the empty string.
+            if value in headline or _is_repeated(value, known):
+                continue
+            key = _key_of(path)
+            rank = -1 if is_chosen else _RANK.get(key.lower(), len(_RANK))
+            ranks.setdefault(_clean(f"{key} {value[:length]}"), rank)
     return sorted(ranks, key=lambda field: ranks[field])[:count]
 
 
-def _leaves(document: dict[str, Any]) -> Iterator[Leaf]:
-    """The leaves of a document; the text of a leaf that must not be read is empty."""
+def _is_repeated(value: str, known: set[str]) -> bool:
+    words = _WORD.findall(value.lower())
+    return len(words) >= MIN_REPEATED_WORDS and known.issuperset(words)
+
+
+def _key_fields(fields: dict[str, str]) -> Iterator[Leaf]:
+    for name, value in islice(fields.items(), MAX_FIELDS):
+        yield name[:MAX_KEY_CHARS], _clean(normalize(value[:MAX_PART_CHARS]))
+
+
+def _leaves(document: dict[str, Any], chosen: set[str]) -> Iterator[Leaf]:
+    """The leaves of a document; the text of a leaf that must not be read is empty.
+
+    `chosen` are the texts of the key fields, which are read already.
+    """
+    left = MAX_DOCUMENT_CHARS
     for path, value in islice(_nodes(document, ""), MAX_NODES):
         if not path or not value:
             continue
-        if _may_be_read(path, value):
-            yield path, value
-        else:
-            yield path, ""
+        text = ""
+        if left > 0 and value not in chosen and _may_be_read(path, _key_of(path)):
+            left -= len(value)
+            text = normalize(value)
+        yield path, "" if _OPAQUE.match(text) else text
 
 
 def _nodes(value: Any, path: str, depth: int = 0) -> Iterator[Leaf]:
@@ -169,13 +228,9 @@ def _nodes(value: Any, path: str, depth: int = 0) -> Iterator[Leaf]:
             yield from _nodes(child, path, depth + 1)
 
 
-def _may_be_read(path: str, value: str) -> bool:
-    key = _key_of(path)
-    if says_level(path, value[:MAX_INSPECTED_CHARS]):
-        return False
-    if path in VERDICTS or _IDENTIFIER.search(key) or _CAMEL_IDENTIFIER.search(key):
-        return False
-    return not _OPAQUE.search(value[:MAX_INSPECTED_CHARS])
+@lru_cache(maxsize=4_096)
+def _may_be_read(path: str, key: str) -> bool:
+    return not (path in VERDICTS or _IDENTIFIER.search(key) or _CAMEL_IDENTIFIER.search(key))
 
 
 def _key_of(path: str) -> str:

@@ -77,7 +77,7 @@ class NgramHead:
     """The n-gram head of one domain.
 
     `idf` has shape (BUCKETS,). It has shape (TEXT_BUCKETS,) in a domain that was trained without
-    documents; documents are then not read. `weights` is int8 of shape (len(idf), columns).
+    documents; documents are then not read, but the fields that a mapping chose are read as text. `weights` is int8 of shape (len(idf), columns).
     `scales` and `bias` have shape (columns,). `columns` maps an axis to its columns. An axis
     without columns is decided by the encoder alone.
     """
@@ -119,10 +119,14 @@ class NgramHead:
 
     def features(self, content: EventContent) -> Features:
         """The features of any event. The work is bounded, however large the event is."""
-        text = _text_hashes(_words(content.plain_text)[:MAX_WORDS])
+        reads_documents = len(self.idf) > TEXT_BUCKETS
+        words = _words(content.plain_text)
+        if not reads_documents:
+            words += [word for _, value in content.key_fields for word in _words(value)]
+        text = _text_hashes(words[:MAX_WORDS])
         groups = [self._weighted(text, 0, TEXT_BUCKETS)]
-        if content.has_document and len(self.idf) > TEXT_BUCKETS:
-            leaves = list(_path_words(content.leaves))
+        if content.has_document and reads_documents:
+            leaves = list(_path_words([*content.key_fields, *content.leaves]))
             groups.append(self._weighted(_field_hashes(leaves), TEXT_BUCKETS, FIELD_BUCKETS))
             together = np.concatenate([text, _text_hashes(_document_words(leaves))])
             groups.append(self._weighted(together, WHOLE, TEXT_BUCKETS))

@@ -35,7 +35,7 @@ def split_content(content: EventContent) -> list[EventContent]:
         texts = [" ".join(texts[start : start + size]) for start in range(0, len(texts), size)]
     parts = [EventContent(text, (), has_document=False) for text in texts]
     leaves = tuple(leaf for leaf in content.leaves if leaf[1] and not _is_long(leaf[1]))
-    if leaves:
+    if leaves or content.key_fields:
         parts.append(replace(content, plain_text="", leaves=leaves))
     return parts if len(parts) > 1 else []
 

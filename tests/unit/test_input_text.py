@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from inference.model.input_text import MAX_FIELDS, read_content, render, render_content
+from inference.model.input_text import (
+    MAX_CHARS_BEFORE_FIELDS,
+    MAX_FIELDS,
+    read_content,
+    render,
+    render_content,
+)
 from schemas.event import Event
 from tests.patience import within_cpu_s
 
@@ -25,14 +31,18 @@ CLOUDTRAIL = {
 }
 
 
-def test_the_first_line_then_fields_then_the_rest() -> None:
-    """Fields after a long text would be cut off, and they nearly decide the queue."""
-    text = input_text(CLOUDTRAIL, title="New user", body="A user was made.\nBy somebody.")
-    assert text.split("\n") == [
-        "New user",
-        "eventSource iam.amazonaws.com; eventName CreateUser; type IAMUser; awsRegion eu-central-1",
-        "A user was made. By somebody.",
-    ]
+def test_title_and_body_then_fields_then_the_rest() -> None:
+    """Fields after a long text would be cut off; before the text they would hide what happened."""
+    body = "A user was made.\n" + "By somebody else. " * 20
+    text = input_text(CLOUDTRAIL, title="New user", body=body)
+    title, beginning, fields, rest = text.split("\n")
+    assert title == "New user"
+    assert beginning.startswith("A user was made. By somebody else.")
+    assert len(title) + len(beginning) < MAX_CHARS_BEFORE_FIELDS
+    assert fields == (
+        "eventSource iam.amazonaws.com; eventName CreateUser; type IAMUser; awsRegion eu-central-1"
+    )
+    assert f"{beginning} {rest}" == " ".join(body.split())
 
 
 def test_title_and_body_are_read_like_text() -> None:

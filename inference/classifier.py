@@ -31,6 +31,7 @@ from inference.model.encoder import Encoder, open_encoder, open_tokenizer
 from inference.model.engine import DEFAULT_MAX_WAITING, Engine
 from inference.model.heads import Heads, calibrated, unit
 from inference.model.input_text import read_content, render, render_content
+from inference.model.model_input import ModelInput, input_text, read_inputs
 from inference.model.ngrams import Features
 from inference.model.parts import repeated_share, split_content
 from inference.model.signature import PublicKey
@@ -46,9 +47,12 @@ log = logging.getLogger(__name__)
 class _ModelInputs:
     """What the encoder and the n-gram head read of n events, one item per event."""
 
-    ids: list[list[int]]
-    excess_tokens: list[float]
+    encoder: list[ModelInput]
     features: list[Features]
+
+    @property
+    def ids(self) -> list[list[int]]:
+        return [model_input.ids for model_input in self.encoder]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ class _Parts:
     """
 
     rows: list[int]
-    inputs: _ModelInputs
+    ids: list[list[int]]
+    features: list[Features]
     repeated: dict[int, float]
 
 
@@ -96,6 +101,8 @@ class Classifier:
         }
         self._tokenizer = open_tokenizer(artifact.directory, manifest.encoder)
         self.artifact = artifact
+        self.truncated: dict[Domain, int] = dict.fromkeys(self.domains, 0)
+        """How many events of each domain had more text than the encoder reads."""
         self.model = ModelInfo(
             name=manifest.name, digest=artifact.digest, compute_type=encoder.compute_type
         )
@@ -226,13 +233,17 @@ class Classifier:
         elapsed_s = time.perf_counter() - started_s
         decisions = []
         for row, event in enumerate(events):
-            distance = float(axis_logits.distance[row])
-            ood_score = policy.ood_score(inputs.excess_tokens[row], distance)
+            model_input = inputs.encoder[row]
+            unlike = policy.unfamiliarity(model_input, float(axis_logits.distance[row]))
             labels = {
-                axis: policy.label(axis, names, probabilities[axis][row], ood_score)
+                axis: policy.label(axis, names, probabilities[axis][row], unlike.score)
                 for axis, names in heads.labels.items()
             }
-            decisions.append(policy.decide(labels, event.tenant, ood_score, elapsed_s))
+            decision = policy.decide(
+                labels, event.tenant, unlike, elapsed_s, truncated=model_input.truncated
+            )
+            decisions.append(decision)
+        self.truncated[domain] += sum(decision.truncated for decision in decisions)
         if not self._score_parts or not severe_levels(heads.labels.get(AXIS, ())):
             return decisions
         return await self._with_parts(domain, events, decisions)
@@ -252,8 +263,8 @@ class Classifier:
         parts = await asyncio.to_thread(self._read_parts, domain, events, rows)
         severest = dict.fromkeys(rows, 0.0)
         if parts.rows:
-            vectors = await self._engine.embed(parts.inputs.ids)
-            axis_logits = await asyncio.to_thread(heads.logits, vectors, parts.inputs.features)
+            vectors = await self._engine.embed(parts.ids)
+            axis_logits = await asyncio.to_thread(heads.logits, vectors, parts.features)
             axes = self.artifact.calibration.domains[domain].axes
             severe = severe_probabilities(calibrated(axis_logits, axes)[AXIS], heads.labels[AXIS])
             for row, probability in zip(parts.rows, severe.tolist(), strict=True):
@@ -286,8 +297,7 @@ class Classifier:
                 part_rows.append(row)
                 texts.append(render_content(part))
                 features.append(of_part)
-        ids, excess_tokens = self._tokenizer.encode_with_excess(texts)
-        return _Parts(part_rows, _ModelInputs(ids, excess_tokens, features), repeated)
+        return _Parts(part_rows, self._tokenizer.encode(texts), features, repeated)
 
     def _load_heads(self, artifact: Artifact, domain: Domain) -> Heads:
         heads = Heads.load(artifact, domain)
@@ -312,7 +322,6 @@ class Classifier:
         # One event after the other: the content of a large event is not kept for the whole batch.
         for event in events:
             content = read_content(event)
-            texts.append(render_content(content))
+            texts.append(input_text(content))
             features.append(ngram_head.features(content))
-        ids, excess_tokens = self._tokenizer.encode_with_excess(texts)
-        return _ModelInputs(ids, excess_tokens, features)
+        return _ModelInputs(read_inputs(self._tokenizer, texts), features)

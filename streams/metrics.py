@@ -128,6 +128,12 @@ class Metrics:
         self.escalations = self._counter(
             "escalations", "Events sent to enrichment, by reason.", "domain", "reason"
         )
+        self.input_truncated = self._counter(
+            "input_truncated",
+            "Events with more text than the encoder reads. The n-gram head reads more.",
+            "domain",
+        )
+        self._truncated: dict[Domain, int] = {}
         self.dead_letters = self._counter("dead_letters", "Dead letters, by stage.", "stage")
         self.refused = self._counter(
             "refused_records",
@@ -291,6 +297,12 @@ class Metrics:
                 self.llm_breaker.labels(endpoint=endpoint, state=state).set(state == now)
         self.llm_spent.set(spent_usd)
         self.llm_budget.set(budget_usd)
+
+    def observe_truncated(self, truncated: Mapping[Domain, int]) -> None:
+        """Count the events whose text was cut since the last call; `truncated` counts all."""
+        for domain, count in truncated.items():
+            self.input_truncated.labels(domain=domain).inc(count - self._truncated.get(domain, 0))
+            self._truncated[domain] = count
 
     def when_rendered(self, observe: Callable[["Metrics"], None]) -> None:
         """Call `observe` before every rendering, to set gauges."""

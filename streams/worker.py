@@ -133,6 +133,7 @@ class Worker:
             fail=self.fail,
         )
         metrics.when_rendered(enrichment.observe)
+        metrics.when_rendered(lambda metrics: metrics.observe_truncated(classifier.truncated))
         metrics.when_rendered(lambda metrics: metrics.observe_problems(self._problems()))
         leave_full_collections_to_the_watchdog()
         stalls = asyncio.create_task(

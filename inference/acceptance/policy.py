@@ -12,9 +12,11 @@ from inference.acceptance.samples import CalibrationSample, load_samples
 from inference.arrays import Floats
 from inference.errors import ConfigError
 from inference.model.artifact import Artifact
+from inference.model.model_input import ModelInput
 from inference.model.out_of_distribution import (
+    Unfamiliarity,
     is_out_of_distribution,
-    out_of_distribution_score,
+    unfamiliarity,
 )
 from schemas.event import Domain
 from schemas.folding import fold
@@ -34,6 +36,7 @@ class Decision:
     `escalation` is the metric label of the reason (``risk``, ``unfamiliar`` or ``uncalibrated``);
     otherwise it is empty. `ood_score`, in [0, 1], says how unlike the training rows the event is:
     an event above 0.5 is never accepted. `inference_s` is the wall time of the model call.
+    `truncated` says whether the event has more text than the encoder reads.
     `note` says why a label is not the one that the model gave to the whole event, and `person` why
     a person must decide although the event is accepted. Both are usually empty.
     """
@@ -45,6 +48,7 @@ class Decision:
     reason: str
     escalation: str
     inference_s: float
+    truncated: bool = False
     note: str = ""
     person: str = ""
 
@@ -77,20 +81,36 @@ class AcceptancePolicy:
         """The promise in force for a tenant."""
         return self.tenants.get(fold(tenant), self.promise)
 
-    def ood_score(self, excess_tokens: float, distance: float) -> float:
-        """How unlike the training rows an event is, in [0, 1]."""
-        return out_of_distribution_score(self._calibration, excess_tokens, distance)
+    def unfamiliarity(self, model_input: ModelInput, distance: float) -> Unfamiliarity:
+        """How unlike the training rows an event is, and what was found."""
+        return unfamiliarity(
+            self._calibration, model_input.excess_tokens, model_input.language, distance
+        )
 
     def decide(
-        self, labels: dict[str, Label], tenant: str, ood_score: float, inference_s: float
+        self,
+        labels: dict[str, Label],
+        tenant: str,
+        unlike: Unfamiliarity,
+        inference_s: float,
+        *,
+        truncated: bool = False,
     ) -> Decision:
         """Accept an event with these labels, or say why not."""
         event_risk = risk([1.0 - labels[axis].confidence for axis in self.deciding])
-        if is_out_of_distribution(ood_score):
+        if unlike.finding:
             event_risk = 1.0
-        reason, escalation = self._judge(event_risk, self.promise_for(tenant).threshold, ood_score)
-        accepted = not escalation
-        return Decision(labels, event_risk, ood_score, accepted, reason, escalation, inference_s)
+        reason, escalation = self._judge(event_risk, self.promise_for(tenant).threshold, unlike)
+        return Decision(
+            labels,
+            event_risk,
+            unlike.score,
+            not escalation,
+            reason,
+            escalation,
+            inference_s,
+            truncated,
+        )
 
     def label(
         self, axis: str, names: Sequence[str], probabilities: Floats, ood_score: float
@@ -106,11 +126,11 @@ class AcceptancePolicy:
             abstained=is_out_of_distribution(ood_score) or not trusted,
         )
 
-    def _judge(self, event_risk: float, threshold: float, ood_score: float) -> tuple[str, str]:
+    def _judge(self, event_risk: float, threshold: float, unlike: Unfamiliarity) -> tuple[str, str]:
         """Why the event is accepted or not, and the metric label if it is not."""
         axes = " and ".join(self.deciding)
-        if is_out_of_distribution(ood_score):
-            return "the text reads unlike the training rows, perhaps another language", "unfamiliar"
+        if unlike.finding:
+            return unlike.finding, "unfamiliar"
         if not threshold:
             return f"the calibration sample supports no threshold for {axes}", "uncalibrated"
         compared = f"estimated risk {event_risk:.4f} on {axes} is"

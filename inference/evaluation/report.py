@@ -23,7 +23,7 @@ from schemas.visible_text import printable
 SPLIT_NAMES = {"test": "test", "val": "validation", "all": "labelled"}
 ESCALATION_REASONS = {
     "risk": "too unsure",
-    "unfamiliar": "unlike the training rows",
+    "unfamiliar": "unlike the training rows, or another language",
     "uncalibrated": "no threshold could be promised",
 }
 ESCALATION_COLOURS = ("escalated-first", "escalated-second", "escalated-third")

@@ -143,16 +143,20 @@ def load_artifact(path: Path, *, public_key: PublicKey | None = None) -> Artifac
     return Artifact(path, manifest, calibration, public_key.name if public_key else None)
 
 
-def load_manifest(path: Path, *, public_key: PublicKey | None = None) -> Manifest:
+def load_manifest(
+    path: Path, *, public_key: PublicKey | None = None, as_source: bool = False
+) -> Manifest:
     """Read the manifest of a model directory and verify every file that it lists.
 
     The model need not be calibrated. With a `public_key`, the manifest must be signed with it.
+    With `as_source`, the model is what another one is made from: its own input text may have
+    another format than this version makes.
 
     Raises:
         ModelError: The model is missing, incomplete, damaged or not signed, or has a format that
             this version does not read.
     """
-    manifest = _read_manifest(path, public_key)
+    manifest = _read_manifest(path, public_key, as_source=as_source)
     for name in sorted(manifest.files):
         verify_file(path / name, manifest.files[name], listed_in=MANIFEST)
     return manifest
@@ -231,7 +235,9 @@ class _Format(msgspec.Struct):
     format: int
 
 
-def _read_manifest(path: Path, public_key: PublicKey | None = None) -> Manifest:
+def _read_manifest(
+    path: Path, public_key: PublicKey | None = None, *, as_source: bool = False
+) -> Manifest:
     try:
         data = read_bounded(path / MANIFEST)
     except OSError as error:
@@ -251,14 +257,15 @@ def _read_manifest(path: Path, public_key: PublicKey | None = None) -> Manifest:
         raise ModelError(
             f"the manifest of the model in {path} is damaged ({error}); {REMEDY}"
         ) from None
-    _check_manifest(path, manifest)
+    _check_manifest(path, manifest, as_source=as_source)
     return manifest
 
 
-def _check_manifest(path: Path, manifest: Manifest) -> None:
+def _check_manifest(path: Path, manifest: Manifest, *, as_source: bool) -> None:
     """Check what the types of the fields cannot express."""
     input_texts = {domain_spec.input_text for domain_spec in manifest.domains.values()}
-    if unknown := sorted(input_texts - {INPUT_TEXT_FORMAT}):
+    unknown = sorted(input_texts - {INPUT_TEXT_FORMAT})
+    if unknown and not as_source:
         raise ModelError(
             f"the model in {path} was trained on input text of the format {unknown[0]}, but this "
             f"version makes {INPUT_TEXT_FORMAT}; train the model again"

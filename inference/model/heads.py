@@ -103,6 +103,11 @@ class Heads:
         return cls(heads, ngram_head, centres)
 
     @property
+    def heads(self) -> dict[str, Head]:
+        """The encoder's head of each axis."""
+        return dict(self._heads)
+
+    @property
     def labels(self) -> dict[str, tuple[str, ...]]:
         """The labels of each axis, in the order of the probabilities."""
         return {axis: head.labels for axis, head in self._heads.items()}

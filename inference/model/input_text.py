@@ -12,7 +12,7 @@ learns the data set instead of the work.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -194,17 +194,20 @@ def _key_fields(fields: dict[str, str]) -> Iterator[Leaf]:
 def _leaves(document: dict[str, Any], chosen: set[str]) -> Iterator[Leaf]:
     """The leaves of a document; the text of a leaf that must not be read is empty.
 
-    `chosen` are the texts of the key fields, which are read already.
+    A leaf without words, like an id or a link, is left out: it changes nothing. `chosen` are the
+    texts of the key fields, which are read already.
     """
     left = MAX_DOCUMENT_CHARS
     for path, value in islice(_nodes(document, ""), MAX_NODES):
-        if not path or not value:
+        if not path or not value or left <= 0:
             continue
-        text = ""
-        if left > 0 and value not in chosen and _may_be_read(path, _key_of(path)):
-            left -= len(value)
-            text = normalize(value)
-        yield path, "" if _OPAQUE.match(text) else text
+        left -= len(value)
+        text = normalize(value)
+        if _OPAQUE.match(text):
+            continue
+        if value in chosen or not _may_be_read(path, _key_of(path)):
+            text = ""
+        yield path, text
 
 
 def _nodes(value: Any, path: str, depth: int = 0) -> Iterator[Leaf]:

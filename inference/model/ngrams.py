@@ -77,9 +77,9 @@ class NgramHead:
     """The n-gram head of one domain.
 
     `idf` has shape (BUCKETS,). It has shape (TEXT_BUCKETS,) in a domain that was trained without
-    documents; documents are then not read, but the fields that a mapping chose are read as text. `weights` is int8 of shape (len(idf), columns).
-    `scales` and `bias` have shape (columns,). `columns` maps an axis to its columns. An axis
-    without columns is decided by the encoder alone.
+    documents; documents are then not read, but the fields that a mapping chose are read as text.
+    `weights` is int8 of shape (len(idf), columns). `scales` and `bias` have shape (columns,).
+    `columns` maps an axis to its columns. An axis without columns is decided by the encoder alone.
     """
 
     idf: npt.NDArray[np.float32]

@@ -10,17 +10,21 @@ import re
 
 # Words that need a look: with a sign of an address, a path or a code. The first part cannot match
 # the second, and a match starts only where a word does: so the search takes linear time.
-_SUSPICIOUS = re.compile(r"(?<!\S)[^\s@:/\\\d_]*[@:/\\\d]\S*")
+_SUSPICIOUS = re.compile(r"(?<!\S)(?:[^\s@:/\\\d]*[@:/\\\d]\S*|www\.\S+)")
 _LINK = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{1,20}\[?:\]?//|(?<![\w.])www\.", re.ASCII)
 _RESOURCE = re.compile(r"\barn:[a-z-]{2,20}:", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\\/:]+")
-_EDGES = " \t.,;:!?\"'`()[]{}<>*#=|&%$€£~^+-_…“”‘’"
+_EDGES = " \t.,;:!?\"'`()[]{}<>*#=|&%$€£~^+-_…“”\u2018\u2019"
 _DIGITS = re.compile(r"\d")
 _DIGIT_RUNS = re.compile(r"\d+")
 _LONG_LETTER_RUN = re.compile(r"[^\W\d_]{4}")
 # Names of weaknesses, techniques and patches look like codes, but tell what happened.
-_NAMED = re.compile(r"^(?:CVE-\d{4}-\d+|CWE-\d+|T\d{4}(?:\.\d{3})?|KB\d+|MS\d\d-\d+)$", re.IGNORECASE)
-_HEXADECIMAL = re.compile(r"^(?:(?:0x)?[0-9a-f][0-9a-f:\-]{6,}[0-9a-f]|0x[0-9a-f]+)$", re.IGNORECASE)
+_NAMED = re.compile(
+    r"^(?:CVE-\d{4}-\d+|CWE-\d+|T\d{4}(?:\.\d{3})?|KB\d+|MS\d\d-\d+)$", re.IGNORECASE
+)
+_HEXADECIMAL = re.compile(
+    r"^(?:(?:0x)?[0-9a-f][0-9a-f:\-]{6,}[0-9a-f]|0x[0-9a-f]+)$", re.IGNORECASE
+)
 _CLOUD_ID = re.compile(r"^[a-z]{1,8}-[0-9a-f]{8,17}$")
 _RANDOM = re.compile(r"^[A-Za-z0-9+/_=.\-]{20,}$")
 _NAME = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
@@ -46,21 +50,17 @@ def _words_of(token: str) -> str:
     if link := _LINK.search(token):
         before = token[: link.start()]
         return _words_of(before) if before.strip(_EDGES) else ""
-    if "@" in token:
-        name, _, host = token.partition("@")
-        if "." in host.strip(_EDGES) and name.strip(_EDGES):
-            return ""
-    if _RESOURCE.search(token):
-        return ""
     core = token.strip(_EDGES)
-    if _SEPARATORS.search(core):
-        parts = [part for part in _SEPARATORS.split(core) if part]
-        if is_code(core) or not parts:
-            return ""
-        return " ".join(part for part in parts if not is_code(part))
-    if core and is_code(core):
+    if _is_mail_address(core) or _RESOURCE.search(core) or is_code(core):
         return ""
+    if _SEPARATORS.search(core):
+        return " ".join(part for part in _SEPARATORS.split(core) if part and not is_code(part))
     return token
+
+
+def _is_mail_address(word: str) -> bool:
+    name, _, host = word.partition("@")
+    return bool(name) and "." in host
 
 
 def is_code(word: str) -> bool:

@@ -10,15 +10,18 @@ out-of-distribution score:
 A model ships no training rows. The centres of their clusters are used instead.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from inference.arrays import DECIMALS, Floats
+from inference.model.language import ENGLISH, NO_LANGUAGE
 from inference.model.manifest import DomainCalibration
 
 LIMIT_SCORE = 0.5
+GIBBERISH = "the text has few known words: gibberish?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +36,43 @@ class Centres:
         return round(1.0 - float(cosines.max()), DECIMALS)
 
 
-def out_of_distribution_score(
-    limits: DomainCalibration, excess_tokens: float, distance: float
-) -> float:
-    """The score in [0, 1] of the measure that exceeds its limit most; 0.5 is exactly the limit.
+@dataclass(frozen=True, slots=True)
+class Unfamiliarity:
+    """How unlike the training rows an event is.
 
-    The two measures are the excess tokens and the distance to the nearest centre.
+    `score`, in [0, 1], is 0.5 exactly at a limit. `finding` is a sentence about what was found. It
+    is empty if nothing is beyond its limit.
     """
-    ratio = max(excess_tokens / limits.max_excess_tokens, distance / limits.max_distance)
-    return round(1.0 - 1.0 / (1.0 + ratio), DECIMALS)
+
+    score: float
+    finding: str
+
+
+def unfamiliarity(
+    limits: DomainCalibration, excess_tokens: float, language: str, distance: float
+) -> Unfamiliarity:
+    """How unlike the training rows an event is, by the measure that exceeds its limit most.
+
+    Text in another language is as unlike as can be. Otherwise the two measures are the excess
+    tokens and the distance to the nearest centre. English with many names has many excess tokens,
+    too: they do not count if the text reads like English.
+    """
+    if excess_tokens == math.inf:
+        return Unfamiliarity(1.0, "there is nothing to read")
+    if language == NO_LANGUAGE:
+        return Unfamiliarity(1.0, GIBBERISH)
+    if language not in ("", ENGLISH):
+        return Unfamiliarity(1.0, f"the text reads like {language}")
+    excess_ratio = 0.0
+    if language != ENGLISH:
+        excess_ratio = excess_tokens / limits.max_excess_tokens
+    distance_ratio = distance / limits.max_distance
+    score = round(1.0 - 1.0 / (1.0 + max(0.0, excess_ratio, distance_ratio)), DECIMALS)
+    if not is_out_of_distribution(score):
+        return Unfamiliarity(score, "")
+    if excess_ratio > distance_ratio:
+        return Unfamiliarity(score, GIBBERISH)
+    return Unfamiliarity(score, "the text is unlike the training rows")
 
 
 def is_out_of_distribution(ood_score: float) -> bool:

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import sentencepiece
 
 from inference.errors import ModelError
+from inference.model.normalization import split_names
 
 CHARS_PER_TOKEN = 12
 """How many characters of a text are kept for each token that the encoder takes.
@@ -18,6 +20,9 @@ are read.
 
 TOKENS_PER_WORD = 1.2
 """How many tokens an English word has on average."""
+USUAL_EXCESS = 0.3
+"""English rarely has more excess tokens than this, and another language rarely has fewer."""
+_WORD_START = "\u2581"
 
 _CONTROL = dict.fromkeys([*range(32), *range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF], " ")
 
@@ -28,6 +33,23 @@ def replace_control_characters(text: str) -> str:
     A lone surrogate has no UTF-8.
     """
     return text.encode("utf-8", "replace").decode("utf-8").translate(_CONTROL)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The token ids of one text.
+
+    `excess_tokens` measures how foreign the text is to the vocabulary. It is the number of tokens
+    beyond `TOKENS_PER_WORD` per word, divided by the square root of the number of words. In
+    English, the number of tokens of n words varies by about the square root of n. A text in another
+    language lies several such steps higher. Only the tokens in `ids` are counted, and a punctuation
+    mark is a word. A text without words has infinite excess tokens. `truncated` says whether the
+    text has more tokens than `ids`.
+    """
+
+    ids: list[int]
+    excess_tokens: float
+    truncated: bool
 
 
 class Tokenizer:
@@ -66,34 +88,37 @@ class Tokenizer:
         self._max_text_tokens = max_tokens - len(self._prefix) - len(self._suffix)
         self.max_chars = max_tokens * CHARS_PER_TOKEN
         self.unknown_id: int = self._processor.unk_id()
+        self._starts_word = [
+            self._processor.id_to_piece(token).startswith(_WORD_START)
+            for token in range(len(self._processor))
+        ]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, in the same order. An empty text has only prefix and suffix."""
-        return self.encode_with_excess(texts)[0]
+        return [tokens.ids for tokens in self.tokenize(texts)]
 
-    def encode_with_excess(self, texts: Sequence[str]) -> tuple[list[list[int]], list[float]]:
-        """The ids and the excess tokens of each text, in the same order.
-
-        Excess tokens measure how foreign a text is to the vocabulary. They are the number of
-        tokens beyond `TOKENS_PER_WORD` per word, divided by the square root of the number of
-        words. In English, the number of tokens of n words varies by about the square root of n.
-        A text in another language lies several such steps higher. A text without words has
-        infinite excess tokens.
-        """
+    def tokenize(self, texts: Sequence[str]) -> list[Tokens]:
+        """The tokens of each text, in the same order."""
         readable = [replace_control_characters(text[: self.max_chars]) for text in texts]
         tokens_of_texts: list[list[int]] = self._processor.encode(readable)
-        ids = [
-            [*self._prefix, *tokens[: self._max_text_tokens], *self._suffix]
-            for tokens in tokens_of_texts
+        return [
+            self._tokens(text, tokens, is_cut=len(whole) > len(text))
+            for whole, text, tokens in zip(texts, readable, tokens_of_texts, strict=True)
         ]
-        excess_tokens = [
-            _excess_tokens(len(tokens), len(text.split()))
-            for tokens, text in zip(tokens_of_texts, readable, strict=True)
-        ]
-        return ids, excess_tokens
 
+    def _tokens(self, text: str, tokens: list[int], *, is_cut: bool) -> Tokens:
+        kept = tokens[: self._max_text_tokens]
+        excess_tokens = self._excess_tokens(kept)
+        if USUAL_EXCESS < excess_tokens < math.inf:
+            # Names like ``AssumeRole`` cost many tokens, but their words are English.
+            apart = self._processor.encode(split_names(text))[: self._max_text_tokens]
+            excess_tokens = min(excess_tokens, self._excess_tokens(apart))
+        truncated = is_cut or len(tokens) > len(kept)
+        return Tokens([*self._prefix, *kept, *self._suffix], excess_tokens, truncated)
 
-def _excess_tokens(tokens: int, words: int) -> float:
-    if not words:
-        return math.inf
-    return (tokens - TOKENS_PER_WORD * words) / math.sqrt(words)
+    def _excess_tokens(self, tokens: Sequence[int]) -> float:
+        words = sum(self._starts_word[token] for token in tokens)
+        if not tokens:
+            return math.inf
+        words = max(1, words)
+        return (len(tokens) - TOKENS_PER_WORD * words) / math.sqrt(words)

@@ -30,7 +30,8 @@ from inference.model.artifact import (
 )
 from inference.model.heads import AxisLogits, Heads, calibrated, mixed
 from inference.model.manifest import AxisCalibration, DomainCalibration
-from inference.model.out_of_distribution import is_out_of_distribution, out_of_distribution_score
+from inference.model.model_input import ModelInput
+from inference.model.out_of_distribution import unfamiliarity
 from inference.model.temperature import fit_temperature, softmax
 from inference.progress import Progress
 from inference.training.calibration_rows import answered_rows, tensors_of
@@ -41,15 +42,16 @@ from schemas.event import DEFAULT_TENANT
 LIMIT_QUANTILE = 0.98
 """The limits of the excess tokens and of the distance are this quantile of the tuning rows.
 
-So each limit refuses two percent of the usual events. That is the price of refusing unusual ones.
+So a limit refuses two percent of the usual events. That is the price of refusing unusual ones.
 """
 MIN_LIMIT = 1e-4
 """The smallest limit. A calibration with a limit of zero is refused as damaged."""
-MIN_EXCESS_TOKENS = 1.0
+MIN_EXCESS_TOKENS = 4.0
 """The smallest limit of the excess tokens, in square roots of words.
 
-It holds even if all calibration rows are plain English: a text that is one step away from English
-words is not foreign yet.
+It holds even if all calibration rows are plain English. Names of computers, programs and people
+cost up to three such steps, random letters five and more. Another language is found by its name
+(`inference.model.language`), not by this limit.
 """
 NGRAM_SHARES = tuple(round(step / 20, 2) for step in range(21))
 """The shares of the n-gram head that are tried."""
@@ -140,11 +142,14 @@ def calibrate_domain(
             axis: msgspec.structs.replace(fitted, shares=_label_shares(probabilities[axis]))
             for axis, fitted in axes.items()
         },
-        max_excess_tokens=max(MIN_EXCESS_TOKENS, _limit(row_features.excess_tokens[tuning])),
+        max_excess_tokens=max(
+            MIN_EXCESS_TOKENS,
+            _limit(np.array([row_features.inputs[row].excess_tokens for row in tuning])),
+        ),
         max_distance=_limit(axis_logits.distance[tuning]),
         tenants=sorted({row.event.tenant for row in rows} - {DEFAULT_TENANT}),
     )
-    refused = _out_of_distribution(calibration, row_features.excess_tokens, axis_logits.distance)
+    refused = _out_of_distribution(calibration, row_features.inputs, axis_logits.distance)
     all_rows = answered_rows(
         rows, heads.labels, probabilities, refused, calibration.tenants, training_sources
     )
@@ -245,11 +250,11 @@ def _label_shares(probabilities: Floats) -> list[float]:
 
 
 def _out_of_distribution(
-    calibration: DomainCalibration, excess_tokens: Floats, distance: Floats
+    calibration: DomainCalibration, inputs: Sequence[ModelInput], distance: Floats
 ) -> Bools:
     """Which rows are out of distribution, as an array of shape (rows,)."""
-    scores = [
-        out_of_distribution_score(calibration, *measures)
-        for measures in zip(excess_tokens.tolist(), distance.tolist(), strict=True)
+    findings = [
+        unfamiliarity(calibration, each.excess_tokens, each.language, distance_of_row).finding
+        for each, distance_of_row in zip(inputs, distance.tolist(), strict=True)
     ]
-    return np.array([is_out_of_distribution(score) for score in scores], dtype=np.bool_)
+    return np.array([bool(finding) for finding in findings], dtype=np.bool_)

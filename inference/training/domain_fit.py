@@ -12,7 +12,7 @@ from inference.model.manifest import AxisSpec, DomainCalibration, DomainSpec, En
 from inference.progress import Progress
 from inference.training.calibration_fit import NGRAM_SHARES, calibrate_domain
 from inference.training.centre_fit import fit_centres
-from inference.training.head_fit import fit_heads
+from inference.training.head_fit import blend_heads, fit_heads
 from inference.training.ngram_fit import fit_ngram_head, kept
 from inference.training.row_features import RowFeatures, embed_rows
 
@@ -25,9 +25,14 @@ They would cost memory and time and change nothing, because the only smaller sha
 
 @dataclass(frozen=True, slots=True)
 class TrainedDomain:
-    """What the model directory stores of one domain."""
+    """What the model directory stores of one domain.
+
+    `tuned` are the heads that were relearned as they were before, so that another training can
+    start from them again.
+    """
 
     heads: Heads
+    tuned: Mapping[str, Head]
     spec: DomainSpec
     calibration: DomainCalibration
     sample: CalibrationSample
@@ -43,11 +48,13 @@ def train_domain(
     progress: Progress,
     *,
     seed: int,
+    relearned: Collection[str] = (),
 ) -> TrainedDomain:
     """Fit the n-gram head, the centres and the calibration of one domain.
 
     `heads` are the heads of a fine-tuned encoder. If they are None, heads are fitted on the
-    encoder in `out`. Rows of the split ``test`` are ignored.
+    encoder in `out`. Those of the axes that are `relearned` learn from the rows, too. Rows of the
+    split ``test`` are ignored.
 
     Raises:
         ModelError: the encoder in `out` cannot be loaded.
@@ -60,8 +67,11 @@ def train_domain(
     progress(stage, 0, 1)
     ngram_head = fit_ngram_head(training_rows, labels, seed=seed)
     progress(stage, 1, 1)
-    vectors, excess_tokens = embed_rows(rows, out, spec, progress, f"reading {domain}")
-    heads = heads or fit_heads(rows, vectors, labels, progress, seed=seed)
+    vectors, inputs = embed_rows(rows, out, spec, progress, f"reading {domain}")
+    heads = dict(heads or fit_heads(rows, vectors, labels, progress, seed=seed))
+    tuned = {axis: heads[axis] for axis in relearned}
+    for axis in relearned:
+        heads[axis] = blend_heads(rows, vectors, axis, heads[axis], seed=seed)
     centres = fit_centres(vectors[training], seed=seed)
     held_out = [i for i, row in enumerate(rows) if row.part in CALIBRATION_SPLITS]
     held_out_rows = [rows[i] for i in held_out]
@@ -69,7 +79,7 @@ def train_domain(
     calibration, sample = calibrate_domain(
         domain,
         held_out_rows,
-        RowFeatures(vectors[held_out], ngram_features, excess_tokens[held_out]),
+        RowFeatures(vectors[held_out], ngram_features, [inputs[i] for i in held_out]),
         Heads(heads, ngram_head, centres),
         {row.source for row in training_rows},
     )
@@ -78,6 +88,7 @@ def train_domain(
     ]
     return TrainedDomain(
         Heads(heads, kept(ngram_head, ngram_axes), centres),
+        tuned,
         _domain_spec(labels, ngram_axes),
         calibration,
         sample,

@@ -25,6 +25,9 @@ REGULARISATION = (0.003, 0.01, 0.03, 0.1, 0.3)
 The tuning split chooses between them.
 """
 
+NEW_SHARE = 0.7
+"""The share of the new head in `blend_heads`, chosen on validation rows."""
+
 
 def fit_heads(
     rows: Sequence[LabelledRow],
@@ -75,6 +78,30 @@ def fit_head(
         head = _fit(units[index], target, weight, labels, strength, seed)
         candidates.append((_log_loss(head, units[tuning], gold), head))
     return min(candidates, key=lambda candidate: candidate[0])[1]
+
+
+def blend_heads(
+    rows: Sequence[LabelledRow], vectors: Vectors, axis: str, kept: Head, *, seed: int
+) -> Head:
+    """A head between `kept`, which was trained together with its encoder, and one fitted to `rows`.
+
+    The first knows the rows that it was trained on best, the second knows those that came later.
+    Each is divided by its temperature on the tuning rows, and has the share `NEW_SHARE`. `vectors`
+    has shape (rows, width).
+
+    Raises:
+        DataError: the axis has no labelled row in the tuning split.
+    """
+    units = np.stack([unit(vector) for vector in vectors])
+    fitted = fit_head(rows, units, axis, kept.labels, seed=seed)
+    tuning = [i for i, row in enumerate(rows) if row.part == "tuning" and axis in row.gold]
+    gold = gold_matrix([rows[i] for i in tuning], axis, kept.labels)
+    weight, bias = np.zeros_like(kept.weight), np.zeros_like(kept.bias)
+    for head, share in ((kept, 1 - NEW_SHARE), (fitted, NEW_SHARE)):
+        logits = np.stack([head.logits(vector) for vector in units[tuning]])
+        scale = share / fit_temperature(logits, gold)
+        weight, bias = weight + scale * head.weight, bias + scale * head.bias
+    return as_shipped(kept.labels, weight, bias)
 
 
 def _log_loss(head: Head, units: Floats, gold: npt.NDArray[np.bool_]) -> float:

@@ -11,11 +11,20 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
+from inference.errors import ModelError
 from inference.labelled import LabelledRow, Labels, labels_of, read_rows, renamed_rows
 from inference.labels.renames import NO_RENAMES, Renames
-from inference.model.artifact import ENCODER_FILES, HEADS_FILE, MANIFEST, Artifact, write_manifest
+from inference.model.artifact import (
+    ENCODER_FILES,
+    HEADS_FILE,
+    MANIFEST,
+    Artifact,
+    load_manifest,
+    write_manifest,
+)
 from inference.model.encoder import open_tokenizer
-from inference.model.heads import Head
+from inference.model.files import read_tensors
+from inference.model.heads import Head, Heads
 from inference.model.input_text import INPUT_TEXT_FORMAT
 from inference.model.manifest import EncoderSpec
 from inference.progress import Progress
@@ -28,6 +37,8 @@ from inference.training.head_fit import as_shipped
 if TYPE_CHECKING:
     from inference.training.finetune import Tuned, Tuning
 
+TUNED = "tuned"
+"""In the name of the arrays of a head as it was before it was relearned; serving reads none."""
 WORK = "training"
 """The folder in the model directory that holds the state of a fine-tuning and its encoder."""
 
@@ -43,6 +54,10 @@ class TrainingOptions:
         max_tokens: how many tokens the encoder reads of an event.
         compute_type: how CTranslate2 stores the weights of the encoder.
         tuning: how the encoder is fine-tuned; None keeps it frozen and fits the heads only.
+        keep_heads: keep the encoder's heads too, if it is that of a model directory; only n-grams,
+            centres and calibration are fitted.
+        relearn: the heads that are kept and learn from the rows all the same, like
+            ``tickets.queue``.
         axes: the axes to train, and the keys of `labels` that they are read from.
         leave_out: the sources whose rows are ignored.
         reference: files with labelled text that is not events, such as an encyclopaedia of
@@ -56,6 +71,8 @@ class TrainingOptions:
     max_tokens: int = 96
     compute_type: str = "int8"
     tuning: "Tuning | None" = None
+    keep_heads: bool = False
+    relearn: tuple[str, ...] = ()
     axes: Mapping[str, str] | None = None
     leave_out: tuple[str, ...] = ()
     reference: tuple[Path, ...] = ()
@@ -132,8 +149,18 @@ def train_on_rows(
     for domain, labels_of_domain in labels.items():
         rows_of_domain = [row for row in rows if row.domain == domain]
         heads = _tuned_heads(tuned, domain, labels_of_domain)
+        if options.keep_heads:
+            heads = _kept_heads(encoder_directory, domain, labels_of_domain)
         domains[domain] = train_domain(
-            domain, rows_of_domain, labels_of_domain, heads, out, spec, progress, seed=options.seed
+            domain,
+            rows_of_domain,
+            labels_of_domain,
+            heads,
+            out,
+            spec,
+            progress,
+            seed=options.seed,
+            relearned=[axis for axis in labels_of_domain if f"{domain}.{axis}" in options.relearn],
         )
     _save_tensors(domains, out / HEADS_FILE)
     write_manifest(
@@ -220,6 +247,32 @@ def _tuned_heads(
     return {axis: as_shipped(labels[axis], *pair) for axis, pair in tuned.heads[domain].items()}
 
 
+def _kept_heads(
+    source: Path, domain: str, labels: Mapping[str, tuple[str, ...]]
+) -> dict[str, Head]:
+    """The encoder's heads of the model in `source`.
+
+    Raises:
+        ModelError: the model has other labels than the rows.
+    """
+    manifest = load_manifest(source, as_source=True)
+    of_model: dict[str, Head] = {}
+    if domain in manifest.domains:
+        of_model = Heads.of(source, manifest, domain).heads
+    tensors = read_tensors(source / HEADS_FILE)
+    for axis, head in of_model.items():
+        name = f"{domain}.{axis}.{TUNED}"
+        if f"{name}.weight" in tensors:
+            weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+            of_model[axis] = as_shipped(head.labels, weight, bias)
+    if {axis: head.labels for axis, head in of_model.items()} != dict(labels):
+        raise ModelError(
+            f"the heads of {source} cannot be kept: the rows of {domain} have other labels; "
+            "fit new heads, or give rows with its labels"
+        )
+    return of_model
+
+
 def _provenance(
     encoder_directory: Path,
     rows: Sequence[LabelledRow],
@@ -246,6 +299,14 @@ def _provenance(
             "epoch": tuned.epoch + 1,
             "log_loss": list(tuned.log_loss),
         }
+    if options.keep_heads:
+        # The encoder and its heads are those of another model, and so is what they were made from.
+        before = load_manifest(encoder_directory, as_source=True).training
+        merged = ("sources", "taught", "licences")
+        training |= {key: sorted({*before.get(key, ()), *training[key]}) for key in merged}
+        training = before | training | {"recipe": before.get("recipe", "quick")}
+        training["encoder"] = before.get("encoder", encoder_directory.name)
+        training["relearned"] = sorted(options.relearn)
     return training
 
 
@@ -254,6 +315,11 @@ def _save_tensors(domains: Mapping[str, TrainedDomain], file: Path) -> None:
     for domain, trained in domains.items():
         for axis, (weight, bias) in trained.heads.arrays().items():
             tensors |= {f"{domain}.{axis}.weight": weight, f"{domain}.{axis}.bias": bias}
+        for axis, head in trained.tuned.items():
+            tensors |= {
+                f"{domain}.{axis}.{TUNED}.weight": head.weight.astype(np.float32),
+                f"{domain}.{axis}.{TUNED}.bias": head.bias.astype(np.float32),
+            }
         ngram_head = trained.heads.ngram_head
         # On disk the n-gram head is still called lexical: see `inference.model.manifest`.
         tensors |= {

@@ -35,6 +35,18 @@ EXTRA = "pip install 'triage-stream[{extra}]'"
     help="Fit heads on the frozen encoder by logistic regression: minutes, without torch.",
 )
 @click.option(
+    "--keep-heads",
+    is_flag=True,
+    help="With --quick: keep the heads of the encoder's model too, and make only n-grams, centres "
+    "and calibration anew. The rows must have the labels of that model.",
+)
+@click.option(
+    "--relearn",
+    multiple=True,
+    help="With --keep-heads: a head that learns from the rows all the same, like tickets.queue; "
+    "give it once for each head.",
+)
+@click.option(
     "--encoder",
     type=click.Path(path_type=Path),
     default=DEFAULT_MODEL,
@@ -101,6 +113,8 @@ EXTRA = "pip install 'triage-stream[{extra}]'"
 def train(
     settings: Settings,
     quick: bool,
+    keep_heads: bool,
+    relearn: tuple[str, ...],
     encoder: Path,
     files: tuple[Path, ...],
     reference: tuple[Path, ...],
@@ -123,6 +137,8 @@ def train(
         raise click.UsageError(
             "--reference is read by fine-tuning alone; leave out --quick, or the reference"
         )
+    if keep_heads and not quick:
+        raise click.UsageError("--keep-heads goes with --quick: fine-tuning makes new heads")
     try:
         from inference.training.recipe import TrainingOptions  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
@@ -138,6 +154,8 @@ def train(
         axes=axes_of(axes),
         leave_out=leave_out,
         reference=reference,
+        keep_heads=keep_heads,
+        relearn=relearn,
         tuning=_tuning(seed, quick=quick, options=tuning),
         renames=labels.renames,
     )

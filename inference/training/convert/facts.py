@@ -84,7 +84,7 @@ def write_facts(facts: EncoderFacts, directory: Path) -> None:
 
 
 def _facts_of_model(directory: Path) -> EncoderFacts:
-    spec = load_manifest(directory).encoder
+    spec = load_manifest(directory, as_source=True).encoder
     return EncoderFacts(
         model_type="triage",
         width=spec.width,

@@ -73,6 +73,8 @@ _CAMEL_IDENTIFIER = re.compile(
     r"[a-z](?:Id|ID|Ids|IDs|Uuid|Guid|Arn|Hash|Time|Timestamp|Date|Token"
     r"|Url|URL|Urls|Uri|URI|Link|Href|Avatar|UserAgent|HostName|Hostname|ComputerName|Fqdn)$"
 )
+# What stands below such a key is a link or a picture, whatever its own key.
+_LINKS = re.compile(r"(?:avatar|url|link)s?\.", re.IGNORECASE)
 # Values that are no words: numbers, flags, and what one record calls another.
 _OPAQUE = re.compile(
     r"^(?:[\W\d_]*|True|False|None|null|[\w.-]{1,60}_reference)$|^\d{4}-\d\d-\d\d[T ]"
@@ -92,8 +94,8 @@ class EventContent:
     document is only walked once. `read_content` makes it, in bounded time and size.
 
     `leaves` are the texts of the vendor's document in its order. The text of a leaf is empty if
-    the model must not read it. `has_document` is false if the event has no document or an empty
-    one, or if it is a ticket. `key_fields` are the fields that a mapping chose for the model.
+    the model must not read it. `has_document` is false if there are no words beside the text.
+    `key_fields` are the fields that a mapping chose for the model.
     """
 
     plain_text: str
@@ -108,13 +110,9 @@ def read_content(event: Event) -> EventContent:
     if event.kind != "ticket":
         document = event.event or {}
     key_fields = tuple(_key_fields(event.key_fields))
-    chosen = set(event.key_fields.values())
-    return EventContent(
-        _normalized_lines(plain_text(event)),
-        tuple(_leaves(document, chosen)),
-        bool(document or key_fields),
-        key_fields,
-    )
+    leaves = tuple(_leaves(document, set(event.key_fields.values())))
+    text = _normalized_lines(plain_text(event))
+    return EventContent(text, leaves, bool(leaves or key_fields), key_fields)
 
 
 def render(event: Event) -> str:
@@ -233,7 +231,9 @@ def _nodes(value: Any, path: str, depth: int = 0) -> Iterator[Leaf]:
 
 @lru_cache(maxsize=4_096)
 def _may_be_read(path: str, key: str) -> bool:
-    return not (path in VERDICTS or _IDENTIFIER.search(key) or _CAMEL_IDENTIFIER.search(key))
+    if path in VERDICTS or _LINKS.search(path):
+        return False
+    return not (_IDENTIFIER.search(key) or _CAMEL_IDENTIFIER.search(key))
 
 
 def _key_of(path: str) -> str:

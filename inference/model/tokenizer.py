@@ -20,7 +20,7 @@ are read.
 
 TOKENS_PER_WORD = 1.2
 """How many tokens an English word has on average."""
-USUAL_EXCESS = 0.3
+USUAL_EXCESS = 0.1
 """English rarely has more excess tokens than this, and another language rarely has fewer."""
 _WORD_START = "\u2581"
 

@@ -58,6 +58,11 @@ async def decide(model: Path, domain: Domain, terms: Terms) -> tuple[Classifier,
     return classifier, decisions
 
 
+def familiar(decisions: list[Decision]) -> list[Decision]:
+    """The decisions about events that the model can read; some samples are in other languages."""
+    return [decision for decision in decisions if decision.escalation != "unfamiliar"]
+
+
 @pytest.mark.parametrize("domain", DOMAINS)
 async def test_labels_are_in_the_form_of_the_contract(
     classifier: Classifier, domain: Domain
@@ -83,7 +88,7 @@ async def test_events_below_the_threshold_are_accepted(
 ) -> None:
     """The promise holds for exactly these events; one more accepted event could break it."""
     threshold = classifier.promise(domain).threshold
-    decisions = await classifier.classify(domain, sample_events(domain))
+    decisions = familiar(await classifier.classify(domain, sample_events(domain)))
     assert 0.6 <= sum(decision.accepted for decision in decisions) / len(decisions) <= 0.8
     for decision in decisions:
         assert decision.risk == risk([1.0 - decision.labels["queue"].confidence])
@@ -100,6 +105,7 @@ async def test_events_below_the_threshold_are_accepted(
 async def test_each_axis_abstains_by_its_own_threshold(tiny_model: Path, domain: Domain) -> None:
     """Otherwise an axis that does not decide would show a guess as an answer."""
     classifier, decisions = await decide(tiny_model, domain, Terms())
+    decisions = familiar(decisions)
     for axis in LABELS[domain]:
         promise = Classifier.open(
             tiny_model, threads=THREADS, terms={domain: Terms(deciding=(axis,))}
@@ -117,7 +123,7 @@ async def test_each_axis_abstains_by_its_own_threshold(tiny_model: Path, domain:
 async def test_every_deciding_axis_counts(tiny_model: Path) -> None:
     """Otherwise an event with one uncertain deciding axis would be accepted."""
     _, decisions = await decide(tiny_model, "tickets", Terms(deciding=("queue", "intent")))
-    for decision in decisions:
+    for decision in familiar(decisions):
         error_probabilities = [
             1.0 - decision.labels[axis].confidence for axis in ("queue", "intent")
         ]
@@ -264,22 +270,25 @@ def test_labels_without_rows_in_the_head_are_refused(tiny_model: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "limits",
-    [{"max_excess_tokens": 1e-3}, {"max_distance": 1e-6}],
-    ids=["another language", "far from the training"],
+    ("limits", "finding"),
+    [
+        ({"max_excess_tokens": 1e-6}, "few known words"),
+        ({"max_distance": 1e-6}, "unlike the training rows"),
+    ],
+    ids=["gibberish", "far from the training"],
 )
 async def test_an_out_of_distribution_event_is_never_accepted(
-    tiny_model: Path, tmp_path: Path, limits: dict[str, float]
+    tiny_model: Path, tmp_path: Path, limits: dict[str, float], finding: str
 ) -> None:
     """Otherwise an event unlike the training rows could be accepted with high confidence."""
     model = recalibrate(tiny_model, tmp_path / "model", limits)
     _, decisions = await decide(model, "alerts", Terms())
     unlike = [decision for decision in decisions if decision.ood_score > 0.5]
-    assert len(unlike) > len(decisions) / 2
+    assert len(unlike) > len(decisions) / 8
     outcomes = {(decision.accepted, decision.escalation, decision.risk) for decision in unlike}
     assert outcomes == {(False, "unfamiliar", 1.0)}
     assert all(label.abstained for decision in unlike for label in decision.labels.values())
-    assert all("unlike the training rows" in decision.reason for decision in unlike)
+    assert all(finding in decision.reason for decision in unlike)
 
 
 async def test_the_score_of_an_event_without_words_is_one(classifier: Classifier) -> None:

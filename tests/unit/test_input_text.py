@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from inference.model.input_text import (
     MAX_CHARS_BEFORE_FIELDS,
@@ -51,6 +52,63 @@ def test_title_and_body_are_read_like_text() -> None:
         text="New user\nA user was made."
     )
     assert input_text(title="Same", text="Same") == input_text(text="Same")
+
+
+def test_fields_that_a_mapping_chose_come_first() -> None:
+    """A mapping names what tells something; a guess by the name of the key would come before it."""
+    event = Event(
+        id="1",
+        kind="alert",
+        title="Root login",
+        event={"product": "aws", "detail": {"actor": "root user"}, "same": "root user"},
+        key_fields={"actor": "root user", "api": "ConsoleLogin"},
+    )
+    assert render(event) == "Root login\nactor root user; api ConsoleLogin; product aws"
+
+
+def test_the_document_of_a_ticket_is_not_read() -> None:
+    """It is the desk's and not the sender's: its status would decide the queue."""
+    plain = Event(id="1", kind="ticket", title="Can't sign in", body="my account is locked")
+    document = {"url": "https://desk.example/35436.json", "status": "open", "via": "email"}
+    assert read_content(replace(plain, event=document)) == read_content(plain)
+    chosen = replace(plain, event=document, key_fields={"category": "logins"})
+    assert render(chosen) == f"{render(plain)}\ncategory logins"
+
+
+def test_links_people_and_computers_are_not_read() -> None:
+    """They cost the room of fields that tell something."""
+    document = {
+        "issueUrl": "see https://x.example/1 for details",
+        "avatarUrls": {"48x48": "a picture"},
+        "userAgent": "Mozilla on Windows",
+        "hostName": "web three",
+        "service": {"type": "a_reference"},
+        "mail": "k@example.com",
+        "sha": "d41d8cd98f00b204e9800998ecf8427e",
+        "threat": "cryptominer.sh",
+    }
+    assert input_text(document, text="x") == "x\nthreat cryptominer.sh"
+
+
+def test_a_field_that_repeats_the_text_is_left_out() -> None:
+    """Vendors write the title again in the message, and the encoder reads 96 tokens only."""
+    text = input_text(
+        {"message": "A user was made", "action": "made"}, text="New\nA user was made."
+    )
+    assert text == "New\nA user was made.\naction made"
+
+
+def test_a_leaf_without_words_changes_nothing() -> None:
+    """Otherwise a link or an id that is added to a document would move the n-grams."""
+    document = {"product": "aws", "note": {"more": "https://x.example/a and-so-on"}}
+    added = {
+        **document,
+        "ref": "arn:aws:iam::123456789012:role/x",
+        "n": "4837-2291-AX",
+        "u": "a@b.co",
+    }
+    event = Event(id="1", kind="alert", text="x", event=document)
+    assert read_content(replace(event, event=added)) == read_content(event)
 
 
 def test_ids_sender_and_tenant_are_not_read() -> None:

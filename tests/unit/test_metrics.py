@@ -199,6 +199,14 @@ def test_escalations_are_counted_by_their_reason() -> None:
         assert value("triage_escalations_total", domain="alerts", reason=reason) == 1
 
 
+def test_a_cut_text_is_counted_once() -> None:
+    """The classifier counts from its start, and each rendering would add all of them again."""
+    metrics = Metrics()
+    for count in (2, 2, 5):
+        metrics.observe_truncated({"alerts": count})
+    assert b'triage_input_truncated_total{domain="alerts"} 5.0' in metrics.render()
+
+
 def test_a_breaker_is_in_one_state() -> None:
     """A breaker that has closed again would stay open on the dashboard."""
     metrics = Metrics()

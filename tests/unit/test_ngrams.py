@@ -54,7 +54,17 @@ def test_features_never_change() -> None:
     """With another hash, after an upgrade for example, every shipped n-gram head would be wrong."""
     features = features_of(alert("Mimikatz read lsass.exe\nEvent 4625, twice: 4625", CLOUDTRAIL))
     digest = hashlib.sha256(features.buckets.tobytes() + features.values.round(9).tobytes())
-    assert (len(features.buckets), digest.hexdigest()[:16]) == (351, "746a962885758671")
+    assert (len(features.buckets), digest.hexdigest()[:16]) == (347, "c3112dc6252e1448")
+
+
+def test_fields_that_a_mapping_chose_are_read_like_a_document() -> None:
+    """A mapping names what tells something, also where the table was made without documents."""
+    text, chosen = alert("Root login"), alert("Root login", key_fields={"api": "StopLogging"})
+    assert weights_of(chosen) != weights_of(text)
+    empty = np.zeros((TEXT_BUCKETS, 0), np.int8)
+    table = NgramHead(np.ones(TEXT_BUCKETS, np.float32), empty, np.zeros(0), np.zeros(0), {})
+    read = [features_of(event, table).buckets.tolist() for event in (text, chosen)]
+    assert set(read[0]) < set(read[1])
 
 
 def test_equal_events_have_equal_features() -> None:

@@ -7,11 +7,12 @@ import pytest
 
 from inference.arrays import Vectors
 from inference.model.heads import unit
+from inference.model.language import ANOTHER, ENGLISH, NO_LANGUAGE
 from inference.model.manifest import DomainCalibration
 from inference.model.out_of_distribution import (
     Centres,
     is_out_of_distribution,
-    out_of_distribution_score,
+    unfamiliarity,
 )
 from inference.training.centre_fit import MAX_CENTRES, fit_centres
 
@@ -87,6 +88,7 @@ LIMITS = DomainCalibration(axes={}, max_excess_tokens=2.5, max_distance=0.3, ten
     ("excess_tokens", "distance", "expected"),
     [
         (0.0, 0.0, 0.0),
+        (-1.0, 0.0, 0.0),
         (2.5, 0.0, 0.5),
         (0.0, 0.3, 0.5),
         (2.5, 0.3, 0.5),
@@ -99,7 +101,34 @@ def test_the_score_is_the_larger_of_both_measures(
     excess_tokens: float, distance: float, expected: float
 ) -> None:
     """Otherwise one measure would hide the other, or a limit would not be the calibrated one."""
-    ood_score = out_of_distribution_score(LIMITS, excess_tokens, distance)
-    assert ood_score == pytest.approx(expected, abs=1e-6)
+    unlike = unfamiliarity(LIMITS, excess_tokens, "", distance)
+    assert unlike.score == pytest.approx(expected, abs=1e-6)
     beyond = excess_tokens > LIMITS.max_excess_tokens or distance > LIMITS.max_distance
-    assert is_out_of_distribution(ood_score) == beyond
+    assert is_out_of_distribution(unlike.score) == bool(unlike.finding) == beyond
+
+
+@pytest.mark.parametrize(
+    ("excess_tokens", "language", "distance", "finding"),
+    [
+        (0.0, "", 0.1, ""),
+        (1.0, "German", 0.1, "the text reads like German"),
+        (1.0, ANOTHER, 0.1, "the text reads like another language"),
+        (1.0, NO_LANGUAGE, 0.1, "the text has few known words: gibberish?"),
+        (2.6, "", 0.1, "the text has few known words: gibberish?"),
+        (math.inf, "", 0.1, "there is nothing to read"),
+        (0.0, "", 0.4, "the text is unlike the training rows"),
+    ],
+)
+def test_the_finding_names_what_was_found(
+    excess_tokens: float, language: str, distance: float, finding: str
+) -> None:
+    """A person who reads "perhaps another language" beside an English alert trusts no reason."""
+    unlike = unfamiliarity(LIMITS, excess_tokens, language, distance)
+    assert unlike.finding == finding
+    assert is_out_of_distribution(unlike.score) == bool(finding)
+
+
+def test_english_with_many_names_is_familiar() -> None:
+    """Otherwise every log line would be escalated as gibberish."""
+    assert not unfamiliarity(LIMITS, 9.0, ENGLISH, 0.1).finding
+    assert unfamiliarity(LIMITS, 9.0, ENGLISH, 0.4).finding

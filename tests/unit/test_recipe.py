@@ -19,7 +19,15 @@ from inference.acceptance.samples import CALIBRATION_SPLITS, load_samples
 from inference.classifier import Classifier
 from inference.errors import DataError, ModelError
 from inference.labelled import LabelledRow, Labels, read_rows
-from inference.model.artifact import CALIBRATION, HEADS_FILE, Artifact, load_artifact
+from inference.model.artifact import (
+    CALIBRATION,
+    HEADS_FILE,
+    MANIFEST,
+    Artifact,
+    load_artifact,
+    load_manifest,
+)
+from inference.model.input_text import INPUT_TEXT_FORMAT
 from inference.model.ngrams import BUCKETS, TEXT_BUCKETS
 from inference.model.out_of_distribution import is_out_of_distribution
 from inference.model.threads import Threads
@@ -133,6 +141,38 @@ def test_the_seed_decides_the_model(
     assert again.calibration == model.calibration
     other = train(tiny_model, [data], tmp_path / "other", replace(OPTIONS, seed=1), no_progress)
     assert other.digest != model.digest
+
+
+def test_kept_heads_are_those_of_the_model(model: Artifact, data: Path, tmp_path: Path) -> None:
+    """The heads of a fine-tuned encoder cannot be made again without fine-tuning."""
+    options = replace(OPTIONS, keep_heads=True, relearn=("tickets.queue",))
+    first = train(model.directory, [data], tmp_path / "first", options, no_progress)
+    before, after = (load_file(each.directory / HEADS_FILE) for each in (model, first))
+    for name in ("alerts.queue.weight", "tickets.intent.bias"):
+        assert np.array_equal(before[name], after[name])
+    assert not np.array_equal(before["tickets.queue.weight"], after["tickets.queue.weight"])
+    assert first.manifest.training["relearned"] == ["tickets.queue"]
+    # What was relearned starts from the same head again, however often it is done.
+    again = train(first.directory, [data], tmp_path / "again", options, no_progress)
+    assert again.digest == first.digest
+
+
+def test_heads_of_other_labels_are_not_kept(tiny_model: Path, data: Path, tmp_path: Path) -> None:
+    """A label would get the logits of another one."""
+    with pytest.raises(ModelError, match="have other labels"):
+        train(tiny_model, [data], tmp_path, replace(OPTIONS, keep_heads=True), no_progress)
+
+
+def test_a_model_of_another_input_text_can_be_a_source(
+    model: Artifact, tiny_model: Path, tmp_path: Path
+) -> None:
+    """Its encoder would be lost with each new format of the input text."""
+    shutil.copytree(tiny_model, tmp_path / "old")
+    manifest = tmp_path / "old" / MANIFEST
+    manifest.write_text(manifest.read_text("utf-8").replace(INPUT_TEXT_FORMAT, "older"), "utf-8")
+    with pytest.raises(ModelError, match="train the model again"):
+        load_manifest(tmp_path / "old")
+    assert prepare_encoder(tmp_path / "old", tmp_path, OPTIONS) == model.manifest.encoder
 
 
 def test_manifest_and_calibration_name_the_origin_of_the_model(model: Artifact, data: Path) -> None:

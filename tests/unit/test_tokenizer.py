@@ -85,8 +85,34 @@ def test_control_characters_and_surrogates_are_replaced() -> None:
 
 def test_foreign_text_has_more_excess_tokens(tiny_model: Path) -> None:
     """Otherwise other languages, gibberish and empty texts would not be recognised."""
-    _, (familiar, foreign, empty) = tokenizer_of(tiny_model).encode_with_excess(
+    familiar, foreign, empty = tokenizer_of(tiny_model).tokenize(
         ["the card", "xqzw kvbjh", " \x00 "]
     )
-    assert familiar < foreign
-    assert empty == math.inf
+    assert familiar.excess_tokens < foreign.excess_tokens
+    assert empty.excess_tokens == math.inf
+
+
+def test_only_what_the_encoder_reads_is_counted(tiny_model: Path) -> None:
+    """Otherwise an English alert would be foreign because of a log line that nobody reads."""
+    tokenizer = tokenizer_of(tiny_model, max_tokens=16)
+    plain, with_log = tokenizer.tokenize(["the card " * 20, "the card " * 20 + "xqzw kvbjh " * 20])
+    assert with_log == plain
+    assert plain.truncated
+
+
+def test_a_text_that_is_cut_is_truncated(tiny_model: Path) -> None:
+    """The metric would not say that the limit of the encoder hides text."""
+    tokenizer = tokenizer_of(tiny_model)
+    long = " " * (tokenizer.max_chars + 1) + "the card"
+    assert [tokens.truncated for tokens in tokenizer.tokenize(["the card", "", long])] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_the_words_of_a_name_are_counted(tiny_model: Path) -> None:
+    """``AssumeRole`` costs as many tokens as a word of another language."""
+    apart, together = tokenizer_of(tiny_model).tokenize(["my Payment", "myPayment"])
+    assert together.ids != apart.ids
+    assert together.excess_tokens == apart.excess_tokens

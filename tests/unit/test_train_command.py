@@ -46,6 +46,13 @@ def test_a_reference_is_refused_with_quick(triage: Triage, rows: Path, tmp_path:
     assert not (tmp_path / "out").exists()
 
 
+def test_heads_are_not_kept_by_fine_tuning(triage: Triage, rows: Path, tmp_path: Path) -> None:
+    """A user would believe that the heads are those of the old encoder."""
+    code, out, err = triage("train", "--keep-heads", "--data", rows, "--out", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert "--keep-heads goes with --quick" in err
+
+
 def test_a_missing_extra_is_named(
     triage: Triage, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ MAX_NODES = 1_000
 MAX_DEPTH = 8
 MAX_LIST = 4
 MAX_KEY_CHARS = 64
+MAX_INSPECTED_CHARS = 200
 MAX_DOCUMENT_CHARS = 24_000
 """How many characters of a document are read in all. It bounds the work on many long texts."""
 MIN_REPEATED_WORDS = 3
@@ -186,6 +187,8 @@ def _is_repeated(value: str, known: set[str]) -> bool:
 
 def _key_fields(fields: dict[str, str]) -> Iterator[Leaf]:
     for name, value in islice(fields.items(), MAX_FIELDS):
+        if says_level(name, value[:MAX_INSPECTED_CHARS]):
+            continue
         yield name[:MAX_KEY_CHARS], _clean(normalize(value[:MAX_PART_CHARS]))
 
 
@@ -203,7 +206,8 @@ def _leaves(document: dict[str, Any], chosen: set[str]) -> Iterator[Leaf]:
         text = normalize(value)
         if _OPAQUE.match(text):
             continue
-        if value in chosen or not _may_be_read(path, _key_of(path)):
+        is_read = _may_be_read(path, _key_of(path))
+        if value in chosen or not is_read or says_level(path, value[:MAX_INSPECTED_CHARS]):
             text = ""
         yield path, text
 

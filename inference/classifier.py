@@ -231,10 +231,13 @@ class Classifier:
         axis_logits = await asyncio.to_thread(heads.logits, vectors, inputs.features)
         probabilities = calibrated(axis_logits, self.artifact.calibration.domains[domain].axes)
         elapsed_s = time.perf_counter() - started_s
+        scope_distances = heads.scope_distances(axis_logits, probabilities)
         decisions = []
         for row, event in enumerate(events):
             model_input = inputs.encoder[row]
-            unlike = policy.unfamiliarity(model_input, float(axis_logits.distance[row]))
+            unlike = policy.unfamiliarity(
+                model_input, float(axis_logits.distance[row]), scope_distances[row]
+            )
             labels = {
                 axis: policy.label(axis, names, probabilities[axis][row], unlike.score)
                 for axis, names in heads.labels.items()

@@ -81,10 +81,16 @@ class AcceptancePolicy:
         """The promise in force for a tenant."""
         return self.tenants.get(fold(tenant), self.promise)
 
-    def unfamiliarity(self, model_input: ModelInput, distance: float) -> Unfamiliarity:
+    def unfamiliarity(
+        self, model_input: ModelInput, distance: float, scope_distance: float | None
+    ) -> Unfamiliarity:
         """How unlike the training rows an event is, and what was found."""
         return unfamiliarity(
-            self._calibration, model_input.excess_tokens, model_input.language, distance
+            self._calibration,
+            model_input.excess_tokens,
+            model_input.language,
+            distance,
+            scope_distance,
         )
 
     def decide(

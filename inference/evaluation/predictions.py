@@ -12,9 +12,8 @@ import numpy as np
 from inference.acceptance.policy import Decision
 from inference.arrays import Bools, Floats
 from inference.labelled import LabelledRow
+from inference.model.out_of_distribution import OUT_OF_SCOPE, SCOPE_AXIS
 from schemas.triaged import Label
-
-OUT_OF_SCOPE, SCOPE_AXIS = "out_of_scope", "queue"
 
 SEVERITY, SEVERITY_LEVELS = "severity", "severity3"
 LEVEL_OF_SEVERITY = {

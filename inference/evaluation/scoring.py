@@ -22,8 +22,6 @@ from inference.evaluation.figures import (
 )
 from inference.evaluation.predictions import (
     LEVELS,
-    OUT_OF_SCOPE,
-    SCOPE_AXIS,
     SEVERITY_LEVELS,
     Predictions,
     compare_with_gold,
@@ -36,6 +34,7 @@ from inference.evaluation.predictions import (
     with_severity_levels,
 )
 from inference.labelled import LabelledRow
+from inference.model.out_of_distribution import OUT_OF_SCOPE, SCOPE_AXIS
 
 
 def domain_figures(

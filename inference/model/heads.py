@@ -6,7 +6,7 @@ work differently make different mistakes, so their mixture helps most on unseen 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -19,7 +19,7 @@ from inference.model.artifact import HEADS_FILE, Artifact
 from inference.model.files import read_tensors
 from inference.model.manifest import AxisCalibration, DomainSpec, Manifest
 from inference.model.ngrams import Features, NgramHead
-from inference.model.out_of_distribution import Centres
+from inference.model.out_of_distribution import OUT_OF_SCOPE, SCOPE_AXIS, Centres
 from inference.model.temperature import softmax
 
 
@@ -47,12 +47,15 @@ class AxisLogits:
     """The logits of n events, before calibration.
 
     `encoder` and `ngrams` map an axis to an array of shape (n, labels). `ngrams` lacks the axes
-    that only the encoder decides. `distance` (n,) is the distance to the nearest centre.
+    that only the encoder decides. `distance` (n,) is the distance to the nearest centre, and
+    `scope_distance` (n,) that to the nearest centre of the rows in scope; it is empty in a domain
+    without the label ``out_of_scope``.
     """
 
     encoder: dict[str, Floats]
     ngrams: dict[str, Floats]
     distance: Floats
+    scope_distance: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 class Heads:
@@ -62,10 +65,21 @@ class Heads:
     has the same confidence alone and in any batch.
     """
 
-    def __init__(self, heads: Mapping[str, Head], ngram_head: NgramHead, centres: Centres) -> None:
+    def __init__(
+        self,
+        heads: Mapping[str, Head],
+        ngram_head: NgramHead,
+        centres: Centres,
+        scope_centres: Centres | None = None,
+    ) -> None:
         self._heads = dict(heads)
         self.ngram_head = ngram_head
         self.centres = centres
+        self.scope_centres = scope_centres
+        # The column of the label, which stays when the label gets another name.
+        self._outside: int | None = None
+        if SCOPE_AXIS in heads and OUT_OF_SCOPE in heads[SCOPE_AXIS].labels:
+            self._outside = heads[SCOPE_AXIS].labels.index(OUT_OF_SCOPE)
 
     @classmethod
     def load(cls, artifact: Artifact, domain: str) -> Self:
@@ -92,15 +106,18 @@ class Heads:
             }
             ngram_head = NgramHead.load(tensors, domain, ngram_labels(spec))
             centres = Centres(tensors[f"{domain}.centres"])
+            scope_centres = None
+            if f"{domain}.scope_centres" in tensors:
+                scope_centres = Centres(tensors[f"{domain}.scope_centres"])
         except KeyError as error:
             raise ModelError(
                 f"{directory / HEADS_FILE} lacks {error}; train the model again"
             ) from None
-        if centres.vectors.shape[1:] != (width,):
+        if any(each.vectors.shape[1:] != (width,) for each in (centres, scope_centres or centres)):
             raise ModelError(
                 f"the centres of {domain} do not have the encoder's width; train the model again"
             )
-        return cls(heads, ngram_head, centres)
+        return cls(heads, ngram_head, centres, scope_centres)
 
     @property
     def heads(self) -> dict[str, Head]:
@@ -117,7 +134,9 @@ class Heads:
         heads = {
             axis: replace(head, labels=tuple(names[axis])) for axis, head in self._heads.items()
         }
-        return Heads(heads, self.ngram_head, self.centres)
+        renamed = Heads(heads, self.ngram_head, self.centres, self.scope_centres)
+        renamed._outside = self._outside
+        return renamed
 
     def arrays(self) -> dict[str, tuple[Vectors, Vectors]]:
         """Weight and bias of each axis in float32, as a model directory has them."""
@@ -136,11 +155,27 @@ class Heads:
         rows = [self.ngram_head.logits(features_of_event) for features_of_event in features]
         ngrams = _stacked(rows, len(self.ngram_head.bias))
         distances = [self.centres.distance(vector) for vector in units]
+        scope_distances: list[float] = []
+        if self.scope_centres is not None:
+            scope_distances = [self.scope_centres.distance(vector) for vector in units]
         return AxisLogits(
             encoder=encoder,
             ngrams={axis: ngrams[:, columns] for axis, columns in self.ngram_head.columns.items()},
             distance=np.array(distances, dtype=np.float64),
+            scope_distance=np.array(scope_distances, dtype=np.float64),
         )
+
+    def scope_distances(
+        self, axis_logits: AxisLogits, probabilities: Mapping[str, Floats]
+    ) -> list[float | None]:
+        """The distance to the rows in scope of each event whose answer is in scope, else None."""
+        if self._outside is None or not len(axis_logits.scope_distance):
+            return [None] * len(axis_logits.distance)
+        answers = probabilities[SCOPE_AXIS].argmax(axis=1).tolist()
+        return [
+            None if answer == self._outside else distance
+            for answer, distance in zip(answers, axis_logits.scope_distance.tolist(), strict=True)
+        ]
 
 
 def calibrated(axis_logits: AxisLogits, axes: Mapping[str, AxisCalibration]) -> dict[str, Floats]:

@@ -195,8 +195,8 @@ def _key_fields(fields: dict[str, str]) -> Iterator[Leaf]:
 def _leaves(document: dict[str, Any], chosen: set[str]) -> Iterator[Leaf]:
     """The leaves of a document; the text of a leaf that must not be read is empty.
 
-    A leaf without words, like an id or a link, is left out: it changes nothing. `chosen` are the
-    texts of the key fields, which are read already.
+    A leaf that is an address or a code is left out: it changes nothing. `chosen` are the texts of
+    the key fields, which are read already.
     """
     left = MAX_DOCUMENT_CHARS
     for path, value in islice(_nodes(document, ""), MAX_NODES):
@@ -204,7 +204,9 @@ def _leaves(document: dict[str, Any], chosen: set[str]) -> Iterator[Leaf]:
             continue
         left -= len(value)
         text = normalize(value)
-        if _OPAQUE.match(text):
+        if _OPAQUE.match(value):
+            text = ""
+        elif _OPAQUE.match(text):
             continue
         is_read = _may_be_read(path, _key_of(path))
         if value in chosen or not is_read or says_level(path, value[:MAX_INSPECTED_CHARS]):

@@ -21,6 +21,8 @@ from inference.model.language import ENGLISH, NO_LANGUAGE
 from inference.model.manifest import DomainCalibration
 
 LIMIT_SCORE = 0.5
+OUT_OF_SCOPE, SCOPE_AXIS = "out_of_scope", "queue"
+"""The label of events that are not the business of any queue, and its axis."""
 GIBBERISH = "the text has few known words: gibberish?"
 
 
@@ -49,13 +51,21 @@ class Unfamiliarity:
 
 
 def unfamiliarity(
-    limits: DomainCalibration, excess_tokens: float, language: str, distance: float
+    limits: DomainCalibration,
+    excess_tokens: float,
+    language: str,
+    distance: float,
+    scope_distance: float | None = None,
 ) -> Unfamiliarity:
     """How unlike the training rows an event is, by the measure that exceeds its limit most.
 
-    Text in another language is as unlike as can be. Otherwise the two measures are the excess
-    tokens and the distance to the nearest centre. English with many names has many excess tokens,
-    too: they do not count if the text reads like English.
+    Text in another language is as unlike as can be. Otherwise the measures are the excess tokens
+    and the distance to the nearest centre. English with many names has many excess tokens, too:
+    they do not count if the text reads like English.
+
+    `scope_distance` is the distance to the nearest centre of the rows in scope, for an event whose
+    answer is in scope. Other businesses use the words of this one: an order that did not arrive is
+    no bank card that did not arrive, and lies between the two.
     """
     if excess_tokens == math.inf:
         return Unfamiliarity(1.0, "there is nothing to read")
@@ -67,12 +77,18 @@ def unfamiliarity(
     if language != ENGLISH:
         excess_ratio = excess_tokens / limits.max_excess_tokens
     distance_ratio = distance / limits.max_distance
-    score = round(1.0 - 1.0 / (1.0 + max(0.0, excess_ratio, distance_ratio)), DECIMALS)
+    scope_ratio = 0.0
+    if scope_distance is not None and limits.max_scope_distance is not None:
+        scope_ratio = scope_distance / limits.max_scope_distance
+    ratio, finding = max(
+        (distance_ratio, "the text is unlike the training rows"),
+        (excess_ratio, GIBBERISH),
+        (scope_ratio, "the text is unlike the training rows of every queue"),
+    )
+    score = round(1.0 - 1.0 / (1.0 + max(0.0, ratio)), DECIMALS)
     if not is_out_of_distribution(score):
-        return Unfamiliarity(score, "")
-    if excess_ratio > distance_ratio:
-        return Unfamiliarity(score, GIBBERISH)
-    return Unfamiliarity(score, "the text is unlike the training rows")
+        finding = ""
+    return Unfamiliarity(score, finding)
 
 
 def is_out_of_distribution(ood_score: float) -> bool:

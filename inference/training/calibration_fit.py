@@ -31,7 +31,7 @@ from inference.model.artifact import (
 from inference.model.heads import AxisLogits, Heads, calibrated, mixed
 from inference.model.manifest import AxisCalibration, DomainCalibration
 from inference.model.model_input import ModelInput
-from inference.model.out_of_distribution import unfamiliarity
+from inference.model.out_of_distribution import OUT_OF_SCOPE, SCOPE_AXIS, unfamiliarity
 from inference.model.temperature import fit_temperature, softmax
 from inference.progress import Progress
 from inference.training.calibration_rows import answered_rows, tensors_of
@@ -43,6 +43,12 @@ LIMIT_QUANTILE = 0.98
 """The limits of the excess tokens and of the distance are this quantile of the tuning rows.
 
 So a limit refuses two percent of the usual events. That is the price of refusing unusual ones.
+"""
+SCOPE_QUANTILE = 0.97
+"""The limit of the distance to the rows in scope is this quantile of the tuning rows in scope.
+
+It is lower than `LIMIT_QUANTILE`: of held-out tickets of other businesses that the model would send
+to a queue, it stops more than half.
 """
 MIN_LIMIT = 1e-4
 """The smallest limit. A calibration with a limit of zero is refused as damaged."""
@@ -147,9 +153,13 @@ def calibrate_domain(
             _limit(np.array([row_features.inputs[row].excess_tokens for row in tuning])),
         ),
         max_distance=_limit(axis_logits.distance[tuning]),
+        max_scope_distance=_scope_limit(rows, tuning, axis_logits, training_sources),
         tenants=sorted({row.event.tenant for row in rows} - {DEFAULT_TENANT}),
     )
-    refused = _out_of_distribution(calibration, row_features.inputs, axis_logits.distance)
+    scope_distances = heads.scope_distances(axis_logits, probabilities)
+    refused = _out_of_distribution(
+        calibration, row_features.inputs, axis_logits.distance, scope_distances
+    )
     all_rows = answered_rows(
         rows, heads.labels, probabilities, refused, calibration.tenants, training_sources
     )
@@ -230,8 +240,31 @@ def _shares_to_try(axis: str, axis_logits: AxisLogits) -> Sequence[float]:
     return NGRAM_SHARES[:1]
 
 
-def _limit(values: Floats) -> float:
-    """The `LIMIT_QUANTILE` of the finite values.
+def is_in_scope(row: LabelledRow) -> bool:
+    """Whether a row belongs to a queue."""
+    return OUT_OF_SCOPE not in row.gold.get(SCOPE_AXIS, (OUT_OF_SCOPE,))
+
+
+def _scope_limit(
+    rows: Sequence[LabelledRow],
+    tuning: Sequence[int],
+    axis_logits: AxisLogits,
+    training_sources: Collection[str],
+) -> float | None:
+    """The limit of the distance to the rows in scope; None if the model has no such centres.
+
+    Rows of the training sources set it, if there are any: what is far from them is what has to be
+    found.
+    """
+    if not len(axis_logits.scope_distance):
+        return None
+    in_scope = [row for row in tuning if is_in_scope(rows[row])]
+    taught = [row for row in in_scope if rows[row].source in training_sources]
+    return _limit(axis_logits.scope_distance[taught or in_scope], SCOPE_QUANTILE)
+
+
+def _limit(values: Floats, quantile: float = LIMIT_QUANTILE) -> float:
+    """A quantile of the finite values.
 
     The excess tokens of a text without words are infinite. Such rows are left out, so that the
     limit is finite.
@@ -240,7 +273,7 @@ def _limit(values: Floats) -> float:
     if not len(finite):
         return MIN_LIMIT
     # It is rounded up, because many rows may lie exactly at the limit, and they are usual ones.
-    return max(MIN_LIMIT, math.ceil(float(np.quantile(finite, LIMIT_QUANTILE)) * 1e4) / 1e4)
+    return max(MIN_LIMIT, math.ceil(float(np.quantile(finite, quantile)) * 1e4) / 1e4)
 
 
 def _label_shares(probabilities: Floats) -> list[float]:
@@ -250,11 +283,14 @@ def _label_shares(probabilities: Floats) -> list[float]:
 
 
 def _out_of_distribution(
-    calibration: DomainCalibration, inputs: Sequence[ModelInput], distance: Floats
+    calibration: DomainCalibration,
+    inputs: Sequence[ModelInput],
+    distance: Floats,
+    scope_distances: Sequence[float | None],
 ) -> Bools:
     """Which rows are out of distribution, as an array of shape (rows,)."""
     findings = [
-        unfamiliarity(calibration, each.excess_tokens, each.language, distance_of_row).finding
-        for each, distance_of_row in zip(inputs, distance.tolist(), strict=True)
+        unfamiliarity(calibration, each.excess_tokens, each.language, *distances).finding
+        for each, *distances in zip(inputs, distance.tolist(), scope_distances, strict=True)
     ]
     return np.array([bool(finding) for finding in findings], dtype=np.bool_)

@@ -9,8 +9,9 @@ from inference.labelled import LabelledRow
 from inference.model.heads import Head, Heads
 from inference.model.input_text import INPUT_TEXT_FORMAT, read_content
 from inference.model.manifest import AxisSpec, DomainCalibration, DomainSpec, EncoderSpec
+from inference.model.out_of_distribution import OUT_OF_SCOPE, SCOPE_AXIS
 from inference.progress import Progress
-from inference.training.calibration_fit import NGRAM_SHARES, calibrate_domain
+from inference.training.calibration_fit import NGRAM_SHARES, calibrate_domain, is_in_scope
 from inference.training.centre_fit import fit_centres
 from inference.training.head_fit import blend_heads, fit_heads
 from inference.training.ngram_fit import fit_ngram_head, kept
@@ -73,6 +74,10 @@ def train_domain(
     for axis in relearned:
         heads[axis] = blend_heads(rows, vectors, axis, heads[axis], seed=seed)
     centres = fit_centres(vectors[training], seed=seed)
+    scope_centres = None
+    if OUT_OF_SCOPE in labels.get(SCOPE_AXIS, ()):
+        in_scope = [i for i in training if is_in_scope(rows[i])]
+        scope_centres = fit_centres(vectors[in_scope], seed=seed)
     held_out = [i for i, row in enumerate(rows) if row.part in CALIBRATION_SPLITS]
     held_out_rows = [rows[i] for i in held_out]
     ngram_features = [ngram_head.features(read_content(row.event)) for row in held_out_rows]
@@ -80,14 +85,14 @@ def train_domain(
         domain,
         held_out_rows,
         RowFeatures(vectors[held_out], ngram_features, [inputs[i] for i in held_out]),
-        Heads(heads, ngram_head, centres),
+        Heads(heads, ngram_head, centres, scope_centres),
         {row.source for row in training_rows},
     )
     ngram_axes = [
         axis for axis in ngram_head.columns if calibration.axes[axis].ngram_share >= MIN_NGRAM_SHARE
     ]
     return TrainedDomain(
-        Heads(heads, kept(ngram_head, ngram_axes), centres),
+        Heads(heads, kept(ngram_head, ngram_axes), centres, scope_centres),
         tuned,
         _domain_spec(labels, ngram_axes),
         calibration,

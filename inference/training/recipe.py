@@ -320,6 +320,8 @@ def _save_tensors(domains: Mapping[str, TrainedDomain], file: Path) -> None:
                 f"{domain}.{axis}.{TUNED}.weight": head.weight.astype(np.float32),
                 f"{domain}.{axis}.{TUNED}.bias": head.bias.astype(np.float32),
             }
+        if trained.heads.scope_centres is not None:
+            tensors[f"{domain}.scope_centres"] = trained.heads.scope_centres.vectors
         ngram_head = trained.heads.ngram_head
         # On disk the n-gram head is still called lexical: see `inference.model.manifest`.
         tensors |= {

@@ -79,10 +79,10 @@ training nor for calibration. On `tactic`, an answer is right if it is one of th
 """
 
 LIMITS = """\
-- English only. A text is never accepted, whatever its confidence, if it has unusually many tokens
-  for its words (another language, random characters) or if its embedding is far from the training
-  rows. The limits are the 98th percentiles of calibration rows. A text of common short words in
-  another language can pass.
+- English only. An event is never accepted, whatever its confidence, if its text reads like another
+  language or like random characters, or if its embedding is far from the training rows. A ticket
+  is not accepted into a queue either if it is far from the rows of all queues. Text in two
+  languages can pass.
 - Most alert rows are the texts and patterns of detection rules and not raw events, and a model can
   recognise a vendor by its style: read the figures by source. Expect worse figures for a vendor
   that is not among them. The promise was tested on products that the model was not trained on, but
@@ -94,8 +94,8 @@ LIMITS = """\
 - Priority of a ticket is a published policy over its intent. Nobody observed it.
 - The promise holds for events that are drawn like the calibration rows. They are counted as
   independent, although some rules have several rows. If the events change, calibrate again.
-- Never read as features: ids, file names, the source, the tenant, timestamps, Suricata's own
-  severity and category.
+- Never read as features: ids, links, addresses, codes, the source, the tenant, timestamps, and what
+  a sender states of severity, priority and status.
 """
 
 MAX_NAME_CHARS = 200

@@ -4,17 +4,22 @@ import math
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from inference.arrays import Vectors
-from inference.model.heads import unit
+from inference.model.heads import Head, Heads, unit
 from inference.model.language import ANOTHER, ENGLISH, NO_LANGUAGE
 from inference.model.manifest import DomainCalibration
+from inference.model.ngrams import TEXT_BUCKETS, NgramHead
 from inference.model.out_of_distribution import (
+    OUT_OF_SCOPE,
+    SCOPE_AXIS,
     Centres,
     is_out_of_distribution,
     unfamiliarity,
 )
 from inference.training.centre_fit import MAX_CENTRES, fit_centres
+from schemas.event import Event
 
 
 def directions(count: int, width: int = 16, *, seed: int = 0) -> Vectors:
@@ -132,3 +137,37 @@ def test_english_with_many_names_is_familiar() -> None:
     """Otherwise every log line would be escalated as gibberish."""
     assert not unfamiliarity(LIMITS, 9.0, ENGLISH, 0.1).finding
     assert unfamiliarity(LIMITS, 9.0, ENGLISH, 0.4).finding
+
+
+def test_an_answer_in_scope_needs_rows_in_scope_nearby() -> None:
+    """Otherwise an order that did not arrive would be accepted as a card that did not arrive."""
+    limits = replace(LIMITS, max_scope_distance=0.2)
+    far = unfamiliarity(limits, 0.0, "", 0.1, 0.25)
+    assert far.finding == "the text is unlike the training rows of every queue"
+    assert is_out_of_distribution(far.score)
+    assert not unfamiliarity(limits, 0.0, "", 0.1, 0.15).finding
+    assert not unfamiliarity(limits, 0.0, "", 0.1, None).finding
+    assert not unfamiliarity(LIMITS, 0.0, "", 0.1, 9.0).finding
+
+
+def test_only_answers_in_scope_have_a_scope_distance() -> None:
+    """What is out of scope is far from the rows in scope, and rightly so."""
+    labels = ("cards", OUT_OF_SCOPE)
+    head = Head(labels, np.eye(2, 3), np.zeros(2))
+    ngram_head = NgramHead(
+        np.ones(TEXT_BUCKETS, np.float32),
+        np.zeros((TEXT_BUCKETS, 0), np.int8),
+        np.zeros(0),
+        np.zeros(0),
+        {},
+    )
+    centres = Centres(np.eye(3, dtype=np.float32))
+    in_scope = Centres(np.eye(3, dtype=np.float32)[:1])
+    heads = Heads({SCOPE_AXIS: head}, ngram_head, centres, in_scope)
+    vectors = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
+    features = [ngram_head.read(Event(id="1", kind="ticket", text="x"))] * 2
+    axis_logits = heads.logits(vectors, features)
+    assert heads.scope_distances(axis_logits, axis_logits.encoder) == [0.0, None]
+    without = Heads({SCOPE_AXIS: head}, ngram_head, centres)
+    axis_logits = without.logits(vectors, features)
+    assert without.scope_distances(axis_logits, axis_logits.encoder) == [None, None]

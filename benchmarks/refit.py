@@ -37,6 +37,7 @@ def main() -> None:
             "train",
             "--quick",
             "--keep-heads",
+            "--ignore-tenants",
             f"--encoder={arguments.source}",
             f"--name={arguments.name}",
             f"--out={out}",

@@ -18,7 +18,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from inference.model.normalization import normalize
+from inference.model.normalization import is_code, normalize
 from inference.model.tokenizer import replace_control_characters
 from schemas.event import Event
 from schemas.formats.stated_fields import says_level
@@ -145,7 +145,8 @@ def plain_text(event: Event) -> str:
 
 
 def _normalized_lines(text: str) -> str:
-    lines = (" ".join(line.split()) for line in normalize(text).split("\n"))
+    # A comma before something that was taken out ends the line now.
+    lines = (" ".join(line.split()).rstrip(" ,;") for line in normalize(text).split("\n"))
     return "\n".join(line for line in lines if line)
 
 
@@ -204,7 +205,7 @@ def _leaves(document: dict[str, Any], chosen: set[str]) -> Iterator[Leaf]:
             continue
         left -= len(value)
         text = normalize(value)
-        if _OPAQUE.match(value):
+        if _OPAQUE.match(value) and not is_code(value):
             text = ""
         elif _OPAQUE.match(text):
             continue

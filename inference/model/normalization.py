@@ -10,7 +10,14 @@ import re
 
 # Words that need a look: with a sign of an address, a path or a code. The first part cannot match
 # the second, and a match starts only where a word does: so the search takes linear time.
-_SUSPICIOUS = re.compile(r"(?<!\S)(?:[^\s@:/\\\d]*[@:/\\\d]\S*|www\.\S+)")
+# What only says which code follows, at the beginning or after a comma: ``, order 4837-2291-AX``.
+_NAMES_A_CODE = (
+    r"(?:(?<![^\n])|(?<=[,;(] ))"
+    r"(?:order|error|case|ticket|invoice|tracking|reference|ref|number)[.:#]*[ \t]"
+)
+_SUSPICIOUS = re.compile(
+    rf"((?:{_NAMES_A_CODE})?)(?<!\S)([^\s@:/\\\d]*[@:/\\\d]\S*|www\.\S+)", re.IGNORECASE
+)
 _LINK = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{1,20}\[?:\]?//|(?<![\w.])www\.", re.ASCII)
 _RESOURCE = re.compile(r"\barn:[a-z-]{2,20}:", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\\/:]+")
@@ -35,14 +42,19 @@ MIN_DIGITS, MIN_DIGITS_IN_GROUPS, MIN_RANDOM_DIGITS = 6, 4, 3
 def normalize(text: str) -> str:
     """The text without links, addresses and codes, and with the words of each path.
 
-    Lines stay lines. Normalising a second time changes nothing.
+    A word that only says what a code is goes with it: ``order 4837-2291-AX``. Lines stay lines.
     """
-    return _SUSPICIOUS.sub(lambda match: _words_of(match[0]), text)
+    return _SUSPICIOUS.sub(_replaced, text)
 
 
 def split_names(text: str) -> str:
     """The text with the words of each name apart: ``AssumeRole``, ``file_event``."""
     return _NAME.sub(" ", text)
+
+
+def _replaced(match: re.Match[str]) -> str:
+    words = _words_of(match[2])
+    return match[1] + words if words else ""
 
 
 def _words_of(token: str) -> str:

@@ -90,7 +90,7 @@ def kept(ngram_head: NgramHead, axes: Sequence[str]) -> NgramHead:
 def _bucket_counts(rows: Sequence[LabelledRow]) -> Floats:
     """How many rows use each bucket; shape (buckets,)."""
     buckets = TEXT_BUCKETS
-    if any(row.event.event for row in rows):
+    if any(read_content(row.event).leaves for row in rows):
         buckets = BUCKETS
     reader = _without_columns(np.ones(buckets, np.float32))
     counts = np.zeros(buckets)

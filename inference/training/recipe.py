@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 from safetensors.numpy import save_file
 
 from inference.errors import ModelError
@@ -33,6 +34,7 @@ from inference.training.convert import convert, describe
 from inference.training.convert.facts import FACTS, is_converted
 from inference.training.domain_fit import TrainedDomain, train_domain
 from inference.training.head_fit import as_shipped
+from schemas.event import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from inference.training.finetune import Tuned, Tuning
@@ -59,6 +61,8 @@ class TrainingOptions:
         relearn: the heads that are kept and learn from the rows all the same, like
             ``tickets.queue``.
         axes: the axes to train, and the keys of `labels` that they are read from.
+        ignore_tenants: whether no tenant gets a threshold of its own, because those of the rows
+            are invented.
         leave_out: the sources whose rows are ignored.
         reference: files with labelled text that is not events, such as an encyclopaedia of
             attacks. Only the fine-tuning reads it; the n-gram heads do not.
@@ -74,6 +78,7 @@ class TrainingOptions:
     keep_heads: bool = False
     relearn: tuple[str, ...] = ()
     axes: Mapping[str, str] | None = None
+    ignore_tenants: bool = False
     leave_out: tuple[str, ...] = ()
     reference: tuple[Path, ...] = ()
     renames: Renames = NO_RENAMES
@@ -139,6 +144,8 @@ def train_on_rows(
         DataError: the rows cannot be used.
     """
     rows, labels = training_rows.events, training_rows.labels
+    if options.ignore_tenants:
+        rows = [replace(row, event=replace(row.event, tenant=DEFAULT_TENANT)) for row in rows]
     reference = training_rows.reference
     out.mkdir(parents=True, exist_ok=True)
     spec = prepare_encoder(encoder_directory, out, options)

@@ -47,6 +47,11 @@ EXTRA = "pip install 'triage-stream[{extra}]'"
     "give it once for each head.",
 )
 @click.option(
+    "--ignore-tenants",
+    is_flag=True,
+    help="Calibrate no tenant by itself: for rows whose tenants are invented.",
+)
+@click.option(
     "--encoder",
     type=click.Path(path_type=Path),
     default=DEFAULT_MODEL,
@@ -115,6 +120,7 @@ def train(
     quick: bool,
     keep_heads: bool,
     relearn: tuple[str, ...],
+    ignore_tenants: bool,
     encoder: Path,
     files: tuple[Path, ...],
     reference: tuple[Path, ...],
@@ -156,6 +162,7 @@ def train(
         reference=reference,
         keep_heads=keep_heads,
         relearn=relearn,
+        ignore_tenants=ignore_tenants,
         tuning=_tuning(seed, quick=quick, options=tuning),
         renames=labels.renames,
     )

@@ -55,6 +55,17 @@ def test_an_address_or_a_code_at_the_end_changes_nothing(
             assert read_content(changed) == read_content(event)
 
 
+def test_small_things_of_a_ticket_are_no_language() -> None:
+    """A code, an address and a link would make an English ticket read like another language."""
+    text = "I can't log in to my account"
+    added = (
+        f"{text}, error 0x80070005, dana@example.com, order 4837-2291-AX, "
+        "https://app.example.com/login"
+    )
+    plain, changed = (Event(id="1", kind="ticket", text=each) for each in (text, added))
+    assert read_content(changed) == read_content(plain)
+
+
 @given(st.sampled_from(EVENTS), ADDITIONS, st.data())
 def test_an_address_or_a_code_between_words_changes_nothing(
     event: Event, addition: str, data: st.DataObject

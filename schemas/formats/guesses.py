@@ -33,7 +33,7 @@ _NOT_LETTERS = re.compile(r"[^a-z0-9]+")
 _SMALL_NUMBER = re.compile(r"\d{1,9}")
 _TYPE_NUMBER = re.compile(r"\d{1,6}")
 _ADDRESS = re.compile(
-    r"[0-9a-f]*[.:][0-9a-f.:]+|\S+@\S+|\S+\.(?:local|lan|internal|corp)", re.IGNORECASE
+    r"\A(?:[0-9a-f]*[.:][0-9a-f.:]+|\S+@\S+|\S+\.(?:local|lan|internal|corp))", re.IGNORECASE
 )
 _LONGEST_KEY = 100
 _TABLE_ENDING = "_CL"

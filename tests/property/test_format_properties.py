@@ -82,6 +82,9 @@ def test_nothing_of_a_document_is_dropped(document: dict[str, object]) -> None:
     event = read_or_refuse(Record(orjson.dumps(document), None, []))
     if event is None or event.event == document or "specversion" in document:
         return
+    lists = [value for value in document.values() if isinstance(value, list)]
+    if any(event.event in elements for elements in lists):
+        return  # the document wraps the event: `test_hostile_documents` counts what is around it
     kept = {name: getattr(event, name) for name in Event.__struct_fields__} | event.attributes
     assert all(_is_kept(name, value, kept) for name, value in document.items())
 

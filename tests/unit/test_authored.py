@@ -47,10 +47,8 @@ def words(event: Event) -> str:
 
 
 def grams(text: str) -> set[str]:
-    """The 8-grams of a text. A shorter text is one gram, from four words on."""
+    """The 8-grams of a text. A shorter one has none: it may be what a product always says."""
     found = _WORD.findall(text.lower())
-    if len(found) < GRAM:
-        return {" ".join(found)} if len(found) >= GRAM // 2 else set()
     return {" ".join(found[at : at + GRAM]) for at in range(len(found) - GRAM + 1)}
 
 

@@ -46,7 +46,8 @@ UNITS = (
     *("%", "(", "[", "{", "|", "&", "#", "$", "é", "\x00", "\u0315\u0316", "\u0f73\u0315"),
     "\ufdfa",
     *("a ", "a.", "a-", "a:", "a@", "1.", "1-", "ab ", " \n", "://", "a:b@", "password: ", "-p "),
-    *("1'", "a'b ", "Zm9vYmFy", "Zm9v/", "0f", "a1b2", "aA", "%40", "a[at]", "a at b dot ", "<think>", '{ "'),
+    *("1'", "a'b "),
+    *("Zm9vYmFy", "Zm9v/", "0f", "a1b2", "aA", "%40", "a[at]", "a at b dot ", "<think>", '{ "'),
     *("<p>", "<!--", "<a href='", "> a\n", "[a](", "!a.", "From: a\n", "--\n", "{code:"),
     *("net user ", "echo x", "cookie=a", "cn=a,", "[EMAIL_1]", "&#1", "\\u00", ".map(", "[GET_"),
 )  # fmt: skip

@@ -8,7 +8,6 @@ import pytest
 from inference.acceptance.policy import Decision
 from inference.classifier import Classifier
 from inference.model.artifact import DEFAULT_MODEL, MANIFEST
-from inference.model.input_text import INPUT_TEXT_FORMAT
 from inference.model.threads import Threads
 from schemas.event import Event, Origin
 from schemas.formats import read_event
@@ -39,10 +38,6 @@ def decided(decision: Decision) -> dict[str, object]:
 
 @pytest.mark.skipif(
     not (DEFAULT_MODEL / MANIFEST).is_file(), reason="the shipped model is not in this checkout"
-)
-@pytest.mark.skipif(
-    INPUT_TEXT_FORMAT == "headline-fields-text.2",
-    reason="this input text holds the whole document of a ticket",
 )
 async def test_wrapping_a_ticket_in_a_desk_does_not_change_its_decision() -> None:
     """The same words would go to another queue because of the desk that sends them."""

@@ -4,112 +4,30 @@ The formats that ship with the product (`schemas/formats/vendors`) and the `[[ma
 configuration are written in it. `docs/reference/formats.md` describes it for users.
 """
 
-from collections.abc import Callable
-from collections.abc import Mapping as Table
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-import jmespath
 import msgspec
-from jmespath.exceptions import JMESPathError
 
 from schemas.event import Event, Kind, Stated
-from schemas.folding import fold
 from schemas.formats.document import Document
 from schemas.formats.envelope import Envelope
 from schemas.formats.instants import to_rfc3339
-from schemas.formats.level_words import LEVELS, MAX_WORD_CHARS
-from schemas.formats.links import web_link
+from schemas.formats.mapping_options import Condition, Values, listed, matches, place_of
+from schemas.formats.mapping_values import CONVERTERS, MAX_READ, Readers, first, getter
 from schemas.formats.paths import find
 from schemas.formats.stated import guess_stated, stated_from
-from schemas.formats.stated_fields import original_text, says_level
-from schemas.formats.text import rich_text
-from schemas.formats.values import as_explicit_tenant, as_id, as_tenant, as_text, unwrapped
+from schemas.formats.stated_fields import says_level
+from schemas.formats.values import as_explicit_tenant, as_id, as_tenant, as_text
 
 MappedField = Literal[
     "id", "text", "title", "body", "source", "tenant", "occurred_at", "link",
     "severity", "priority", "status", "read",
 ]  # fmt: skip
-StatedField = Literal["severity", "priority", "status"]
 
-MAX_READ = 8
 PRODUCT = "product"
 """The key field with the name of the product, in a document that a mapping describes."""
 MAX_KEY_FIELD_CHARS = 400
-
-Getter = Callable[[Document], object]
-Converter = Callable[[Any], Any]
-
-
-class Condition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the value at a path must be; exactly one of the fields is given.
-
-    Raises:
-        ValueError: none or several of the fields are given.
-    """
-
-    prefix: str | None = None
-    contains: str | None = None
-    any: list[str | int | float | bool] | None = None
-    absent: Literal[True] | None = None
-
-    def __post_init__(self) -> None:
-        """Check the condition when it is read from a file."""
-        if sum(value is not None for value in msgspec.structs.astuple(self)) != 1:
-            raise ValueError("a condition of `when` needs one of prefix, contains, any and absent")
-
-    def holds(self, value: object) -> bool:
-        """Whether the value at the path is as required."""
-        if self.absent:
-            return value is None or value is False
-        if self.any is not None:
-            return any(_equals(value, each) for each in self.any)
-        if not isinstance(value, str):
-            return False
-        if self.prefix is not None:
-            return value.startswith(self.prefix)
-        return self.contains is not None and self.contains in value
-
-
-class ValueOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a value comes from, and what becomes of it.
-
-    Exactly one of `path`, `literal`, `jmespath` and `join` is given. `with` stands between the
-    parts of a `join`. `map` gives the values that replace others, `at_least` the smallest number of
-    each level, and `format` the form of a time as `strptime` has it. `name` is what the model reads
-    before a value of `read`.
-
-    Raises:
-        ValueError: none or several of the four are given, or the expression cannot be read.
-    """
-
-    path: str | None = None
-    literal: str | None = None
-    jmespath: str | None = None
-    join: "list[str | ValueOptions] | None" = None
-    separator: str = msgspec.field(default=" ", name="with")
-    map: dict[str, str] | None = None
-    at_least: dict[str, float] | None = None
-    format: str | None = None
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        """Check the value when it is read from a file."""
-        if (
-            sum(each is not None for each in (self.path, self.literal, self.jmespath, self.join))
-            != 1
-        ):
-            raise ValueError("a value needs one of path, literal, jmespath and join")
-        if self.jmespath is not None:
-            try:
-                jmespath.compile(self.jmespath)
-            except JMESPathError as error:
-                raise ValueError(f"the JMESPath {self.jmespath!r} is wrong: {error}") from None
-
-
-Value = str | ValueOptions
-Values = str | ValueOptions | list[str | ValueOptions]
 
 
 class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -165,7 +83,7 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             )
         if self.open is not None and self.split is not None:
             raise ValueError(f"mapping {self.name} opens and splits; choose one")
-        if len(_listed(self.fields.get("read", []))) > MAX_READ:
+        if len(listed(self.fields.get("read", []))) > MAX_READ:
             raise ValueError(f"mapping {self.name} has more than {MAX_READ} fields to `read`")
 
     @property
@@ -190,7 +108,7 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def recognises(self, document: Document) -> bool:
         """Whether every condition of `when` holds."""
         for path, expected in self.when.items():  # noqa: SIM110 - a generator takes twice as long
-            if not _matches(find(document, path), expected):
+            if not matches(find(document, path), expected):
                 return False
         return True
 
@@ -205,7 +123,7 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         source = read.source(document)
         occurred_at = self._occurred_at(document)
         attributes = dict(envelope.attributes)
-        if occurred_at is None and (unread := _first(read.times, document)) is not None:
+        if occurred_at is None and (unread := first(read.times, document)) is not None:
             attributes["occurred_at"] = unread
         return Event(
             id=as_id(read.id(document)) or envelope.id,
@@ -243,16 +161,16 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """For each field that a value fills: where the value is, for people to read."""
         places = {}
         for field, values in self.fields.items():
-            convert = _CONVERTERS.get(field, as_text)
-            for value in _listed(values):
-                if convert(_raw(value, field)(document)) is not None:
-                    places[field] = _place(value)
+            convert = CONVERTERS.get(field, as_text)
+            for value in listed(values):
+                if convert(getter(value, field)(document)) is not None:
+                    places[field] = place_of(value)
                     break
         return places
 
     @cached_property
-    def _readers(self) -> "_Readers":
-        return _Readers(self.fields)
+    def _readers(self) -> "Readers":
+        return Readers(self.fields)
 
     def _occurred_at(self, document: Document) -> str | None:
         return next(
@@ -294,220 +212,3 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             for name, text in texts.items()
             if text and not says_level(name, text)
         }
-
-
-class _Readers:
-    """The compiled fields of a mapping: functions from a document to a value or None."""
-
-    def __init__(self, fields: Table[str, Values]) -> None:
-        def reader(field: str) -> Converter:
-            return _reader(_listed(fields.get(field, [])), field)
-
-        self.id = reader("id")
-        self.text, self.title, self.body = reader("text"), reader("title"), reader("body")
-        self.source, self.tenant, self.link = reader("source"), reader("tenant"), reader("link")
-        self.times = [
-            _raw(value, "occurred_at") for value in _listed(fields.get("occurred_at", []))
-        ]
-        self.stated = {
-            field: _stated_reader(_listed(fields[field]), field)
-            for field in get_args(StatedField)
-            if field in fields
-        }
-        self.read = [
-            (_name(value), _reader([value], "read")) for value in _listed(fields.get("read", []))
-        ]
-
-
-def _reader(values: list[Value], field: str) -> Converter:
-    """The first of `values` that can be what the field takes."""
-    convert = _CONVERTERS.get(field, as_text)
-    getters = [_raw(value, field) for value in values]
-
-    def read(document: Document) -> Any:
-        for get in getters:
-            value = convert(get(document))
-            if value is not None:
-                return value
-        return None
-
-    return read
-
-
-def _stated_reader(values: list[Value], axis: str) -> Callable[[Document], tuple[str, str] | None]:
-    """The level that the sender states and the sender's own word for it."""
-
-    def read(document: Document) -> tuple[str, str] | None:
-        for value in values:
-            original = original_text(axis, _raw(_bare(value), axis)(document))
-            if original is not None:
-                return _level(value, original, axis) or original, original
-        return None
-
-    return read
-
-
-def _level(value: Value, original: str, axis: str) -> str | None:
-    if isinstance(value, str):
-        return None
-    if value.map is not None and (mapped := _mapped(value.map, original)) is not None:
-        return mapped
-    if value.at_least is not None:
-        return _highest(value.at_least, original, axis)
-    return None
-
-
-def _highest(at_least: Table[str, float], original: str, axis: str) -> str | None:
-    try:
-        number = float(original[:32])
-    except ValueError:
-        return None
-    order = LEVELS.get(axis, ())
-    reached = [level for level in order if number >= at_least.get(level, float("inf"))]
-    return reached[-1] if reached else None
-
-
-def _mapped(table: Table[str, str], original: str) -> str | None:
-    if original in table:
-        return table[original]
-    folded = fold(original[:MAX_WORD_CHARS])
-    return next((level for key, level in table.items() if fold(key) == folded), None)
-
-
-def _raw(value: Value, field: str) -> Getter:
-    """A function that gets a value from a document, with its `map` and `format` applied."""
-    if isinstance(value, str):
-        return lambda document: find(document, value)
-    get = _plain_getter(value, field)
-    if value.map is not None:
-        table = value.map
-        return lambda document: _mapped(table, as_text(get(document)) or "")
-    if value.format is not None:
-        form = value.format
-        return lambda document: _parsed(get(document), form)
-    return get
-
-
-def _plain_getter(value: ValueOptions, field: str) -> Getter:
-    if value.path is not None:
-        path = value.path
-        return lambda document: find(document, path)
-    if value.literal is not None:
-        literal = value.literal
-        return lambda _: literal
-    if value.jmespath is not None:
-        expression = jmespath.compile(value.jmespath)
-        return lambda document: _search(expression, document)
-    parts = [_reader([part], "read") for part in value.join or []]
-    # Two events must not share an id because a part of it is missing in both.
-    return _joiner(parts, value.separator, needs_all=field == "id")
-
-
-def _joiner(parts: list[Converter], separator: str, *, needs_all: bool) -> Getter:
-    def join(document: Document) -> str | None:
-        texts = [part(document) for part in parts]
-        if needs_all and None in texts:
-            return None
-        return separator.join(text for text in texts if text is not None) or None
-
-    return join
-
-
-def _search(expression: Any, document: Document) -> object:
-    try:
-        return expression.search(document)
-    except (JMESPathError, ArithmeticError, TypeError, ValueError):
-        return None  # the document has another type there than the expression expects
-
-
-def _parsed(value: object, form: str) -> str | None:
-    """A time in a form that only the mapping knows; UTC if it has no offset."""
-    text = as_text(value)
-    if text is None or len(text) > len(form) + 40:
-        return None
-    try:
-        instant = datetime.strptime(text.strip(), form)  # noqa: DTZ007 - the zone follows
-    except ValueError:
-        return None
-    if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=UTC)
-    return to_rfc3339(instant.astimezone(UTC).isoformat())
-
-
-def _first(getters: list[Getter], document: Document) -> object:
-    return next((value for get in getters if (value := get(document)) is not None), None)
-
-
-def _words(value: object) -> str | None:
-    return as_text(value) or rich_text(value)
-
-
-def _as_link(value: object) -> str | None:
-    return web_link(as_text(value))
-
-
-def _as_key(value: object) -> object:
-    value = unwrapped(value)
-    return value if as_text(value) is not None else None
-
-
-def _key_text(value: object) -> str | None:
-    """A text, or the short texts of a list."""
-    if isinstance(value, list):
-        texts = [text for each in value[:MAX_READ] if (text := as_text(each)) is not None]
-        return ", ".join(texts) or None
-    return as_text(value)
-
-
-_CONVERTERS: dict[str, Converter] = {
-    "id": _as_key,
-    "text": _words,
-    "title": _words,
-    "body": _words,
-    "link": _as_link,
-    "tenant": lambda value: value,
-    "occurred_at": to_rfc3339,
-    "read": _key_text,
-}
-
-
-def _listed(values: Values | list[Any]) -> list[Value]:
-    return values if isinstance(values, list) else [values]
-
-
-def _bare(value: Value) -> Value:
-    """The value without what changes it."""
-    if isinstance(value, str):
-        return value
-    return msgspec.structs.replace(value, map=None, at_least=None)
-
-
-def _name(value: Value) -> str:
-    """What the model reads before a value: its name, or else the last key of its path."""
-    if isinstance(value, str):
-        return value.rsplit(".", 1)[-1]
-    return value.name or (value.path or "").rsplit(".", 1)[-1]
-
-
-def _place(value: Value) -> str:
-    """Where a value comes from, for people to read."""
-    if isinstance(value, str):
-        return value
-    if value.join is not None:
-        return value.separator.join(_place(part) for part in value.join)
-    if value.literal is not None:
-        return f'"{value.literal}"'
-    return value.path or value.jmespath or ""
-
-
-def _matches(value: Any, expected: str | float | Condition) -> bool:
-    if isinstance(expected, Condition):
-        return expected.holds(value)
-    if expected is True:
-        return value is not None and value is not False
-    return _equals(value, expected)
-
-
-def _equals(value: Any, expected: str | float) -> bool:
-    # `True == 1` in Python, but in JSON they are different values.
-    return bool(value == expected) and isinstance(value, bool) == isinstance(expected, bool)

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from schemas.formats.document import Document
-from schemas.formats.mapped import Condition, Mapping
+from schemas.formats.mapped import Mapping
+from schemas.formats.mapping_options import Condition
 
 _PACKAGE = "schemas.formats"
 _BLOCK = "[[mappings]]"

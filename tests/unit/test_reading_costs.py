@@ -11,7 +11,7 @@ from schemas.codec import decode_json
 from schemas.errors import InvalidEvent
 from schemas.event import Kind, Origin
 from schemas.formats import Mapping, paths, read_events
-from schemas.formats.mapped import MAX_READ
+from schemas.formats.mapping_values import MAX_READ
 from schemas.formats.shipped import FormatIndex, shipped_formats
 from tests.shipped_samples import Sample, shipped_samples
 

@@ -10,8 +10,7 @@ from agents.outcomes import DeadLettered, Element, Incoming, in_our_format
 from schemas.audit.record import sha256
 from schemas.errors import InvalidEvent
 from schemas.event import Domain, Event, Kind
-from schemas.formats import Mapping, Rejected, read_events
-from schemas.formats.adapters import MAX_EVENTS_PER_RECORD
+from schemas.formats import MAX_EVENTS_PER_RECORD, Mapping, Rejected, read_events
 from schemas.limits import LIMITS, Limits
 
 SMALL_BYTES = 8_192

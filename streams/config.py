@@ -31,8 +31,8 @@ from inference.retrieval.options import RetrievalOptions
 from inference.rules.options import ImpactOptions, Rule
 from inference.secret import read_secret
 from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Kind
+from schemas.formats import MAX_EVENTS_PER_RECORD
 from schemas.formats import Mapping as FormatMapping
-from schemas.formats.adapters import MAX_EVENTS_PER_RECORD
 from schemas.limits import Limits
 from schemas.signing import WorkerKeys
 

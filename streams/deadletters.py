@@ -15,7 +15,7 @@ from agents.outcomes import Incoming
 from schemas.deadletter import DeadLetterHeaders, original_headers
 from schemas.errors import InvalidEvent
 from schemas.event import DOMAINS, Event
-from schemas.formats.adapters import read_events
+from schemas.formats import read_events
 from schemas.titles import plain_title
 from schemas.visible_text import printable
 from streams.config import Settings

@@ -4,21 +4,21 @@
 `shipped_formats` those that ship as mappings.
 """
 
-from schemas.formats.adapters import (
-    ADAPTERS,
-    Adapter,
-    Reading,
-    Rejected,
+from schemas.formats.adapters import ADAPTERS, Adapter
+from schemas.formats.mapped import Mapping
+from schemas.formats.reader import Reading, Rejected
+from schemas.formats.record import (
+    MAX_EVENTS_PER_RECORD,
     read_document,
     read_event,
     read_events,
     read_record,
 )
-from schemas.formats.mapped import Mapping
 from schemas.formats.shipped import shipped_formats
 
 __all__ = [
     "ADAPTERS",
+    "MAX_EVENTS_PER_RECORD",
     "Adapter",
     "Mapping",
     "Reading",

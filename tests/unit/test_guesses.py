@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from schemas.event import Event, Kind, Origin
-from schemas.formats.adapters import Rejected, read_events
+from schemas.formats import Rejected, read_events
 from schemas.formats.guesses import MAX_NODES
 from schemas.formats.instants import to_rfc3339
 

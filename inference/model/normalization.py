@@ -11,10 +11,10 @@ import re
 # Words that need a look: with a sign of an address, a path or a code. The first part cannot match
 # the second, and a match starts only where a word does: so the search takes linear time.
 # What only says which code follows, at the beginning or after a comma: ``, order 4837-2291-AX``.
-_NAMES_A_CODE = (
-    r"(?:(?<![^\n])|(?<=[,;(] ))"
-    r"(?:order|error|case|ticket|invoice|tracking|reference|ref|number)[.:#]*[ \t]"
-)
+NAMES_OF_CODES = (
+    "order", "error", "case", "ticket", "invoice", "tracking", "reference", "ref", "number",
+)  # fmt: skip
+_NAMES_A_CODE = rf"(?:(?<![^\n])|(?<=[,;(] ))(?:{'|'.join(NAMES_OF_CODES)})[.:#]*[ \t]"
 _SUSPICIOUS = re.compile(
     rf"((?:{_NAMES_A_CODE})?)(?<!\S)([^\s@:/\\\d]*[@:/\\\d]\S*|www\.\S+)", re.IGNORECASE
 )

@@ -14,6 +14,7 @@ from inference.egress.options import EgressOptions
 from inference.llm.options import BudgetOptions, LimitOptions
 from inference.rules.ruling import SUPPRESSED
 from schemas.event import Event, Kind
+from schemas.formats.stated import guess_stated
 from schemas.triaged import Case
 from tests.figures import tell
 from tests.llm_server import LlmServer, Request, ok
@@ -221,6 +222,7 @@ async def test_no_severe_event_is_moved_by_an_obedient_endpoint(name: str, tiers
                 title="Files encrypted on a file server, ransom note found",
                 text=attack,
                 event={"note": attack, **document} if document else None,
+                stated=guess_stated(document),  # as the door reads it
             ),
             severity=small,
         )

@@ -39,8 +39,17 @@ check: $(STAMP)
 	@$(BIN)/pytest -n auto --cov --cov-report=term -m "not broker" \
 	  tests/unit tests/property tests/contract $(TEST_ARGS)
 
+# The tests that need no broker share the processors; the others need them for the broker.
+ifdef TEST_ARGS
 test: $(STAMP)
 	@$(BIN)/pytest $(TEST_ARGS)
+else
+test: $(STAMP)
+	@status=0; \
+	$(BIN)/pytest -n auto -m "not broker" tests/unit tests/property tests/contract || status=$$?; \
+	$(BIN)/pytest tests/chaos tests/contract tests/faults tests/integration || status=$$?; \
+	exit $$status
+endif
 
 test-llm: $(STAMP) $(LLM_STAMP)
 	@TRIAGE_TEST_LLM_PYTHON=.venv-llm/bin/python $(BIN)/pytest -m llm $(TEST_ARGS)

@@ -107,4 +107,4 @@ async def test_what_the_parts_cost_on_the_labelled_rows() -> None:
         f"{len(events)} labelled alerts: the parts raise the severity of {raised / len(events):.1%}"
         f" and take {lost:.2%} points of the coverage"
     )
-    assert lost <= 0.003
+    assert lost <= 0.004

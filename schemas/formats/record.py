@@ -4,6 +4,7 @@ The steps are: remove the frame, decode, remove the CloudEvent, and then what `R
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from schemas.errors import InvalidEvent, LimitExceeded
 from schemas.event import Event, Headers, Kind, Origin
@@ -55,10 +56,7 @@ def read_record(
             "cannot be read; use the JSON Schema serializer",
             stage="decode",
         ) from None
-    try:
-        readings = list(reader.readings(document, envelope, Way()))
-    finally:
-        forget_opened()
+    readings = _readings(reader, document, envelope)
     if len(readings) > 1 and not split:
         raise InvalidEvent(
             f"the record holds {len(readings)} events and formats.split is off; set it to true, or "
@@ -156,10 +154,18 @@ def read_document(document: Document, envelope: Envelope) -> Event:
     Raises:
         InvalidEvent: the document cannot be read, or holds several events.
     """
-    (reading,) = Reader((), LIMITS, max_events=1).readings(document, envelope, Way())
+    (reading,) = _readings(Reader((), LIMITS, max_events=1), document, envelope)
     if isinstance(reading.event, Rejected):
         raise reading.event.error
     return reading.event
+
+
+def _readings(reader: Reader, document: Document | list[Any], envelope: Envelope) -> list[Reading]:
+    """Every event in a decoded document; what was opened on the way is freed."""
+    try:
+        return list(reader.readings(document, envelope, Way()))
+    finally:
+        forget_opened()
 
 
 def _refuse_long(value: bytes, headers: Headers, limits: Limits) -> None:

@@ -57,6 +57,11 @@ class Topics:
         return f"{self.prefix}.feedback.v1"
 
     @property
+    def labels(self) -> str:
+        """What people and the LLM decided, with the texts: what is learned from."""
+        return f"{self.prefix}.labels.v1"
+
+    @property
     def audit(self) -> str:
         """The log of all decisions."""
         return f"{self.prefix}.audit.v1"

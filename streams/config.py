@@ -74,7 +74,7 @@ class KafkaSection(Options, frozen=True):
     isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
     group_instance_id: GroupInstanceId | None = None
     idempotence: Literal["auto", "on", "off"] = "auto"
-    linger_ms: Annotated[int, Meta(ge=0)] = 5
+    linger_ms: Annotated[int, Meta(ge=0)] = 0
     compression: Literal["none", "gzip", "lz4", "zstd", "snappy"] = "none"
     delivery_timeout_s: Seconds = 120.0
     session_timeout_s: Seconds = 10.0
@@ -227,7 +227,8 @@ class PipelineSection(Options, frozen=True):
     """How much one agent has in hand. A record counts as many times as it holds events.
 
     It processes at most `batches_in_flight` batches at once, of at most `max_batch_events` events
-    and `max_batch_bytes` bytes; a larger event is a batch of its own. At most
+    and `max_batch_bytes` bytes; a larger event is a batch of its own. While a batch is being
+    processed, the next one waits `max_batch_wait_ms` for more events. At most
     `max_unsettled_events` events of one partition wait for the broker at once.
     """
 

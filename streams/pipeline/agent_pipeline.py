@@ -171,6 +171,7 @@ class AgentPipeline:
         self._discards = 0
         self._stopped = False
         self._unended = 0
+        self._batches = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -256,7 +257,8 @@ class AgentPipeline:
         while True:
             first = following or await self._queue.get()
             await self._slots.acquire()
-            if self._queue.empty():
+            if self._batches and self._queue.empty():
+                # Only under load: an event that comes alone is processed at once.
                 await asyncio.sleep(self._pipeline.max_batch_wait_ms / 1000)
             batch, following = self._batch_from(first)
             if self._accepting:
@@ -278,6 +280,7 @@ class AgentPipeline:
 
     def _begin(self, batch: list[_Event]) -> None:
         self._unended += len(batch)
+        self._batches += 1
         self._idle.clear()
         # The label keeps its old name `lane`: users have dashboards that read it.
         self._metrics.batch_events.labels(lane=self.name).observe(len(batch))
@@ -287,6 +290,7 @@ class AgentPipeline:
         try:
             outcomes = await self._outcomes([event for event, _ in batch])
         finally:
+            self._batches -= 1
             self._slots.release()
         for (event, turn), outcome in zip(batch, outcomes, strict=True):
             self._spawn(self._end(event, outcome, turn))

@@ -118,6 +118,25 @@ async def test_an_event_is_settled_as_soon_as_its_own_outputs_are_acknowledged()
         assert bench.position == 3
 
 
+async def test_only_a_busy_pipeline_waits_to_fill_a_batch() -> None:
+    """An event that comes alone would wait for others that do not come."""
+    an_hour_ms = 3_600_000
+    may_end = asyncio.Event()
+    started: list[int] = []
+
+    async def process(batch: Sequence[Incoming]) -> list[Outcome]:
+        started.append(len(batch))
+        await may_end.wait()
+        return await accept_all(batch)
+
+    async with Bench(process, max_batch_wait_ms=an_hour_ms) as bench:
+        await bench.accept(0)
+        await until(lambda: started)
+        await bench.accept(1)
+        await settle_down()
+        assert started == [1], "the second event waits for more, as the first is being processed"
+
+
 async def test_every_output_of_an_escalated_event_is_awaited() -> None:
     """Without its case for enrichment, an event with a provisional answer would never end."""
 

@@ -20,7 +20,8 @@ from schemas.formats import read_document, read_event
 from schemas.formats.envelope import Envelope
 
 Split = Literal["train", "val", "test"]
-Part = Literal["train", "tuning", "testing", "test"]
+Part = Literal["train", "tuning", "testing", "test", "both"]
+"""What a row is for. A row of ``both`` teaches and calibrates: its calibration is cross-fitted."""
 Labels = Mapping[str, Mapping[str, tuple[str, ...]]]
 """The labels of each axis of each domain, in the order of the heads' rows."""
 
@@ -46,7 +47,8 @@ class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
     """One labelled event.
 
     `gold` maps an axis to its right labels. An axis without labels is not in it. `source` and
-    `license` are for the model card and for figures per source. The model never reads them.
+    `license` are for the model card and for figures per source. The model never reads them. Rows
+    that are nearly alike have the same `cluster`; it is empty for a row that nobody has compared.
     """
 
     event: Event
@@ -55,6 +57,7 @@ class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
     part: Part
     source: str
     license: str = ""
+    cluster: str = ""
 
 
 class _Facts(msgspec.Struct, frozen=True):
@@ -247,6 +250,7 @@ def _to_row(line: _Line, keys_of_axes: Mapping[str, str], unsplit: Split) -> Lab
         part=_part(line, unsplit),
         source=facts.source,
         license=facts.license,
+        cluster=facts.cluster or facts.group or "",
     )
 
 

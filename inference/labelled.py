@@ -5,23 +5,21 @@ Validation rows are the calibration rows. They are divided into a tuning and a t
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
 from inference.errors import DataError
+from inference.labelled_lines import PLAIN_ROWS, Line, RowFormat, read_labelled_lines
 from inference.labels.renames import Renames
-from inference.record_file import open_records
-from schemas.errors import InvalidEvent
-from schemas.event import DOMAINS, Domain, Event, Kind, Origin
-from schemas.formats import read_document, read_event
-from schemas.formats.envelope import Envelope
+from schemas.event import DOMAINS, Domain, Event
 
-Split = Literal["train", "val", "test"]
 Part = Literal["train", "tuning", "testing", "test", "both"]
 """What a row is for. A row of ``both`` teaches and calibrates: its calibration is cross-fitted."""
+TEACHING_PARTS: tuple[Part, ...] = ("train", "both")
+Unsplit = Literal["train", "val", "test", "both"]
 Labels = Mapping[str, Mapping[str, tuple[str, ...]]]
 """The labels of each axis of each domain, in the order of the heads' rows."""
 
@@ -37,10 +35,8 @@ If any row of a domain has labels on one of them, only these axes of the domain 
 # Axes that have another name in a file.
 NAMES_OF_AXIS = {"tactic": "tactics"}
 MIN_LABELS, MAX_LABELS = 2, 1_000
-# What a line has besides its event. The model must not learn where a row comes from.
-_FACTS = frozenset(("labels", "source", "split", "license", "group", "cluster", "meta"))
-# A line has nothing else if its event is a record of its own.
-_BESIDE_RECORD = _FACTS | {"id", "kind", "record"}
+LABELS_FILE = "labels file"
+"""The source of the rows that are made of the texts of a labels file."""
 
 
 class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +45,7 @@ class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
     `gold` maps an axis to its right labels. An axis without labels is not in it. `source` and
     `license` are for the model card and for figures per source. The model never reads them. Rows
     that are nearly alike have the same `cluster`; it is empty for a row that nobody has compared.
+    A row counts `teaching_weight` times when it teaches.
     """
 
     event: Event
@@ -58,34 +55,7 @@ class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     license: str = ""
     cluster: str = ""
-
-
-class _Facts(msgspec.Struct, frozen=True):
-    """What a line says about its event besides the event itself."""
-
-    labels: dict[str, Any]
-    source: str = "unnamed"
-    split: Split | None = None
-    license: str = ""
-    group: str | None = None
-    cluster: str | None = None
-
-
-class _Wrapped(msgspec.Struct, frozen=True):
-    """A line whose event is a record as it is on a topic: an object, a list, or a string.
-
-    `kind` is that of the topic, for a record that names none.
-    """
-
-    record: dict[str, Any] | list[Any] | str
-    kind: Kind | None = None
-
-
-class _Line(NamedTuple):
-    """A line of a file: an event in any format that is read, and what is known about it."""
-
-    event: Event
-    facts: _Facts
+    teaching_weight: float = 1.0
 
 
 def read_rows(
@@ -93,11 +63,13 @@ def read_rows(
     axes: Mapping[str, str] | None = None,
     *,
     known: Mapping[str, Collection[str]] = AXES,
-    unsplit: Split = "train",
+    unsplit: Unsplit = "train",
+    row_format: RowFormat = PLAIN_ROWS,
 ) -> list[LabelledRow]:
     """All rows of these files that have a label on an axis of their domain.
 
-    A file is read as `open_records` does; NDJSON is the usual form.
+    A file is read as `open_records` does; NDJSON and CSV are the usual forms. `row_format` says
+    what the rows do not say by themselves.
 
     `axes` maps each axis to read to its key in `labels`. Without it, the axes of a domain are the
     `known` ones that its rows have, or else all keys of its rows. `known` are the axes of the
@@ -106,7 +78,8 @@ def read_rows(
     Raises:
         DataError: A file cannot be read, a line of it is no labelled row, or no row has a label.
     """
-    lines = [line for file in files for line in _read_lines(file)]
+    axes = axes or {axis: axis for axis in row_format.places}
+    lines = [line for file in files for line in read_labelled_lines(file, row_format)]
     keys_of_axes: dict[str, Mapping[str, str]] = {}
     for domain in DOMAINS:
         lines_of_domain = [line for line in lines if line.event.domain == domain]
@@ -143,10 +116,11 @@ def lessons(
 
     A row with k gold labels gives k examples of weight 1/k. A source of n rows has a total weight
     in proportion to the square root of n. Otherwise the heads would learn the style of the
-    largest source. The rows have mean weight one.
+    largest source. The rows have mean weight one. The weight of a row is multiplied by its
+    `teaching_weight`; the texts of a labels file have no other weight.
     """
-    sizes = Counter(row.source for row in rows)
-    mean = sum(sizes[row.source] ** -0.5 for row in rows) / max(1, len(rows))
+    sizes = Counter(row.source for row in rows if row.source != LABELS_FILE)
+    mean = sum(count**0.5 for count in sizes.values()) / max(1, sizes.total())
     indexes: list[int] = []
     targets: list[int] = []
     weights: list[float] = []
@@ -155,7 +129,10 @@ def lessons(
             if label in labels:
                 indexes.append(index)
                 targets.append(labels.index(label))
-                weights.append(sizes[row.source] ** -0.5 / mean / len(row.gold[axis]))
+                share = row.teaching_weight / len(row.gold[axis])
+                if row.source != LABELS_FILE:
+                    share *= sizes[row.source] ** -0.5 / mean
+                weights.append(share)
     return indexes, targets, weights
 
 
@@ -169,7 +146,7 @@ def labels_of(rows: Sequence[LabelledRow]) -> dict[str, dict[str, tuple[str, ...
     for row in rows:
         for axis, gold in row.gold.items():
             labels_of_axis = labels.setdefault(row.domain, {}).setdefault(axis, set())
-            if row.part == "train":
+            if row.part in TEACHING_PARTS:
                 labels_of_axis.update(gold)
     for domain, axes in labels.items():
         for axis, names in axes.items():
@@ -196,7 +173,7 @@ def _ordered(axes: Mapping[str, Any]) -> list[str]:
     return sorted(axes, key=place)
 
 
-def _find_axes(lines: Sequence[_Line], known: Collection[str]) -> Mapping[str, str]:
+def _find_axes(lines: Sequence[Line], known: Collection[str]) -> Mapping[str, str]:
     """Axis to key: the known axes that these lines have, or else all keys of these lines."""
     keys = {key for line in lines for key, value in line.facts.labels.items() if _gold(value)}
     known_keys = {
@@ -205,42 +182,7 @@ def _find_axes(lines: Sequence[_Line], known: Collection[str]) -> Mapping[str, s
     return known_keys or {key: key for key in sorted(keys)}
 
 
-def _read_lines(file: Path) -> Iterator[_Line]:
-    with open_records(str(file)) as records:
-        for number, record in records.numbered:
-            yield _read_line(record, file, number)
-
-
-def _read_line(record: bytes, file: Path, number: int) -> _Line:
-    """The event is read as one on a topic is, so that training and serving see the same texts."""
-    place, own_id = f"line {number + 1} of {file}", f"{file.stem}-{number}"
-    try:
-        document = msgspec.json.decode(record, type=dict[str, Any])
-        facts = msgspec.convert(document, _Facts)
-        if "record" in document and document.keys() <= _BESIDE_RECORD:
-            event = _read_wrapped(msgspec.convert(document, _Wrapped), file, number)
-        else:
-            unlabelled = {name: document[name] for name in document if name not in _FACTS}
-            event = read_document(unlabelled, Envelope(id=own_id, kind=None))
-    except (msgspec.DecodeError, msgspec.ValidationError, InvalidEvent) as error:
-        raise DataError(f"{place} is no labelled row: {error}; correct it") from None
-    return _Line(event, facts)
-
-
-def _read_wrapped(line: _Wrapped, file: Path, number: int) -> Event:
-    """The one event in the record of a line.
-
-    Raises:
-        InvalidEvent: the record cannot be read, or holds several events.
-    """
-    value = line.record
-    data = value.encode() if isinstance(value, str) else msgspec.json.encode(value)
-    return read_event(
-        data, origin=Origin(topic=file.stem, partition=0, offset=number), kind=line.kind
-    )
-
-
-def _to_row(line: _Line, keys_of_axes: Mapping[str, str], unsplit: Split) -> LabelledRow:
+def _to_row(line: Line, keys_of_axes: Mapping[str, str], unsplit: Unsplit) -> LabelledRow:
     facts = line.facts
     gold = {axis: _gold(facts.labels.get(key)) for axis, key in keys_of_axes.items()}
     return LabelledRow(
@@ -263,7 +205,7 @@ def _gold(value: Any) -> tuple[str, ...]:
     return (str(value),)
 
 
-def _part(line: _Line, unsplit: Split) -> Part:
+def _part(line: Line, unsplit: Unsplit) -> Part:
     """The part of a row. Validation rows are divided into the tuning and the testing split.
 
     All rows of a cluster are in the same split, so that near-duplicates are never in both. A row

@@ -1,9 +1,10 @@
 """Files as people have them, and the records in them.
 
-A file may hold one event per line (NDJSON, CEF, syslog), an array, one document or several of them,
-a mail or Windows events, and all of these compressed with gzip.
+A file may hold one event per line (NDJSON, CEF, syslog), CSV with a header, an array, one document
+or several of them, a mail or Windows events, and all of these compressed with gzip.
 """
 
+import csv
 import gzip
 import io
 import json
@@ -18,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from inference.csv_file import csv_rows, decoded, header_of, is_csv
 from inference.errors import DataError
 
 STDIN = "-"
@@ -39,12 +41,13 @@ Numbered = tuple[int, bytes]
 class RecordFile:
     """The records of one file, each with its number from 0, and what the file was taken for.
 
-    `numbered` can be read once. `is_plain` says that the file is NDJSON.
+    `numbered` can be read once. `is_plain` says that the file is NDJSON, `is_table` that it is CSV.
     """
 
     taken_for: str
     numbered: Iterator[Numbered]
     is_plain: bool = False
+    is_table: bool = False
 
 
 @contextmanager
@@ -77,11 +80,11 @@ def read_lines(file: str) -> Iterator[bytes]:
 def _guarded(file: str, numbered: Iterator[Numbered]) -> Iterator[Numbered]:
     try:
         yield from numbered
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, csv.Error) as error:
         raise _unreadable(file, error) from None
 
 
-def _unreadable(file: str, error: OSError | EOFError) -> DataError:
+def _unreadable(file: str, error: OSError | EOFError | csv.Error) -> DataError:
     reason = getattr(error, "strerror", None) or str(error)
     return DataError(
         f"cannot read {file} ({reason}); name a file of events, or - for standard input"
@@ -111,6 +114,10 @@ def _recognise(file: str, stream: io.BufferedReader) -> RecordFile:
         return RecordFile("NDJSON, one event per line", _lines(chain([first], stream)), True)
     if line.startswith((b"{", b"[")):
         return _whole_json((first + stream.read()).removeprefix(_BYTE_ORDER_MARK))
+    header = decoded(line)
+    if is_csv(file, header):
+        taken_for = f"CSV with {len(header_of(header))} columns"
+        return RecordFile(taken_for, csv_rows(header, stream), is_table=True)
     start = first + stream.peek()
     if _XML.match(start):
         return RecordFile("Windows events in XML", iter([(0, first + stream.read())]))

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from inference.labelled import LabelledRow, Split, read_rows
+from inference.labelled import LabelledRow, read_rows
+from inference.labelled_lines import Split
 
 WORDS = {
     "cloud": "bucket policy changed in aws",

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from inference.training.convert.facts import describe, is_converted
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("schemas", "inference", "agents", "streams")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -55,6 +57,18 @@ def test_every_data_file_is_packaged() -> None:
         }
         missing = sorted(needed - matched)
         assert not missing, f"[tool.setuptools.package-data] {package} lacks {missing}"
+
+
+def test_the_general_encoder_is_small_and_its_licence_is_named() -> None:
+    """The wheel would grow beyond what one wants to download, or break the encoder's licence."""
+    directory = ROOT / "inference" / "models" / "general"
+    assert sum(file.stat().st_size for file in directory.iterdir()) <= 25_000_000
+    assert is_converted(directory)
+    assert describe(directory).compute_type == "int8"
+    notice = (ROOT / "NOTICE").read_text("utf-8")
+    _, _, of_encoder = notice.partition("The encoder in inference/models/general\n")
+    assert "all-MiniLM-L6-v2 by sentence-transformers" in of_encoder
+    assert "Apache License 2.0" in of_encoder
 
 
 def test_the_image_build_has_every_file_that_the_metadata_names() -> None:

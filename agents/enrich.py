@@ -7,6 +7,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from agents.classify import HIGH_IMPACT
+from agents.label_rows import NOTHING_KEPT, RowsKept, row_of_llm
 from agents.outcomes import Incoming, Outcome, Reviewed, Triaged, refused
 from agents.revision import queue_of, successor
 from inference.labels.renames import NO_RENAMES, Renames
@@ -50,16 +51,18 @@ async def enrich(
     memory: Memory,
     limits: Limits = LIMITS,
     renames: Renames = NO_RENAMES,
+    kept: RowsKept = NOTHING_KEPT,
 ) -> list[Outcome]:
     """End each escalated case: with the LLM's answer if it may stand alone, else in review.
 
     A case whose event is beyond the `limits` is not read. A case from before a label was renamed
-    ends with its new name.
+    ends with its new name. An answer that stands alone is a labelled row too, as far as rows are
+    `kept`.
 
     Returns:
         One outcome per record, in order.
     """
-    ends = (_end(incoming, consultant, memory, limits, renames) for incoming in batch)
+    ends = (_end(incoming, consultant, memory, limits, renames, kept) for incoming in batch)
     return list(await asyncio.gather(*ends))
 
 
@@ -69,6 +72,7 @@ async def _end(
     memory: Memory,
     limits: Limits,
     renames: Renames,
+    kept: RowsKept,
 ) -> Outcome:
     try:
         case = decode(incoming.value or b"", Case, limits)
@@ -86,7 +90,7 @@ async def _end(
     except InvalidEvent as error:
         return refused(error)
     if triaged.status == "final":
-        return Triaged(triaged)
+        return Triaged(triaged, kept.of(row_of_llm(case, triaged)))
     return Reviewed(replace(case, triaged=triaged))
 
 

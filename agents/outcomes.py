@@ -8,6 +8,7 @@ import orjson
 from schemas.deadletter import Disposition
 from schemas.errors import InvalidEvent
 from schemas.event import Event, Headers, Origin
+from schemas.label_record import LabelRecord
 from schemas.triaged import Case, TriagedEvent
 
 
@@ -61,9 +62,13 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Triaged:
-    """The event is decided and goes to the triaged topic of its domain."""
+    """The event is decided and goes to the triaged topic of its domain.
+
+    `row` is the labelled row that the decision adds to what is learned from, if it adds one.
+    """
 
     triaged: TriagedEvent
+    row: LabelRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,13 @@ class WorkerKeys:
         signature = _signature(self._key, _RECORD, [topic.encode(), key, value])
         return [(SIGNATURE_HEADER, signature), (DECISION_HEADER, decision)]
 
+    def record_headers(
+        self, topic: str, key: bytes | None, value: bytes
+    ) -> list[tuple[str, bytes | None]]:
+        """The headers of a record that carries no decision; none without a key."""
+        signed = self.headers(topic, key, value, None)
+        return [(name, signature) for name, signature in signed if name == SIGNATURE_HEADER]
+
     def record_refusal(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
     ) -> Refusal | None:

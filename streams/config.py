@@ -20,6 +20,7 @@ import orjson
 from msgspec import Meta, field
 
 from agents.admission import Admission
+from agents.label_rows import RowsKept
 from agents.reviewers import Reviewer
 from inference.acceptance.options import Terms
 from inference.addresses import is_loopback
@@ -31,6 +32,7 @@ from inference.retrieval.options import RetrievalOptions
 from inference.rules.options import ImpactOptions, Rule
 from inference.secret import read_secret
 from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Kind
+from schemas.folding import fold
 from schemas.formats import MAX_EVENTS_PER_RECORD
 from schemas.formats import Mapping as FormatMapping
 from schemas.limits import Limits
@@ -213,6 +215,33 @@ class LabelsSection(Options, frozen=True):
     max_prompt_chars: Positive = 12_000
 
 
+Share = Annotated[float, Meta(gt=0, le=1)]
+
+
+class LearningSection(Options, frozen=True):
+    """What is kept of decisions to learn from, and how much of it one author may teach.
+
+    `keep` says what a labelled row holds: ``text`` everything, ``labels`` no text of the event,
+    ``off`` keeps no rows. Nothing is kept of the tenants in `exclude_tenants`. With
+    `retention_days` 0, rows are kept until they are erased.
+
+    At most `max_share_of_reviewer` of the rows of people that are learned from may be of one
+    person, and at most `max_share_of_llm` of all of them of the LLM. Nothing is learned from the
+    people in `exclude_reviewers`.
+    """
+
+    keep: Literal["text", "labels", "off"] = "text"
+    retention_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
+    exclude_tenants: list[str] = field(default_factory=list)
+    max_share_of_reviewer: Share = 1.0
+    max_share_of_llm: Share = 1.0
+    exclude_reviewers: list[str] = field(default_factory=list)
+
+    def rows_kept(self) -> RowsKept:
+        """What is kept of a labelled row."""
+        return RowsKept(self.keep, frozenset(map(fold, self.exclude_tenants)))
+
+
 class FormatsSection(Options, frozen=True):
     """Whether a record may hold several events, and how many.
 
@@ -382,6 +411,7 @@ class Settings(Options, frozen=True):
     http: HttpSection = field(default_factory=HttpSection)
     model: ModelSection = field(default_factory=ModelSection)
     labels: LabelsSection = field(default_factory=LabelsSection)
+    learning: LearningSection = field(default_factory=LearningSection)
     pipeline: PipelineSection = field(default_factory=PipelineSection)
     storms: StormsSection = field(default_factory=StormsSection)
     limits: Limits = field(default_factory=Limits)

@@ -59,6 +59,7 @@ class EnrichmentAgent:
         self._settings = settings
         self._trust = trust or Trust()
         self._renames = classifier.renames
+        self._kept = settings.learning.rows_kept()
         self._topics = Topics(settings.topics.prefix)
         self._following: asyncio.Task[None] | None = None
         self.budget = Budget(settings.llm.budget, claimed=settings.topics.claimed)
@@ -109,6 +110,7 @@ class EnrichmentAgent:
             memory=self.answered,
             limits=self._settings.limits,
             renames=self._renames,
+            kept=self._kept,
         )
 
     def start(self) -> None:

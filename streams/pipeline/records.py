@@ -8,6 +8,7 @@ import orjson
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from schemas.codec import encode
 from schemas.deadletter import VALUE_BYTES, Failure, build_headers
+from schemas.label_record import LabelRecord, key_of
 from schemas.signing import WorkerKeys
 from schemas.triaged import SCHEMA_NAME, Case, TriagedEvent
 from streams.audit.entry import PublishedDecision
@@ -16,6 +17,7 @@ from streams.topics import Topics
 
 SCHEMA_HEADER = ("triage.schema", SCHEMA_NAME.encode())
 CASE_SCHEMA_HEADER = ("triage.schema", b"triage.case.v1")
+LABEL_SCHEMA_HEADER = ("triage.schema", b"triage.label_record.v1")
 UNSIGNED = WorkerKeys()
 
 
@@ -39,10 +41,13 @@ def outputs_of(
     take the same bytes.
     """
     match outcome:
-        case Triaged(triaged):
+        case Triaged(triaged, row):
             decision = _decision(triaged)
             signed = keys.sign_decision(triaged)
-            return Outputs([_triaged_record(decision, topics, keys, signed)], decision)
+            records = [_triaged_record(decision, topics, keys, signed)]
+            if row is not None:
+                records.append(label_row(row, topics, keys))
+            return Outputs(records, decision)
         case Escalated(case):
             return _case_outputs(case, topics.enrichment, topics, keys)
         case Reviewed(case):
@@ -82,6 +87,13 @@ def shrinking_dead_letters(
         Record(whole.topic, whole.key, None, [*whole.headers, size]),
         Record(bare.topic, None, None, [*bare.headers, size]),
     ]
+
+
+def label_row(row: LabelRecord, topics: Topics, keys: WorkerKeys = UNSIGNED) -> Record:
+    """The record of a labelled row. It carries no decision, so only the record is signed."""
+    key, value = key_of(row), encode(row)
+    headers = keys.record_headers(topics.labels, key, value)
+    return Record(topics.labels, key, value, [LABEL_SCHEMA_HEADER, *headers])
 
 
 def _case_outputs(case: Case, topic: str, topics: Topics, keys: WorkerKeys) -> Outputs:

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from agents.label_rows import NOTHING_KEPT, RowsKept, label_record_of
 from agents.outcomes import Incoming, Outcome, Triaged, refused
-from agents.reviewers import Reviewer, reviewer_of
+from agents.reviewers import Reviewer, check_person, reviewer_of
 from agents.revision import queue_of, successor
 from inference.labels.renames import NO_RENAMES, Renames
 from schemas.agreement import check_verdict
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
+from schemas.label_record import LabelRecord
 from schemas.limits import LIMITS, Limits
 from schemas.signing import DECISION_HEADER, WorkerKeys, header
 from schemas.triaged import Label, LabelSets, TriagedEvent, Verdict
@@ -28,41 +30,63 @@ class VerdictChecks:
 
     `labels` are the label sets of the model. `keys` are those of the workers: with them, a verdict
     must be about a decision that a worker has signed. With `reviewers`, one of them must have
-    signed the verdict. A verdict may have the old name of a label in `renames`.
+    signed the verdict. A verdict may have the old name of a label in `renames`. With `people`, one
+    of them must have given it.
     """
 
     labels: LabelSets
     keys: WorkerKeys = WorkerKeys()  # noqa: RUF009 - never changed
     reviewers: Sequence[Reviewer] = ()
     renames: Renames = NO_RENAMES
+    people: Collection[str] = ()
 
 
 async def apply_feedback(
-    batch: Sequence[Incoming], *, checks: VerdictChecks, limits: Limits = LIMITS
+    batch: Sequence[Incoming],
+    *,
+    checks: VerdictChecks,
+    limits: Limits = LIMITS,
+    kept: RowsKept = NOTHING_KEPT,
 ) -> list[Outcome]:
-    """Turn verdicts into final revisions that a human decided.
+    """Turn verdicts into final revisions that a human decided, and into labelled rows.
 
-    A verdict beyond the `limits` is not read.
+    A verdict beyond the `limits` is not read. Rows are written as far as they are `kept`.
 
     Returns:
         One outcome per record, in order. A verdict that fails `checks` is a dead letter.
     """
-    return [_apply(incoming, checks, limits) for incoming in batch]
+    return [_apply(incoming, checks, limits, kept) for incoming in batch]
 
 
-def _apply(incoming: Incoming, checks: VerdictChecks, limits: Limits) -> Outcome:
+def _apply(incoming: Incoming, checks: VerdictChecks, limits: Limits, kept: RowsKept) -> Outcome:
     try:
         reviewer = reviewer_of(incoming, checks.reviewers)
         verdict = decode(incoming.value or b"", Verdict, limits)
         signed = _check_decision(verdict, incoming, checks.keys)
         check_verdict(verdict, incoming.key)
+        check_person(verdict.by, checks.people)
         if reviewer is not None:
             reviewer.check(verdict)
         verdict = _with_new_names(verdict, checks.renames)
         _check_labels(verdict, checks.labels, signed=signed)
-        return Triaged(_revised(verdict, incoming, reviewer))
+        revised = _revised(verdict, incoming, reviewer)
+        return Triaged(revised, kept.of(_row(revised, verdict, incoming, reviewer)))
     except InvalidEvent as error:
         return refused(error)
+
+
+def _row(
+    revised: TriagedEvent, verdict: Verdict, incoming: Incoming, reviewer: Reviewer | None
+) -> LabelRecord | None:
+    return label_record_of(
+        revised,
+        labels=verdict.labels,
+        by=verdict.by,
+        decided_at_s=incoming.received_at_s,
+        revisions=[verdict.triaged],
+        comment=verdict.comment,
+        signed_by=None if reviewer is None else reviewer.name,
+    )
 
 
 def _check_decision(verdict: Verdict, incoming: Incoming, keys: WorkerKeys) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from agents.outcomes import Incoming
 from schemas.errors import InvalidEvent
+from schemas.folding import fold
 from schemas.signing import header
 from schemas.triaged import Verdict
 
@@ -20,12 +21,16 @@ REVIEWER_SIGNATURE_HEADER = "triage.reviewer.signature"
 
 @dataclass(frozen=True, slots=True)
 class Reviewer:
-    """Who signs verdicts with `key`, for these tenants and axes; an empty list allows all."""
+    """Who signs verdicts with `key`, for these tenants and axes, and in the name of these people.
+
+    An empty list allows all.
+    """
 
     name: str
     key: bytes = field(repr=False)
     tenants: Collection[str] = ()
     axes: Collection[str] = ()
+    people: Collection[str] = ()
 
     def has_signed(self, value: bytes, signature: bytes) -> bool:
         """Whether the signature, in hexadecimal, is this reviewer's over the value."""
@@ -36,8 +41,14 @@ class Reviewer:
         """Refuse a verdict that this reviewer may not give.
 
         Raises:
-            InvalidEvent: the tenant or an axis is not one of this reviewer's.
+            InvalidEvent: the tenant, an axis or the person is not one of this reviewer's.
         """
+        if self.people and not _is_among(verdict.by, self.people):
+            raise InvalidEvent(
+                f"the reviewer {self.name} may not decide as {verdict.by[:100]!r}, only as "
+                f"{', '.join(sorted(self.people))}; let them sign it themselves",
+                stage="authorize",
+            )
         tenant = verdict.triaged.tenant
         if self.tenants and tenant not in self.tenants:
             raise _not_allowed(self.name, "tenants", tenant, self.tenants)
@@ -64,6 +75,26 @@ def reviewer_of(incoming: Incoming, reviewers: Sequence[Reviewer]) -> Reviewer |
         f"and send the headers {REVIEWER_HEADER} and {REVIEWER_SIGNATURE_HEADER}",
         stage="authenticate",
     )
+
+
+def check_person(by: str, people: Collection[str]) -> None:
+    """Refuse a verdict by somebody who is not among `people`, if there are any.
+
+    Names are compared as they are read: without regard to case, width and invisible characters.
+
+    Raises:
+        InvalidEvent: nobody of this name may decide.
+    """
+    if people and not _is_among(by, people):
+        raise InvalidEvent(
+            f"{by[:100]!r} may not give verdicts; add them to security.people, or let one of those "
+            "who are there decide",
+            stage="authorize",
+        )
+
+
+def _is_among(by: str, people: Collection[str]) -> bool:
+    return fold(by) in set(map(fold, people))
 
 
 def _not_allowed(name: str, what: str, value: str, allowed: Collection[str]) -> InvalidEvent:

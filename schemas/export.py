@@ -14,6 +14,7 @@ import orjson
 from schemas.audit.record import AuditRecord
 from schemas.deadletter import HEADER_SCHEMAS
 from schemas.event import Event
+from schemas.label_record import LabelRecord
 from schemas.triaged import SCHEMA_NAME, Case, TriagedEvent, Verdict
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -23,6 +24,7 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
     "triaged_event": TriagedEvent,
     "case": Case,
     "verdict": Verdict,
+    "label_record": LabelRecord,
     "audit_record": AuditRecord,
 }
 
@@ -70,6 +72,13 @@ _CHANNELS: tuple[_Channel, ...] = (
     _Channel("enrichment.v1", "send", Case, "Low-confidence events that wait for the LLM"),
     _Channel("review.v1", "send", Case, "Events that wait for a person"),
     _Channel("feedback.v1", "receive", Verdict, "Verdicts by people"),
+    _Channel(
+        "labels.v1",
+        "send",
+        LabelRecord,
+        "What people and the LLM decided, compacted. A record without a value erases a row",
+        key="event id, or a JSON array that begins with it",
+    ),
     _Channel("audit.v1", "send", AuditRecord, "Hash-chained log of all decisions", key="tenant"),
     _Channel(
         "deadletter.v1",
@@ -105,7 +114,7 @@ def export(directory: Path, *, prefix: str = "triage") -> list[Path]:
 def json_schema(name: str) -> dict[str, Any]:
     """The schema of one type, with the definitions of all types that it refers to.
 
-    `name` is `event`, `triaged_event`, `case`, `verdict` or `audit_record`.
+    `name` is `event`, `triaged_event`, `case`, `verdict`, `label_record` or `audit_record`.
     """
     type_ = _TYPES[name]
     return {

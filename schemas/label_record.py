@@ -42,9 +42,9 @@ class LabelRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     `labels` maps each axis that was decided to its value. `by` names the person or the LLM's
     model. `signed_by` is the reviewer whose key signed the verdict, if one did. `corrects` is the
-    decision of another person that this one replaces, if there was one. `decided_at` is an RFC 3339 instant. `probability` in (0, 1] is the chance with which the
-    event was chosen to be decided: the share of spot checks, and 1.0 for every event that was
-    escalated.
+    decision of another person that this one replaces, if there was one. `decided_at` is an RFC 3339
+    instant. `probability` in (0, 1] is the chance with which the event was chosen to be decided:
+    the share of spot checks, and 1.0 for every event that was escalated.
 
     `proposed`, `risk`, `accepted`, `model` and `calibration` are the small model's answer as it was
     before anybody else decided; a row that was imported has none, and `risk` is 1.0 if it is not

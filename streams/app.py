@@ -6,6 +6,7 @@
     enrichment      ─▶ enrich ───────┬─▶ triaged               answered by the LLM: revision 1
                                      └─▶ triaged + review      for a person: revision 1
     feedback        ─▶ feedback ───────▶ triaged               a person's verdict: next revision
+    (a person or the LLM decided)    ──▶ labels                a labelled row, to learn from
     (any of them)                    ──▶ deadletter            what could not be processed
     (every decision)                 ──▶ audit                 one record on its tenant's chain
 
@@ -76,8 +77,13 @@ def build(
         consumer.route(topics.enrichment, agent("enrich", process, pipeline=enrichment.pipeline))
     if "feedback" in agents:
         checks = VerdictChecks(
-            classifier.label_sets, trust.keys, trust.reviewers, classifier.renames
+            classifier.label_sets,
+            trust.keys,
+            trust.reviewers,
+            classifier.renames,
+            settings.security.people,
         )
-        verdicts = partial(apply_feedback, checks=checks, limits=settings.limits)
+        kept = settings.learning.rows_kept()
+        verdicts = partial(apply_feedback, checks=checks, limits=settings.limits, kept=kept)
         consumer.route(topics.feedback, agent("feedback", verdicts, pipeline=settings.pipeline))
     return consumer, enrichment

@@ -316,6 +316,8 @@ class SecuritySection(Options, frozen=True):
 
     `unsigned_until` is the last day, in UTC, on which records without a signature are believed: for
     those that were written before there was a key.
+
+    `people` are those who may give verdicts, as `by` names them. An empty list allows everybody.
     """
 
     worker_key_env: str | None = None
@@ -323,6 +325,7 @@ class SecuritySection(Options, frozen=True):
     previous_worker_key_env: str | None = None
     previous_worker_key_file: str | None = None
     unsigned_until: date | None = None
+    people: list[str] = field(default_factory=list)
 
     def read_keys(self, environ: Mapping[str, str] = os.environ) -> WorkerKeys:
         """The keys of the workers, which may be none.
@@ -351,7 +354,8 @@ class SecuritySection(Options, frozen=True):
 class ReviewerSection(Options, frozen=True):
     """Somebody who may give verdicts, with the key that they sign them with.
 
-    With `tenants` or `axes`, they may decide only about these.
+    With `tenants` or `axes`, they may decide only about these, and with `people` only in the name
+    of these.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
@@ -359,6 +363,7 @@ class ReviewerSection(Options, frozen=True):
     key_file: str | None = None
     tenants: list[str] = field(default_factory=list)
     axes: list[str] = field(default_factory=list)
+    people: list[str] = field(default_factory=list)
 
     def reviewer(self, environ: Mapping[str, str] = os.environ) -> Reviewer:
         """The reviewer with the key.
@@ -373,7 +378,7 @@ class ReviewerSection(Options, frozen=True):
                 "it in key_env or key_file",
                 key="reviewers",
             )
-        return Reviewer(self.name, key, self.tenants, self.axes)
+        return Reviewer(self.name, key, self.tenants, self.axes, self.people)
 
 
 def _end_of_day_s(day: date | None) -> float:

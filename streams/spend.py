@@ -3,8 +3,7 @@
 from inference.llm.spending import Spending
 from schemas.event import DOMAINS
 from streams.config import Settings
-from streams.errors import TopicsMissing
-from streams.kafka.admin import admin_client
+from streams.kafka.admin import check_present
 from streams.kafka.reader import since
 from streams.topics import Topics
 from streams.trust import Trust
@@ -23,7 +22,7 @@ async def read_spending(settings: Settings, spending: Spending) -> None:
     topics = Topics(settings.topics.prefix)
     trust = Trust.of(settings)
     names = [topics.triaged(domain) for domain in DOMAINS]
-    await _check_present(settings, names)
+    await check_present(settings, names)
     async for record in since(settings.kafka, names, 0.0):
         if record.value is None:
             continue
@@ -31,12 +30,3 @@ async def read_spending(settings: Settings, spending: Spending) -> None:
             spending.read(record.value)
         else:
             spending.refuse()
-
-
-async def _check_present(settings: Settings, names: list[str]) -> None:
-    async with admin_client(settings) as client:
-        missing = set(names) - set(await client.list_topics())
-    if missing:
-        raise TopicsMissing(
-            f"there is no topic {min(missing)}; run `triage topics create` or set topics.prefix"
-        )

@@ -26,6 +26,15 @@ KEPT_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.by
 """How the audit topic is configured. A topic that deletes old records, or keeps only the last
 record of each tenant, is no evidence of anything."""
 
+DAY_MS = 86_400_000
+
+ERASED_WITHIN = {"max.compaction.lag.ms": str(DAY_MS)}
+"""How long the broker may keep a labelled row on disk that was erased or replaced.
+
+Without it Kafka may wait for ever: it compacts no segment that is still written to, and leaves a
+topic alone until half of it can go.
+"""
+
 
 @dataclass(frozen=True)
 class Topics:
@@ -71,13 +80,28 @@ class Topics:
         """The records that could not be processed."""
         return f"{self.prefix}.deadletter.v1"
 
-    def configs(self, name: str) -> dict[str, str]:
-        """The Kafka settings that a topic is created with."""
+    def configs(self, name: str, retention_days: int = 0) -> dict[str, str]:
+        """The Kafka settings that a topic is created with.
+
+        Labelled rows are deleted after `retention_days`, or never if it is 0.
+        """
         configs = {"max.message.bytes": str(MAX_MESSAGE_BYTES), **BROKER_TIME}
-        return configs | KEPT_FOR_EVER if name == self.audit else configs
+        if name == self.audit:
+            return configs | KEPT_FOR_EVER
+        if name == self.labels:
+            return configs | compacted(retention_days) | ERASED_WITHIN
+        return configs
 
     def __iter__(self) -> Iterator[str]:
         for domain in DOMAINS:
             yield self.input(domain)
             yield self.triaged(domain)
-        yield from (self.enrichment, self.review, self.feedback, self.audit, self.deadletter)
+        yield from (self.enrichment, self.review, self.feedback, self.labels, self.audit)
+        yield self.deadletter
+
+
+def compacted(retention_days: int) -> dict[str, str]:
+    """How the topic of labelled rows is configured: of each key the last record is kept."""
+    if not retention_days:
+        return {"cleanup.policy": "compact"}
+    return {"cleanup.policy": "compact,delete", "retention.ms": str(retention_days * DAY_MS)}

@@ -1,5 +1,6 @@
-"""`triage labels`: make a labels file, and check it."""
+"""`triage labels`: make a labels file, check it, and erase labelled rows."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from inference.labelling.check import Finding, check_labels, model_labels
 from inference.labelling.draft import Draft, draft_of_names, draft_of_rows, to_toml
 from inference.labels.file import LabelsFile, read_labels
 from inference.model.artifact import load_manifest
+from schemas.event import Domain
 from streams.cli.options import (
     as_json,
     axes,
@@ -22,6 +24,7 @@ from streams.cli.options import (
 from streams.cli.output import echo, echo_json
 from streams.cli.train import axes_of
 from streams.config import Settings
+from streams.labels_topic import RowSelection, forget_rows
 from streams.wiring.model import model_directory as configured_directory
 from streams.wiring.model import public_key
 
@@ -38,7 +41,7 @@ rows_option = click.option(
 
 @click.group(epilog="Example: triage labels check --data labelled.ndjson")
 def labels() -> None:
-    """Make a file that says what each label means, and check it."""
+    """Make a file that says what each label means, check it, and erase labelled rows."""
 
 
 @labels.command(
@@ -145,6 +148,40 @@ def check(
         _print(path, file, findings, wrong)
     if wrong:
         raise click.exceptions.Exit(1)
+
+
+@labels.command(epilog="Example: triage labels forget --tenant acme --dry-run")
+@click.option("--id", "id_", help="Erase the rows of the event with this id.")
+@domain
+@click.option("--tenant", help="Erase the rows of this tenant, in any spelling.")
+@click.option("--by", help="Erase the rows that this person, or this LLM, decided or signed.")
+@click.option("--dry-run", is_flag=True, help="Only say how many rows would be erased.")
+@as_json
+@configured
+def forget(
+    settings: Settings,
+    id_: str | None,
+    domain: Domain | None,
+    tenant: str | None,
+    by: str | None,
+    dry_run: bool,
+    json_: bool,
+) -> None:
+    """Erase labelled rows from the topic that is learned from.
+
+    Rows are erased that fit all of --id, --domain, --tenant and --by. The decisions stay, and so do
+    the events on other topics: delete those by the retention of their topics. A model that was
+    trained on the rows keeps what it learned until it is trained again.
+    """
+    if id_ is None and tenant is None and by is None:
+        raise click.UsageError("say which rows: give --id, --tenant or --by")
+    selection = RowSelection(id=id_, domain=domain, tenant=tenant, by=by)
+    done = asyncio.run(forget_rows(settings, selection, dry_run=dry_run))
+    if json_:
+        echo_json({"dry_run": dry_run, "erased": done.erased, "left": done.left})
+        return
+    verb = "would be erased" if dry_run else "erased"
+    echo(f"{done.erased:,} rows {verb}, {done.left:,} left")
 
 
 def _rows_of(file: LabelsFile, files: Sequence[Path], axes: Sequence[str]) -> list[LabelledRow]:

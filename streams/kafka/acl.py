@@ -51,16 +51,18 @@ def grants(
     """
     inputs = [topics.input(domain) for domain in DOMAINS]
     triaged = [topics.triaged(domain) for domain in DOMAINS]
-    sized = [topics.enrichment, topics.review, topics.deadletter]
+    sized = [topics.enrichment, topics.review, topics.labels, topics.deadletter]
     rows: list[tuple[Role, Operation, Sequence[str], str]] = [
         ("worker", "Read", inputs, "events are not triaged"),
         ("worker", "Read", [topics.enrichment], "provisional events do not end"),
         ("worker", "Read", [topics.feedback], "verdicts of people are not applied"),
         ("worker", "Read", triaged, "answers given before are not found, so no case ends"),
+        ("worker", "Read", [topics.labels], "the promise is not watched"),
         ("worker", "Read", [topics.audit], "the chains cannot be continued, so no worker starts"),
         ("worker", "Write", triaged, "decisions are not published"),
         ("worker", "Write", [topics.enrichment], "events that the model is unsure of do not end"),
         ("worker", "Write", [topics.review], "cases do not reach a person"),
+        ("worker", "Write", [topics.labels], "decisions of people and of the LLM do not end"),
         ("worker", "Write", [topics.audit], "decisions are not recorded, so none is published"),
         ("worker", "Write", [topics.deadletter], "a broken record stops its partition"),
         ("worker", "DescribeConfigs", [*sized, topics.audit], "wrong limits are not reported"),
@@ -70,6 +72,7 @@ def grants(
         ("reviewer", "Write", [topics.feedback], "verdicts cannot be given"),
         ("console", "Read", triaged, "decisions cannot be shown"),
         ("console", "Read", [topics.review], "cases cannot be shown"),
+        ("console", "Read", [topics.labels], "figures of what was decided cannot be shown"),
         ("console", "Write", [topics.feedback], "verdicts cannot be given"),
         ("operator", "Create", list(topics), "topics create cannot make the topic"),
         ("operator", "Describe", [*sized[:2], topics.feedback], "topics check does not see it"),
@@ -78,6 +81,8 @@ def grants(
         ("operator", "Write", inputs, "dead letters cannot be sent back"),
         ("operator", "Read", triaged, "watch and cost have nothing to read"),
         ("operator", "Read", [topics.audit], "audit verify has nothing to read"),
+        ("operator", "Read", [topics.labels], "learn, promise and labels forget have no rows"),
+        ("operator", "Write", [topics.labels], "labels forget cannot erase rows"),
     ]
     if with_llm:
         rows.append(("worker", "Read", [topics.review], "settled cases are not quoted to the LLM"))

@@ -1,7 +1,7 @@
 """Create the topics, and check that they are configured as the pipeline needs them."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,10 +17,10 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.config import Settings
-from streams.errors import AccessRefused, StreamError
+from streams.errors import AccessRefused, StreamError, TopicsMissing
 from streams.kafka.bootstrap import reachable_connection
 from streams.kafka.connection import unreachable
-from streams.topics import KEPT_FOR_EVER, MAX_MESSAGE_BYTES, Topics
+from streams.topics import KEPT_FOR_EVER, MAX_MESSAGE_BYTES, Topics, compacted
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,21 @@ async def cluster_id(settings: Settings) -> str:
     return described.get("cluster_id") or ""
 
 
+async def check_present(settings: Settings, names: Collection[str]) -> None:
+    """Refuse to read topics that are not there: a broker may create them, or let us wait.
+
+    Raises:
+        TopicsMissing: one of them is missing.
+        BrokerUnreachable: no broker answers there.
+    """
+    async with admin_client(settings) as client:
+        missing = set(names) - set(await client.list_topics())
+    if missing:
+        raise TopicsMissing(
+            f"there is no topic {min(missing)}; run `triage topics create` or set topics.prefix"
+        )
+
+
 async def create_topics(settings: Settings) -> list[str]:
     """Create the topics that are missing, and return their names.
 
@@ -88,7 +103,7 @@ async def check_topics(settings: Settings) -> list[str]:
         if missing:
             hidden = await _hidden(client, missing)
             return [_absent(name, hidden=name in hidden) for name in missing]
-        return await _misconfigured(client, topics)
+        return await _misconfigured(client, topics, settings.learning.retention_days)
 
 
 async def _hidden(client: AIOKafkaAdminClient, names: list[str]) -> set[str]:
@@ -132,12 +147,16 @@ def _new_topic(name: str, settings: Settings) -> NewTopic:
         name=name,
         num_partitions=settings.topics.partitions,
         replication_factor=settings.topics.replication,
-        topic_configs=Topics(settings.topics.prefix).configs(name),
+        topic_configs=Topics(settings.topics.prefix).configs(
+            name, settings.learning.retention_days
+        ),
     )
 
 
-async def _misconfigured(client: AIOKafkaAdminClient, topics: Topics) -> list[str]:
-    sized = [topics.enrichment, topics.review, topics.deadletter]
+async def _misconfigured(
+    client: AIOKafkaAdminClient, topics: Topics, retention_days: int = 0
+) -> list[str]:
+    sized = [topics.enrichment, topics.review, topics.labels, topics.deadletter]
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in (*sized, topics.audit)]
     try:
         responses = await client.describe_configs(resources)
@@ -151,7 +170,8 @@ async def _misconfigured(client: AIOKafkaAdminClient, topics: Topics) -> list[st
         for resource in response.resources
         for entry in resource[4]
     }
-    return _too_small(values, sized) + _not_kept(values, topics.audit)
+    problems = _too_small(values, sized) + _not_kept(values, topics.audit)
+    return problems + _not_compacted(values, topics.labels, compacted(retention_days))
 
 
 def _warn_of_hidden_configs(responses: list[Any]) -> None:
@@ -187,3 +207,17 @@ def _not_kept(values: ConfigValues, name: str) -> list[str]:
         for key, value in KEPT_FOR_EVER.items()
         if values.get((name, key), value) != value
     ]
+
+
+def _not_compacted(values: ConfigValues, name: str, wanted: Mapping[str, str]) -> list[str]:
+    return [
+        f"{name} loses labelled rows or keeps them too long ({key} is {values[name, key]}); "
+        f"set its {key} to {value}"
+        for key, value in wanted.items()
+        if _unordered(values.get((name, key), value)) != _unordered(value)
+    ]
+
+
+def _unordered(value: str) -> set[str]:
+    """The parts of a list, in any order: a broker may give them in another one."""
+    return {part.strip() for part in value.split(",")}

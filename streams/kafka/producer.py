@@ -99,7 +99,11 @@ class Producer:
             value = b""
         try:
             receipt: Receipt = await self._producer.send(
-                record.topic, value=value, key=record.key, headers=list(record.headers)
+                record.topic,
+                value=value,
+                key=record.key,
+                headers=list(record.headers),
+                **({} if record.partition is None else {"partition": record.partition}),
             )
         except MessageSizeTooLargeError:
             receipt = asyncio.get_running_loop().create_future()

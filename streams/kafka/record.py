@@ -12,12 +12,13 @@ OLDEST_PLAUSIBLE_S = 946_684_800.0  # the year 2000
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record to produce."""
+    """One record to produce. Without a `partition`, the key chooses it."""
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    partition: int | None = None
 
 
 def from_record(record: Any) -> Incoming:

@@ -27,6 +27,7 @@ from streams.cli import cost as command
 from streams.cli import main
 from streams.config import SecuritySection, Settings
 from streams.errors import TopicsMissing
+from streams.kafka import admin
 from streams.spend import read_spending
 from tests.records import provisional, triaged
 
@@ -209,7 +210,7 @@ class Topic:
         self.present = NAMES
         self.records: list[bytes | None] = []
         self.headers: Sequence[Headers] = ()
-        monkeypatch.setattr(spend, "admin_client", self._admin)
+        monkeypatch.setattr(admin, "admin_client", self._admin)
         monkeypatch.setattr(spend, "since", self._since)
 
     @asynccontextmanager

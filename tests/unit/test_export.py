@@ -9,6 +9,7 @@ import pytest
 
 from schemas.audit.record import AuditRecord
 from schemas.export import export
+from schemas.label_record import LabelRecord
 from schemas.triaged import Verdict
 from tests.records import case
 
@@ -17,6 +18,18 @@ SAMPLES: dict[str, msgspec.Struct] = {
     "event": CASE.event,
     "triaged_event": CASE.triaged,
     "case": CASE,
+    "label_record": LabelRecord(
+        id="a-1",
+        domain="alerts",
+        tenant="default",
+        source=None,
+        labels={"queue": "cloud"},
+        decided_by="human",
+        by="kim",
+        decided_at="2026-01-01T00:00:00.000Z",
+        chosen="escalated",
+        event=CASE.event,
+    ),
     "verdict": Verdict(triaged=CASE.triaged, labels={"queue": "cloud"}, by="kim"),
     "audit_record": AuditRecord(
         seal="sha256",
@@ -109,6 +122,7 @@ def test_asyncapi_has_the_topics_under_their_prefix(tmp_path: Path) -> None:
         "soc.enrichment.v1",
         "soc.review.v1",
         "soc.feedback.v1",
+        "soc.labels.v1",
         "soc.audit.v1",
         "soc.deadletter.v1",
     }

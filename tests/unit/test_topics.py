@@ -24,6 +24,7 @@ CONTRACT = {
     "enrichment.v1",
     "review.v1",
     "feedback.v1",
+    "labels.v1",
     "audit.v1",
     "deadletter.v1",
 }
@@ -130,7 +131,7 @@ async def test_check_names_what_is_wrong(cluster: Any) -> None:
     ]
     cluster(FakeAdmin(everything, limit=1_000_000))
     problems = await check_topics(Settings())
-    assert len(problems) == 3
+    assert len(problems) == 4
     assert all("max.message.bytes" in problem for problem in problems)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from agents.revision import rfc3339
+from inference.llm.combining import overruled_axes
 from schemas.folding import fold
 from schemas.label_record import Chosen, EarlierDecision, LabelRecord
 from schemas.triaged import Case, TriagedEvent
@@ -45,15 +46,19 @@ NOTHING_KEPT = RowsKept("off")
 def row_of_llm(case: Case, triaged: TriagedEvent) -> LabelRecord | None:
     """The row of an answer of the LLM; None if the event does not end with one.
 
-    A case that is delivered again gets its first answer again, and so the same row.
+    A case that is delivered again gets its first answer again, and so the same row. An axis on
+    which the LLM was overruled is left out.
     """
     answer = triaged.enrichment
     if triaged.status != "final" or triaged.decided_by != "llm" or answer is None:
         return None
+    overruled = overruled_axes(triaged.labels, triaged.reasons)
     return LabelRecord(
         **_about_the_event(triaged),
         **_answer_of_model(case.triaged, case),
-        labels={axis: label.value for axis, label in triaged.labels.items()},
+        labels={
+            axis: label.value for axis, label in triaged.labels.items() if axis not in overruled
+        },
         decided_by="llm",
         by=answer.model or answer.tier or "llm",
         decided_at=triaged.timing.triaged_at,

@@ -22,7 +22,7 @@ The table is about one axis. `keep_guarded_queue` is about two: an event of high
 change its queue on the word of the LLM alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from inference.llm.options import LimitOptions
@@ -136,6 +136,20 @@ def keep_guarded_queue(
     )
 
 
+def overruled_axes(axes: Iterable[str], reasons: Sequence[str]) -> set[str]:
+    """The axes on which the event kept its label although the LLM said a lower one.
+
+    Nobody has decided them: the small model was unsure, and the LLM may not lower a label.
+    """
+    return {
+        axis for axis in axes if any(reason.startswith(_not_lowered(axis)) for reason in reasons)
+    }
+
+
+def _not_lowered(axis: str) -> str:
+    return f"the LLM may not lower {axis}:"
+
+
 def _guarded_level(
     label_sets: Sequence[Mapping[str, Label]],
     stated: tuple[str, str] | None,
@@ -195,5 +209,5 @@ def _with_ordered_value(
     if ranks.get(value, -1) > ranks.get(label.value, len(ranks)):
         reason = f"the LLM raises {axis} from {label.value} to {value}"
         return _AxisResult(label.changed_to(value), reason, confident)
-    reason = f"the LLM may not lower {axis}: it stays {label.value}, not {value}"
+    reason = f"{_not_lowered(axis)} it stays {label.value}, not {value}"
     return _AxisResult(label, reason, confident or decides)

@@ -9,6 +9,9 @@ from agents.enrich import enrich
 from agents.feedback import VerdictChecks, apply_feedback
 from agents.label_rows import NOTHING_KEPT, RowsKept, label_record_of, person_of, row_of_llm
 from agents.outcomes import Outcome, Triaged
+from inference.llm.combining import combine
+from inference.llm.consultant import LlmOpinion
+from inference.llm.prompt.prompt import Answer
 from schemas.agreement import input_digest
 from schemas.codec import encode
 from schemas.event import Event, Origin
@@ -57,6 +60,25 @@ async def test_an_answer_of_the_llm_is_a_row() -> None:
     assert row.input_digest == input_digest(case.event)
     assert isinstance(outcome, Triaged)
     assert row.decided_at == outcome.triaged.timing.triaged_at
+
+
+async def test_an_axis_on_which_the_llm_was_overruled_is_not_taught() -> None:
+    """The small model would learn its own guess as if somebody had decided it."""
+    before = {
+        "queue": Label(value="top_up", confidence=0.4, abstained=True),
+        "priority": Label(value="high", confidence=0.4, abstained=True),
+    }
+    answer = Answer({"queue": "card", "priority": "low"}, decidable=True, summary="", rationale="")
+    combined = combine(before, answer, deciding=["queue"])
+    assert combined.labels["priority"].value == "high"
+    said = LlmOpinion(PAID, combined.labels, combined.needs_person, combined.reasons)
+    (outcome,) = await enrich(
+        [record(unsure(labels=before))],
+        consultant=FixedConsultant(said),  # type: ignore[arg-type]
+        memory=FakeAnswered(),
+        kept=RowsKept(),
+    )
+    assert row_in(outcome).labels == {"queue": "card"}
 
 
 async def test_an_answer_that_does_not_stand_alone_is_no_row() -> None:
@@ -250,7 +272,7 @@ def test_a_key_says_whose_row_it_is(id_: str) -> None:
     assert (plain == id_.encode()) is not id_.startswith("[")
     for tenant in ("default", "acme", "llm"):
         for author in ("human", "llm"):
-            named = read_key(label_key(id_, "tickets", tenant, author))  # type: ignore[arg-type]
+            named = read_key(label_key(id_, "tickets", tenant, author))
             assert named is not None
             assert named.id == id_
             assert named.tenant in (None, tenant)
@@ -259,7 +281,7 @@ def test_a_key_says_whose_row_it_is(id_: str) -> None:
 def test_no_two_rows_that_must_be_kept_have_one_key() -> None:
     """The row of an LLM or of another tenant would replace the row of a person."""
     keys = [
-        label_key(id_, "tickets", tenant, author)  # type: ignore[arg-type]
+        label_key(id_, "tickets", tenant, author)
         for id_ in IDS
         for tenant in ("default", "acme")
         for author in ("human", "llm")

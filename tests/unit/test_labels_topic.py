@@ -206,11 +206,12 @@ def test_rows_are_chosen_by_all_that_is_given(fields: dict[str, Any], expected: 
 
 def test_a_row_that_cannot_be_read_is_erased_by_its_key() -> None:
     """A text that is no row of today would stay for ever, although its tenant asked to erase it."""
-    for key, fields in (
+    chosen: list[tuple[bytes, dict[str, Any]]] = [
         (b"t-1", {"id": "t-1"}),
         (b"t-1", {"tenant": "default"}),
         (b'["t-1","tickets","acme","llm"]', {"tenant": "acme", "domain": "tickets"}),
-    ):
+    ]
+    for key, fields in chosen:
         assert RowSelection(**fields).takes(key, b"\xff")
         assert not RowSelection(by="ana", **fields).takes(key, b"\xff")
     assert not RowSelection(id="t-1").takes(b"\xff", b"\xff")

@@ -31,7 +31,7 @@ COMMANDS = {
     "doctor": ("doctor:doctor", "Check broker, topics, model and LLM."),
     "evaluate": ("evaluate:evaluate", "Measure the model on labelled rows, beside baselines."),
     "formats": ("formats:formats", "Say which formats are read, and how a file is read."),
-    "labels": ("labels:labels", "Make a file that says what each label means, and check it."),
+    "labels": ("labels:labels", "Make and check a labels file, and erase labelled rows."),
     "models": ("models:models", "Say what the model is and what it promises."),
     "schemas": ("schemas:schemas", "Export the JSON Schemas of the topics."),
     "send": ("send:send", "Produce the events of a file to an input topic."),

@@ -41,7 +41,7 @@ rows_option = click.option(
 
 @click.group(epilog="Example: triage labels check --data labelled.ndjson")
 def labels() -> None:
-    """Make a file that says what each label means, check it, and erase labelled rows."""
+    """Make and check a labels file, and erase labelled rows."""
 
 
 @labels.command(

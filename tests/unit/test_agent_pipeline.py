@@ -22,6 +22,7 @@ from streams.pipeline.failures import MAX_FAILURES_IN_A_ROW, Process, Read
 from tests.doubles import INPUT_PARTITION, TOPICS, FakeProducer, header_texts, incoming
 from tests.patience import PATIENCE_S, until
 from tests.records import case, triaged
+from tests.unit.test_labels_topic import row
 
 
 async def accept_all(batch: Sequence[Incoming]) -> list[Outcome]:
@@ -149,6 +150,27 @@ async def test_every_output_of_an_escalated_event_is_awaited() -> None:
         assert [record.topic for record in bench.producer.sent] == [
             TOPICS.triaged("alerts"),
             TOPICS.enrichment,
+        ]
+        bench.producer.acknowledge(0)
+        await settle_down()
+        assert bench.position == 0
+        bench.producer.acknowledge(1)
+        await settle_down()
+        assert bench.position == 1
+
+
+async def test_the_labelled_row_of_a_decision_is_awaited() -> None:
+    """The offset would be committed before the row is there, and a crash would lose the row."""
+
+    async def decide_all(batch: Sequence[Incoming]) -> list[Outcome]:
+        return [Triaged(triaged(str(record.origin.offset)), row("a")) for record in batch]
+
+    async with Bench(decide_all) as bench:
+        await bench.accept(0)
+        await settle_down()
+        assert [record.topic for record in bench.producer.sent] == [
+            "triage.alerts.triaged.v1",
+            "triage.labels.v1",
         ]
         bench.producer.acknowledge(0)
         await settle_down()

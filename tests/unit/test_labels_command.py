@@ -11,6 +11,9 @@ import pytest
 from inference.labelling.check import HINTS
 from inference.labelling.likeness import alike_descriptions, alike_rows
 from inference.labels.file import read_labels
+from streams.cli import labels as labels_command
+from streams.config import Settings
+from streams.labels_topic import Forgotten, RowSelection
 from tests.labelled import write
 from tests.patience import within_cpu_s
 from tests.tiny_model import LABELS
@@ -281,3 +284,43 @@ def test_a_thousand_labels_are_compared_in_bounded_time() -> None:
     many = [(f"label{n % 1000}", f"text of label{n % 1000} number {n}") for n in range(20_000)]
     with within_cpu_s(60):
         alike_rows(many)
+
+
+@pytest.fixture
+def erased(monkeypatch: pytest.MonkeyPatch) -> list[tuple[RowSelection, bool]]:
+    """What is erased, each with whether it is only counted, from a topic that has 1,234 rows."""
+    calls: list[tuple[RowSelection, bool]] = []
+
+    async def forget_rows(_: Settings, selection: RowSelection, *, dry_run: bool) -> Forgotten:
+        calls.append((selection, dry_run))
+        return Forgotten(1200, 34)
+
+    monkeypatch.setattr(labels_command, "forget_rows", forget_rows)
+    return calls
+
+
+def test_rows_are_erased_as_the_options_say(
+    triage: Triage, erased: list[tuple[RowSelection, bool]]
+) -> None:
+    """Other rows would be erased than those that were asked for, or a trial would erase them."""
+    options = ["--id", "t-1", "--domain", "tickets", "--tenant", "acme", "--by", "eve"]
+    assert triage("labels", "forget", *options) == (0, "1,200 rows erased, 34 left\n", "")
+    code, out, _ = triage("labels", "forget", "--by", "eve", "--dry-run")
+    assert (code, out) == (0, "1,200 rows would be erased, 34 left\n")
+    _, out, _ = triage("labels", "forget", "--tenant", "acme", "--dry-run", "--json")
+    assert orjson.loads(out) == {"dry_run": True, "erased": 1200, "left": 34}
+    assert erased == [
+        (RowSelection(id="t-1", domain="tickets", tenant="acme", by="eve"), False),
+        (RowSelection(by="eve"), True),
+        (RowSelection(tenant="acme"), True),
+    ]
+
+
+@pytest.mark.parametrize("options", [[], ["--domain", "alerts"], ["--dry-run", "--json"]])
+def test_nothing_is_erased_without_saying_what(
+    triage: Triage, erased: list[tuple[RowSelection, bool]], options: list[str]
+) -> None:
+    """A command that was begun and not finished would erase every row there is."""
+    code, out, err = triage("labels", "forget", *options)
+    assert (code, out, erased) == (2, "", [])
+    assert "give --id, --tenant or --by" in err

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from aiokafka.protocol.metadata import MetadataRequest
 
-from streams.config import Settings, TopicsSection
+from streams.config import LearningSection, Settings, TopicsSection
 from streams.errors import AccessRefused, StreamError
 from streams.kafka import admin
 from streams.kafka.admin import check_topics, create_topics
@@ -105,6 +105,57 @@ async def test_only_missing_topics_are_created_and_as_configured(cluster: Any) -
     (topic,) = client.created
     assert (topic.num_partitions, topic.replication_factor) == (8, 3)
     assert topic.topic_configs == {"max.message.bytes": str(MAX_MESSAGE_BYTES), **BROKER_TIME}
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        (0, {"cleanup.policy": "compact"}),
+        (30, {"cleanup.policy": "compact,delete", "retention.ms": "2592000000"}),
+    ],
+)
+async def test_labelled_rows_are_kept_and_erased_as_configured(
+    cluster: Any, days: int, expected: dict[str, str]
+) -> None:
+    """Rows would be lost after a week, kept for ever, or be on disk long after they were erased."""
+    present = [f"triage.{name}" for name in CONTRACT - {"labels.v1"}]
+    client = cluster(FakeAdmin(present))
+    settings = Settings(learning=LearningSection(retention_days=days))
+    assert await create_topics(settings) == ["triage.labels.v1"]
+    (topic,) = client.created
+    assert topic.topic_configs == {
+        "max.message.bytes": str(MAX_MESSAGE_BYTES),
+        "max.compaction.lag.ms": "86400000",
+        **BROKER_TIME,
+        **expected,
+    }
+
+
+@pytest.mark.parametrize(
+    ("configs", "days", "wrong"),
+    [
+        ({"cleanup.policy": "compact", "retention.ms": "604800000"}, 0, []),
+        ({"cleanup.policy": "delete", "retention.ms": "604800000"}, 0, ["cleanup.policy"]),
+        ({"cleanup.policy": "compact,delete"}, 0, ["cleanup.policy"]),
+        ({"cleanup.policy": "delete,compact", "retention.ms": "86400000"}, 1, []),
+        ({"cleanup.policy": "compact", "retention.ms": "1"}, 1, ["cleanup.policy", "retention.ms"]),
+        ({}, 1, []),
+    ],
+)
+async def test_a_topic_that_loses_labelled_rows_is_reported(
+    configs: dict[str, str], days: int, wrong: list[str]
+) -> None:
+    """What people have decided would be deleted after a week, and nobody would be told."""
+    name = Topics("triage").labels
+
+    async def describe_configs(_: Any) -> Any:
+        entries = [(key, value, False, False, False, []) for key, value in configs.items()]
+        return [SimpleNamespace(resources=[(0, "", 2, name, entries)])]
+
+    client: Any = SimpleNamespace(describe_configs=describe_configs)
+    problems = await admin._misconfigured(client, Topics("triage"), days)
+    assert [problem.rpartition("set its ")[2].split()[0] for problem in problems] == wrong
+    assert all("loses labelled rows or keeps them too long" in problem for problem in problems)
 
 
 async def test_a_topic_that_was_just_created_is_no_error(cluster: Any) -> None:

@@ -192,6 +192,30 @@ async def test_a_reviewer_decides_about_their_tenants_and_axes() -> None:
         assert isinstance(await end(foreign, REVIEWERS, signed_by(ALICE, foreign)), Triaged)
 
 
+async def test_a_reviewer_decides_in_the_name_of_their_people_only() -> None:
+    """Somebody with a key could decide as others do, and get around the share of one person."""
+    desk = Reviewer("desk", b"d" * 32, people=["R. Okafor", "bo"])
+    checks = VerdictChecks(LABELS, reviewers=[desk])
+    own = verdict(by="r. okafor")
+    assert isinstance(await end(own, checks, signed_by(desk, own)), Triaged)
+    foreign = verdict(by="ana")
+    outcome = await end(foreign, checks, signed_by(desk, foreign))
+    assert isinstance(outcome, DeadLettered)
+    assert (outcome.stage, outcome.disposition) == ("authorize", "poison")
+    assert "the reviewer desk may not decide as 'ana'" in outcome.message
+
+
+@pytest.mark.parametrize("by", ["ana", "Ana ", "A\u200bna"])
+async def test_only_people_on_the_list_decide(by: str) -> None:
+    """Anybody could decide under a name of their own, or nobody on the list could."""
+    checks = VerdictChecks(LABELS, people=["ana", "bo"])
+    assert isinstance(await end(verdict(by=by), checks), Triaged)
+    outcome = await end(verdict(by=f"{by}s"), checks)
+    assert isinstance(outcome, DeadLettered)
+    assert (outcome.stage, outcome.disposition) == ("authorize", "poison")
+    assert "add them to security.people" in outcome.message
+
+
 @pytest.mark.parametrize(
     "headers",
     [

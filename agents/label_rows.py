@@ -79,10 +79,10 @@ def label_record_of(
     comment: str | None = None,
     signed_by: str | None = None,
 ) -> LabelRecord | None:
-    """The row of a person's verdict; None if the verdict decides no axis.
+    """The row of a person's verdict; None if the verdict decides no axis, or a later one stands.
 
     A verdict that is delivered again gives the same row, so the time is that of its record, and
-    only revisions before `revised` count.
+    only revisions before `revised` count. It does not replace the row of a later verdict.
 
     Args:
         revised: the revision that the verdict makes.
@@ -94,16 +94,14 @@ def label_record_of(
         comment: what the person wrote about it.
         signed_by: the reviewer whose key signed the verdict.
     """
-    if not labels:
-        return None
-    if case is not None and case.triaged.identity != revised.identity:
+    if case is not None and not _is_same_event(case.triaged, revised):
         case = None  # the sender has used the id again
     known = [*revisions, case.triaged] if case is not None else revisions
-    earlier = {
-        each.revision: each
-        for each in known
-        if each.revision < revised.revision and each.identity == revised.identity
-    }
+    known = [each for each in known if _is_same_event(each, revised)]
+    later = (each for each in known if each.revision > revised.revision)
+    if not labels or any(each.decided_by == "human" for each in later):
+        return None
+    earlier = {each.revision: each for each in known if each.revision < revised.revision}
     first = earlier.get(0)
     chosen, probability = _chosen(first, case)
     return LabelRecord(
@@ -131,6 +129,13 @@ def person_of(triaged: TriagedEvent) -> str | None:
         return None
     # The reason goes on with who signed it, and with a comment.
     return reasons[-1].removeprefix(BY).split(", signed by ")[0].split(": ")[0]
+
+
+def _is_same_event(one: TriagedEvent, other: TriagedEvent) -> bool:
+    """Whether two decisions are about the same content. It may have been sent twice."""
+    if one.input_digest is None or other.input_digest is None:
+        return one.identity == other.identity
+    return _about_the_event(one) == _about_the_event(other)
 
 
 def _about_the_event(triaged: TriagedEvent) -> dict[str, Any]:

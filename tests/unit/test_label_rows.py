@@ -234,8 +234,12 @@ def test_a_case_of_another_event_of_the_same_id_gives_no_text() -> None:
     row = row_of(other, unsure().triaged)
     assert row.event is None
     assert row.proposed == unsure().triaged.labels
-    again = replace(unsure().triaged, origin=Origin(topic="triage.tickets.v1", partition=1))
-    assert row_of(None, again).proposed == {}
+    without_digest = replace(
+        unsure().triaged,
+        input_digest=None,
+        origin=Origin(topic="triage.tickets.v1", partition=1),
+    )
+    assert row_of(None, without_digest).proposed == {}
 
 
 def test_a_correction_names_whom_it_corrects() -> None:
@@ -252,6 +256,25 @@ def test_a_correction_names_whom_it_corrects() -> None:
     assert own.corrects is None, "nobody disagrees with themselves"
     redelivered = row_of(None, unsure().triaged, ana, later, revised=later, by="bo")
     assert redelivered == row, "the revision of the verdict itself is not what was before"
+
+
+def test_a_verdict_that_is_read_again_does_not_replace_a_correction() -> None:
+    """After a crash the error that somebody has corrected would be learned from."""
+    later = revised(revision=3, reasons=["decided by bo"])
+    again = label_record_of(
+        revised(), labels={"queue": "card"}, by="ana", decided_at_s=0.0, revisions=[later]
+    )
+    assert again is None
+    by_llm = replace(later, decided_by="llm")
+    assert row_of(None, by_llm).labels == {"queue": "card"}
+
+
+def test_a_message_that_was_sent_twice_is_one_event() -> None:
+    """The text would be lost if the decision is about the second copy and the case the first."""
+    other_place = Origin(topic="triage.tickets.v1", partition=1, offset=99)
+    row = row_of(unsure(), unsure().triaged, revised=revised(origin=other_place))
+    assert row.event == unsure().event
+    assert row.proposed == unsure().triaged.labels
 
 
 def test_only_a_person_is_a_person() -> None:

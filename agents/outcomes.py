@@ -64,11 +64,14 @@ class Element:
 class Triaged:
     """The event is decided and goes to the triaged topic of its domain.
 
-    `row` is the labelled row that the decision adds to what is learned from, if it adds one.
+    `row` is the labelled row that the decision adds to what is learned from, if it adds one. With a
+    `spot_check`, the decision stands, and its case also goes to the review topic, so that a person
+    checks it. The case has the same `triaged`.
     """
 
     triaged: TriagedEvent
     row: LabelRecord | None = None
+    spot_check: Case | None = None
 
 
 @dataclass(frozen=True, slots=True)

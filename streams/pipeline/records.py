@@ -41,6 +41,8 @@ def outputs_of(
     take the same bytes.
     """
     match outcome:
+        case Triaged(spot_check=Case() as case):
+            return _case_outputs(case, topics.review, topics, keys)
         case Triaged(triaged, row):
             decision = _decision(triaged)
             signed = keys.sign_decision(triaged)

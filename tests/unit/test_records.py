@@ -27,6 +27,10 @@ LETTER = DeadLettered("decode", "InvalidEvent", "not JSON; send JSON")
         (Triaged(triaged("é", domain="tickets")), ["triage.tickets.triaged.v1"]),
         (Escalated(case("é")), ["triage.alerts.triaged.v1", "triage.enrichment.v1"]),
         (Reviewed(case("é")), ["triage.alerts.triaged.v1", "triage.review.v1"]),
+        (
+            Triaged(case("é").triaged, case("é")),
+            ["triage.alerts.triaged.v1", "triage.review.v1"],
+        ),
     ],
 )
 def test_an_outcome_goes_to_its_topics_under_the_events_id(

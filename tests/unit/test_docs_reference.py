@@ -14,6 +14,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from inference.llm.options import PriceOptions
 from schemas.event import Stated
 from schemas.formats.level_words import LEVELS, STATED, STATES, our_word
+from schemas.label_record import LabelRecord
 from schemas.triaged import Case, Enrichment, Label, TriagedEvent
 from streams import cli
 from streams.cli import COMMANDS
@@ -221,7 +222,7 @@ def test_the_words_of_senders_are_read_as_documented() -> None:
             assert our_word(axis, word) == ours, word
 
 
-@pytest.mark.parametrize("type_", [TriagedEvent, Case, Stated, Label, Enrichment])
+@pytest.mark.parametrize("type_", [TriagedEvent, Case, Stated, Label, Enrichment, LabelRecord])
 def test_every_field_of_a_record_is_documented(type_: type[msgspec.Struct]) -> None:
     """A consumer would not know what a field means."""
     text = (REFERENCE / "topics-and-records.md").read_text("utf-8")

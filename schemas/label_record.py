@@ -49,7 +49,7 @@ class LabelRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `proposed`, `risk`, `accepted`, `model` and `calibration` are the small model's answer as it was
     before anybody else decided; a row that was imported has none, and `risk` is 1.0 if it is not
     known. `event` is the event as it was decided; it is None where the configuration keeps no text,
-    and where the event was on no topic of ours.
+    and where the event was no case and is not on its input topic any more.
     """
 
     id: str

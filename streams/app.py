@@ -19,7 +19,6 @@ from collections.abc import Callable, Collection
 from functools import partial
 
 from agents.classify import classify
-from agents.feedback import VerdictChecks, apply_feedback
 from inference.classifier import Classifier
 from inference.rules.ruling import Rules
 from schemas.event import KIND_OF_DOMAIN
@@ -32,6 +31,7 @@ from streams.pipeline.agent_pipeline import AgentPipeline
 from streams.pipeline.consumer import GroupConsumer
 from streams.topics import Topics
 from streams.trust import Trust
+from streams.wiring.feedback import feedback_of
 from streams.wiring.model import reader_of
 
 
@@ -76,14 +76,6 @@ def build(
         process = trust.guard(enrichment)
         consumer.route(topics.enrichment, agent("enrich", process, pipeline=enrichment.pipeline))
     if "feedback" in agents:
-        checks = VerdictChecks(
-            classifier.label_sets,
-            trust.keys,
-            trust.reviewers,
-            classifier.renames,
-            settings.security.people,
-        )
-        kept = settings.learning.rows_kept()
-        verdicts = partial(apply_feedback, checks=checks, limits=settings.limits, kept=kept)
-        consumer.route(topics.feedback, agent("feedback", verdicts, pipeline=settings.pipeline))
+        process = feedback_of(settings, classifier, trust, read_record)
+        consumer.route(topics.feedback, agent("feedback", process, pipeline=settings.pipeline))
     return consumer, enrichment

@@ -12,8 +12,9 @@ from aiokafka.admin import NewPartitions
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import murmur2
 
-from agents.outcomes import Incoming
+from agents.outcomes import Incoming, in_our_format
 from inference.llm.options import BudgetOptions
+from schemas.agreement import input_digest
 from schemas.codec import encode
 from schemas.event import Event
 from schemas.label_record import LabelRecord
@@ -31,6 +32,7 @@ from tests.integration.test_pipeline import send, working
 from tests.llm_server import ok
 from tests.llm_tier import configured, endpoint
 from tests.outputs import Outputs
+from tests.tiny_model import sample_events
 from tests.unit.test_labels_topic import of_llm, row
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
@@ -117,6 +119,49 @@ async def test_decisions_become_rows_that_can_be_erased(
     assert first.event is not None, "the text comes from the LLM's row"
     assert first.event.text == "zzqx my top-up t-1 is gone"
     await forgotten(settings, monkeypatch)
+
+
+async def test_a_person_who_corrects_an_accepted_event_teaches_its_text(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """The errors of the small model that people find are what it could learn most from."""
+    names = Topics(settings.topics.prefix)
+    await create_topics(settings)
+    samples = [in_our_format(event) for event in sample_events("tickets")[:60]]
+    nameless = [
+        {"kind": "ticket", "text": event.text or event.body or event.title}
+        for event in sample_events("tickets")[:40]
+    ]
+    outputs = Outputs(settings)
+    with working(settings, tmp_path):
+        await send(settings, [Record(names.input("tickets"), None, line) for line in samples])
+        await send(settings, [Record(names.input("tickets"), None, orjson.dumps(nameless))])
+        await outputs.read_until(
+            lambda: len({t.id for t in outputs.triaged}) == len({*samples}) + len(nameless)
+        )
+        accepted = [t for t in outputs.triaged if (t.revision, t.status) == (0, "final")]
+        alone = next(t for t in accepted if "#" not in t.id)
+        of_many = [t for t in accepted if "#" in t.id][:2]
+        gone = msgspec.structs.replace(
+            of_many[0],
+            id="gone",
+            origin=msgspec.structs.replace(of_many[0].origin, offset=10**9),
+        )
+        decided = [alone, *of_many, gone]
+        assert len(decided) == 4
+        await send(settings, [verdict(names, triaged) for triaged in decided])
+        await outputs.read_until(
+            lambda: sum(t.decided_by == "human" for t in outputs.triaged) == len(decided)
+        )
+    rows = {each.id: each for each in await rows_of(settings)}
+    assert {each.chosen for each in rows.values()} == {"corrected"}
+    assert rows["gone"].event is None
+    for triaged in decided[:3]:
+        event = rows[triaged.id].event
+        assert event is not None
+        assert event.id == triaged.id
+        assert input_digest(event) == triaged.input_digest
+        assert rows[triaged.id].accepted
 
 
 def decision_headers(outputs: Outputs, names: Topics) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import functools
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 from faust.channels import Channel
@@ -18,8 +18,9 @@ from schemas.event import DOMAINS
 from streams import app
 from streams.app import build
 from streams.audit.trail import AuditTrail
-from streams.config import ALL_AGENTS, FormatsSection, Settings, TopicsSection
+from streams.config import ALL_AGENTS, FormatsSection, LearningSection, Settings, TopicsSection
 from streams.enrichment import EnrichmentAgent
+from streams.input_events import add_texts
 from streams.metrics import Metrics
 from streams.pipeline.agent_pipeline import AgentPipeline, unread
 from streams.pipeline.consumer import GroupConsumer
@@ -85,8 +86,10 @@ async def test_each_topic_goes_to_its_function(routes: dict[str, AgentPipeline])
     """The records of one topic, for instance verdicts, would be processed as those of another."""
     wire(ALL_AGENTS)
     assert isinstance(routes["triage.enrichment.v1"]._process, EnrichmentAgent)
-    feedback = routes["triage.feedback.v1"]._process
-    assert isinstance(feedback, functools.partial)
+    with_texts = routes["triage.feedback.v1"]._process
+    assert isinstance(with_texts, functools.partial)
+    assert with_texts.func is add_texts
+    feedback = with_texts.keywords["process"]
     assert feedback.func is apply_feedback
     assert feedback.keywords["checks"].renames is RENAMES, "verdicts may have old names"
     for topic, kind in (("triage.alerts.v1", "alert"), ("triage.tickets.v1", "ticket")):
@@ -97,6 +100,18 @@ async def test_each_topic_goes_to_its_function(routes: dict[str, AgentPipeline])
         assert (reading.func, reading.keywords["kind"]) == (read, kind)
     for topic in ("triage.enrichment.v1", "triage.feedback.v1"):
         assert routes[topic]._read is unread
+
+
+@pytest.mark.parametrize("keep", ["labels", "off"])
+async def test_without_texts_none_is_looked_for(
+    routes: dict[str, AgentPipeline], keep: Literal["labels", "off"]
+) -> None:
+    """The text of an event would be put into a row although no text is kept."""
+    wire(("feedback",), learning=LearningSection(keep=keep))
+    feedback = routes["triage.feedback.v1"]._process
+    assert isinstance(feedback, functools.partial)
+    assert feedback.func is apply_feedback
+    assert feedback.keywords["kept"].keep == keep
 
 
 async def test_how_many_events_a_record_may_hold_is_configured(

@@ -149,7 +149,9 @@ async def test_a_topic_that_loses_labelled_rows_is_reported(
     name = Topics("triage").labels
 
     async def describe_configs(_: Any) -> Any:
-        entries = [(key, value, False, False, False, []) for key, value in configs.items()]
+        entries: list[tuple[Any, ...]] = [
+            (key, value, False, False, False, []) for key, value in configs.items()
+        ]
         return [SimpleNamespace(resources=[(0, "", 2, name, entries)])]
 
     client: Any = SimpleNamespace(describe_configs=describe_configs)

@@ -1,0 +1,32 @@
+"""The feedback agent as a worker runs it."""
+
+from functools import partial
+
+from agents.feedback import VerdictChecks, apply_feedback
+from inference.classifier import Classifier
+from streams.config import Settings
+from streams.input_events import InputEvents, ReadRecord, add_texts
+from streams.pipeline.failures import Process
+from streams.trust import Trust
+
+
+def feedback_of(
+    settings: Settings, classifier: Classifier, trust: Trust, read_record: ReadRecord
+) -> Process:
+    """The agent with its checks. If texts are kept, it looks for the texts of its rows."""
+    checks = VerdictChecks(
+        classifier.label_sets,
+        trust.keys,
+        trust.reviewers,
+        classifier.renames,
+        settings.security.people,
+    )
+    verdicts = partial(
+        apply_feedback,
+        checks=checks,
+        limits=settings.limits,
+        kept=settings.learning.rows_kept(),
+    )
+    if settings.learning.keep != "text":
+        return verdicts
+    return partial(add_texts, process=verdicts, events=InputEvents(settings, read_record))

@@ -5,13 +5,14 @@ the input topic, and there only as long as the topic keeps it.
 """
 
 import asyncio
+import dataclasses
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from msgspec.structs import replace
+from msgspec import structs
 
 from agents.outcomes import Incoming, Outcome, Triaged
 from schemas.agreement import input_digest
@@ -115,5 +116,6 @@ async def add_texts(
     found = await events.find([outcome.triaged for _, outcome in bare]) if bare else []
     for (number, outcome), event in zip(bare, found, strict=True):
         if event is not None and outcome.row is not None:
-            outcomes[number] = Triaged(outcome.triaged, replace(outcome.row, event=event))
+            row = structs.replace(outcome.row, event=event)
+            outcomes[number] = dataclasses.replace(outcome, row=row)
     return outcomes

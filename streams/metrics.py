@@ -21,6 +21,7 @@ from prometheus_client import (
 
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from schemas.event import Domain
+from schemas.label_record import LabelRecord
 from schemas.triaged import DecidedBy, Enrichment, TriagedEvent
 from streams.kafka.offsets import Partition
 from streams.problems import Problem
@@ -125,6 +126,13 @@ class Metrics:
             "Distance of recent queues from the calibration sample: 0 is alike, 1 is disjoint.",
             "domain",
         )
+        self.labelled_rows = self._counter(
+            "labelled_rows",
+            "Labelled rows written, by who decided and how the event was chosen.",
+            "domain",
+            "decided_by",
+            "chosen",
+        )
         self.escalations = self._counter(
             "escalations", "Events sent to enrichment, by reason.", "domain", "reason"
         )
@@ -226,6 +234,7 @@ class Metrics:
         match outcome:
             case Triaged(triaged):
                 self._decided(triaged, incoming, FINAL_OUTCOMES[triaged.decided_by])
+                self._kept(outcome.row)
             case Escalated(case):
                 self._decided(case.triaged, incoming, "escalated")
                 self.escalations.labels(domain=case.triaged.domain, reason=case.escalation).inc()
@@ -251,6 +260,12 @@ class Metrics:
         recent = self._recent.setdefault(domain, _Recent({}))
         recent.accepted.append(outcome == "accepted")
         recent.queues.append(triaged.queue)
+
+    def _kept(self, row: LabelRecord | None) -> None:
+        if row is not None:
+            self.labelled_rows.labels(
+                domain=row.domain, decided_by=row.decided_by, chosen=row.chosen
+            ).inc()
 
     def _enriched(self, enrichment: Enrichment | None) -> None:
         if enrichment is None:

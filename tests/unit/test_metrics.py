@@ -14,6 +14,7 @@ from streams.metrics import BREAKER_STATES, RECENT_EVENTS, Metrics
 from streams.problems import Problem
 from tests.doubles import incoming
 from tests.records import case, triaged
+from tests.unit.test_labels_topic import of_llm, row
 
 DOCUMENTED_LABELS = {
     "triage_events": ["domain", "outcome"],
@@ -24,6 +25,7 @@ DOCUMENTED_LABELS = {
     "triage_confidence_ratio": ["axis", "domain"],
     "triage_coverage_ratio": ["domain"],
     "triage_escalations": ["domain", "reason"],
+    "triage_labelled_rows": ["chosen", "decided_by", "domain"],
     "triage_dead_letters": ["stage"],
     "triage_consumer_lag_events": ["partition", "topic"],
     "triage_offset_progress_age_seconds": ["partition", "topic"],
@@ -59,7 +61,10 @@ OUTCOMES: list[Outcome] = [
     Escalated(case("secret-id", status="provisional")),
     Triaged(triaged("secret-id", decided_by="llm", revision=1, enrichment=PAID)),
     Reviewed(case("secret-id", status="needs_review", revision=1)),
-    Triaged(triaged("secret-id", decided_by="human", revision=2, enrichment=PAID)),
+    Triaged(
+        triaged("secret-id", decided_by="human", revision=2, enrichment=PAID),
+        row("secret-id", by="secret-id"),
+    ),
     DeadLettered("decode", "InvalidEvent", "secret-id is not JSON"),
 ]
 
@@ -189,6 +194,16 @@ def test_a_verdict_does_not_count_the_llm_call_again() -> None:
     value = metrics_after(Triaged(triaged(decided_by="human", revision=2, enrichment=PAID)))
     assert value("triage_enrichments_total", status="answered") is None
     assert value("triage_llm_cost_usd_total") == 0
+
+
+def test_labelled_rows_are_counted_by_their_author() -> None:
+    """Nobody would see that nothing is kept to learn from."""
+    value = metrics_after(
+        Triaged(triaged(), row()), Triaged(triaged(), of_llm()), Triaged(triaged())
+    )
+    for author in ("human", "llm"):
+        labels = {"domain": "tickets", "decided_by": author, "chosen": "escalated"}
+        assert value("triage_labelled_rows_total", **labels) == 1
 
 
 def test_escalations_are_counted_by_their_reason() -> None:

@@ -22,6 +22,7 @@ from streams.kafka.admin import check_topics, create_topics
 from streams.kafka.producer import Producer
 from streams.kafka.reader import reading
 from streams.kafka.record import Record
+from streams.labels_topic import RowSelection, forget_rows
 from streams.source import produce
 from streams.topics import Topics
 from tests.conftest import settings_for
@@ -103,6 +104,8 @@ async def test_each_role_can_do_its_work(
     assert [letter.headers.poison async for letter in find(of["operator"])] == [True]
     replayed = await replay(of["operator"], Selection(poison=True))
     assert (replayed.replayed, replayed.left) == (1, 0)
+    forgotten = await forget_rows(of["operator"], RowSelection(by="ana"))
+    assert (forgotten.erased, forgotten.left) == (1, 0)
     report = await verify(of["operator"])
     assert report.ok
     assert report.chains

@@ -26,6 +26,11 @@ from schemas.triaged import TriagedEvent
 
 SIGNATURE_HEADER = "triage.signature"
 DECISION_HEADER = "triage.decision"
+VERDICT_HEADER = "triage.verdict"
+"""The place of the verdict that a person's decision follows from, ``TOPIC[PARTITION]@OFFSET``.
+
+A verdict that is read again after a crash is known by it, so that it is not refused by itself.
+"""
 VERSION = b"v1="
 _RECORD, _DECISION = b"triage.record.v1", b"triage.decision.v1"
 

@@ -1,0 +1,177 @@
+"""Records of the review and triaged topics as entries of the view of cases."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from agents.outcomes import Incoming
+from agents.revision import MAX_REVISION
+from schemas.agreement import check_case
+from schemas.codec import decode
+from schemas.errors import InvalidEvent
+from schemas.event import DOMAINS, Origin, Stated
+from schemas.limits import LIMITS, Limits
+from schemas.signing import VERDICT_HEADER, header
+from schemas.triaged import Case, TriagedEvent
+from streams.cases.query import CaseSummary
+from streams.topics import Topics
+from streams.trust import Trust
+
+SPOT_CHECK = "spot_check"
+RANKS = {
+    "informational": 1,
+    "low": 2,
+    "medium": 3,
+    "normal": 3,
+    "high": 4,
+    "critical": 5,
+    "urgent": 5,
+}
+"""How serious a stated severity or priority is; 0 if nothing is stated."""
+URGENT = 5
+MAX_TEXT_CHARS = 8_000
+"""So much of the text of a case is searched for words."""
+MAX_VERDICT_CHARS = 400
+_DIGITS_OR_HEX = re.compile(r"\b(?=\w*\d)[\w:.-]+|\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One decision that a record carries.
+
+    `value` is the JSON of the record. `case` is given if the record is one of the review topic;
+    otherwise it is one of a triaged topic, and `origin` its place. `verdict` is the place of the
+    verdict that made this decision, if a person did. `received_s` is when the event came in, in
+    seconds since the epoch.
+    """
+
+    triaged: TriagedEvent
+    value: bytes
+    origin: Origin
+    received_s: float
+    case: Case | None = None
+    verdict: str | None = None
+
+    @property
+    def by_human(self) -> bool:
+        """Whether a person made this decision."""
+        return self.triaged.decided_by == "human"
+
+    @property
+    def id_hash(self) -> int:
+        """See `hash_of`."""
+        return hash_of(self.triaged.id)
+
+    @property
+    def content(self) -> int:
+        """What the event says, as a hash: the same id may be sent again with another text.
+
+        Events of the first release have no digest; they are told apart by where they came from.
+        """
+        triaged = self.triaged
+        said = triaged.input_digest or str(triaged.origin)
+        return hash_of(f"{triaged.source}\0{said}")
+
+
+class EntryReader:
+    """Reads the records of the review and triaged topics that are believed."""
+
+    def __init__(self, topics: Topics, trust: Trust | None = None, limits: Limits = LIMITS) -> None:
+        self._review = topics.review
+        self._triaged = {topics.triaged(domain): domain for domain in DOMAINS}
+        self._trust = trust or Trust()
+        self._limits = limits
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics that the view is made of."""
+        return [self._review, *self._triaged]
+
+    def read(self, record: Incoming) -> Entry | None:
+        """What a record says; None if it is not one of ours, or cannot be read."""
+        topic, value = record.origin.topic, record.value or b""
+        if not value or not self._trust.believes(record):
+            return None
+        try:
+            if topic == self._review:
+                case = decode(value, Case, self._limits)
+                check_case(case)
+                triaged, verdict = case.triaged, None
+            else:
+                case, triaged = None, decode(value, TriagedEvent, self._limits)
+                if triaged.domain != self._triaged.get(topic):
+                    return None
+                verdict = _verdict_of(record)
+            received_s = datetime.fromisoformat(triaged.timing.received_at).timestamp()
+        except (InvalidEvent, ValueError, OverflowError):
+            return None
+        if not 0 <= triaged.revision <= MAX_REVISION:
+            return None
+        return Entry(triaged, value, record.origin, received_s, case, verdict)
+
+
+def hash_of(text: str) -> int:
+    """64 bits of a text, as SQLite stores an integer."""
+    digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def fingerprint_of(triaged: TriagedEvent) -> int | None:
+    """The same number for events that are alike; None if nothing is known to compare.
+
+    Alike are events of one domain, tenant and source whose titles differ only in words with a
+    digit: numbers, addresses, dates, hashes and ids.
+    """
+    if not triaged.title:
+        return None
+    masked = _DIGITS_OR_HEX.sub("#", triaged.title.casefold())
+    return hash_of("\0".join([triaged.domain, triaged.tenant, triaged.source or "", masked]))
+
+
+def stated_of(stated: Stated | None, domain: str) -> str | None:
+    """The severity or priority that a sender states, the domain's own axis first."""
+    if stated is None:
+        return None
+    words = [stated.severity, stated.priority]
+    if domain == "tickets":
+        words.reverse()
+    return next((word for word in words if word), None)
+
+
+def summary_of(triaged: TriagedEvent, case: Case | None) -> CaseSummary:
+    """What a list shows of a decision, and of its case if it has one."""
+    severity, priority = (triaged.labels.get(axis) for axis in ("severity", "priority"))
+    return CaseSummary(
+        id=triaged.id,
+        domain=triaged.domain,
+        tenant=triaged.tenant,
+        source=triaged.source,
+        title=triaged.title,
+        queue=triaged.queue,
+        severity=severity.value if severity else None,
+        priority=priority.value if priority else None,
+        risk=case.risk if case else None,
+        escalation=case.escalation if case else None,
+        stated=stated_of(triaged.stated, triaged.domain),
+        received_at=triaged.timing.received_at,
+        revision=triaged.revision,
+        status=triaged.status,
+        decided_by=triaged.decided_by,
+        link=triaged.link,
+    )
+
+
+def text_of(case: Case) -> tuple[str, str]:
+    """The title and the text of a case, which are searched for words."""
+    event = case.event
+    texts = [text for text in (event.text, event.body) if text]
+    title = " ".join(text for text in (case.triaged.title, event.title) if text)
+    return title[:MAX_TEXT_CHARS], "\n".join(texts)[:MAX_TEXT_CHARS]
+
+
+def _verdict_of(record: Incoming) -> str | None:
+    place = header(record.headers, VERDICT_HEADER)
+    if place is None or len(place) > MAX_VERDICT_CHARS:
+        return None
+    return place.decode("utf-8", "replace")

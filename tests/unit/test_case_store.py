@@ -1,0 +1,512 @@
+"""The store of the view of cases: what is open, what was decided, and what is known of an event."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agents.outcomes import Incoming
+from schemas.agreement import input_digest
+from schemas.codec import encode
+from schemas.errors import InvalidEvent
+from schemas.event import Event, Origin, Stated
+from schemas.signing import VERDICT_HEADER, WorkerKeys
+from schemas.triaged import Case, Label, TriagedEvent
+from streams.cases import store as module
+from streams.cases.store import CaseQuery, CaseStore, TopicReplaced
+from streams.errors import StreamError
+from streams.kafka.offsets import Partition
+from streams.topics import Topics
+from streams.trust import Trust
+from tests.records import RECEIVED_AT_S, case, triaged
+
+TOPICS = Topics("triage")
+REVIEW = TOPICS.review
+
+
+class Log:
+    """Records as they would be on the topics, each with its own offset."""
+
+    def __init__(self) -> None:
+        self.next: dict[str, int] = {}
+
+    def on(self, topic: str, value: Case | TriagedEvent | bytes, **headers: str) -> Incoming:
+        """One record at the end of a topic."""
+        offset = self.next.get(topic, 0)
+        self.next[topic] = offset + 1
+        data = value if isinstance(value, bytes) else encode(value)
+        origin = Origin(topic=topic, partition=0, offset=offset)
+        pairs = [(VERDICT_HEADER, value.encode()) for value in headers.values()]
+        return Incoming(data, b"key", pairs, origin, RECEIVED_AT_S)
+
+    def decided(self, event: TriagedEvent, **headers: str) -> Incoming:
+        """A decision on its triaged topic."""
+        return self.on(TOPICS.triaged(event.domain), event, **headers)
+
+    def case(self, waiting: Case) -> Incoming:
+        """A case on the review topic."""
+        return self.on(REVIEW, waiting)
+
+    def both(self, waiting: Case) -> list[Incoming]:
+        """A case as the worker publishes it: on both topics."""
+        return [self.decided(waiting.triaged), self.case(waiting)]
+
+
+@pytest.fixture
+def log() -> Log:
+    """Empty topics."""
+    return Log()
+
+
+@pytest.fixture(params=["file", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CaseStore]:
+    """An empty store, in a file or in memory."""
+    path = tmp_path / "cases.sqlite" if request.param == "file" else None
+    opened = CaseStore(path, TOPICS)
+    yield opened
+    opened.close()
+
+
+def waiting(
+    id_: str = "e-1", *, risk: float = 0.5, escalation: str = "risk", **changes: Any
+) -> Case:
+    """A case that waits for a person."""
+    decision: dict[str, Any] = {"status": "needs_review", "title": f"alert {id_}"} | changes
+    return msgspec.structs.replace(case(id_, **decision), risk=risk, escalation=escalation)
+
+
+def by_person(decision: TriagedEvent, *, by: str = "r.okafor", **changes: Any) -> TriagedEvent:
+    """A person's revision of a decision."""
+    fields: dict[str, Any] = {
+        "revision": decision.revision + 1,
+        "status": "final",
+        "decided_by": "human",
+        "reasons": [*decision.reasons, f"decided by {by}"],
+    }
+    return msgspec.structs.replace(decision, **fields | changes)
+
+
+def ids(store: CaseStore, **query: Any) -> list[str]:
+    """The ids of the cases of a query."""
+    return [summary.id for summary in store.list(CaseQuery(**query)).cases]
+
+
+def at(day: int) -> Any:
+    """The timing of an event that came in on a day of January."""
+    instant = f"2026-01-{day:02d}T00:00:00.000Z"
+    return msgspec.structs.replace(triaged().timing, received_at=instant, triaged_at=instant)
+
+
+def test_a_case_is_open_until_a_person_decides(store: CaseStore, log: Log) -> None:
+    """A person would be asked about an event that another one has decided."""
+    first = waiting()
+    store.apply(*log.both(first))
+    assert ids(store) == ["e-1"]
+    assert ids(store, state="decided") == []
+    store.apply(log.decided(by_person(first.triaged)))
+    assert ids(store) == []
+    (summary,) = store.list(CaseQuery(state="decided")).cases
+    assert (summary.revision, summary.status, summary.decided_by) == (1, "final", "human")
+    assert summary.risk == 0.5
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1), (1, 0, 2)])
+def test_the_topics_may_be_read_in_any_order(
+    store: CaseStore, log: Log, order: tuple[int, ...]
+) -> None:
+    """The review topic is read before or after the triaged one, so a case would stay open."""
+    first = waiting()
+    person = by_person(first.triaged)
+    records = [*log.both(first), log.decided(person)]
+    for place in order:
+        # Apart from its offset nothing says which topic was read first.
+        record = records[place]
+        origin = msgspec.structs.replace(record.origin, partition=place)
+        store.apply(replace(record, origin=origin))
+    known = store.find("e-1")
+    assert known is not None
+    assert known.current == person
+    assert known.case == first
+    assert known.revisions == [first.triaged, person]
+    assert ids(store) == []
+    assert ids(store, state="all") == ["e-1"]
+
+
+def test_a_lower_revision_changes_nothing(store: CaseStore, log: Log) -> None:
+    """The answer of an LLM that comes late would replace a person's decision."""
+    first = waiting(status="needs_review")
+    person = by_person(first.triaged, revision=2)
+    late = msgspec.structs.replace(first.triaged, revision=1, decided_by="llm", status="final")
+    store.apply(*log.both(first), log.decided(person), log.decided(late))
+    known = store.find("e-1")
+    assert known is not None
+    assert known.current == person
+    assert [each.revision for each in known.revisions] == [0, 1, 2]
+
+
+def test_of_two_persons_the_first_stands(store: CaseStore, log: Log) -> None:
+    """Two workers that decided at once would show another decision on each screen."""
+    first = waiting()
+    one, two = (by_person(first.triaged, by=name, queue=name) for name in ("a", "b"))
+    store.apply(*log.both(first), log.decided(one), log.decided(two))
+    known = store.find("e-1")
+    assert known is not None
+    assert known.current == one
+
+
+def test_a_spot_check_is_open_although_it_is_final(store: CaseStore, log: Log) -> None:
+    """Nobody would check what the small model accepted."""
+    drawn = waiting(status="final", escalation="spot_check")
+    store.apply(*log.both(drawn))
+    assert ids(store, escalation="spot_check") == ["e-1"]
+    store.apply(log.decided(by_person(drawn.triaged)))
+    assert ids(store) == []
+
+
+def test_of_other_decisions_only_the_place_is_kept(store: CaseStore, log: Log) -> None:
+    """Millions of decisions that nobody looks at would fill the disk."""
+    store.apply(log.decided(triaged("e-0")), log.decided(triaged("e-1")))
+    assert store.find("e-1") is None
+    assert store.place("e-1") == Origin(topic="triage.alerts.triaged.v1", partition=0, offset=1)
+    assert store.place("e-2") is None
+    assert ids(store, state="all") == []
+
+
+def test_a_correction_of_what_never_was_a_case_is_known(store: CaseStore, log: Log) -> None:
+    """The second person who corrects an accepted event would not be told of the first."""
+    person = by_person(triaged())
+    store.apply(log.decided(triaged()), log.decided(person, verdict="triage.feedback.v1[0]@7"))
+    known = store.find("e-1")
+    assert known is not None
+    assert (known.current, known.case) == (person, None)
+    assert known.verdicts == {1: "triage.feedback.v1[0]@7"}
+    assert ids(store, state="all") == []
+
+
+def test_an_id_of_several_events_is_told_apart(store: CaseStore, log: Log) -> None:
+    """A verdict would decide the event of another tenant that has the same id."""
+    for tenant in ("acme", "globex"):
+        store.apply(*log.both(waiting(tenant=tenant)))
+    ticket = Event(id="e-1", kind="ticket", text="x", tenant="acme")
+    decision = triaged(
+        domain="tickets", tenant="acme", status="needs_review", input_digest=input_digest(ticket)
+    )
+    store.apply(*log.both(Case(event=ticket, triaged=decision)))
+    with pytest.raises(InvalidEvent, match="alerts of tenant 'acme', alerts of tenant 'globex', t"):
+        store.find("e-1")
+    with pytest.raises(InvalidEvent, match="belongs to several events"):
+        store.find("e-1", tenant="acme")
+    with pytest.raises(InvalidEvent, match="belongs to several events"):
+        store.place("e-1", domain="alerts")
+    found = store.find("e-1", domain="alerts", tenant="globex")
+    assert found is not None
+    assert found.current.tenant == "globex"
+    assert store.find("e-1", tenant="initech") is None
+
+
+def test_an_id_that_is_sent_again_with_another_text_is_another_event(
+    store: CaseStore, log: Log
+) -> None:
+    """A decision about yesterday's text would close the case of today's."""
+    old = waiting(timing=at(1))
+    store.apply(*log.both(old), log.decided(by_person(old.triaged)))
+    event = Event(id="e-1", kind="alert", text="another text")
+    decision = msgspec.structs.replace(
+        old.triaged, input_digest=input_digest(event), timing=at(2), title="another"
+    )
+    new = Case(event=event, triaged=decision)
+    store.apply(*log.both(new))
+    known = store.find("e-1")
+    assert known is not None
+    assert (known.current, known.case, known.revisions) == (decision, new, [decision])
+    assert ids(store, text="another") == ["e-1"]
+    assert ids(store, state="all", text="x") == [], "the words of the old text are gone"
+    store.apply(log.decided(by_person(old.triaged, revision=5)))
+    assert store.find("e-1") == known, "a late revision of the old text"
+
+
+def test_the_same_event_sent_twice_stays_decided(store: CaseStore, log: Log) -> None:
+    """A person would have to decide again whenever a producer sends an event twice."""
+    first = waiting(timing=at(1))
+    again = msgspec.structs.replace(
+        first,
+        triaged=msgspec.structs.replace(
+            first.triaged, timing=at(2), origin=Origin(topic="t", partition=0, offset=9)
+        ),
+    )
+    store.apply(*log.both(first), log.decided(by_person(first.triaged)), *log.both(again))
+    assert ids(store) == []
+
+
+def test_the_orders(store: CaseStore, log: Log) -> None:
+    """A person would look at what can wait while something urgent is open."""
+    for id_, risk, stated, day, queue in (
+        ("a", 0.9, None, 3, "cloud"),
+        ("b", 0.1, "critical", 4, "email"),
+        ("c", 0.9, "low", 2, "network"),
+        ("d", 0.2, "critical", 5, "cloud"),
+        ("e", 0.3, "high", 1, "email"),
+    ):
+        event = waiting(id_, risk=risk, stated=Stated(severity=stated), timing=at(day), queue=queue)
+        store.apply(*log.both(event))
+    orders = {
+        "urgency": "d b c a e",
+        "risk": "c a e d b",
+        "age": "e c a b d",
+        "stated": "d b e c a",
+        "queue": "d a b e c",
+    }
+    for order, expected in orders.items():
+        assert " ".join(ids(store, order=order)) == expected, order
+        page, seen = store.list(CaseQuery(order=order, limit=2)), []  # type: ignore[arg-type]
+        while True:
+            seen += [summary.id for summary in page.cases]
+            assert page.total == 5
+            if page.next is None:
+                break
+            page = store.list(CaseQuery(order=order, limit=2, after=page.next))  # type: ignore[arg-type]
+        assert " ".join(seen) == expected, f"{order}, page by page"
+    assert ids(store, state="all", order="age") == ids(store, order="age")
+
+
+def test_the_filters_and_counts(store: CaseStore, log: Log) -> None:
+    """A team would be shown the cases of another one."""
+    severity = {"severity": Label(value="high", confidence=0.5)}
+    store.apply(
+        *log.both(waiting("a", queue="cloud", tenant="acme", source="x", labels=severity)),
+        *log.both(waiting("b", queue="email", tenant="acme", escalation="rule")),
+        *log.both(waiting("c", queue="cloud", tenant="globex", source="x")),
+    )
+    assert ids(store, queue="cloud", order="age") == ["a", "c"]
+    assert ids(store, queue="cloud", tenant="globex") == ["c"]
+    assert ids(store, tenants=["globex", "initech"]) == ["c"]
+    assert ids(store, tenants=[]) == []
+    assert ids(store, severity="high") == ids(store, source="x", tenant="acme") == ["a"]
+    assert ids(store, escalation="rule") == ["b"]
+    assert ids(store, domain="tickets") == []
+    counts = store.counts(CaseQuery(queue="cloud", tenants=["acme"]))
+    assert counts == {
+        "domain": {"alerts": 1},
+        "queue": {"cloud": 1, "email": 1},
+        "severity": {"high": 1},
+        "tenant": {"acme": 1},
+        "source": {"x": 1},
+        "escalation": {"risk": 1},
+    }
+    assert store.counts(CaseQuery(text="alert"))["queue"] == {"cloud": 2, "email": 1}
+    assert store.list(CaseQuery(text="alert b")).total == 1
+    store.apply(log.decided(by_person(waiting("b", tenant="acme").triaged, queue="saas")))
+    assert store.counts(CaseQuery())["queue"] == {"cloud": 2}
+    assert store.counts(CaseQuery(state="decided"))["queue"] == {"saas": 1}
+    assert store.counts(CaseQuery(state="all"))["tenant"] == {"acme": 2, "globex": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("host-7", 1), ("HOST", 1), ('"', 0), ("x OR y", 0), ("*", 0), ("title:host", 0), ("", 0)],
+)
+def test_a_text_is_no_query_language(store: CaseStore, log: Log, text: str, found: int) -> None:
+    """A quote in the search box would be an error of the database."""
+    store.apply(*log.both(waiting(title="login on host-7")))
+    assert store.list(CaseQuery(text=text)).total == found
+
+
+@pytest.mark.parametrize("after", ["x", "ImhlbGxvIg", "WyJyaXNrIl0", "é"])
+def test_a_cursor_that_is_none_is_refused(store: CaseStore, after: str) -> None:
+    """Whatever a browser sends would reach the database."""
+    with pytest.raises(InvalidEvent, match="leave it out to begin again"):
+        store.list(CaseQuery(after=after))
+
+
+def test_alike_are_the_open_cases_of_one_tenant_that_differ_in_numbers(
+    store: CaseStore, log: Log
+) -> None:
+    """One verdict over many alike cases would also decide those of another tenant."""
+    titles = {
+        "a": "Login from 10.0.0.1 failed",
+        "b": "login from 10.9.8.7 failed",
+        "c": "login from 10.9.8.7 succeeded",
+        "d": "Login from fe80::1 failed",
+    }
+    for day, (id_, title) in enumerate(titles.items(), 1):
+        store.apply(*log.both(waiting(id_, title=title, timing=at(day))))
+    store.apply(*log.both(waiting("e", title=titles["b"], tenant="acme")))
+    assert [summary.id for summary in store.alike("a")] == ["b", "d"]
+    assert store.alike("e") == store.alike("nobody") == []
+
+
+def test_the_feed_has_each_decision_once_in_order(store: CaseStore, log: Log) -> None:
+    """A screen would miss decisions, or show one twice."""
+    first = waiting("a", queue="cloud")
+    store.apply(*log.both(first), log.decided(triaged("b", queue="email")))
+    store.apply(log.decided(by_person(first.triaged)), log.decided(triaged("b", queue="email")))
+    arrivals = store.recent()
+    assert [(each.summary.id, each.summary.revision) for each in arrivals] == [
+        ("a", 0),
+        ("b", 0),
+        ("a", 1),
+    ]
+    later = store.recent(CaseQuery(queue="cloud"), after_seq=arrivals[0].seq)
+    assert [each.seq for each in later] == [arrivals[2].seq]
+    assert store.recent(CaseQuery(limit=1)) == arrivals[-1:]
+
+
+def test_the_feed_is_bounded(store: CaseStore, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quiet screen would need a disk for every decision ever made."""
+    monkeypatch.setattr(module, "MAX_ARRIVALS", 3)
+    store.apply(*(log.decided(triaged(f"e-{number}")) for number in range(9)))
+    assert [each.summary.id for each in store.recent()] == ["e-6", "e-7", "e-8"]
+
+
+def test_a_record_counts_once_and_offsets_are_kept(store: CaseStore, log: Log) -> None:
+    """After a restart, decisions would be missing from the feed or be there twice."""
+    records = [log.decided(triaged("a")), log.decided(triaged("b"))]
+    assert store.apply(*records) == 2
+    assert store.apply(*records) == 0
+    partition = Partition(TOPICS.triaged("alerts"), 0)
+    assert store.offsets() == {partition: 2}
+    assert store.resume() == {partition: 1}
+    store.apply(positions={partition: 5, Partition(REVIEW, 3): 2})
+    assert store.offsets() == {partition: 5, Partition(REVIEW, 3): 2}
+    assert len(store.recent()) == 2
+
+
+def test_a_file_is_opened_again_and_shared(tmp_path: Path, log: Log) -> None:
+    """Every restart would read all topics from their beginning."""
+    path = tmp_path / "deep" / "cases.sqlite"
+    first, second = CaseStore(path, TOPICS), CaseStore(path, TOPICS)
+    records = log.both(waiting())
+    assert first.apply(*records) == 2
+    assert second.apply(*records) == 0, "what the other process has taken in is skipped"
+    assert ids(second) == ["e-1"]
+    first.close()
+    second.close()
+    third = CaseStore(path, TOPICS)
+    assert ids(third) == ["e-1"]
+    assert len(third.offsets()) == 2
+    third.close()
+
+
+@pytest.mark.parametrize("content", [b"no database" * 100, None])
+def test_a_file_that_cannot_be_read_is_made_again(
+    tmp_path: Path, log: Log, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged file, or one of another release, would keep the worker from starting."""
+    path = tmp_path / "cases.sqlite"
+    if content is None:
+        monkeypatch.setattr(module, "VERSION", 99)
+        older = CaseStore(path, TOPICS)
+        older.apply(*log.both(waiting()))
+        older.close()
+        monkeypatch.undo()
+    else:
+        path.write_bytes(content)
+    store = CaseStore(path, TOPICS)
+    assert store.offsets() == {}
+    assert ids(store) == []
+    store.close()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A person would see an error of SQLite that does not say which key to set."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(StreamError, match=r"set review\.state"):
+        CaseStore(blocked / "cases.sqlite", TOPICS)
+
+
+def test_a_topic_that_was_made_again_is_noticed(store: CaseStore, log: Log) -> None:
+    """New records would be skipped, because the old topic had as many."""
+    store.apply(*log.both(waiting("a")), *log.both(waiting("b")))
+    other = replace(log.case(waiting("z")), origin=Origin(topic=REVIEW, partition=0, offset=1))
+    with pytest.raises(TopicReplaced):
+        store.apply(other)
+    assert ids(store, order="age") == ["a", "b"], "nothing of the batch was taken in"
+    store.clear()
+    assert (ids(store, state="all"), store.offsets(), store.recent()) == ([], {}, [])
+    assert store.list(CaseQuery(text="alert")).total == 0
+    store.apply(*Log().both(waiting("z")))
+    assert ids(store, text="alert") == ["z"]
+
+
+def test_what_is_forged_or_cannot_be_read_is_skipped(tmp_path: Path, log: Log) -> None:
+    """Whoever can write to a topic would close cases, or stop the view."""
+    keys = WorkerKeys(b"k" * 16)
+    store = CaseStore(tmp_path / "cases.sqlite", TOPICS, Trust(keys))
+    first = waiting()
+    person = by_person(first.triaged)
+
+    def signed(record: Incoming) -> Incoming:
+        value = record.value or b""
+        headers = keys.headers(record.origin.topic, record.key, value, None)
+        return replace(record, headers=headers)
+
+    store.apply(*map(signed, log.both(first)), log.decided(person))
+    assert ids(store) == ["e-1"], "the verdict is not signed"
+    bad = [
+        log.on(REVIEW, b"{"),
+        log.on(REVIEW, b""),
+        log.on(TOPICS.triaged("tickets"), triaged("other domain")),
+        log.decided(triaged("x", revision=2**63 - 1)),
+        log.decided(triaged("x", revision=-1)),
+        log.decided(triaged("x", timing=msgspec.structs.replace(at(1), received_at="never"))),
+        log.case(msgspec.structs.replace(waiting("x"), event=Event(id="y", kind="alert"))),
+    ]
+    assert store.apply(*map(signed, bad)) == 0
+    assert store.offsets()[Partition(REVIEW, 0)] == log.next[REVIEW]
+    store.apply(signed(log.decided(person)))
+    assert ids(store) == []
+    store.close()
+
+
+def test_what_was_decided_long_ago_is_forgotten(store: CaseStore, log: Log) -> None:
+    """The file would grow for ever."""
+    for day in (1, 20):
+        old = waiting(f"e-{day}", timing=at(day))
+        store.apply(*log.both(old), log.decided(by_person(old.triaged)))
+    store.apply(*log.both(waiting("open", timing=at(1))), log.decided(triaged("far")))
+    now_s = 1_769_904_000.0  # 2026-02-01
+    begins = {Partition(TOPICS.triaged("alerts"), 0): 5}
+    store.prune(keep_s=20 * 86_400.0, begins=begins, now_s=now_s)
+    assert ids(store, state="all", order="age") == ["open", "e-20"]
+    assert ids(store, state="all", text="1") == [], "its words are gone too"
+    assert store.find("e-1") is None
+    assert store.place("e-1") is None, "its topic does not hold it any more"
+    assert store.place("far") is not None
+    assert store.counts(CaseQuery(state="all"))["domain"] == {"alerts": 2}
+    assert len(store.recent()) == 6, "the feed still has it"
+
+
+def test_only_so_many_decisions_are_remembered(
+    store: CaseStore, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A topic that keeps records for ever would fill the disk."""
+    monkeypatch.setattr(module, "MAX_DECISIONS", 2)
+    for day in (1, 2, 3):
+        store.apply(log.decided(triaged(f"e-{day}", timing=at(day))))
+    store.prune(keep_s=1e9, begins={})
+    assert [store.place(f"e-{day}") is not None for day in (1, 2, 3)] == [False, True, True]
+
+
+def test_counters_agree_with_the_cases(store: CaseStore, log: Log) -> None:
+    """The totals are counted while records come in; a mistake would stay for ever."""
+    chance = random.Random(7)  # noqa: S311 - no secret
+    for _ in range(300):
+        id_ = f"e-{chance.randrange(20)}"
+        event = waiting(id_, queue=chance.choice(["a", "b"]), revision=chance.randrange(3))
+        records = log.both(event)
+        if chance.random() < 0.4:
+            records.append(log.decided(by_person(event.triaged)))
+        chance.shuffle(records)
+        for record in sorted(records, key=lambda each: each.origin.offset):
+            store.apply(record)
+    for state in ("open", "decided", "all"):
+        page = store.list(CaseQuery(state=state, limit=1000))  # type: ignore[arg-type]
+        assert page.total == len(page.cases), state
+        queues = [summary.queue for summary in page.cases]
+        counted = store.counts(CaseQuery(state=state))["queue"]  # type: ignore[arg-type]
+        assert counted == {queue: queues.count(queue) for queue in set(queues)}, state

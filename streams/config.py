@@ -401,6 +401,18 @@ def _read_signing_key(
     return secret
 
 
+class ReviewSection(Options, frozen=True):
+    """Where the view of cases is kept, and for how long.
+
+    `state` is a file of SQLite that the view makes; by default it is in the user's cache directory
+    and named by the bootstrap servers and the prefix of the topics. What was decided longer than
+    `keep_days` ago is forgotten. A view that is made again reads as far back.
+    """
+
+    state: Annotated[str, Meta(min_length=1)] | None = None
+    keep_days: Positive = 30
+
+
 class LogSection(Options, frozen=True):
     """Structured JSON on stderr, or plain lines for a terminal."""
 
@@ -432,6 +444,7 @@ class Settings(Options, frozen=True):
     log: LogSection = field(default_factory=LogSection)
     mappings: list[FormatMapping] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
+    review: ReviewSection = field(default_factory=ReviewSection)
     reviewers: list[ReviewerSection] = field(default_factory=list)
 
     @property

@@ -12,6 +12,7 @@ StreamError
 ├── TooManyBytes      data grows too large when it is decompressed; becomes a BatchTooLarge
 ├── OutOfRange        a log does not have the offset to read next; it is read again or counted
 ├── NoPosition        it is not known where to read a partition; the reader says it
+├── TopicReplaced     a topic was deleted and made again; what was made from it is made again
 └── BrokerError       a broker on this machine could not be started
 """
 
@@ -94,3 +95,7 @@ class NoPosition(StreamError):  # noqa: N818 - what was found
 
 class BrokerError(StreamError):
     """A local broker could not be started; the message says what to do."""
+
+
+class TopicReplaced(StreamError):  # noqa: N818 - what happened
+    """A topic was deleted and made again, so the view is about records that are gone."""

@@ -53,7 +53,7 @@ CREATE INDEX cases_by_age ON cases (state, received_s, facet);
 CREATE INDEX cases_by_stated ON cases (state, minus_rank, minus_risk, received_s, facet);
 CREATE INDEX cases_by_queue ON cases (state, queue, calm, minus_risk, received_s, facet);
 CREATE INDEX cases_by_facet ON cases (state, facet);
-CREATE INDEX cases_by_fingerprint ON cases (fingerprint) WHERE state = 1;
+CREATE INDEX cases_by_fingerprint ON cases (fingerprint, received_s) WHERE state = 1;
 
 CREATE TRIGGER case_added AFTER INSERT ON cases BEGIN
     UPDATE facets SET open = open + (NEW.state = 1), decided = decided + (NEW.state = 0)

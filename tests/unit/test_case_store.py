@@ -17,8 +17,10 @@ from schemas.event import Event, Origin, Stated
 from schemas.signing import VERDICT_HEADER, WorkerKeys
 from schemas.triaged import Case, Label, TriagedEvent
 from streams.cases import store as module
-from streams.cases.store import CaseQuery, CaseStore, TopicReplaced
-from streams.errors import StreamError
+from streams.cases import tables
+from streams.cases.query import Order
+from streams.cases.store import CaseQuery, CaseStore
+from streams.errors import StreamError, TopicReplaced
 from streams.kafka.offsets import Partition
 from streams.topics import Topics
 from streams.trust import Trust
@@ -253,7 +255,7 @@ def test_the_orders(store: CaseStore, log: Log) -> None:
     ):
         event = waiting(id_, risk=risk, stated=Stated(severity=stated), timing=at(day), queue=queue)
         store.apply(*log.both(event))
-    orders = {
+    orders: dict[Order, str] = {
         "urgency": "d b c a e",
         "risk": "c a e d b",
         "age": "e c a b d",
@@ -262,13 +264,13 @@ def test_the_orders(store: CaseStore, log: Log) -> None:
     }
     for order, expected in orders.items():
         assert " ".join(ids(store, order=order)) == expected, order
-        page, seen = store.list(CaseQuery(order=order, limit=2)), []  # type: ignore[arg-type]
+        page, seen = store.list(CaseQuery(order=order, limit=2)), []
         while True:
             seen += [summary.id for summary in page.cases]
             assert page.total == 5
             if page.next is None:
                 break
-            page = store.list(CaseQuery(order=order, limit=2, after=page.next))  # type: ignore[arg-type]
+            page = store.list(CaseQuery(order=order, limit=2, after=page.next))
         assert " ".join(seen) == expected, f"{order}, page by page"
     assert ids(store, state="all", order="age") == ids(store, order="age")
 
@@ -398,7 +400,7 @@ def test_a_file_that_cannot_be_read_is_made_again(
     """A damaged file, or one of another release, would keep the worker from starting."""
     path = tmp_path / "cases.sqlite"
     if content is None:
-        monkeypatch.setattr(module, "VERSION", 99)
+        monkeypatch.setattr(tables, "VERSION", 99)
         older = CaseStore(path, TOPICS)
         older.apply(*log.both(waiting()))
         older.close()
@@ -494,7 +496,7 @@ def test_only_so_many_decisions_are_remembered(
 
 def test_counters_agree_with_the_cases(store: CaseStore, log: Log) -> None:
     """The totals are counted while records come in; a mistake would stay for ever."""
-    chance = random.Random(7)  # noqa: S311 - no secret
+    chance = random.Random(7)
     for _ in range(300):
         id_ = f"e-{chance.randrange(20)}"
         event = waiting(id_, queue=chance.choice(["a", "b"]), revision=chance.randrange(3))
@@ -505,8 +507,8 @@ def test_counters_agree_with_the_cases(store: CaseStore, log: Log) -> None:
         for record in sorted(records, key=lambda each: each.origin.offset):
             store.apply(record)
     for state in ("open", "decided", "all"):
-        page = store.list(CaseQuery(state=state, limit=1000))  # type: ignore[arg-type]
+        page = store.list(CaseQuery(state=state, limit=1000))
         assert page.total == len(page.cases), state
         queues = [summary.queue for summary in page.cases]
-        counted = store.counts(CaseQuery(state=state))["queue"]  # type: ignore[arg-type]
+        counted = store.counts(CaseQuery(state=state))["queue"]
         assert counted == {queue: queues.count(queue) for queue in set(queues)}, state

@@ -1,0 +1,158 @@
+"""Takes decisions and cases into the tables, in whatever order their topics are read."""
+
+import sqlite3
+from datetime import datetime
+
+import msgspec
+
+from schemas.limits import Limits
+from streams.cases.current import Current, is_later, read_current, replaces, write_current
+from streams.cases.entries import (
+    RANKS,
+    SPOT_CHECK,
+    URGENT,
+    Entry,
+    fingerprint_of,
+    summary_of,
+)
+from streams.cases.stored import StoredRecords, facet_of, keep_revision
+
+DECIDED, OPEN, NO_CASE = 0, 1, 2
+"""The states of a stored event."""
+MAX_SCOPES = 10_000
+"""So many domains and tenants are kept in memory."""
+
+
+class Intake:
+    """Takes in one decision or case after the other; `limits` are those of an event."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.stored = StoredRecords(limits)
+        self._scopes: dict[tuple[str, str], int] = {}
+
+    def forget_scopes(self) -> None:
+        """Look the numbers of domains and tenants up again; call it if rows may be gone."""
+        self._scopes.clear()
+
+    def take(self, db: sqlite3.Connection, entry: Entry) -> bool:
+        """Take in one decision or case.
+
+        Returns:
+            Whether it was new.
+        """
+        scope = self._scope(db, entry.triaged.domain, entry.triaged.tenant)
+        known = read_current(db, entry.id_hash, scope)
+        if known is not None and known.content != entry.content:
+            if entry.received_s < known.received_s:
+                return False  # about a text that was replaced
+            if known.num is not None:
+                self.stored.forget(db, known.num)
+            known = None
+        if known is None or replaces(entry, known):
+            current = Current.of(entry, known.num if known else None)
+            is_new = known is None or known.offset < 0 or is_later(entry, known)
+            is_copy = known is not None and current.says_what(known)
+        else:
+            current, is_new, is_copy = known, False, False
+        if entry.case is not None or not is_copy:
+            num = self._store(db, entry, scope, current, is_current=current is not known)
+            current = msgspec.structs.replace(current, num=num)
+        write_current(db, entry.id_hash, scope, current)
+        if entry.case is not None:
+            return True
+        if is_new:
+            self._announce(db, entry, current.num)
+        return is_new
+
+    def _store(
+        self,
+        db: sqlite3.Connection,
+        entry: Entry,
+        scope: int,
+        current: Current,
+        *,
+        is_current: bool,
+    ) -> int | None:
+        """Store the record if its event is a case, or if a person decided; the event's number."""
+        num, revision = current.num, entry.triaged.revision
+        if num is None:
+            if entry.case is None and not entry.by_human:
+                return None
+            num = _add(db, entry, scope)
+        if entry.case is not None:
+            self.stored.keep_case(db, num, entry.case, entry.value)
+            keep_revision(db, num, revision, msgspec.json.encode(entry.triaged))
+        else:
+            keep_revision(db, num, revision, entry.value, entry.verdict, replace=is_current)
+        self._summarise(db, num, entry, current)
+        return num
+
+    def _summarise(self, db: sqlite3.Connection, num: int, entry: Entry, current: Current) -> None:
+        """Write what lists show of a stored event, and what they are ordered by."""
+        case = entry.case or self.stored.case(db, num)
+        triaged = entry.triaged
+        if triaged.revision != current.revision:
+            triaged = self.stored.revision(db, num, current.revision) or triaged
+        state = NO_CASE
+        if case is not None:
+            ended = current.human if case.escalation == SPOT_CHECK else current.final
+            state = DECIDED if ended else OPEN
+        summary = summary_of(triaged, case)
+        rank = RANKS.get(summary.stated or "", 0)
+        db.execute(
+            "UPDATE cases SET state = ?, facet = ?, calm = ?, minus_risk = ?, minus_rank = ?, "
+            "received_s = ?, queue = ?, decided_s = ?, fingerprint = ?, summary = ? WHERE num = ?",
+            (
+                state,
+                facet_of(db, summary),
+                -int(rank == URGENT),
+                -(summary.risk or 0.0),
+                -rank,
+                entry.received_s,
+                summary.queue,
+                _instant_s(triaged.timing.triaged_at, entry.received_s),
+                fingerprint_of(triaged),
+                msgspec.msgpack.encode(summary),
+                num,
+            ),
+        )
+
+    def _announce(self, db: sqlite3.Connection, entry: Entry, num: int | None) -> None:
+        """Add a decision to the feed."""
+        case = None if num is None else self.stored.case(db, num)
+        summary = summary_of(entry.triaged, case)
+        db.execute(
+            "INSERT INTO arrivals (facet, summary) VALUES (?, ?)",
+            (facet_of(db, summary), msgspec.msgpack.encode(summary)),
+        )
+
+    def _scope(self, db: sqlite3.Connection, domain: str, tenant: str) -> int:
+        scope = self._scopes.get((domain, tenant))
+        if scope is None:
+            db.execute(
+                "INSERT OR IGNORE INTO scopes (domain, tenant) VALUES (?, ?)", (domain, tenant)
+            )
+            (scope,) = db.execute(
+                "SELECT scope FROM scopes WHERE domain = ? AND tenant = ?", (domain, tenant)
+            ).fetchone()
+            if len(self._scopes) >= MAX_SCOPES:
+                self._scopes.clear()
+            self._scopes[domain, tenant] = scope
+        return scope
+
+
+def _add(db: sqlite3.Connection, entry: Entry, scope: int) -> int:
+    """An empty row for an event; its number."""
+    added = db.execute(
+        "INSERT INTO cases (id_hash, scope, state, facet, calm, minus_risk, minus_rank, "
+        "received_s, queue, decided_s, summary) VALUES (?, ?, ?, 0, 0, 0, 0, 0, '', 0, x'')",
+        (entry.id_hash, scope, NO_CASE),
+    )
+    return int(added.lastrowid or 0)
+
+
+def _instant_s(text: str, default: float) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return default

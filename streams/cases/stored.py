@@ -1,0 +1,125 @@
+"""The events that are stored whole: their records, the words of their texts, and their facets."""
+
+import sqlite3
+import zlib
+
+from agents.cases import Known
+from schemas.codec import decode
+from schemas.limits import Limits
+from schemas.triaged import Case, TriagedEvent
+from streams.cases.entries import text_of
+from streams.cases.query import DIMENSIONS, CaseSummary
+
+THE_CASE = -1
+"""The revision under which the record of a case is stored."""
+FAST = 1
+"""The level of compression: a case becomes a third of its size."""
+_NAMES = ", ".join(DIMENSIONS)
+
+
+class StoredRecords:
+    """The records of the events that are stored; `limits` are those of the event in a case."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def case(self, db: sqlite3.Connection, num: int) -> Case | None:
+        """The case of an event; None if it never was one."""
+        value = _record(db, num, THE_CASE)
+        return None if value is None else decode(value, Case, self._limits)
+
+    def revision(self, db: sqlite3.Connection, num: int, revision: int) -> TriagedEvent | None:
+        """One revision of an event; None if it is not stored."""
+        value = _record(db, num, revision)
+        return None if value is None else decode(value, TriagedEvent, self._limits)
+
+    def keep_case(self, db: sqlite3.Connection, num: int, case: Case, value: bytes) -> None:
+        """Store a case, whose JSON is `value`, unless a later one of the event is stored."""
+        earlier = self.case(db, num)
+        if earlier is not None:
+            if earlier.triaged.revision > case.triaged.revision:
+                return
+            _forget_words(db, num, earlier)
+        keep_revision(db, num, THE_CASE, value, replace=True)
+        db.execute("INSERT INTO words (rowid, title, body) VALUES (?, ?, ?)", (num, *text_of(case)))
+
+    def forget(self, db: sqlite3.Connection, num: int) -> None:
+        """Remove an event; where its current decision is stays known."""
+        case = self.case(db, num)
+        if case is not None:
+            _forget_words(db, num, case)
+        db.execute("DELETE FROM records WHERE num = ?", (num,))
+        row = db.execute("SELECT id_hash, scope FROM cases WHERE num = ?", (num,)).fetchone()
+        db.execute("DELETE FROM cases WHERE num = ?", (num,))
+        db.execute(
+            "UPDATE decisions SET num = NULL WHERE id_hash = ? AND scope = ? AND num = ?",
+            (*row, num),
+        )
+
+    def known(self, db: sqlite3.Connection, num: int, current: int) -> Known | None:
+        """Everything that is stored of an event up to its `current` revision.
+
+        None if that revision itself is not stored.
+        """
+        rows = db.execute(
+            "SELECT revision, value, verdict FROM records WHERE num = ? AND revision <= ? "
+            "ORDER BY revision",
+            (num, current),
+        ).fetchall()
+        values = {revision: zlib.decompress(value) for revision, value, _ in rows}
+        case = values.pop(THE_CASE, None)
+        if current not in values:
+            return None
+        revisions = [decode(value, TriagedEvent, self._limits) for value in values.values()]
+        return Known(
+            revisions[-1],
+            None if case is None else decode(case, Case, self._limits),
+            revisions,
+            {revision: verdict for revision, _, verdict in rows if verdict is not None},
+        )
+
+
+def keep_revision(
+    db: sqlite3.Connection,
+    num: int,
+    revision: int,
+    value: bytes,
+    verdict: str | None = None,
+    *,
+    replace: bool = False,
+) -> None:
+    """Store one revision, and the place of the verdict that made it."""
+    word = "REPLACE" if replace else "IGNORE"
+    db.execute(
+        f"INSERT OR {word} INTO records VALUES (?, ?, ?, ?)",  # noqa: S608
+        (num, revision, zlib.compress(value, FAST), verdict),
+    )
+
+
+def facet_of(db: sqlite3.Connection, summary: CaseSummary) -> int:
+    """The row of `facets` for these values, which is made if it is missing."""
+    values = [getattr(summary, dimension) or "" for dimension in DIMENSIONS]
+    find = f"SELECT facet FROM facets WHERE ({_NAMES}) = (?, ?, ?, ?, ?, ?)"  # noqa: S608
+    row = db.execute(find, values).fetchone()
+    if row is None:
+        db.execute(
+            f"INSERT INTO facets ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
+            values,
+        )
+        row = db.execute(find, values).fetchone()
+    return int(row[0])
+
+
+def _record(db: sqlite3.Connection, num: int, revision: int) -> bytes | None:
+    row = db.execute(
+        "SELECT value FROM records WHERE num = ? AND revision = ?", (num, revision)
+    ).fetchone()
+    return None if row is None else zlib.decompress(row[0])
+
+
+def _forget_words(db: sqlite3.Connection, num: int, case: Case) -> None:
+    # The index holds no texts, so it needs the same ones to remove their words.
+    db.execute(
+        "INSERT INTO words (words, rowid, title, body) VALUES ('delete', ?, ?, ?)",
+        (num, *text_of(case)),
+    )

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
 from schemas.event import Domain
 from schemas.triaged import Case, TriagedEvent
@@ -22,6 +23,37 @@ class Known:
     case: Case | None = None
     revisions: Sequence[TriagedEvent] = ()
     verdicts: Mapping[int, str] = field(default_factory=dict)
+
+
+class Reading(NamedTuple):
+    """Where and when a message was read: the place of its record, and seconds since the epoch.
+
+    `topic` may be a hash of its name.
+    """
+
+    topic: str | int
+    partition: int
+    offset: int
+    received_s: float
+
+    def is_later_than(self, other: "Reading") -> bool:
+        """Whether this message came after the other one (docs/how-to/consume.md)."""
+        if (self.topic, self.partition) == (other.topic, other.partition):
+            return self.offset > other.offset
+        return self.received_s > other.received_s
+
+
+def reading_of(triaged: TriagedEvent) -> Reading:
+    """Where and when the message of a decision was read.
+
+    Raises:
+        ValueError: the decision does not say when.
+    """
+    received = datetime.fromisoformat(triaged.timing.received_at)
+    if received.tzinfo is None:
+        raise ValueError(triaged.timing.received_at)
+    origin = triaged.origin
+    return Reading(origin.topic, origin.partition, origin.offset, received.timestamp())
 
 
 class Cases(Protocol):

@@ -13,7 +13,6 @@ from agents.outcomes import Incoming
 from schemas.errors import InvalidEvent
 from schemas.folding import fold
 from schemas.signing import header
-from schemas.triaged import Verdict
 
 REVIEWER_HEADER = "triage.reviewer"
 REVIEWER_SIGNATURE_HEADER = "triage.reviewer.signature"
@@ -37,22 +36,21 @@ class Reviewer:
         own = hmac.digest(self.key, value, "sha256").hex().encode()
         return hmac.compare_digest(own, signature.strip().lower())
 
-    def check(self, verdict: Verdict) -> None:
-        """Refuse a verdict that this reviewer may not give.
+    def check(self, tenant: str, axes: Collection[str], by: str) -> None:
+        """Refuse a verdict `by` somebody about an event of this tenant that sets these axes.
 
         Raises:
             InvalidEvent: the tenant, an axis or the person is not one of this reviewer's.
         """
-        if self.people and not _is_among(verdict.by, self.people):
+        if self.people and not _is_among(by, self.people):
             raise InvalidEvent(
-                f"the reviewer {self.name} may not decide as {verdict.by[:100]!r}, only as "
+                f"the reviewer {self.name} may not decide as {by[:100]!r}, only as "
                 f"{', '.join(sorted(self.people))}; let them sign it themselves",
                 stage="authorize",
             )
-        tenant = verdict.triaged.tenant
         if self.tenants and tenant not in self.tenants:
             raise _not_allowed(self.name, "tenants", tenant, self.tenants)
-        for axis in verdict.labels:
+        for axis in axes:
             if self.axes and axis not in self.axes:
                 raise _not_allowed(self.name, "axes", axis, self.axes)
 

@@ -42,25 +42,36 @@ def check_case(case: Case) -> None:
         raise _differs("event and triaged", "input_digest")
 
 
-def check_verdict(verdict: Verdict, key: bytes | None) -> None:
-    """Refuse a verdict that says that it is about another event than it is.
+def check_verdict(verdict: Verdict, key: bytes | None) -> str:
+    """Refuse a verdict that names no event, or that says that it is about another one than it is.
 
     `key` is the key of its record. What a verdict does not say is not compared.
 
+    Returns:
+        The id of the event.
+
     Raises:
-        InvalidEvent: names the field in which the two differ.
+        InvalidEvent: no event is named, or the message names the field in which the two differ.
     """
     triaged = verdict.triaged
-    for name in VERDICT_FIELDS:
-        if getattr(verdict, name) not in (None, getattr(triaged, name)):
-            raise _differs("the verdict and its triaged event", name)
-    if verdict.about not in (None, triaged.revision):
-        raise _differs("the verdict and its triaged event", "revision")
-    if key and key != triaged.id.encode():
+    id_ = verdict.id if triaged is None else triaged.id
+    if id_ is None:
+        raise InvalidEvent(
+            "the verdict names no event; send its id, or the whole triaged event as triaged",
+            stage="validate",
+        )
+    if triaged is not None:
+        for name in VERDICT_FIELDS:
+            if getattr(verdict, name) not in (None, getattr(triaged, name)):
+                raise _differs("the verdict and its triaged event", name)
+        if verdict.about not in (None, triaged.revision):
+            raise _differs("the verdict and its triaged event", "revision")
+    if key and key != id_.encode():
         raise InvalidEvent(
             "the key of the verdict is not the id of its event; send the id as the key",
             stage="validate",
         )
+    return id_
 
 
 def _differs(halves: str, name: str) -> InvalidEvent:

@@ -19,6 +19,12 @@ def encode(value: msgspec.Struct) -> bytes:
     return orjson.dumps(msgspec.to_builtins(value))
 
 
+def encode_short(value: msgspec.Struct) -> bytes:
+    """Write one struct as UTF-8 JSON, without the fields that are null."""
+    fields = msgspec.to_builtins(value)
+    return orjson.dumps({name: field for name, field in fields.items() if field is not None})
+
+
 def decode_json(data: bytes, limits: Limits = LIMITS) -> Any:
     """Read UTF-8 JSON into plain Python objects.
 

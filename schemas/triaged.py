@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from schemas.event import Domain, Event, Origin, Stated
+from schemas.event import MAX_ID_CHARS, Domain, Event, Origin, Stated
 
 SCHEMA_NAME = "triage.event.v1"
 
@@ -201,22 +201,25 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person's answer on the feedback topic.
+    """A person's answer on the feedback topic: about the event with this `id`.
 
-    `labels` maps axes to their new values; the other axes do not change. `triaged` is the revision
-    that the person read. The verdict makes the next revision. `by` names the person.
+    `labels` maps axes to their new values; the other axes do not change. `by` names the person. The
+    verdict makes the next revision. `domain` and `tenant` are needed if several events have the id.
+    `about` is the revision that the person has read: the verdict is refused if it is not the
+    current one any more. It is needed to correct what a person has decided, and to confirm a
+    decision without naming labels.
 
-    `id`, `domain`, `tenant` and `about` (a revision) may say again what the verdict is about; they
-    must then agree with `triaged`. `signature` is the header `triage.decision` of the record that
-    the person read, for those who cannot send headers.
+    In place of the `id`, `triaged` may be the whole revision that the person has read. `id`,
+    `domain`, `tenant` and `about` must then agree with it. `signature` is the header
+    `triage.decision` of its record, for those who cannot send headers.
     """
 
-    triaged: TriagedEvent
     labels: dict[str, str]
     by: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
-    comment: Annotated[str, Meta(max_length=10_000)] | None = None
-    id: str | None = None
+    id: Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARS)] | None = None
     domain: Domain | None = None
     tenant: str | None = None
     about: int | None = None
+    comment: Annotated[str, Meta(max_length=10_000)] | None = None
+    triaged: TriagedEvent | None = None
     signature: str | None = None

@@ -18,7 +18,9 @@ a record is committed only after the broker has acknowledged all outputs of all 
 from collections.abc import Callable, Collection
 from functools import partial
 
+from agents.cases import Cases
 from agents.classify import classify
+from agents.feedback import Decided
 from inference.classifier import Classifier
 from inference.rules.ruling import Rules
 from schemas.event import KIND_OF_DOMAIN
@@ -44,6 +46,7 @@ def build(
     producer: Producer,
     audit: AuditTrail,
     metrics: Metrics,
+    cases: Cases,
     fail: Callable[[BaseException], None],
 ) -> tuple[GroupConsumer, EnrichmentAgent]:
     """Connect topics and agents as the configuration asks; no connection is opened yet."""
@@ -76,6 +79,8 @@ def build(
         process = trust.guard(enrichment)
         consumer.route(topics.enrichment, agent("enrich", process, pipeline=enrichment.pipeline))
     if "feedback" in agents:
-        process = feedback_of(settings, classifier, trust, read_record)
+        decided = Decided()
+        consumer.when_assigned(decided.forget)
+        process = feedback_of(settings, classifier, trust, read_record, cases, decided)
         consumer.route(topics.feedback, agent("feedback", process, pipeline=settings.pipeline))
     return consumer, enrichment

@@ -50,6 +50,9 @@ MIN_KEY_BYTES = 16
 SECONDS_PER_DAY = 86_400
 
 AgentName = Literal["classify", "enrich", "feedback"]
+IN_MEMORY = ":memory:"
+"""As `review.state`: the view is kept in no file, and made again at every start."""
+
 ALL_AGENTS: tuple[AgentName, ...] = ("classify", "enrich", "feedback")
 
 
@@ -404,9 +407,9 @@ def _read_signing_key(
 class ReviewSection(Options, frozen=True):
     """Where the view of cases is kept, and for how long.
 
-    `state` is a file of SQLite that the view makes; by default it is in the user's cache directory
-    and named by the bootstrap servers and the prefix of the topics. What was decided longer than
-    `keep_days` ago is forgotten. A view that is made again reads as far back.
+    `state` is a file of SQLite that the view makes, or `IN_MEMORY`. By default it is in the user's
+    cache directory and named by the bootstrap servers and the prefix of the topics. What was
+    decided longer than `keep_days` ago is forgotten. A view that is made again reads as far back.
     """
 
     state: Annotated[str, Meta(min_length=1)] | None = None

@@ -12,6 +12,7 @@ from inference.classifier import Classifier
 from inference.rules.ruling import Rules
 from streams.app import build
 from streams.audit.trail import AuditTrail
+from streams.cases.view import CaseView
 from streams.config import AgentName, Settings
 from streams.errors import BrokerUnreachable, StreamError, TopicsMissing
 from streams.http import HttpServer
@@ -22,7 +23,7 @@ from streams.pipeline.consumer import GroupConsumer
 from streams.problems import Problem
 from streams.stalls import leave_full_collections_to_the_watchdog, watch_stalls
 from streams.topics import Topics
-from streams.trust import unprotected
+from streams.trust import Trust, unprotected
 from streams.wiring.model import open_classifier, open_rules
 
 log = logging.getLogger(__name__)
@@ -122,6 +123,7 @@ class Worker:
         self, classifier: Classifier, rules: Rules, producer: Producer, metrics: Metrics
     ) -> None:
         audit = AuditTrail(self._settings, on_refused=metrics.note_refused)
+        cases = CaseView(self._settings, Trust.of(self._settings, metrics.note_refused))
         self._consumer, enrichment = consumer, _ = build(
             self._settings,
             agents=self._agents,
@@ -130,6 +132,7 @@ class Worker:
             producer=producer,
             audit=audit,
             metrics=metrics,
+            cases=cases,
             fail=self.fail,
         )
         metrics.when_rendered(enrichment.observe)
@@ -148,6 +151,8 @@ class Worker:
             on_spend = enrichment.budget.note if self._settings.llm.tiers else None
             await audit.start(on_spend, max_usd=enrichment.max_usd_per_event)
             enrichment.start()
+            if "feedback" in self._agents:
+                await cases.start()
             if not await self._stopped_before(consumer.start()):
                 log.info("working: agents %s", ", ".join(self._agents))
                 for sentence in unprotected(self._settings):
@@ -159,6 +164,7 @@ class Worker:
             await self._end(consumer)
             await enrichment.stop()
             await audit.stop()
+            await cases.stop()
 
     async def _watch_topics(self) -> None:
         while True:

@@ -1,6 +1,8 @@
 """The fixtures that all tests share: a broker, a tiny model, and settings for one test."""
 
+import atexit
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as property_settings
 
-from streams.config import KafkaSection, ModelSection, Settings, TopicsSection
+from streams.config import KafkaSection, ModelSection, ReviewSection, Settings, TopicsSection
 from streams.local.brokers import Broker
 from streams.local.brokers.embedded import EmbeddedBroker
 from streams.local.brokers.java import kafka_available
@@ -20,6 +22,8 @@ from tests.tiny_model import build_tiny_model
 
 CI = os.environ.get("CI") == "true"
 WITHOUT_KAFKA = kafka_available()
+STATES = tempfile.TemporaryDirectory(prefix="triage-cases-")
+atexit.register(STATES.cleanup)
 
 # A machine that others use pauses for longer than any useful deadline of one example.
 property_settings.register_profile(
@@ -104,4 +108,5 @@ def settings_for(bootstrap_servers: str, model: Path | None, *, partitions: int 
         ),
         topics=TopicsSection(prefix=name, partitions=partitions),
         model=ModelSection(path=model_path, replicas=1, threads_per_replica=1),
+        review=ReviewSection(state=f"{STATES.name}/{name}.sqlite"),
     )

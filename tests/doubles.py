@@ -16,9 +16,11 @@ from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
+from agents.cases import Known
 from agents.outcomes import Incoming
 from schemas.codec import encode
-from schemas.event import Headers
+from schemas.errors import InvalidEvent
+from schemas.event import Domain, Headers
 from schemas.triaged import TriagedEvent
 from streams.answered import Answered
 from streams.config import KafkaSection
@@ -156,6 +158,28 @@ class FakeProducer(Producer):
 
     async def _connect(self, *, idempotent: bool) -> FakeClient:  # noqa: ARG002 - see `Producer`
         return self._client
+
+
+class KnownCases:
+    """`agents.cases.Cases` over what is known of these events; more may be added to `known`."""
+
+    def __init__(self, *known: Known) -> None:
+        self.known = list(known)
+        self.asked = 0
+
+    async def find(self, id_: str, *, domain: Domain | None, tenant: str | None) -> Known | None:
+        """The latest that was added about the one event that fits."""
+        self.asked += 1
+        fits = {
+            (known.current.domain, known.current.tenant): known
+            for known in self.known
+            if known.current.id == id_
+            and domain in (None, known.current.domain)
+            and tenant in (None, known.current.tenant)
+        }
+        if len(fits) > 1:
+            raise InvalidEvent("belongs to several events", stage="validate")
+        return next(iter(fits.values()), None)
 
 
 class FakeAnswered(Answered):

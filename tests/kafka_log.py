@@ -31,6 +31,7 @@ class KafkaLog:
         self.ends = ends
         self.positions = dict.fromkeys(ends, 0)
         self.damaged: dict[TopicPartition, int] = {}
+        self.begins: dict[TopicPartition, int] = {}
         self.gaps: set[int] = set()
         self.error: Exception = CorruptRecordException()
         self.refusal: Exception | None = None
@@ -94,6 +95,12 @@ class KafkaLog:
         ends = {partition: self.ends[partition] for partition in partitions}
         self.ends = {partition: end + self.grows_by for partition, end in self.ends.items()}
         return ends
+
+    async def beginning_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """Where the partitions begin now."""
+        return {partition: self.begins.get(partition, 0) for partition in partitions}
 
     async def offsets_for_times(
         self, times: dict[TopicPartition, int]

@@ -4,6 +4,7 @@ import sqlite3
 
 import msgspec
 
+from agents.cases import Reading
 from schemas.errors import InvalidEvent
 from schemas.event import Domain
 from streams.cases.entries import Entry, hash_of
@@ -16,17 +17,23 @@ MAX_ID_SHOWN = 100
 class Current(msgspec.Struct, array_like=True, frozen=True):
     """The row of an event in `decisions`, without its key.
 
-    `partition` and `offset` are the place of the record on its triaged topic, or -1 if only the
-    case was read so far. `num` is the number of the event in `cases`, if it is stored.
+    The fields `from_...` and `received_s` say where and when its message was read; the topic is a
+    hash. `partition` and `offset` are the place of the record on its triaged topic, or -1 if only
+    the case was read so far. `first` is the offset of revision 0, or -1. `num` is the number of the
+    event in `cases`, if it is stored.
     """
 
     revision: int
     human: int
     final: int
-    received_s: float
     content: int
+    from_topic: int
+    from_partition: int
+    from_offset: int
+    received_s: float
     partition: int
     offset: int
+    first: int
     num: int | None
 
     @classmethod
@@ -37,11 +44,35 @@ class Current(msgspec.Struct, array_like=True, frozen=True):
             triaged.revision,
             int(entry.by_human),
             int(triaged.status == "final"),
-            entry.received_s,
             entry.content,
+            *hashed(entry.reading),
             -1 if is_case else entry.origin.partition,
             -1 if is_case else entry.origin.offset,
+            -1,
             num,
+        )
+
+    @property
+    def reading(self) -> Reading:
+        """Where and when its message was read."""
+        return Reading(self.from_topic, self.from_partition, self.from_offset, self.received_s)
+
+    def with_first(self, entry: Entry, known: "Current | None") -> "Current":
+        """The same decision, which knows where revision 0 is."""
+        first = -1 if known is None else known.first
+        if entry.case is None and entry.triaged.revision == 0:
+            first = entry.origin.offset
+        return msgspec.structs.replace(self, first=first)
+
+    def read_at(self, reading: Reading) -> "Current":
+        """The same decision about a message that was read there."""
+        topic, partition, offset, received_s = hashed(reading)
+        return msgspec.structs.replace(
+            self,
+            from_topic=topic,
+            from_partition=partition,
+            from_offset=offset,
+            received_s=received_s,
         )
 
     def says_what(self, other: "Current") -> bool:
@@ -51,6 +82,24 @@ class Current(msgspec.Struct, array_like=True, frozen=True):
             other.human,
             other.final,
         )
+
+
+def hashed(reading: Reading) -> tuple[int, int, int, float]:
+    """Where and when a message was read, with a hash of the topic."""
+    topic = reading.topic if isinstance(reading.topic, int) else hash_of(reading.topic)
+    return topic, reading.partition, reading.offset, reading.received_s
+
+
+def is_outdated(entry: Entry, known: Current) -> bool:
+    """Whether an entry about another text than what is known is about an earlier message.
+
+    Of two events of one record with the same id, the one that comes later counts, but not a later
+    revision of the first one.
+    """
+    reading = Reading(*hashed(entry.reading))
+    if reading[:3] == known.reading[:3]:
+        return entry.triaged.revision > 0
+    return not reading.is_later_than(known.reading)
 
 
 def is_later(entry: Entry, known: Current) -> bool:
@@ -90,7 +139,7 @@ def read_current(db: sqlite3.Connection, id_hash: int, scope: int) -> Current | 
 def write_current(db: sqlite3.Connection, id_hash: int, scope: int, current: Current) -> None:
     """Write the row of an event."""
     db.execute(
-        "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (id_hash, scope, *msgspec.structs.astuple(current)),
     )
 

@@ -3,8 +3,8 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import datetime
 
+from agents.cases import Reading, reading_of
 from agents.outcomes import Incoming
 from agents.revision import MAX_REVISION
 from schemas.agreement import check_case
@@ -42,14 +42,13 @@ class Entry:
 
     `value` is the JSON of the record. `case` is given if the record is one of the review topic;
     otherwise it is one of a triaged topic, and `origin` its place. `verdict` is the place of the
-    verdict that made this decision, if a person did. `received_s` is when the event came in, in
-    seconds since the epoch.
+    verdict that made this decision, if a person did. `reading` is where the event was read.
     """
 
     triaged: TriagedEvent
     value: bytes
     origin: Origin
-    received_s: float
+    reading: Reading
     case: Case | None = None
     verdict: str | None = None
 
@@ -103,12 +102,12 @@ class EntryReader:
                 if triaged.domain != self._triaged.get(topic):
                     return None
                 verdict = _verdict_of(record)
-            received_s = datetime.fromisoformat(triaged.timing.received_at).timestamp()
+            reading = reading_of(triaged)
         except (InvalidEvent, ValueError, OverflowError):
             return None
         if not 0 <= triaged.revision <= MAX_REVISION:
             return None
-        return Entry(triaged, value, record.origin, received_s, case, verdict)
+        return Entry(triaged, value, record.origin, reading, case, verdict)
 
 
 def hash_of(text: str) -> int:

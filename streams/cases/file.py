@@ -129,7 +129,7 @@ def _created(db: sqlite3.Connection) -> sqlite3.Connection:
     """The same connection, when the tables are there."""
     db.execute("BEGIN IMMEDIATE")
     if _version(db) != tables.VERSION:  # another process may have made them
-        for statement in _statements(tables.TABLES):
+        for statement in statements_of(tables.TABLES):
             db.execute(statement)
         db.execute(f"PRAGMA user_version = {tables.VERSION}")
     db.execute("COMMIT")
@@ -140,7 +140,7 @@ def _version(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _statements(script: str) -> Iterator[str]:
+def statements_of(script: str) -> Iterator[str]:
     """The statements of a script: `executescript` would end our transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):

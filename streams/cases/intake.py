@@ -1,12 +1,22 @@
 """Takes decisions and cases into the tables, in whatever order their topics are read."""
 
 import sqlite3
+import zlib
 from datetime import datetime
 
 import msgspec
 
+from agents.cases import Reading
 from schemas.limits import Limits
-from streams.cases.current import Current, is_later, read_current, replaces, write_current
+from streams.cases.current import (
+    Current,
+    hashed,
+    is_later,
+    is_outdated,
+    read_current,
+    replaces,
+    write_current,
+)
 from streams.cases.entries import (
     RANKS,
     SPOT_CHECK,
@@ -15,7 +25,14 @@ from streams.cases.entries import (
     fingerprint_of,
     summary_of,
 )
-from streams.cases.stored import StoredRecords, facet_of, keep_revision
+from streams.cases.stored import (
+    FAST,
+    StoredRecords,
+    facet_of,
+    forget_waiting,
+    keep_revision,
+    take_waiting,
+)
 
 DECIDED, OPEN, NO_CASE = 0, 1, 2
 """The states of a stored event."""
@@ -43,19 +60,26 @@ class Intake:
         scope = self._scope(db, entry.triaged.domain, entry.triaged.tenant)
         known = read_current(db, entry.id_hash, scope)
         if known is not None and known.content != entry.content:
-            if entry.received_s < known.received_s:
-                return False  # about a text that was replaced
+            if is_outdated(entry, known):
+                return False
             if known.num is not None:
                 self.stored.forget(db, known.num)
+            forget_waiting(db, entry.id_hash, scope)
             known = None
         if known is None or replaces(entry, known):
             current = Current.of(entry, known.num if known else None)
             is_new = known is None or known.offset < 0 or is_later(entry, known)
-            is_copy = known is not None and current.says_what(known)
+            is_copy, is_current = known is not None and current.says_what(known), True
         else:
-            current, is_new, is_copy = known, False, False
+            current, is_new, is_copy, is_current = known, False, False, False
+        if known is not None and not Reading(*hashed(entry.reading)).is_later_than(known.reading):
+            current = current.read_at(known.reading)
+        else:
+            # The same message was sent again: what lies between the two is not newer.
+            current = current.read_at(entry.reading)
+        current = current.with_first(entry, known)
         if entry.case is not None or not is_copy:
-            num = self._store(db, entry, scope, current, is_current=current is not known)
+            num = self._store(db, entry, scope, current, is_current=is_current)
             current = msgspec.structs.replace(current, num=num)
         write_current(db, entry.id_hash, scope, current)
         if entry.case is not None:
@@ -77,8 +101,12 @@ class Intake:
         num, revision = current.num, entry.triaged.revision
         if num is None:
             if entry.case is None and not entry.by_human:
+                _note_waiting(db, entry, scope)
                 return None
             num = _add(db, entry, scope)
+            first = take_waiting(db, entry.id_hash, scope)
+            if first is not None:
+                keep_revision(db, num, 0, first)
         if entry.case is not None:
             self.stored.keep_case(db, num, entry.case, entry.value)
             keep_revision(db, num, revision, msgspec.json.encode(entry.triaged))
@@ -108,9 +136,9 @@ class Intake:
                 -int(rank == URGENT),
                 -(summary.risk or 0.0),
                 -rank,
-                entry.received_s,
+                entry.reading.received_s,
                 summary.queue,
-                _instant_s(triaged.timing.triaged_at, entry.received_s),
+                _instant_s(triaged.timing.triaged_at, entry.reading.received_s),
                 fingerprint_of(triaged),
                 msgspec.msgpack.encode(summary),
                 num,
@@ -139,6 +167,18 @@ class Intake:
                 self._scopes.clear()
             self._scopes[domain, tenant] = scope
         return scope
+
+
+def _note_waiting(db: sqlite3.Connection, entry: Entry, scope: int) -> None:
+    """Keep revision 0 of an event that waits for the LLM tier, until it has ended."""
+    if entry.triaged.status == "provisional":
+        value = zlib.compress(entry.value, FAST)
+        db.execute(
+            "INSERT OR REPLACE INTO waiting VALUES (?, ?, ?, ?)",
+            (entry.id_hash, scope, entry.reading.received_s, value),
+        )
+    elif entry.triaged.status == "final" and entry.triaged.revision > 0:
+        forget_waiting(db, entry.id_hash, scope)
 
 
 def _add(db: sqlite3.Connection, entry: Entry, scope: int) -> int:

@@ -52,11 +52,7 @@ class RecordLookup:
         await self._stack.aclose()
 
     async def _read(self, place: Origin) -> Entry | None:
-        if self._consumer is None:
-            self._consumer = await self._stack.enter_async_context(
-                reading(self._kafka, [], from_beginning=True)
-            )
-        consumer = self._consumer
+        consumer = await self._connected()
         partition = TopicPartition(place.topic, place.partition)
         consumer.assign([partition])
         async with asyncio.timeout(TIMEOUT_S):
@@ -67,3 +63,9 @@ class RecordLookup:
             consumer.seek(partition, place.offset)
             record = from_record(await consumer.getone(partition))
         return self._reader.read(record) if record.origin.offset == place.offset else None
+
+    async def _connected(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            opening = reading(self._kafka, [], from_beginning=True)
+            self._consumer = await self._stack.enter_async_context(opening)
+        return self._consumer

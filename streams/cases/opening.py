@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from streams.cases.store import CaseStore
-from streams.config import Settings
+from streams.config import IN_MEMORY, Settings
 from streams.errors import StreamError
 from streams.topics import Topics
 from streams.trust import Trust
@@ -44,6 +44,8 @@ def open_store(settings: Settings, trust: Trust | None = None) -> CaseStore:
     """
     trust = trust or Trust.of(settings)
     topics = Topics(settings.topics.prefix)
+    if settings.review.state == IN_MEMORY:
+        return CaseStore(None, topics, trust, settings.limits)
     try:
         return CaseStore(state_path(settings), topics, trust, settings.limits)
     except StreamError as error:

@@ -41,7 +41,7 @@ __all__ = ["Arrival", "CaseQuery", "CaseStore", "CaseSummary", "Page"]
 MAX_ARRIVALS = 50_000
 MAX_DECISIONS = 5_000_000
 """Of so many events the current decision is remembered; the oldest are forgotten first."""
-CLEARED = ("arrivals", "cases", "decisions", "facets", "offsets", "records", "scopes")
+CLEARED = ("arrivals", "cases", "decisions", "facets", "offsets", "records", "scopes", "waiting")
 
 _summary = msgspec.msgpack.Decoder(CaseSummary)
 
@@ -154,6 +154,7 @@ class CaseStore:
             )
             for (num,) in old.fetchall():
                 self._intake.stored.forget(db, num)
+            db.execute("DELETE FROM waiting WHERE received_s < ?", (decided_before_s,))
             for partition, begin in begins.items():
                 db.execute(
                     "DELETE FROM decisions WHERE num IS NULL AND partition = ? AND offset < ? AND "
@@ -211,6 +212,22 @@ class CaseStore:
         if known is None or known.current.id != id_:
             return None  # another id may have the same hash
         return known
+
+    def first_place(
+        self, id_: str, *, domain: Domain | None = None, tenant: str | None = None
+    ) -> Origin | None:
+        """Where revision 0 of an event is on its triaged topic; None if unknown.
+
+        Raises:
+            InvalidEvent: as `find` does.
+        """
+        with self._file.reading() as db:
+            located = locate(db, id_, domain, tenant)
+        if located is None or located[0].first < 0 or located[0].offset < 0:
+            return None
+        current, found_domain = located
+        topic = self._topics.triaged(found_domain)
+        return Origin(topic=topic, partition=current.partition, offset=current.first)
 
     def place(
         self, id_: str, *, domain: Domain | None = None, tenant: str | None = None

@@ -96,6 +96,26 @@ def keep_revision(
     )
 
 
+def waiting_of(db: sqlite3.Connection, id_hash: int, scope: int) -> bytes | None:
+    """Revision 0 of an event that waits for the LLM tier; None if there is none."""
+    row = db.execute(
+        "SELECT value FROM waiting WHERE id_hash = ? AND scope = ?", (id_hash, scope)
+    ).fetchone()
+    return None if row is None else zlib.decompress(row[0])
+
+
+def take_waiting(db: sqlite3.Connection, id_hash: int, scope: int) -> bytes | None:
+    """`waiting_of`, which is removed."""
+    value = waiting_of(db, id_hash, scope)
+    forget_waiting(db, id_hash, scope)
+    return value
+
+
+def forget_waiting(db: sqlite3.Connection, id_hash: int, scope: int) -> None:
+    """Remove what is kept of an event that waits for the LLM tier."""
+    db.execute("DELETE FROM waiting WHERE id_hash = ? AND scope = ?", (id_hash, scope))
+
+
 def facet_of(db: sqlite3.Connection, summary: CaseSummary) -> int:
     """The row of `facets` for these values, which is made if it is missing."""
     values = [getattr(summary, dimension) or "" for dimension in DIMENSIONS]

@@ -20,9 +20,20 @@ CREATE TABLE scopes (
 CREATE TABLE decisions (
     id_hash INTEGER NOT NULL, scope INTEGER NOT NULL,
     revision INTEGER NOT NULL, human INTEGER NOT NULL, final INTEGER NOT NULL,
-    received_s REAL NOT NULL, content INTEGER NOT NULL,
+    content INTEGER NOT NULL,
+    -- Where and when its message was read; the topic as a hash.
+    from_topic INTEGER NOT NULL, from_partition INTEGER NOT NULL, from_offset INTEGER NOT NULL,
+    received_s REAL NOT NULL,
     partition INTEGER NOT NULL, offset INTEGER NOT NULL,    -- -1 if only its case was read
+    first INTEGER NOT NULL,                                 -- the offset of revision 0, or -1
     num INTEGER,                                            -- of the event, if it is stored
+    PRIMARY KEY (id_hash, scope)
+) WITHOUT ROWID;
+
+-- Revision 0 of the events that wait for the LLM tier, compressed: they may become cases.
+CREATE TABLE waiting (
+    id_hash INTEGER NOT NULL, scope INTEGER NOT NULL,
+    received_s REAL NOT NULL, value BLOB NOT NULL,
     PRIMARY KEY (id_hash, scope)
 ) WITHOUT ROWID;
 

@@ -10,8 +10,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import TypeVar
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -19,12 +20,14 @@ from aiokafka.errors import KafkaError
 from agents.cases import Known
 from agents.outcomes import Incoming
 from schemas.event import DOMAINS, Domain
+from schemas.triaged import TriagedEvent
 from streams.cases.entries import EntryReader
 from streams.cases.lookup import RecordLookup
 from streams.cases.opening import open_store
 from streams.cases.store import CaseStore
 from streams.config import SECONDS_PER_DAY, Settings
-from streams.errors import BrokerUnreachable, StreamError, TopicReplaced
+from streams.errors import BrokerUnreachable, StreamError, TopicReplaced, TopicsMissing
+from streams.kafka.admin import admin_client
 from streams.kafka.offsets import Partition
 from streams.kafka.reader import reading, seek_recent
 from streams.kafka.record import from_record
@@ -53,18 +56,24 @@ class CaseView:
         settings: the broker, the topics, and where the view is kept.
         trust: which records are believed; by default as the settings say.
         store: where the view is kept; by default as the settings say. The view closes it.
+        clock: returns seconds since the epoch.
 
     Raises:
         ConfigError: a key of the workers cannot be read.
-        StreamError: the file of the view cannot be used.
     """
 
     def __init__(
-        self, settings: Settings, trust: Trust | None = None, store: CaseStore | None = None
+        self,
+        settings: Settings,
+        trust: Trust | None = None,
+        store: CaseStore | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         trust = trust or Trust.of(settings)
         topics = Topics(settings.topics.prefix)
-        self.store = store or open_store(settings, trust)
+        self._given_store = store
+        self._clock = clock
+        self._trust = trust
         self._settings = settings
         self._topics = [topics.review, *(topics.triaged(domain) for domain in DOMAINS)]
         self._lookup = RecordLookup(settings.kafka, EntryReader(topics, trust, settings.limits))
@@ -79,9 +88,23 @@ class CaseView:
         self.problem: str | None = None
         """Why the topics cannot be read now; None if they can."""
 
+    @cached_property
+    def store(self) -> CaseStore:
+        """What answers questions; it is opened when it is first needed.
+
+        Raises:
+            StreamError: the file of the view cannot be used.
+        """
+        return self._given_store or open_store(self._settings, self._trust)
+
     async def start(self) -> None:
-        """Begin to follow the topics. It waits for nothing."""
+        """Begin to follow the topics. It waits for nothing.
+
+        Raises:
+            StreamError: the file of the view cannot be used.
+        """
         if self._following is None:
+            log.debug("the view of cases has read to %s", self.store.offsets())
             self._following = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
@@ -92,7 +115,8 @@ class CaseView:
                 await asyncio.gather(task, return_exceptions=True)
         await self._lookup.close()
         self._thread.shutdown(wait=True)
-        self.store.close()
+        if "store" in self.__dict__:
+            self.store.close()
 
     async def caught_up(self) -> None:
         """Return when everything is read that was on the topics at the time of the call.
@@ -126,20 +150,27 @@ class CaseView:
         self, id_: str, *, domain: Domain | None = None, tenant: str | None = None
     ) -> Known | None:
         """As `find`, of what has been read so far."""
-        ask = partial(self.store.find, id_, domain=domain, tenant=tenant)
-        known = await asyncio.to_thread(ask)
-        if known is not None:
+        where: dict[str, Any] = {"domain": domain, "tenant": tenant}
+        known = await asyncio.to_thread(partial(self.store.find, id_, **where))
+        if known is None:
+            place = await asyncio.to_thread(partial(self.store.place, id_, **where))
+            entry = None if place is None else await self._lookup.read(place)
+            if entry is None or entry.triaged.id != id_:
+                return None  # unknown, or its topic does not hold it any more
+            verdicts = {entry.triaged.revision: entry.verdict} if entry.verdict else {}
+            known = Known(entry.triaged, revisions=[entry.triaged], verdicts=verdicts)
+        if known.revisions[0].revision == 0:
             return known
-        place = await asyncio.to_thread(
-            partial(self.store.place, id_, domain=domain, tenant=tenant)
-        )
-        if place is None:
-            return None
-        entry = await self._lookup.read(place)
-        if entry is None or entry.triaged.id != id_:
-            return None  # its topic does not hold it any more
-        verdicts = {entry.triaged.revision: entry.verdict} if entry.verdict else {}
-        return Known(entry.triaged, revisions=[entry.triaged], verdicts=verdicts)
+        return await self._with_first(known, where)
+
+    async def _with_first(self, known: Known, where: dict[str, Any]) -> Known:
+        """What is known of an event, with the small model's answer if its topic still has it."""
+        ask = partial(self.store.first_place, known.current.id, **where)
+        place = await asyncio.to_thread(ask)
+        entry = None if place is None else await self._lookup.read(place)
+        if entry is None or not _is_first_of(entry.triaged, known.current):
+            return known
+        return replace(known, revisions=[entry.triaged, *known.revisions])
 
     async def _look(self) -> None:
         async with self._turn:
@@ -170,16 +201,23 @@ class CaseView:
         return self._consumer
 
     async def _follow(self) -> None:
+        is_replaced = False
         while True:
             try:
+                if is_replaced:
+                    await self._in_thread(self.store.clear)
+                    is_replaced = False
                 await self._read()
             except TopicReplaced as error:
                 log.warning("%s", error)
-                await self._in_thread(self.store.clear)
+                is_replaced = True
                 continue
             except (StreamError, KafkaError) as error:
-                self.problem = f"the view of cases is not up to date: {error}"
-                log.warning("%s; trying again", self.problem)
+                self.problem = f"the view of cases is not up to date ({error}); trying again"
+                log.warning("%s", self.problem)
+            except Exception:
+                self.problem = "the view of cases is not up to date; look for its error in the log"
+                log.exception("%s", self.problem)
             finally:
                 self._consumer = None
                 self._read_to = {}
@@ -200,7 +238,7 @@ class CaseView:
                     await self._prune(consumer)
 
     async def _begin(self, consumer: AIOKafkaConsumer) -> dict[Partition, int]:
-        """Seek to where the view goes on; the offsets that it has read to.
+        """Seek to where the view goes on; the offsets to read next.
 
         Raises:
             TopicReplaced: a topic ends before what the view has read of it.
@@ -210,7 +248,7 @@ class CaseView:
         resume = await self._in_thread(self.store.resume)
         ends = await consumer.end_offsets(list(consumer.assignment()))
         keep_s = self._settings.review.keep_days * SECONDS_PER_DAY
-        await seek_recent(consumer, 0, time.time() - keep_s)
+        await seek_recent(consumer, 0, self._clock() - keep_s)
         for assigned, end in ends.items():
             partition = Partition(*assigned)
             if partition not in read_to:
@@ -218,6 +256,8 @@ class CaseView:
             elif read_to[partition] > end:
                 raise TopicReplaced(f"{partition} was made again; the view of cases is, too")
             else:
+                # The last record is read again. Until it has been compared, nothing is known.
+                read_to[partition] = resume[partition]
                 consumer.seek(assigned, resume[partition])
         return read_to
 
@@ -258,10 +298,18 @@ class CaseView:
         begins = await consumer.beginning_offsets(list(consumer.assignment()))
         keep_s = float(self._settings.review.keep_days * SECONDS_PER_DAY)
         firsts = {Partition(*each): begin for each, begin in begins.items()}
-        await self._in_thread(partial(self.store.prune, keep_s=keep_s, begins=firsts))
+        now_s = self._clock()
+        await self._in_thread(partial(self.store.prune, keep_s=keep_s, begins=firsts, now_s=now_s))
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+def _is_first_of(first: TriagedEvent, current: TriagedEvent) -> bool:
+    same = ("id", "domain", "tenant", "source", "input_digest")
+    return first.revision == 0 and all(
+        getattr(first, name) == getattr(current, name) for name in same
+    )
 
 
 @asynccontextmanager
@@ -270,8 +318,10 @@ async def open_view(settings: Settings) -> AsyncIterator[CaseView]:
 
     Raises:
         ConfigError: a key of the workers cannot be read.
+        TopicsMissing: the topics do not exist.
         StreamError: the broker does not answer, or the file of the view cannot be used.
     """
+    await _check_present(settings)
     view = CaseView(settings)
     await view.start()
     try:
@@ -279,3 +329,14 @@ async def open_view(settings: Settings) -> AsyncIterator[CaseView]:
         yield view
     finally:
         await view.stop()
+
+
+async def _check_present(settings: Settings) -> None:
+    topics = Topics(settings.topics.prefix)
+    names = {topics.review, *(topics.triaged(domain) for domain in DOMAINS)}
+    async with admin_client(settings) as client:
+        missing = names - set(await client.list_topics())
+    if missing:
+        raise TopicsMissing(
+            f"there is no topic {min(missing)}; run `triage topics create` or set topics.prefix"
+        )

@@ -33,6 +33,7 @@ COMMANDS = {
     "formats": ("formats:formats", "Say which formats are read, and how a file is read."),
     "labels": ("labels:labels", "Make and check a labels file, and erase labelled rows."),
     "models": ("models:models", "Say what the model is and what it promises."),
+    "review": ("review:review", "List and decide what waits for a person."),
     "schemas": ("schemas:schemas", "Export the JSON Schemas of the topics."),
     "send": ("send:send", "Produce the events of a file to an input topic."),
     "topics": ("topics:topics", "Create or check the topics."),

@@ -92,7 +92,6 @@ def acl(
             Topics(settings.topics.prefix),
             group_id=group_id,
             consumer_group=consumer_group or f"{group_id}-consumer",
-            with_llm=bool(settings.llm.tiers),
         )
         if grant.role in (roles or ROLES)
     ]

@@ -38,16 +38,13 @@ class Grant:
     without: str
 
 
-def grants(
-    topics: Topics, *, group_id: str, consumer_group: str, with_llm: bool = True
-) -> list[Grant]:
+def grants(topics: Topics, *, group_id: str, consumer_group: str) -> list[Grant]:
     """The rights of all roles.
 
     Args:
         topics: The names of the topics.
         group_id: The group of the workers.
         consumer_group: The group of whoever reads the triaged topics.
-        with_llm: Whether the workers ask an LLM, and quote settled cases to it.
     """
     inputs = [topics.input(domain) for domain in DOMAINS]
     triaged = [topics.triaged(domain) for domain in DOMAINS]
@@ -57,6 +54,7 @@ def grants(
         ("worker", "Read", [topics.enrichment], "provisional events do not end"),
         ("worker", "Read", [topics.feedback], "verdicts of people are not applied"),
         ("worker", "Read", triaged, "answers given before are not found, so no case ends"),
+        ("worker", "Read", [topics.review], "the events that verdicts are about are not found"),
         ("worker", "Read", [topics.labels], "the promise is not watched"),
         ("worker", "Read", [topics.audit], "the chains cannot be continued, so no worker starts"),
         ("worker", "Write", triaged, "decisions are not published"),
@@ -69,6 +67,8 @@ def grants(
         ("producer", "Write", inputs, "events cannot be sent"),
         ("consumer", "Read", triaged, "decisions cannot be read"),
         ("reviewer", "Read", [topics.review], "cases cannot be seen"),
+        ("reviewer", "Read", triaged, "nobody sees which cases were decided"),
+        ("reviewer", "Read", [topics.deadletter], "nobody is told why a verdict was refused"),
         ("reviewer", "Write", [topics.feedback], "verdicts cannot be given"),
         ("console", "Read", triaged, "decisions cannot be shown"),
         ("console", "Read", [topics.review], "cases cannot be shown"),
@@ -84,8 +84,6 @@ def grants(
         ("operator", "Read", [topics.labels], "learn, promise and labels forget have no rows"),
         ("operator", "Write", [topics.labels], "labels forget cannot erase rows"),
     ]
-    if with_llm:
-        rows.append(("worker", "Read", [topics.review], "settled cases are not quoted to the LLM"))
     replay = f"{group_id}-replay-"
     on_topics = [
         Grant(role, operation, "topic", "literal", name, without)

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 import msgspec
 import orjson
 
+from agents.cases import place_of
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from schemas.codec import encode
 from schemas.deadletter import VALUE_BYTES, Failure, build_headers
 from schemas.label_record import LabelRecord, key_of
-from schemas.signing import WorkerKeys
+from schemas.signing import VERDICT_HEADER, WorkerKeys
 from schemas.triaged import SCHEMA_NAME, Case, TriagedEvent
 from streams.audit.entry import PublishedDecision
 from streams.kafka.record import Record
@@ -47,6 +48,8 @@ def outputs_of(
             decision = _decision(triaged)
             signed = keys.sign_decision(triaged)
             records = [_triaged_record(decision, topics, keys, signed)]
+            if triaged.decided_by == "human":
+                records[0] = _with_verdict(records[0], incoming)
             if row is not None:
                 records.append(label_row(row, topics, keys))
             return Outputs(records, decision)
@@ -119,6 +122,13 @@ def _triaged_record(
     topic, key = topics.triaged(triaged.domain), triaged.id.encode()
     headers = keys.headers(topic, key, decision.value, signed)
     return Record(topic, key, decision.value, [SCHEMA_HEADER, *headers])
+
+
+def _with_verdict(record: Record, verdict: Incoming) -> Record:
+    """The record of a person's decision, with the place of the verdict that it follows from."""
+    origin = verdict.origin
+    place = place_of(origin.topic, origin.partition, origin.offset)
+    return replace(record, headers=[*record.headers, (VERDICT_HEADER, place.encode())])
 
 
 def _case_record(

@@ -2,7 +2,9 @@
 
 from functools import partial
 
-from agents.feedback import VerdictChecks, apply_feedback
+from agents.cases import Cases
+from agents.feedback import Decided, apply_feedback
+from agents.verdict_checks import VerdictChecks
 from inference.classifier import Classifier
 from streams.config import Settings
 from streams.input_events import InputEvents, ReadRecord, add_texts
@@ -11,7 +13,12 @@ from streams.trust import Trust
 
 
 def feedback_of(
-    settings: Settings, classifier: Classifier, trust: Trust, read_record: ReadRecord
+    settings: Settings,
+    classifier: Classifier,
+    trust: Trust,
+    read_record: ReadRecord,
+    cases: Cases,
+    decided: Decided,
 ) -> Process:
     """The agent with its checks. If texts are kept, it looks for the texts of its rows."""
     checks = VerdictChecks(
@@ -24,6 +31,8 @@ def feedback_of(
     verdicts = partial(
         apply_feedback,
         checks=checks,
+        cases=cases,
+        decided=decided,
         limits=settings.limits,
         kept=settings.learning.rows_kept(),
     )

@@ -40,13 +40,6 @@ def test_only_workers_write_what_workers_decide() -> None:
     assert writers == {"worker"}
 
 
-def test_without_an_llm_workers_do_not_read_the_review_topic() -> None:
-    """Workers would have a right that only quoting cases to an LLM needs."""
-    plain = grants(NAMES, group_id="g", consumer_group="c", with_llm=False)
-    reads = [g.name for g in plain if (g.role, g.operation) == ("worker", "Read")]
-    assert NAMES.review not in reads
-
-
 def test_the_commands_give_every_right_once() -> None:
     """An operator who runs the commands would give too much, or too little."""
     printed = set()
@@ -60,10 +53,7 @@ def test_the_commands_give_every_right_once() -> None:
             if option in ("--topic", "--group"):
                 pattern = dict(options).get("--resource-pattern-type", "literal")
                 printed.add((principal, operation, option[2:], pattern, value))
-    assert printed == {key(grant) for grant in RIGHTS if grant.without != QUOTED}
-
-
-QUOTED = "settled cases are not quoted to the LLM"
+    assert printed == {key(grant) for grant in RIGHTS}
 
 
 def key(grant: Grant) -> tuple[str, ...]:
@@ -84,7 +74,7 @@ def test_the_table_is_valid_yaml_with_the_same_rights() -> None:
         for entry in user["spec"]["authorization"]["acls"]
         for operation in entry["operations"]
     }
-    assert printed == {key(grant) for grant in RIGHTS if grant.without != QUOTED}
+    assert printed == {key(grant) for grant in RIGHTS}
 
 
 def resource_of(entry: dict[str, dict[str, str]]) -> tuple[str, str, str]:

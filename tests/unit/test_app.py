@@ -24,7 +24,7 @@ from streams.input_events import add_texts
 from streams.metrics import Metrics
 from streams.pipeline.agent_pipeline import AgentPipeline, unread
 from streams.pipeline.consumer import GroupConsumer
-from tests.doubles import FakeProducer
+from tests.doubles import FakeProducer, KnownCases
 
 RENAMES = Renames({"tickets": {"queue": {"old": "new"}}})
 
@@ -57,6 +57,7 @@ def wire(agents: Any, prefix: str = "triage", **sections: Any) -> GroupConsumer:
         producer=FakeProducer(),
         audit=AuditTrail(Settings()),
         metrics=Metrics(),
+        cases=KnownCases(),
         fail=lambda _: None,
     )
     return consumer

@@ -1,7 +1,9 @@
 """The store of the view of cases: what is open, what was decided, and what is known of an event."""
 
 import random
-from collections.abc import Iterator
+import re
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,51 +13,21 @@ import pytest
 
 from agents.outcomes import Incoming
 from schemas.agreement import input_digest
-from schemas.codec import encode
 from schemas.errors import InvalidEvent
 from schemas.event import Event, Origin, Stated
-from schemas.signing import VERDICT_HEADER, WorkerKeys
+from schemas.signing import WorkerKeys
 from schemas.triaged import Case, Label, TriagedEvent
 from streams.cases import store as module
 from streams.cases import tables
+from streams.cases.file import statements_of
 from streams.cases.query import Order
 from streams.cases.store import CaseQuery, CaseStore
+from streams.cases.tables import TABLES
 from streams.errors import StreamError, TopicReplaced
 from streams.kafka.offsets import Partition
-from streams.topics import Topics
 from streams.trust import Trust
-from tests.records import RECEIVED_AT_S, case, triaged
-
-TOPICS = Topics("triage")
-REVIEW = TOPICS.review
-
-
-class Log:
-    """Records as they would be on the topics, each with its own offset."""
-
-    def __init__(self) -> None:
-        self.next: dict[str, int] = {}
-
-    def on(self, topic: str, value: Case | TriagedEvent | bytes, **headers: str) -> Incoming:
-        """One record at the end of a topic."""
-        offset = self.next.get(topic, 0)
-        self.next[topic] = offset + 1
-        data = value if isinstance(value, bytes) else encode(value)
-        origin = Origin(topic=topic, partition=0, offset=offset)
-        pairs = [(VERDICT_HEADER, value.encode()) for value in headers.values()]
-        return Incoming(data, b"key", pairs, origin, RECEIVED_AT_S)
-
-    def decided(self, event: TriagedEvent, **headers: str) -> Incoming:
-        """A decision on its triaged topic."""
-        return self.on(TOPICS.triaged(event.domain), event, **headers)
-
-    def case(self, waiting: Case) -> Incoming:
-        """A case on the review topic."""
-        return self.on(REVIEW, waiting)
-
-    def both(self, waiting: Case) -> list[Incoming]:
-        """A case as the worker publishes it: on both topics."""
-        return [self.decided(waiting.triaged), self.case(waiting)]
+from tests.cases import REVIEW, TOPICS, Log, by_person, waiting
+from tests.records import triaged
 
 
 @pytest.fixture
@@ -71,25 +43,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CaseStore]
     opened = CaseStore(path, TOPICS)
     yield opened
     opened.close()
-
-
-def waiting(
-    id_: str = "e-1", *, risk: float = 0.5, escalation: str = "risk", **changes: Any
-) -> Case:
-    """A case that waits for a person."""
-    decision: dict[str, Any] = {"status": "needs_review", "title": f"alert {id_}"} | changes
-    return msgspec.structs.replace(case(id_, **decision), risk=risk, escalation=escalation)
-
-
-def by_person(decision: TriagedEvent, *, by: str = "r.okafor", **changes: Any) -> TriagedEvent:
-    """A person's revision of a decision."""
-    fields: dict[str, Any] = {
-        "revision": decision.revision + 1,
-        "status": "final",
-        "decided_by": "human",
-        "reasons": [*decision.reasons, f"decided by {by}"],
-    }
-    return msgspec.structs.replace(decision, **fields | changes)
 
 
 def ids(store: CaseStore, **query: Any) -> list[str]:
@@ -512,3 +465,195 @@ def test_counters_agree_with_the_cases(store: CaseStore, log: Log) -> None:
         queues = [summary.queue for summary in page.cases]
         counted = store.counts(CaseQuery(state=state))["queue"]
         assert counted == {queue: queues.count(queue) for queue in set(queues)}, state
+
+
+def test_of_two_messages_with_one_id_the_later_offset_counts(store: CaseStore, log: Log) -> None:
+    """The broker stamps a batch with one time, so a message would replace the one behind it."""
+
+    def message(text: str, offset: int, topic: str = "triage.alerts.v1", day: int = 1) -> Any:
+        event = Event(id="e-1", kind="alert", text=text)
+        origin = Origin(topic=topic, partition=0, offset=offset)
+        decision = triaged(
+            status="needs_review", input_digest=input_digest(event), origin=origin, timing=at(day)
+        )
+        return Case(event=event, triaged=decision)
+
+    def text() -> str | None:
+        known = store.find("e-1")
+        assert known is not None
+        assert known.case is not None
+        return known.case.event.text
+
+    first, second = message("one", 1), message("two", 2)
+    store.apply(*log.both(second), *log.both(first))
+    assert text() == "two"
+    store.apply(*log.both(message("one", 3)))
+    assert text() == "one", "the first text was sent again"
+    store.apply(*log.both(second))
+    assert text() == "one"
+    store.apply(log.decided(by_person(second.triaged, revision=5)))
+    assert text() == "one", "a verdict about the earlier message"
+    store.apply(*log.both(message("elsewhere", 0, topic="other", day=2)))
+    assert text() == "elsewhere"
+    sibling = message("sibling", 0, topic="other", day=2)
+    store.apply(*log.both(sibling))
+    assert text() == "sibling", "of two events in one record, the one behind"
+    store.apply(log.decided(by_person(message("elsewhere", 0, topic="other", day=2).triaged)))
+    assert text() == "sibling"
+
+
+def test_a_message_that_is_sent_again_keeps_its_later_place(store: CaseStore, log: Log) -> None:
+    """A message between the two copies would look newer than what a person has decided."""
+
+    def decision(text: str, offset: int) -> TriagedEvent:
+        event = Event(id="e-1", kind="alert", text=text)
+        origin = Origin(topic="triage.alerts.v1", partition=0, offset=offset)
+        return triaged(input_digest=input_digest(event), origin=origin)
+
+    person = by_person(decision("one", 1))
+    store.apply(log.decided(person), log.decided(decision("one", 3)))
+    store.apply(log.decided(decision("between", 2)))
+    known = store.find("e-1")
+    assert known is not None
+    assert known.current == person
+
+
+MANY = 100_000
+QUEUES = ("endpoint", "cloud", "identity", "network", "email")
+QUICK_S = 0.05
+FOUND_S = 0.005
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaseStore]:
+    """A store with `MANY` open cases.
+
+    A thousand of them were taken in; the others are copies of their rows.
+    """
+    store, log = CaseStore(tmp_path_factory.mktemp("large") / "cases.sqlite", TOPICS), Log()
+    chance = random.Random(7)
+    for number in range(1_000):
+        event = waiting(
+            f"e-{number}",
+            risk=chance.random(),
+            queue=chance.choice(QUEUES),
+            tenant=f"tenant-{chance.randrange(20)}",
+            stated=Stated(severity=chance.choice([None, "low", "critical"])),
+            timing=at(chance.randrange(1, 28)),
+            title=f"alert about word{chance.randrange(100)} on host-{number}",
+        )
+        store.apply(*log.both(event))
+    copies = MANY // 1_000
+    with store._file.transaction() as db:
+        # Counted and indexed once at the end: the copies would take a minute otherwise.
+        again = [
+            statement
+            for statement in statements_of(TABLES)
+            if re.match(r"\s*CREATE (TRIGGER case_added|INDEX)", statement)
+        ]
+        for statement in again:
+            kind, name = re.findall(r"CREATE (TRIGGER|INDEX) (\w+)", statement)[0]
+            db.execute(f"DROP {kind} {name}")
+        for shift in range(1_000, MANY, 1_000):
+            db.execute(
+                "INSERT INTO cases SELECT num + ?1, id_hash + ?1, scope, state, facet, calm, "
+                "minus_risk + ?1 * 1e-9, minus_rank, received_s + ?1, queue, decided_s, "
+                "fingerprint, summary FROM cases WHERE num <= 1000",
+                (shift,),
+            )
+            db.execute(
+                "INSERT INTO words (rowid, title) SELECT num + ?1, 'word' || num % 100 FROM cases "
+                "WHERE num <= 1000",
+                (shift,),
+            )
+        db.execute("UPDATE facets SET open = open * ?", (copies,))
+        for statement in again:
+            db.execute(statement)
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *[{"order": order} for order in ("urgency", "risk", "age", "stated", "queue")],
+        {"queue": "cloud"},
+        {"tenant": "tenant-3", "queue": "email", "order": "stated"},
+        {"tenants": ["tenant-1", "tenant-2"], "order": "age"},
+        {"queue": "nowhere"},
+        {"text": "word7", "order": "risk"},
+    ],
+    ids=str,
+)
+def test_a_hundred_thousand_cases_are_listed_at_once(
+    large: CaseStore, query: dict[str, Any]
+) -> None:
+    """A person would wait for every page, and a worker for every person."""
+    asked = CaseQuery(**query)
+    large.list(asked)  # the pages of the file are in memory from here on
+    took_s = min(_cpu_s(lambda: large.list(asked)) for _ in range(3))
+    assert took_s < QUICK_S, f"the page took {took_s:.3f} s of processor time"
+    page = large.list(asked)
+    assert len(page.cases) == (0 if query.get("queue") == "nowhere" else 50)
+    if not query.keys() - {"order"}:
+        assert page.total == MANY
+    if page.next is not None:
+        behind = replace(asked, after=page.next)
+        took_s = min(_cpu_s(lambda: large.list(behind)) for _ in range(3))
+        assert took_s < QUICK_S, f"the next page took {took_s:.3f} s of processor time"
+
+
+def test_a_hundred_thousand_cases_are_counted_and_found_at_once(large: CaseStore) -> None:
+    """The page would be slow, or a worker would wait for the case of each verdict."""
+    for asked in (CaseQuery(), CaseQuery(queue="cloud", tenants=["tenant-1"])):
+        took_s = min(_cpu_s(lambda asked=asked: large.counts(asked)) for _ in range(3))  # type: ignore[misc]
+        assert took_s < QUICK_S, f"the counts took {took_s:.3f} s of processor time"
+    assert sum(large.counts(CaseQuery())["queue"].values()) == MANY
+    took_s = min(_cpu_s(lambda: large.find("e-500")) for _ in range(3))
+    assert took_s < FOUND_S, f"the case took {took_s:.3f} s of processor time"
+    log = Log()
+    log.next = dict.fromkeys([REVIEW, TOPICS.triaged("alerts")], 5_000)
+    verdicts = [log.decided(by_person(waiting("new").triaged)) for _ in range(100)]
+    took_s = _cpu_s(lambda: large.apply(*verdicts))
+    assert took_s < 100 * FOUND_S, f"a hundred decisions took {took_s:.3f} s of processor time"
+
+
+def _cpu_s(call: Callable[[], object]) -> float:
+    """How long a call takes, in seconds of processor time."""
+    started_s = time.process_time()
+    call()
+    return time.process_time() - started_s
+
+
+def test_what_the_small_model_said_stays_with_the_case(store: CaseStore, log: Log) -> None:
+    """A labelled row would not say what the small model had proposed."""
+    first = msgspec.structs.replace(waiting().triaged, status="provisional")
+    second = waiting(revision=1)
+    store.apply(log.decided(first))
+    assert store.find("e-1") is None
+    store.apply(*log.both(second))
+    known = store.find("e-1")
+    assert known is not None
+    assert known.revisions == [first, second.triaged]
+    other = msgspec.structs.replace(waiting("e-2").triaged, status="provisional")
+    answer = msgspec.structs.replace(other, revision=1, status="final", decided_by="llm")
+    store.apply(log.decided(other), log.decided(answer))
+    assert store.first_place("e-2") == Origin(
+        topic="triage.alerts.triaged.v1", partition=0, offset=2
+    )
+    store.apply(log.decided(by_person(answer)))
+    known = store.find("e-2")
+    assert known is not None
+    assert known.revisions == [by_person(answer)], "the others are where they were published"
+    assert store.first_place("nobody") is None
+
+
+def test_what_waits_for_the_llm_for_ever_is_forgotten(store: CaseStore, log: Log) -> None:
+    """Events whose answer never came would fill the disk."""
+    first = msgspec.structs.replace(waiting(timing=at(1)).triaged, status="provisional")
+    store.apply(log.decided(first))
+    store.prune(keep_s=1.0, begins={}, now_s=2e9)
+    store.apply(*log.both(waiting(revision=1, timing=at(1))))
+    known = store.find("e-1")
+    assert known is not None
+    assert [each.revision for each in known.revisions] == [1]

@@ -36,7 +36,7 @@ from streams.metrics import Metrics
 from streams.topics import Topics
 from streams.trust import Trust
 from streams.wiring.llm import open_tiers
-from tests.doubles import FakeProducer
+from tests.doubles import FakeProducer, KnownCases
 from tests.llm_server import LlmServer, body, error, ok
 from tests.llm_tier import LABELS, Forgetful, NoModel, configured, end, endpoint, escalated, tier
 from tests.patience import PATIENCE_S, until
@@ -406,6 +406,7 @@ async def test_answers_are_read_again_when_partitions_are_assigned() -> None:
         producer=FakeProducer(),
         audit=AuditTrail(Settings()),
         metrics=Metrics(),
+        cases=KnownCases(),
         fail=lambda _: None,
     )
     enrichment.answered._read_from_s = 5.0

@@ -6,9 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from agents.enrich import enrich
-from agents.feedback import VerdictChecks, apply_feedback
+from agents.feedback import Decided, apply_feedback
 from agents.label_rows import NOTHING_KEPT, RowsKept, label_record_of, person_of, row_of_llm
 from agents.outcomes import Outcome, Triaged
+from agents.verdict_checks import VerdictChecks
 from inference.llm.combining import combine
 from inference.llm.consultant import LlmOpinion
 from inference.llm.prompt.prompt import Answer
@@ -17,7 +18,7 @@ from schemas.codec import encode
 from schemas.event import Event, Origin
 from schemas.label_record import EarlierDecision, LabelRecord, key_of, label_key, read_key
 from schemas.triaged import Case, Enrichment, Label, TriagedEvent, Verdict
-from tests.doubles import FakeAnswered
+from tests.doubles import FakeAnswered, KnownCases
 from tests.records import RECEIVED_AT, RECEIVED_AT_S, provisional, record, triaged, unsure
 from tests.unit.test_enrich_agent import CARD, PAID, FixedConsultant, opinion
 
@@ -111,7 +112,9 @@ async def test_a_case_that_is_delivered_again_gives_the_same_row() -> None:
 
 async def decided(verdict: Verdict, kept: RowsKept = RowsKept()) -> Outcome:  # noqa: B008
     """What becomes of a verdict."""
-    (outcome,) = await apply_feedback([record(verdict)], checks=CHECKS, kept=kept)
+    (outcome,) = await apply_feedback(
+        [record(verdict)], checks=CHECKS, cases=KnownCases(), decided=Decided(), kept=kept
+    )
     return outcome
 
 

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from agents.enrich import enrich
-from agents.feedback import VerdictChecks, apply_feedback
+from agents.feedback import Decided, apply_feedback
 from agents.outcomes import DeadLettered, Reviewed, Triaged
+from agents.verdict_checks import VerdictChecks
 from inference.classifier import Classifier
 from inference.errors import ConfigError
 from inference.labels.file import LabelsFile, likeliest, read_labels, to_labels
@@ -21,7 +22,7 @@ from schemas.triaged import Alternative, Case, Label, LabelSets, Verdict
 from streams.config import load
 from streams.wiring.llm import limits_of
 from streams.wiring.model import open_classifier, open_rules
-from tests.doubles import FakeAnswered
+from tests.doubles import FakeAnswered, KnownCases
 from tests.records import provisional, record, unsure
 from tests.tiny_model import LABELS, sample_events
 
@@ -256,11 +257,15 @@ async def test_a_verdict_with_the_old_name_is_one_with_the_new() -> None:
     for chosen in ({"queue": "top_up"}, {"queue": "deposits"}, {}):
         verdict = Verdict(triaged=provisional(), labels=chosen, by="r.okafor")
         checks = VerdictChecks(labels, renames=renames)
-        (outcome,) = await apply_feedback([record(verdict)], checks=checks)
+        (outcome,) = await apply_feedback(
+            [record(verdict)], checks=checks, cases=KnownCases(), decided=Decided()
+        )
         assert isinstance(outcome, Triaged), chosen
         assert outcome.triaged.labels["queue"].value == "deposits"
         assert outcome.triaged.queue == "deposits"
-    (refused,) = await apply_feedback([record(verdict)], checks=VerdictChecks(labels))
+    (refused,) = await apply_feedback(
+        [record(verdict)], checks=VerdictChecks(labels), cases=KnownCases(), decided=Decided()
+    )
     assert isinstance(refused, DeadLettered), "without the new name the old one is unknown"
 
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.enrich import enrich
-from agents.feedback import VerdictChecks, apply_feedback
+from agents.feedback import Decided, apply_feedback
 from agents.outcomes import DeadLettered, Incoming
+from agents.verdict_checks import VerdictChecks
 from inference.rules.options import ImpactOptions
 from inference.rules.ruling import Rules
 from schemas.codec import decode, decode_json, encode
@@ -21,6 +22,7 @@ from schemas.formats import read_event
 from schemas.limits import LIMITS, Limits, refuse_oversized
 from schemas.triaged import Case, TriagedEvent, Verdict
 from streams.files import key_of, kind_of
+from tests.doubles import KnownCases
 from tests.triage import classify
 
 SMALL = Limits(max_event_bytes=10_000, max_event_nodes=100, max_event_depth=8)
@@ -193,7 +195,9 @@ async def test_every_agent_makes_a_dead_letter_of_it(data: bytes) -> None:
     nothing: Any = NoModel()
     outcomes = [
         *await classify(batch, kind="alert", classifier=nothing, rules=rules, limits=SMALL),
-        *await apply_feedback(batch, checks=VerdictChecks({}), limits=SMALL),
+        *await apply_feedback(
+            batch, checks=VerdictChecks({}), cases=KnownCases(), decided=Decided(), limits=SMALL
+        ),
         *await enrich(batch, consultant=None, memory=nothing, limits=SMALL),
     ]
     for outcome in outcomes:

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.feedback import VerdictChecks, apply_feedback
+from agents.feedback import Decided, apply_feedback
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
 from agents.reviewers import REVIEWER_HEADER, REVIEWER_SIGNATURE_HEADER, Reviewer
+from agents.verdict_checks import VerdictChecks
 from inference.errors import ConfigError
 from schemas.codec import encode
 from schemas.signing import DECISION_HEADER, WorkerKeys
@@ -22,7 +23,7 @@ from streams.kafka.record import Record
 from streams.metrics import Metrics
 from streams.pipeline.records import outputs_of
 from streams.trust import Trust, unprotected
-from tests.doubles import TOPICS
+from tests.doubles import TOPICS, KnownCases
 from tests.records import provisional, record, unsure
 from tests.tiny_model import LABELS
 
@@ -110,7 +111,9 @@ async def end(
 ) -> Outcome:
     """What becomes of a verdict with these headers."""
     incoming = replace(record(verdict_, topic=TOPICS.feedback), headers=headers)
-    (outcome,) = await apply_feedback([incoming], checks=checks)
+    (outcome,) = await apply_feedback(
+        [incoming], checks=checks, cases=KnownCases(), decided=Decided()
+    )
     return outcome
 
 

@@ -20,12 +20,26 @@ from streams.kafka.offsets import Partition
 from streams.topics import Topics
 from streams.worker import Worker, wait_for_topics
 from tests.conftest import settings_for
-from tests.doubles import FakeClient
+from tests.doubles import FakeClient, KnownCases
 from tests.kafka_group import Cluster as Group
 from tests.kafka_group import Consumer, answering
 from tests.kafka_log import KafkaLog
 from tests.llm_tier import configured, endpoint
 from tests.patience import PATIENCE_S, until
+
+
+class FakeView(KnownCases):
+    """The view of cases: how often it was started and stopped."""
+
+    started = stopped = 0
+
+    async def start(self) -> None:
+        """Begin to follow the topics."""
+        self.started += 1
+
+    async def stop(self) -> None:
+        """Close the file."""
+        self.stopped += 1
 
 
 class Cluster:
@@ -40,6 +54,7 @@ class Cluster:
         topics = Topics(settings.topics.prefix)
         self.input = Partition(topics.input("alerts"), 0)
         self.group = Group(self.input, Partition(topics.enrichment, 0))
+        self.view = FakeView()
 
     async def start(self) -> None:
         """Connect, as aiokafka's admin client does."""
@@ -94,6 +109,7 @@ def cluster(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     made.group.install(monkeypatch)
     monkeypatch.setattr(module, "RETRY_S", 0.001)
     made.audit.install(monkeypatch, reader)
+    monkeypatch.setattr(module, "CaseView", lambda *_: made.view)
     return made
 
 
@@ -205,6 +221,7 @@ async def test_sigterm_drains_and_ends(
     assert cluster.consumer is not None
     assert cluster.consumer.calls == ["start", "stop"]
     assert (cluster.client.stopped, cluster.audit.stopped) == (1, 1)
+    assert (cluster.view.started, cluster.view.stopped) == (1, 1)
     assert len(group.agent_pipelines) == 4
 
 

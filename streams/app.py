@@ -20,7 +20,7 @@ from functools import partial
 
 from agents.cases import Cases
 from agents.classify import classify
-from agents.feedback import Decided
+from agents.decided import Decided
 from inference.classifier import Classifier
 from inference.rules.ruling import Rules
 from schemas.event import KIND_OF_DOMAIN

@@ -18,7 +18,6 @@ from streams.cases.query import CaseSummary
 from streams.topics import Topics
 from streams.trust import Trust
 
-SPOT_CHECK = "spot_check"
 RANKS = {
     "informational": 1,
     "low": 2,

@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from agents.cases import Reading
+from agents.label_rows import SPOT_CHECK
 from schemas.limits import Limits
 from streams.cases.current import (
     Current,
@@ -19,7 +20,6 @@ from streams.cases.current import (
 )
 from streams.cases.entries import (
     RANKS,
-    SPOT_CHECK,
     URGENT,
     Entry,
     fingerprint_of,

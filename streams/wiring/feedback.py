@@ -3,7 +3,8 @@
 from functools import partial
 
 from agents.cases import Cases
-from agents.feedback import Decided, apply_feedback
+from agents.decided import Decided
+from agents.feedback import apply_feedback
 from agents.verdict_checks import VerdictChecks
 from inference.classifier import Classifier
 from streams.config import Settings

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from agents.cases import Known, place_of
-from agents.feedback import Decided, apply_feedback
+from agents.decided import Decided
+from agents.feedback import apply_feedback
 from agents.outcomes import DeadLettered, Incoming, Outcome, Triaged
 from agents.reviewers import REVIEWER_HEADER, REVIEWER_SIGNATURE_HEADER, Reviewer
 from agents.verdict_checks import VerdictChecks
@@ -358,7 +359,7 @@ async def test_a_batch_of_an_earlier_assignment_is_not_remembered() -> None:
 
 async def test_only_so_many_decisions_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that runs for months would hold every verdict in memory."""
-    monkeypatch.setattr("agents.feedback.MAX_REMEMBERED", 2)
+    monkeypatch.setattr("agents.decided.MAX_REMEMBERED", 2)
     decided = Decided()
     events = [known(waiting(id=f"t-{number}")) for number in range(3)]
     for event in events:

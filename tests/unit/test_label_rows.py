@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from agents.decided import Decided
 from agents.enrich import enrich
-from agents.feedback import Decided, apply_feedback
+from agents.feedback import apply_feedback
 from agents.label_rows import NOTHING_KEPT, RowsKept, label_record_of, person_of, row_of_llm
 from agents.outcomes import Outcome, Triaged
 from agents.verdict_checks import VerdictChecks

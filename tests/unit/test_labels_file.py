@@ -5,8 +5,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agents.decided import Decided
 from agents.enrich import enrich
-from agents.feedback import Decided, apply_feedback
+from agents.feedback import apply_feedback
 from agents.outcomes import DeadLettered, Reviewed, Triaged
 from agents.verdict_checks import VerdictChecks
 from inference.classifier import Classifier

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.decided import Decided
 from agents.enrich import enrich
-from agents.feedback import Decided, apply_feedback
+from agents.feedback import apply_feedback
 from agents.outcomes import DeadLettered, Incoming
 from agents.verdict_checks import VerdictChecks
 from inference.rules.options import ImpactOptions

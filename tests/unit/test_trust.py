@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.feedback import Decided, apply_feedback
+from agents.decided import Decided
+from agents.feedback import apply_feedback
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
 from agents.reviewers import REVIEWER_HEADER, REVIEWER_SIGNATURE_HEADER, Reviewer
 from agents.verdict_checks import VerdictChecks

@@ -79,14 +79,17 @@ def label_record_of(
     comment: str | None = None,
     signed_by: str | None = None,
 ) -> LabelRecord | None:
-    """The row of a person's verdict; None if the verdict decides no axis, or a later one stands.
+    """The row of a person's verdict; None if a later one stands.
+
+    A verdict that names no label confirms the revision that the person has read: all of its labels
+    are then the person's. Otherwise only those are that it names.
 
     A verdict that is delivered again gives the same row, so the time is that of its record, and
     only revisions before `revised` count. It does not replace the row of a later verdict.
 
     Args:
         revised: the revision that the verdict makes.
-        labels: what the person says, by axis, and nothing else.
+        labels: what the person names, by axis, and nothing else.
         by: who the person is.
         decided_at_s: when the verdict entered its topic, in seconds since the epoch.
         revisions: the revisions that are known, in any order.
@@ -96,22 +99,23 @@ def label_record_of(
     """
     if case is not None and not _is_same_event(case.triaged, revised):
         case = None  # the sender has used the id again
-    known = [*revisions, case.triaged] if case is not None else revisions
+    known = [case.triaged, *revisions] if case is not None else revisions
     known = [each for each in known if _is_same_event(each, revised)]
     later = (each for each in known if each.revision > revised.revision)
-    if not labels or any(each.decided_by == "human" for each in later):
+    if any(each.decided_by == "human" for each in later):
         return None
+    decided = dict(labels) or {axis: label.value for axis, label in revised.labels.items()}
     earlier = {each.revision: each for each in known if each.revision < revised.revision}
     first = earlier.get(0)
     chosen, probability = _chosen(first, case)
     return LabelRecord(
         **_about_the_event(revised),
         **_answer_of_model(first, case),
-        labels=dict(labels),
+        labels=decided,
         decided_by="human",
         by=by,
         signed_by=signed_by,
-        corrects=_corrected(earlier, by, labels),
+        corrects=_corrected(earlier, by, decided),
         decided_at=rfc3339(decided_at_s),
         chosen=chosen,
         probability=probability,

@@ -57,6 +57,27 @@ class Believed(NamedTuple):
     dropped: list[Dropped]
 
 
+class Authors:
+    """Says whose rows may be learned from."""
+
+    def __init__(self, options: BeliefOptions) -> None:
+        self._tenants = set(map(fold, options.excluded_tenants))
+        self._excluded = set(map(fold, options.excluded_reviewers))
+        self._people = set(map(fold, options.people))
+
+    def refusal(self, record: LabelRecord) -> DropReason | None:
+        """Why nothing is learned from a row, whatever the shares are; None if it may be."""
+        if fold(record.tenant) in self._tenants:
+            return "tenant_excluded"
+        if record.decided_by != "human":
+            return None
+        if {author(record), fold(record.signed_by or "")} & self._excluded:
+            return "reviewer_excluded"
+        if self._people and author(record) not in self._people:
+            return "reviewer_not_allowed"
+        return None
+
+
 def believed_rows(records: Iterable[LabelRecord], options: BeliefOptions) -> Believed:
     """Choose the rows to learn from.
 
@@ -66,7 +87,15 @@ def believed_rows(records: Iterable[LabelRecord], options: BeliefOptions) -> Bel
     With n people, none of them can have less than 1/n. A share below that counts as 1/n, so the
     rows of a desk with one reviewer are all used.
     """
-    rows, dropped = _of_allowed(records, options)
+    authors = Authors(options)
+    rows: list[LabelRecord] = []
+    dropped: list[Dropped] = []
+    for record in records:
+        reason = authors.refusal(record)
+        if reason is None:
+            rows.append(record)
+        else:
+            dropped.append(Dropped(record, reason))
     people = [row for row in rows if row.decided_by == "human"]
     llm = [row for row in rows if row.decided_by == "llm"]
     by_person: dict[str, list[LabelRecord]] = defaultdict(list)
@@ -114,30 +143,6 @@ def _allowed_llm(rows: int, of_people: int, max_share: float) -> int:
     if max_share >= 1:
         return rows
     return min(rows, int(max_share / (1 - max_share) * of_people * (1 + ROUNDING)))
-
-
-def _of_allowed(
-    records: Iterable[LabelRecord], options: BeliefOptions
-) -> tuple[list[LabelRecord], list[Dropped]]:
-    """The rows whose tenant and author are allowed, and the others."""
-    tenants, excluded, people = (
-        set(map(fold, names))
-        for names in (options.excluded_tenants, options.excluded_reviewers, options.people)
-    )
-    rows: list[LabelRecord] = []
-    dropped: list[Dropped] = []
-    for record in records:
-        names = {author(record), fold(record.signed_by or "")}
-        by_person = record.decided_by == "human"
-        if fold(record.tenant) in tenants:
-            dropped.append(Dropped(record, "tenant_excluded"))
-        elif by_person and names & excluded:
-            dropped.append(Dropped(record, "reviewer_excluded"))
-        elif by_person and people and author(record) not in people:
-            dropped.append(Dropped(record, "reviewer_not_allowed"))
-        else:
-            rows.append(record)
-    return rows, dropped
 
 
 def _surplus(rows: Sequence[LabelRecord], allowed: int) -> list[LabelRecord]:

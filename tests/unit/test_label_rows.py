@@ -132,11 +132,11 @@ async def test_a_verdict_is_a_row_and_the_same_one_when_it_is_delivered_again() 
     assert encode(row_in(await decided(verdict))) == encode(row)
 
 
-async def test_a_verdict_that_decides_nothing_is_no_row() -> None:
-    """A person who only adds a comment would teach the small model its own answer."""
-    outcome = await decided(Verdict(triaged=provisional(), labels={}, by="ana"))
-    assert isinstance(outcome, Triaged)
-    assert outcome.row is None
+async def test_a_verdict_that_confirms_is_a_row_with_every_label() -> None:
+    """Only what people change would be counted, and the small model would look worse than it is."""
+    row = row_in(await decided(Verdict(triaged=provisional(), labels={}, by="ana")))
+    assert row.labels == {"queue": "top_up", "priority": "low"}
+    assert row.corrects is None
 
 
 @pytest.mark.parametrize("excluded", ["acme", "ACME", "ac\u200bme "])

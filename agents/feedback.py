@@ -193,4 +193,5 @@ def _row(read: ReadVerdict, known: Known, checks: VerdictChecks) -> LabelRecord 
         case=known.case,
         comment=verdict.comment,
         signed_by=None if reviewer is None else reviewer.name,
+        axes=() if reviewer is None else reviewer.axes,
     )

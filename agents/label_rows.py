@@ -78,11 +78,13 @@ def label_record_of(
     case: Case | None = None,
     comment: str | None = None,
     signed_by: str | None = None,
+    axes: Collection[str] = (),
 ) -> LabelRecord | None:
-    """The row of a person's verdict; None if a later one stands.
+    """The row of a person's verdict; None if it decides nothing, or a later one stands.
 
     A verdict that names no label confirms the revision that the person has read: all of its labels
-    are then the person's. Otherwise only those are that it names.
+    are then the person's, on the `axes` that they may decide. Otherwise only those are that it
+    names.
 
     A verdict that is delivered again gives the same row, so the time is that of its record, and
     only revisions before `revised` count. It does not replace the row of a later verdict.
@@ -96,6 +98,7 @@ def label_record_of(
         case: the event with its text, if it was a case. A case of another event is ignored.
         comment: what the person wrote about it.
         signed_by: the reviewer whose key signed the verdict.
+        axes: those that the person may decide; empty for all.
     """
     if case is not None and not _is_same_event(case.triaged, revised):
         case = None  # the sender has used the id again
@@ -104,7 +107,11 @@ def label_record_of(
     later = (each for each in known if each.revision > revised.revision)
     if any(each.decided_by == "human" for each in later):
         return None
-    decided = dict(labels) or {axis: label.value for axis, label in revised.labels.items()}
+    decided = dict(labels) or {
+        axis: label.value for axis, label in revised.labels.items() if not axes or axis in axes
+    }
+    if not decided:
+        return None
     earlier = {each.revision: each for each in known if each.revision < revised.revision}
     first = earlier.get(0)
     chosen, probability = _chosen(first, case)

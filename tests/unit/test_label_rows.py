@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from agents.cases import Known
 from agents.decided import Decided
 from agents.enrich import enrich
 from agents.feedback import apply_feedback
@@ -132,11 +133,37 @@ async def test_a_verdict_is_a_row_and_the_same_one_when_it_is_delivered_again() 
     assert encode(row_in(await decided(verdict))) == encode(row)
 
 
+async def test_a_short_verdict_is_a_row_with_the_text_of_its_case() -> None:
+    """Whoever sends an id and a label would teach nothing, or a label without a text."""
+    first = replace(unsure().triaged, status="final")
+    case = replace(unsure(), triaged=first, escalation="spot_check", probability=0.02)
+    cases = KnownCases(Known(first, case, [first]))
+    short = Verdict(id="t-1", labels={"queue": "card"}, by="ana")
+    correction = Verdict(id="t-1", labels={"queue": "top_up"}, by="bo", about=1)
+    mine, theirs = record(short, offset=1), record(correction, offset=2)
+    outcomes = await apply_feedback(
+        [mine, theirs, mine], checks=CHECKS, cases=cases, decided=Decided(), kept=RowsKept()
+    )
+    row = row_in(outcomes[0])
+    assert (row.chosen, row.probability, row.accepted) == ("spot_check", 0.02, True)
+    assert (row.event, row.proposed) == (case.event, first.labels)
+    corrected = row_in(outcomes[1])
+    assert corrected.corrects == EarlierDecision(by="ana", labels={"queue": "card"})
+    again = outcomes[2]
+    assert isinstance(again, Triaged)
+    assert (again.triaged.revision, again.row) == (1, None), "the row of the correction stays"
+
+
 async def test_a_verdict_that_confirms_is_a_row_with_every_label() -> None:
     """Only what people change would be counted, and the small model would look worse than it is."""
     row = row_in(await decided(Verdict(triaged=provisional(), labels={}, by="ana")))
     assert row.labels == {"queue": "top_up", "priority": "low"}
     assert row.corrects is None
+    asked: dict[str, Any] = {"labels": {}, "by": "ana", "decided_at_s": 0.0, "revisions": []}
+    limited = label_record_of(revised(), **asked, axes=["queue"])
+    assert limited is not None
+    assert limited.labels == {"queue": "top_up"}, "a reviewer of queues has not looked at others"
+    assert label_record_of(revised(), **asked, axes=["tactic"]) is None
 
 
 @pytest.mark.parametrize("excluded", ["acme", "ACME", "ac\u200bme "])

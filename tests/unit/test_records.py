@@ -28,7 +28,7 @@ LETTER = DeadLettered("decode", "InvalidEvent", "not JSON; send JSON")
         (Escalated(case("é")), ["triage.alerts.triaged.v1", "triage.enrichment.v1"]),
         (Reviewed(case("é")), ["triage.alerts.triaged.v1", "triage.review.v1"]),
         (
-            Triaged(case("é").triaged, case("é")),
+            Triaged(case("é").triaged, spot_check=case("é")),
             ["triage.alerts.triaged.v1", "triage.review.v1"],
         ),
     ],

@@ -6,6 +6,7 @@ Several threads and several processes may use one file. Readers do not wait for 
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,9 @@ from streams.errors import StreamError
 log = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_S = 30.0
-CACHE_KIB = 32_768
+ATTEMPTS = 20
+PAUSE_S = 0.1
+CACHE_KIB = 16_384
 
 
 class CaseFile:
@@ -81,13 +84,13 @@ class CaseFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                return _opened(path)
+                return _patiently_opened(path)
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError as error:
                 log.warning("%s is damaged (%s); making it again", path, error)
             _delete(path)
-            return _opened(path)
+            return _patiently_opened(path)
         except (OSError, sqlite3.Error) as error:
             raise StreamError(
                 f"the view of cases cannot be kept in {path} ({error}); set review.state to a file "
@@ -113,6 +116,18 @@ def _connect(path: Path | None) -> sqlite3.Connection:
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     return db
+
+
+def _patiently_opened(path: Path) -> sqlite3.Connection:
+    """`_opened`; another process may be making the file, for which SQLite does not wait."""
+    for _ in range(ATTEMPTS):
+        try:
+            return _opened(path)
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+        time.sleep(PAUSE_S)
+    return _opened(path)
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from streams.cases.store import CaseStore
+from streams.cases.tables import VERSION
 from streams.config import IN_MEMORY, Settings
 from streams.errors import StreamError
 from streams.topics import Topics
@@ -30,7 +31,8 @@ def state_path(settings: Settings) -> Path:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:
         raise StreamError("the user has no home directory; set review.state to a file") from None
-    return cache / "triage" / f"cases-{name[:NAME_CHARS]}.sqlite"
+    # Two releases on one machine would make each other's file again.
+    return cache / "triage" / f"cases-{name[:NAME_CHARS]}-{VERSION}.sqlite"
 
 
 def open_store(settings: Settings, trust: Trust | None = None) -> CaseStore:

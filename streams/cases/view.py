@@ -176,16 +176,16 @@ class CaseView:
         async with self._turn:
             # Whoever calls from here on may know of records behind the ends that are read now.
             self._next_look = None
-            consumer = await self._connected()
-            try:
-                ends = await consumer.end_offsets(list(consumer.assignment()))
-            except KafkaError as error:
-                raise BrokerUnreachable(
-                    f"the ends of the review and triaged topics cannot be read ({error!r}); "
-                    "check the broker"
-                ) from None
-            async with self._moved:
-                await self._moved.wait_for(lambda: self._has_read(ends))
+            while True:
+                consumer = await self._connected()
+                ends = await _ends_of(consumer)
+                # After a loss of the connection the topics may be others, and end earlier.
+                async with self._moved:
+                    await self._moved.wait_for(
+                        lambda: self._consumer is not consumer or self._has_read(ends)  # noqa: B023
+                    )
+                if self._consumer is consumer:
+                    return
 
     def _has_read(self, ends: Mapping[TopicPartition, int]) -> bool:
         return all(self._read_to.get(Partition(*each), 0) >= end for each, end in ends.items())
@@ -264,6 +264,11 @@ class CaseView:
     async def _read_batch(self, consumer: AIOKafkaConsumer) -> None:
         batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
         records = [from_record(record) for batch in batches.values() for record in batch]
+        for record in records:
+            partition = Partition(record.origin.topic, record.origin.partition)
+            if record.origin.offset < self._read_to.get(partition, 0):
+                # The consumer has gone back by itself, because the topic ends before its place.
+                raise TopicReplaced(f"{partition} was made again; the view of cases is, too")
         positions = await self._positions(consumer)
         if records or positions:
             took_s = await self._take_in(records, positions)
@@ -303,6 +308,17 @@ class CaseView:
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+async def _ends_of(consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
+    try:
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(list(consumer.assignment()))
+    except KafkaError as error:
+        raise BrokerUnreachable(
+            f"the ends of the review and triaged topics cannot be read ({error!r}); "
+            "check the broker"
+        ) from None
+    return ends
 
 
 def _is_first_of(first: TriagedEvent, current: TriagedEvent) -> bool:

@@ -150,8 +150,8 @@ async def test_a_later_message_of_the_same_ticket(
 ) -> None:
     """A person would be shown the decision about what a customer no longer says.
 
-    Both messages arrive under the same id. The verdict about the first one comes after the second
-    message, and has a higher revision than that.
+    Both messages arrive under the same id. A late revision of the first one comes after the second
+    message, and is a higher one than that.
     """
     await create_topics(settings)
     outputs = Outputs(settings)

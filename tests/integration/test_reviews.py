@@ -1,6 +1,9 @@
 """Short verdicts on a real broker: two persons, a worker that is killed, and the view of cases."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import pytest
 from schemas.triaged import TriagedEvent
 from streams.cases.query import CaseQuery
 from streams.cases.view import open_view
-from streams.config import ReviewSection, Settings
+from streams.config import ReviewSection, Settings, as_environment
 from streams.kafka.admin import create_topics
 from streams.kafka.producer import Producer
 from streams.kafka.record import Record
@@ -159,3 +162,48 @@ async def test_an_accepted_event_can_be_corrected_and_ids_may_be_shared(
     assert "tickets of tenant 'acme', tickets of tenant 'globex'" in message
     (decision,) = by_human(outputs)["t-1"]
     assert (decision.tenant, decision.queue) == ("globex", SECOND)
+
+
+async def test_the_commands_review_a_case(settings: Settings, tmp_path: Path) -> None:
+    """A person without a browser could not review."""
+    await create_topics(settings)
+    names, outputs = Topics(settings.topics.prefix), Outputs(settings)
+    strict = msgspec.structs.replace(settings.domain("tickets"), alpha=0.0001)
+    settings = msgspec.structs.replace(
+        settings, domains=msgspec.structs.replace(settings.domains, tickets=strict)
+    )
+
+    async def triage(*arguments: str) -> tuple[int | None, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "streams.cli", "review", *arguments),
+            env=os.environ | as_environment(settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        return process.returncode, out.decode(), err.decode()
+
+    with working(settings, tmp_path):
+        await send(settings, [ticket(names, f"t-{number}") for number in range(3)])
+        await outputs.read_until(lambda: len(outputs.on(names.review)) == 3)
+        code, out, err = await triage("list", "--json")
+        assert code == 0, err
+        assert sorted(each["id"] for each in orjson.loads(out)["cases"]) == ["t-0", "t-1", "t-2"]
+        code, out, err = await triage("decide", "t-1", f"queue={FIRST}", "--by", "ana", "--json")
+        assert code == 0, err
+        assert orjson.loads(out)["queue"] == FIRST
+        code, _, err = await triage("decide", "t-1", f"queue={SECOND}", "--by", "bo")
+        assert (code, "decided by ana" in err) == (1, True), err
+        code, out, err = await triage("decide", "t-1", f"queue={FIRST}", "--by", "ana")
+        assert (code, "t-1 is decided: revision 2" in out) == (0, True), err
+        correction = ("decide", "t-1", f"queue={SECOND}", "--by", "bo", "--about", "2")
+        assert (await triage(*correction))[0] == 0
+    code, out, err = await triage("show", "t-1")
+    assert code == 0, err
+    assert "where is my parcel t-1" in out
+    assert "decided by bo" in out
+    code, out, err = await triage("export")
+    assert code == 0, err
+    assert [orjson.loads(line)["labels"] for line in out.splitlines()] == [{"queue": SECOND}]
+    code, _, err = await triage("decide", "t-0", f"queue={FIRST}", "--timeout", "1")
+    assert (code, "no worker has answered" in err) == (1, True), err

@@ -2,8 +2,10 @@
 
 import random
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,8 @@ from schemas.errors import InvalidEvent
 from schemas.event import Event, Origin, Stated
 from schemas.signing import WorkerKeys
 from schemas.triaged import Case, Label, TriagedEvent
+from streams.cases import file, tables
 from streams.cases import store as module
-from streams.cases import tables
 from streams.cases.file import statements_of
 from streams.cases.query import Order
 from streams.cases.store import CaseQuery, CaseStore
@@ -344,6 +346,30 @@ def test_a_file_is_opened_again_and_shared(tmp_path: Path, log: Log) -> None:
     assert ids(third) == ["e-1"]
     assert len(third.offsets()) == 2
     third.close()
+
+
+def test_processes_that_start_at_once_share_a_file(tmp_path: Path, log: Log) -> None:
+    """Of a worker and a command that start together, one would fail because the file is locked."""
+    path = tmp_path / "cases.sqlite"
+    with ThreadPoolExecutor(8) as threads:
+        stores = list(threads.map(lambda _: CaseStore(path, TOPICS), range(8)))
+        records = log.both(waiting())
+        assert sum(threads.map(lambda store: store.apply(*records), stores)) == 2
+    for store in stores:
+        assert ids(store) == ["e-1"]
+        store.close()
+
+
+def test_a_file_that_stays_locked_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person would not learn which file another program holds."""
+    path = tmp_path / "cases.sqlite"
+    for name, value in (("ATTEMPTS", 2), ("PAUSE_S", 0.0), ("LOCK_TIMEOUT_S", 0.0)):
+        monkeypatch.setattr(file, name, value)
+    with sqlite3.connect(path) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StreamError, match=r"locked.*set review\.state"):
+            CaseStore(path, TOPICS)
+    holder.close()
 
 
 @pytest.mark.parametrize("content", [b"no database" * 100, None])

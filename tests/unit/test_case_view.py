@@ -30,7 +30,7 @@ from streams.kafka.offsets import Partition
 from streams.topics import Topics
 from tests.chains import Appended
 from tests.kafka_log import START_MS, KafkaLog
-from tests.patience import until
+from tests.patience import PATIENCE_S, until
 from tests.records import case, triaged
 
 TOPICS = Topics("triage")
@@ -241,6 +241,37 @@ async def test_topics_that_were_made_again_make_the_view_again(
     async with open_view(settings) as second:
         summaries = second.store.list(CaseQuery()).cases
     assert sorted(each.id for each in summaries) == [f"new-{number}" for number in range(records)]
+
+
+async def test_topics_that_are_made_again_meanwhile_are_noticed(
+    view: CaseView, broker: Broker
+) -> None:
+    """The new records have offsets that were read before, so they would be skipped for ever."""
+    for number in range(5):
+        broker.ask(waiting(f"old-{number}"))
+    await view.caught_up()
+    broker.ends = dict.fromkeys(broker.ends, 0)
+    broker.ask(waiting("new"))
+    # A consumer whose place is behind the end of its partition begins again.
+    broker.consumers[0].positions = dict.fromkeys(broker.ends, 0)
+    await until(lambda: len(broker.consumers) > 1)
+    assert await find(view, "new") is not None
+    assert await find(view, "old-1") is None
+
+
+async def test_a_question_outlives_a_lost_connection(view: CaseView, broker: Broker) -> None:
+    """A verdict would wait for the end of a topic that is shorter now."""
+    broker.ask(waiting())
+    await view.caught_up()
+    broker.consumers[0].silent = True
+    broker.ends[ALERTS] += 5  # as the broker says; the records never come
+    question = asyncio.create_task(view.caught_up())
+    await until(view._turn.locked)
+    broker.ends = {**broker.ends, ALERTS: 1}
+    broker.fails = KafkaConnectionError()
+    await until(lambda: view.problem)
+    broker.fails = None
+    await asyncio.wait_for(question, PATIENCE_S)
 
 
 async def test_partitions_that_are_added_are_read(view: CaseView, broker: Broker) -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from agents.revision import queue_of, timing
+from agents.spot_checks import NO_SPOT_CHECKS, SpotChecks
 from inference.acceptance.policy import Decision
 from inference.classifier import Classifier
 from inference.rules.ruling import Rules, Ruling
@@ -23,6 +24,8 @@ HIGH_IMPACT = "high_impact"
 """The escalation reason of an event that the small model accepted and a person must see anyway."""
 RULE = "rule"
 """The escalation reason of an event that a rule gives to a person."""
+SPOT_CHECK = "spot_check"
+"""What the case of an accepted event has in place of an escalation reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +43,19 @@ class _Undecided:
 
 
 async def classify(
-    batch: Sequence[Incoming], *, classifier: Classifier, rules: Rules
+    batch: Sequence[Incoming],
+    *,
+    classifier: Classifier,
+    rules: Rules,
+    spot_checks: SpotChecks = NO_SPOT_CHECKS,
 ) -> list[Outcome]:
     """Triage a batch of events that were read (`agents/reading.py`).
 
     Rules that read no label are applied first, and an event that such a rule ends never reaches the
     model. Rules that read labels are applied to the model's answer. In a condition, `now` is when
     the event entered its topic, so that an event that is read again is decided the same. The last
-    day of a rule is judged by the clock of the rules.
+    day of a rule is judged by the clock of the rules. Of the events that the small model ends,
+    `spot_checks` draws those that a person checks.
 
     Returns:
         One outcome per event, in order: `Triaged`, `Escalated`, `Reviewed` if a rule asks for a
@@ -73,7 +81,7 @@ async def classify(
         waiting = [each for each in undecided if each.event.domain == domain]
         decisions = await classifier.classify(domain, [each.event for each in waiting])
         for each, decision in zip(waiting, decisions, strict=True):
-            outcomes[each.row] = _after_model(each, decision, classifier, rules)
+            outcomes[each.row] = _after_model(each, decision, classifier, rules, spot_checks)
             await asyncio.sleep(0)
     return [outcomes[row] for row in range(len(batch))]
 
@@ -111,7 +119,11 @@ def _ended_by_rule(
 
 
 def _after_model(
-    undecided: _Undecided, decision: Decision, classifier: Classifier, rules: Rules
+    undecided: _Undecided,
+    decision: Decision,
+    classifier: Classifier,
+    rules: Rules,
+    spot_checks: SpotChecks,
 ) -> Outcome:
     event, now = undecided.event, undecided.received_at
     triaged = _decided_by_model(event, undecided.incoming, decision, classifier)
@@ -130,7 +142,13 @@ def _after_model(
         return Escalated(
             Case(event=event, triaged=held, risk=decision.risk, escalation=HIGH_IMPACT)
         )
-    return Triaged(triaged)
+    if triaged.decided_by != "slm":
+        return Triaged(triaged)
+    probability = spot_checks.draw(triaged, undecided.incoming.received_at_s)
+    if probability is None:
+        return Triaged(triaged)
+    check = Case(event=event, triaged=triaged, risk=decision.risk, escalation=SPOT_CHECK)
+    return Triaged(triaged, spot_check=replace(check, probability=probability))
 
 
 def _decided_by_model(

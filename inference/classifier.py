@@ -20,7 +20,7 @@ from inference.acceptance.parts import (
     severe_probabilities,
     with_parts,
 )
-from inference.acceptance.policy import AcceptancePolicy, Decision
+from inference.acceptance.policy import AcceptancePolicy, Decision, Tightening
 from inference.arrays import Vectors
 from inference.errors import ModelError
 from inference.labels.file import NO_LABELS, LabelsFile
@@ -145,19 +145,35 @@ class Classifier:
         return classifier
 
     def calibration(self, domain: Domain, tenant: str = "") -> CalibrationInfo:
-        """The promise that holds for a tenant of a domain, as the output topic has it."""
-        promise = self._policy(domain).promise_for(tenant)
+        """The promise that holds for a tenant of a domain, as the output topic has it.
+
+        Its threshold is the one in force, which `tighten` may have lowered.
+        """
+        policy = self._policy(domain)
+        promise = policy.promise_for(tenant)
         return CalibrationInfo(
             alpha=promise.alpha,
             delta=promise.delta,
             n=promise.n,
-            threshold=promise.threshold,
+            threshold=policy.threshold_of(promise),
             digest=promise.digest,
         )
+
+    def tighten(self, domain: Domain, tightening: Tightening) -> bool:
+        """Lower the threshold of a promise that is not kept; true if it was lowered.
+
+        A promise that this classifier does not have, or a threshold that is no lower than the one
+        in force, changes nothing.
+        """
+        return domain in self._policies and self._policies[domain].tighten(tightening)
 
     def promise(self, domain: Domain) -> Promise:
         """The promise that holds for a domain, with its coverage on the calibration rows."""
         return self._policy(domain).promise
+
+    def promises(self, domain: Domain) -> list[Promise]:
+        """The promises of a domain that are in force: that of all rows, and those of tenants."""
+        return self._policy(domain).promises
 
     def queue_axis(self, domain: Domain) -> str:
         """The axis whose value is the queue of an event.

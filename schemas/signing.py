@@ -33,6 +33,7 @@ A verdict that is read again after a crash is known by it, so that it is not ref
 """
 VERSION = b"v1="
 _RECORD, _DECISION = b"triage.record.v1", b"triage.decision.v1"
+_LOT = b"triage.lot.v1"
 
 Refusal = Literal["unsigned", "wrong_signature"]
 
@@ -99,6 +100,15 @@ class WorkerKeys:
         signed = self.headers(topic, key, value, None)
         return [(name, signature) for name, signature in signed if name == SIGNATURE_HEADER]
 
+    def lot(self, *parts: str | None) -> float:
+        """A number in [0, 1) that these parts always draw; over many parts it is uniform.
+
+        Nobody without the key can foresee it. Without a key, everybody can.
+        """
+        encoded = [None if part is None else part.encode() for part in parts]
+        drawn = hmac.digest(self._key or b"", _message(_LOT, encoded), "sha256")
+        return int.from_bytes(drawn[:6], "big") / 2**48
+
     def record_refusal(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
     ) -> Refusal | None:
@@ -135,10 +145,13 @@ def header(headers: Headers, name: str) -> bytes | None:
 
 
 def _signature(key: bytes, purpose: bytes, parts: Sequence[bytes | None]) -> bytes:
+    return VERSION + hmac.digest(key, _message(purpose, parts), "sha256").hex().encode()
+
+
+def _message(purpose: bytes, parts: Sequence[bytes | None]) -> bytes:
     # A digest of each part has a fixed length, so no part can be moved into another.
     digests = [b"" if part is None else hashlib.sha256(part).digest() for part in parts]
-    message = b"\0".join([purpose, *digests])
-    return VERSION + hmac.digest(key, message, "sha256").hex().encode()
+    return b"\0".join([purpose, *digests])
 
 
 def _canonical(triaged: TriagedEvent) -> bytes:

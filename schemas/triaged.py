@@ -188,9 +188,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     `risk` is the small model's estimate of the probability that a deciding axis is wrong.
     `escalation` is the reason why the case did not end with the small model, as the metrics name
-    it: ``risk``, ``unfamiliar``, ``uncalibrated``, ``high_impact``, ``rule`` or ``spot_check``.
-    A ``spot_check`` has ended, and was drawn at random to be checked by a person: its status is
-    ``final``. `probability` in (0, 1] is the chance with which the case was chosen.
+    it: ``risk``, ``unfamiliar``, ``uncalibrated``, ``promise_broken``, ``high_impact``, ``rule`` or
+    ``spot_check``. A ``spot_check`` has ended, and was drawn at random to be checked by a person:
+    its status is ``final``. `probability` in (0, 1] is the chance with which the case was chosen.
     """
 
     event: Event

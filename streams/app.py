@@ -2,7 +2,8 @@
 
     alerts, tickets ─▶ rules, model ─┬─▶ triaged               decided: revision 0, final
                                      ├─▶ triaged + enrichment  not decided: revision 0, provisional
-                                     └─▶ triaged + review      a rule asks for a person: revision 0
+                                     ├─▶ triaged + review      a rule asks for a person: revision 0
+                                     └─▶ triaged + review      decided, and drawn for a check
     enrichment      ─▶ enrich ───────┬─▶ triaged               answered by the LLM: revision 1
                                      └─▶ triaged + review      for a person: revision 1
     feedback        ─▶ feedback ───────▶ triaged               a person's verdict: next revision
@@ -34,7 +35,7 @@ from streams.pipeline.consumer import GroupConsumer
 from streams.topics import Topics
 from streams.trust import Trust
 from streams.wiring.feedback import feedback_of
-from streams.wiring.model import reader_of
+from streams.wiring.model import open_spot_checks, reader_of
 
 
 def build(
@@ -70,7 +71,8 @@ def build(
         keys=trust.keys,
     )
     if "classify" in agents:
-        triage = partial(classify, classifier=classifier, rules=rules)
+        drawn = open_spot_checks(settings, trust.keys)
+        triage = partial(classify, classifier=classifier, rules=rules, spot_checks=drawn)
         for domain, kind in KIND_OF_DOMAIN.items():
             read = partial(read_record, kind=kind, admission=settings.topics.admission(domain))
             pipeline = agent(f"classify-{domain}", triage, pipeline=settings.pipeline, read=read)

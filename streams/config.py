@@ -245,6 +245,17 @@ class LearningSection(Options, frozen=True):
         return RowsKept(self.keep, frozenset(map(fold, self.exclude_tenants)))
 
 
+class SpotChecksSection(Options, frozen=True):
+    """How many of the accepted events a person checks: a `share` of them, drawn at random.
+
+    Of each domain at least so many a day are drawn, where so many events are accepted. With `share`
+    0, none are drawn.
+    """
+
+    share: Annotated[float, Meta(ge=0, le=1)] = 0.02
+    at_least_per_day: Annotated[int, Meta(ge=0, le=100_000)] = 20
+
+
 class FormatsSection(Options, frozen=True):
     """Whether a record may hold several events, and how many.
 
@@ -432,6 +443,7 @@ class Settings(Options, frozen=True):
     model: ModelSection = field(default_factory=ModelSection)
     labels: LabelsSection = field(default_factory=LabelsSection)
     learning: LearningSection = field(default_factory=LearningSection)
+    spot_checks: SpotChecksSection = field(default_factory=SpotChecksSection)
     pipeline: PipelineSection = field(default_factory=PipelineSection)
     storms: StormsSection = field(default_factory=StormsSection)
     limits: Limits = field(default_factory=Limits)

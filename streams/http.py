@@ -23,6 +23,7 @@ from streams.metrics import Metrics
 log = logging.getLogger(__name__)
 
 WhyNotReady = Callable[[], str | None]
+Notes = Callable[[], list[str]]
 
 CONNECTION_TIMEOUT_S = 10.0
 """How long one connection may last: TLS, the request, and the answer to it."""
@@ -33,7 +34,8 @@ METRICS_MAX_AGE_S = 1.0
 class HttpServer:
     """Serves on the event loop of the worker, so `/live` answers only while the loop runs.
 
-    `why_not_ready` returns one sentence while the worker is not ready, and None when it is.
+    `why_not_ready` returns one sentence while the worker is not ready, and None when it is. `notes`
+    returns what whoever runs it should know, although it does not keep it from its events.
     `clock` gives seconds.
     """
 
@@ -42,9 +44,11 @@ class HttpServer:
         section: HttpSection,
         metrics: Metrics,
         why_not_ready: WhyNotReady,
+        notes: Notes = list,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._notes = notes
         self._section = section
         self._metrics = metrics
         self._why_not_ready = why_not_ready
@@ -146,6 +150,8 @@ class HttpServer:
         document: dict[str, object] = {"ready": why_not is None}
         if self._may_read(request):
             document["reason"] = why_not
+            if notes := self._notes():
+                document["notes"] = notes
         return web.json_response(document, status=503 if why_not else 200)
 
 

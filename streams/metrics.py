@@ -4,6 +4,8 @@ Metrics are attributes, so that a mistyped name is a type error and not a new se
 """
 
 import collections
+import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,11 +22,15 @@ from prometheus_client import (
 )
 
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
+from inference.acceptance.mix import MixWatch
+from inference.acceptance.watch import STATES, WatchReport
 from schemas.event import Domain
 from schemas.label_record import LabelRecord
 from schemas.triaged import DecidedBy, Enrichment, TriagedEvent
 from streams.kafka.offsets import Partition
 from streams.problems import Problem
+
+log = logging.getLogger(__name__)
 
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 LLM_LATENCY_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120)
@@ -39,8 +45,26 @@ BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 RECORD_BUCKETS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 RECENT_EVENTS = 1000
+MIX_DELTA = 0.01
+"""With this probability a worker ever says that the mix has changed although it has not."""
+MIX_EVERY_S = 5.0
+"""The mix is judged by one event in so many seconds, so that a burst does not count as a change."""
+UNFAMILIAR = "unfamiliar"
+"""An escalation reason: such events are a category of the mix, whatever their labels say."""
 
 QueueShares = Mapping[str, float]
+
+NO_CHECKS = WatchReport(
+    state="in_doubt",
+    checks=0,
+    wrong=0,
+    estimate=None,
+    lower=0.0,
+    upper=1.0,
+    evidence=0.0,
+    threshold=0.0,
+    breaches=(),
+)
 
 # Otherwise every counter has a second series that nothing here reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -53,6 +77,22 @@ class _Recent:
     usual: QueueShares
     accepted: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT_EVENTS))
     queues: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_EVENTS))
+    mix: MixWatch = field(default_factory=lambda: MixWatch(MIX_DELTA))
+    mixed_at_s: float = -math.inf
+
+    def note_mix(self, domain: Domain, category: str, at_s: float) -> None:
+        """Take an event for the mix, if the last one was long enough ago."""
+        if at_s - self.mixed_at_s < MIX_EVERY_S or self.mix.changed is not None:
+            return
+        self.mixed_at_s = at_s
+        self.mix.add(category, at_s)
+        if self.mix.changed is not None:
+            log.warning(
+                "the mix of %s has changed: there are more events of the category %s than among "
+                "the first ones; see whether the model was calibrated on such events",
+                domain,
+                self.mix.changed,
+            )
 
     def coverage(self) -> float:
         return sum(self.accepted) / len(self.accepted)
@@ -82,6 +122,7 @@ class Metrics:
             domain: _Recent(shares) for domain, shares in (usual_queues or {}).items()
         }
         self._declare_events()
+        self._declare_promise()
         self._declare_partitions()
         self._declare_llm()
 
@@ -148,6 +189,40 @@ class Metrics:
             "Records of internal topics that were not believed, by reason.",
             "topic",
             "reason",
+        )
+
+    def _declare_promise(self) -> None:
+        self.spot_checks = self._counter(
+            "spot_checks", "Accepted events that were drawn to be checked by a person.", "domain"
+        )
+        self.promise_state = self._gauge(
+            "promise_state",
+            "1 for what the spot checks say of the promise, 0 for the other states.",
+            "domain",
+            "state",
+        )
+        self.promise_checked = self._gauge(
+            "promise_checked_events", "Spot checks that people have decided.", "domain"
+        )
+        self.promise_wrong = self._gauge(
+            "promise_wrong_events", "Spot checks that were wrong on a deciding axis.", "domain"
+        )
+        self.promise_risk = self._gauge(
+            "promise_risk_ratio",
+            "Share of accepted events that is wrong, as the spot checks say.",
+            "domain",
+            "bound",
+        )
+        self.promise_threshold = self._gauge(
+            "promise_threshold_ratio", "The risk below which events are accepted.", "domain"
+        )
+        self.promise_read_age = self._gauge(
+            "promise_read_age_seconds", "How long ago the spot checks were last read."
+        )
+        self.mix_change = self._gauge(
+            "mix_change_ratio",
+            "Evidence that the mix of events has changed: 1 or more is a change.",
+            "domain",
         )
 
     def _declare_partitions(self) -> None:
@@ -235,8 +310,10 @@ class Metrics:
             case Triaged(triaged):
                 self._decided(triaged, incoming, FINAL_OUTCOMES[triaged.decided_by])
                 self._kept(outcome.row)
+                if outcome.spot_check is not None:
+                    self.spot_checks.labels(domain=triaged.domain).inc()
             case Escalated(case):
-                self._decided(case.triaged, incoming, "escalated")
+                self._decided(case.triaged, incoming, "escalated", case.escalation)
                 self.escalations.labels(domain=case.triaged.domain, reason=case.escalation).inc()
             case Reviewed(case):
                 self.events.labels(domain=case.triaged.domain, outcome="needs_review").inc()
@@ -245,7 +322,9 @@ class Metrics:
                 self.events.labels(domain="unknown", outcome="dead_letter").inc()
                 self.dead_letters.labels(stage=stage).inc()
 
-    def _decided(self, triaged: TriagedEvent, incoming: Incoming, outcome: str) -> None:
+    def _decided(
+        self, triaged: TriagedEvent, incoming: Incoming, outcome: str, escalation: str = ""
+    ) -> None:
         domain = triaged.domain
         self.events.labels(domain=domain, outcome=outcome).inc()
         if triaged.decided_by != "slm":
@@ -260,6 +339,10 @@ class Metrics:
         recent = self._recent.setdefault(domain, _Recent({}))
         recent.accepted.append(outcome == "accepted")
         recent.queues.append(triaged.queue)
+        category = triaged.queue
+        if escalation == UNFAMILIAR:
+            category = UNFAMILIAR
+        recent.note_mix(domain, category, incoming.received_at_s)
 
     def _kept(self, row: LabelRecord | None) -> None:
         if row is not None:
@@ -313,6 +396,27 @@ class Metrics:
         self.llm_spent.set(spent_usd)
         self.llm_budget.set(budget_usd)
 
+    def observe_promise(
+        self,
+        reports: Mapping[Domain, WatchReport],
+        thresholds: Mapping[Domain, float],
+        read_age_s: float,
+    ) -> None:
+        """Set the gauges of the promise, by domain. A domain without checks is in doubt."""
+        self.promise_read_age.set(read_age_s)
+        for domain, threshold in thresholds.items():
+            self.promise_threshold.labels(domain=domain).set(threshold)
+            report = reports.get(domain, NO_CHECKS)
+            for state in STATES:
+                gauge = self.promise_state.labels(domain=domain, state=state)
+                gauge.set(state == report.state)
+            self.promise_checked.labels(domain=domain).set(report.checks)
+            self.promise_wrong.labels(domain=domain).set(report.wrong)
+            bounds = {"estimate": report.estimate, "lower": report.lower, "upper": report.upper}
+            for bound, risk in bounds.items():
+                value = math.nan if risk is None else risk
+                self.promise_risk.labels(domain=domain, bound=bound).set(value)
+
     def observe_truncated(self, truncated: Mapping[Domain, int]) -> None:
         """Count the events whose text was cut since the last call; `truncated` counts all."""
         for domain, count in truncated.items():
@@ -330,6 +434,7 @@ class Metrics:
         for domain, recent in self._recent.items():
             if recent.queues:
                 self.coverage.labels(domain=domain).set(recent.coverage())
+                self.mix_change.labels(domain=domain).set(recent.mix.evidence)
                 if recent.usual:
                     self.drift.labels(domain=domain).set(recent.drift())
         return generate_latest(self.registry)

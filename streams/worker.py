@@ -21,6 +21,7 @@ from streams.kafka.producer import Producer
 from streams.metrics import Metrics
 from streams.pipeline.consumer import GroupConsumer
 from streams.problems import Problem
+from streams.promise import PromiseWatch
 from streams.stalls import leave_full_collections_to_the_watchdog, watch_stalls
 from streams.topics import Topics
 from streams.trust import Trust, unprotected
@@ -86,14 +87,16 @@ class Worker:
         classifier = open_classifier(self._settings)
         rules = open_rules(self._settings, classifier)
         metrics = Metrics(classifier.usual_queues())
-        http = HttpServer(self._settings.http, metrics, self._why_not_ready)
+        trust = Trust.of(self._settings, metrics.note_refused)
+        promise = PromiseWatch(self._settings, classifier, trust)
+        http = HttpServer(self._settings.http, metrics, self._why_not_ready, promise.notes)
         producer = self._producer
         try:
             await http.start()
             if await self._stopped_before(wait_for_topics(self._settings)):
                 return
             await producer.start()
-            await self._work(classifier, rules, producer, metrics)
+            await self._work(classifier, rules, producer, metrics, promise)
         finally:
             await producer.stop()
             await http.stop()
@@ -120,7 +123,12 @@ class Worker:
         return False
 
     async def _work(
-        self, classifier: Classifier, rules: Rules, producer: Producer, metrics: Metrics
+        self,
+        classifier: Classifier,
+        rules: Rules,
+        producer: Producer,
+        metrics: Metrics,
+        promise: PromiseWatch,
     ) -> None:
         audit = AuditTrail(self._settings, on_refused=metrics.note_refused)
         cases = CaseView(self._settings, Trust.of(self._settings, metrics.note_refused))
@@ -153,6 +161,11 @@ class Worker:
             enrichment.start()
             if "feedback" in self._agents:
                 await cases.start()
+            if "classify" in self._agents:
+                # What was accepted too often before a restart must not be accepted after it.
+                metrics.when_rendered(promise.observe)
+                if await self._stopped_before(promise.start()):
+                    return
             if not await self._stopped_before(consumer.start()):
                 log.info("working: agents %s", ", ".join(self._agents))
                 for sentence in unprotected(self._settings):
@@ -163,6 +176,7 @@ class Worker:
             topics.cancel()
             await self._end(consumer)
             await enrichment.stop()
+            await promise.stop()
             await audit.stop()
             await cases.stop()
 

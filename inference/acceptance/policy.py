@@ -28,14 +28,27 @@ ALTERNATIVES = 2
 
 
 @dataclass(frozen=True, slots=True)
+class Tightening:
+    """A lower threshold for one calibration, because its promise is not kept on live traffic.
+
+    `digest` names the calibration. `why` completes the sentence "it was lowered, because".
+    """
+
+    digest: str
+    threshold: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The small model's answer about one event.
 
     `risk` bounds the probability that any deciding axis is wrong. The event is accepted if the risk
     is below the threshold that was calibrated for its domain or tenant. If it is not accepted,
-    `escalation` is the metric label of the reason (``risk``, ``unfamiliar`` or ``uncalibrated``);
-    otherwise it is empty. `ood_score`, in [0, 1], says how unlike the training rows the event is:
-    an event above 0.5 is never accepted. `inference_s` is the wall time of the model call.
+    `escalation` is the metric label of the reason (``risk``, ``unfamiliar``, ``uncalibrated`` or
+    ``promise_broken``); otherwise it is empty. `ood_score`, in [0, 1], says how unlike the training
+    rows the event is: an event above 0.5 is never accepted. `inference_s` is the wall time of the
+    model call.
     `truncated` says whether the event has more text than the encoder reads.
     `note` says why a label is not the one that the model gave to the whole event, and `person` why
     a person must decide although the event is accepted. Both are usually empty.
@@ -74,12 +87,37 @@ class AcceptancePolicy:
         self._axis_thresholds = {
             axis: promise_on(sample, terms, [axis]).threshold for axis in sample.axes
         }
+        self._tightened: dict[str, Tightening] = {}
         if self.promise.reason:
             log.warning("%s: %s", domain, self.promise.reason)
 
+    @property
+    def promises(self) -> list[Promise]:
+        """The promise of all rows, and those of tenants."""
+        return [self.promise, *self.tenants.values()]
+
     def promise_for(self, tenant: str) -> Promise:
-        """The promise in force for a tenant."""
+        """The promise in force for a tenant, as it was calibrated."""
         return self.tenants.get(fold(tenant), self.promise)
+
+    def threshold_of(self, promise: Promise) -> float:
+        """The threshold in force: that of the promise, or a lower one."""
+        tightened = self._tightened.get(promise.digest)
+        return tightened.threshold if tightened else promise.threshold
+
+    def tighten(self, tightening: Tightening) -> bool:
+        """Lower the threshold of a promise at once, for as long as this policy is used.
+
+        A threshold that is not lower than the one in force changes nothing.
+
+        Returns:
+            Whether this policy has the promise, and its threshold was lowered.
+        """
+        ours = [promise for promise in self.promises if promise.digest == tightening.digest]
+        if not ours or tightening.threshold >= self.threshold_of(ours[0]):
+            return False
+        self._tightened[tightening.digest] = tightening
+        return True
 
     def unfamiliarity(
         self, model_input: ModelInput, distance: float, scope_distance: float | None
@@ -106,7 +144,7 @@ class AcceptancePolicy:
         event_risk = risk([1.0 - labels[axis].confidence for axis in self.deciding])
         if unlike.finding:
             event_risk = 1.0
-        reason, escalation = self._judge(event_risk, self.promise_for(tenant).threshold, unlike)
+        reason, escalation = self._judge(event_risk, self.promise_for(tenant), unlike)
         return Decision(
             labels,
             event_risk,
@@ -124,7 +162,7 @@ class AcceptancePolicy:
         """The label of one axis from the probabilities (labels,) of its `names`."""
         order = np.argsort(-probabilities, kind="stable")[: ALTERNATIVES + 1]
         (value, confidence), *others = ((names[i], float(probabilities[i])) for i in order)
-        trusted = risk([1.0 - confidence]) < self._axis_thresholds[axis]
+        trusted = risk([1.0 - confidence]) < self._axis_threshold(axis)
         return Label(
             value=value,
             confidence=confidence,
@@ -132,16 +170,34 @@ class AcceptancePolicy:
             abstained=is_out_of_distribution(ood_score) or not trusted,
         )
 
-    def _judge(self, event_risk: float, threshold: float, unlike: Unfamiliarity) -> tuple[str, str]:
+    def _axis_threshold(self, axis: str) -> float:
+        """The risk below which an axis does not abstain.
+
+        If the promise on the deciding axes is not kept, they abstain where it is not.
+        """
+        threshold = self._axis_thresholds[axis]
+        tightened = self._tightened.get(self.promise.digest)
+        if tightened is None or axis not in self.deciding:
+            return threshold
+        return min(threshold, tightened.threshold)
+
+    def _judge(self, event_risk: float, promise: Promise, unlike: Unfamiliarity) -> tuple[str, str]:
         """Why the event is accepted or not, and the metric label if it is not."""
         axes = " and ".join(self.deciding)
         if unlike.finding:
             return unlike.finding, "unfamiliar"
-        if not threshold:
+        if not promise.threshold:
             return f"the calibration sample supports no threshold for {axes}", "uncalibrated"
+        threshold = self.threshold_of(promise)
         compared = f"estimated risk {event_risk:.4f} on {axes} is"
         if event_risk < threshold:
             return f"{compared} below the threshold {threshold:.4f}", ""
+        if event_risk < promise.threshold:
+            lowered = (
+                f"{threshold:.4f}, to which the threshold {promise.threshold:.4f} was lowered: "
+                f"{self._tightened[promise.digest].why}"
+            )
+            return f"{compared} not below {lowered}", "promise_broken"
         return f"{compared} not below the threshold {threshold:.4f}", "risk"
 
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "labels": ("labels:labels", "Make and check a labels file, and erase labelled rows."),
     "models": ("models:models", "Say what the model is and what it promises."),
     "review": ("review:review", "List and decide what waits for a person."),
+    "promise": ("promise:promise", "Say whether the promise is kept on live traffic."),
     "schemas": ("schemas:schemas", "Export the JSON Schemas of the topics."),
     "send": ("send:send", "Produce the events of a file to an input topic."),
     "topics": ("topics:topics", "Create or check the topics."),

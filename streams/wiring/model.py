@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agents.outcomes import Incoming
 from agents.reading import read
+from agents.spot_checks import SpotChecks
 from inference.classifier import Classifier
 from inference.egress.policy import Policy
 from inference.labels.file import NO_LABELS, LabelsFile, read_labels
@@ -21,6 +22,7 @@ from inference.model.signature import PublicKey
 from inference.model.threads import Threads
 from inference.rules.ruling import Rules
 from schemas.event import DOMAINS
+from schemas.signing import WorkerKeys
 from streams.config import Settings
 
 log = logging.getLogger(__name__)
@@ -102,6 +104,16 @@ def _old_names(settings: Settings, renames: Renames) -> Iterator[tuple[str, str,
                 for subject, condition in conditions.items():
                     if f'"{old}"' in condition or f"'{old}'" in condition:
                         yield subject, old, new
+
+
+def open_spot_checks(settings: Settings, keys: WorkerKeys) -> SpotChecks:
+    """The configured spot checks, drawn with the keys of the workers."""
+    return SpotChecks(
+        settings.spot_checks.share,
+        settings.spot_checks.at_least_per_day,
+        partitions=settings.topics.partitions,
+        keys=keys,
+    )
 
 
 def reader_of(

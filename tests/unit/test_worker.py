@@ -220,7 +220,8 @@ async def test_sigterm_drains_and_ends(
     assert "drained" in caplog.messages
     assert cluster.consumer is not None
     assert cluster.consumer.calls == ["start", "stop"]
-    assert (cluster.client.stopped, cluster.audit.stopped) == (1, 1)
+    # Of the audit topic and of the labels topic.
+    assert (cluster.client.stopped, cluster.audit.stopped) == (1, 2)
     assert (cluster.view.started, cluster.view.stopped) == (1, 1)
     assert len(group.agent_pipelines) == 4
 
@@ -249,6 +250,8 @@ async def test_events_that_do_not_end_in_time_are_left(
     await running.ended()
     assert "drained in part; the rest will be read again" in caplog.messages
     assert caplog.messages[-1] == "the consumer did not stop in 0 s; leaving it"
+    for agent in group.app.agents.values():
+        await agent.stop()  # otherwise Faust may lose the cancellation at the end of the test
 
 
 async def test_an_error_of_the_consumer_ends_the_worker_without_a_commit(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
+from agents.label_rows import SPOT_CHECK
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from agents.revision import queue_of, timing
 from agents.spot_checks import NO_SPOT_CHECKS, SpotChecks
@@ -24,8 +25,6 @@ HIGH_IMPACT = "high_impact"
 """The escalation reason of an event that the small model accepted and a person must see anyway."""
 RULE = "rule"
 """The escalation reason of an event that a rule gives to a person."""
-SPOT_CHECK = "spot_check"
-"""What the case of an accepted event has in place of an escalation reason."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import asyncio
 import tempfile
 from collections import deque
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,7 @@ def stream(
     watch = Watch(alpha, DELTA, threshold)
     waiting: deque[tuple[int, Check]] = deque()
     early, checks = False, 0
+    risk_of = cache(lambda threshold: traffic.of(AFTER, threshold)[1])
     for number in range(2 * half):
         outside = AFTER if number >= half else BEFORE
         pool = traffic.outside if generator.random() < outside else traffic.inside
@@ -182,7 +184,7 @@ def stream(
             checks += number >= half
         if watch.breaches and number < half:
             early = True
-        if number >= half and traffic.of(AFTER, watch.threshold)[1] <= alpha:
+        if number >= half and risk_of(watch.threshold) <= alpha:
             return Run(early, number - half, checks, watch.threshold)
     return Run(early, None, None, watch.threshold)
 

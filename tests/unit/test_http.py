@@ -39,7 +39,10 @@ class ServerAndClient:
     def __init__(self, section: HttpSection, client: aiohttp.ClientSession) -> None:
         self.clock = Clock()
         self.metrics = Metrics()
-        self.server = HttpServer(section, self.metrics, lambda: self.why_not, clock=self.clock)
+        self.notes: list[str] = []
+        self.server = HttpServer(
+            section, self.metrics, lambda: self.why_not, lambda: self.notes, clock=self.clock
+        )
         self.client = client
         self.why_not: str | None = None
         self.writers: list[asyncio.StreamWriter] = []
@@ -107,6 +110,16 @@ async def test_ready_reports_why_it_is_not(http: ServerAndClient) -> None:
     status, _, body = await http.get("/ready")
     assert status == 503
     assert http.why_not in body
+
+
+async def test_ready_says_what_is_worth_knowing(http: ServerAndClient) -> None:
+    """Nobody would learn from the worker that its promise is broken."""
+    http.notes.append("the promise for tickets is broken")
+    status, _, body = await http.get("/ready")
+    assert (status, body) == (
+        200,
+        '{"ready": true, "reason": null, "notes": ["the promise for tickets is broken"]}',
+    )
 
 
 async def test_metrics_have_the_content_type_of_prometheus(http: ServerAndClient) -> None:

@@ -1,5 +1,6 @@
 """The metrics: documented names, base units, and labels with a closed set of values."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -33,6 +34,14 @@ DOCUMENTED_LABELS = {
     "triage_expired_events": ["topic"],
     "triage_rewound_partitions": ["topic"],
     "triage_drift_ratio": ["domain"],
+    "triage_spot_checks": ["domain"],
+    "triage_promise_state": ["domain", "state"],
+    "triage_promise_checked_events": ["domain"],
+    "triage_promise_wrong_events": ["domain"],
+    "triage_promise_risk_ratio": ["bound", "domain"],
+    "triage_promise_threshold_ratio": ["domain"],
+    "triage_promise_read_age_seconds": [],
+    "triage_mix_change_ratio": ["domain"],
     "triage_llm_breaker_state": ["endpoint", "state"],
     "triage_enrichments": ["status"],
     "triage_llm_calls": ["status"],
@@ -57,7 +66,7 @@ PAID = Enrichment(
     latency_s=1.5,
 )
 OUTCOMES: list[Outcome] = [
-    Triaged(triaged("secret-id")),
+    Triaged(triaged("secret-id"), spot_check=case("secret-id")),
     Escalated(case("secret-id", status="provisional")),
     Triaged(triaged("secret-id", decided_by="llm", revision=1, enrichment=PAID)),
     Reviewed(case("secret-id", status="needs_review", revision=1)),
@@ -86,6 +95,7 @@ def metrics() -> Metrics:
     filled.expired.labels(topic="t").inc(3)
     filled.rewound.labels(topic="t").inc()
     filled.observe_llm({"small": "open"}, 1.5, 10.0)
+    filled.observe_promise({}, {"alerts": 0.1}, 2.0)
     return filled
 
 
@@ -194,6 +204,40 @@ def test_a_verdict_does_not_count_the_llm_call_again() -> None:
     value = metrics_after(Triaged(triaged(decided_by="human", revision=2, enrichment=PAID)))
     assert value("triage_enrichments_total", status="answered") is None
     assert value("triage_llm_cost_usd_total") == 0
+
+
+def test_spot_checks_are_counted_beside_their_outcome() -> None:
+    """Nobody would see whether the drawn share is the configured one."""
+    value = metrics_after(Triaged(triaged(), spot_check=case()), Triaged(triaged()))
+    assert value("triage_spot_checks_total", domain="alerts") == 1
+    assert value("triage_events_total", domain="alerts", outcome="accepted") == 2
+
+
+def test_a_change_of_the_mix_is_measured_on_few_events(caplog: pytest.LogCaptureFixture) -> None:
+    """A burst of one alert would look like a change, or a lasting change like a burst."""
+    metrics = Metrics()
+
+    def count(outcome: Outcome, number: int, every_s: float) -> None:
+        received_at_s = 1_000_000.0 + number * every_s
+        metrics.count(outcome, replace(incoming(), received_at_s=received_at_s))
+
+    for number in range(1_001):
+        count(Triaged(triaged(queue=("cloud", "email")[number % 2])), number, 100.0)
+    end = 1_001 * 100
+    strange = Escalated(case(status="provisional"))
+    unfamiliar = Escalated(msgspec.structs.replace(strange.case, escalation="unfamiliar"))
+    for _ in range(500):
+        count(unfamiliar, end, 1.0)  # a burst in one second
+    metrics.render()
+    evidence = metrics.registry.get_sample_value("triage_mix_change_ratio", {"domain": "alerts"})
+    assert evidence is not None
+    assert evidence < 0.1
+    for number in range(200):
+        count(unfamiliar, end + 10 * number, 1.0)
+    metrics.render()
+    assert metrics.registry.get_sample_value("triage_mix_change_ratio", {"domain": "alerts"}) == 1
+    (warning,) = (each.getMessage() for each in caplog.records)
+    assert "the mix of alerts has changed" in warning
 
 
 def test_labelled_rows_are_counted_by_their_author() -> None:

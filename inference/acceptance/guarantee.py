@@ -2,14 +2,18 @@
 
 With probability at least 1 - delta over the calibration rows, at most a share alpha of the accepted
 events is wrong. This holds for events that are drawn like the calibration rows.
+
+The calibration rows are either rows that the model was not trained on, or all rows: then each was
+answered by a model that was trained without it (`inference.training.crossfit` says what is assumed
+in that case).
 """
 
 import hashlib
 import itertools
 import math
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 
@@ -20,6 +24,15 @@ from inference.arrays import DECIMALS, Bools, Floats
 UNSEEN_ROWS_FACTOR = 2
 """Rows of unseen sources get a test of their own if this many times the rows are accepted that a
 promise needs at least. Below that, they are too few to say anything."""
+
+CAUTION = 1.5
+"""To choose the start of the tests, risks are taken to be so many times as large.
+
+Models are overconfident, above all about the rows they are surest of. A start that is chosen badly
+costs coverage; it never breaks the promise.
+"""
+ROUNDING = 1e-6
+"""Effective numbers of rows are whole up to this, so that the last bits of a sum do not count."""
 
 # Fixed before any data were seen, because the tests need that. The thresholds lie close together at
 # small risks, where most events are.
@@ -53,43 +66,79 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class _Decisions:
-    """Of n rows: the risk, whether a deciding axis is wrong, whether the source is unseen."""
+    """Of n rows: the risk, if a deciding axis is wrong, the weight, and if the source is unseen."""
 
     risks: Floats
     wrong: Bools
+    weight: Floats
     unseen: Bools
 
-    def of_unseen_sources(self) -> "_Decisions":
-        rows = self.unseen
-        return _Decisions(self.risks[rows], self.wrong[rows], rows[rows])
+    def where(self, rows: Bools) -> "_Decisions":
+        return _Decisions(self.risks[rows], self.wrong[rows], self.weight[rows], self.unseen[rows])
+
+    def accepted_at(self, threshold: float) -> "Accepted":
+        accepted = self.risks < threshold
+        return weighed(self.weight[accepted], self.wrong[accepted].astype(np.float64))
+
+    def expected(self) -> "list[Accepted]":
+        """For each of `THRESHOLDS`: the rows it accepts, and the wrong ones by the risks alone."""
+        order = np.argsort(self.risks, kind="stable")
+        risks, weight = self.risks[order], self.weight[order]
+        ends = np.searchsorted(risks, THRESHOLDS)
+        columns = (weight, weight**2, weight * np.minimum(1.0, CAUTION * risks))
+        totals, squares, errors = (np.append(0.0, np.cumsum(column))[ends] for column in columns)
+        rows = np.divide(totals**2, squares, out=np.zeros_like(totals), where=squares > 0)
+        shares = np.divide(errors, totals, out=np.zeros_like(totals), where=totals > 0)
+        return [
+            Accepted(*pair) for pair in zip(rows.tolist(), (rows * shares).tolist(), strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """How many rows are accepted, and how many of those are wrong; see `weighed`."""
+
+    rows: float
+    errors: float
+
+    def p_value(self, alpha: float) -> float:
+        """How likely so few errors are if their true rate is above `alpha`."""
+        errors, rows = math.ceil(self.errors - ROUNDING), math.floor(self.rows + ROUNDING)
+        return binomial_tail(errors, rows, alpha)
+
+    def has_room(self, alpha: float, delta: float) -> bool:
+        """Whether there are so many rows that they support the promise if none is wrong."""
+        return Accepted(self.rows, 0.0).p_value(alpha) <= delta
+
+    def evidence(self, alpha: float) -> float:
+        """How clearly the rate of errors lies below `alpha`: the exponent in Chernoff's bound.
+
+        It is negative if the rate is not below.
+        """
+        if not self.rows or self.errors >= alpha * self.rows:
+            return -1.0
+        rate = max(self.errors / self.rows, 1e-12)
+        return self.rows * (
+            rate * math.log(rate / alpha) + (1 - rate) * math.log((1 - rate) / (1 - alpha))
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
     """Rows that have to support a promise of at most `alpha`.
 
-    If the group `may_be_empty`, a threshold that accepts none of its testing rows keeps the
-    promise.
+    If the group `may_be_empty`, a threshold that accepts none of its rows keeps the promise.
     """
 
-    testing: _Decisions
-    tuning: _Decisions
+    rows: _Decisions
     alpha: float
     may_be_empty: bool = False
 
     def supports(self, threshold: float, delta: float) -> bool:
-        """Whether the testing rows that a threshold accepts support the promise."""
-        if self.may_be_empty and not (self.testing.risks < threshold).any():
+        """Whether the rows that a threshold accepts support the promise."""
+        if self.may_be_empty and not (self.rows.risks < threshold).any():
             return True
-        return p_value(self.testing.risks, self.testing.wrong, threshold, self.alpha) <= delta
-
-    def may_support(self, threshold: float, delta: float) -> bool:
-        """Whether the tuning rows suggest that the testing rows will support the promise."""
-        return p_value(self.tuning.risks, self.tuning.wrong, threshold, self.alpha) <= delta
-
-    def allows(self, threshold: float, delta: float) -> int:
-        """How many of the rows that a threshold accepts may be wrong; -1 for too few rows."""
-        return max_errors(int((self.testing.risks < threshold).sum()), self.alpha, delta)
+        return self.rows.accepted_at(threshold).p_value(self.alpha) <= delta
 
 
 def risk(error_probabilities: Sequence[float]) -> float:
@@ -123,9 +172,14 @@ def calibrate(
 ) -> Promise:
     """The largest risk that may be accepted while the promise holds on all `deciding` axes.
 
-    This is fixed-sequence testing on the testing split. It starts with a strict threshold and goes
-    on to larger ones until the first that the rows do not support. The p-value of a threshold is
-    the exact binomial tail (Clopper-Pearson) of the errors among the rows it accepts.
+    This is fixed-sequence testing on the testing split. It starts where the test has the most
+    power, and goes on to larger thresholds until the first that the rows do not support. The
+    p-value of a threshold is the exact binomial tail (Clopper-Pearson) of the errors among the rows
+    it accepts. The start depends on the risks of the rows and not on whether they are right, so
+    the order of the tests is fixed before their outcome is looked at: see `_start`.
+
+    Rows that were not all chosen with the same probability have weights. The tail is then that of
+    the effective number of rows: see `weighed`.
 
     Rows of sources that the model was trained on look better than new sources will, and there are
     more of them. So if enough rows of unseen sources would be accepted, they have to support a
@@ -136,18 +190,16 @@ def calibrate(
         ValueError: no deciding axis, an axis that the sample lacks, or a share outside (0, 1).
     """
     columns = _columns(sample, deciding, (alpha, unseen_alpha, delta))
-    testing, tuning = _decide(sample.testing, columns), _decide(sample.tuning, columns)
-    all_rows = _Group(testing, tuning, alpha)
-    unseen = _Group(
-        testing.of_unseen_sources(), tuning.of_unseen_sources(), unseen_alpha, may_be_empty=True
-    )
+    testing = _decide(sample.testing, columns)
+    all_rows = _Group(testing, alpha)
+    unseen = _Group(testing.where(testing.unseen), unseen_alpha, may_be_empty=True)
     threshold, reason = _largest_threshold([all_rows], delta)
-    unseen_accepted = int((unseen.testing.risks < threshold).sum())
+    unseen_accepted = int((unseen.rows.risks < threshold).sum())
     test_unseen = max_errors(unseen_accepted // UNSEEN_ROWS_FACTOR, unseen_alpha, delta) >= 0
     n_unseen = 0
     if test_unseen:
         threshold, reason = _largest_threshold([all_rows, unseen], delta)
-        n_unseen = len(unseen.testing.risks)
+        n_unseen = len(unseen.rows.risks)
     accepted = testing.risks < threshold
     return Promise(
         alpha=alpha,
@@ -156,17 +208,27 @@ def calibrate(
         unseen_alpha=unseen_alpha,
         n_unseen=n_unseen,
         threshold=threshold,
-        coverage=int(accepted.sum()) / max(1, len(accepted)),
+        coverage=_share(testing.weight, accepted),
         accepted_errors=int(testing.wrong[accepted].sum()),
         digest=_digest(sample, deciding, (alpha, delta, unseen_alpha)),
         reason=reason,
     )
 
 
-def p_value(risks: Floats, wrong: Bools, threshold: float, alpha: float) -> float:
-    """How likely so few errors among the accepted rows are if their true rate is above `alpha`."""
-    accepted = risks < threshold
-    return binomial_tail(int(wrong[accepted].sum()), int(accepted.sum()), alpha)
+def weighed(weight: Floats, wrong: Floats) -> Accepted:
+    """Rows of these weights as a number of rows that were all chosen alike.
+
+    `weight` and `wrong` have shape (n,); `wrong` is 1, 0, or the probability of being wrong. With
+    equal weights the result is n rows and the sum of `wrong`. Otherwise it is the effective number
+    of rows, (sum of the weights)^2 / (sum of their squares), with the weighted share of errors
+    (Kish, 1965; Korn and Graubard, 1998, "Confidence intervals for proportions with small expected
+    number of positive counts estimated from survey data").
+    """
+    if not len(weight):
+        return Accepted(0.0, 0.0)
+    total = float(weight.sum())
+    rows = total * total / float((weight * weight).sum())
+    return Accepted(rows, rows * float((weight * wrong).sum()) / total)
 
 
 def binomial_tail(successes: int, trials: int, probability: float) -> float:
@@ -214,7 +276,16 @@ def _decide(split: CalibrationSplit, columns: list[int]) -> _Decisions:
     labelled = (correct != UNLABELLED).all(axis=1)
     error_probabilities = split.error_probability[labelled][:, columns]
     risks = np.asarray([risk(row) for row in error_probabilities.tolist()], dtype=np.float64)
-    return _Decisions(risks, (correct[labelled] == 0).any(axis=1), split.unseen[labelled])
+    return _Decisions(
+        risks, (correct[labelled] == 0).any(axis=1), split.weight[labelled], split.unseen[labelled]
+    )
+
+
+def _share(weight: Floats, rows: Bools) -> float:
+    """The weighted share of these rows; 0.0 if there are none at all."""
+    if not len(rows):
+        return 0.0
+    return float(weight[rows].sum() / weight.sum())
 
 
 def _largest_threshold(groups: Sequence[_Group], delta: float) -> tuple[float, str]:
@@ -242,31 +313,29 @@ def _ascend(groups: Sequence[_Group], start: int, delta: float) -> tuple[float, 
 def _start(groups: Sequence[_Group], delta: float) -> int:
     """Where the sequence of tests starts, as an index into `THRESHOLDS`.
 
-    Two thresholds come into question: the strictest that accepts so many rows of each group that
-    one of them may be wrong, and the strictest that accepts so many that none may. The tuning split
-    chooses between them. Whether the testing rows are right has no influence: the order of the
-    tests is fixed before their outcome is looked at.
+    A strict threshold accepts few rows, and one wrong label among them ends the tests. A large one
+    accepts rows that are too often wrong. In between lies the threshold at which, by the risks of
+    the rows, the test is passed most clearly. Whether the rows are right has no influence on the
+    start, so it costs no part of `delta`.
     """
-    starts = [
-        start for errors in (1, 0) if (start := _strictest(groups, errors, delta)) < len(THRESHOLDS)
+    expected = [list(zip(group.rows.expected(), repeat(group.alpha))) for group in groups]
+    at_thresholds = list(zip(*expected, strict=True))
+    candidates = [
+        index
+        for index, of_groups in enumerate(at_thresholds)
+        if all(accepted.has_room(alpha, delta) for accepted, alpha in of_groups)
     ]
-    for start in starts:
-        if all(group.may_support(THRESHOLDS[start], delta) for group in groups):
-            return start
-    return starts[0] if starts else len(THRESHOLDS) - 1
 
+    def evidence(index: int) -> float:
+        return min(accepted.evidence(alpha) for accepted, alpha in at_thresholds[index])
 
-def _strictest(groups: Sequence[_Group], errors: int, delta: float) -> int:
-    """The index of the strictest threshold that lets so many errors pass in every group."""
-
-    def allows(threshold: float) -> bool:
-        return all(group.allows(threshold, delta) >= errors for group in groups)
-
-    return bisect_left(THRESHOLDS, True, key=allows)
+    # Of equally good thresholds, the strictest. Without a candidate, the last one is tested: it
+    # fails.
+    return max(candidates, key=evidence, default=len(THRESHOLDS) - 1)
 
 
 def _no_threshold(group: _Group, delta: float) -> str:
-    rows = group.testing
+    rows = group.rows
     accepted = rows.risks < THRESHOLDS[_start([group], delta)]
     return (
         f"no threshold can promise at most {group.alpha:.3g} errors with confidence "
@@ -283,4 +352,6 @@ def _digest(sample: CalibrationSample, deciding: Sequence[str], shares: tuple[fl
         digest.update(np.ascontiguousarray(split.error_probability).tobytes())
         digest.update(np.ascontiguousarray(split.correct).tobytes())
         digest.update(np.ascontiguousarray(split.unseen).tobytes())
+        if (split.weight != 1).any():
+            digest.update(np.ascontiguousarray(split.weight).tobytes())
     return digest.hexdigest()

@@ -1,12 +1,13 @@
 """The calibration rows that ship with a model, as two splits.
 
 Everything that is tuned (shares, temperatures, limits) sees the tuning split alone. The promise is
-tested on the testing split. The rows ship with the model because the deciding axes, alpha and delta
-are configuration: the threshold follows from them when the model is loaded.
+tested on the testing split. If the calibration is cross-fitted, all rows are in the testing split
+and none is in the tuning split. The rows ship with the model because the deciding axes, alpha and
+delta are configuration: the threshold follows from them when the model is loaded.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -27,18 +28,29 @@ class CalibrationSplit:
     `error_probability` (n, axes), in [0, 1], is one minus the confidence that an axis was decided
     with; it is 1.0 for an event that is out of distribution. `correct` (n, axes) is 1 or 0, and -1
     without a label. `tenant` (n,) is an index into the sample's tenants, -1 for none. `unseen` (n,)
-    is true for rows of a source that the model was not trained on.
+    is true for rows of a source that the model was not trained on. `weight` (n,), above 0, is for
+    how many events a row stands: one divided by the probability that it was chosen to be labelled.
+    Without it, all rows have the weight 1.
     """
 
     error_probability: Floats
     correct: Flags
     tenant: npt.NDArray[np.int32]
     unseen: Bools
+    weight: Floats = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        if not len(self.weight):
+            object.__setattr__(self, "weight", np.ones(len(self.unseen)))
 
     def where(self, rows: Bools | npt.NDArray[np.int64]) -> Self:
         """Only these rows, given as flags or as indexes."""
         return type(self)(
-            self.error_probability[rows], self.correct[rows], self.tenant[rows], self.unseen[rows]
+            self.error_probability[rows],
+            self.correct[rows],
+            self.tenant[rows],
+            self.unseen[rows],
+            self.weight[rows],
         )
 
 
@@ -96,8 +108,11 @@ def _split(
     # On disk an error probability is still called a doubt: see `inference.model.manifest`.
     error_probability, correct = tensors[f"{prefix}.doubt"], tensors[f"{prefix}.correct"]
     tenant, unseen = tensors[f"{prefix}.tenant"], tensors[f"{prefix}.unseen"]
+    # Models in which all rows have the same weight do not store it.
+    weight = tensors.get(f"{prefix}.weight", np.ones(unseen.shape, np.float32))
     fits = error_probability.shape == correct.shape and error_probability.shape[1:] == (axes,)
-    if not fits or not tenant.shape == unseen.shape == error_probability.shape[:1]:
+    lengths = {array.shape for array in (tenant, unseen, weight)}
+    if not fits or lengths != {error_probability.shape[:1]} or not (weight > 0).all():
         raise ModelError(
             f"the calibration rows of {domain} do not have one column for each axis; "
             "calibrate the model again"
@@ -105,5 +120,9 @@ def _split(
     # They are stored as float32: round back to the decimals they were computed with.
     rounded = np.asarray(error_probability, np.float64).round(DECIMALS)
     return CalibrationSplit(
-        rounded, correct.astype(np.int8), tenant.astype(np.int32), unseen.astype(np.bool_)
+        rounded,
+        correct.astype(np.int8),
+        tenant.astype(np.int32),
+        unseen.astype(np.bool_),
+        weight.astype(np.float64),
     )

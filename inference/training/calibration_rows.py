@@ -37,12 +37,15 @@ def answered_rows(
 def tensors_of(prefix: str, split: CalibrationSplit) -> dict[str, npt.NDArray[Any]]:
     """The arrays of a split under the names that they have in the model directory."""
     # On disk an error probability is still called a doubt: see `inference.model.manifest`.
-    return {
+    tensors = {
         f"{prefix}.doubt": np.ascontiguousarray(split.error_probability, dtype=np.float32),
         f"{prefix}.correct": np.ascontiguousarray(split.correct),
         f"{prefix}.tenant": np.ascontiguousarray(split.tenant),
         f"{prefix}.unseen": split.unseen.astype(np.uint8),
     }
+    if (split.weight != 1).any():
+        tensors[f"{prefix}.weight"] = split.weight.astype(np.float32)
+    return tensors
 
 
 def _error_probability(probabilities: Mapping[str, Floats], refused: Bools) -> Floats:

@@ -1,5 +1,6 @@
 """The promise holds over repeated draws of rows, and the binomial tail is a tail."""
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -90,6 +91,35 @@ def test_a_threshold_chosen_and_tested_on_the_same_rows_breaks_the_promise() -> 
     """The test above would pass for every threshold, and so show nothing."""
     broken, _ = share_broken(lambda sample, a: naive_threshold(sample.testing, a), 0.05)
     assert broken > ALLOWED + 0.1
+
+
+def draw_as_labelled(
+    generator: np.random.Generator, rows: int, chance: float
+) -> tuple[CalibrationSplit, Floats]:
+    """Rows of which those below a risk of 0.05 are labelled with this chance, all others surely.
+
+    So it is when accepted events are labelled as spot checks only.
+    """
+    split, rate = draw(generator, rows)
+    probability = np.where(split.error_probability[:, 0] < 0.05, chance, 1.0)
+    chosen = generator.random(rows) < probability
+    split = dataclasses.replace(split.where(chosen), weight=1 / probability[chosen])
+    return split, rate[chosen]
+
+
+@pytest.mark.parametrize("chance", [0.5, 0.1])
+def test_promise_is_kept_if_rows_were_chosen_with_different_probabilities(chance: float) -> None:
+    """Weights would make few spot checks look like many rows, and the promise be false."""
+
+    def choose(sample: CalibrationSample, alpha: float) -> float:
+        seed = int(sample.testing.error_probability[0, 0] * 1e6)
+        split, _ = draw_as_labelled(np.random.default_rng(seed), 4 * ROWS, chance)
+        sample = CalibrationSample(("queue",), sample.tuning, split)
+        return calibrate(sample, ["queue"], alpha, DELTA).threshold
+
+    broken, accepting = share_broken(choose, 0.05)
+    assert broken <= ALLOWED
+    assert accepting > 0.2
 
 
 @given(n=st.integers(0, 2000), p=st.floats(0.001, 0.999), data=st.data())

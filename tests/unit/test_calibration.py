@@ -6,7 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from inference.acceptance.guarantee import THRESHOLDS, binomial_tail, calibrate, max_errors, risk
+from inference.acceptance.guarantee import (
+    THRESHOLDS,
+    Accepted,
+    binomial_tail,
+    calibrate,
+    max_errors,
+    risk,
+    weighed,
+)
 from inference.acceptance.samples import CalibrationSample, CalibrationSplit
 from inference.evaluation.formulas import expected_calibration_error
 from inference.model.temperature import fit_temperature, softmax
@@ -231,3 +239,65 @@ def test_thresholds_are_fixed_and_in_ascending_order() -> None:
     """The order of the tests would depend on the rows, and no promise would hold."""
     assert list(THRESHOLDS) == sorted(set(THRESHOLDS))
     assert THRESHOLDS[-1] == 1.0
+
+
+def noisy_sample(rows: int, *, seed: int, noise: float) -> CalibrationSample:
+    """Rows of all risks, of which a share `noise` has a wrong label, however sure the model is."""
+    generator = np.random.default_rng(seed)
+    error_probability = generator.beta(0.3, 3, size=rows).round(6)
+    rate = noise + (1 - noise) * error_probability
+    correct = (generator.random(rows) >= rate).astype(np.int8)
+    split = make_split(error_probability.tolist(), correct.tolist())
+    return CalibrationSample(("queue",), split, split)
+
+
+def test_a_wrong_label_among_the_surest_rows_does_not_end_the_promise() -> None:
+    """One wrong label in a hundred would leave nothing accepted, however many rows there are.
+
+    Tests that start with the strictest threshold that has room for one error end at once in ten of
+    these forty samples.
+    """
+    accepting = [
+        calibrate(noisy_sample(2_000, seed=seed, noise=0.01), ["queue"], 0.03, 0.10).coverage > 0.3
+        for seed in range(40)
+    ]
+    assert sum(accepting) >= 36
+
+
+def test_the_start_of_the_tests_does_not_depend_on_the_labels() -> None:
+    """The order of the tests would follow their outcome, and no promise would hold.
+
+    All of these rows are right, and all are wrong: the reason names the rows at the start.
+    """
+    risks = np.random.default_rng(1).beta(0.3, 3, size=400).round(6).tolist()
+    reasons = set()
+    for right in ([0] * 400, [i % 2 for i in range(400)]):
+        split = make_split(risks, right)
+        reason = calibrate(CalibrationSample(("queue",), split, split), ["queue"], 0.05, 0.1).reason
+        reasons.add(reason.split("the ")[1].split(" surest")[0])
+    assert len(reasons) == 1
+
+
+def test_rows_that_were_seldom_chosen_count_for_more() -> None:
+    """Spot checks, of which few are labelled, would be outvoted by escalated events.
+
+    Here a hundred spot checks stand for 5,000 accepted events and are right; of a hundred escalated
+    events, which stand for themselves, ten are wrong.
+    """
+    split = make_split([0.01] * 200, [1] * 100 + [0] * 10 + [1] * 90)
+    weighted = dataclasses.replace(split, weight=np.array([50.0] * 100 + [1.0] * 100))
+    equal = calibrate(CalibrationSample(("queue",), split, split), ["queue"], 0.04, 0.1)
+    by_weight = calibrate(CalibrationSample(("queue",), weighted, weighted), ["queue"], 0.04, 0.1)
+    assert equal.threshold == 0.0
+    assert by_weight.coverage == 1.0
+    assert equal.digest != by_weight.digest
+    assert weighed(np.ones(5), np.array([1.0, 0, 0, 1, 0])) == Accepted(5.0, 2.0)
+
+
+def test_one_heavy_error_counts_for_what_it_stands_for() -> None:
+    """A wrong spot check would count as one event, though it stands for fifty."""
+    split = make_split([0.01] * 200, [0] + [1] * 199)
+    weighted = dataclasses.replace(split, weight=np.array([50.0] * 100 + [1.0] * 100))
+    assert calibrate(CalibrationSample(("queue",), split, split), ["queue"], 0.03, 0.1).threshold
+    sample = CalibrationSample(("queue",), weighted, weighted)
+    assert not calibrate(sample, ["queue"], 0.03, 0.1).threshold

@@ -45,7 +45,9 @@ class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
     `gold` maps an axis to its right labels. An axis without labels is not in it. `source` and
     `license` are for the model card and for figures per source. The model never reads them. Rows
     that are nearly alike have the same `cluster`; it is empty for a row that nobody has compared.
-    A row counts `teaching_weight` times when it teaches.
+    A row counts `teaching_weight` times when it teaches. `chance`, in (0, 1], is the probability
+    with which it was chosen to be labelled; when a promise is tested, it stands for 1 / `chance`
+    events.
     """
 
     event: Event
@@ -56,6 +58,7 @@ class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
     license: str = ""
     cluster: str = ""
     teaching_weight: float = 1.0
+    chance: float = 1.0
 
 
 def read_rows(

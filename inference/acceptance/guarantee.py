@@ -13,7 +13,6 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
 import numpy as np
 
@@ -118,9 +117,9 @@ class Accepted:
         if not self.rows or self.errors >= alpha * self.rows:
             return -1.0
         rate = max(self.errors / self.rows, 1e-12)
-        return self.rows * (
-            rate * math.log(rate / alpha) + (1 - rate) * math.log((1 - rate) / (1 - alpha))
-        )
+        divergence = rate * math.log(rate / alpha)
+        divergence += (1 - rate) * math.log((1 - rate) / (1 - alpha))
+        return self.rows * divergence
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,16 +317,15 @@ def _start(groups: Sequence[_Group], delta: float) -> int:
     the rows, the test is passed most clearly. Whether the rows are right has no influence on the
     start, so it costs no part of `delta`.
     """
-    expected = [list(zip(group.rows.expected(), repeat(group.alpha))) for group in groups]
-    at_thresholds = list(zip(*expected, strict=True))
+    expected = [(group.alpha, group.rows.expected()) for group in groups]
     candidates = [
         index
-        for index, of_groups in enumerate(at_thresholds)
-        if all(accepted.has_room(alpha, delta) for accepted, alpha in of_groups)
+        for index in range(len(THRESHOLDS))
+        if all(accepted[index].has_room(alpha, delta) for alpha, accepted in expected)
     ]
 
     def evidence(index: int) -> float:
-        return min(accepted.evidence(alpha) for accepted, alpha in at_thresholds[index])
+        return min(accepted[index].evidence(alpha) for alpha, accepted in expected)
 
     # Of equally good thresholds, the strictest. Without a candidate, the last one is tested: it
     # fails.

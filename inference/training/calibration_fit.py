@@ -35,6 +35,7 @@ from inference.model.out_of_distribution import OUT_OF_SCOPE, SCOPE_AXIS, unfami
 from inference.model.temperature import fit_temperature, softmax
 from inference.progress import Progress
 from inference.training.calibration_rows import answered_rows, tensors_of
+from inference.training.folds import FOLDS
 from inference.training.gold_labels import gold_matrix
 from inference.training.row_features import RowFeatures, read_features
 from schemas.event import DEFAULT_TENANT
@@ -61,6 +62,7 @@ cost up to three such steps, random letters five and more. Another language is f
 """
 NGRAM_SHARES = tuple(round(step / 20, 2) for step in range(21))
 """The shares of the n-gram head that are tried."""
+CALIBRATING_PARTS = (*CALIBRATION_SPLITS, "both")
 PUBLISHED = Terms()
 """The terms of the promise that is written into the calibration.
 
@@ -145,19 +147,19 @@ def calibrate_domain(
     probabilities = calibrated(axis_logits, axes)
     calibration = DomainCalibration(
         axes={
-            axis: msgspec.structs.replace(fitted, shares=_label_shares(probabilities[axis]))
+            axis: msgspec.structs.replace(fitted, shares=label_shares(probabilities[axis]))
             for axis, fitted in axes.items()
         },
         max_excess_tokens=max(
             MIN_EXCESS_TOKENS,
-            _limit(np.array([row_features.inputs[row].excess_tokens for row in tuning])),
+            limit(np.array([row_features.inputs[row].excess_tokens for row in tuning])),
         ),
-        max_distance=_limit(axis_logits.distance[tuning]),
-        max_scope_distance=_scope_limit(rows, tuning, axis_logits, training_sources),
+        max_distance=limit(axis_logits.distance[tuning]),
+        max_scope_distance=_scopelimit(rows, tuning, axis_logits, training_sources),
         tenants=sorted({row.event.tenant for row in rows} - {DEFAULT_TENANT}),
     )
     scope_distances = heads.scope_distances(axis_logits, probabilities)
-    refused = _out_of_distribution(
+    refused = out_of_distribution(
         calibration, row_features.inputs, axis_logits.distance, scope_distances
     )
     all_rows = answered_rows(
@@ -178,15 +180,22 @@ def seal_calibration(path: Path, fitted: Fitted, rows: Sequence[LabelledRow]) ->
     # safetensors lets only the owner read the file, but a service may run as another user.
     file.chmod(0o644)
     made_from = {
+        "method": _method(rows),
         "rows": {
             domain: len(sample.tuning.error_probability) + len(sample.testing.error_probability)
             for domain, (_, sample) in fitted.items()
         },
-        "sources": sorted({row.source for row in rows if row.part in CALIBRATION_SPLITS}),
+        "sources": sorted({row.source for row in rows if row.part in CALIBRATING_PARTS}),
         "promises": {domain: _published(sample) for domain, (_, sample) in fitted.items()},
     }
     calibrations = {domain: calibration for domain, (calibration, _) in fitted.items()}
     return write_calibration(path, calibrations, made_from)
+
+
+def _method(rows: Sequence[LabelledRow]) -> str:
+    if any(row.part == "both" for row in rows):
+        return f"cross-fitted over {FOLDS} folds"
+    return "held out"
 
 
 def _published(sample: CalibrationSample) -> dict[str, Any]:
@@ -245,7 +254,7 @@ def is_in_scope(row: LabelledRow) -> bool:
     return OUT_OF_SCOPE not in row.gold.get(SCOPE_AXIS, (OUT_OF_SCOPE,))
 
 
-def _scope_limit(
+def _scopelimit(
     rows: Sequence[LabelledRow],
     tuning: Sequence[int],
     axis_logits: AxisLogits,
@@ -260,10 +269,10 @@ def _scope_limit(
         return None
     in_scope = [row for row in tuning if is_in_scope(rows[row])]
     taught = [row for row in in_scope if rows[row].source in training_sources]
-    return _limit(axis_logits.scope_distance[taught or in_scope], SCOPE_QUANTILE)
+    return limit(axis_logits.scope_distance[taught or in_scope], SCOPE_QUANTILE)
 
 
-def _limit(values: Floats, quantile: float = LIMIT_QUANTILE) -> float:
+def limit(values: Floats, quantile: float = LIMIT_QUANTILE) -> float:
     """A quantile of the finite values.
 
     The excess tokens of a text without words are infinite. Such rows are left out, so that the
@@ -276,13 +285,13 @@ def _limit(values: Floats, quantile: float = LIMIT_QUANTILE) -> float:
     return max(MIN_LIMIT, math.ceil(float(np.quantile(finite, quantile)) * 1e4) / 1e4)
 
 
-def _label_shares(probabilities: Floats) -> list[float]:
+def label_shares(probabilities: Floats) -> list[float]:
     """How often each label is the most probable one."""
     counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
     return [round(float(count) / max(1, len(probabilities)), 6) for count in counts]
 
 
-def _out_of_distribution(
+def out_of_distribution(
     calibration: DomainCalibration,
     inputs: Sequence[ModelInput],
     distance: Floats,

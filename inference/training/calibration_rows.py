@@ -31,13 +31,14 @@ def answered_rows(
         correct=_correct(rows, labels, probabilities),
         tenant=_tenant_numbers(rows, tenants),
         unseen=np.array([row.source not in training_sources for row in rows], dtype=np.bool_),
+        weight=np.array([1.0 / row.chance for row in rows], np.float32).astype(np.float64),
     )
 
 
 def tensors_of(prefix: str, split: CalibrationSplit) -> dict[str, npt.NDArray[Any]]:
     """The arrays of a split under the names that they have in the model directory."""
     # On disk an error probability is still called a doubt: see `inference.model.manifest`.
-    tensors = {
+    tensors: dict[str, npt.NDArray[Any]] = {
         f"{prefix}.doubt": np.ascontiguousarray(split.error_probability, dtype=np.float32),
         f"{prefix}.correct": np.ascontiguousarray(split.correct),
         f"{prefix}.tenant": np.ascontiguousarray(split.tenant),

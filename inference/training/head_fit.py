@@ -17,6 +17,7 @@ from inference.labelled import LabelledRow, lessons
 from inference.model.heads import Head, unit
 from inference.model.temperature import fit_temperature, softmax
 from inference.progress import Progress
+from inference.training.absent_labels import with_absent_labels
 from inference.training.gold_labels import gold_matrix
 
 REGULARISATION = (0.003, 0.01, 0.03, 0.1, 0.3)
@@ -24,6 +25,9 @@ REGULARISATION = (0.003, 0.01, 0.03, 0.1, 0.3)
 
 The tuning split chooses between them.
 """
+
+MIN_CLASSES = 2
+"""Rows of fewer labels teach nothing: there is nothing to tell apart."""
 
 NEW_SHARE = 0.7
 """The share of the new head in `blend_heads`, chosen on validation rows."""
@@ -80,6 +84,24 @@ def fit_head(
     return min(candidates, key=lambda candidate: candidate[0])[1]
 
 
+def fit_heads_of_axis(
+    rows: Sequence[LabelledRow],
+    units: Floats,
+    axis: str,
+    labels: tuple[str, ...],
+    strengths: Sequence[float],
+    *,
+    seed: int,
+) -> list[Head]:
+    """The head of one axis fitted on all of these rows, once with each inverse regularisation.
+
+    `units` has shape (rows, width), and each of its rows has length one. Rows without a label on
+    the axis are left out.
+    """
+    positions, target, weight = lessons(rows, axis, labels)
+    return [_fit(units[positions], target, weight, labels, each, seed) for each in strengths]
+
+
 def blend_heads(
     rows: Sequence[LabelledRow], vectors: Vectors, axis: str, kept: Head, *, seed: int
 ) -> Head:
@@ -119,16 +141,19 @@ def _fit(
     strength: float,
     seed: int,
 ) -> Head:
+    present = sorted(set(target))
+    if len(present) < MIN_CLASSES:
+        nothing = np.zeros((len(present), units.shape[1])), np.zeros(len(present))
+        return as_shipped(labels, *with_absent_labels(*nothing, present, len(labels)))
     # The components of a unit vector are about 1/sqrt(width). After scaling them up, the solver
     # needs a tenth of the steps.
     scale = float(np.sqrt(units.shape[1]))
     model = LogisticRegression(C=strength, max_iter=1_000, tol=1e-3, random_state=seed)
     model.fit(units * scale, target, sample_weight=weight)
-    coefficients, bias = model.coef_ * scale, model.intercept_
-    if len(labels) == 2:  # noqa: PLR2004 - scikit-learn keeps one row for two classes
-        coefficients = np.vstack([-coefficients, coefficients]) / 2
-        bias = np.concatenate([-bias, bias]) / 2
-    return as_shipped(labels, coefficients, bias)
+    return as_shipped(
+        labels,
+        *with_absent_labels(model.coef_ * scale, model.intercept_, present, len(labels)),
+    )
 
 
 def as_shipped(

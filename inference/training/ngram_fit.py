@@ -14,6 +14,8 @@ from inference.arrays import Floats
 from inference.labelled import LabelledRow, lessons
 from inference.model.input_text import read_content
 from inference.model.ngrams import BUCKETS, TEXT_BUCKETS, Features, NgramHead, columns_of
+from inference.training.absent_labels import with_absent_labels
+from inference.training.head_fit import MIN_CLASSES
 
 STRENGTH = 10.0
 """The inverse regularisation. It is a usual value for TF-IDF features of length one, not tuned."""
@@ -118,9 +120,10 @@ def _fit(
 ) -> tuple[Floats, Floats]:
     """The weights (labels, used buckets) and the bias (labels,) of one axis."""
     index, target, weight = lessons(rows, axis, names)
+    present = sorted(set(target))
+    if len(present) < MIN_CLASSES:
+        nothing = np.zeros((len(present), matrix.shape[1])), np.zeros(len(present))
+        return with_absent_labels(*nothing, present, len(names))
     model = LogisticRegression(C=STRENGTH, max_iter=150, tol=1e-3, random_state=seed)
     model.fit(matrix[index], target, sample_weight=weight)
-    if len(names) == 2:  # noqa: PLR2004 - scikit-learn keeps one row for two classes
-        difference, bias = model.coef_ / 2, model.intercept_ / 2
-        return np.vstack([-difference, difference]), np.concatenate([-bias, bias])
-    return model.coef_, model.intercept_
+    return with_absent_labels(model.coef_, model.intercept_, present, len(names))

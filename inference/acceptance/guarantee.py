@@ -11,6 +11,7 @@ in that case).
 import hashlib
 import itertools
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,10 @@ CAUTION = 1.5
 Models are overconfident, above all about the rows they are surest of. A start that is chosen badly
 costs coverage; it never breaks the promise.
 """
+MORE_ROWS: tuple[float, ...] = tuple(1.1**step for step in range(1, 37))
+"""How many times the rows are thought of, to say how many rows more a promise needs."""
+THRESHOLDS_SKIPPED = 6
+"""To say that, every sixth threshold is enough."""
 ROUNDING = 1e-6
 """Effective numbers of rows are whole up to this, so that the last bits of a sum do not count."""
 
@@ -339,8 +344,42 @@ def _no_threshold(group: _Group, delta: float) -> str:
         f"no threshold can promise at most {group.alpha:.3g} errors with confidence "
         f"{1 - delta:.3g}: of {len(rows.risks)} calibration rows the {int(accepted.sum())} surest "
         f"hold {int(rows.wrong[accepted].sum())} errors, so nothing is accepted; "
-        "allow a larger alpha or delta, or calibrate on more rows"
+        f"allow a larger alpha or delta, or {_remedy(group, delta)}"
     )
+
+
+def _remedy(group: _Group, delta: float) -> str:
+    """What to do about the rows, with their number."""
+    rows = len(group.rows.risks)
+    if not rows:
+        fewest = math.ceil(math.log(delta) / math.log1p(-group.alpha))
+        return f"calibrate on at least {fewest} rows"
+    at_thresholds = [group.rows.accepted_at(each) for each in THRESHOLDS[::THRESHOLDS_SKIPPED]]
+    # So many times the rows, with as large a share of errors as these have.
+    factors = [
+        factor
+        for accepted in at_thresholds
+        if accepted.errors < group.alpha * accepted.rows
+        for factor in [_first_factor(accepted, group.alpha, delta)]
+        if factor
+    ]
+    if not factors:
+        return (
+            "calibrate a model that is wrong less often about the rows it is surest of: "
+            f"{MORE_ROWS[-1]:.0f} times as many rows like these would not be enough"
+        )
+    return f"calibrate on about {math.ceil(rows * (min(factors) - 1))} more rows like these"
+
+
+def _first_factor(accepted: Accepted, alpha: float, delta: float) -> float:
+    """How many times these rows would support the promise; 0.0 if none of `MORE_ROWS` is enough."""
+
+    def supports(factor: float) -> bool:
+        many = Accepted(accepted.rows * factor, accepted.errors * factor)
+        return many.p_value(alpha) <= delta
+
+    place = bisect_left(MORE_ROWS, True, key=supports)
+    return MORE_ROWS[place] if place < len(MORE_ROWS) else 0.0
 
 
 def _digest(sample: CalibrationSample, deciding: Sequence[str], shares: tuple[float, ...]) -> str:

@@ -130,7 +130,8 @@ class PromiseFigures(Figures, frozen=True, kw_only=True):
     Its confidence is 1 - `delta`, and `n` calibration rows support it. `n_unseen` of them are of
     sources that the model was not trained on. They support that at most `unseen_alpha` of the
     accepted events of such sources are wrong. An event is accepted if its risk is below
-    `threshold`. `coverage` is the share of the calibration rows that is accepted.
+    `threshold`. `coverage` is the share of the calibration rows that is accepted. If nothing is,
+    `reason` says why.
     """
 
     alpha: float
@@ -140,6 +141,7 @@ class PromiseFigures(Figures, frozen=True, kw_only=True):
     n_unseen: int
     threshold: float
     coverage: float
+    reason: str = ""
 
 
 class OutOfScopeFigures(Figures, frozen=True, kw_only=True):

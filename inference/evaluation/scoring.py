@@ -1,5 +1,6 @@
 """From predictions to figures. Nothing here depends on how the predictions were made."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from inference.acceptance.guarantee import Promise
 from inference.acceptance.policy import Decision
-from inference.arrays import Bools
+from inference.arrays import Bools, Floats
 from inference.evaluation import formulas
 from inference.evaluation.axis_scoring import axis_figures, curve_points, ranking_scores
 from inference.evaluation.figures import (
@@ -35,6 +36,9 @@ from inference.evaluation.predictions import (
 )
 from inference.labelled import LabelledRow
 from inference.model.out_of_distribution import OUT_OF_SCOPE, SCOPE_AXIS
+
+NOTABLE = 0.1
+"""Shares of the rows that differ by more than this are explained."""
 
 
 def domain_figures(
@@ -65,6 +69,7 @@ def domain_figures(
         [rows[i] for i in indexes], predictions_of(labelled_decisions), deciding
     )
     accepted = np.array([decision.accepted for decision in labelled_decisions], dtype=np.bool_)
+    coverage = float(accepted.mean())
     certainty = -np.array([decision.risk for decision in labelled_decisions], dtype=np.float64)
     return DomainFigures(
         part=split,
@@ -81,7 +86,7 @@ def domain_figures(
         cost=cost_figures(len(indexes), int((~accepted).sum()), llm_usd_per_event),
         latency=latency,
         axes=_figures_of_axes(rows, predictions, deciding, labels),
-        notes=_notes(rows, labels),
+        notes=[*promise_notes(promise, coverage, certainty, correct), *_notes(rows, labels)],
     )
 
 
@@ -144,6 +149,7 @@ def promise_figures(promise: Promise) -> PromiseFigures:
         n_unseen=promise.n_unseen,
         threshold=promise.threshold,
         coverage=promise.coverage,
+        reason=promise.reason,
     )
 
 
@@ -160,6 +166,32 @@ def _figures_of_axes(
         if compared.gold:
             figures[axis] = axis_figures(axis, compared, labels[axis], decides=axis in deciding)
     return figures
+
+
+def promise_notes(
+    promise: Promise, coverage: float, certainty: Floats, correct: Bools
+) -> list[str]:
+    """Why the promise accepts another share than other figures of these rows seem to say."""
+    possible = formulas.coverage_at_accuracy(certainty, correct, 1 - promise.alpha)
+    notes = []
+    if possible > coverage + NOTABLE:
+        why = (
+            f"The surest {possible:.0%} of these rows are at least {1 - promise.alpha:.0%} right, "
+            f"but {coverage:.0%} are accepted: the first figure is chosen by looking at the "
+            "labels of these very rows, and the promise has to hold for events without labels, "
+            f"with confidence {1 - promise.delta:.0%}"
+        )
+        if promise.reason:
+            why += f". Here {promise.reason}"
+        notes.append(f"{why}.")
+    chance = 2 * math.sqrt(0.25 / len(correct))
+    if promise.threshold and abs(promise.coverage - coverage) > max(NOTABLE, chance):
+        notes.append(
+            f"The promise was tested on {promise.n} calibration rows, of which it accepts "
+            f"{promise.coverage:.0%}. Of these rows it accepts {coverage:.0%}: they are not drawn "
+            "like the calibration rows, so it may not hold for them; calibrate on rows like these."
+        )
+    return notes
 
 
 def _notes(rows: Sequence[LabelledRow], labels: Mapping[str, Sequence[str]]) -> list[str]:

@@ -30,9 +30,11 @@ def fit_temperature(logits: Floats, gold: npt.NDArray[np.bool_]) -> float:
     what `confidence` states.
     """
     is_right = gold[np.arange(len(gold)), logits.argmax(axis=1)]
+    below_top = logits - logits.max(axis=1, keepdims=True)
 
     def loss(log_temperature: float) -> float:
-        top = softmax(logits, math.exp(log_temperature)).max(axis=1)
+        # The top probability of `softmax`, to the last bit, without all others.
+        top = 1.0 / np.exp(below_top / math.exp(log_temperature)).sum(axis=1)
         confidence = np.clip(top, 1e-9, 1 - 1e-9)
         return -float(np.where(is_right, np.log(confidence), np.log1p(-confidence)).mean())
 

@@ -1,10 +1,12 @@
-"""Labels of an axis that none of the training rows has.
+"""Labels of an axis that few of the training rows have, or none.
 
 Cross-fitting makes them: the only row of a label is not among the rows of the model that answers
 it.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -29,3 +31,11 @@ def with_absent_labels(
     all_bias = np.full(count, float(lowest.min(initial=0.0)) - 1.0)
     all_weights[list(present)], all_bias[list(present)] = coefficients, bias
     return all_weights, all_bias
+
+
+@contextmanager
+def few_rows_per_label() -> Iterator[None]:
+    """Without scikit-learn's warning that the labels could be numbers: they are not."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The number of unique classes is greater")
+        yield

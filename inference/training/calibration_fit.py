@@ -16,6 +16,7 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 
 from inference.acceptance.guarantee import promise_on
+from inference.acceptance.learning import LEARNING, AxisLearning
 from inference.acceptance.options import Terms
 from inference.acceptance.samples import CALIBRATION_SPLITS, CalibrationSample
 from inference.arrays import Bools, Floats
@@ -169,8 +170,16 @@ def calibrate_domain(
     return calibration, CalibrationSample(tuple(axes), tuned, tested, tuple(calibration.tenants))
 
 
-def seal_calibration(path: Path, fitted: Fitted, rows: Sequence[LabelledRow]) -> Artifact:
-    """Write the calibration and its rows into the model directory `path`."""
+def seal_calibration(
+    path: Path,
+    fitted: Fitted,
+    rows: Sequence[LabelledRow],
+    learning: Mapping[str, Mapping[str, AxisLearning]] | None = None,
+) -> Artifact:
+    """Write the calibration and its rows into the model directory `path`.
+
+    `learning` says, by domain and axis, how the model got better with its rows, if that is known.
+    """
     tensors: dict[str, npt.NDArray[Any]] = {}
     for domain, (_, sample) in fitted.items():
         for name in CALIBRATION_SPLITS:
@@ -179,7 +188,7 @@ def seal_calibration(path: Path, fitted: Fitted, rows: Sequence[LabelledRow]) ->
     save_file(tensors, file)
     # safetensors lets only the owner read the file, but a service may run as another user.
     file.chmod(0o644)
-    made_from = {
+    made_from: dict[str, Any] = {
         "method": _method(rows),
         "rows": {
             domain: len(sample.tuning.error_probability) + len(sample.testing.error_probability)
@@ -188,6 +197,8 @@ def seal_calibration(path: Path, fitted: Fitted, rows: Sequence[LabelledRow]) ->
         "sources": sorted({row.source for row in rows if row.part in CALIBRATING_PARTS}),
         "promises": {domain: _published(sample) for domain, (_, sample) in fitted.items()},
     }
+    if learning:
+        made_from[LEARNING] = msgspec.to_builtins(learning)
     calibrations = {domain: calibration for domain, (calibration, _) in fitted.items()}
     return write_calibration(path, calibrations, made_from)
 
@@ -230,7 +241,7 @@ def _fit_axis(
     labelled = [i for i in tuning if axis in rows[i].gold]
     if not labelled:
         raise DataError(
-            f"no row of the tuning split is labelled on {axis}; give more rows to calibrate on"
+            f"no row of the tuning split is labelled on {axis}; give validation rows that are"
         )
     gold = gold_matrix([rows[i] for i in labelled], axis, labels)
     candidates = []

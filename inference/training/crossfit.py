@@ -72,12 +72,14 @@ class CrossFit:
 class FoldAnswers:
     """The logits of n rows, each by a model that was fitted without the fold of the row.
 
-    `fold` (n,) numbers the folds. `encoder` maps an axis to float32 of shape (strengths, n,
+    `fold` (n,) numbers the folds. `strengths` are the inverse regularisation strengths of the heads
+    that answered. `encoder` maps an axis to float32 of shape (strengths, n,
     labels), and `ngrams` to (n, labels). It lacks the axes without n-grams. `distance` and
     `scope_distance` are those of `inference.model.heads.AxisLogits`.
     """
 
     fold: Folds
+    strengths: Sequence[float]
     encoder: dict[str, Vectors]
     ngrams: dict[str, Vectors]
     distance: Floats
@@ -141,16 +143,19 @@ def answer_by_folds(
     progress: Progress,
     *,
     seed: int,
-    ngrams: bool = True,
+    strengths: Sequence[float] = STRENGTHS,
+    heads_only: bool = False,
 ) -> FoldAnswers:
     """Each row, answered by a model of the rows of the other folds and of those in `taught`.
+
+    With `heads_only`, there are no n-grams, and all distances are 0.
 
     Raises:
         DataError: there are fewer than two kinds of rows.
     """
     fold = fold_numbers(rows, FOLDS)
     shape = {axis: (len(rows), len(names)) for axis, names in labels.items()}
-    encoder = {axis: np.zeros((len(STRENGTHS), *shape[axis]), np.float32) for axis in labels}
+    encoder = {axis: np.zeros((len(strengths), *shape[axis]), np.float32) for axis in labels}
     by_ngrams: dict[str, Vectors] = {}
     distance, scope_distance = np.zeros(len(rows)), np.zeros(0)
     if OUT_OF_SCOPE in labels.get(SCOPE_AXIS, ()):
@@ -164,21 +169,21 @@ def answer_by_folds(
         learned_vectors = np.concatenate([vectors[index], taught[1]])
         units, held_units = _units(learned_vectors), _units(vectors[held_out])
         for axis, names in labels.items():
-            heads = fit_heads_of_axis(learned, units, axis, names, STRENGTHS, seed=seed)
+            heads = fit_heads_of_axis(learned, units, axis, names, strengths, seed=seed)
             for place, head in enumerate(heads):
                 encoder[axis][place, held_out] = held_units @ head.weight.T + head.bias
-        if ngrams:
-            for axis, logits in _ngram_logits(
-                learned, [rows[i] for i in held_out], labels, seed
-            ).items():
-                by_ngrams.setdefault(axis, np.zeros(shape[axis], np.float32))[held_out] = logits
+        if heads_only:
+            continue
+        by_fold = _ngram_logits(learned, [rows[i] for i in held_out], labels, seed)
+        for axis, logits in by_fold.items():
+            by_ngrams.setdefault(axis, np.zeros(shape[axis], np.float32))[held_out] = logits
         distance[held_out] = _distances(fit_centres(learned_vectors, seed=seed), held_units)
         in_scope = [i for i, row in enumerate(learned) if is_in_scope(row)]
         if len(scope_distance) and in_scope:
             centres = fit_centres(learned_vectors[in_scope], seed=seed)
             scope_distance[held_out] = _distances(centres, held_units)
     progress(f"cross-fitting {domain}", len(folds), len(folds))
-    return FoldAnswers(fold, encoder, by_ngrams, distance, scope_distance)
+    return FoldAnswers(fold, strengths, encoder, by_ngrams, distance, scope_distance)
 
 
 def tune(
@@ -196,7 +201,7 @@ def tune(
     probabilities: dict[str, Floats] = {}
     for axis, names in labels.items():
         final, by_fold = _choose(axis, rows, answers, names)
-        strengths[axis] = STRENGTHS[final.strength]
+        strengths[axis] = answers.strengths[final.strength]
         probabilities[axis] = np.zeros((len(rows), len(names)))
         for number, choice in enumerate(by_fold):
             held_out = answers.fold == number
@@ -252,7 +257,7 @@ def _choose(
     def choose(of_rows: Bools) -> _Choice:
         if not of_rows.any():
             of_rows = labelled
-        strength = min(range(len(STRENGTHS)), key=lambda each: loss(each, 0.0, of_rows))
+        strength = min(range(len(answers.strengths)), key=lambda each: loss(each, 0.0, of_rows))
         share = min(shares, key=lambda each: loss(strength, each, of_rows))
         logits = _mixed(answers, axis, _Choice(strength, share, 1.0))[of_rows]
         return _Choice(strength, share, fit_temperature(logits, gold[of_rows]))

@@ -1,11 +1,12 @@
 """Training one domain: its heads, its centres and its calibration."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from inference.acceptance.learning import AxisLearning
 from inference.acceptance.samples import CALIBRATION_SPLITS, CalibrationSample
 from inference.arrays import Vectors
 from inference.labelled import LabelledRow
@@ -19,6 +20,7 @@ from inference.training.calibration_fit import NGRAM_SHARES, calibrate_domain, i
 from inference.training.centre_fit import fit_centres
 from inference.training.crossfit import crossfit
 from inference.training.head_fit import blend_heads, fit_heads, fit_heads_of_axis
+from inference.training.learning_curve import learning_of
 from inference.training.ngram_fit import fit_ngram_head, kept
 from inference.training.row_features import RowFeatures, embed_rows
 
@@ -34,7 +36,8 @@ class TrainedDomain:
     """What the model directory stores of one domain.
 
     `tuned` are the heads that were relearned as they were before, so that another training can
-    start from them again.
+    start from them again. `learning` says how each axis got better with its rows; it is empty if
+    the calibration is not cross-fitted.
     """
 
     heads: Heads
@@ -42,6 +45,7 @@ class TrainedDomain:
     spec: DomainSpec
     calibration: DomainCalibration
     sample: CalibrationSample
+    learning: Mapping[str, AxisLearning] = field(default_factory=dict)
 
 
 def train_cross_fitted(
@@ -84,6 +88,7 @@ def train_cross_fitted(
         _domain_spec(labels, ngram_axes),
         fitted.calibration,
         fitted.sample,
+        learning_of(domain, rows, vectors, inputs, labels, fitted, progress, seed=seed),
     )
 
 

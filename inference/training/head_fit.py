@@ -17,7 +17,7 @@ from inference.labelled import LabelledRow, lessons
 from inference.model.heads import Head, unit
 from inference.model.temperature import fit_temperature, softmax
 from inference.progress import Progress
-from inference.training.absent_labels import with_absent_labels
+from inference.training.absent_labels import few_rows_per_label, with_absent_labels
 from inference.training.gold_labels import gold_matrix
 
 REGULARISATION = (0.003, 0.01, 0.03, 0.1, 0.3)
@@ -149,7 +149,8 @@ def _fit(
     # needs a tenth of the steps.
     scale = float(np.sqrt(units.shape[1]))
     model = LogisticRegression(C=strength, max_iter=1_000, tol=1e-3, random_state=seed)
-    model.fit(units * scale, target, sample_weight=weight)
+    with few_rows_per_label():
+        model.fit(units * scale, target, sample_weight=weight)
     return as_shipped(
         labels,
         *with_absent_labels(model.coef_ * scale, model.intercept_, present, len(labels)),

@@ -14,7 +14,7 @@ from inference.arrays import Floats
 from inference.labelled import LabelledRow, lessons
 from inference.model.input_text import read_content
 from inference.model.ngrams import BUCKETS, TEXT_BUCKETS, Features, NgramHead, columns_of
-from inference.training.absent_labels import with_absent_labels
+from inference.training.absent_labels import few_rows_per_label, with_absent_labels
 from inference.training.head_fit import MIN_CLASSES
 
 STRENGTH = 10.0
@@ -125,5 +125,6 @@ def _fit(
         nothing = np.zeros((len(present), matrix.shape[1])), np.zeros(len(present))
         return with_absent_labels(*nothing, present, len(names))
     model = LogisticRegression(C=STRENGTH, max_iter=150, tol=1e-3, random_state=seed)
-    model.fit(matrix[index], target, sample_weight=weight)
+    with few_rows_per_label():
+        model.fit(matrix[index], target, sample_weight=weight)
     return with_absent_labels(model.coef_, model.intercept_, present, len(names))

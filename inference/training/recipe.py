@@ -178,7 +178,8 @@ def train_on_rows(
         training=_provenance(encoder_directory, rows, reference, options, tuned),
     )
     fitted = {domain: (trained.calibration, trained.sample) for domain, trained in domains.items()}
-    return seal_calibration(out, fitted, rows)
+    learning = {domain: trained.learning for domain, trained in domains.items() if trained.learning}
+    return seal_calibration(out, fitted, rows, learning)
 
 
 def prepare_encoder(source: Path, out: Path, options: TrainingOptions) -> EncoderSpec:

@@ -57,7 +57,7 @@ def calibrate(
             outcome = "nothing of it will be accepted"
         raise ModelError(
             f"nothing can be promised for {' and '.join(recalibration.refused)}, so {outcome}; "
-            "give more rows"
+            "the reason above says how many rows more are needed"
         )
 
 

@@ -301,3 +301,24 @@ def test_one_heavy_error_counts_for_what_it_stands_for() -> None:
     assert calibrate(CalibrationSample(("queue",), split, split), ["queue"], 0.03, 0.1).threshold
     sample = CalibrationSample(("queue",), weighted, weighted)
     assert not calibrate(sample, ["queue"], 0.03, 0.1).threshold
+
+
+@pytest.mark.parametrize(
+    ("rows", "errors", "remedy"),
+    [
+        (60, 0, "calibrate on about 57 more rows like these"),
+        (200, 3, "calibrate on about"),
+        (500, 250, "would not be enough"),
+        (0, 0, "calibrate on at least 114 rows"),
+    ],
+)
+def test_the_reason_says_how_many_rows_more(rows: int, errors: int, remedy: str) -> None:
+    """A desk would be told to label "more" rows, and could not plan for it.
+
+    Of 60 rows that are accepted without an error, 54 are missing. The estimate goes up in steps of
+    a tenth.
+    """
+    split = make_split([0.01] * rows, [0] * errors + [1] * (rows - errors))
+    promise = calibrate(CalibrationSample(("queue",), split, split), ["queue"], 0.02, 0.10)
+    assert promise.threshold == 0.0
+    assert remedy in promise.reason

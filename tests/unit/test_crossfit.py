@@ -58,11 +58,21 @@ def vectors_of(rows: Sequence[LabelledRow], *, noise: float = 0.3, seed: int = 0
     return vectors.astype(np.float32)
 
 
-def answered(rows: Sequence[LabelledRow], vectors: Vectors) -> FoldAnswers:
+def answered(
+    rows: Sequence[LabelledRow], vectors: Vectors, strengths: Sequence[float] = (0.1, 0.3)
+) -> FoldAnswers:
     """What the models of the folds answer about these rows, by the encoder's heads alone."""
-    nothing = ([], np.zeros((0, WIDTH), np.float32))
+    nothing: list[LabelledRow] = []
     return answer_by_folds(
-        "tickets", rows, vectors, nothing, LABELS, no_progress, seed=0, ngrams=False
+        "tickets",
+        rows,
+        vectors,
+        (nothing, np.zeros((0, WIDTH), np.float32)),
+        LABELS,
+        no_progress,
+        seed=0,
+        strengths=strengths,
+        heads_only=True,
     )
 
 

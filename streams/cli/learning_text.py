@@ -37,10 +37,11 @@ def show_learning(artifact: Artifact, terms: Mapping[Domain, Terms]) -> None:
             continue
         table = learning_table(artifact, domain, terms_of_domain)
         if table is not None:
-            _show(console, table)
+            show_table(console, table)
 
 
-def _show(console: Console, table: LearningTable) -> None:
+def show_table(console: Console, table: LearningTable) -> None:
+    """Print the tables of one domain."""
     axes = " and ".join(escape(printable(axis)) for axis in table.deciding)
     console.print(
         f"\n[bold]{table.domain}[/bold]  {table.rows} labelled rows, each answered by a model that "

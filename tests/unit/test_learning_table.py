@@ -12,11 +12,13 @@ from inference.acceptance.forecast import (
     curve_point,
     forecast,
 )
+from inference.acceptance.guarantee import calibrate
 from inference.acceptance.learning import AxisLearning, LabelLearning, LearningTable
 from inference.evaluation.scoring import promise_notes
 from streams.cli import learning_text
 from streams.cli.learning_text import rows_more
-from tests.unit.test_calibration import calibrate, make_sample
+from streams.cli.tables import Console
+from tests.unit.test_calibration import make_sample
 
 
 def a_point(rows: int, rate: float) -> CurvePoint:
@@ -100,7 +102,7 @@ def test_the_table_shows_what_is_right_least_often_first(
         for number in range(60)
     }
     table = LearningTable("tickets", ("queue",), 600, (), {"queue": labels})
-    learning_text._show(learning_text.Console(soft_wrap=True), table)
+    learning_text.show_table(Console(soft_wrap=True), table)
     out = capsys.readouterr().out
     assert out.index("label0 ") < out.index("label1 ")
     assert "20 labels that are right more often are not shown" in out

@@ -1,0 +1,213 @@
+"""One desk, from no verdict on: events come, models and people decide, and the model learns.
+
+Each day, the model decides about the events of the day. What it does not accept goes to the LLM.
+A person answers a fixed number of reviews: first the spot checks of what was accepted, then
+escalated events that are drawn at random. Whenever there are enough new verdicts, the model is
+fitted again to all of them, and its calibration is cross-fitted. The LLM's answers teach nothing
+here. The heads are those of the product, without n-grams.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from msgspec.structs import replace
+
+from benchmarks.learning.streams import Desk, Stream, open_stream
+from inference.acceptance.guarantee import calibrate
+from inference.arrays import Bools, Floats, Vectors
+from inference.labelled import LabelledRow
+from inference.model.heads import unit
+from inference.model.model_input import ModelInput
+from inference.model.temperature import softmax
+from inference.training.crossfit import answer_by_folds, tune
+from inference.training.head_fit import fit_heads_of_axis
+
+ALPHA, DELTA = 0.05, 0.10
+SPOT_CHECK_SHARE, SPOT_CHECKS_A_DAY = 0.02, 20
+LLM_RIGHT, LLM_USD = 0.9, 0.002
+EVERY = 250
+"""So many verdicts lie between two lines of the result."""
+LEARN_AT = (250, 500, 750, 1_000, 1_500)
+"""The model is fitted to all verdicts when there are so many."""
+TRIED = (0.3, 1.0)
+"""The regularisation strengths that the first fit tries; the later ones keep the better."""
+STATIC_FROM = 500
+"""The static model has learned from so many verdicts, and then never again."""
+CONFIDENCE = 0.9
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was accepted of the events so far, and how much of it was wrong."""
+
+    events: int = 0
+    accepted: int = 0
+    wrong: int = 0
+
+    def add(self, accepted: Bools, right: Bools) -> None:
+        """Count the events of a day."""
+        self.events += len(accepted)
+        self.accepted += int(accepted.sum())
+        self.wrong += int((accepted & ~right).sum())
+
+    def share(self) -> float:
+        """The share of the events that was accepted."""
+        return self.accepted / max(1, self.events)
+
+    def risk(self) -> float | None:
+        """The share of the accepted events that was wrong; None if none was accepted."""
+        return self.wrong / self.accepted if self.accepted else None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A head, its temperature, and the threshold of its risk."""
+
+    weight: Floats
+    bias: Floats
+    temperature: float
+    threshold: float
+
+    def decide(self, units: Floats) -> tuple[np.ndarray, Floats, Floats]:
+        """The number of the label, the risk, and the confidence without a calibration."""
+        logits = units @ self.weight.T + self.bias
+        risk = (1 - softmax(logits, self.temperature).max(axis=1)).round(6)
+        return logits.argmax(axis=1), risk, softmax(logits).max(axis=1)
+
+
+@dataclass(slots=True)
+class Line:
+    """What happened between two numbers of verdicts, and in all until then."""
+
+    verdicts: int
+    windows: dict[str, Tally]
+    totals: dict[str, Tally]
+    llm_calls: int
+    llm_wrong: int
+    threshold: float
+
+
+@dataclass(slots=True)
+class Replay:
+    """A desk as it is lived with one seed."""
+
+    stream: Stream
+    seed: int
+    lines: list[Line] = field(default_factory=list)
+    learned: list[int] = field(default_factory=list)
+    chances: list[float] = field(default_factory=list)
+    strengths: tuple[float, ...] = TRIED
+
+    def run(self) -> list[Line]:
+        """Live until the events or the verdicts are used up."""
+        desk = self.stream.desk
+        generator = np.random.default_rng(self.seed)
+        order = generator.permutation(len(self.stream.coming))
+        units = _units(self.stream.coming_vectors)
+        number = {label: place for place, label in enumerate(self.stream.labels)}
+        gold = np.array([number[row.gold[desk.axis][0]] for row in self.stream.coming])
+        policies = ("learning", "static", "confidence 0.9")
+        totals = {name: Tally() for name in policies}
+        windows = {name: Tally() for name in policies}
+        llm_calls = llm_wrong = 0
+        model: Model | None = None
+        static: Model | None = None
+        for start in range(0, len(order) - desk.events_a_day + 1, desk.events_a_day):
+            day = order[start : start + desk.events_a_day]
+            accepted = np.zeros(len(day), np.bool_)
+            models = {"learning": model, "static": static, "confidence 0.9": model}
+            for name, used in models.items():
+                taken, right = accepted, accepted
+                if used is not None:
+                    answers, risk, confidence = used.decide(units[day])
+                    right = answers == gold[day]
+                    taken = risk < used.threshold
+                    if name == "confidence 0.9":
+                        taken = confidence >= CONFIDENCE
+                totals[name].add(taken, right)
+                windows[name].add(taken, right)
+                if name == "learning":
+                    learning = taken
+            llm_calls += int((~learning).sum())
+            llm_wrong += int((generator.random(int((~learning).sum())) > LLM_RIGHT).sum())
+            before = len(self.learned)
+            self._review(day, learning, generator)
+            after = len(self.learned)
+            if before // EVERY != after // EVERY:
+                threshold = model.threshold if model else 0.0
+                self.lines.append(
+                    Line(
+                        after // EVERY * EVERY,
+                        windows,
+                        {name: Tally(*_values(tally)) for name, tally in totals.items()},
+                        llm_calls,
+                        llm_wrong,
+                        threshold,
+                    )
+                )
+                windows = {name: Tally() for name in policies}
+            if any(before < each <= after for each in LEARN_AT):
+                model = self._learn()
+            if before < STATIC_FROM <= after:
+                static = model
+            if after >= desk.verdicts:
+                break
+        return self.lines
+
+    def _review(self, day: np.ndarray, accepted: Bools, generator: np.random.Generator) -> None:
+        """A person answers spot checks of accepted events, then escalated ones."""
+        count = int(accepted.sum())
+        checks = min(count, max(SPOT_CHECKS_A_DAY, round(SPOT_CHECK_SHARE * count)))
+        reviews = min(self.stream.desk.reviews_a_day - checks, len(day) - count)
+        for events, drawn in ((day[accepted], checks), (day[~accepted], reviews)):
+            if drawn > 0:
+                self.learned += generator.choice(events, drawn, replace=False).tolist()
+                self.chances += [drawn / len(events)] * drawn
+
+    def _learn(self) -> Model:
+        """Fit the heads to all verdicts, and cross-fit the calibration."""
+        stream, axis = self.stream, self.stream.desk.axis
+        rows = [
+            replace(stream.coming[place], chance=chance)
+            for place, chance in zip(self.learned, self.chances, strict=True)
+        ]
+        vectors = stream.coming_vectors[self.learned]
+        labels = {axis: stream.labels}
+        known = stream.known, stream.known_vectors
+        answers = answer_by_folds(
+            stream.desk.domain,
+            rows,
+            vectors,
+            known,
+            labels,
+            lambda *_: None,
+            seed=self.seed,
+            strengths=self.strengths,
+            heads_only=True,
+        )
+        inputs = [ModelInput([1], 0.0, "", truncated=False)] * len(rows)
+        fitted = tune(rows, inputs, answers, labels)
+        self.strengths = (fitted.strengths[axis],)
+        all_rows: list[LabelledRow] = [*rows, *stream.known]
+        all_vectors = np.concatenate([vectors, stream.known_vectors])
+        (head,) = fit_heads_of_axis(
+            all_rows, _units(all_vectors), axis, stream.labels, self.strengths, seed=self.seed
+        )
+        promise = calibrate(fitted.sample, [axis], ALPHA, DELTA)
+        temperature = fitted.calibration.axes[axis].temperature
+        return Model(head.weight, head.bias, temperature, promise.threshold)
+
+
+def live(work: tuple[Desk, Path, Path, Path, int]) -> list[Line]:
+    """The replay of a desk, from the arguments of `open_stream` and the seed."""
+    desk, data, encoder, cache, seed = work
+    return Replay(open_stream(desk, data, encoder, cache), seed).run()
+
+
+def _units(vectors: Vectors) -> Floats:
+    return np.array([unit(vector) for vector in vectors]).reshape(vectors.shape)
+
+
+def _values(tally: Tally) -> tuple[int, int, int]:
+    return tally.events, tally.accepted, tally.wrong

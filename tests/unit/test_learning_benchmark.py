@@ -1,0 +1,62 @@
+"""The benchmark of learning: a desk is lived through as it says, and its plot is drawn."""
+
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+from benchmarks.learning import replay
+from benchmarks.learning.plot import draw
+from benchmarks.learning.replay import Line, Replay
+from benchmarks.learning.streams import Desk, Stream
+from benchmarks.learning.summary import summarize
+from tests.unit.test_crossfit import LABELS, rows_of, vectors_of
+
+DESK = Desk("three labels", "", "tickets", "queue", 100, 30, 300)
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[Line]:
+    """A desk with 3,000 events of three labels."""
+    rows = rows_of("abc" * 1_000)
+    vectors = vectors_of(rows)
+    stream = Stream(DESK, LABELS["queue"], [], vectors[:0], rows, vectors)
+    patch = pytest.MonkeyPatch()
+    patch.setattr(replay, "LEARN_AT", (60, 150))
+    patch.setattr(replay, "STATIC_FROM", 150)
+    patch.setattr(replay, "EVERY", 100)
+    lines = Replay(stream, seed=0).run()
+    patch.undo()
+    return lines
+
+
+def test_nothing_is_accepted_before_anything_is_learned(lines: list[Line]) -> None:
+    """The first line would be better than what a desk sees."""
+    assert lines[0].verdicts == 100
+    assert lines[0].windows["learning"].share() < 0.7
+    assert lines[0].llm_calls >= 100
+    assert lines[-1].windows["learning"].share() > lines[0].windows["learning"].share()
+    calls = [line.llm_calls for line in lines]
+    assert calls == sorted(calls)
+
+
+def test_every_event_is_accepted_or_goes_to_the_llm(lines: list[Line]) -> None:
+    """The cost would be that of some of the events only."""
+    for line in lines:
+        assert line.totals["learning"].accepted + line.llm_calls == line.totals["learning"].events
+
+
+def test_the_plot_has_a_panel_for_each_desk(lines: list[Line]) -> None:
+    """The plot would be no picture, or would lack a desk."""
+    figures = summarize(DESK, [lines, lines])
+    assert [row.verdicts for row in figures] == [line.verdicts for line in lines]
+    assert figures[0].replays == 2
+    svg = ET.fromstring(draw(figures))  # noqa: S314 - it was made here
+    titles = [node.text for node in svg.iter() if node.get("class") == "title"]
+    assert titles == ["three labels"]
+    points = next(
+        node for node in svg.iter() if node.get("class") == "learning" and "points" in node.attrib
+    )
+    assert np.isfinite(
+        [float(number) for number in points.get("points", "").replace(",", " ").split()]
+    ).all()

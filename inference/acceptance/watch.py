@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from inference.acceptance.guarantee import THRESHOLDS, max_errors, p_value
+from inference.acceptance.guarantee import THRESHOLDS, Accepted, max_errors
 from inference.acceptance.rise import (
     FIRST_SHARE,
     RISES,
@@ -272,4 +272,6 @@ class _Group:
 
     def supports(self, threshold: float) -> bool:
         """Whether so few of the checks below a threshold are wrong."""
-        return p_value(self._risks, self._wrong, threshold, self._most) <= self._delta
+        below = self._risks < threshold
+        accepted = Accepted(float(below.sum()), float(self._wrong[below].sum()))
+        return accepted.p_value(self._most) <= self._delta

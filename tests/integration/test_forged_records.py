@@ -60,6 +60,7 @@ def feedback(
 ) -> Record:
     """The record of a verdict, signed by a reviewer with this key."""
     value = encode(verdict_)
+    assert verdict_.triaged is not None
     signed = hmac.new(key.encode(), value, "sha256").hexdigest().encode()
     headers = [("triage.reviewer", b"ana"), ("triage.reviewer.signature", signed)]
     return Record(

@@ -186,7 +186,8 @@ def test_the_states_before_a_breach() -> None:
 
 def test_a_beginning_rise_is_in_doubt_before_it_is_broken() -> None:
     """Many good checks would hide the doubt until the alarm."""
-    watch, states = filled(2_000, 10), []
+    watch = filled(2_000, 10)
+    states: list[str] = []
     while not watch.breaches:
         watch.add(Check(0.1, wrong=True, decided_at_s=(2_000 + len(states)) * EVERY_S))
         states.append(watch.state)

@@ -122,7 +122,8 @@ def _is_signed(
 def _with_new_names(known: Known, checks: VerdictChecks) -> Known:
     rename = checks.renames.triaged
     revisions = [rename(each) for each in known.revisions]
-    return Known(rename(known.current), known.case, revisions, known.verdicts)
+    case = None if known.case is None else checks.renames.case(known.case)
+    return Known(rename(known.current), case, revisions, known.verdicts)
 
 
 def _decide(read: ReadVerdict, known: Known | None, checks: VerdictChecks) -> Known:

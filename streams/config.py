@@ -50,8 +50,8 @@ MIN_KEY_BYTES = 16
 SECONDS_PER_DAY = 86_400
 
 AgentName = Literal["classify", "enrich", "feedback"]
-IN_MEMORY = ":memory:"
-"""As `review.state`: the view is kept in no file, and made again at every start."""
+TEMPORARY = ":temporary:"
+"""As `review.state`: the view is kept in a temporary file, and made again at every start."""
 
 ALL_AGENTS: tuple[AgentName, ...] = ("classify", "enrich", "feedback")
 
@@ -418,7 +418,7 @@ def _read_signing_key(
 class ReviewSection(Options, frozen=True):
     """Where the view of cases is kept, and for how long.
 
-    `state` is a file of SQLite that the view makes, or `IN_MEMORY`. By default it is in the user's
+    `state` is a file of SQLite that the view makes, or `TEMPORARY`. By default it is in the user's
     cache directory and named by the bootstrap servers and the prefix of the topics. What was
     decided longer than `keep_days` ago is forgotten. A view that is made again reads as far back.
     """

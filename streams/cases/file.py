@@ -26,7 +26,8 @@ class CaseFile:
     """Two connections to the file: one that writes, and one that answers.
 
     Args:
-        path: the file, which is made if it is missing; None keeps everything in memory.
+        path: the file, which is made if it is missing; None makes a temporary one, which goes when
+            it is closed.
 
     Raises:
         StreamError: the file cannot be made or opened.
@@ -99,14 +100,14 @@ class CaseFile:
 
     def _failed(self, error: sqlite3.Error) -> StreamError:
         return StreamError(
-            f"the view of cases in {self._path or 'memory'} failed ({error}); check the disk, or "
-            "delete the file so that it is made again"
+            f"the view of cases in {self._path or 'a temporary file'} failed ({error}); check the "
+            "disk, or delete the file so that it is made again"
         )
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:
     db = sqlite3.connect(
-        ":memory:" if path is None else path,
+        "" if path is None else path,  # an empty name is SQLite's for a temporary file
         timeout=LOCK_TIMEOUT_S,
         isolation_level=None,
         check_same_thread=False,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from streams.cases.store import CaseStore
 from streams.cases.tables import VERSION
-from streams.config import IN_MEMORY, Settings
+from streams.config import TEMPORARY, Settings
 from streams.errors import StreamError
 from streams.topics import Topics
 from streams.trust import Trust
@@ -36,7 +36,7 @@ def state_path(settings: Settings) -> Path:
 
 
 def open_store(settings: Settings, trust: Trust | None = None) -> CaseStore:
-    """The store of these settings. One in no file if the default place cannot be written.
+    """The store of these settings, in a temporary file if the default place cannot be written.
 
     A container may have neither a home nor a disk, and its worker must start nevertheless.
 
@@ -46,12 +46,12 @@ def open_store(settings: Settings, trust: Trust | None = None) -> CaseStore:
     """
     trust = trust or Trust.of(settings)
     topics = Topics(settings.topics.prefix)
-    if settings.review.state == IN_MEMORY:
+    if settings.review.state == TEMPORARY:
         return CaseStore(None, topics, trust, settings.limits)
     try:
         return CaseStore(state_path(settings), topics, trust, settings.limits)
     except StreamError as error:
         if settings.review.state is not None:
             raise
-        log.warning("%s; it is kept in memory and made again at every start", error)
+        log.warning("%s; it is kept in a temporary file and made again at every start", error)
         return CaseStore(None, topics, trust, settings.limits)

@@ -61,7 +61,7 @@ class CaseStore:
     the file fails.
 
     Args:
-        path: the file, which is made if it is missing; None keeps the view in memory.
+        path: the file, which is made if it is missing; None makes a temporary one.
         topics: the topics that the view is made of.
         trust: which records are believed; by default all are.
         limits: of the event in a case.

@@ -23,7 +23,7 @@ from schemas.codec import decode
 from schemas.deadletter import DeadLetterHeaders
 from schemas.event import DOMAINS, Domain
 from schemas.triaged import Identity, TriagedEvent
-from streams.config import IN_MEMORY, KafkaSection, ReviewSection, Settings, as_environment
+from streams.config import TEMPORARY, KafkaSection, ReviewSection, Settings, as_environment
 from streams.errors import StreamError
 from streams.kafka.admin import create_topics
 from streams.kafka.reader import reading
@@ -155,7 +155,7 @@ def at(settings: Settings, bootstrap_servers: str) -> Settings:
         topics=replace(settings.topics, replication=1),
         http=replace(settings.http, host=HOST, port=free_ports(1)[0]),
         llm=LlmOptions(),
-        review=ReviewSection(state=IN_MEMORY),
+        review=ReviewSection(state=TEMPORARY),
     )
 
 

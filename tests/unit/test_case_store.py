@@ -38,9 +38,9 @@ def log() -> Log:
     return Log()
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "temporary"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[CaseStore]:
-    """An empty store, in a file or in memory."""
+    """An empty store, in a file or in a temporary one."""
     path = tmp_path / "cases.sqlite" if request.param == "file" else None
     opened = CaseStore(path, TOPICS)
     yield opened

@@ -194,16 +194,10 @@ async def test_the_commands_review_a_case(settings: Settings, tmp_path: Path) ->
         assert orjson.loads(out)["queue"] == FIRST
         code, _, err = await triage("decide", "t-1", f"queue={SECOND}", "--by", "bo")
         assert (code, "decided by ana" in err) == (1, True), err
-        code, out, err = await triage("decide", "t-1", f"queue={FIRST}", "--by", "ana")
-        assert (code, "t-1 is decided: revision 2" in out) == (0, True), err
-        correction = ("decide", "t-1", f"queue={SECOND}", "--by", "bo", "--about", "2")
-        assert (await triage(*correction))[0] == 0
     code, out, err = await triage("show", "t-1")
     assert code == 0, err
     assert "where is my parcel t-1" in out
-    assert "decided by bo" in out
+    assert "decided by ana" in out
     code, out, err = await triage("export")
     assert code == 0, err
-    assert [orjson.loads(line)["labels"] for line in out.splitlines()] == [{"queue": SECOND}]
-    code, _, err = await triage("decide", "t-0", f"queue={FIRST}", "--timeout", "1")
-    assert (code, "no worker has answered" in err) == (1, True), err
+    assert [orjson.loads(line)["labels"] for line in out.splitlines()] == [{"queue": FIRST}]

@@ -78,7 +78,8 @@ class DomainCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     An event is out of distribution if it has more than `max_excess_tokens` (see `Tokenizer`), or
     if its distance to the nearest centre is more than `max_distance`. It is then never accepted.
     An event whose answer is in scope must also lie within `max_scope_distance` of a centre of the
-    rows in scope; it is None in a domain without the label ``out_of_scope``.
+    rows in scope; it is None in a domain without the label ``out_of_scope``. `languages` are those
+    besides English that many calibration rows are written in.
     """
 
     axes: dict[str, AxisCalibration]
@@ -88,6 +89,7 @@ class DomainCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     max_distance: Annotated[float, msgspec.Meta(gt=0)]
     max_scope_distance: Annotated[float, msgspec.Meta(gt=0)] | None = None
     tenants: list[str]
+    languages: list[str] = []
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -61,7 +61,7 @@ def unfamiliarity(
 
     Text in another language is as unlike as can be. Otherwise the measures are the excess tokens
     and the distance to the nearest centre. English with many names has many excess tokens, too:
-    they do not count if the text reads like English.
+    they do not count if the text reads like English, or like a language of the calibration rows.
 
     `scope_distance` is the distance to the nearest centre of the rows in scope, for an event whose
     answer is in scope. Other businesses use the words of this one: an order that did not arrive is
@@ -71,10 +71,10 @@ def unfamiliarity(
         return Unfamiliarity(1.0, "there is nothing to read")
     if language == NO_LANGUAGE:
         return Unfamiliarity(1.0, GIBBERISH)
-    if language not in ("", ENGLISH):
+    if language not in ("", ENGLISH, *limits.languages):
         return Unfamiliarity(1.0, f"the text reads like {language}")
     excess_ratio = 0.0
-    if language != ENGLISH:
+    if language not in (ENGLISH, *limits.languages):
         excess_ratio = excess_tokens / limits.max_excess_tokens
     distance_ratio = distance / limits.max_distance
     scope_ratio = 0.0

@@ -22,6 +22,7 @@ from inference.acceptance.samples import CALIBRATION_SPLITS, CalibrationSample
 from inference.arrays import Bools, Floats
 from inference.errors import DataError
 from inference.labelled import LabelledRow, read_rows, renamed_rows
+from inference.labelled_lines import PLAIN_ROWS, RowFormat
 from inference.labels.renames import NO_RENAMES, Renames
 from inference.model.artifact import (
     CALIBRATION_ROWS_FILE,
@@ -38,6 +39,7 @@ from inference.progress import Progress
 from inference.training.calibration_rows import answered_rows, tensors_of
 from inference.training.folds import FOLDS
 from inference.training.gold_labels import gold_matrix
+from inference.training.languages import usual_languages
 from inference.training.row_features import RowFeatures, read_features
 from schemas.event import DEFAULT_TENANT
 
@@ -92,6 +94,7 @@ def fit_calibration(
     progress: Progress,
     axes: Mapping[str, str] | None = None,
     renames: Renames = NO_RENAMES,
+    row_format: RowFormat = PLAIN_ROWS,
 ) -> tuple[Fitted, list[LabelledRow]]:
     """The calibration of the model in `path`, and the rows it is fitted to.
 
@@ -106,7 +109,7 @@ def fit_calibration(
     manifest = load_manifest(path)
     training_sources = manifest.training.get("taught", ())
     model_axes = {domain: tuple(spec.axes) for domain, spec in manifest.domains.items()}
-    rows = read_rows(files, axes, known=model_axes, unsplit="val")
+    rows = read_rows(files, axes, known=model_axes, unsplit="val", row_format=row_format)
     rows = [row for row in renamed_rows(rows, renames) if row.part in CALIBRATION_SPLITS]
     fitted: Fitted = {}
     for domain in manifest.domains:
@@ -158,6 +161,7 @@ def calibrate_domain(
         max_distance=limit(axis_logits.distance[tuning]),
         max_scope_distance=_scopelimit(rows, tuning, axis_logits, training_sources),
         tenants=sorted({row.event.tenant for row in rows} - {DEFAULT_TENANT}),
+        languages=usual_languages([row_features.inputs[row] for row in tuning]),
     )
     scope_distances = heads.scope_distances(axis_logits, probabilities)
     refused = out_of_distribution(

@@ -47,7 +47,8 @@ from inference.training.centre_fit import fit_centres
 from inference.training.folds import FOLDS, Folds, fold_numbers
 from inference.training.gold_labels import gold_matrix
 from inference.training.head_fit import fit_heads_of_axis
-from inference.training.ngram_fit import fit_ngram_head
+from inference.training.languages import usual_languages
+from inference.training.ngram_fit import MAX_FOLD_WORK, fit_ngram_head
 from schemas.event import DEFAULT_TENANT
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0)
@@ -220,6 +221,7 @@ def tune(
         max_distance=limit(answers.distance),
         max_scope_distance=_scope_limit(rows, answers),
         tenants=sorted({row.event.tenant for row in rows} - {DEFAULT_TENANT}),
+        languages=usual_languages(inputs),
     )
     refused = out_of_distribution(
         calibration, inputs, answers.distance, _scope_distances(answers, labels, probabilities)
@@ -279,7 +281,7 @@ def _ngram_logits(
     labels: Mapping[str, tuple[str, ...]],
     seed: int,
 ) -> dict[str, Floats]:
-    ngram_head = fit_ngram_head(learned, labels, seed=seed)
+    ngram_head = fit_ngram_head(learned, labels, seed=seed, max_work=MAX_FOLD_WORK)
     rows = [ngram_head.logits(ngram_head.features(read_content(row.event))) for row in held_out]
     logits = np.array(rows).reshape(len(held_out), len(ngram_head.bias))
     return {axis: logits[:, columns] for axis, columns in ngram_head.columns.items()}

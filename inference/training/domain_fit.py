@@ -75,7 +75,12 @@ def train_cross_fitted(
         axis: fit_heads_of_axis(rows, units, axis, names, [fitted.strengths[axis]], seed=seed)[0]
         for axis, names in labels.items()
     }
-    ngram_head = fit_ngram_head(rows, labels, seed=seed)
+    by_ngrams = {
+        axis: names
+        for axis, names in labels.items()
+        if fitted.calibration.axes[axis].ngram_share >= MIN_NGRAM_SHARE
+    }
+    ngram_head = fit_ngram_head(rows, by_ngrams, seed=seed)
     ngram_axes = _ngram_axes(ngram_head, fitted.calibration)
     return TrainedDomain(
         Heads(
@@ -85,7 +90,7 @@ def train_cross_fitted(
             _scope_centres(rows, vectors, labels, seed),
         ),
         {},
-        _domain_spec(labels, ngram_axes),
+        domain_spec(labels, ngram_axes),
         fitted.calibration,
         fitted.sample,
         learning_of(domain, rows, vectors, inputs, labels, fitted, progress, seed=seed),
@@ -145,7 +150,7 @@ def train_domain(
     return TrainedDomain(
         Heads(heads, kept(ngram_head, ngram_axes), centres, scope_centres),
         tuned,
-        _domain_spec(labels, ngram_axes),
+        domain_spec(labels, ngram_axes),
         calibration,
         sample,
     )
@@ -171,7 +176,8 @@ def _scope_centres(
     return fit_centres(vectors[in_scope], seed=seed)
 
 
-def _domain_spec(labels: Mapping[str, Sequence[str]], ngram_axes: Collection[str]) -> DomainSpec:
+def domain_spec(labels: Mapping[str, Sequence[str]], ngram_axes: Collection[str]) -> DomainSpec:
+    """The axes of a domain, of which some have n-gram columns."""
     axes = {
         axis: AxisSpec(labels=list(names), ngrams=axis in ngram_axes)
         for axis, names in labels.items()

@@ -3,6 +3,7 @@
 `inference.model.ngrams` computes the features.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -30,21 +31,36 @@ MAX_LABELS = 256
 With more, the table would be about as large as the encoder (larger, with documents), and slower to
 read.
 """
+MAX_FOLD_WORK = 600_000
+"""The rows times labels for which cross-fitting fits n-grams: 2,600 rows of 226 labels.
+
+Fitting them to more, once for each fold, would take most of an hour; and the encoder's head needs
+them least if there are many rows.
+"""
 
 
 def fit_ngram_head(
-    rows: Sequence[LabelledRow], labels: Mapping[str, Sequence[str]], *, seed: int
+    rows: Sequence[LabelledRow],
+    labels: Mapping[str, Sequence[str]],
+    *,
+    seed: int,
+    max_work: float = math.inf,
 ) -> NgramHead:
     """The n-gram head of one domain, fitted on `rows`, which are its training rows.
 
-    It has columns for every axis that has at most `MAX_LABELS` labels.
+    It has columns for every axis that has at most `MAX_LABELS` labels, and at most `max_work` rows
+    times labels.
     """
     counts = _bucket_counts(rows)
     # A bucket that no row uses gets the largest idf, but its weights are zero. An event full of
     # such buckets gets logits near the bias.
     idf = (np.log((1 + len(rows)) / (1 + counts)) + 1).astype(np.float32)
     reader = _without_columns(idf)
-    labels = {axis: names for axis, names in labels.items() if len(names) <= MAX_LABELS}
+    labels = {
+        axis: names
+        for axis, names in labels.items()
+        if len(names) <= min(MAX_LABELS, max_work / max(1, len(rows)))
+    }
     if not labels:
         return reader
     used = np.flatnonzero(counts >= MIN_ROWS)

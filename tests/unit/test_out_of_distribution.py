@@ -10,6 +10,7 @@ from inference.arrays import Vectors
 from inference.model.heads import Head, Heads, unit
 from inference.model.language import ANOTHER, ENGLISH, NO_LANGUAGE
 from inference.model.manifest import DomainCalibration
+from inference.model.model_input import ModelInput
 from inference.model.ngrams import TEXT_BUCKETS, NgramHead
 from inference.model.out_of_distribution import (
     OUT_OF_SCOPE,
@@ -19,6 +20,7 @@ from inference.model.out_of_distribution import (
     unfamiliarity,
 )
 from inference.training.centre_fit import MAX_CENTRES, fit_centres
+from inference.training.languages import usual_languages
 from schemas.event import Event
 
 
@@ -137,6 +139,27 @@ def test_english_with_many_names_is_familiar() -> None:
     """Otherwise every log line would be escalated as gibberish."""
     assert not unfamiliarity(LIMITS, 9.0, ENGLISH, 0.1).finding
     assert unfamiliarity(LIMITS, 9.0, ENGLISH, 0.4).finding
+
+
+def test_a_language_of_the_desk_is_familiar() -> None:
+    """Nothing of a desk that is written to in Portuguese would ever be accepted."""
+    limits = replace(LIMITS, languages=["Portuguese"])
+    assert not unfamiliarity(limits, 9.0, "Portuguese", 0.1).finding
+    assert unfamiliarity(limits, 9.0, "Portuguese", 0.4).finding
+    assert unfamiliarity(limits, 1.0, "German", 0.1).finding == "the text reads like German"
+
+
+def test_a_language_of_many_rows_is_one_of_the_desk() -> None:
+    """One row by mistake would open the desk to a language that nobody has measured."""
+    counts = {"Portuguese": 30, "German": 9, "Dutch": 12, "": 200, ENGLISH: 30, NO_LANGUAGE: 30}
+    inputs = [
+        ModelInput([1], 1.0, language, truncated=False)
+        for language, count in counts.items()
+        for _ in range(count)
+    ]
+    assert usual_languages(inputs) == ["Portuguese"]
+    assert usual_languages(inputs[:39]) == ["Portuguese"]
+    assert usual_languages([]) == []
 
 
 def test_an_answer_in_scope_needs_rows_in_scope_nearby() -> None:

@@ -7,6 +7,7 @@ what it has learnt by heart.
 import hashlib
 import re
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +23,8 @@ SHINGLE_CHARS = 5
 MIN_LIKENESS = 0.7
 """Two texts are near-duplicates from this share of common pieces on (the Jaccard index)."""
 BANDS, ROWS_PER_BAND = 16, 4
+MIN_FAMILY_ROWS = 10
+"""So many rows of a cluster may be most of a label; fewer say nothing about it."""
 MAX_COMPARED = 50
 """With how many texts that came before a text is compared at most."""
 
@@ -33,15 +36,44 @@ _PRIME = np.uint64((1 << 61) - 1)
 def with_clusters(rows: Sequence[LabelledRow]) -> list[LabelledRow]:
     """The rows, each with the cluster that it has already, or that of its near-duplicates.
 
-    The same rows have the same clusters in any order.
+    Near-duplicates that make up most of a label are only together if their texts are equal: see
+    `_families`. The same rows have the same clusters in any order.
     """
-    texts = [masked(render(row.event)[:MAX_CHARS]) for row in rows]
-    clusters = clusters_of([text for row, text in zip(rows, texts, strict=True) if not row.cluster])
+    texts = [render(row.event)[:MAX_CHARS] for row in rows]
+    words = [masked(text) for text in texts]
+    clusters = clusters_of([each for row, each in zip(rows, words, strict=True) if not row.cluster])
     clusters |= {"": ""}
-    return [
-        replace(row, cluster=row.cluster or clusters[text] or row.event.id)
-        for row, text in zip(rows, texts, strict=True)
+    named = [
+        replace(row, cluster=row.cluster or clusters[each] or row.event.id)
+        for row, each in zip(rows, words, strict=True)
     ]
+    families = _families(named)
+    return [
+        replace(row, cluster=f"{row.cluster} {_name(text)}")
+        if row.cluster in families and not before.cluster
+        else row
+        for before, row, text in zip(rows, named, texts, strict=True)
+    ]
+
+
+def _families(rows: Sequence[LabelledRow]) -> frozenset[str]:
+    """The clusters that hold most rows of one of their labels.
+
+    A system writes such a label's events, always with the same words, and a new event of the label
+    is such a one again. A model that has seen none of them says nothing about that.
+    """
+    places = [
+        (row.cluster, (row.domain, axis, label))
+        for row in rows
+        for axis, gold in row.gold.items()
+        for label in gold
+    ]
+    of_label = Counter(place for _, place in places)
+    return frozenset(
+        cluster
+        for (cluster, place), count in Counter(places).items()
+        if count >= MIN_FAMILY_ROWS and 2 * count > of_label[place]
+    )
 
 
 def masked(text: str) -> str:

@@ -39,7 +39,7 @@ def header_of(first: str) -> list[str]:
 def csv_rows(first: str, lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     """The rows after the header `first`, each with the number of its last line, from 0.
 
-    Empty cells are left out. Of two columns with one name, the first that is filled counts.
+    An empty cell is null. Of two columns with one name, the first that is filled counts.
 
     Raises:
         csv.Error: a cell is longer than 128 KiB, or the quotes are damaged.
@@ -49,11 +49,11 @@ def csv_rows(first: str, lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     reader = csv.reader(text, delimiter=_delimiter(first))
     next(reader)
     for cells in reader:
-        row: dict[str, str] = {}
+        row: dict[str, str | None] = {}
         for column, cell in zip(header, cells, strict=False):
-            if column and cell.strip():
-                row.setdefault(column, cell)
-        if row:
+            if column and row.get(column) is None:
+                row[column] = cell if cell.strip() else None
+        if any(row.values()):
             yield reader.line_num - 1, orjson.dumps(row)
 
 

@@ -159,12 +159,12 @@ def labels_of(rows: Sequence[LabelledRow]) -> dict[str, dict[str, tuple[str, ...
                     f"{MIN_LABELS} to {MAX_LABELS}, or name the axes to train with --axis"
                 )
     return {
-        domain: {axis: tuple(sorted(axes[axis])) for axis in _ordered(axes)}
+        domain: {axis: tuple(sorted(axes[axis])) for axis in ordered_axes(axes)}
         for domain, axes in labels.items()
     }
 
 
-def _ordered(axes: Mapping[str, Any]) -> list[str]:
+def ordered_axes(axes: Collection[str]) -> list[str]:
     """The axes of the contract in its order, then all others by name."""
     contract = [axis for axes_of_domain in AXES.values() for axis in axes_of_domain]
 

@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from inference.labelled import LabelledRow, read_rows
-from inference.labelled_lines import Split
+from inference.labelled import LabelledRow, Unsplit, read_rows
 
 WORDS = {
     "cloud": "bucket policy changed in aws",
@@ -90,7 +89,7 @@ def to_rows(
     lines: Iterable[Mapping[str, Any]],
     axes: Mapping[str, str] | None = None,
     *,
-    unsplit: Split = "train",
+    unsplit: Unsplit = "train",
 ) -> list[LabelledRow]:
     """The rows that training reads from these lines. A line without an id gets one."""
     numbered = [{"id": str(number)} | dict(line) for number, line in enumerate(lines)]

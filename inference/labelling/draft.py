@@ -24,7 +24,7 @@ MAX_ROWS_OF_LABEL = 200
 HEADING = """\
 # What each label means. Write a description for each: half a sentence that tells it from the
 # others.
-# A language model is shown the descriptions; examples stay here.
+# A language model is shown the descriptions, and not the examples. triage train learns from both.
 # If you rename a label, keep its old name: renamed_from = "old name"
 """
 

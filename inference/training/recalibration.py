@@ -8,6 +8,7 @@ from inference.acceptance.guarantee import Promise
 from inference.acceptance.options import Terms
 from inference.acceptance.policy import promise_of
 from inference.acceptance.samples import CalibrationSample
+from inference.labelled_lines import PLAIN_ROWS, RowFormat
 from inference.labels.renames import NO_RENAMES, Renames
 from inference.model.artifact import CALIBRATION
 from inference.progress import Progress
@@ -41,6 +42,7 @@ def recalibrate(
     progress: Progress,
     axes: Mapping[str, str] | None = None,
     renames: Renames = NO_RENAMES,
+    row_format: RowFormat = PLAIN_ROWS,
 ) -> Recalibration:
     """Calibrate the model in `path` on the rows of `files`; see `fit_calibration` for the rows.
 
@@ -51,7 +53,7 @@ def recalibrate(
         ModelError: the model is damaged.
         DataError: the rows cannot be used, or a domain of the model has none.
     """
-    fitted, rows = fit_calibration(path, files, progress, axes, renames)
+    fitted, rows = fit_calibration(path, files, progress, axes, renames, row_format)
     promises = {
         str(domain): _promises(domain, fitted[domain][1], terms_of_domain)
         for domain, terms_of_domain in terms.items()

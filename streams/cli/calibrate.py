@@ -8,7 +8,14 @@ import msgspec
 from inference.acceptance.guarantee import Promise
 from inference.errors import ModelError
 from inference.training.recalibration import ALL_TENANTS, recalibrate
-from streams.cli.options import as_json, axes, configured, labelled_rows, model_directory
+from streams.cli.options import (
+    as_json,
+    axes,
+    configured,
+    labelled_rows,
+    model_directory,
+    row_format,
+)
 from streams.cli.output import echo, echo_json
 from streams.cli.progress import stages
 from streams.cli.train import axes_of
@@ -20,8 +27,8 @@ from streams.wiring.model import open_labels
 @click.command(epilog="Example: triage calibrate --model my-model --data labelled.ndjson")
 @model_directory
 @labelled_rows(
-    "Labelled rows that the model was not trained on, NDJSON or NDJSON.gz; those with the split "
-    "val or without a split are used."
+    "Labelled rows that the model was not trained on; those with the split val or without a split "
+    "are used."
 )
 @axes
 @as_json
@@ -30,6 +37,7 @@ def calibrate(
     settings: Settings,
     model: Path | None,
     files: tuple[Path, ...],
+    places: tuple[str, ...],
     axes: tuple[str, ...],
     json_: bool,
 ) -> None:
@@ -43,9 +51,17 @@ def calibrate(
     model, tokenizer and labels.
     """
     path = model or configured_directory(settings)
-    terms, renames = settings.terms, open_labels(settings).renames
+    terms, labels = settings.terms, open_labels(settings)
     with stages() as progress:
-        recalibration = recalibrate(path, files, terms, progress, axes_of(axes), renames)
+        recalibration = recalibrate(
+            path,
+            files,
+            terms,
+            progress,
+            axes_of(axes),
+            labels.renames,
+            row_format(places, labels),
+        )
     if json_:
         document = msgspec.to_builtins(recalibration.promises)
         echo_json(document, indent=True)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +27,7 @@ from streams.cli.options import (
     existing_file,
     labelled_rows,
     model_directory,
+    row_format,
 )
 from streams.cli.output import echo, echo_json
 from streams.cli.progress import stages
@@ -83,6 +85,7 @@ def evaluate(
     files: tuple[Path, ...],
     model: Path | None,
     split: str | None,
+    places: tuple[str, ...],
     axes: tuple[str, ...],
     report: Path | None,
     gate_file: Path | None,
@@ -103,11 +106,12 @@ def evaluate(
         _require_scikit_learn()
     if model:
         settings = _with_model(settings, model)
-    renames = open_labels(settings).renames
-    rows = renamed_rows(read_rows(files, axes_of(axes), unsplit="test"), renames)
+    labels = open_labels(settings)
+    read = partial(read_rows, axes=axes_of(axes), row_format=row_format(places, labels))
+    rows = renamed_rows(read(files, unsplit="test"), labels.renames)
     training_rows = rows
     if train_files:
-        training_rows = renamed_rows(read_rows(train_files, axes_of(axes)), renames)
+        training_rows = renamed_rows(read(train_files), labels.renames)
     terms = settings.terms
     chosen = choose_rows(rows, cast("EvaluatedSplit | None", split), terms)
     baseline_rows: dict[str, BaselineRows] = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from inference.labelled import AXES, LabelledRow, read_rows, renamed_rows
+from inference.labelled_lines import RowFormat
 from inference.labelling.check import Finding, check_labels, model_labels
 from inference.labelling.draft import Draft, draft_of_names, draft_of_rows, to_toml
 from inference.labels.file import LabelsFile, read_labels
@@ -18,8 +19,9 @@ from streams.cli.options import (
     axes,
     configured,
     domain,
-    existing_file,
+    labelled_rows,
     model_directory,
+    row_format,
 )
 from streams.cli.output import echo, echo_json
 from streams.cli.train import axes_of
@@ -30,13 +32,7 @@ from streams.wiring.model import public_key
 
 DEFAULT_FILE = Path("labels.toml")
 
-rows_option = click.option(
-    "--data",
-    "files",
-    type=existing_file,
-    multiple=True,
-    help="Labelled rows, NDJSON or NDJSON.gz; repeat it for each file.",
-)
+rows_option = labelled_rows(required=False)
 
 
 @click.group(epilog="Example: triage labels check --data labelled.ndjson")
@@ -64,6 +60,7 @@ def init(
     settings: Settings,
     names: tuple[str, ...],
     files: tuple[Path, ...],
+    places: tuple[str, ...],
     domain: str | None,
     axes: tuple[str, ...],
     out: Path,
@@ -81,9 +78,8 @@ def init(
     if names:
         draft = _draft_of_names(names, domain, axes)
     else:
-        rows = [
-            row for row in read_rows(files, axes_of(axes)) if domain is None or row.domain == domain
-        ]
+        rows = read_rows(files, axes_of(axes), row_format=row_format(places, domain=domain))
+        rows = [row for row in rows if domain is None or row.domain == domain]
         draft = draft_of_rows(rows, settings.egress.phone_regions)
     text = to_toml(draft)
     try:
@@ -120,6 +116,7 @@ def check(
     settings: Settings,
     labels_file: Path | None,
     files: tuple[Path, ...],
+    places: tuple[str, ...],
     axes: tuple[str, ...],
     model: Path | None,
     json_: bool,
@@ -132,7 +129,7 @@ def check(
     """
     path = labels_file or Path(settings.labels.path or DEFAULT_FILE)
     file = read_labels(path)
-    rows = _rows_of(file, files, axes) if files else None
+    rows = _rows_of(file, files, axes, row_format(places, file)) if files else None
     directory = model or configured_directory(settings)
     manifest = load_manifest(directory, public_key=public_key(settings))
     of_model = {
@@ -184,14 +181,17 @@ def forget(
     echo(f"{done.erased:,} rows {verb}, {done.left:,} left")
 
 
-def _rows_of(file: LabelsFile, files: Sequence[Path], axes: Sequence[str]) -> list[LabelledRow]:
+def _rows_of(
+    file: LabelsFile, files: Sequence[Path], axes: Sequence[str], rows: RowFormat
+) -> list[LabelledRow]:
     """The rows with the names of today. An axis of the file is read if the rows have it.
 
     Raises:
         DataError: a file cannot be read, or holds no labelled row.
     """
     known = {domain: [*file.axes(domain), *AXES[domain]] for domain in AXES}
-    return renamed_rows(read_rows(files, axes_of(axes), known=known), file.renames)
+    found = read_rows(files, axes_of(axes), known=known, row_format=rows)
+    return renamed_rows(found, file.renames)
 
 
 def _print(path: Path, file: LabelsFile, findings: Sequence[Finding], wrong: int) -> None:

@@ -1,12 +1,15 @@
 """Options that many commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
+from inference.labelled_lines import PLAIN_ROWS, RowFormat
+from inference.labels.file import NO_LABELS, LabelsFile
+from schemas.event import DOMAINS, Domain
 from streams import config, logs
 
 Command = Callable[..., Any]
@@ -36,11 +39,54 @@ axes = click.option(
 
 
 def labelled_rows(
-    help_: str = "Labelled rows, NDJSON or NDJSON.gz; repeat it for each file.",
-) -> Callable[..., Command]:
-    """Add the option `--data`, which the command gets as `files`."""
-    return click.option(
-        "--data", "files", type=existing_file, multiple=True, required=True, help=help_
+    help_: str = "Labelled rows: NDJSON, CSV or the export of a desk; repeat it for each file.",
+    *,
+    required: bool = True,
+) -> Callable[[Command], Command]:
+    """Add the options `--data` and `--label`, which the command gets as `files` and `places`."""
+
+    def add(command: Command) -> Command:
+        data = click.option(
+            "--data", "files", type=existing_file, multiple=True, required=required, help=help_
+        )
+        return data(label_places(command))
+
+    return add
+
+
+label_places = click.option(
+    "--label",
+    "places",
+    multiple=True,
+    help="Where the rows have the label of an axis: AXIS=COLUMN of a CSV file, or AXIS=PATH, a "
+    "dotted path in the sender's document; repeat it for each axis (default: the field labels, or "
+    "a column with the name of the axis, or the column label).",
+)
+
+
+def row_format(
+    places: Sequence[str], labels: LabelsFile = NO_LABELS, domain: str | None = None
+) -> RowFormat:
+    """What `--label` and the labels file say about rows.
+
+    Raises:
+        UsageError: a value of `--label` names no axis or no place.
+    """
+    pairs = [place.partition("=") for place in places]
+    for place, (axis, _, path) in zip(places, pairs, strict=True):
+        if not axis or not path:
+            raise click.UsageError(
+                f"--label {place} names no place; write AXIS=COLUMN, for instance queue=Team"
+            )
+    known = [name for name in DOMAINS if labels.axes(name)]
+    of_rows = cast("Domain | None", domain)
+    if of_rows is None and len(known) == 1:
+        of_rows = known[0]
+    columns = [axis for name in known for axis in labels.axes(name) if of_rows in (None, name)]
+    return RowFormat(
+        places={axis: path for axis, _, path in pairs},
+        columns=columns or PLAIN_ROWS.columns,
+        domain=of_rows,
     )
 
 

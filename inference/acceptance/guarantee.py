@@ -339,6 +339,11 @@ def _start(groups: Sequence[_Group], delta: float) -> int:
 
 def _no_threshold(group: _Group, delta: float) -> str:
     rows = group.rows
+    if not len(rows.risks):
+        return (
+            "the model was made without rows that people labelled and that say how often it is "
+            f"right, so nothing is accepted; {_remedy(group, delta)}"
+        )
     accepted = rows.risks < THRESHOLDS[_start([group], delta)]
     return (
         f"no threshold can promise at most {group.alpha:.3g} errors with confidence "

@@ -62,6 +62,8 @@ LICENCES = {
 }
 """What the card says about each licence that needs more than its name."""
 
+MAX_NOTE_CHARS = 1_000
+
 ENCODER = """\
 An int8 CTranslate2 encoder ({recipe}, from {encoder}) reads at most {max_tokens} tokens of an
 event. Its vectors are {pooling}-pooled and have {width} components. Beside it, hashed word and
@@ -154,6 +156,7 @@ def write_card(
         *_sources(rows),
         SPLITS,
         *_labels(artifact, labels),
+        *_rows_notes(training.get("notes", ())),
     ]
     for domain, of_domain in figures.items():
         lines += _domain(domain, of_domain, artifact.calibration.domains[domain].axes)
@@ -182,6 +185,16 @@ def _sources(rows: Sequence[LabelledRow]) -> Iterator[str]:
         about_licence = LICENCES.get(licence) or _cell(licence) or "no licence named"
         about_source = ATTRIBUTIONS.get(source) or _cell(source)
         yield f"- {about_source} {count} rows, {about_licence}."
+
+
+def _rows_notes(notes: Sequence[str]) -> Iterator[str]:
+    """What was done with rows that were few, or labels that had none."""
+    if notes:
+        yield "## What was done with the rows\n"
+    for note in notes:
+        yield f"- {_cell(note, MAX_NOTE_CHARS)}"
+    if notes:
+        yield ""
 
 
 def _labels(artifact: Artifact, file: LabelsFile) -> Iterator[str]:

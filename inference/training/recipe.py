@@ -29,11 +29,13 @@ from inference.model.heads import Head, Heads
 from inference.model.input_text import INPUT_TEXT_FORMAT
 from inference.model.manifest import EncoderSpec
 from inference.progress import Progress
-from inference.training.calibration_fit import seal_calibration
+from inference.training.blas_threads import threads_for
+from inference.training.calibration_fit import CALIBRATING_PARTS, seal_calibration
 from inference.training.convert import convert, describe
 from inference.training.convert.facts import FACTS, is_converted
 from inference.training.domain_fit import TrainedDomain, train_domain
 from inference.training.head_fit import as_shipped
+from inference.training.uncalibrated import train_uncalibrated
 from schemas.event import DEFAULT_TENANT
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class TrainingOptions:
         reference: files with labelled text that is not events, such as an encyclopaedia of
             attacks. Only the fine-tuning reads it; the n-gram heads do not.
         renames: the names that labels of the rows have today.
+        notes: sentences about the rows, for the model's card.
     """
 
     name: str
@@ -82,6 +85,7 @@ class TrainingOptions:
     leave_out: tuple[str, ...] = ()
     reference: tuple[Path, ...] = ()
     renames: Renames = NO_RENAMES
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ def read_training_rows(files: Sequence[Path], options: TrainingOptions) -> Train
     rows = renamed_rows(read_rows(files, options.axes), options.renames)
     events = [row for row in rows if row.source not in options.leave_out]
     labels = labels_of(events)
-    return TrainingRows(events, labels, _read_reference(options, labels))
+    return TrainingRows(events, labels, read_reference(options, labels))
 
 
 def train_on_rows(
@@ -152,23 +156,21 @@ def train_on_rows(
     tuned = _fine_tune(encoder_directory, [*rows, *reference], labels, out, spec, options, progress)
     # The manifest will hold the same facts.
     (out / FACTS).unlink(missing_ok=True)
-    domains = {}
-    for domain, labels_of_domain in labels.items():
-        rows_of_domain = [row for row in rows if row.domain == domain]
-        heads = _tuned_heads(tuned, domain, labels_of_domain)
-        if options.keep_heads:
-            heads = _kept_heads(encoder_directory, domain, labels_of_domain)
-        domains[domain] = train_domain(
-            domain,
-            rows_of_domain,
-            labels_of_domain,
-            heads,
-            out,
-            spec,
-            progress,
-            seed=options.seed,
-            relearned=[axis for axis in labels_of_domain if f"{domain}.{axis}" in options.relearn],
-        )
+    with threads_for(len(rows)):
+        domains = {
+            domain: _train_domain(
+                encoder_directory,
+                domain,
+                [row for row in rows if row.domain == domain],
+                labels_of_domain,
+                tuned,
+                out,
+                spec,
+                options,
+                progress,
+            )
+            for domain, labels_of_domain in labels.items()
+        }
     _save_tensors(domains, out / HEADS_FILE)
     write_manifest(
         out,
@@ -180,6 +182,35 @@ def train_on_rows(
     fitted = {domain: (trained.calibration, trained.sample) for domain, trained in domains.items()}
     learning = {domain: trained.learning for domain, trained in domains.items() if trained.learning}
     return seal_calibration(out, fitted, rows, learning)
+
+
+def _train_domain(
+    encoder_directory: Path,
+    domain: str,
+    rows: Sequence[LabelledRow],
+    labels: Mapping[str, tuple[str, ...]],
+    tuned: "Tuned | None",
+    out: Path,
+    spec: EncoderSpec,
+    options: TrainingOptions,
+    progress: Progress,
+) -> TrainedDomain:
+    heads = _tuned_heads(tuned, domain, labels)
+    if options.keep_heads:
+        heads = _kept_heads(encoder_directory, domain, labels)
+    if heads is None and not any(row.part in CALIBRATING_PARTS for row in rows):
+        return train_uncalibrated(domain, rows, labels, out, spec, progress, seed=options.seed)
+    return train_domain(
+        domain,
+        rows,
+        labels,
+        heads,
+        out,
+        spec,
+        progress,
+        seed=options.seed,
+        relearned=[axis for axis in labels if f"{domain}.{axis}" in options.relearn],
+    )
 
 
 def prepare_encoder(source: Path, out: Path, options: TrainingOptions) -> EncoderSpec:
@@ -210,9 +241,14 @@ def prepare_encoder(source: Path, out: Path, options: TrainingOptions) -> Encode
     )
 
 
-def _read_reference(
+def read_reference(
     options: TrainingOptions, known: Mapping[str, Collection[str]]
 ) -> list[LabelledRow]:
+    """The labelled text that is not events, with the `known` axes of each domain.
+
+    Raises:
+        DataError: it cannot be used.
+    """
     if not options.reference:
         return []
     return renamed_rows(read_rows(options.reference, options.axes, known=known), options.renames)
@@ -300,6 +336,8 @@ def _provenance(
         "licences": sorted({row.license for row in all_rows if row.license}),
         "view": INPUT_TEXT_FORMAT,
     }
+    if options.notes:
+        training["notes"] = list(options.notes)
     if tuned and options.tuning:
         training |= {
             "recipe": "fine-tuned",

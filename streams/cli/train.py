@@ -3,14 +3,16 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
-from inference.labels.file import LabelsFile
-from inference.model.artifact import CARD, DEFAULT_MODEL
-from streams.cli.options import axes, configured, existing_file, labelled_rows
+from inference.labels.file import LabelsFile, read_labels
+from inference.model.artifact import CARD
+from streams.cli.learning_text import show_learning
+from streams.cli.options import axes, configured, existing_file, labelled_rows, row_format
 from streams.cli.output import echo
 from streams.cli.progress import stages
 from streams.config import Settings
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from inference.model.artifact import Artifact
     from inference.progress import Progress
     from inference.training.finetune import Tuning
+    from inference.training.plan import TrainingPlan
     from inference.training.recipe import TrainingOptions
 
 EXTRA = "pip install 'triage-stream[{extra}]'"
@@ -54,11 +57,24 @@ EXTRA = "pip install 'triage-stream[{extra}]'"
 @click.option(
     "--encoder",
     type=click.Path(path_type=Path),
-    default=DEFAULT_MODEL,
-    help="A Hugging Face directory or hub id (BERT, DistilBERT, RoBERTa, XLM-R); with --quick also "
-    "a converted encoder or a model directory (default: the shipped model).",
+    help="A Hugging Face directory or hub id (BERT, DistilBERT, RoBERTa, XLM-R); if it stays as it "
+    "is, also a converted encoder or a model directory (default: that of the shipped model for its "
+    "labels, and a general one for labels of your own).",
 )
-@labelled_rows()
+@labelled_rows(required=False)
+@click.option(
+    "--labels",
+    "labels_file",
+    type=existing_file,
+    help="A labels file: train for its labels, without any row or with rows, on an encoder that "
+    "stays as it is (default: [labels] path gives the meaning of the labels).",
+)
+@click.option(
+    "--domain",
+    type=click.Choice(["alerts", "tickets"]),
+    help="What the rows are that do not say it (default: the only domain of the labels file, else "
+    "tickets).",
+)
 @click.option(
     "--reference",
     type=existing_file,
@@ -121,8 +137,11 @@ def train(
     keep_heads: bool,
     relearn: tuple[str, ...],
     ignore_tenants: bool,
-    encoder: Path,
+    encoder: Path | None,
     files: tuple[Path, ...],
+    places: tuple[str, ...],
+    labels_file: Path | None,
+    domain: str | None,
     reference: tuple[Path, ...],
     out: Path,
     axes: tuple[str, ...],
@@ -136,8 +155,10 @@ def train(
 ) -> None:
     """Train a model and write its directory.
 
-    A run that was interrupted continues after its last whole epoch. The file MODEL_CARD.md in the
-    directory has the figures on the rows of the split `test`, and the licences of all rows.
+    With --labels, rows are not needed: without any, the model proposes labels and accepts nothing.
+    Rows need no split. A fine-tuning that was interrupted continues after its last whole epoch. The
+    file MODEL_CARD.md in the directory has the figures on the rows of the split `test`, and the
+    licences of all rows.
     """
     if quick and reference:
         raise click.UsageError(
@@ -145,13 +166,23 @@ def train(
         )
     if keep_heads and not quick:
         raise click.UsageError("--keep-heads goes with --quick: fine-tuning makes new heads")
+    if not files and not labels_file:
+        raise click.UsageError(
+            "there is nothing to learn from; give rows with --data, or labels with --labels"
+        )
+    if labels_file and (keep_heads or reference):
+        raise click.UsageError(
+            "--labels makes new heads on an encoder that stays as it is; leave "
+            "out --keep-heads and --reference"
+        )
     try:
+        from inference.training.plan import plan_training  # noqa: PLC0415 - an extra
         from inference.training.recipe import TrainingOptions  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise click.ClickException(
             f"training needs {error.name}; {EXTRA.format(extra='train')}"
         ) from None
-    labels = open_labels(settings)
+    labels = read_labels(labels_file) if labels_file else open_labels(settings)
     options = TrainingOptions(
         name=name or out.resolve().name,
         seed=seed,
@@ -163,12 +194,23 @@ def train(
         keep_heads=keep_heads,
         relearn=relearn,
         ignore_tenants=ignore_tenants,
-        tuning=_tuning(seed, quick=quick, options=tuning),
+        tuning=_tuning(seed, quick=quick or labels_file is not None, options=tuning),
         renames=labels.renames,
     )
     started_s = time.monotonic()
+    plan = plan_training(
+        files,
+        labels,
+        options,
+        encoder=encoder,
+        row_format=row_format(places, labels, domain),
+        own_labels=labels_file is not None,
+    )
     with stages() as progress:
-        artifact = _train(settings, labels, encoder, files, out, options, notes, progress)
+        artifact = _train(settings, labels, plan, out, options, notes, progress)
+    for note in artifact.manifest.training.get("notes", ()):
+        echo(note)
+    show_learning(artifact, settings.terms)
     took_s = time.monotonic() - started_s
     echo(f"{artifact.manifest.name} is in {out}, made in {took_s:.0f} s: {artifact.digest}")
 
@@ -194,8 +236,7 @@ def _tuning(seed: int, *, quick: bool, options: dict[str, Any]) -> "Tuning | Non
 def _train(
     settings: Settings,
     labels: LabelsFile,
-    encoder: Path,
-    files: Sequence[Path],
+    plan: "TrainingPlan",
     out: Path,
     options: "TrainingOptions",
     notes: Sequence[str],
@@ -203,13 +244,11 @@ def _train(
 ) -> "Artifact":
     """Train the model and write its card; the rows are read once for both."""
     from inference.evaluation.card import make_card  # noqa: PLC0415 - slow to import
-    from inference.training.recipe import (  # noqa: PLC0415 - an extra
-        read_training_rows,
-        train_on_rows,
-    )
+    from inference.training.recipe import train_on_rows  # noqa: PLC0415 - an extra
 
-    rows = read_training_rows(files, options)
-    artifact = train_on_rows(encoder, rows, out, options, progress)
+    rows = plan.rows
+    options = replace(options, notes=(*options.notes, *plan.notes))
+    artifact = train_on_rows(plan.encoder, rows, out, options, progress)
     all_rows = [*rows.events, *rows.reference]
     terms = settings.terms
     card = asyncio.run(make_card(artifact, all_rows, terms, notes, progress, labels))

@@ -319,16 +319,27 @@ def test_an_axis_with_fewer_than_two_labels_is_refused(
         train(tiny_model, [data], tmp_path / "out", OPTIONS, no_progress)
 
 
-@pytest.mark.parametrize("part", ["val", "train"])
-def test_rows_of_only_one_split_are_refused_in_one_sentence(
-    tiny_model: Path, tmp_path: Path, part: str
+def test_rows_that_teach_nothing_are_refused_in_one_sentence(
+    tiny_model: Path, tmp_path: Path
 ) -> None:
-    """A user who gives only training rows, or only validation rows, would see a traceback."""
-    lines: list[dict[str, Any]] = [line | {"split": part} for line in split(alerts())]
+    """A user who gives only validation rows would see a traceback."""
+    lines: list[dict[str, Any]] = [line | {"split": "val"} for line in split(alerts())]
     data = write(tmp_path / "rows.jsonl", lines)
     with pytest.raises(DataError) as raised:
         train(tiny_model, [data], tmp_path / "out", OPTIONS, no_progress)
     assert "\n" not in str(raised.value)
+
+
+def test_rows_that_only_teach_make_a_model_that_accepts_nothing(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """A model would be refused, or worse, accept what nobody has measured."""
+    lines: list[dict[str, Any]] = [line | {"split": "train"} for line in split(alerts())]
+    data = write(tmp_path / "rows.jsonl", lines)
+    model = train(tiny_model, [data], tmp_path / "out", OPTIONS, no_progress)
+    decisions = decide(model, read_rows([data]))
+    assert not any(decision.accepted for decision in decisions)
+    assert {decision.escalation for decision in decisions} <= {"uncalibrated", "unfamiliar"}
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from inference.model.engine import DEFAULT_MAX_WAITING, Engine
 from inference.model.heads import Heads, calibrated, unit
 from inference.model.input_text import read_content, render, render_content
 from inference.model.model_input import ModelInput, input_text, read_inputs
-from inference.model.ngrams import Features
+from inference.model.ngrams import Features, NgramHead
 from inference.model.parts import repeated_share, split_content
 from inference.model.signature import PublicKey
 from inference.model.temperature import softmax
@@ -174,6 +174,11 @@ class Classifier:
     def promises(self, domain: Domain) -> list[Promise]:
         """The promises of a domain that are in force: that of all rows, and those of tenants."""
         return self._policy(domain).promises
+
+    def ngram_head(self, domain: Domain) -> NgramHead:
+        """The n-gram head of a domain."""
+        self._policy(domain)
+        return self._heads[domain].ngram_head
 
     def queue_axis(self, domain: Domain) -> str:
         """The axis whose value is the queue of an event.

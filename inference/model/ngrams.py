@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +70,26 @@ class Features:
 
     buckets: Buckets
     values: Floats
+
+
+class Word(NamedTuple):
+    """A word of an event; of a document with the `path` of its field, if the feature knows it."""
+
+    text: str
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSources:
+    """What the features of one group are made of, one item per occurrence of a feature.
+
+    `buckets` (n,) are the buckets, and `owners` (n, 2) the indices of the `words` that each is made
+    of: twice the same one, except for a pair of words.
+    """
+
+    buckets: Buckets
+    owners: Buckets
+    words: Sequence[Word]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +157,31 @@ class NgramHead:
         """The features of an event whose content is read for them alone."""
         return self.features(read_content(event))
 
+    def sources(self, content: EventContent) -> list[FeatureSources]:
+        """For each group of `features`, in the same order: which words each feature is made of.
+
+        `features` counts the hashes and forgets the words, because it is on the way of every event.
+        This is for one event at a time, to explain its logits.
+        """
+        reads_documents = len(self.idf) > TEXT_BUCKETS
+        words = _words(content.plain_text)
+        if not reads_documents:
+            words += [word for _, value in content.key_fields for word in _words(value)]
+        words = words[:MAX_WORDS]
+        text = _text_hashes(words), _text_owners(words)
+        groups = [_sources(*text, [Word(word) for word in words], 0, TEXT_BUCKETS)]
+        if content.has_document and reads_documents:
+            leaves = list(_path_words([*content.key_fields, *content.leaves]))
+            fields, owners = _field_words(leaves)
+            hashes = _field_hashes(leaves)
+            groups.append(_sources(hashes, owners, fields, TEXT_BUCKETS, FIELD_BUCKETS))
+            of_document = _document_words(leaves)
+            both = np.concatenate([text[0], _text_hashes(of_document)])
+            together = np.concatenate([text[1], _text_owners(of_document) + len(words)])
+            named = [Word(word) for word in [*words, *of_document]]
+            groups.append(_sources(both, together, named, WHOLE, TEXT_BUCKETS))
+        return groups
+
     def logits(self, features: Features) -> Floats:
         """The logits of one event, shape (columns,). They depend on the event alone."""
         rows = self.weights[features.buckets].astype(np.float32)
@@ -188,6 +233,42 @@ def _text_hashes(words: Sequence[str]) -> Hashes:
     return np.concatenate([_mix(single, _TEXT_WORD), pairs, _char_hashes(words)])
 
 
+def _text_owners(words: Sequence[str]) -> Buckets:
+    """For each hash of `_text_hashes`, the indices of its words; shape (n, 2)."""
+    if not words:
+        return np.zeros((0, 2), np.int64)
+    single = np.arange(len(words))
+    pairs = np.stack([single[:-1], single[1:]], axis=1)
+    return np.concatenate([np.stack([single, single], axis=1), pairs, _char_owners(words)])
+
+
+def _char_owners(words: Sequence[str]) -> Buckets:
+    """For each hash of `_char_hashes`, the index of its word, twice."""
+    is_space, windows = _char_windows(words)
+    # A run that begins with the space before a word belongs to that word.
+    word_at = np.cumsum(is_space) - 1
+    owners = [word_at[: len(crosses)][~crosses] for _, crosses in windows]
+    joined = np.concatenate([np.zeros(0, np.int64), *owners])
+    return np.stack([joined, joined], axis=1)
+
+
+def _field_words(leaves: Sequence[PathWords]) -> tuple[list[Word], Buckets]:
+    """The words of `_field_hashes`, and for each hash the index of its word, twice."""
+    paths = [Word(path, path) for path, _ in leaves]
+    values = [Word(word, path) for path, words in leaves for word in words]
+    # A word is hashed alone, and then once more with its path.
+    of_values = np.arange(len(paths), len(paths) + len(values))
+    owners = np.concatenate([np.arange(len(paths)), of_values, of_values])
+    return [*paths, *values], np.stack([owners, owners], axis=1)
+
+
+def _sources(
+    hashes: Hashes, owners: Buckets, words: Sequence[Word], first: int, count: int
+) -> FeatureSources:
+    buckets = (hashes & np.uint64(count - 1)).astype(np.int64) + first
+    return FeatureSources(buckets, owners, words)
+
+
 def _field_hashes(leaves: Sequence[PathWords]) -> Hashes:
     """One hash for each path, for each word of a text, and for each such word at its path."""
     paths = [path.lower() for path, _ in leaves]
@@ -218,21 +299,37 @@ def _hash_words(words: Sequence[str]) -> Hashes:
 
 def _char_hashes(words: Sequence[str]) -> Hashes:
     """One hash for each run of 3 to 5 characters that has no space between its ends."""
-    chars = np.frombuffer((" " + " ".join(words) + " ").encode(), np.uint8)
-    is_space = chars == _SPACE
+    chars = _joined(words)
     hashes = []
-    for size in CHAR_NGRAMS:
-        count = len(chars) - size + 1
-        if count <= 0:
-            continue
+    for size, crosses_words in _char_windows(words)[1]:
+        count = len(crosses_words)
         hashed = np.zeros(count, np.uint64)
-        crosses_words = np.zeros(count, np.bool_)
         for offset in range(size):
             hashed = hashed * _PRIME + chars[offset : offset + count]
-            if 0 < offset < size - 1:
-                crosses_words |= is_space[offset : offset + count]
         hashes.append(_mix(hashed[~crosses_words] + np.uint64(size), _TEXT_CHARS))
     return np.concatenate(hashes)
+
+
+def _joined(words: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """The words as bytes, with a space around each."""
+    return np.frombuffer((" " + " ".join(words) + " ").encode(), np.uint8)
+
+
+def _char_windows(
+    words: Sequence[str],
+) -> tuple[npt.NDArray[np.bool_], list[tuple[int, npt.NDArray[np.bool_]]]]:
+    """Where the spaces are; and for each size of run, which of the runs lie in several words."""
+    is_space = _joined(words) == _SPACE
+    windows = []
+    for size in CHAR_NGRAMS:
+        count = len(is_space) - size + 1
+        if count <= 0:
+            continue
+        crosses_words = np.zeros(count, np.bool_)
+        for offset in range(1, size - 1):
+            crosses_words |= is_space[offset : offset + count]
+        windows.append((size, crosses_words))
+    return is_space, windows
 
 
 def _mix(hashes: Hashes, kind: np.uint64) -> Hashes:

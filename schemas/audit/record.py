@@ -97,6 +97,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     origin: Origin
     cluster: str | None = None
     topic: str | None = None
+    by: str | None = None
 
 
 class AuditRecord(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,6 +108,9 @@ class AuditRecord(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     events: each of them has an audit record of its own, with the same digest and its own `id`.
     `output_digest` covers the triaged event as it was published. `enrichment` is set only if this
     decision called the LLM or would have called it, and not if an earlier revision did.
+
+    `by` is the person who has decided, as the verdict at `origin` names them; None if no person
+    has.
 
     Each worker writes its own segment of a tenant's chain. `writer` names the segment, and
     `sequence` counts its records from 0. `previous` is the digest of the record before this one.

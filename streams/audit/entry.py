@@ -3,6 +3,8 @@
 import time
 from dataclasses import dataclass
 
+import msgspec
+
 from agents.outcomes import Incoming
 from agents.revision import rfc3339
 from schemas.audit.record import (
@@ -60,6 +62,7 @@ def next_entry(
         revision=triaged.revision,
         status=triaged.status,
         decided_by=triaged.decided_by,
+        by=_person(incoming) if triaged.decided_by == "human" else None,
         labels=bounded_labels({axis: label.value for axis, label in triaged.labels.items()}),
         queue=bounded_text(triaged.queue),
         input_digest=_digest(incoming),
@@ -73,6 +76,20 @@ def next_entry(
         cluster=written_to.cluster,
         topic=written_to.topic,
     )
+
+
+class _Author(msgspec.Struct, frozen=True):
+    """Of a verdict, who has given it."""
+
+    by: str
+
+
+def _person(incoming: Incoming) -> str | None:
+    """Who has decided, as the verdict says it: the agent has taken it, so it can be read."""
+    try:
+        return bounded_text(msgspec.json.decode(incoming.value or b"", type=_Author).by)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _digest(incoming: Incoming) -> str:

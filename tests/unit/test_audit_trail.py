@@ -19,7 +19,7 @@ from schemas.audit.record import HEADERS, MAX_HEADS, AuditRecord, bounded_text, 
 from schemas.audit.segment import MAX_TENANTS, Segment, Segments
 from schemas.audit.verification import Chain, Fault, Place
 from schemas.codec import decode, encode
-from schemas.triaged import TriagedEvent
+from schemas.triaged import DecidedBy, TriagedEvent
 from streams.audit import trail as audit_trail_module
 from streams.audit.acknowledged import read_acknowledgements
 from streams.audit.entry import PublishedDecision
@@ -93,6 +93,24 @@ def test_the_verdict_of_a_person_costs_nothing() -> None:
     """A verdict carries the answer it is about; the day's budget would be charged twice for it."""
     record = decide(trail(), "acme", enrichment=ASKED, decided_by="human", revision=2)
     assert decode(record.value or b"", AuditRecord).enrichment is None
+
+
+@pytest.mark.parametrize(
+    ("value", "decided_by", "by"),
+    [
+        ({"id": "e-1", "labels": {}, "by": "ana"}, "human", "ana"),
+        ({"id": "e-1", "labels": {}, "by": "n" * 600}, "human", bounded_text("n" * 600)),
+        ({"id": "e-1", "by": "ana"}, "llm", None),
+        ({"id": "e-1"}, "human", None),
+    ],
+)
+def test_the_record_names_the_person_who_has_decided(
+    value: dict[str, Any], decided_by: DecidedBy, by: str | None
+) -> None:
+    """An auditor could not tell which person has decided."""
+    event = triaged(decided_by=decided_by, revision=1)
+    record = trail().record(read(value), published(event))
+    assert decode(record.value or b"", AuditRecord).by == by
 
 
 def test_a_restarted_worker_continues_the_chain() -> None:

@@ -46,6 +46,7 @@ ENV_RESERVED = frozenset({"TRIAGE_CONFIG"})
 SERVER = re.compile(r"(\[[0-9a-fA-F:]+\]|[^\s,:\[\]/]+)(:\d{1,5})?")
 
 GroupInstanceId = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,100}$")]
 MIN_KEY_BYTES = 16
 SECONDS_PER_DAY = 86_400
 
@@ -192,6 +193,45 @@ class HttpSection(Options, frozen=True):
             ConfigError: the variable or the file is missing or empty.
         """
         return read_secret(self.token_env, self.token_file, key="http.token")
+
+
+class ConsoleSection(Options, frozen=True):
+    """Where the console is served, who may see it, and what they may do; port 0 picks a free one.
+
+    Without people and a proxy, whoever reaches the address is an admin, so it must be one of
+    loopback. `public_url` is what browsers call the console if that is not `host` and `port`: the
+    address of a proxy in front of it, for instance.
+
+    With `[[reviewers]]`, a verdict is signed with the key of the reviewer who has the name of the
+    person, or else with that of `reviewer`.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 9470
+    public_url: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    tokens_env: str | None = None
+    tokens_file: str | None = None
+    trusted_proxy: str | None = None
+    proxy_user_header: HeaderName = "X-Forwarded-User"
+    proxy_role_header: HeaderName | None = None
+    proxy_tenants_header: HeaderName | None = None
+    reviewer: str | None = None
+    hold_s: Annotated[float, Meta(ge=0, le=60)] = 10.0
+    claim_s: Seconds = 300.0
+    session_s: Seconds = 43_200.0
+    max_connections: Positive = 256
+    requests_per_second: Positive = 50
+    logins_per_minute: Positive = 10
+
+    def read_people(self) -> bytes | None:
+        """The file of people, as TOML; None if none is configured.
+
+        Raises:
+            ConfigError: the variable or the file is missing or empty.
+        """
+        return read_secret(self.tokens_env, self.tokens_file, key="console.tokens")
 
 
 class ModelSection(Options, frozen=True):
@@ -440,6 +480,7 @@ class Settings(Options, frozen=True):
     kafka: KafkaSection = field(default_factory=KafkaSection)
     topics: TopicsSection = field(default_factory=TopicsSection)
     http: HttpSection = field(default_factory=HttpSection)
+    console: ConsoleSection = field(default_factory=ConsoleSection)
     model: ModelSection = field(default_factory=ModelSection)
     labels: LabelsSection = field(default_factory=LabelsSection)
     learning: LearningSection = field(default_factory=LearningSection)

@@ -11,10 +11,17 @@ StreamError
 ├── BatchTooLarge     a batch grows too large when it is decompressed; its events are dead letters
 ├── TooManyBytes      data grows too large when it is decompressed; becomes a BatchTooLarge
 ├── OutOfRange        a log does not have the offset to read next; it is read again or counted
+├── RequestRefused    the console does not do what a request asks, and says why
 ├── NoPosition        it is not known where to read a partition; the reader says it
 ├── TopicReplaced     a topic was deleted and made again; what was made from it is made again
 └── BrokerError       a broker on this machine could not be started
 """
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class StreamError(Exception):
@@ -91,6 +98,27 @@ class OutOfRange(StreamError):  # noqa: N818 - what was found
 
 class NoPosition(StreamError):  # noqa: N818 - what was found
     """The group has no commit for a partition, and nobody has said where to begin."""
+
+
+class RequestRefused(StreamError):  # noqa: N818 - what the console answers
+    """The console does not do what a request asks; `status` is the status of HTTP.
+
+    `code` is for the page, which tells two reasons of one status apart by it. `more` has further
+    fields of the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        more: Mapping[str, Any] = NOTHING,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.more = more
 
 
 class BrokerError(StreamError):

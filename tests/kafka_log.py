@@ -82,6 +82,10 @@ class KafkaLog:
         """Disconnect."""
         self.stopped += 1
 
+    async def committed(self, partition: TopicPartition) -> int | None:
+        """How far the group has committed: up to the end, but for one record."""
+        return max(0, self.ends[partition] - 1) or None
+
     def assign(self, partitions: list[TopicPartition]) -> None:
         """Read these partitions, which must exist."""
         assert set(partitions) <= set(self.ends)

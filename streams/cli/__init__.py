@@ -21,6 +21,7 @@ COMMANDS = {
     "calibrate": ("calibrate:calibrate", "Fit a model's thresholds to labelled rows of one's own."),
     "classify": ("classify:classify", "Triage the events of a file, with no broker."),
     "config": ("config:config", "Show or validate the configuration."),
+    "console": ("console:console", "Serve the pages on which people see the stream and decide."),
     "convert": (
         "convert:convert",
         "Turn a Hugging Face encoder into an int8 one, checked on real text.",

@@ -61,6 +61,30 @@ async def reading(
         await consumer.stop()
 
 
+async def committed_offsets(
+    kafka: KafkaSection, partitions: Sequence[TopicPartition], group_id: str
+) -> dict[TopicPartition, int]:
+    """How far a group has committed; 0 where it has not. Nobody joins the group to ask.
+
+    Raises:
+        BrokerUnreachable: no broker answers there, or it does not tell.
+    """
+    consumer = AIOKafkaConsumer(
+        **await reachable_connection(kafka),
+        **consumer_options(kafka),
+        group_id=group_id,
+        enable_auto_commit=False,
+    )
+    try:
+        await consumer.start()
+        consumer.assign(list(partitions))
+        return {each: await consumer.committed(each) or 0 for each in partitions}
+    except (KafkaError, OSError) as error:
+        raise unreachable(kafka, error) from None
+    finally:
+        await consumer.stop()
+
+
 async def until_quiet(
     consumer: AIOKafkaConsumer, quiet_s: float = QUIET_S
 ) -> AsyncIterator[Incoming]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.group import HeartbeatRequest
@@ -172,6 +173,14 @@ async def _heartbeat(admin: AIOKafkaAdminClient, group: str) -> int:
     return int(response.error_code)
 
 
+async def _describe_group(admin: AIOKafkaAdminClient, group: str) -> int:
+    try:
+        await admin.find_coordinator(group)
+    except KafkaError as error:
+        return int(error.errno)
+    return 0
+
+
 _PROBES: dict[tuple[str, str], Callable[[AIOKafkaAdminClient, str], Any]] = {
     ("topic", "Read"): _fetch,
     ("topic", "Write"): _produce,
@@ -179,4 +188,5 @@ _PROBES: dict[tuple[str, str], Callable[[AIOKafkaAdminClient, str], Any]] = {
     ("topic", "DescribeConfigs"): _describe_configs,
     ("topic", "Create"): _create,
     ("group", "Read"): _heartbeat,
+    ("group", "Describe"): _describe_group,
 }

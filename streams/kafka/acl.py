@@ -73,6 +73,8 @@ def grants(topics: Topics, *, group_id: str, consumer_group: str) -> list[Grant]
         ("console", "Read", triaged, "decisions cannot be shown"),
         ("console", "Read", [topics.review], "cases cannot be shown"),
         ("console", "Read", [topics.labels], "figures of what was decided cannot be shown"),
+        ("console", "Read", [topics.deadletter], "nobody is told why a verdict was refused"),
+        ("console", "Describe", [*inputs, topics.enrichment], "the lag cannot be shown"),
         ("console", "Write", [topics.feedback], "verdicts cannot be given"),
         ("operator", "Create", list(topics), "topics create cannot make the topic"),
         ("operator", "Describe", [*sized[:2], topics.feedback], "topics check does not see it"),
@@ -93,6 +95,7 @@ def grants(topics: Topics, *, group_id: str, consumer_group: str) -> list[Grant]
     on_groups = [
         Grant("worker", "Read", "group", "literal", group_id, "workers cannot join their group"),
         Grant("consumer", "Read", "group", "literal", consumer_group, "offsets are not kept"),
+        Grant("console", "Describe", "group", "literal", group_id, "the lag cannot be shown"),
         Grant("operator", "Read", "group", "prefixed", replay, "deadletters replay cannot start"),
     ]
     return sorted([*on_topics, *on_groups], key=lambda grant: ROLES.index(grant.role))

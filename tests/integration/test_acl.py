@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from msgspec.structs import replace
 
 from schemas.codec import decode
 from schemas.event import DOMAINS
@@ -16,7 +17,7 @@ from schemas.triaged import Case, TriagedEvent
 from streams.audit.verify import verify
 from streams.cases.query import CaseQuery
 from streams.cases.view import open_view
-from streams.config import Settings
+from streams.config import ConsoleSection, Settings
 from streams.deadletters import Selection, find, replay
 from streams.kafka.acl import ROLES, Grant, Role, grants
 from streams.kafka.admin import check_topics, create_topics
@@ -28,6 +29,7 @@ from streams.source import produce
 from streams.topics import Topics
 from tests.conftest import settings_for
 from tests.figures import tell
+from tests.integration.test_console import console, until_cases, until_told
 from tests.processes import WorkerProcess
 from tests.secured_kafka import Acls, SecuredKafka, client, is_allowed
 
@@ -98,6 +100,7 @@ async def test_each_role_can_do_its_work(
         await give(of["reviewer"], case, "nowhere")
         await give(of["reviewer"], case, "cloud")
         await decisions.read_until(lambda: any(e.decided_by == "human" for e in decisions.triaged))
+        await decide_at_console(of["console"], case.event.id)
         assert worker.end() == 0, worker.log()
     finally:
         if worker.alive:
@@ -107,15 +110,29 @@ async def test_each_role_can_do_its_work(
         [names.input("alerts"), names.feedback]
     )
     async with open_view(of["reviewer"]) as view:
-        assert view.store.list(CaseQuery(state="decided")).total == 1
+        assert view.store.list(CaseQuery(state="decided")).total == 2
     replayed = await replay(of["operator"], Selection(poison=True))
     assert (replayed.replayed, replayed.left) == (1, 1)
     forgotten = await forget_rows(of["operator"], RowSelection(by="ana"))
-    assert (forgotten.erased, forgotten.left) == (1, 0)
+    assert (forgotten.erased, forgotten.left) == (1, 1)
     report = await verify(of["operator"])
     assert report.ok
     assert report.chains
     assert "uthoriz" not in worker.log()
+
+
+async def decide_at_console(settings: Settings, but: str) -> None:
+    """Decide a case at the console, see it in the feed, and see the lag and the dead letters."""
+    async with console(replace(settings, console=ConsoleSection(port=0))) as browser:
+        cases = await until_cases(browser, 2)
+        chosen = next(each for each in cases if each["id"] != but)
+        verdict = {name: chosen[name] for name in ("id", "domain", "tenant")}
+        wanted = {"verdicts": [{**verdict, "labels": {"queue": "cloud"}}], "hold_s": 0}
+        async with browser.request("GET", "stream") as stream:
+            assert (await browser.post("verdicts", wanted))[0] == 200
+            await until_told(stream, "decision", chosen["id"], "human")
+        assert (await browser.get("figures"))[1]["lag"] is not None
+        assert (await browser.get("deadletters"))[1]["total"] == 2
 
 
 class Consumer:

@@ -1,0 +1,145 @@
+// The open cases in the order of a query. The server gives them in pages behind cursors; here they
+// can be asked for by their place, and pages that are far from what is seen are forgotten again.
+
+import { get } from "./api.js";
+import { createStore } from "./store.js";
+
+const PAGE = 200;
+const MOST_PAGES = 25;
+
+export const caseKey = (item) => JSON.stringify([item.domain, item.tenant, item.id]);
+
+export class CaseList {
+  /** `query` holds the filters and the order. `onChange` is called when rows or the total change. */
+  constructor(query, onChange) {
+    this.query = query;
+    this.onChange = onChange;
+    this.total = null;
+    this.error = null;
+    this.pages = new Map();
+    this.cursors = [null];
+    this.overlays = new Map();
+    this.wanted = [0, 0];
+    this.loading = false;
+    this.controller = new AbortController();
+  }
+
+  close() {
+    this.controller.abort();
+  }
+
+  /** The case at this place, with what happened to it since, or null while it is not here. */
+  row(place) {
+    const item = this.pages.get(Math.floor(place / PAGE))?.[place % PAGE];
+    return item ? this.current(item) : null;
+  }
+
+  current(item) {
+    const overlay = this.overlays.get(caseKey(item));
+    return overlay ? { ...item, ...overlay } : item;
+  }
+
+  /** Note what happened to a case since its page was read: a claim, a decision. */
+  note(item, change) {
+    const key = caseKey(item);
+    this.overlays.set(key, { ...this.overlays.get(key), ...change });
+    this.onChange();
+  }
+
+  /** Load what is needed to show the places from `first` to `last`. */
+  want(first, last) {
+    this.wanted = [Math.floor(first / PAGE), Math.floor(Math.max(first, last) / PAGE)];
+    this.loadNext();
+  }
+
+  async loadNext() {
+    if (this.loading) return;
+    const page = this.missingPage();
+    if (page === null) return;
+    this.loading = true;
+    try {
+      await this.load(page);
+      this.error = null;
+    } catch (error) {
+      if (this.controller.signal.aborted) return;
+      this.error = error;
+    } finally {
+      this.loading = false;
+    }
+    if (this.controller.signal.aborted) return;
+    this.onChange();
+    if (!this.error) this.loadNext();
+  }
+
+  /** The page to load now: one that is wanted, or the next on the way to it. */
+  missingPage() {
+    const end = this.total === null ? 0 : Math.ceil(this.total / PAGE) - 1;
+    for (let page = this.wanted[0]; page <= Math.min(this.wanted[1], end); page += 1) {
+      if (this.pages.has(page)) continue;
+      return page < this.cursors.length ? page : this.cursors.length - 1;
+    }
+    return null;
+  }
+
+  async load(page) {
+    const answer = await get(
+      "cases",
+      { ...this.query, limit: PAGE, after: this.cursors[page] },
+      this.controller.signal,
+    );
+    this.pages.set(page, answer.cases);
+    if (page === 0 || this.total === null) this.total = answer.total;
+    if (answer.next === null || answer.cases.length < PAGE) {
+      this.total = page * PAGE + answer.cases.length;
+    } else if (page === this.cursors.length - 1) {
+      this.cursors.push(answer.next);
+    }
+    this.forgetFarPages();
+  }
+
+  forgetFarPages() {
+    if (this.pages.size <= MOST_PAGES) return;
+    const middle = (this.wanted[0] + this.wanted[1]) / 2;
+    const byDistance = [...this.pages.keys()].sort(
+      (a, b) => Math.abs(b - middle) - Math.abs(a - middle),
+    );
+    for (const page of byDistance.slice(0, this.pages.size - MOST_PAGES)) this.pages.delete(page);
+  }
+
+  /** The next place after `place` whose case still waits, or null if none is known. */
+  nextOpen(place, skipped = new Set()) {
+    for (let next = place + 1; next < (this.total ?? 0); next += 1) {
+      const item = this.row(next);
+      if (!item) return null;
+      if (!item.gone && !item.held_by && !skipped.has(caseKey(item))) return next;
+    }
+    return null;
+  }
+
+  placeOf(key) {
+    for (const [page, rows] of this.pages) {
+      const index = rows.findIndex((item) => caseKey(item) === key);
+      if (index >= 0) return page * PAGE + index;
+    }
+    return null;
+  }
+}
+
+/** The list that people work through: the page of a case takes its next one from here. */
+export const workList = createStore({ list: null, version: 0, query: {} });
+
+/** Cases that the person has skipped since the page was opened. */
+export const skipped = new Set();
+
+/** Work through the cases of this query, from a fresh list or from the one that is there. */
+export function openList(query, { fresh = false } = {}) {
+  const now = workList.get();
+  if (!fresh && now.list && JSON.stringify(now.query) === JSON.stringify(query)) return now.list;
+  now.list?.close();
+  const list = new CaseList(query, () =>
+    workList.set((state) => ({ ...state, version: state.version + 1 })),
+  );
+  workList.set({ list, version: 0, query });
+  list.want(0, PAGE - 1);
+  return list;
+}

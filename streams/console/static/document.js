@@ -1,0 +1,107 @@
+// The document of an event: folded, and searched by its paths and values.
+
+import { html, useMemo, useState } from "./html.js";
+import { count } from "./format.js";
+import { Inline, Passage, plain } from "./text.js";
+
+const MOST_LEAVES = 20_000;
+const MOST_FOUND = 200;
+const CHILDREN_SHOWN = 100;
+const DEEPEST = 60;
+
+export function DocumentView({ document: root, name }) {
+  const [words, setWords] = useState("");
+  const leaves = useMemo(() => leavesOf(root), [root]);
+  const wanted = words.trim().toLowerCase();
+  return html`<div class="document">
+    <div class="line">
+      <label class="search small">
+        <span class="unseen-text">Search in ${name}</span>
+        <input
+          type="search"
+          placeholder="Search fields and values"
+          value=${words}
+          onInput=${(event) => setWords(event.target.value)}
+        />
+      </label>
+      <span class="soft small">${count(leaves.length)}${leaves.length === MOST_LEAVES ? "+" : ""} fields</span>
+    </div>
+    ${wanted
+      ? html`<${Found} leaves=${leaves} wanted=${wanted} />`
+      : html`<div class="tree"><${Children} value=${root} depth=${0} /></div>`}
+  </div>`;
+}
+
+/** [path, value as text] of every leaf, at most `MOST_LEAVES`. */
+function leavesOf(root) {
+  const leaves = [];
+  const open = [["", root]];
+  while (open.length > 0 && leaves.length < MOST_LEAVES) {
+    const [path, value] = open.pop();
+    if (value !== null && typeof value === "object") {
+      const children = Object.entries(value).map(([name, child]) => [
+        path ? `${path}.${name}` : name,
+        child,
+      ]);
+      for (const child of children.reverse()) open.push(child);
+    } else leaves.push([path, String(value)]);
+  }
+  return leaves;
+}
+
+function Found({ leaves, wanted }) {
+  const found = leaves.filter(
+    ([path, value]) => path.toLowerCase().includes(wanted) || value.toLowerCase().includes(wanted),
+  );
+  if (found.length === 0) return html`<p class="soft" role="status">No field has these words.</p>`;
+  return html`<p class="soft small" role="status">
+      ${count(found.length)} found${found.length > MOST_FOUND ? `, the first ${MOST_FOUND} shown` : ""}
+    </p>
+    <dl class="leaves">
+      ${found.slice(0, MOST_FOUND).map(
+        ([path, value]) => html`<div>
+          <dt><${Inline} text=${path} /></dt>
+          <dd><${Inline} text=${value.length > 1000 ? `${value.slice(0, 999)}…` : value} /></dd>
+        </div>`,
+      )}
+    </dl>`;
+}
+
+function Children({ value, depth }) {
+  const [shown, setShown] = useState(CHILDREN_SHOWN);
+  const entries = Object.entries(value ?? {});
+  if (depth > DEEPEST) return html`<p class="soft">Nested too deeply to be shown.</p>`;
+  return html`<ul>
+    ${entries.slice(0, shown).map(
+      ([name, child]) => html`<li key=${name}><${Node} name=${name} value=${child} depth=${depth} /></li>`,
+    )}
+    ${entries.length > shown &&
+    html`<li>
+      <button type="button" class="quiet" onClick=${() => setShown(shown + CHILDREN_SHOWN)}>
+        Show more of ${count(entries.length)}
+      </button>
+    </li>`}
+  </ul>`;
+}
+
+function Node({ name, value, depth }) {
+  const [open, setOpen] = useState(depth < 1);
+  if (value === null || typeof value !== "object") return html`<${Leaf} name=${name} value=${value} />`;
+  const size = Object.keys(value).length;
+  const what = Array.isArray(value) ? `${size} in a list` : `${size} fields`;
+  return html`<details open=${open} onToggle=${(event) => setOpen(event.currentTarget.open)}>
+    <summary><span class="field"><${Inline} text=${name} /></span> <span class="soft small">${what}</span></summary>
+    ${open && html`<${Children} value=${value} depth=${depth + 1} />`}
+  </details>`;
+}
+
+function Leaf({ name, value }) {
+  const text = String(value);
+  const long = text.length > 300 || text.includes("\n");
+  return html`<span class="leaf">
+    <span class="field"><${Inline} text=${name} /></span>
+    ${long
+      ? html`<${Passage} text=${text} name=${plain(name)} />`
+      : html`<span class=${`value ${typeof value}`}><${Inline} text=${text} /></span>`}
+  </span>`;
+}

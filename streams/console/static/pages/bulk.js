@@ -1,0 +1,199 @@
+// Deciding many cases at once. Nothing is sent before the person has seen what it will touch.
+
+import { html, useEffect, useMemo, useState } from "../html.js";
+import { callCase, loadLabels, post, session } from "../api.js";
+import { caseKey, workList } from "../caselist.js";
+import { sayLabels, sendVerdicts } from "../decide.js";
+import { casesFound } from "../filters.js";
+import { label, plural } from "../format.js";
+import { notify } from "../notices.js";
+import { Inline, plain } from "../text.js";
+import { Dialog, Failure, Loading, Severity } from "../ui.js";
+
+const MOST_AT_ONCE = 1000;
+
+/** Cases that were chosen in the queue: each gets its own proposal, or all the same queue. */
+export function BulkDialog({ cases, onClose, onDone }) {
+  const [labels, setLabels] = useState(null);
+  const [error, setError] = useState(null);
+  const [value, setValue] = useState("");
+  useEffect(() => {
+    loadLabels().then(setLabels, setError);
+  }, []);
+  const domains = new Set(cases.map((item) => item.domain));
+  const [domain] = domains;
+  if (error) return html`<${Dialog} title="Decide together" onClose=${onClose}><${Failure} error=${error} /><//>`;
+  if (!labels) return html`<${Dialog} title="Decide together" onClose=${onClose}><${Loading} /><//>`;
+  const axisOf = (one) => labels.queue_axis?.[one] ?? "queue";
+  return html`<${Dialog} title="Decide together" wide=${true} onClose=${onClose}>
+    <label class="choice block">
+      <span>Decision for ${casesFound(cases.length)}</span>
+      <select value=${value} onChange=${(event) => setValue(event.target.value)}>
+        <option value="">accept the proposed queue of each</option>
+        ${domains.size === 1 &&
+        (labels[domain]?.[axisOf(domain)] ?? []).map(
+          (one) => html`<option value=${one.value}>${label(axisOf(domain))}: ${label(one.value)} for all</option>`,
+        )}
+      </select>
+    </label>
+    ${domains.size > 1 &&
+    html`<p class="note">These are alerts and tickets. Choose cases of one domain to give all the same queue.</p>`}
+    <${Preview}
+      cases=${cases}
+      labelsOf=${(item) => ({ [axisOf(item.domain)]: value || item.queue })}
+      onClose=${onClose}
+      onDone=${onDone}
+    />
+  <//>`;
+}
+
+/** The case that is open, and those with the same fingerprint: all get the same labels. */
+export function AlikeDialog({ item, data, values, comment, onClose, onDone }) {
+  const [state, setState] = useState(null);
+  useEffect(() => {
+    callCase("GET", item, "alike").then(
+      (answer) => setState({ cases: answer.cases }),
+      (error) => setState({ error }),
+    );
+  }, []);
+  const cases = useMemo(() => (state?.cases ? [data.case, ...state.cases] : []), [state]);
+  return html`<${Dialog} title="Decide all that are alike" wide=${true} onClose=${onClose}>
+    <p>
+      These cases have the same source, and the same title apart from numbers and names. All get
+      <strong> ${sayLabels(values)}</strong>.
+    </p>
+    ${state?.error && html`<${Failure} error=${state.error} />`}
+    ${!state && html`<${Loading} what="Looking for cases that are alike" />`}
+    ${cases.length > 0 &&
+    html`<${Preview}
+      cases=${cases}
+      labelsOf=${() => values}
+      comment=${comment}
+      onClose=${onClose}
+      onDone=${onDone}
+    />`}
+  <//>`;
+}
+
+function Preview({ cases, labelsOf, comment, onClose, onDone }) {
+  const [off, setOff] = useState(() => new Set());
+  const [busy, setBusy] = useState(false);
+  const [failure, setFailure] = useState("");
+  const taken = cases.filter((item) => !off.has(caseKey(item))).slice(0, MOST_AT_ONCE);
+  const verdicts = taken.map((item) => ({
+    id: item.id,
+    domain: item.domain,
+    tenant: item.tenant,
+    labels: labelsOf(item),
+    ...(comment?.trim() ? { comment: comment.trim() } : {}),
+  }));
+  const refusals = useDryRun(verdicts);
+  const toggle = (item) => {
+    const next = new Set(off);
+    if (!next.delete(caseKey(item))) next.add(caseKey(item));
+    setOff(next);
+  };
+  const send = async () => {
+    setBusy(true);
+    setFailure("");
+    try {
+      await sendAll(verdicts, taken);
+      onClose();
+      onDone();
+    } catch (error) {
+      setFailure(error.message);
+      setBusy(false);
+    }
+  };
+  const refused = taken.filter((item) => refusals.has(caseKey(item))).length;
+  return html`
+    <div class="preview" tabindex="0" role="region" aria-label="What this will touch">
+      <table class="lines">
+        <thead>
+          <tr>
+            <th scope="col"><span class="unseen-text">Take it</span></th>
+            <th scope="col">Case</th><th scope="col">Severity</th><th scope="col">Tenant</th>
+            <th scope="col">Now</th><th scope="col">Then</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${cases.map((item) => {
+            const key = caseKey(item);
+            const reason = refusals.get(key);
+            return html`<tr key=${key} class=${off.has(key) ? "gone" : ""}>
+              <td>
+                <input
+                  type="checkbox"
+                  checked=${!off.has(key)}
+                  aria-label=${`Take ${plain(item.title || item.id).slice(0, 100)}`}
+                  onChange=${() => toggle(item)}
+                />
+              </td>
+              <td>
+                <${Inline} text=${item.title || item.id} />
+                <div class="small soft"><${Inline} text=${item.id} className="mono" /></div>
+                ${reason && html`<div class="small warn-text">${plain(reason)}</div>`}
+              </td>
+              <td><${Severity} value=${item.severity ?? item.priority} /></td>
+              <td><${Inline} text=${item.tenant} /></td>
+              <td>${label(item.queue)}</td>
+              <td><strong>${Object.values(labelsOf(item)).map(label).join(", ")}</strong></td>
+            </tr>`;
+          })}
+        </tbody>
+      </table>
+    </div>
+    ${refused > 0 &&
+    html`<p class="note">${plural(refused, "case", "cases")} will be refused, as said in the list. The others are taken.</p>`}
+    ${failure && html`<p class="banner bad" role="alert">${failure}</p>`}
+    <div class="dialog-foot">
+      <span class="soft">You can undo this for some seconds.</span>
+      <span class="grow"></span>
+      <button type="button" class="button" onClick=${onClose}>Cancel</button>
+      <button
+        type="button"
+        class="button primary"
+        data-action="decide-all"
+        disabled=${busy || taken.length === 0}
+        onClick=${send}
+      >
+        ${busy ? "Sending …" : `Decide ${casesFound(taken.length)}`}
+      </button>
+    </div>
+  `;
+}
+
+/** Which of the verdicts the server would refuse, by the key of their case. */
+function useDryRun(verdicts) {
+  const [refusals, setRefusals] = useState(() => new Map());
+  const key = JSON.stringify(verdicts);
+  useEffect(() => {
+    if (verdicts.length === 0) return undefined;
+    const controller = new AbortController();
+    const note = (answer) =>
+      setRefusals(new Map((answer?.refused ?? []).map((one) => [caseKey(one), one.reason])));
+    post("verdicts", { verdicts, dry_run: true }, { signal: controller.signal }).then(
+      note,
+      (error) => error.answer && note(error.answer),
+    );
+    return () => controller.abort();
+  }, [key]);
+  return refusals;
+}
+
+async function sendAll(verdicts, cases) {
+  const { list } = workList.get();
+  const byKey = new Map(cases.map((item) => [caseKey(item), item]));
+  const me = session.get()?.name;
+  const { accepted, refused } = await sendVerdicts(verdicts, {
+    text: (n) => `Decided ${casesFound(n)}`,
+    onUndone: () => {
+      for (const item of byKey.values()) list?.note(item, { held_by: null, gone: false });
+    },
+  });
+  for (const one of accepted) list?.note(one, { held_by: me });
+  if (refused.length > 0) {
+    const first = plain(refused[0].reason);
+    notify(`${casesFound(refused.length)} not taken. The first: ${first}`, { kind: "bad", stays: true });
+  }
+}

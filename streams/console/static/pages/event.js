@@ -1,0 +1,77 @@
+// One event by its id: what is known and what was decided, without deciding.
+
+import { html, useEffect } from "../html.js";
+import { dateTime, label, word } from "../format.js";
+import { onRecovery } from "../live.js";
+import { hrefOf, route } from "../router.js";
+import { useStore } from "../store.js";
+import { Inline, OutsideLink, plain } from "../text.js";
+import { Confidence, Empty, Failure, Loading, Severity, Tag, useAsked } from "../ui.js";
+import { Evidence } from "./evidence.js";
+
+export function EventPage({ parts: [id] }) {
+  const { domain, tenant } = useStore(route).query;
+  const path = `events/${encodeURIComponent(id ?? "")}`;
+  const asked = useAsked(path, { query: { domain, tenant }, enabled: Boolean(id) });
+  useEffect(() => onRecovery(asked.reload), []);
+  useEffect(() => {
+    document.title = `${plain(id).slice(0, 80)} – triage`;
+  }, [id]);
+  if (asked.error?.status === 404) {
+    return html`<${Empty} title="No such event">
+      No event with the id <bdi class="mono">${plain(id).slice(0, 200)}</bdi> is known here, or it
+      belongs to a tenant that you may not see. <a href="#/stream">Back to the stream</a>
+    <//>`;
+  }
+  if (asked.error) return html`<${Failure} error=${asked.error} onRetry=${asked.reload} />`;
+  if (!asked.data) return html`<${Loading} what="Loading the event" />`;
+  const { events } = asked.data;
+  return html`
+    ${events.length > 1 &&
+    html`<p class="banner">${events.length} events have this id, in different domains or tenants.</p>`}
+    ${events.map((one) => html`<${OneEvent} key=${`${one.triaged.domain} ${one.triaged.tenant}`} data=${one} />`)}
+  `;
+}
+
+function OneEvent({ data }) {
+  const { triaged, event } = data;
+  const waits = triaged.status === "needs_review" && triaged.decided_by !== "human";
+  return html`<article class="case">
+    <header class="case-head">
+      <h1 tabindex="-1"><${Inline} text=${triaged.title || event?.title || triaged.id} /></h1>
+      <div class="facts">
+        <${Severity} value=${triaged.labels.severity?.value ?? triaged.labels.priority?.value} />
+        <span>${word(triaged.domain)}</span>
+        ${triaged.source && html`<${Inline} text=${triaged.source} />`}
+        <span>tenant <${Inline} text=${triaged.tenant} /></span>
+        <span>id <${Inline} text=${triaged.id} className="mono" /></span>
+        <span>came ${dateTime(triaged.timing.received_at)}</span>
+        <${OutsideLink} href=${data.link?.href ?? triaged.link} />
+      </div>
+    </header>
+    <div class="case-grid">
+      <div class="reading"><${Evidence} data=${data} active="queue" /></div>
+      <aside class="deciding" aria-label="Decision">
+        <section class="panel">
+          <h2>Decision</h2>
+          <p>
+            ${word(triaged.decided_by)}, revision ${triaged.revision}
+            <${Tag} kind=${triaged.status === "final" ? "good" : "warn"}>${word(triaged.status)}<//>
+          </p>
+          <dl class="facts-table short">
+            ${Object.entries(triaged.labels).map(
+              ([axis, one]) => html`<div key=${axis}>
+                <dt>${label(axis)}</dt>
+                <dd><strong>${label(one.value)}</strong> <${Confidence} value=${one.confidence} /></dd>
+              </div>`,
+            )}
+          </dl>
+          ${waits &&
+          html`<p>
+            <a href=${hrefOf("case", [triaged.domain, triaged.tenant, triaged.id])}>Open it as a case</a>
+          </p>`}
+        </section>
+      </aside>
+    </div>
+  </article>`;
+}

@@ -1,0 +1,354 @@
+// The queue: open cases in the order in which they matter, and what narrows them.
+
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../html.js";
+import { may, session } from "../api.js";
+import { caseKey, openList, skipped, workList } from "../caselist.js";
+import { ActiveFilters, CASE_FACETS, casesFound, Facets, passes, SearchField } from "../filters.js";
+import { age, count, dateTime, label, statedWord, word } from "../format.js";
+import { useHeldKeys, useKeys } from "../keys.js";
+import { on, onRecovery } from "../live.js";
+import { caseHref, go, replaceQuery, route } from "../router.js";
+import { useStore } from "../store.js";
+import { Inline, plain } from "../text.js";
+import {
+  announce,
+  Confidence,
+  Empty,
+  Failure,
+  KeyButton,
+  Loading,
+  Severity,
+  Tag,
+  useAsked,
+  useNow,
+} from "../ui.js";
+import { WindowedList } from "../window.js";
+import { BulkDialog } from "./bulk.js";
+
+const ORDERS = {
+  urgency: "What matters first",
+  risk: "Risk of a wrong answer",
+  age: "Oldest first",
+  stated: "What the sender states",
+  queue: "By queue",
+};
+
+const FILTERS = Object.keys(CASE_FACETS);
+const place = { scroll: 0, cursor: null };
+
+export function queryOf(address) {
+  const query = { order: Object.hasOwn(ORDERS, address.order ?? "") ? address.order : "urgency" };
+  for (const name of [...FILTERS, "text"]) if (address[name]) query[name] = address[name];
+  return query;
+}
+
+export function QueuePage() {
+  const query = queryOf(useStore(route).query);
+  const key = JSON.stringify(query);
+  const { list } = useStore(workList);
+  useEffect(() => {
+    const now = workList.get();
+    openList(query, { fresh: now.list?.overlays.size > 0 || Boolean(now.list?.error) });
+  }, [key]);
+  const counts = useAsked("cases/counts", { query });
+  const arrivals = useArrivals(query, key, counts.reload);
+  const change = (next) => {
+    place.cursor = null;
+    place.scroll = 0;
+    replaceQuery("queue", { ...next, order: next.order === "urgency" ? undefined : next.order });
+  };
+  const fresh = () => {
+    openList(query, { fresh: true });
+    counts.reload();
+    arrivals.clear();
+    scrollTo(0, 0);
+  };
+  const mine = list && JSON.stringify(workList.get().query) === key ? list : null;
+  return html`<div class="with-rail">
+    <aside class="rail" aria-label="Filters">
+      <${Rail} counts=${counts} query=${query} onChange=${change} />
+    </aside>
+    <section class="list-side">
+      <${ListHead} list=${mine} query=${query} onChange=${change} />
+      ${arrivals.n > 0 &&
+      html`<button type="button" class="arrivals" onClick=${fresh}>
+        ${count(arrivals.n)} new. Show ${arrivals.n === 1 ? "it" : "them"}
+      </button>`}
+      ${mine ? html`<${Cases} list=${mine} query=${query} onChange=${change} onFresh=${fresh} />` : html`<${Loading} what="Loading the cases" />`}
+    </section>
+  </div>`;
+}
+
+function Rail({ counts, query, onChange }) {
+  const wide = matchMedia("(min-width: 60rem)").matches;
+  return html`<details class="rail-fold" open=${wide}>
+    <summary>Filters</summary>
+    ${counts.error && !counts.data
+      ? html`<p class="soft small">${counts.error.message}</p>`
+      : html`<${Facets} facets=${CASE_FACETS} counts=${counts.data} query=${query} onChange=${onChange} />`}
+  </details>`;
+}
+
+function ListHead({ list, query, onChange }) {
+  const search = useRef(null);
+  useKeys({ "/": () => search.current?.focus() });
+  useStore(workList);
+  const open = list?.total === null || !list ? null : list.total - goneIn(list);
+  const filtered = FILTERS.some((name) => query[name]) || query.text;
+  useEffect(() => {
+    if (open !== null) announce(`${casesFound(open)} ${filtered ? "found" : "open"}`);
+  }, [open === null, JSON.stringify(query)]);
+  return html`<header class="list-head">
+    <div class="line">
+      <h1>Queue</h1>
+      <span class="soft number" data-total=${open ?? ""}>
+        ${open === null ? "" : `${casesFound(open)} ${filtered ? "found" : "open"}`}
+      </span>
+      <span class="grow"></span>
+      <${SearchField}
+        value=${query.text ?? ""}
+        title="Words in title or text"
+        focusRef=${search}
+        onChange=${(text) => onChange({ ...query, text: text || undefined })}
+      />
+      <label class="choice">
+        <span class="soft">Order</span>
+        <select value=${query.order} onChange=${(event) => onChange({ ...query, order: event.target.value })}>
+          ${Object.entries(ORDERS).map(([value, name]) => html`<option value=${value}>${name}</option>`)}
+        </select>
+      </label>
+    </div>
+    <${ActiveFilters} facets=${CASE_FACETS} query=${query} onChange=${onChange} />
+  </header>`;
+}
+
+const goneIn = (list) => [...list.overlays.values()].filter((overlay) => overlay.gone).length;
+
+/** New cases that these filters let through: counted, and shown when the person wants them. */
+function useArrivals(query, key, reloadCounts) {
+  const [arrived, setArrived] = useState(() => new Set());
+  useEffect(() => {
+    setArrived(new Set());
+    let timer = 0;
+    const countsSoon = () => {
+      timer ||= setTimeout(() => {
+        timer = 0;
+        reloadCounts();
+      }, 2000);
+    };
+    const ends = [
+      on("case", ({ change, case: item }) => {
+        const { list } = workList.get();
+        countsSoon();
+        if (change === "decided") list?.note(item, { gone: true, held_by: null, queue: item.queue });
+        else if (passes(item, query, FILTERS) && list?.placeOf(caseKey(item)) === null) {
+          setArrived((before) => new Set(before).add(caseKey(item)));
+        }
+      }),
+      on("claim", (claim) => workList.get().list?.note(claim, { claimed_by: claim.by })),
+      on("held", (held) => workList.get().list?.note(held, { held_by: held.by })),
+      onRecovery(() => {
+        openList(query, { fresh: true });
+        reloadCounts();
+      }),
+    ];
+    return () => {
+      clearTimeout(timer);
+      for (const end of ends) end();
+    };
+  }, [key]);
+  return { n: arrived.size, clear: () => setArrived(new Set()) };
+}
+
+function Cases({ list, query, onChange, onFresh }) {
+  useStore(workList);
+  const now = useNow();
+  const [cursor, setCursor] = useState(place.cursor);
+  const [chosen, setChosen] = useState(() => new Map());
+  const [bulk, setBulk] = useState(false);
+  useCursorFocus(cursor, list);
+  useKeptScroll(list.total);
+
+  const moveTo = (next) => {
+    const inside = Math.max(0, Math.min((list.total ?? 1) - 1, next));
+    place.cursor = inside;
+    setCursor(inside);
+  };
+  const choose = (item) => {
+    if (!item || !may("reviewer")) return;
+    const next = new Map(chosen);
+    if (!next.delete(caseKey(item))) next.set(caseKey(item), item);
+    setChosen(next);
+  };
+  const down = () => moveTo(cursor === null ? firstSeen() : cursor + 1);
+  const up = () => moveTo(cursor === null ? firstSeen() : cursor - 1);
+  useHeldKeys({ j: down, k: up, ArrowDown: down, ArrowUp: up });
+  useKeys({
+    x: () => choose(cursor === null ? null : list.row(cursor)),
+    Enter: () => openAt(list, cursor ?? 0),
+    o: () => openAt(list, cursor ?? 0),
+    b: () => chosen.size > 0 && setBulk(true),
+    Home: () => moveTo(0),
+    Escape: () => setChosen(new Map()),
+  });
+
+  if (list.error && list.total === null) {
+    return html`<${Failure} error=${list.error} onRetry=${onFresh} />`;
+  }
+  if (list.total === null) return html`<${Loading} what="Loading the cases" />`;
+  if (list.total === 0) return html`<${NoCases} query=${query} onChange=${onChange} />`;
+  return html`
+    ${list.error &&
+    html`<p class="banner bad" role="alert">
+      ${list.error.message}
+      <button type="button" class="quiet" onClick=${() => list.loadNext()}>Try again</button>
+    </p>`}
+    <div class="columns" aria-hidden="true">
+      <span></span><span>Severity</span><span>Case</span><span>Proposal and risk</span>
+      <span>Why it is here</span><span class="end">Waits</span>
+    </div>
+    <${WindowedList}
+      total=${list.total}
+      name="Open cases"
+      busy=${list.loading}
+      reveal=${cursor}
+      onRange=${(first, last) => list.want(first, last)}
+      rowOf=${(at) => html`<${Row}
+        item=${list.row(at)}
+        place=${at}
+        now=${now}
+        current=${at === cursor}
+        chosen=${chosen}
+        onChoose=${choose}
+        onOpen=${() => {
+          place.cursor = at;
+        }}
+      />`}
+    />
+    ${chosen.size > 0 &&
+    html`<div class="choice-bar" role="region" aria-label="Chosen cases">
+      <strong>${casesFound(chosen.size)} chosen</strong>
+      <span class="grow"></span>
+      <button type="button" class="quiet" onClick=${() => setChosen(new Map())}>Choose none</button>
+      <${KeyButton} keyName="B" kind="primary" onClick=${() => setBulk(true)}>Decide together<//>
+    </div>`}
+    ${bulk &&
+    html`<${BulkDialog}
+      cases=${[...chosen.values()]}
+      onClose=${() => setBulk(false)}
+      onDone=${() => setChosen(new Map())}
+    />`}
+  `;
+}
+
+const firstSeen = () => {
+  const rows = [...document.querySelectorAll(".row-place")];
+  const seen = rows.find((row) => row.getBoundingClientRect().top > 100);
+  return Number(seen?.getAttribute("aria-posinset") ?? 1) - 1;
+};
+
+function openAt(list, at) {
+  const item = list.row(at);
+  if (!item) return;
+  place.cursor = at;
+  go(caseHref(item));
+}
+
+/** The link of the row under the cursor has the focus, so that Enter and screen readers follow. */
+function useCursorFocus(cursor, list) {
+  const { version } = workList.get();
+  useLayoutEffect(() => {
+    if (cursor === null) return;
+    const link = document.querySelector(`[data-place="${cursor}"]`);
+    if (link && document.activeElement !== link && !document.querySelector("dialog[open]")) {
+      const typing = document.activeElement?.matches("input[type=search], select");
+      if (!typing) link.focus({ preventScroll: true });
+    }
+  }, [cursor, list.row(cursor ?? 0) === null, version === 0]);
+}
+
+/** Who comes back from a case finds the list where it was. */
+function useKeptScroll(total) {
+  useLayoutEffect(() => {
+    if (total === null) return undefined;
+    scrollTo(0, place.scroll);
+    const keep = () => {
+      place.scroll = scrollY;
+    };
+    addEventListener("scroll", keep, { passive: true });
+    return () => removeEventListener("scroll", keep);
+  }, [total === null]);
+}
+
+function NoCases({ query, onChange }) {
+  const filtered = FILTERS.some((name) => query[name]) || query.text;
+  if (filtered) {
+    return html`<div class="state">
+      <h2>No open case fits these filters</h2>
+      <p>
+        <button type="button" class="button" onClick=${() => onChange({ order: query.order })}>
+          Remove the filters
+        </button>
+      </p>
+    </div>`;
+  }
+  return html`<${Empty} title="No open cases">
+    Nothing waits for a person. New cases appear here by themselves.
+  <//>`;
+}
+
+function Row({ item, place: at, now, current, chosen, onChoose, onOpen }) {
+  if (!item) {
+    return html`<div class="case-row unknown" aria-hidden="true"><span></span><span class="bone"></span><span class="bone wide"></span></div>`;
+  }
+  const severity = item.severity ?? item.priority;
+  const isChosen = chosen.has(caseKey(item));
+  const classes = ["case-row"];
+  if (item.gone || item.held_by) classes.push("gone");
+  if (current) classes.push("current");
+  if (isChosen) classes.push("chosen");
+  const title = plain(item.title || item.id).slice(0, 200);
+  return html`<div class=${classes.join(" ")}>
+    <span class="row-choose">
+      ${may("reviewer") &&
+      html`<input
+        type="checkbox"
+        checked=${isChosen}
+        disabled=${Boolean(item.gone)}
+        aria-label=${`Choose ${title}`}
+        onChange=${() => onChoose(item)}
+      />`}
+    </span>
+    <span class="row-severity"><${Severity} value=${severity} /></span>
+    <span class="row-title">
+      <a href=${caseHref(item)} data-place=${at} onClick=${onOpen}>
+        <${Inline} text=${item.title || item.id} />
+      </a>
+      <span class="row-meta"><${RowMeta} item=${item} /></span>
+    </span>
+    <span class="row-proposal">
+      <span>${label(item.queue)}</span>
+      <span class="row-risk"><span class="risk-word">risk </span><${Confidence} value=${item.risk} kind="risk" /></span>
+    </span>
+    <span class="row-reason"><${Tag}>${word(item.escalation)}<//></span>
+    <span class="row-age number" title=${dateTime(item.received_at)}>${age(item.received_at, now)}</span>
+  </div>`;
+}
+
+function RowMeta({ item }) {
+  const stated = statedWord(item.stated);
+  const me = session.get()?.name;
+  if (item.gone) return html`<strong>Decided: ${label(item.queue)}</strong>`;
+  if (item.held_by) {
+    return html`<strong>${item.held_by === me ? "You have" : html`<${Inline} text=${item.held_by} /> has`} just decided</strong>`;
+  }
+  return html`
+    ${item.claimed_by &&
+    item.claimed_by !== me &&
+    html`<span class="claimed"><${Inline} text=${item.claimed_by} /> is looking at it</span>`}
+    ${skipped.has(caseKey(item)) && html`<span>skipped</span>`}
+    ${stated && html`<span class=${stated === "critical" || stated === "urgent" ? "stated strong" : "stated"}>stated ${label(stated)}</span>`}
+    ${item.source && html`<${Inline} text=${item.source} />`}
+    <${Inline} text=${item.tenant} /><${Inline} text=${item.id} className="mono" />
+  `;
+}

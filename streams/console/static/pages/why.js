@@ -1,0 +1,89 @@
+// Why the case is here, and what made the proposal.
+
+import { html } from "../html.js";
+import { label, percent } from "../format.js";
+import { Inline, plain } from "../text.js";
+
+export function Why({ data, deciding, active }) {
+  const { why } = data;
+  return html`<section class="panel why">
+    <h2>Why it is here</h2>
+    <p>${sentence(why, deciding, data)}</p>
+    ${why.escalation !== "rule" && html`<${RiskScale} risk=${why.risk} threshold=${why.threshold} />`}
+    ${(why.reasons ?? []).length > 0 &&
+    html`<ul class="reasons">
+      ${why.reasons.map((reason) => html`<li><${Inline} text=${reason} /></li>`)}
+    </ul>`}
+    <h3>What weighed most for the proposal</h3>
+    <${Weights} why=${why} active=${active} />
+  </section>`;
+}
+
+function sentence(why, deciding, data) {
+  const axes = deciding.map(label).join(" or ");
+  const risk = percent(why.risk);
+  const limit = percent(why.threshold);
+  const sentences = {
+    risk: `The ${axes} may be wrong with an estimated probability of ${risk}. The small model decides alone only below ${limit}.`,
+    unfamiliar: "This event is unlike the ones that the small model has learned from.",
+    uncalibrated: "The small model has no promise for events like this, so a person decides.",
+    high_impact: "An event of this impact must end with a person, whatever the model says.",
+    rule: `A rule sends events like this to a person${why.rule ? `: ${plain(why.rule)}` : ""}.`,
+    spot_check:
+      "The small model had accepted this event. It was drawn at random to check that its promise holds.",
+  };
+  if (data.triaged.decided_by === "human") return "A person has decided it already.";
+  return sentences[why.escalation] ?? "It waits for a person.";
+}
+
+/** The risk on a line from 0 to 100 %, with the threshold marked. */
+function RiskScale({ risk, threshold }) {
+  if (!Number.isFinite(risk)) return null;
+  const at = (ratio) => `${Math.max(0, Math.min(1, ratio)) * 100}%`;
+  return html`<div class="scale">
+    <div class="scale-line" aria-hidden="true">
+      <span class="scale-fill" style=${{ width: at(risk) }}></span>
+      ${Number.isFinite(threshold) &&
+      html`<span class="scale-mark" style=${{ left: at(threshold) }}></span>`}
+    </div>
+    <div class="line small">
+      <span>Risk <strong class="number">${percent(risk)}</strong></span>
+      <span class="grow"></span>
+      <span class="soft">Threshold <span class="number">${percent(threshold)}</span></span>
+    </div>
+  </div>`;
+}
+
+function Weights({ why, active }) {
+  const block = why.words?.find((one) => one.axis === active) ?? null;
+  if (why.unavailable) return html`<p class="soft">${plain(why.unavailable)}</p>`;
+  if (!block || block.items.length === 0) {
+    return html`<p class="soft">No single word weighed much for the ${label(active)}.</p>`;
+  }
+  const largest = Math.max(...block.items.map((one) => Math.abs(one.weight)), 1e-9);
+  return html`<table class="weights">
+    <caption>
+      ${label(active)}: for <strong>${label(block.value)}</strong>, against
+      <strong> ${label(block.against)}</strong>
+    </caption>
+    <thead class="unseen-text">
+      <tr><th scope="col">Word</th><th scope="col">Field</th><th scope="col">Weight</th></tr>
+    </thead>
+    <tbody>
+      ${block.items.map((one) => {
+        const width = `${(Math.abs(one.weight) / largest) * 50}%`;
+        const side = one.weight >= 0 ? "for" : "against";
+        return html`<tr class=${side}>
+          <th scope="row"><${Inline} text=${one.text} className="mono" /></th>
+          <td class="soft small">${one.field && html`<${Inline} text=${one.field} />`}</td>
+          <td class="weight">
+            <span class="weight-line" aria-hidden="true">
+              <span class=${`weight-fill ${side}`} style=${{ width }}></span>
+            </span>
+            <span class="number small">${one.weight >= 0 ? "+" : "−"}${Math.abs(one.weight).toFixed(2)}</span>
+          </td>
+        </tr>`;
+      })}
+    </tbody>
+  </table>`;
+}

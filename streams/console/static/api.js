@@ -58,7 +58,7 @@ export async function call(method, path, { query, body, signal, keepalive = fals
     await loadSession();
     return call(method, path, { query, body, signal, keepalive, again: true });
   }
-  if (response.status === 401 && session.get()) {
+  if (response.status === 401 && session.get() && path !== "session") {
     signedOutBecause.set("Your session has ended. Sign in again to go on.");
     session.set(null);
   }
@@ -107,9 +107,13 @@ export const get = (path, query, signal) => call("GET", path, { query, signal })
 export const post = (path, body, options) => call("POST", path, { body: body ?? {}, ...options });
 export const remove = (path, options) => call("DELETE", path, options);
 
+/** Ask who is signed in. Raises `ApiError` if the server does not say. */
 export async function loadSession() {
   try {
-    session.set(await get("session"));
+    const answer = await get("session");
+    // Pages are drawn again only if it is somebody else.
+    if (session.get()?.name === answer.name) Object.assign(session.get(), answer);
+    else session.set(answer);
   } catch (error) {
     if (error.status !== 401) throw error;
     session.set(null);

@@ -4,8 +4,11 @@
 import { get } from "./api.js";
 import { createStore } from "./store.js";
 
-const PAGE = 200;
+const PAGE = 250;
 const MOST_PAGES = 25;
+const PAUSE_MS = 1000;
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export const caseKey = (item) => JSON.stringify([item.domain, item.tenant, item.id]);
 
@@ -62,7 +65,8 @@ export class CaseList {
       this.error = null;
     } catch (error) {
       if (this.controller.signal.aborted) return;
-      this.error = error;
+      if (error.status === 429) await pause(PAUSE_MS);
+      else this.error = error;
     } finally {
       this.loading = false;
     }

@@ -1,6 +1,7 @@
 // The stream of server-sent events: one connection for all pages. It comes back by itself, and
 // `connection` says in which state it is.
 
+import { loadSession, session, signedOutBecause } from "./api.js";
 import { createStore } from "./store.js";
 
 const FIRST_DELAY_S = 1;
@@ -50,8 +51,7 @@ export function stop() {
 export function retryNow() {
   clearTimeout(timer);
   timer = 0;
-  source?.close();
-  open();
+  comeBack();
 }
 
 function open() {
@@ -62,25 +62,39 @@ function open() {
     connection.set((now) => ({ ...now, state: "live", since: Date.now() }));
     if (wasLost) recover();
   };
-  source.onerror = () => {
-    // The browser's own retries give up at the first answer that is not 200, and say nothing of
-    // when they try. So every failure is taken over here.
-    source.close();
-    source = null;
-    failures += 1;
-    const delayS = Math.min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** (failures - 1));
-    connection.set((now) => ({
-      ...now,
-      state: "retrying",
-      since: now.state === "retrying" ? now.since : Date.now(),
-      nextTryAt: Date.now() + delayS * 1000,
-    }));
-    timer = setTimeout(() => {
-      timer = 0;
-      open();
-    }, delayS * 1000);
-  };
+  source.onerror = fail;
   for (const kind of KINDS) source.addEventListener(kind, (event) => deliver(kind, event));
+}
+
+// The browser's own retries give up at the first answer that is not 200, and say nothing of when
+// they try. So every failure is taken over here.
+function fail() {
+  source?.close();
+  source = null;
+  failures += 1;
+  const delayS = Math.min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** (failures - 1));
+  connection.set((now) => ({
+    ...now,
+    state: "retrying",
+    since: now.state === "retrying" ? now.since : Date.now(),
+    nextTryAt: Date.now() + delayS * 1000,
+  }));
+  clearTimeout(timer);
+  timer = setTimeout(comeBack, delayS * 1000);
+}
+
+/** A server that was started again knows nobody: ask who is signed in before the stream. */
+async function comeBack() {
+  timer = 0;
+  const wasSignedIn = session.get();
+  try {
+    await loadSession();
+  } catch {
+    fail();
+    return;
+  }
+  if (session.get()) open();
+  else if (wasSignedIn) signedOutBecause.set("The console was started again. Sign in to go on.");
 }
 
 function deliver(kind, event) {

@@ -122,6 +122,15 @@ class Page:
         """Type into what has the focus."""
         await self.call("Input.insertText", text=text)
 
+    async def count(self, selector: str) -> int:
+        """How many elements fit a selector."""
+        return int(await self.ask(f"document.querySelectorAll({json.dumps(selector)}).length"))
+
+    async def texts(self, selector: str) -> list[str]:
+        """What the elements that fit a selector show."""
+        found = f"[...document.querySelectorAll({json.dumps(selector)})]"
+        return list(await self.ask(f"{found}.map(each => each.innerText.trim())"))
+
     async def click(self, selector: str) -> None:
         """Click in the middle of the first element that fits, once there is one that can be."""
         place = f"document.querySelector({json.dumps(selector)})"

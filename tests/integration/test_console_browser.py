@@ -257,6 +257,26 @@ async def test_two_people_on_one_case_are_told_of_each_other(start: Start) -> No
     assert "host 17" in await abe.ask("document.querySelector('.case h1').innerText")
 
 
+async def test_a_decision_of_another_person_is_overruled_only_on_purpose(start: Start) -> None:
+    """A key that is pressed a moment too late must not replace what somebody else decided."""
+    console = await start(five_cases, hold_s=0)
+    abe = await console.page("abe", PAGES["case"])
+    await abe.sees("Accept proposal")
+    await abe.press("1")
+    rae = await console.page("rae", PAGES["case"])
+    await rae.sees("Accept proposal")
+    await rae.press("a")
+    await abe.sees("A person has decided this case")
+    await abe.press("a")
+    await abe.press("e", "2")
+    await abe.until("document.querySelector('.actions .primary')?.innerText.startsWith('Correct')")
+    assert len(console.world.sent) == 1
+    await abe.press("a")
+    await until(lambda: len(console.world.sent) == 2)
+    correction = console.world.sent[-1]
+    assert (correction.labels["queue"], correction.about, correction.by) == ("identity", 1, "abe")
+
+
 async def test_what_a_person_decides_is_in_the_feed_at_once(start: Start) -> None:
     """The stream is live: what it does not show, nobody believes."""
     console = await start(five_cases, hold_s=0)

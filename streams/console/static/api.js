@@ -1,5 +1,6 @@
 // Everything that is asked of the server, and how its refusals are said.
 
+import { sentence } from "./format.js";
 import { createStore } from "./store.js";
 
 /** Who is signed in: undefined until that is known, null if nobody is. */
@@ -64,7 +65,7 @@ export async function call(method, path, { query, body, signal, keepalive = fals
   }
   throw new ApiError(
     response.status,
-    answer?.error ?? FALLBACKS[response.status] ?? `The server answered ${response.status}.`,
+    sentence(answer?.error) || (FALLBACKS[response.status] ?? `The server answered ${response.status}.`),
     answer ?? {},
   );
 }

@@ -1,5 +1,6 @@
 // The frame around every page: who is signed in, where one can go, and whether the server answers.
 
+import { sentence as asSentence } from "./format.js";
 import { html, render, useEffect, useErrorBoundary, useLayoutEffect, useRef, useState } from "./html.js";
 import { loadSession, may, session, signOut } from "./api.js";
 import { tellRefused } from "./decide.js";
@@ -180,7 +181,7 @@ function ConnectionBanner() {
   }
   if (away) {
     return html`<div class="banner-top bad" role="status">
-      ${plain(sentence || "Kafka does not answer.")} What you see may be old; the console goes on by
+      ${asSentence(plain(sentence || "Kafka does not answer."))} What you see may be old; the console goes on by
       itself when Kafka is back.${waiting > 0 ? ` ${waiting} of your decisions wait to be sent.` : ""}
     </div>`;
   }

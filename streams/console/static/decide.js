@@ -1,7 +1,7 @@
 // Sending decisions, and what is said when they were taken, refused, or somebody was faster.
 
 import { post, session } from "./api.js";
-import { label } from "./format.js";
+import { label, sentence } from "./format.js";
 import { notify, notifyDecision } from "./notices.js";
 import { plain } from "./text.js";
 
@@ -45,7 +45,7 @@ export const sayLabels = (labels) =>
 
 /** Say that a verdict of this person was refused after it had been taken. */
 export function tellRefused({ id, reason }) {
-  notify(`Your decision about ${plain(id).slice(0, 80)} was not taken. ${plain(reason)}`, {
+  notify(`Your decision about ${plain(id).slice(0, 80)} was not taken. ${sentence(plain(reason))}`, {
     kind: "bad",
     stays: true,
   });

@@ -88,3 +88,11 @@ export function statedWord(stated) {
   if (typeof stated === "string") return stated;
   return stated.severity ?? stated.priority ?? "";
 }
+
+/** What the server says, as a sentence: it begins small, and may have no full stop. */
+export function sentence(text) {
+  const said = String(text ?? "").trim();
+  if (!said) return "";
+  const end = /[.!?…]$/.test(said) ? "" : ".";
+  return said[0].toUpperCase() + said.slice(1) + end;
+}

@@ -7,9 +7,13 @@ import { Confidence, Key, Tag } from "../ui.js";
 const MOST_ALTERNATIVES = 9;
 const USUAL_ALTERNATIVES = 5;
 
-export const initialChoice = (proposal) =>
+/** What is chosen before the person does anything: `values`, or else what is proposed. */
+export const initialChoice = (proposal, values = {}) =>
   Object.fromEntries(
-    Object.entries(proposal).map(([axis, one]) => [axis, { value: one.value, touched: false }]),
+    Object.entries(proposal).map(([axis, one]) => [
+      axis,
+      { value: values[axis] ?? one.value, touched: false },
+    ]),
   );
 
 /**
@@ -51,9 +55,9 @@ function Axis({ axis, proposed, chosen, decides, open, onOpen, onChoose, onNextA
       <span class="axis-name">${label(axis)}</span>
       <span class=${changed ? "changed" : ""}>
         <strong>${label(chosen.value)}</strong>
-        ${hint && html` <span class="soft small">a hint, not sent</span>`}
+        ${hint && html`<span class="soft small block">a hint, not sent</span>`}
       </span>
-      ${changed ? html`<${Tag}>your choice<//>` : html`<${Confidence} value=${proposed.confidence} />`}
+      ${changed ? html`<${Tag}>${chosen.touched ? "your choice" : "decided"}<//>` : html`<${Confidence} value=${proposed.confidence} />`}
     </button>`;
   }
   const listed = proposed.alternatives.slice(0, MOST_ALTERNATIVES);
@@ -85,7 +89,7 @@ function Axis({ axis, proposed, chosen, decides, open, onOpen, onChoose, onNextA
         disabled=${readOnly}
         onClick=${() => onChoose(axis, one.value)}
       >
-        ${one.key && !readOnly ? html`<${Key} name=${one.key} />` : html`<span></span>`}
+        <span class="option-key">${one.key && !readOnly && html`<${Key} name=${one.key} />`}</span>
         <span class="option-name">${label(one.value)}
           ${at === 0 && html` <span class="soft small">proposed</span>`}</span>
         <${Confidence} value=${one.confidence} />

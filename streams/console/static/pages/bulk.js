@@ -1,11 +1,11 @@
 // Deciding many cases at once. Nothing is sent before the person has seen what it will touch.
 
-import { html, useEffect, useMemo, useState } from "../html.js";
+import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { callCase, loadLabels, post, session } from "../api.js";
 import { caseKey, workList } from "../caselist.js";
 import { sayLabels, sendVerdicts } from "../decide.js";
 import { casesFound } from "../filters.js";
-import { label, plural } from "../format.js";
+import { label, plural, sentence } from "../format.js";
 import { notify } from "../notices.js";
 import { Inline, plain } from "../text.js";
 import { Dialog, Failure, Loading, Severity } from "../ui.js";
@@ -105,6 +105,8 @@ function Preview({ cases, labelsOf, comment, onClose, onDone }) {
       setBusy(false);
     }
   };
+  const button = useRef(null);
+  useEffect(() => button.current.focus(), []);
   const refused = taken.filter((item) => refusals.has(caseKey(item))).length;
   return html`
     <div class="preview" tabindex="0" role="region" aria-label="What this will touch">
@@ -132,7 +134,7 @@ function Preview({ cases, labelsOf, comment, onClose, onDone }) {
               <td>
                 <${Inline} text=${item.title || item.id} />
                 <div class="small soft"><${Inline} text=${item.id} className="mono" /></div>
-                ${reason && html`<div class="small warn-text">${plain(reason)}</div>`}
+                ${reason && html`<div class="small warn-text">${sentence(plain(reason))}</div>`}
               </td>
               <td><${Severity} value=${item.severity ?? item.priority} /></td>
               <td><${Inline} text=${item.tenant} /></td>
@@ -151,6 +153,7 @@ function Preview({ cases, labelsOf, comment, onClose, onDone }) {
       <span class="grow"></span>
       <button type="button" class="button" onClick=${onClose}>Cancel</button>
       <button
+        ref=${button}
         type="button"
         class="button primary"
         data-action="decide-all"
@@ -193,7 +196,7 @@ async function sendAll(verdicts, cases) {
   });
   for (const one of accepted) list?.note(one, { held_by: me });
   if (refused.length > 0) {
-    const first = plain(refused[0].reason);
+    const first = sentence(plain(refused[0].reason));
     notify(`${casesFound(refused.length)} not taken. The first: ${first}`, { kind: "bad", stays: true });
   }
 }

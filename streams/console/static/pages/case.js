@@ -4,7 +4,7 @@ import { html, useEffect, useMemo, useRef, useState } from "../html.js";
 import { callCase, loadLabels, may, session } from "../api.js";
 import { caseKey, openList, skipped, workList } from "../caselist.js";
 import { sayLabels, sendVerdicts } from "../decide.js";
-import { age, dateTime, label, plural, statedWord, time, word } from "../format.js";
+import { age, dateTime, label, plural, sentence, statedWord, time, word } from "../format.js";
 import { useKeys } from "../keys.js";
 import { connection, on, onRecovery } from "../live.js";
 import { notify } from "../notices.js";
@@ -20,6 +20,7 @@ import { Why } from "./why.js";
 
 const CLAIM_EVERY_MS = 60_000;
 const FRESH_MS = 20_000;
+const MOST_DRAFTS = 100;
 
 let ahead = null;
 
@@ -40,6 +41,17 @@ function loadAhead(item) {
   promise.catch(() => {});
   ahead = { key: caseKey(item), at: Date.now(), promise };
 }
+
+/** What people have chosen and not sent: it is still there when they come back to a case. */
+const drafts = {
+  kept: new Map(),
+  get: (item) => drafts.kept.get(caseKey(item)),
+  keep(item, choice) {
+    drafts.kept.set(caseKey(item), choice);
+    if (drafts.kept.size > MOST_DRAFTS) drafts.kept.delete(drafts.kept.keys().next().value);
+  },
+  drop: (item) => drafts.kept.delete(caseKey(item)),
+};
 
 export function CasePage({ parts }) {
   const [domain, tenant, id] = parts;
@@ -126,7 +138,8 @@ function CaseView({ item, data, labels, steps, reload }) {
   const { event, triaged, proposal } = data;
   const deciding = labels.deciding?.[item.domain] ?? [labels.queue_axis?.[item.domain] ?? "queue"];
   const axes = useMemo(() => orderedAxes(proposal, deciding), [data]);
-  const [choice, setChoice] = useState(() => initialChoice(proposal));
+  const decided = triaged.decided_by === "human" ? valuesOf(triaged.labels) : null;
+  const [choice, setChoice] = useState(() => drafts.get(item) ?? initialChoice(proposal, decided ?? {}));
   const [active, setActive] = useState(axes[0]);
   const claim = useClaim(item, data);
   const news = useNews(item, data, reload);
@@ -135,7 +148,9 @@ function CaseView({ item, data, labels, steps, reload }) {
   }, [data]);
   useEffect(() => loadAhead(steps.nextItem), [steps.nextItem && caseKey(steps.nextItem)]);
   const choose = (axis, value) => {
-    setChoice((before) => ({ ...before, [axis]: { value, touched: true } }));
+    const next = { ...choice, [axis]: { value, touched: true } };
+    setChoice(next);
+    if (!decided) drafts.keep(item, next);
     setActive(axis);
     announce(`${label(axis)}: ${label(value)}`);
   };
@@ -267,7 +282,6 @@ function Banners({ item, data, claim, news }) {
     html`<p class="banner good">
       A person has decided this case at ${time(decided.timing.triaged_at)}:
       <strong> ${sayLabels(valuesOf(decided.labels))}</strong>.
-      ${may("reviewer") && " If it is wrong, choose other labels and correct it."}
     </p>`}
   </div>`;
 }
@@ -284,10 +298,15 @@ function DecidePanel(props) {
   const [failure, setFailure] = useState("");
   const field = useRef(null);
   const { broker } = useStore(connection);
+  const [correcting, setCorrecting] = useState(false);
+  const decided = news.decided ? valuesOf(news.decided.labels) : null;
   const allowed = may("reviewer");
-  const changed = axes.some((axis) => choice[axis].value !== data.proposal[axis].value);
-  const correcting = Boolean(news.decided);
-  const sendable = allowed && !busy && !news.heldByMe && (!correcting || changed);
+  // Who presses a key a moment after somebody else has decided must not overrule them by that.
+  const open = allowed && (!decided || correcting);
+  const changed = axes.some(
+    (axis) => choice[axis].value !== (decided?.[axis] ?? data.proposal[axis].value),
+  );
+  const sendable = open && !busy && !news.heldByMe && (!decided || changed);
 
   const decide = async () => {
     if (!sendable) return;
@@ -320,16 +339,22 @@ function DecidePanel(props) {
       x: nextAxis,
       c: () => field.current?.focus(),
       l: () => setDialog("labels"),
-      b: () => data.alike > 0 && setDialog("alike"),
+      b: () => data.alike > 0 && !correcting && setDialog("alike"),
     },
-    { active: allowed },
+    { active: open },
   );
+  useKeys({ e: () => setCorrecting(true) }, { active: allowed && !open });
 
-  if (!allowed) {
+  if (!open) {
     return html`<section class="panel">
-      <h2>Proposal</h2>
+      <h2>${decided ? "Decided" : "Proposal"}</h2>
       <${Axes} ...${props} readOnly=${true} />
-      <p class="note">You may look, and not decide: your role is viewer.</p>
+      ${allowed
+        ? html`<div class="actions">
+            <${KeyButton} keyName="N" kind="primary" onClick=${steps.next}>Next case<//>
+            <${KeyButton} keyName="E" kind="broad" onClick=${() => setCorrecting(true)}>Correct it<//>
+          </div>`
+        : html`<p class="note">You may look, and not decide: your role is viewer.</p>`}
     </section>`;
   }
   return html`<section class="panel decide">
@@ -343,6 +368,7 @@ function DecidePanel(props) {
       <${KeyButton} keyName="S" onClick=${skip}>Skip<//>
       <${KeyButton} keyName="L" onClick=${() => setDialog("labels")}>Search a label<//>
       ${data.alike > 0 &&
+      !correcting &&
       html`<${KeyButton} keyName="B" kind="broad" onClick=${() => setDialog("alike")}>
         Decide with ${plural(data.alike, "case", "cases")} alike
       <//>`}
@@ -402,10 +428,11 @@ async function decideOne({ item, data, deciding, choice, steps, comment, correct
     },
   });
   if (accepted.length > 0) {
+    drafts.drop(item);
     workList.get().list?.note(item, { held_by: session.get()?.name });
     steps.next();
   } else if (conflict) onConflict(conflict);
-  else notify(plain(refused[0]?.reason ?? "The decision was refused."), { kind: "bad", stays: true });
+  else notify(sentence(plain(refused[0]?.reason ?? "The decision was refused.")), { kind: "bad", stays: true });
 }
 
 function Conflict({ conflict, steps, onLook }) {
@@ -415,7 +442,8 @@ function Conflict({ conflict, steps, onLook }) {
       ${conflict.at ? ` at ${time(conflict.at)}` : ""}. The first decision stands, so yours was not
       sent. Nothing else was changed.
     </p>
-    <p class="soft">${plain(conflict.reason)}</p>
+    ${!conflict.reason.startsWith(conflict.by) &&
+    html`<p class="soft">${sentence(plain(conflict.reason))}</p>`}
     <div class="line">
       <${KeyButton} keyName="N" kind="small" onClick=${steps.next}>Next case<//>
       <button type="button" class="button small" onClick=${onLook}>See the decision</button>

@@ -1,7 +1,7 @@
 // What is known about a case: its words, its document, what is like it, and what was decided so far.
 
 import { html } from "../html.js";
-import { count, dateTime, label, money, percent, seconds, word } from "../format.js";
+import { count, dateTime, label, money, percent, seconds, sentence, word } from "../format.js";
 import { DocumentView } from "../document.js";
 import { hrefOf } from "../router.js";
 import { Inline, Passage, plain } from "../text.js";
@@ -81,7 +81,7 @@ function Neighbours({ data }) {
   return html`<section class="panel">
     <h2>Settled cases like this one</h2>
     ${near.length === 0
-      ? html`<p class="soft">${plain(data.neighbours_note ?? "None is known yet.")}</p>`
+      ? html`<p class="soft">${sentence(plain(data.neighbours_note ?? "None is known yet."))}</p>`
       : html`<ul class="neighbours">
           ${near.map(
             (one) => html`<li key=${one.id}>

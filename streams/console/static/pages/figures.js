@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "../html.js";
 import { may, post } from "../api.js";
-import { count, dateTime, label, money, percent, plural, seconds, time, word } from "../format.js";
+import { count, dateTime, label, money, percent, plural, seconds, sentence, time, word } from "../format.js";
 import { onRecovery } from "../live.js";
 import { notify } from "../notices.js";
 import { Figure, Plot } from "../plot.js";
@@ -73,7 +73,7 @@ function All({ figures, reload }) {
       ([name, Part]) => html`<${Part}
         key=${name}
         data=${figures[name]}
-        note=${figures[name] ? null : plain(notes[name] ?? "Nothing is known of this yet.")}
+        note=${figures[name] ? null : sentence(plain(notes[name] ?? "Nothing is known of this yet."))}
         figures=${figures}
         reload=${reload}
       />`,

@@ -36,8 +36,10 @@ export function LabelSearch({ labels, axes, onChoose, onClose }) {
   };
   return html`<${Dialog} title="Search a label" onClose=${onClose}>
     <input
-      type="search"
+      type="text"
       class="label-search"
+      autocomplete="off"
+      spellcheck="false"
       role="combobox"
       aria-label="Part of a label or of its meaning"
       aria-expanded="true"

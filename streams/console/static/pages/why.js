@@ -1,7 +1,7 @@
 // Why the case is here, and what made the proposal.
 
-import { html } from "../html.js";
-import { label, percent } from "../format.js";
+import { html, useState } from "../html.js";
+import { label, percent, sentence as asSentence } from "../format.js";
 import { Inline, plain } from "../text.js";
 
 export function Why({ data, deciding, active }) {
@@ -54,28 +54,34 @@ function RiskScale({ risk, threshold }) {
   </div>`;
 }
 
+const WEIGHTS_SHOWN = 10;
+
 function Weights({ why, active }) {
+  const [all, showAll] = useState(false);
   const block = why.words?.find((one) => one.axis === active) ?? null;
-  if (why.unavailable) return html`<p class="soft">${plain(why.unavailable)}</p>`;
+  if (why.unavailable) return html`<p class="soft">${asSentence(plain(why.unavailable))}</p>`;
   if (!block || block.items.length === 0) {
     return html`<p class="soft">No single word weighed much for the ${label(active)}.</p>`;
   }
   const largest = Math.max(...block.items.map((one) => Math.abs(one.weight)), 1e-9);
+  const shown = all ? block.items : block.items.slice(0, WEIGHTS_SHOWN);
   return html`<table class="weights">
     <caption>
       ${label(active)}: for <strong>${label(block.value)}</strong>, against
       <strong> ${label(block.against)}</strong>
     </caption>
     <thead class="unseen-text">
-      <tr><th scope="col">Word</th><th scope="col">Field</th><th scope="col">Weight</th></tr>
+      <tr><th scope="col">Word and field</th><th scope="col">Weight</th></tr>
     </thead>
     <tbody>
-      ${block.items.map((one) => {
+      ${shown.map((one) => {
         const width = `${(Math.abs(one.weight) / largest) * 50}%`;
         const side = one.weight >= 0 ? "for" : "against";
         return html`<tr class=${side}>
-          <th scope="row"><${Inline} text=${one.text} className="mono" /></th>
-          <td class="soft small">${one.field && html`<${Inline} text=${one.field} />`}</td>
+          <th scope="row">
+            <${Inline} text=${one.text} className="mono" />
+            ${one.field && html` <span class="soft small"><${Inline} text=${one.field} /></span>`}
+          </th>
           <td class="weight">
             <span class="weight-line" aria-hidden="true">
               <span class=${`weight-fill ${side}`} style=${{ width }}></span>
@@ -85,5 +91,15 @@ function Weights({ why, active }) {
         </tr>`;
       })}
     </tbody>
+    ${block.items.length > WEIGHTS_SHOWN &&
+    html`<tfoot>
+      <tr>
+        <td colspan="2">
+          <button type="button" class="quiet flush" onClick=${() => showAll(!all)}>
+            ${all ? "Show fewer" : `Show all ${block.items.length}`}
+          </button>
+        </td>
+      </tr>
+    </tfoot>`}
   </table>`;
 }

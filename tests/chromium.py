@@ -13,7 +13,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Page:
         self._devtools = devtools
         self._session = session
         self.problems: list[str] = []
-        """What the page itself complained of: exceptions, errors on the console, broken policies."""
+        """What the page complained of: exceptions, errors on the console, broken policies."""
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method of the DevTools protocol for this tab."""
@@ -143,7 +143,9 @@ class Page:
         await self.call("Input.dispatchMouseEvent", type="mousePressed", **where)
         await self.call("Input.dispatchMouseEvent", type="mouseReleased", **where)
 
-    async def resize(self, width: int, height: int, *, scale: float = 1, touch: bool = False) -> None:
+    async def resize(
+        self, width: int, height: int, *, scale: float = 1, touch: bool = False
+    ) -> None:
         """Give the window this size in CSS pixels."""
         await self.call(
             "Emulation.setDeviceMetricsOverride",
@@ -310,9 +312,7 @@ async def _address(file: Path, process: asyncio.subprocess.Process) -> str:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End the browser and the processes that it started: they are a process group of their own."""
-    try:
+    """End the browser and the processes that it started, which are one process group."""
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     await process.wait()

@@ -65,7 +65,8 @@ export async function call(method, path, { query, body, signal, keepalive = fals
   }
   throw new ApiError(
     response.status,
-    sentence(answer?.error) || (FALLBACKS[response.status] ?? `The server answered ${response.status}.`),
+    sentence(answer?.error) ||
+      (FALLBACKS[response.status] ?? `The server answered ${response.status}.`),
     answer ?? {},
   );
 }

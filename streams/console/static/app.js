@@ -1,7 +1,15 @@
 // The frame around every page: who is signed in, where one can go, and whether the server answers.
 
 import { sentence as asSentence } from "./format.js";
-import { html, render, useEffect, useErrorBoundary, useLayoutEffect, useRef, useState } from "./html.js";
+import {
+  html,
+  render,
+  useEffect,
+  useErrorBoundary,
+  useLayoutEffect,
+  useRef,
+  useState,
+} from "./html.js";
 import { loadSession, may, session, signOut } from "./api.js";
 import { tellRefused } from "./decide.js";
 import { shortcuts, useKeys } from "./keys.js";
@@ -50,7 +58,10 @@ const PAGES = {
     title: "Dead letters",
     component: lazily(() => import("./pages/deadletters.js"), "DeadLettersPage"),
   },
-  figures: { title: "Figures", component: lazily(() => import("./pages/figures.js"), "FiguresPage") },
+  figures: {
+    title: "Figures",
+    component: lazily(() => import("./pages/figures.js"), "FiguresPage"),
+  },
 };
 
 const MENU = ["queue", "stream", "dead-letters", "figures"];
@@ -74,7 +85,8 @@ function App() {
     else stop();
   }, [Boolean(person)]);
   let page = html`<main id="main" class="page"><${Loading} what="Loading the console" /></main>`;
-  if (error) page = html`<main id="main" class="page"><${Failure} error=${error} onRetry=${load} /></main>`;
+  if (error)
+    page = html`<main id="main" class="page"><${Failure} error=${error} onRetry=${load} /></main>`;
   else if (person === null) page = html`<${SignInPage} />`;
   else if (person) page = html`<${Page} />`;
   return html`
@@ -113,9 +125,11 @@ function Page() {
   }, [where]);
   return html`<main id="main" class=${`page page-${page}`} tabindex="-1" ref=${main}>
     <${Guard} key=${where}>
-      ${known
-        ? html`<${known.component} parts=${parts} />`
-        : html`<${Empty} title="There is no such page"><a href="#/queue">Go to the queue</a><//>`}
+      ${
+        known
+          ? html`<${known.component} parts=${parts} />`
+          : html`<${Empty} title="There is no such page"><a href="#/queue">Go to the queue</a><//>`
+      }
     <//>
     ${help && html`<${HelpDialog} onClose=${() => setHelp(false)} />`}
   </main>`;
@@ -134,15 +148,17 @@ function Top({ person }) {
   const at = PAGES[page]?.under ?? page;
   return html`<header class="top">
     <a class="brand" href="#/queue">triage</a>
-    ${person &&
-    html`<nav aria-label="Pages">
+    ${
+      person &&
+      html`<nav aria-label="Pages">
       ${MENU.map(
         (name) => html`<a
           href=${hrefOf(name)}
           aria-current=${name === at ? "page" : undefined}
         >${PAGES[name].title}</a>`,
       )}
-    </nav>`}
+    </nav>`
+    }
     <span class="grow"></span>
     ${person && html`<${ConnectionState} />`}
     <${Settings} person=${person} />
@@ -195,7 +211,8 @@ function TryAgainIn({ at }) {
     return () => clearInterval(timer);
   }, []);
   const left = Math.ceil(((at ?? 0) - now) / 1000);
-  return html`<span class="number" aria-hidden="true">${left > 0 ? `Trying again in ${left} s.` : "Trying again …"}</span>`;
+  return html`<span class="number"
+    aria-hidden="true">${left > 0 ? `Trying again in ${left} s.` : "Trying again …"}</span>`;
 }
 
 function Settings({ person }) {
@@ -221,11 +238,13 @@ function Settings({ person }) {
   return html`<details class="menu" ref=${menu}>
     <summary>${person ? plain(person.name) : "Settings"}</summary>
     <div class="menu-body">
-      ${person &&
-      html`<p class="soft small">
+      ${
+        person &&
+        html`<p class="soft small">
         ${`Role: ${person.role}. `}
         ${person.tenants ? `Tenants: ${person.tenants.map(plain).join(", ")}.` : "All tenants."}
-      </p>`}
+      </p>`
+      }
       <label class="choice">
         <span>Colours</span>
         <select value=${chosen} onChange=${(event) => theme.set(event.target.value)}>
@@ -235,12 +254,15 @@ function Settings({ person }) {
         </select>
       </label>
       <label class="check">
-        <input type="checkbox" checked=${keysOn} onChange=${() => shortcuts.set(keysOn ? "off" : "on")} />
+        <input type="checkbox" checked=${keysOn}
+          onChange=${() => shortcuts.set(keysOn ? "off" : "on")} />
         <span>Single keys act (<${Key} name="?" /> lists them)</span>
       </label>
-      ${person?.auth !== "open" &&
-      person &&
-      html`<button type="button" class="button" onClick=${() => signOut()}>Sign out</button>`}
+      ${
+        person?.auth !== "open" &&
+        person &&
+        html`<button type="button" class="button" onClick=${() => signOut()}>Sign out</button>`
+      }
     </div>
   </details>`;
 }

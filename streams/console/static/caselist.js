@@ -13,7 +13,7 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 export const caseKey = (item) => JSON.stringify([item.domain, item.tenant, item.id]);
 
 export class CaseList {
-  /** `query` holds the filters and the order. `onChange` is called when rows or the total change. */
+  /** `query`: the filters and the order. `onChange` is called when rows or the total change. */
   constructor(query, onChange) {
     this.query = query;
     this.onChange = onChange;

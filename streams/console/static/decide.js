@@ -45,8 +45,11 @@ export const sayLabels = (labels) =>
 
 /** Say that a verdict of this person was refused after it had been taken. */
 export function tellRefused({ id, reason }) {
-  notify(`Your decision about ${plain(id).slice(0, 80)} was not taken. ${sentence(plain(reason))}`, {
-    kind: "bad",
-    stays: true,
-  });
+  notify(
+    `Your decision about ${plain(id).slice(0, 80)} was not taken. ${sentence(plain(reason))}`,
+    {
+      kind: "bad",
+      stays: true,
+    },
+  );
 }

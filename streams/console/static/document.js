@@ -24,11 +24,14 @@ export function DocumentView({ document: root, name }) {
           onInput=${(event) => setWords(event.target.value)}
         />
       </label>
-      <span class="soft small">${count(leaves.length)}${leaves.length === MOST_LEAVES ? "+" : ""} fields</span>
+      <span class="soft small">${count(leaves.length)}${leaves.length === MOST_LEAVES ? "+" : ""}
+        fields</span>
     </div>
-    ${wanted
-      ? html`<${Found} leaves=${leaves} wanted=${wanted} />`
-      : html`<div class="tree"><${Children} value=${root} depth=${0} /></div>`}
+    ${
+      wanted
+        ? html`<${Found} leaves=${leaves} wanted=${wanted} />`
+        : html`<div class="tree"><${Children} value=${root} depth=${0} /></div>`
+    }
   </div>`;
 }
 
@@ -72,25 +75,32 @@ function Children({ value, depth }) {
   const entries = Object.entries(value ?? {});
   if (depth > DEEPEST) return html`<p class="soft">Nested too deeply to be shown.</p>`;
   return html`<ul>
-    ${entries.slice(0, shown).map(
-      ([name, child]) => html`<li key=${name}><${Node} name=${name} value=${child} depth=${depth} /></li>`,
-    )}
-    ${entries.length > shown &&
-    html`<li>
+    ${entries
+      .slice(0, shown)
+      .map(
+        ([name, child]) =>
+          html`<li key=${name}><${Node} name=${name} value=${child} depth=${depth} /></li>`,
+      )}
+    ${
+      entries.length > shown &&
+      html`<li>
       <button type="button" class="quiet" onClick=${() => setShown(shown + CHILDREN_SHOWN)}>
         Show more of ${count(entries.length)}
       </button>
-    </li>`}
+    </li>`
+    }
   </ul>`;
 }
 
 function Node({ name, value, depth }) {
   const [open, setOpen] = useState(depth < 1);
-  if (value === null || typeof value !== "object") return html`<${Leaf} name=${name} value=${value} />`;
+  if (value === null || typeof value !== "object")
+    return html`<${Leaf} name=${name} value=${value} />`;
   const size = Object.keys(value).length;
   const what = Array.isArray(value) ? `${size} in a list` : `${size} fields`;
   return html`<details open=${open} onToggle=${(event) => setOpen(event.currentTarget.open)}>
-    <summary><span class="field"><${Inline} text=${name} /></span> <span class="soft small">${what}</span></summary>
+    <summary><span class="field"><${Inline} text=${name} /></span> <span
+      class="soft small">${what}</span></summary>
     ${open && html`<${Children} value=${value} depth=${depth + 1} />`}
   </details>`;
 }
@@ -100,8 +110,10 @@ function Leaf({ name, value }) {
   const long = text.length > 300 || text.includes("\n");
   return html`<span class="leaf">
     <span class="field"><${Inline} text=${name} /></span>
-    ${long
-      ? html`<${Passage} text=${text} name=${plain(name)} />`
-      : html`<span class=${`value ${typeof value}`}><${Inline} text=${text} /></span>`}
+    ${
+      long
+        ? html`<${Passage} text=${text} name=${plain(name)} />`
+        : html`<span class=${`value ${typeof value}`}><${Inline} text=${text} /></span>`
+    }
   </span>`;
 }

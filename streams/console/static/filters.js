@@ -49,10 +49,12 @@ function Facet({ name, facet, values, chosen, onChange }) {
         </li>`,
       )}
     </ul>
-    ${entries.length > SHOWN &&
-    html`<button type="button" class="quiet" onClick=${() => showAll(!all)}>
+    ${
+      entries.length > SHOWN &&
+      html`<button type="button" class="quiet" onClick=${() => showAll(!all)}>
       ${all ? "Show fewer" : `Show all ${entries.length}`}
-    </button>`}
+    </button>`
+    }
   </fieldset>`;
 }
 
@@ -115,8 +117,9 @@ export function ActiveFilters({ facets, query, onChange }) {
   return html`<ul class="chips" aria-label="Filters that are on">
     ${on.map((name) => chip(name, facets[name].title, (facets[name].say ?? String)(query[name])))}
     ${query.text && chip("text", "Words", query.text)}
-    ${on.length + (query.text ? 1 : 0) > 1 &&
-    html`<li key="all">
+    ${
+      on.length + (query.text ? 1 : 0) > 1 &&
+      html`<li key="all">
       <button
         type="button"
         class="quiet"
@@ -125,7 +128,8 @@ export function ActiveFilters({ facets, query, onChange }) {
       >
         Remove all
       </button>
-    </li>`}
+    </li>`
+    }
   </ul>`;
 }
 
@@ -140,9 +144,12 @@ export const CASE_FACETS = {
   source: { title: "Source" },
 };
 
-/** Whether a case or decision is one that these filters let through, as far as the page can tell. */
+/** Whether these filters let a case or decision through, as far as the page can tell. */
 export const passes = (item, query, names) =>
   names.every((name) => !query[name] || String(item[name] ?? "") === query[name]) &&
-  (!query.text || String(item.title ?? "").toLowerCase().includes(query.text.toLowerCase()));
+  (!query.text ||
+    String(item.title ?? "")
+      .toLowerCase()
+      .includes(query.text.toLowerCase()));
 
 export const casesFound = (n) => plural(n, "case", "cases");

@@ -59,11 +59,13 @@ export function Notices() {
     ${shown.map(
       (notice) => html`<div key=${notice.number} class=${`notice ${notice.kind}`}>
         <span class="notice-text">${notice.text}</span>
-        ${notice.undo &&
-        html`<button type="button" class="button small" onClick=${() => takeBack(notice)}>
+        ${
+          notice.undo &&
+          html`<button type="button" class="button small" onClick=${() => takeBack(notice)}>
           <span>Undo <${Countdown} until=${notice.until} /></span>
           ${notice === last && html`<${Key} name="U" />`}
-        </button>`}
+        </button>`
+        }
         <button type="button" class="quiet close" onClick=${() => dismiss(notice.number)}>
           <span aria-hidden="true">×</span><span class="unseen-text">Dismiss</span>
         </button>
@@ -78,5 +80,6 @@ function Countdown({ until }) {
     const timer = setInterval(() => setNow(Date.now()), 500);
     return () => clearInterval(timer);
   }, []);
-  return html`<span class="number" aria-hidden="true">${Math.max(0, Math.ceil((until - now) / 1000))} s</span>`;
+  return html`<span class="number"
+    aria-hidden="true">${Math.max(0, Math.ceil((until - now) / 1000))} s</span>`;
 }

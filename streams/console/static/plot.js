@@ -55,7 +55,8 @@ function useTheme() {
 }
 
 /**
- * `columns`: [x, ...series] as arrays of numbers. `series`: [{name, kind: "line"|"bars"|"steps", tone}].
+ * `columns`: [x, ...series] as arrays of numbers. `series`: [{name, kind, tone}], with the kind
+ * "line", "bars" or "steps".
  * `x`, `y`: {time, name, format, log, range}. `marks`: [{y|x, tone}] are drawn as lines.
  */
 export function Plot({ columns, series, x, y, marks = [], name, height = HEIGHT }) {
@@ -81,7 +82,8 @@ export function Plot({ columns, series, x, y, marks = [], name, height = HEIGHT 
       plot.destroy();
     };
   }, [key, theme]);
-  return html`<div class="plot" ref=${place} role="img" aria-label=${`Plot: ${name}. The same numbers are in the table below.`}></div>`;
+  return html`<div class="plot" ref=${place} role="img"
+    aria-label=${`Plot: ${name}. The same numbers are in the table below.`}></div>`;
 }
 
 function options({ element, series, x, y, marks, height, colour }) {
@@ -99,17 +101,33 @@ function options({ element, series, x, y, marks, height, colour }) {
     height,
     padding: [12, 24, 0, 0],
     cursor: { y: false, drag: { setScale: false }, points: { size: 7 } },
-    legend: { live: true, markers: { dash: (_, at) => MARKERS[series[at - 1]?.kind ? 0 : at - 1] } },
+    legend: {
+      live: true,
+      markers: { dash: (_, at) => MARKERS[series[at - 1]?.kind ? 0 : at - 1] },
+    },
     scales: {
       x: { time: Boolean(x.time), range: x.range },
       y: { distr: y.log ? 3 : 1, range: y.range },
     },
     axes: [
-      { ...axis, grid: { show: false }, size: x.time ? 46 : 32, values: x.time ? CLOCK : (_, at) => at.map(x.format) },
-      { ...axis, grid: { ...axis.grid, show: !y.log }, size: 58, values: (_, at) => at.map((value) => (value === null ? "" : y.format(value))) },
+      {
+        ...axis,
+        grid: { show: false },
+        size: x.time ? 46 : 32,
+        values: x.time ? CLOCK : (_, at) => at.map(x.format),
+      },
+      {
+        ...axis,
+        grid: { ...axis.grid, show: !y.log },
+        size: 58,
+        values: (_, at) => at.map((value) => (value === null ? "" : y.format(value))),
+      },
     ],
     series: [
-      { label: x.name, value: x.time ? "{YYYY}-{MM}-{DD} {HH}:{mm}" : (_, value) => said(x, value) },
+      {
+        label: x.name,
+        value: x.time ? "{YYYY}-{MM}-{DD} {HH}:{mm}" : (_, value) => said(x, value),
+      },
       ...series.map((one, at) => lineOf(one, at, y, colour)),
     ],
     hooks: { draw: [(plot) => drawMarks(plot, marks, colour)] },
@@ -131,10 +149,21 @@ function lineOf(one, at, y, colour) {
   const shared = { label: one.name, stroke, value: (_, value) => said(y, value) };
   if (one.kind === "bars") {
     const fill = stroke.replace("rgb(", "rgba(").replace(")", `, ${one.strength ?? 0.85})`);
-    return { ...shared, fill, width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.9, 60], align: 1 }) };
+    return {
+      ...shared,
+      fill,
+      width: 0,
+      points: { show: false },
+      paths: uPlot.paths.bars({ size: [0.9, 60], align: 1 }),
+    };
   }
   if (one.kind === "steps") {
-    return { ...shared, width: 2, points: { show: false }, paths: uPlot.paths.stepped({ align: 1 }) };
+    return {
+      ...shared,
+      width: 2,
+      points: { show: false },
+      paths: uPlot.paths.stepped({ align: 1 }),
+    };
   }
   return { ...shared, ...style, points: { show: Boolean(one.points), size: 6, fill: stroke } };
 }
@@ -177,8 +206,9 @@ function Numbers({ title, heads, rows }) {
   const [open, setOpen] = useState(false);
   return html`<details class="fold small" onToggle=${(event) => setOpen(event.currentTarget.open)}>
     <summary>The numbers as a table</summary>
-    ${open &&
-    html`<div class="scroll-x" tabindex="0" role="region" aria-label=${`Numbers: ${title}`}>
+    ${
+      open &&
+      html`<div class="scroll-x" tabindex="0" role="region" aria-label=${`Numbers: ${title}`}>
       <table class="lines">
         <caption class="unseen-text">${title}</caption>
         <thead><tr>${heads.map((head) => html`<th scope="col">${head}</th>`)}</tr></thead>
@@ -191,6 +221,7 @@ function Numbers({ title, heads, rows }) {
           )}
         </tbody>
       </table>
-    </div>`}
+    </div>`
+    }
   </details>`;
 }

@@ -81,14 +81,16 @@ export function Passage({ text, name, words }) {
   const cut = !all && whole.length > CUT_CHARS;
   const shown = cut ? endOfCharacter(whole.slice(0, CUT_CHARS)) : whole;
   return html`<${Fragment}>
-    <div class="passage foreign" dir="auto" data-passage=${name}>${words && !all
-      ? emphasized(shown, words)
-      : pieces(shown)}${cut ? "…" : ""}</div>
-    ${cut &&
-    html`<p class="cut-note">
+    <div class="passage foreign" dir="auto" data-passage=${name}>${
+      words && !all ? emphasized(shown, words) : pieces(shown)
+    }${cut ? "…" : ""}</div>
+    ${
+      cut &&
+      html`<p class="cut-note">
       <span>The first ${count(CUT_CHARS)} of ${count(whole.length)} characters.</span>
       <button type="button" class="quiet" onClick=${() => showAll(true)}>Show all</button>
-    </p>`}
+    </p>`
+    }
   <//>`;
 }
 
@@ -104,7 +106,10 @@ function emphasized(text, words) {
   const wanted = words.map(String).filter((one) => /[\p{L}\p{N}]{2}/u.test(one));
   if (wanted.length === 0) return pieces(text);
   const escaped = wanted.map((one) => one.trim().replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  const pattern = new RegExp(`(?<![\\p{L}\\p{N}])(?:${escaped.join("|")})(?![\\p{L}\\p{N}])`, "giu");
+  const pattern = new RegExp(
+    `(?<![\\p{L}\\p{N}])(?:${escaped.join("|")})(?![\\p{L}\\p{N}])`,
+    "giu",
+  );
   const parts = [];
   let end = 0;
   for (const match of text.matchAll(pattern)) {

@@ -37,10 +37,12 @@ export function Severity({ value }) {
   const known = Object.hasOwn(SHAPES, value ?? "") ? value : null;
   if (!value) return html`<span class="severity soft">–</span>`;
   return html`<span class=${`severity severity-${known ?? "other"}`}>
-    ${known &&
-    html`<svg viewBox="0 0 16 16" aria-hidden="true" class=${HOLLOW.has(known) ? "hollow" : ""}>
+    ${
+      known &&
+      html`<svg viewBox="0 0 16 16" aria-hidden="true" class=${HOLLOW.has(known) ? "hollow" : ""}>
       <path d=${SHAPES[known]} />
-    </svg>`}
+    </svg>`
+    }
     <span>${label(value)}</span>
   </span>`;
 }
@@ -60,7 +62,8 @@ export const Confidence = ({ value, kind }) =>
     <${Meter} ratio=${value} kind=${kind} /><span class="number">${percent(value)}</span>
   </span>`;
 
-export const Tag = ({ children, kind = "" }) => html`<span class=${`tag ${kind}`}>${children}</span>`;
+export const Tag = ({ children, kind = "" }) =>
+  html`<span class=${`tag ${kind}`}>${children}</span>`;
 
 export const Key = ({ name }) =>
   useShortcutsOn() ? html`<kbd aria-hidden="true">${name}</kbd>` : null;
@@ -83,7 +86,8 @@ export function KeyButton({ keyName, children, kind = "", onClick, disabled, des
 // --- states of a page -------------------------------------------------------------------------
 
 export const Loading = ({ what = "Loading" }) =>
-  html`<p class="state loading" role="status"><span class="dots" aria-hidden="true"></span>${what} …</p>`;
+  html`<p class="state loading" role="status"><span class="dots" aria-hidden="true"></span>${what}
+    …</p>`;
 
 export const Empty = ({ title, children }) =>
   html`<div class="state"><h2>${title}</h2><p>${children}</p></div>`;
@@ -136,7 +140,8 @@ export function Dialog({ title, onClose, children, wide = false }) {
   const outside = (event) => {
     if (event.target === element.current) element.current.close();
   };
-  return html`<dialog ref=${element} class=${wide ? "wide" : ""} aria-labelledby="dialog-title" onClick=${outside}>
+  return html`<dialog ref=${element} class=${wide ? "wide" : ""} aria-labelledby="dialog-title"
+    onClick=${outside}>
     <div class="dialog-body">
       <header class="dialog-head">
         <h2 id="dialog-title">${title}</h2>

@@ -28,7 +28,17 @@ export function labelsToSend(proposal, choice, deciding) {
   return sent;
 }
 
-export function Axes({ data, axes, deciding, choice, active, onChoose, onActive, onNextAxis, readOnly }) {
+export function Axes({
+  data,
+  axes,
+  deciding,
+  choice,
+  active,
+  onChoose,
+  onActive,
+  onNextAxis,
+  readOnly,
+}) {
   return html`<div class="axes">
     ${axes.map(
       (axis) => html`<${Axis}
@@ -62,7 +72,10 @@ function Axis({ axis, proposed, chosen, decides, open, onOpen, onChoose, onNextA
   }
   const listed = proposed.alternatives.slice(0, MOST_ALTERNATIVES);
   const usual = listed.slice(0, USUAL_ALTERNATIVES);
-  const options = [{ ...proposed, key: "0" }, ...usual.map((one, at) => ({ ...one, key: `${at + 1}` }))];
+  const options = [
+    { ...proposed, key: "0" },
+    ...usual.map((one, at) => ({ ...one, key: `${at + 1}` })),
+  ];
   if (!options.some((one) => one.value === chosen.value)) {
     const other = listed.find((one) => one.value === chosen.value);
     options.push({ value: chosen.value, confidence: other?.confidence ?? 0, key: "" });
@@ -72,11 +85,13 @@ function Axis({ axis, proposed, chosen, decides, open, onOpen, onChoose, onNextA
       <span class="axis-name">${label(axis)}</span>
       ${decides && html`<${Tag}>decides<//>`}
       <span class="grow"></span>
-      ${onNextAxis &&
-      !readOnly &&
-      html`<button type="button" class="quiet small" aria-keyshortcuts="X" onClick=${onNextAxis}>
+      ${
+        onNextAxis &&
+        !readOnly &&
+        html`<button type="button" class="quiet small" aria-keyshortcuts="X" onClick=${onNextAxis}>
         Next axis <${Key} name="X" />
-      </button>`}
+      </button>`
+      }
     </legend>
     ${options.map(
       (one, at) => html`<button
@@ -95,10 +110,12 @@ function Axis({ axis, proposed, chosen, decides, open, onOpen, onChoose, onNextA
         <${Confidence} value=${one.confidence} />
       </button>`,
     )}
-    ${hint &&
-    !readOnly &&
-    html`<p class="note">
+    ${
+      hint &&
+      !readOnly &&
+      html`<p class="note">
       The model calls this a hint. It is sent only if you choose it yourself.
-    </p>`}
+    </p>`
+    }
   </fieldset>`;
 }

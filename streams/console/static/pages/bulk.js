@@ -22,22 +22,32 @@ export function BulkDialog({ cases, onClose, onDone }) {
   }, []);
   const domains = new Set(cases.map((item) => item.domain));
   const [domain] = domains;
-  if (error) return html`<${Dialog} title="Decide together" onClose=${onClose}><${Failure} error=${error} /><//>`;
-  if (!labels) return html`<${Dialog} title="Decide together" onClose=${onClose}><${Loading} /><//>`;
+  if (error)
+    return html`<${Dialog} title="Decide together" onClose=${onClose}><${Failure} error=${error}
+      /><//>`;
+  if (!labels)
+    return html`<${Dialog} title="Decide together" onClose=${onClose}><${Loading} /><//>`;
   const axisOf = (one) => labels.queue_axis?.[one] ?? "queue";
   return html`<${Dialog} title="Decide together" wide=${true} onClose=${onClose}>
     <label class="choice block">
       <span>Decision for ${casesFound(cases.length)}</span>
       <select value=${value} onChange=${(event) => setValue(event.target.value)}>
         <option value="">accept the proposed queue of each</option>
-        ${domains.size === 1 &&
-        (labels[domain]?.[axisOf(domain)] ?? []).map(
-          (one) => html`<option value=${one.value}>${label(axisOf(domain))}: ${label(one.value)} for all</option>`,
-        )}
+        ${
+          domains.size === 1 &&
+          (labels[domain]?.[axisOf(domain)] ?? []).map(
+            (one) =>
+              html`<option value=${one.value}>${label(axisOf(domain))}: ${label(one.value)} for
+                all</option>`,
+          )
+        }
       </select>
     </label>
-    ${domains.size > 1 &&
-    html`<p class="note">These are alerts and tickets. Choose cases of one domain to give all the same queue.</p>`}
+    ${
+      domains.size > 1 &&
+      html`<p class="note">These are alerts and tickets. Choose cases of one domain to give all the
+        same queue.</p>`
+    }
     <${Preview}
       cases=${cases}
       labelsOf=${(item) => ({ [axisOf(item.domain)]: value || item.queue })}
@@ -64,14 +74,16 @@ export function AlikeDialog({ item, data, values, comment, onClose, onDone }) {
     </p>
     ${state?.error && html`<${Failure} error=${state.error} />`}
     ${!state && html`<${Loading} what="Looking for cases that are alike" />`}
-    ${cases.length > 0 &&
-    html`<${Preview}
+    ${
+      cases.length > 0 &&
+      html`<${Preview}
       cases=${cases}
       labelsOf=${() => values}
       comment=${comment}
       onClose=${onClose}
       onDone=${onDone}
-    />`}
+    />`
+    }
   <//>`;
 }
 
@@ -145,8 +157,11 @@ function Preview({ cases, labelsOf, comment, onClose, onDone }) {
         </tbody>
       </table>
     </div>
-    ${refused > 0 &&
-    html`<p class="note">${plural(refused, "case", "cases")} will be refused, as said in the list. The others are taken.</p>`}
+    ${
+      refused > 0 &&
+      html`<p class="note">${plural(refused, "case", "cases")} will be refused, as said in the
+        list. The others are taken.</p>`
+    }
     ${failure && html`<p class="banner bad" role="alert">${failure}</p>`}
     <div class="dialog-foot">
       <span class="soft">You can undo this for some seconds.</span>
@@ -197,6 +212,9 @@ async function sendAll(verdicts, cases) {
   for (const one of accepted) list?.note(one, { held_by: me });
   if (refused.length > 0) {
     const first = sentence(plain(refused[0].reason));
-    notify(`${casesFound(refused.length)} not taken. The first: ${first}`, { kind: "bad", stays: true });
+    notify(`${casesFound(refused.length)} not taken. The first: ${first}`, {
+      kind: "bad",
+      stays: true,
+    });
   }
 }

@@ -26,29 +26,39 @@ export function DeadLettersPage() {
         <span class="grow"></span>
         <button type="button" class="button" onClick=${asked.reload}>Read again</button>
       </div>
-      <p class="soft">Records that could not be processed. They are kept with their bytes, and can be sent again.</p>
+      <p class="soft">Records that could not be processed. They are kept with their bytes, and can
+        be sent again.</p>
     </header>
     ${asked.error && html`<${Failure} error=${asked.error} onRetry=${asked.reload} />`}
     ${!data && asked.loading && html`<${Loading} what="Reading the dead letters" />`}
-    ${data && data.letters.length === 0 && data.reasons.length === 0 && html`<${Empty} title="No dead letters">
+    ${
+      data &&
+      data.letters.length === 0 &&
+      data.reasons.length === 0 &&
+      html`<${Empty} title="No dead letters">
       Everything that came could be processed.
-    <//>`}
-    ${data &&
-    (data.letters.length > 0 || data.reasons.length > 0) &&
-    html`
+    <//>`
+    }
+    ${
+      data &&
+      (data.letters.length > 0 || data.reasons.length > 0) &&
+      html`
       <section class="panel scroll-x">
         <h2>Reasons</h2>
         <${Reasons} reasons=${data.reasons} stage=${stage} onChoose=${choose} />
       </section>
-      ${may("admin")
-        ? html`<${Replay} key=${stage} stage=${stage} onDone=${asked.reload} />`
-        : html`<p class="note">An admin can send dead letters again.</p>`}
+      ${
+        may("admin")
+          ? html`<${Replay} key=${stage} stage=${stage} onDone=${asked.reload} />`
+          : html`<p class="note">An admin can send dead letters again.</p>`
+      }
       <section class="panel scroll-x">
         <h2>${stage ? `Records of the stage ${plain(stage)}` : "Records"}</h2>
         <${Letters} letters=${data.letters} />
         ${data.truncated && html`<p class="note">Only the newest are shown.</p>`}
       </section>
-    `}
+    `
+    }
   `;
 }
 
@@ -102,7 +112,9 @@ function Replay({ stage, onDone }) {
       if (dryRun) setTried(answer);
       else {
         setTried(null);
-        notify(`${plural(answer.replayed, "record was", "records were")} sent again.`, { kind: "good" });
+        notify(`${plural(answer.replayed, "record was", "records were")} sent again.`, {
+          kind: "good",
+        });
         onDone();
       }
     } catch (problem) {
@@ -135,7 +147,8 @@ function Replay({ stage, onDone }) {
         <input type="checkbox" checked=${poison} onChange=${() => edit(() => setPoison(!poison))} />
         <span>also those that cannot succeed</span>
       </label>
-      <button type="button" class="button" data-action="dry-run" disabled=${busy} onClick=${() => send(true)}>
+      <button type="button" class="button" data-action="dry-run" disabled=${busy}
+        onClick=${() => send(true)}>
         Try without sending
       </button>
       <button
@@ -149,13 +162,17 @@ function Replay({ stage, onDone }) {
       </button>
     </div>
     ${!tried && !error && html`<p class="note">Try it first: nothing is sent, and you see what would be.</p>`}
-    ${tried &&
-    html`<p class="banner" role="status">
+    ${
+      tried &&
+      html`<p class="banner" role="status">
       ${plural(tried.replayed, "record", "records")} would be sent
-      (${Object.entries(tried.topics)
-        .map(([topic, n]) => `${count(n)} to ${plain(topic)}`)
-        .join(", ") || "to no topic"}). ${plural(tried.left, "record stays", "records stay")}.
-    </p>`}
+      (${
+        Object.entries(tried.topics)
+          .map(([topic, n]) => `${count(n)} to ${plain(topic)}`)
+          .join(", ") || "to no topic"
+      }). ${plural(tried.left, "record stays", "records stay")}.
+    </p>`
+    }
     ${error && html`<p class="banner bad" role="alert">${error}</p>`}
   </section>`;
 }
@@ -177,10 +194,13 @@ function Letters({ letters }) {
           <td>
             ${one.title && html`<p><strong><${Inline} text=${one.title} /></strong></p>`}
             <p><${Inline} text=${one.message} /></p>
-            <p class="soft small"><${Inline} text=${one.stage} /> · <${Inline} text=${one.error} /></p>
-            ${one.preview &&
-            html`<details class="small"><summary>Its beginning</summary>
-              <pre class="foreign">${plain(one.preview).slice(0, 4000)}</pre></details>`}
+            <p class="soft small"><${Inline} text=${one.stage} /> · <${Inline} text=${one.error}
+              /></p>
+            ${
+              one.preview &&
+              html`<details class="small"><summary>Its beginning</summary>
+              <pre class="foreign">${plain(one.preview).slice(0, 4000)}</pre></details>`
+            }
           </td>
           <td><${Disposition} value=${one.disposition} /></td>
         </tr>`,

@@ -27,8 +27,11 @@ export function EventPage({ parts: [id] }) {
   if (!asked.data) return html`<${Loading} what="Loading the event" />`;
   const { events } = asked.data;
   return html`
-    ${events.length > 1 &&
-    html`<p class="banner">${events.length} events have this id, in different domains or tenants.</p>`}
+    ${
+      events.length > 1 &&
+      html`<p class="banner">${events.length} events have this id, in different domains or
+        tenants.</p>`
+    }
     ${events.map((one) => html`<${OneEvent} key=${`${one.triaged.domain} ${one.triaged.tenant}`} data=${one} />`)}
   `;
 }
@@ -62,14 +65,18 @@ function OneEvent({ data }) {
             ${Object.entries(triaged.labels).map(
               ([axis, one]) => html`<div key=${axis}>
                 <dt>${label(axis)}</dt>
-                <dd><strong>${label(one.value)}</strong> <${Confidence} value=${one.confidence} /></dd>
+                <dd><strong>${label(one.value)}</strong> <${Confidence} value=${one.confidence}
+                  /></dd>
               </div>`,
             )}
           </dl>
-          ${waits &&
-          html`<p>
-            <a href=${hrefOf("case", [triaged.domain, triaged.tenant, triaged.id])}>Open it as a case</a>
-          </p>`}
+          ${
+            waits &&
+            html`<p>
+            <a href=${hrefOf("case", [triaged.domain, triaged.tenant, triaged.id])}>Open it as a
+              case</a>
+          </p>`
+          }
         </section>
       </aside>
     </div>

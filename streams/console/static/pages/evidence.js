@@ -1,4 +1,4 @@
-// What is known about a case: its words, its document, what is like it, and what was decided so far.
+// What is known about a case: its words, its document, what is like it, what was decided so far.
 
 import { html } from "../html.js";
 import { count, dateTime, label, money, percent, seconds, sentence, word } from "../format.js";
@@ -10,20 +10,28 @@ export function Evidence({ data, active }) {
   const { event } = data;
   const words = wordsFor(data.why, active);
   return html`
-    ${event ? html`<${Words} event=${event} words=${words} />` : html`<p class="panel soft">
+    ${
+      event
+        ? html`<${Words} event=${event} words=${words} />`
+        : html`<p class="panel soft">
       The text of this event is not kept here.
-    </p>`}
+    </p>`
+    }
     <${Summary} data=${data} />
-    ${event?.event &&
-    html`<details class="panel fold" open=${!hasWords(event) && isWide()}>
+    ${
+      event?.event &&
+      html`<details class="panel fold" open=${!hasWords(event) && isWide()}>
       <summary><h2>Document</h2></summary>
       <${DocumentView} document=${event.event} name="the document" />
-    </details>`}
-    ${Object.keys(event?.attributes ?? {}).length > 0 &&
-    html`<details class="panel fold">
+    </details>`
+    }
+    ${
+      Object.keys(event?.attributes ?? {}).length > 0 &&
+      html`<details class="panel fold">
       <summary><h2>Other fields</h2></summary>
       <${DocumentView} document=${event.attributes} name="the other fields" />
-    </details>`}
+    </details>`
+    }
     <${Neighbours} data=${data} />
     <${History} data=${data} />
     <${Model} data=${data} />
@@ -41,7 +49,9 @@ const LEAST_PART = 0.25;
 
 /** The words that weighed for the proposal, without those that weighed little beside the first. */
 function wordsFor(why, axis) {
-  const items = (why?.words ?? []).filter((block) => block.axis === axis).flatMap((one) => one.items);
+  const items = (why?.words ?? [])
+    .filter((block) => block.axis === axis)
+    .flatMap((one) => one.items);
   const largest = Math.max(0, ...items.map((one) => one.weight));
   return items
     .filter((one) => one.weight > 0 && one.weight >= LEAST_PART * largest)
@@ -55,11 +65,13 @@ function Words({ event, words }) {
   return html`<section class="panel words">
     <h2>Text</h2>
     ${texts.map((text, at) => html`<${Passage} key=${at} text=${text} name="text" words=${words} />`)}
-    ${event.cut_off &&
-    html`<details class="fold small">
+    ${
+      event.cut_off &&
+      html`<details class="fold small">
       <summary>Quoted replies and signatures, which the model does not read</summary>
       <${Passage} text=${event.cut_off} name="cut off" />
-    </details>`}
+    </details>`
+    }
   </section>`;
 }
 
@@ -80,20 +92,23 @@ function Neighbours({ data }) {
   const near = data.neighbours ?? [];
   return html`<section class="panel">
     <h2>Settled cases like this one</h2>
-    ${near.length === 0
-      ? html`<p class="soft">${sentence(plain(data.neighbours_note ?? "None is known yet."))}</p>`
-      : html`<ul class="neighbours">
+    ${
+      near.length === 0
+        ? html`<p class="soft">${sentence(plain(data.neighbours_note ?? "None is known yet."))}</p>`
+        : html`<ul class="neighbours">
           ${near.map(
             (one) => html`<li key=${one.id}>
               <a href=${hrefOf("event", [one.id])}><${Inline} text=${one.title || one.id} /></a>
               <span class="facts small">
                 <strong>${Object.values(one.labels).map(label).join(", ")}</strong>
                 <span>${word(one.decided_by)}</span>
-                <span class="soft">alike <span class="number">${percent(one.similarity)}</span></span>
+                <span class="soft">alike <span
+                  class="number">${percent(one.similarity)}</span></span>
               </span>
             </li>`,
           )}
-        </ul>`}
+        </ul>`
+    }
   </section>`;
 }
 
@@ -125,7 +140,10 @@ export function History({ data }) {
 function Model({ data }) {
   const { model, calibration, triaged } = data;
   const facts = [
-    ["Model", html`${plain(model.name)} <span class="mono soft">${plain(model.digest).slice(0, 12)}</span>`],
+    [
+      "Model",
+      html`${plain(model.name)} <span class="mono soft">${plain(model.digest).slice(0, 12)}</span>`,
+    ],
     ["Arithmetic", plain(model.compute_type)],
     [
       "Promise",

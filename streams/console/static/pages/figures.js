@@ -2,7 +2,18 @@
 
 import { html, useEffect, useState } from "../html.js";
 import { may, post } from "../api.js";
-import { count, dateTime, label, money, percent, plural, seconds, sentence, time, word } from "../format.js";
+import {
+  count,
+  dateTime,
+  label,
+  money,
+  percent,
+  plural,
+  seconds,
+  sentence,
+  time,
+  word,
+} from "../format.js";
 import { onRecovery } from "../live.js";
 import { notify } from "../notices.js";
 import { Figure, Plot } from "../plot.js";
@@ -34,7 +45,8 @@ export function FiguresPage() {
         <span class="grow"></span>
         <label class="choice">
           <span class="soft">Domain</span>
-          <select value=${domain ?? ""} onChange=${(event) => change({ domain: event.target.value })}>
+          <select value=${domain ?? ""}
+            onChange=${(event) => change({ domain: event.target.value })}>
             <option value="">alerts and tickets</option>
             <option value="alerts">alerts</option>
             <option value="tickets">tickets</option>
@@ -95,7 +107,9 @@ function Shares({ data, note }) {
   >
     <div class="shares" aria-hidden="true">
       ${parts.map(
-        (name) => html`<span key=${name} class=${`share-part ${name}`} style=${{ flex: `${data[name]} 0 0` }}></span>`,
+        (name) =>
+          html`<span key=${name} class=${`share-part ${name}`}
+            style=${{ flex: `${data[name]} 0 0` }}></span>`,
       )}
     </div>
     <ul class="share-list">
@@ -132,7 +146,11 @@ function Volume({ data, note }) {
 }
 
 const short = (value) =>
-  value >= 10_000 ? `${Math.round(value / 1000)}k` : value >= 1 || value === 0 ? count(Math.round(value)) : String(value);
+  value >= 10_000
+    ? `${Math.round(value / 1000)}k`
+    : value >= 1 || value === 0
+      ? count(Math.round(value))
+      : String(value);
 const fromZero = (_, __, high) => [0, (high || 1) * 1.08];
 
 const STATES = {
@@ -199,7 +217,11 @@ function Confidences({ data, note }) {
 function histogram(data) {
   if (!data) return [[], [], []];
   const counts = (name) => data[name].map((n) => n || null);
-  return [data.edges, [...counts("accepted"), null], [...counts("escalated"), counts("escalated").at(-1)]];
+  return [
+    data.edges,
+    [...counts("accepted"), null],
+    [...counts("escalated"), counts("escalated").at(-1)],
+  ];
 }
 
 function RiskCoverage({ data, note }) {
@@ -278,7 +300,8 @@ function Lag({ data, note }) {
     <dl class="big-numbers"><div><dt>All topics</dt><dd>${count(data?.total)}</dd></div></dl>
     <table class="lines">
       <caption class="unseen-text">Lag by topic</caption>
-      <thead><tr><th scope="col">Topic</th><th scope="col" class="number">Records that wait</th></tr></thead>
+      <thead><tr><th scope="col">Topic</th><th scope="col" class="number">Records that
+        wait</th></tr></thead>
       <tbody>
         ${topics.map(
           (one) => html`<tr key=${one.topic}>
@@ -333,7 +356,9 @@ function Candidate({ data, note, reload }) {
     setBusy(true);
     try {
       await post("models/promote", { name: data.name });
-      notify(`${plain(data.name)} is the model now. Workers take it within seconds.`, { kind: "good" });
+      notify(`${plain(data.name)} is the model now. Workers take it within seconds.`, {
+        kind: "good",
+      });
       reload();
     } catch (error) {
       notify(error.message, { kind: "bad" });
@@ -352,16 +377,23 @@ function Candidate({ data, note, reload }) {
       <div><dt>Events compared</dt><dd>${count(data?.events)}</dd></div>
     </dl>
     <p>Name: <span class="mono">${plain(data?.name)}</span></p>
-    ${may("admin")
-      ? html`<div class="line">
-          ${asking
-            ? html`<span>Every worker will answer with it.</span>
-                <button type="button" class="button primary" data-action="promote" disabled=${busy} onClick=${promote}>
+    ${
+      may("admin")
+        ? html`<div class="line">
+          ${
+            asking
+              ? html`<span>Every worker will answer with it.</span>
+                <button type="button" class="button primary" data-action="promote" disabled=${busy}
+                  onClick=${promote}>
                   Promote it
                 </button>
-                <button type="button" class="button" onClick=${() => setAsking(false)}>Cancel</button>`
-            : html`<button type="button" class="button" onClick=${() => setAsking(true)}>Promote …</button>`}
+                <button type="button" class="button"
+                  onClick=${() => setAsking(false)}>Cancel</button>`
+              : html`<button type="button" class="button" onClick=${() => setAsking(true)}>Promote
+                …</button>`
+          }
         </div>`
-      : html`<p class="note">An admin can promote it.</p>`}
+        : html`<p class="note">An admin can promote it.</p>`
+    }
   <//>`;
 }

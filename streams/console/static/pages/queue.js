@@ -70,10 +70,12 @@ export function QueuePage() {
     </aside>
     <section class="list-side">
       <${ListHead} list=${mine} query=${query} onChange=${change} />
-      ${arrivals.n > 0 &&
-      html`<button type="button" class="arrivals" onClick=${fresh}>
+      ${
+        arrivals.n > 0 &&
+        html`<button type="button" class="arrivals" onClick=${fresh}>
         ${count(arrivals.n)} new. Show ${arrivals.n === 1 ? "it" : "them"}
-      </button>`}
+      </button>`
+      }
       ${mine ? html`<${Cases} list=${mine} query=${query} onChange=${change} onFresh=${fresh} />` : html`<${Loading} what="Loading the cases" />`}
     </section>
   </div>`;
@@ -83,9 +85,12 @@ function Rail({ counts, query, onChange }) {
   const wide = matchMedia("(min-width: 60rem)").matches;
   return html`<details class="rail-fold" open=${wide}>
     <summary>Filters</summary>
-    ${counts.error && !counts.data
-      ? html`<p class="soft small">${counts.error.message}</p>`
-      : html`<${Facets} facets=${CASE_FACETS} counts=${counts.data} query=${query} onChange=${onChange} />`}
+    ${
+      counts.error && !counts.data
+        ? html`<p class="soft small">${counts.error.message}</p>`
+        : html`<${Facets} facets=${CASE_FACETS} counts=${counts.data} query=${query}
+          onChange=${onChange} />`
+    }
   </details>`;
 }
 
@@ -113,7 +118,8 @@ function ListHead({ list, query, onChange }) {
       />
       <label class="choice">
         <span class="soft">Order</span>
-        <select value=${query.order} onChange=${(event) => onChange({ ...query, order: event.target.value })}>
+        <select value=${query.order}
+          onChange=${(event) => onChange({ ...query, order: event.target.value })}>
           ${Object.entries(ORDERS).map(([value, name]) => html`<option value=${value}>${name}</option>`)}
         </select>
       </label>
@@ -140,7 +146,8 @@ function useArrivals(query, key, reloadCounts) {
       on("case", ({ change, case: item }) => {
         const { list } = workList.get();
         countsSoon();
-        if (change === "decided") list?.note(item, { gone: true, held_by: null, queue: item.queue });
+        if (change === "decided")
+          list?.note(item, { gone: true, held_by: null, queue: item.queue });
         else if (passes(item, query, FILTERS) && list?.placeOf(caseKey(item)) === null) {
           setArrived((before) => new Set(before).add(caseKey(item)));
         }
@@ -198,11 +205,13 @@ function Cases({ list, query, onChange, onFresh }) {
   if (list.total === null) return html`<${Loading} what="Loading the cases" />`;
   if (list.total === 0) return html`<${NoCases} query=${query} onChange=${onChange} />`;
   return html`
-    ${list.error &&
-    html`<p class="banner bad" role="alert">
+    ${
+      list.error &&
+      html`<p class="banner bad" role="alert">
       ${list.error.message}
       <button type="button" class="quiet" onClick=${() => list.loadNext()}>Try again</button>
-    </p>`}
+    </p>`
+    }
     <div class="columns" aria-hidden="true">
       <span></span><span>Severity</span><span>Case</span><span>Proposal and risk</span>
       <span>Why it is here</span><span class="end">Waits</span>
@@ -225,19 +234,23 @@ function Cases({ list, query, onChange, onFresh }) {
         }}
       />`}
     />
-    ${chosen.size > 0 &&
-    html`<div class="choice-bar" role="region" aria-label="Chosen cases">
+    ${
+      chosen.size > 0 &&
+      html`<div class="choice-bar" role="region" aria-label="Chosen cases">
       <strong>${casesFound(chosen.size)} chosen</strong>
       <span class="grow"></span>
       <button type="button" class="quiet" onClick=${() => setChosen(new Map())}>Choose none</button>
       <${KeyButton} keyName="B" kind="primary" onClick=${() => setBulk(true)}>Decide together<//>
-    </div>`}
-    ${bulk &&
-    html`<${BulkDialog}
+    </div>`
+    }
+    ${
+      bulk &&
+      html`<${BulkDialog}
       cases=${[...chosen.values()]}
       onClose=${() => setBulk(false)}
       onDone=${() => setChosen(new Map())}
-    />`}
+    />`
+    }
   `;
 }
 
@@ -299,7 +312,8 @@ function NoCases({ query, onChange }) {
 
 function Row({ item, place: at, now, current, chosen, onChoose, onOpen }) {
   if (!item) {
-    return html`<div class="case-row unknown" aria-hidden="true"><span></span><span class="bone"></span><span class="bone wide"></span></div>`;
+    return html`<div class="case-row unknown" aria-hidden="true"><span></span><span
+      class="bone"></span><span class="bone wide"></span></div>`;
   }
   const severity = item.severity ?? item.priority;
   const isChosen = chosen.has(caseKey(item));
@@ -310,14 +324,16 @@ function Row({ item, place: at, now, current, chosen, onChoose, onOpen }) {
   const title = plain(item.title || item.id).slice(0, 200);
   return html`<div class=${classes.join(" ")}>
     <span class="row-choose">
-      ${may("reviewer") &&
-      html`<input
+      ${
+        may("reviewer") &&
+        html`<input
         type="checkbox"
         checked=${isChosen}
         disabled=${Boolean(item.gone)}
         aria-label=${`Choose ${title}`}
         onChange=${() => onChoose(item)}
-      />`}
+      />`
+      }
     </span>
     <span class="row-severity"><${Severity} value=${severity} /></span>
     <span class="row-title">
@@ -328,10 +344,12 @@ function Row({ item, place: at, now, current, chosen, onChoose, onOpen }) {
     </span>
     <span class="row-proposal">
       <span>${label(item.queue)}</span>
-      <span class="row-risk"><span class="risk-word">risk </span><${Confidence} value=${item.risk} kind="risk" /></span>
+      <span class="row-risk"><span class="risk-word">risk </span><${Confidence} value=${item.risk}
+        kind="risk" /></span>
     </span>
     <span class="row-reason"><${Tag}>${word(item.escalation)}<//></span>
-    <span class="row-age number" title=${dateTime(item.received_at)}>${age(item.received_at, now)}</span>
+    <span class="row-age number"
+      title=${dateTime(item.received_at)}>${age(item.received_at, now)}</span>
   </div>`;
 }
 
@@ -343,9 +361,11 @@ function RowMeta({ item }) {
     return html`<strong>${item.held_by === me ? "You have" : html`<${Inline} text=${item.held_by} /> has`} just decided</strong>`;
   }
   return html`
-    ${item.claimed_by &&
-    item.claimed_by !== me &&
-    html`<span class="claimed"><${Inline} text=${item.claimed_by} /> is looking at it</span>`}
+    ${
+      item.claimed_by &&
+      item.claimed_by !== me &&
+      html`<span class="claimed"><${Inline} text=${item.claimed_by} /> is looking at it</span>`
+    }
     ${skipped.has(caseKey(item)) && html`<span>skipped</span>`}
     ${stated && html`<span class=${stated === "critical" || stated === "urgent" ? "stated strong" : "stated"}>stated ${label(stated)}</span>`}
     ${item.source && html`<${Inline} text=${item.source} />`}

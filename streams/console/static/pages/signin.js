@@ -48,7 +48,8 @@ export function SignInPage() {
         />
       </label>
       ${error && html`<p class="banner bad" id="sign-in-error" role="alert">${error}</p>`}
-      <button type="submit" class="button primary" disabled=${busy}>${busy ? "Signing in …" : "Sign in"}</button>
+      <button type="submit" class="button primary"
+        disabled=${busy}>${busy ? "Signing in …" : "Sign in"}</button>
     </form>
   </main>`;
 }

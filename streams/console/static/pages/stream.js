@@ -62,28 +62,40 @@ export function StreamPage() {
             focusRef=${search}
             onChange=${(text) => change({ ...query, text: text || undefined })}
           />
-          <${KeyButton} keyName="P" onClick=${feed.togglePause}>${feed.paused ? "Go on" : "Pause"}<//>
+          <${KeyButton} keyName="P"
+            onClick=${feed.togglePause}>${feed.paused ? "Go on" : "Pause"}<//>
         </div>
         <${ActiveFilters} facets=${FACETS} query=${query} onChange=${change} />
       </header>
-      ${feed.waiting > 0 &&
-      html`<button type="button" class="arrivals" onClick=${feed.showWaiting}>
+      ${
+        feed.waiting > 0 &&
+        html`<button type="button" class="arrivals" onClick=${feed.showWaiting}>
         ${count(feed.waiting)} new. Show ${feed.waiting === 1 ? "it" : "them"}
-      </button>`}
+      </button>`
+      }
       ${feed.error && html`<${Failure} error=${feed.error} onRetry=${feed.reload} />`}
       ${feed.loading && rows.length === 0 && html`<${Loading} what="Loading the decisions" />`}
-      ${!feed.loading && !feed.error && rows.length === 0 && html`<${Empty} title="No decision yet">
+      ${
+        !feed.loading &&
+        !feed.error &&
+        rows.length === 0 &&
+        html`<${Empty} title="No decision yet">
         ${Object.keys(query).length > 0 ? "None of the recent decisions fits these filters." : "Decisions appear here by themselves."}
-      <//>`}
-      ${rows.length > 0 &&
-      html`<ol class="feed" aria-label="Decisions, the newest first">
+      <//>`
+      }
+      ${
+        rows.length > 0 &&
+        html`<ol class="feed" aria-label="Decisions, the newest first">
         ${rows.map((one) => html`<${Decision} key=${one.seq} decision=${one} />`)}
-      </ol>`}
-      ${feed.older !== null &&
-      rows.length > 0 &&
-      html`<p class="state">
+      </ol>`
+      }
+      ${
+        feed.older !== null &&
+        rows.length > 0 &&
+        html`<p class="state">
         <button type="button" class="button" onClick=${feed.loadOlder}>Show older decisions</button>
-      </p>`}
+      </p>`
+      }
     </section>
   </div>`;
 }
@@ -96,26 +108,31 @@ function EventSearch() {
   };
   return html`<form class="search" onSubmit=${open} role="search">
     <label class="unseen-text" for="event-id">Id of an event</label>
-    <input id="event-id" name="id" type="search" placeholder="Open an event by id" maxlength="512" />
+    <input id="event-id" name="id" type="search" placeholder="Open an event by id" maxlength="512"
+      />
   </form>`;
 }
 
 function Decision({ decision }) {
   const { id, domain, tenant } = decision;
   return html`<li class=${`feed-row ${decision.isNew ? "new" : ""}`} data-seq=${decision.seq}>
-    <time class="number soft" datetime=${decision.triaged_at} title=${dateTime(decision.triaged_at)}>
+    <time class="number soft" datetime=${decision.triaged_at}
+      title=${dateTime(decision.triaged_at)}>
       ${time(decision.triaged_at)}
     </time>
     <span class="feed-title">
-      <a href=${hrefOf("event", [id], { domain, tenant })}><${Inline} text=${decision.title || id} /></a>
+      <a href=${hrefOf("event", [id], { domain, tenant })}><${Inline} text=${decision.title || id}
+        /></a>
       <span class="soft small">
-        ${decision.source && html`<${Inline} text=${decision.source} /> · `}<${Inline} text=${tenant} />
+        ${decision.source && html`<${Inline} text=${decision.source} /> · `}<${Inline}
+          text=${tenant} />
       </span>
     </span>
     <span>${label(decision.queue)} <span class="soft number">${confidenceOf(decision)}</span></span>
     <span>${word(decision.decided_by)}</span>
     <span><${Tag} kind=${STATUS_KINDS[decision.status]}>${word(decision.status)}<//></span>
-    <span class="number soft end" title="From arrival to this decision">${seconds(decision.total_s)}</span>
+    <span class="number soft end"
+      title="From arrival to this decision">${seconds(decision.total_s)}</span>
   </li>`;
 }
 
@@ -145,7 +162,8 @@ function useFeed(query) {
         if (Object.keys(query).length === 0) seen.current = answer.decisions;
       },
       (error) => {
-        if (!controller.signal.aborted) setState((before) => ({ ...before, loading: false, error }));
+        if (!controller.signal.aborted)
+          setState((before) => ({ ...before, loading: false, error }));
       },
     );
     return () => controller.abort();

@@ -10,10 +10,12 @@ export function Why({ data, deciding, active }) {
     <h2>Why it is here</h2>
     <p>${sentence(why, deciding, data)}</p>
     ${why.escalation !== "rule" && html`<${RiskScale} risk=${why.risk} threshold=${why.threshold} />`}
-    ${(why.reasons ?? []).length > 0 &&
-    html`<ul class="reasons">
+    ${
+      (why.reasons ?? []).length > 0 &&
+      html`<ul class="reasons">
       ${why.reasons.map((reason) => html`<li><${Inline} text=${reason} /></li>`)}
-    </ul>`}
+    </ul>`
+    }
     <h3>What weighed most for the proposal</h3>
     <${Weights} why=${why} active=${active} />
   </section>`;
@@ -43,8 +45,10 @@ function RiskScale({ risk, threshold }) {
   return html`<div class="scale">
     <div class="scale-line" aria-hidden="true">
       <span class="scale-fill" style=${{ width: at(risk) }}></span>
-      ${Number.isFinite(threshold) &&
-      html`<span class="scale-mark" style=${{ left: at(threshold) }}></span>`}
+      ${
+        Number.isFinite(threshold) &&
+        html`<span class="scale-mark" style=${{ left: at(threshold) }}></span>`
+      }
     </div>
     <div class="line small">
       <span>Risk <strong class="number">${percent(risk)}</strong></span>
@@ -86,13 +90,15 @@ function Weights({ why, active }) {
             <span class="weight-line" aria-hidden="true">
               <span class=${`weight-fill ${side}`} style=${{ width }}></span>
             </span>
-            <span class="number small">${one.weight >= 0 ? "+" : "−"}${Math.abs(one.weight).toFixed(2)}</span>
+            <span
+              class="number small">${one.weight >= 0 ? "+" : "−"}${Math.abs(one.weight).toFixed(2)}</span>
           </td>
         </tr>`;
       })}
     </tbody>
-    ${block.items.length > WEIGHTS_SHOWN &&
-    html`<tfoot>
+    ${
+      block.items.length > WEIGHTS_SHOWN &&
+      html`<tfoot>
       <tr>
         <td colspan="2">
           <button type="button" class="quiet flush" onClick=${() => showAll(!all)}>
@@ -100,6 +106,7 @@ function Weights({ why, active }) {
           </button>
         </td>
       </tr>
-    </tfoot>`}
+    </tfoot>`
+    }
   </table>`;
 }

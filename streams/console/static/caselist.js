@@ -21,6 +21,7 @@ export class CaseList {
     this.error = null;
     this.pages = new Map();
     this.cursors = [null];
+    this.places = new Map();
     this.overlays = new Map();
     this.wanted = [0, 0];
     this.loading = false;
@@ -42,9 +43,13 @@ export class CaseList {
     return overlay ? { ...item, ...overlay } : item;
   }
 
-  /** Note what happened to a case since its page was read: a claim, a decision. */
+  /**
+   * Note what happened to a case since its page was read: a claim, a decision. Nothing is kept of
+   * cases that are not here: all day long, others decide many.
+   */
   note(item, change) {
     const key = caseKey(item);
+    if (!this.places.has(key)) return;
     this.overlays.set(key, { ...this.overlays.get(key), ...change });
     this.onChange();
   }
@@ -92,6 +97,7 @@ export class CaseList {
       this.controller.signal,
     );
     this.pages.set(page, answer.cases);
+    answer.cases.forEach((item, at) => this.places.set(caseKey(item), page * PAGE + at));
     if (page === 0 || this.total === null) this.total = answer.total;
     if (answer.next === null || answer.cases.length < PAGE) {
       this.total = page * PAGE + answer.cases.length;
@@ -107,7 +113,10 @@ export class CaseList {
     const byDistance = [...this.pages.keys()].sort(
       (a, b) => Math.abs(b - middle) - Math.abs(a - middle),
     );
-    for (const page of byDistance.slice(0, this.pages.size - MOST_PAGES)) this.pages.delete(page);
+    for (const page of byDistance.slice(0, this.pages.size - MOST_PAGES)) {
+      for (const item of this.pages.get(page)) this.places.delete(caseKey(item));
+      this.pages.delete(page);
+    }
   }
 
   /** The next place after `place` whose case still waits, or null if none is known. */
@@ -120,12 +129,9 @@ export class CaseList {
     return null;
   }
 
+  /** Where the case of this key is in the list, or null if that is not known. */
   placeOf(key) {
-    for (const [page, rows] of this.pages) {
-      const index = rows.findIndex((item) => caseKey(item) === key);
-      if (index >= 0) return page * PAGE + index;
-    }
-    return null;
+    return this.places.get(key) ?? null;
   }
 }
 

@@ -6,6 +6,8 @@ import { createStore } from "./store.js";
 
 const FIRST_DELAY_S = 1;
 const LONGEST_DELAY_S = 15;
+// A browser has six connections to a server. Pages that nobody looks at must not hold them.
+const HIDDEN_MS = 60_000;
 const KINDS = ["decision", "case", "claim", "held", "refused", "status", "reset"];
 
 const UNKNOWN = { state: "connecting", broker: "up", sentence: null, waiting: 0 };
@@ -126,6 +128,21 @@ function noteStatus(status) {
 function recover() {
   for (const listener of [...recoveries]) listener();
 }
+
+let hiddenTimer = 0;
+
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(hiddenTimer);
+  if (document.hidden) {
+    hiddenTimer = setTimeout(() => {
+      source?.close();
+    }, HIDDEN_MS);
+  } else if (source?.readyState === EventSource.CLOSED) {
+    // What came meanwhile was missed: counted as a failure, so that pages read anew.
+    failures = Math.max(1, failures);
+    open();
+  }
+});
 
 addEventListener("online", () => {
   if (connection.get().state === "retrying") retryNow();

@@ -34,6 +34,7 @@ const ORDERS = {
 };
 
 const FILTERS = Object.keys(CASE_FACETS);
+const MOST_ARRIVED = 1000;
 const place = { scroll: 0, cursor: null };
 
 export function queryOf(address) {
@@ -73,7 +74,7 @@ export function QueuePage() {
       ${
         arrivals.n > 0 &&
         html`<button type="button" class="arrivals" onClick=${fresh}>
-        ${count(arrivals.n)} new. Show ${arrivals.n === 1 ? "it" : "them"}
+        ${count(arrivals.n)}${arrivals.n === MOST_ARRIVED ? " or more" : ""} new. Show ${arrivals.n === 1 ? "it" : "them"}
       </button>`
       }
       ${mine ? html`<${Cases} list=${mine} query=${query} onChange=${change} onFresh=${fresh} />` : html`<${Loading} what="Loading the cases" />`}
@@ -149,7 +150,9 @@ function useArrivals(query, key, reloadCounts) {
         if (change === "decided")
           list?.note(item, { gone: true, held_by: null, queue: item.queue });
         else if (passes(item, query, FILTERS) && list?.placeOf(caseKey(item)) === null) {
-          setArrived((before) => new Set(before).add(caseKey(item)));
+          setArrived((before) =>
+            before.size < MOST_ARRIVED ? new Set(before).add(caseKey(item)) : before,
+          );
         }
       }),
       on("claim", (claim) => workList.get().list?.note(claim, { claimed_by: claim.by })),

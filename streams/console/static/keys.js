@@ -1,6 +1,6 @@
 // Single keys that act. They are off while somebody types, and can be switched off for good.
 
-import { useEffect, useRef } from "./html.js";
+import { useLayoutEffect, useRef } from "./html.js";
 import { rememberedStore, useStore } from "./store.js";
 
 export const shortcuts = rememberedStore("triage.shortcuts", "on");
@@ -16,7 +16,8 @@ function name(event) {
 export function useKeys(actions, { active = true } = {}) {
   const current = useRef(actions);
   current.current = actions;
-  useEffect(() => {
+  // Before the page is painted: a key that somebody sees printed must act.
+  useLayoutEffect(() => {
     if (!active) return undefined;
     const press = (event) => {
       if (event.defaultPrevented || shortcuts.get() === "off") return;
@@ -40,7 +41,7 @@ export function useKeys(actions, { active = true } = {}) {
 export function useHeldKeys(actions) {
   const current = useRef(actions);
   current.current = actions;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const press = (event) => {
       if (event.defaultPrevented || shortcuts.get() === "off") return;
       if (event.target.closest?.(TYPING) || document.querySelector("dialog[open]")) return;

@@ -1,6 +1,6 @@
 // A value that parts of the page can watch.
 
-import { useEffect, useState } from "./html.js";
+import { useLayoutEffect, useState } from "./html.js";
 
 export function createStore(initial) {
   let value = initial;
@@ -21,8 +21,14 @@ export function createStore(initial) {
 /** The value of a store. The component is drawn again when it changes. */
 export function useStore(store) {
   const [, redraw] = useState(0);
-  useEffect(() => store.subscribe(() => redraw((n) => n + 1)), [store]);
-  return store.get();
+  const drawn = store.get();
+  useLayoutEffect(() => {
+    const again = () => redraw((n) => n + 1);
+    // It may have changed between drawing and watching.
+    if (store.get() !== drawn) again();
+    return store.subscribe(again);
+  }, [store]);
+  return drawn;
 }
 
 /** A setting that the browser remembers, or that lasts as long as the page if it may not. */

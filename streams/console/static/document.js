@@ -1,7 +1,7 @@
 // The document of an event: folded, and searched by its paths and values.
 
 import { html, useMemo, useState } from "./html.js";
-import { count } from "./format.js";
+import { count, plural } from "./format.js";
 import { Inline, Passage, plain } from "./text.js";
 
 const MOST_LEAVES = 20_000;
@@ -24,8 +24,7 @@ export function DocumentView({ document: root, name }) {
           onInput=${(event) => setWords(event.target.value)}
         />
       </label>
-      <span class="soft small">${count(leaves.length)}${leaves.length === MOST_LEAVES ? "+" : ""}
-        fields</span>
+      <span class="soft small">${fieldsOf(leaves)}</span>
     </div>
     ${
       wanted
@@ -34,6 +33,9 @@ export function DocumentView({ document: root, name }) {
     }
   </div>`;
 }
+
+const fieldsOf = ({ length }) =>
+  length === MOST_LEAVES ? `${count(length)} fields or more` : plural(length, "field", "fields");
 
 /** [path, value as text] of every leaf, at most `MOST_LEAVES`. */
 function leavesOf(root) {
@@ -97,7 +99,7 @@ function Node({ name, value, depth }) {
   if (value === null || typeof value !== "object")
     return html`<${Leaf} name=${name} value=${value} />`;
   const size = Object.keys(value).length;
-  const what = Array.isArray(value) ? `${size} in a list` : `${size} fields`;
+  const what = Array.isArray(value) ? `${size} in a list` : plural(size, "field", "fields");
   return html`<details open=${open} onToggle=${(event) => setOpen(event.currentTarget.open)}>
     <summary><span class="field"><${Inline} text=${name} /></span> <span
       class="soft small">${what}</span></summary>

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "./html.js";
 import { call } from "./api.js";
-import { label, percent } from "./format.js";
+import { count, label, percent } from "./format.js";
 import { useShortcutsOn } from "./keys.js";
 import { createStore, useStore } from "./store.js";
 
@@ -121,6 +121,17 @@ export function useAsked(path, { query, key = "", enabled = true } = {}) {
   }, [asked, round, enabled]);
   return { ...state, reload: () => setRound((n) => n + 1), setState };
 }
+
+/** What has come since the list was read: above the list, so that nothing moves below a finger. */
+export const Arrivals = ({ n, most, onShow }) =>
+  html`<div class="arrivals-place">
+    ${
+      n > 0 &&
+      html`<button type="button" class="arrivals" onClick=${onShow}>
+        ${`${count(n)}${n >= most ? " or more" : ""} new. Show ${n === 1 ? "it" : "them"}`}
+      </button>`
+    }
+  </div>`;
 
 // --- dialogs ----------------------------------------------------------------------------------
 

@@ -157,7 +157,7 @@ function Model({ data }) {
     ["Cost of the LLM", money(triaged.cost_usd)],
     [
       "Origin",
-      html`<span class="mono">${plain(triaged.origin.topic)}</span>, partition
+      html`<span class="mono">${plain(triaged.origin.topic)}</span>, partition${" "}
         ${triaged.origin.partition}, offset ${triaged.origin.offset}`,
     ],
   ];

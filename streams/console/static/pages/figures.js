@@ -251,7 +251,7 @@ function RiskCoverage({ data, note }) {
     />
     ${domains.map(
       ([domain, one]) => html`<p class="small" key=${domain}>
-        ${word(domain)}: today ${percent(one.threshold_coverage)} ${one.note ? `– ${plain(one.note)}` : "of the events are decided alone (thin line)."}
+        ${word(domain)}: today ${percent(one.threshold_coverage)} ${one.note ? `– ${plain(one.note)}` : "of the events are decided alone (grey line)."}
       </p>`,
     )}
   <//>`;

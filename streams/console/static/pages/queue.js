@@ -4,7 +4,7 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "../html.js";
 import { may, session } from "../api.js";
 import { caseKey, openList, skipped, workList } from "../caselist.js";
 import { ActiveFilters, CASE_FACETS, casesFound, Facets, passes, SearchField } from "../filters.js";
-import { age, count, dateTime, label, statedWord, word } from "../format.js";
+import { age, dateTime, label, statedWord, word } from "../format.js";
 import { useHeldKeys, useKeys } from "../keys.js";
 import { on, onRecovery } from "../live.js";
 import { caseHref, go, replaceQuery, route } from "../router.js";
@@ -12,6 +12,7 @@ import { useStore } from "../store.js";
 import { Inline, plain } from "../text.js";
 import {
   announce,
+  Arrivals,
   Confidence,
   Empty,
   Failure,
@@ -71,12 +72,7 @@ export function QueuePage() {
     </aside>
     <section class="list-side">
       <${ListHead} list=${mine} query=${query} onChange=${change} />
-      ${
-        arrivals.n > 0 &&
-        html`<button type="button" class="arrivals" onClick=${fresh}>
-        ${count(arrivals.n)}${arrivals.n === MOST_ARRIVED ? " or more" : ""} new. Show ${arrivals.n === 1 ? "it" : "them"}
-      </button>`
-      }
+      <${Arrivals} n=${arrivals.n} most=${MOST_ARRIVED} onShow=${fresh} />
       ${mine ? html`<${Cases} list=${mine} query=${query} onChange=${change} onFresh=${fresh} />` : html`<${Loading} what="Loading the cases" />`}
     </section>
   </div>`;

@@ -9,7 +9,7 @@ import { on, onRecovery } from "../live.js";
 import { hrefOf, replaceQuery, route } from "../router.js";
 import { useStore } from "../store.js";
 import { Inline } from "../text.js";
-import { Empty, Failure, KeyButton, Loading, Tag } from "../ui.js";
+import { Arrivals, Empty, Failure, KeyButton, Loading, Tag } from "../ui.js";
 
 const MOST_ROWS = 500;
 const FIRST_ROWS = 200;
@@ -67,12 +67,7 @@ export function StreamPage() {
         </div>
         <${ActiveFilters} facets=${FACETS} query=${query} onChange=${change} />
       </header>
-      ${
-        feed.waiting > 0 &&
-        html`<button type="button" class="arrivals" onClick=${feed.showWaiting}>
-        ${count(feed.waiting)} new. Show ${feed.waiting === 1 ? "it" : "them"}
-      </button>`
-      }
+      <${Arrivals} n=${feed.waiting} most=${MOST_ROWS} onShow=${feed.showWaiting} />
       ${feed.error && html`<${Failure} error=${feed.error} onRetry=${feed.reload} />`}
       ${feed.loading && rows.length === 0 && html`<${Loading} what="Loading the decisions" />`}
       ${

@@ -130,7 +130,7 @@ async def test_cases_that_are_alike_are_decided_with_the_open_one(start: Start) 
 
 
 async def test_two_people_on_one_case_are_told_of_each_other(start: Start) -> None:
-    """The first decision stands, and the second person is told who was faster, and loses nothing."""
+    """The first decision stands. The second person is told who was faster, and loses nothing."""
     console = await start(five_cases, hold_s=10)
     rae = await console.page("rae", PAGES["case"])
     await rae.sees("Accept proposal")

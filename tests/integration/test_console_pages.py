@@ -327,7 +327,7 @@ async def heap_bytes(page: Page) -> float:
     """What the page holds in memory, without what can be freed."""
     await page.call("HeapProfiler.collectGarbage")
     metrics = await page.call("Performance.getMetrics")
-    return next(one["value"] for one in metrics["metrics"] if one["name"] == "JSHeapUsedSize")
+    return float(next(m["value"] for m in metrics["metrics"] if m["name"] == "JSHeapUsedSize"))
 
 
 async def test_the_theme_and_the_single_keys_are_a_choice(start: Start) -> None:

@@ -44,13 +44,17 @@ export async function call(method, path, { query, body, signal, keepalive = fals
       body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "same-origin",
       cache: "no-store",
-      redirect: "error",
+      redirect: "manual",
       keepalive,
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
     });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(0, FALLBACKS[0]);
+  }
+  if (response.type === "opaqueredirect") {
+    // A proxy in front sends people to its own sign-in page, which a program cannot follow.
+    throw new ApiError(401, "Your sign-in has ended. Load the page again to go on.");
   }
   const answer = await readJson(response);
   if (response.ok) return answer;

@@ -121,7 +121,8 @@ function Page() {
     }
     if (page !== "queue") scrollTo(0, 0);
     main.current.focus({ preventScroll: true });
-    announce(known?.title ?? "Not found");
+    // A case and an event say their title themselves, once they have it.
+    if (!known?.under) announce(known?.title ?? "Not found");
   }, [where]);
   return html`<main id="main" class=${`page page-${page}`} tabindex="-1" ref=${main}>
     <${Guard} key=${where}>

@@ -22,7 +22,8 @@ export class CaseList {
     this.pages = new Map();
     this.cursors = [null];
     this.places = new Map();
-    this.overlays = new Map();
+    this.gone = 0;
+    this.changed = false;
     this.wanted = [0, 0];
     this.loading = false;
     this.controller = new AbortController();
@@ -34,13 +35,7 @@ export class CaseList {
 
   /** The case at this place, with what happened to it since, or null while it is not here. */
   row(place) {
-    const item = this.pages.get(Math.floor(place / PAGE))?.[place % PAGE];
-    return item ? this.current(item) : null;
-  }
-
-  current(item) {
-    const overlay = this.overlays.get(caseKey(item));
-    return overlay ? { ...item, ...overlay } : item;
+    return this.pages.get(Math.floor(place / PAGE))?.[place % PAGE] ?? null;
   }
 
   /**
@@ -48,9 +43,13 @@ export class CaseList {
    * cases that are not here: all day long, others decide many.
    */
   note(item, change) {
-    const key = caseKey(item);
-    if (!this.places.has(key)) return;
-    this.overlays.set(key, { ...this.overlays.get(key), ...change });
+    const place = this.placeOf(caseKey(item));
+    const before = place === null ? null : this.row(place);
+    if (!before) return;
+    const after = { ...before, ...change };
+    this.pages.get(Math.floor(place / PAGE))[place % PAGE] = after;
+    this.gone += Number(Boolean(after.gone)) - Number(Boolean(before.gone));
+    this.changed = true;
     this.onChange();
   }
 

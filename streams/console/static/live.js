@@ -96,7 +96,7 @@ async function comeBack() {
     return;
   }
   if (session.get()) open();
-  else if (wasSignedIn) signedOutBecause.set("The console was started again. Sign in to go on.");
+  else if (wasSignedIn) signedOutBecause.set("Your session has ended. Sign in again to go on.");
 }
 
 function deliver(kind, event) {

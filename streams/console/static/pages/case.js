@@ -132,7 +132,9 @@ function CaseView({ item, data, labels, steps, reload }) {
   const claim = useClaim(item, data);
   const news = useNews(item, data, reload);
   useEffect(() => {
-    document.title = `${plain(triaged.title ?? triaged.id).slice(0, 80)} – triage`;
+    const title = plain(triaged.title ?? triaged.id).slice(0, 200);
+    document.title = `${title.slice(0, 80)} – triage`;
+    announce(title);
   }, [data]);
   useEffect(() => loadAhead(steps.nextItem), [steps.nextItem && caseKey(steps.nextItem)]);
   const choose = (axis, value) => {

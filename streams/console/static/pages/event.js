@@ -6,7 +6,7 @@ import { onRecovery } from "../live.js";
 import { hrefOf, route } from "../router.js";
 import { useStore } from "../store.js";
 import { Inline, OutsideLink, plain } from "../text.js";
-import { Confidence, Empty, Failure, Loading, Severity, Tag, useAsked } from "../ui.js";
+import { announce, Confidence, Empty, Failure, Loading, Severity, Tag, useAsked } from "../ui.js";
 import { Evidence } from "./evidence.js";
 
 export function EventPage({ parts: [id] }) {
@@ -15,6 +15,7 @@ export function EventPage({ parts: [id] }) {
   const asked = useAsked(path, { query: { domain, tenant }, enabled: Boolean(id) });
   useEffect(() => onRecovery(asked.reload), []);
   useEffect(() => {
+    announce(`Event ${plain(id).slice(0, 200)}`);
     document.title = `${plain(id).slice(0, 80)} – triage`;
   }, [id]);
   if (asked.error?.status === 404) {

@@ -1,30 +1,17 @@
 // The queue: open cases in the order in which they matter, and what narrows them.
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../html.js";
-import { may, session } from "../api.js";
-import { caseKey, openList, skipped, workList } from "../caselist.js";
+import { may } from "../api.js";
+import { caseKey, openList, workList } from "../caselist.js";
 import { ActiveFilters, CASE_FACETS, casesFound, Facets, passes, SearchField } from "../filters.js";
-import { age, dateTime, label, statedWord, word } from "../format.js";
 import { useHeldKeys, useKeys } from "../keys.js";
 import { on, onRecovery } from "../live.js";
 import { caseHref, go, replaceQuery, route } from "../router.js";
 import { useStore } from "../store.js";
-import { Inline, plain } from "../text.js";
-import {
-  announce,
-  Arrivals,
-  Confidence,
-  Empty,
-  Failure,
-  KeyButton,
-  Loading,
-  Severity,
-  Tag,
-  useAsked,
-  useNow,
-} from "../ui.js";
+import { announce, Arrivals, Empty, Failure, KeyButton, Loading, useAsked, useNow } from "../ui.js";
 import { WindowedList } from "../window.js";
 import { BulkDialog } from "./bulk.js";
+import { Row } from "./queuerow.js";
 
 const ORDERS = {
   urgency: "What matters first",
@@ -50,7 +37,7 @@ export function QueuePage() {
   const { list } = useStore(workList);
   useEffect(() => {
     const now = workList.get();
-    openList(query, { fresh: now.list?.overlays.size > 0 || Boolean(now.list?.error) });
+    openList(query, { fresh: Boolean(now.list?.changed || now.list?.error) });
   }, [key]);
   const counts = useAsked("cases/counts", { query });
   const arrivals = useArrivals(query, key, counts.reload);
@@ -95,7 +82,7 @@ function ListHead({ list, query, onChange }) {
   const search = useRef(null);
   useKeys({ "/": () => search.current?.focus() });
   useStore(workList);
-  const open = list?.total === null || !list ? null : list.total - goneIn(list);
+  const open = list?.total === null || !list ? null : list.total - list.gone;
   const filtered = FILTERS.some((name) => query[name]) || query.text;
   useEffect(() => {
     if (open !== null) announce(`${casesFound(open)} ${filtered ? "found" : "open"}`);
@@ -124,8 +111,6 @@ function ListHead({ list, query, onChange }) {
     <${ActiveFilters} facets=${CASE_FACETS} query=${query} onChange=${onChange} />
   </header>`;
 }
-
-const goneIn = (list) => [...list.overlays.values()].filter((overlay) => overlay.gone).length;
 
 /** New cases that these filters let through: counted, and shown when the person wants them. */
 function useArrivals(query, key, reloadCounts) {
@@ -180,12 +165,15 @@ function Cases({ list, query, onChange, onFresh }) {
     place.cursor = inside;
     setCursor(inside);
   };
-  const choose = (item) => {
+  const choose = useRef((item) => {
     if (!item || !may("reviewer")) return;
-    const next = new Map(chosen);
-    if (!next.delete(caseKey(item))) next.set(caseKey(item), item);
-    setChosen(next);
-  };
+    setChosen((before) => {
+      const next = new Map(before);
+      if (!next.delete(caseKey(item))) next.set(caseKey(item), item);
+      return next;
+    });
+  }).current;
+  const isChosen = (item) => item !== null && chosen.has(caseKey(item));
   const down = () => moveTo(cursor === null ? firstSeen() : cursor + 1);
   const up = () => moveTo(cursor === null ? firstSeen() : cursor - 1);
   useHeldKeys({ j: down, k: up, ArrowDown: down, ArrowUp: up });
@@ -226,11 +214,9 @@ function Cases({ list, query, onChange, onFresh }) {
         place=${at}
         now=${now}
         current=${at === cursor}
-        chosen=${chosen}
+        chosen=${isChosen(list.row(at))}
         onChoose=${choose}
-        onOpen=${() => {
-          place.cursor = at;
-        }}
+        onOpen=${keepCursor}
       />`}
     />
     ${
@@ -252,6 +238,10 @@ function Cases({ list, query, onChange, onFresh }) {
     }
   `;
 }
+
+const keepCursor = (at) => {
+  place.cursor = at;
+};
 
 const firstSeen = () => {
   const rows = [...document.querySelectorAll(".row-place")];
@@ -307,67 +297,4 @@ function NoCases({ query, onChange }) {
   return html`<${Empty} title="No open cases">
     Nothing waits for a person. New cases appear here by themselves.
   <//>`;
-}
-
-function Row({ item, place: at, now, current, chosen, onChoose, onOpen }) {
-  if (!item) {
-    return html`<div class="case-row unknown" aria-hidden="true"><span></span><span
-      class="bone"></span><span class="bone wide"></span></div>`;
-  }
-  const severity = item.severity ?? item.priority;
-  const isChosen = chosen.has(caseKey(item));
-  const classes = ["case-row"];
-  if (item.gone || item.held_by) classes.push("gone");
-  if (current) classes.push("current");
-  if (isChosen) classes.push("chosen");
-  const title = plain(item.title || item.id).slice(0, 200);
-  return html`<div class=${classes.join(" ")}>
-    <span class="row-choose">
-      ${
-        may("reviewer") &&
-        html`<input
-        type="checkbox"
-        checked=${isChosen}
-        disabled=${Boolean(item.gone)}
-        aria-label=${`Choose ${title}`}
-        onChange=${() => onChoose(item)}
-      />`
-      }
-    </span>
-    <span class="row-severity"><${Severity} value=${severity} /></span>
-    <span class="row-title">
-      <a href=${caseHref(item)} data-place=${at} onClick=${onOpen}>
-        <${Inline} text=${item.title || item.id} />
-      </a>
-      <span class="row-meta"><${RowMeta} item=${item} /></span>
-    </span>
-    <span class="row-proposal">
-      <span>${label(item.queue)}</span>
-      <span class="row-risk"><span class="risk-word">risk </span><${Confidence} value=${item.risk}
-        kind="risk" /></span>
-    </span>
-    <span class="row-reason"><${Tag}>${word(item.escalation)}<//></span>
-    <span class="row-age number"
-      title=${dateTime(item.received_at)}>${age(item.received_at, now)}</span>
-  </div>`;
-}
-
-function RowMeta({ item }) {
-  const stated = statedWord(item.stated);
-  const me = session.get()?.name;
-  if (item.gone) return html`<strong>Decided: ${label(item.queue)}</strong>`;
-  if (item.held_by) {
-    return html`<strong>${item.held_by === me ? "You have" : html`<${Inline} text=${item.held_by} /> has`} just decided</strong>`;
-  }
-  return html`
-    ${
-      item.claimed_by &&
-      item.claimed_by !== me &&
-      html`<span class="claimed"><${Inline} text=${item.claimed_by} /> is looking at it</span>`
-    }
-    ${skipped.has(caseKey(item)) && html`<span>skipped</span>`}
-    ${stated && html`<span class=${stated === "critical" || stated === "urgent" ? "stated strong" : "stated"}>stated ${label(stated)}</span>`}
-    ${item.source && html`<${Inline} text=${item.source} />`}
-    <${Inline} text=${item.tenant} /><${Inline} text=${item.id} className="mono" />
-  `;
 }

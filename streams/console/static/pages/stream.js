@@ -53,7 +53,7 @@ export function StreamPage() {
       <header class="list-head">
         <div class="line">
           <h1>Stream</h1>
-          <span class="soft">${feed.paused ? "paused" : "decisions as they are made"}</span>
+          <span class="soft">${feed.paused ? "paused" : "live"}</span>
           <span class="grow"></span>
           <${EventSearch} />
           <${SearchField}

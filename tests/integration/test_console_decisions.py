@@ -75,6 +75,18 @@ async def test_cases_are_decided_with_the_keyboard_alone(start: Start) -> None:
     assert page.problems == []
 
 
+async def test_keys_act_on_keyboards_of_other_scripts(start: Start) -> None:
+    """Who has a Cyrillic keyboard presses the key where A is, and means the button with A."""
+    console = await start(five_cases)
+    page = await console.page(where=PAGES["case"])
+    await page.sees("Accept proposal")
+    await page.ask(
+        "document.dispatchEvent(new KeyboardEvent('keydown',"
+        " {key: '\u0444', code: 'KeyA', bubbles: true}))"
+    )
+    await until(lambda: len(console.world.sent) == 1)
+
+
 async def test_a_decision_is_undone_within_ten_seconds(start: Start) -> None:
     """A slip of the finger must not become what a model learns from."""
     console = await start(five_cases, hold_s=10)

@@ -9,6 +9,9 @@ const TYPING = "input:not([type=checkbox]):not([type=radio]), textarea, select, 
 
 function name(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return "";
+  // On a keyboard of another script, the key with the same place acts.
+  const place = /^Key([A-Z])$/.exec(event.code);
+  if (place && /^[^\u0020-\u007e]$/u.test(event.key)) return place[1].toLowerCase();
   return event.key.length === 1 ? event.key.toLowerCase() : event.key;
 }
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+
 from streams.cases.query import CaseQuery, CaseSummary
 from streams.cases.query import Page as CasePage
 from streams.config import ConsoleSection
 from streams.console.web_server import WebServer
-
 from tests.chromium import DevTools, Page
 from tests.console_client import TOKENS, write_people
 from tests.console_world import World

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import platform
+import signal
+import sys
 from importlib.metadata import version
 from typing import Literal
 
@@ -10,7 +12,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from streams.cli.options import as_json, configured
-from streams.cli.output import echo_json
+from streams.cli.output import echo, echo_json
 from streams.cli.tables import Console, Table
 from streams.config import Settings
 from streams.local.demo import DemoProgress, all_llm_cost_usd, run
@@ -28,12 +30,17 @@ from streams.local.demo import DemoProgress, all_llm_cost_usd, run
     "--port", type=click.IntRange(1, 65_535), help="The broker's port; default: a free one."
 )
 @click.option(
-    "--no-console", is_flag=True, help="Headless: no live progress, only the lines and the table."
+    "--no-console",
+    is_flag=True,
+    help="Headless: no console and no live progress, only the lines and the table.",
 )
 @as_json
 @configured
 def demo(settings: Settings, rate: float, port: int | None, no_console: bool, json_: bool) -> None:
-    """Start an embedded broker and a worker, send the sample events, and show the results."""
+    """Start a broker, a worker and the console, send the sample events, and show the results.
+
+    In a terminal, the console then stays open until Ctrl-C.
+    """
     console = Console(stderr=json_)
     with Progress(
         TextColumn("{task.description}"),
@@ -53,14 +60,39 @@ def demo(settings: Settings, rate: float, port: int | None, no_console: bool, js
                 description=_describe(progress),
             )
 
+        async def after(progress: DemoProgress, url: str) -> None:
+            bars.stop()
+            console.print(_table(_rows(settings, progress, rate)))
+            await _leave_open(url)
+
+        headless = no_console or json_
         progress = asyncio.run(
-            run(settings, rate=rate, port=port, say=bars.console.print, show=show)
+            run(
+                settings,
+                rate=rate,
+                port=port,
+                say=bars.console.print,
+                show=show,
+                after=None if headless else after,
+            )
         )
-    rows = _rows(settings, progress, rate)
     if json_:
-        echo_json(rows)
-    else:
-        console.print(_table(rows))
+        echo_json(_rows(settings, progress, rate))
+    elif no_console:
+        console.print(_table(_rows(settings, progress, rate)))
+
+
+async def _leave_open(url: str) -> None:
+    """Name the address of the console. In a terminal, wait until a person has seen enough."""
+    if not sys.stdin.isatty():
+        echo(f"console at {url}, until the demo ends: run it in a terminal, and it stays open")
+        return
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    echo("Ctrl-C ends the demo")
+    echo(f"console at {url}")
+    await ended.wait()
 
 
 def _describe(progress: DemoProgress) -> str:

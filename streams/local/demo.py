@@ -1,12 +1,12 @@
-"""The demo: an embedded broker, a worker, the sample events, and a count of the results."""
+"""The demo: a broker, a worker, the console, the sample events, and a count of the results."""
 
 import asyncio
 import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -23,7 +23,14 @@ from schemas.codec import decode
 from schemas.deadletter import DeadLetterHeaders
 from schemas.event import DOMAINS, Domain
 from schemas.triaged import Identity, TriagedEvent
-from streams.config import TEMPORARY, KafkaSection, ReviewSection, Settings, as_environment
+from streams.config import (
+    TEMPORARY,
+    ConsoleSection,
+    KafkaSection,
+    ReviewSection,
+    Settings,
+    as_environment,
+)
 from streams.errors import StreamError
 from streams.kafka.admin import create_topics
 from streams.kafka.reader import reading
@@ -38,6 +45,8 @@ CHARS_PER_TOKEN = 4
 WORKER_START_TIMEOUT_S = 60.0
 WORKER_STOP_TIMEOUT_S = 15.0
 SETTLE_TIMEOUT_S = 60.0
+
+After = Callable[["DemoProgress", str], Awaitable[None]]
 
 
 @dataclass
@@ -116,10 +125,13 @@ async def run(
     port: int | None,
     say: Callable[[str], None],
     show: Callable[[DemoProgress], None],
+    after: After | None = None,
 ) -> DemoProgress:
     """Run the demo; every process it started is gone when it returns.
 
-    `say` gets a line about each step, `show` the counts as they change.
+    `say` gets a line about each step, `show` the counts as they change. With `after`, a console is
+    started too. `after` is called with the results and the address of the console, and everything
+    goes on until it returns.
 
     Raises:
         StreamError: a step failed, or events were missing at the end.
@@ -132,9 +144,16 @@ async def run(
         settings = replace(settings, kafka=replace(settings.kafka, idempotence="off"))
         await create_topics(settings)
         say(f"broker at {bootstrap_servers}; starting the worker")
-        async with worker(settings):
+        async with AsyncExitStack() as processes:
+            await processes.enter_async_context(worker(settings))
+            if after is not None:
+                await processes.enter_async_context(console(settings))
+                say(f"console at {url_of(settings)}")
             say(f"worker ready; streaming the samples at {rate:g} events a second")
-            return await _stream(settings, rate, show)
+            progress = await _stream(settings, rate, show)
+            if after is not None:
+                await after(progress, url_of(settings))
+            return progress
 
 
 @asynccontextmanager
@@ -148,12 +167,14 @@ async def _embedded_broker(port: int | None) -> AsyncIterator[str]:
 
 
 def at(settings: Settings, bootstrap_servers: str) -> Settings:
-    """The settings for a broker of our own, a free HTTP port, and no LLM."""
+    """The settings for a broker of our own, free ports on loopback, and no LLM."""
+    http, console_ = free_ports(2)
     return replace(
         settings,
         kafka=KafkaSection(bootstrap_servers=bootstrap_servers),
         topics=replace(settings.topics, replication=1),
-        http=replace(settings.http, host=HOST, port=free_ports(1)[0]),
+        http=replace(settings.http, host=HOST, port=http),
+        console=ConsoleSection(host=HOST, port=console_),
         llm=LlmOptions(),
         review=ReviewSection(state=TEMPORARY),
     )
@@ -202,31 +223,59 @@ async def worker(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process
     Raises:
         StreamError: it did not start.
     """
+    ready = f"http://{settings.http.host}:{settings.http.port}/ready"
+    async with _running(settings, "worker", ready) as process:
+        yield process
+
+
+@asynccontextmanager
+async def console(settings: Settings) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A console process with these settings, which answers when the block begins.
+
+    Raises:
+        StreamError: it did not start.
+    """
+    async with _running(settings, "console", f"{url_of(settings)}/api/v1/session") as process:
+        yield process
+
+
+def url_of(settings: Settings) -> str:
+    """The address of the console."""
+    return f"http://{settings.console.host}:{settings.console.port}"
+
+
+@asynccontextmanager
+async def _running(
+    settings: Settings, command: str, ready: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process of ours, from when it answers at `ready` until the end of the block."""
     quiet = replace(settings.log, level="warning", format="plain")
     environment = os.environ | as_environment(replace(settings, log=quiet))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "streams.cli",
-        "worker",
+        command,
         env=environment,
         stdin=asyncio.subprocess.DEVNULL,
+        # What it prints would break the progress bar, and the table of the results.
+        stdout=asyncio.subprocess.DEVNULL,
+        # Ctrl-C is for the demo, which ends its processes one after the other.
+        process_group=0,
     )
     try:
-        await _wait_until_ready(settings, process)
+        await _wait_until_ready(command, ready, process)
         yield process
     finally:
-        await _end(process)
+        await _end(command, process)
 
 
-async def _wait_until_ready(settings: Settings, process: asyncio.subprocess.Process) -> None:
+async def _wait_until_ready(command: str, url: str, process: asyncio.subprocess.Process) -> None:
     deadline_s = time.monotonic() + WORKER_START_TIMEOUT_S
     async with aiohttp.ClientSession() as session:
         while time.monotonic() < deadline_s and process.returncode is None:
             try:
-                async with session.get(
-                    f"http://{settings.http.host}:{settings.http.port}/ready"
-                ) as answer:
+                async with session.get(url) as answer:
                     if answer.status == HTTPStatus.OK:
                         return
             except aiohttp.ClientError:
@@ -234,14 +283,14 @@ async def _wait_until_ready(settings: Settings, process: asyncio.subprocess.Proc
             await asyncio.sleep(0.1)
     if process.returncode is not None:
         raise StreamError(
-            f"the worker ended with exit code {process.returncode}; its reason is above"
+            f"the {command} ended with exit code {process.returncode}; its reason is above"
         )
     raise StreamError(
-        f"the worker was not ready within {WORKER_START_TIMEOUT_S:.0f} s; run `triage doctor`"
+        f"the {command} was not ready within {WORKER_START_TIMEOUT_S:.0f} s; run `triage doctor`"
     )
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(command: str, process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.send_signal(signal.SIGTERM)
     try:
@@ -251,5 +300,5 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
     if process.returncode:
         raise StreamError(
-            f"the worker ended with exit code {process.returncode}; its reason is above"
+            f"the {command} ended with exit code {process.returncode}; its reason is above"
         )

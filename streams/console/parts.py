@@ -6,28 +6,57 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from inference.classifier import Classifier
 from schemas.event import DOMAINS
 from streams.config import Settings
 from streams.console.figures import Part
 from streams.errors import StreamError
 from streams.kafka.reader import committed_offsets, reading
+from streams.promise import PromiseWatch
 from streams.topics import Topics
 
 LAG_AGE_S = 5.0
 LAG_TIMEOUT_S = 5.0
-UNWATCHED = "the promise is not watched here; see `triage promise`"
+UNCHECKED = "no spot check has been decided yet; see `triage promise`"
 NOT_LEARNING = "nothing is learned here yet; see `triage learn`"
 NO_CANDIDATE = "there is no candidate beside the present model"
 
 
-def parts(settings: Settings) -> dict[str, Part]:
+def parts(settings: Settings, classifier: Classifier, watch: PromiseWatch) -> dict[str, Part]:
     """Each part by its name."""
     return {
         "lag": Lag(settings).read,
-        "promise": _unknown(UNWATCHED),
+        "promise": _promise(classifier, watch),
         "learning": _unknown(NOT_LEARNING),
         "candidate": _unknown(NO_CANDIDATE),
     }
+
+
+def _promise(classifier: Classifier, watch: PromiseWatch) -> Part:
+    """The promise of each domain that has checks; of several, the one that is worst kept."""
+
+    async def say() -> tuple[Any, str | None]:
+        found = {}
+        for domain in classifier.domains:
+            reports = watch.reports_of(domain)
+            if reports:
+                report, promise = reports[0], classifier.promise(domain)
+                found[domain] = {
+                    "state": report.state,
+                    "estimate": report.estimate,
+                    "low": report.lower,
+                    "high": report.upper,
+                    "alpha": promise.alpha,
+                    "delta": promise.delta,
+                    "checks": report.checks,
+                    "wrong": report.wrong,
+                    "threshold": report.threshold,
+                }
+        if not found:
+            return None, watch.why_unread or UNCHECKED
+        return found, None
+
+    return say
 
 
 def _unknown(sentence: str) -> Part:

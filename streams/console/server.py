@@ -44,6 +44,8 @@ from streams.console.visible import VisibleCases
 from streams.console.web_server import WebServer
 from streams.console.why import Why, settled
 from streams.errors import StreamError
+from streams.promise import PromiseWatch
+from streams.trust import Trust
 from streams.wiring.model import open_classifier
 
 log = logging.getLogger(__name__)
@@ -87,7 +89,9 @@ class Console:
         self._claims = Claims(self._hub, section.claim_s, time.time)
         self._why = Why(self._classifier, _with_neighbours(settings.retrieval))
         curves = risk_curves(self._classifier)
-        self._figures = Figures(settings.cost, curves, parts(settings), time.time)
+        self._promise = PromiseWatch(settings, self._classifier, Trust.of(settings))
+        known = parts(settings, self._classifier, self._promise)
+        self._figures = Figures(settings.cost, curves, known, time.time)
         self._follower = Follower(settings, self._on_decision, self._on_refused)
         connections = Connections(section.max_connections)
         services = Services(
@@ -138,6 +142,7 @@ class Console:
         await self._follower.start()
         self._tell_status()
         await self.server.start()
+        self._tasks.append(asyncio.create_task(self._promise.start()))
         for each in (self._announce_cases, self._watch, self._remember_cases):
             self._tasks.append(asyncio.create_task(_kept_up(each)))
 
@@ -149,6 +154,7 @@ class Console:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._follower.stop()
+        await self._promise.stop()
         await self._held.stop()
         await self._feedback.stop()
         self._cases.close()

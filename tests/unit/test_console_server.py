@@ -15,9 +15,12 @@ from aiokafka.errors import KafkaConnectionError
 from msgspec.structs import replace
 
 from agents.outcomes import DeadLettered
+from inference.acceptance.live_checks import LiveReport, PromiseKey
+from inference.acceptance.watch import Check, Watch
 from schemas.audit.verification import Place
 from schemas.codec import decode, encode
 from schemas.triaged import TriagedEvent, Verdict
+from streams import logs
 from streams.cases import view as view_module
 from streams.config import (
     ConsoleSection,
@@ -235,7 +238,10 @@ async def test_what_was_there_is_read_back_and_what_comes_is_told(
             heard = await told(stream, "new-1", "event: case")
             assert "old-" not in heard
             assert '"change":"opened"' in heard
-        assert (await browser.get("figures"))[1]["lag"]["total"] == 0
+        figures = (await browser.get("figures"))[1]
+        assert figures["lag"]["total"] == 0
+        assert figures["promise"] is None
+        assert "no spot check" in figures["notes"]["promise"]
 
 
 async def test_a_verdict_becomes_a_decision_that_everybody_sees(
@@ -396,6 +402,26 @@ async def test_the_lag_says_why_it_is_not_known(
     assert await lag.read() == (None, "no Kafka broker answers; start one")
 
 
+async def test_the_promise_is_shown_as_the_checks_say(cluster: Cluster, settings: Settings) -> None:
+    """A broken promise would be shown as one that nobody has checked."""
+    async with console(settings) as (running, browser):
+        classifier, watch = running._classifier, running._promise
+        promise = classifier.promise("alerts")
+        checks = Watch(promise.alpha, promise.delta, max(promise.threshold, 0.5))
+        for number in range(30):
+            checks.add(Check(0.0, wrong=True, decided_at_s=float(number)))
+        info = classifier.calibration("alerts")
+        key = PromiseKey("alerts", promise.digest)
+        watch.reports = {key: LiveReport(key, info, checks.report())}
+        shown = (await browser.get("figures"))[1]["promise"]
+        assert shown.keys() == {"alerts"}
+        assert shown["alerts"]["state"] == "broken"
+        assert shown["alerts"]["alpha"] == promise.alpha
+        watch.reports, watch.why_unread = {}, "the spot checks cannot be read"
+        notes = (await browser.get("figures"))[1]["notes"]
+        assert notes["promise"] == "the spot checks cannot be read"
+
+
 def test_the_journal_is_beside_the_view(settings: Settings) -> None:
     """Two consoles of two clusters would send each other's verdicts."""
     assert journal_path(settings) == Path(str(settings.review.state)).with_name(
@@ -447,9 +473,11 @@ def test_the_command_makes_tokens(triage: Triage) -> None:
 
 
 def test_the_command_says_what_is_wrong_with_the_configuration(
-    triage: Triage, tmp_path: Path, tiny_model: Path
+    triage: Triage, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A console that is open to others would end in a traceback, or start."""
+    # The handler would outlive this test, and write to its captured stderr.
+    monkeypatch.setattr(logs, "configure", lambda _: None)
     path = tmp_path / "triage.toml"
     path.write_text(
         f'[console]\nhost = "0.0.0.0"\n[model]\npath = "{tiny_model}"\n'

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.learning.plot import draw
-from benchmarks.learning.replay import Line, live
+from benchmarks.learning.replay import Line, keep_stream, live
 from benchmarks.learning.streams import DESKS, Desk, open_stream
 from benchmarks.learning.summary import DeskFigures, summarize
 from benchmarks.rows import machine
@@ -66,16 +66,13 @@ def write(figures: Sequence[DeskFigures], out: Path, plot: Path) -> None:
 
 
 def _replays(desk: Desk, arguments: argparse.Namespace) -> Iterator[list[Line]]:
-    # The vectors are made before the processes start, so that only one process embeds the rows.
-    open_stream(desk, arguments.data, arguments.encoder, arguments.cache)
-    work = [
-        (desk, arguments.data, arguments.encoder, arguments.cache, seed)
-        for seed in range(arguments.seeds)
-    ]
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(arguments.processes) as pool:
-        for number, lines in enumerate(pool.imap_unordered(live, work)):
-            Console(stderr=True).print(f"{desk.name}: {number + 1} of {len(work)}")
+    """The replays of a desk as they are finished, each in a process that has the rows already."""
+    stream = open_stream(desk, arguments.data, arguments.encoder, arguments.cache)
+    context = multiprocessing.get_context("fork")
+    with context.Pool(arguments.processes, keep_stream, (stream,)) as pool:
+        finished = pool.imap_unordered(live, range(arguments.seeds))
+        for number, lines in enumerate(finished):
+            Console(stderr=True).print(f"{desk.name}: {number + 1} of {arguments.seeds}")
             yield lines
 
 

@@ -8,12 +8,11 @@ here. The heads are those of the product, without n-grams.
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from msgspec.structs import replace
 
-from benchmarks.learning.streams import Desk, Stream, open_stream
+from benchmarks.learning.streams import Stream
 from inference.acceptance.guarantee import calibrate
 from inference.arrays import Bools, Floats, Vectors
 from inference.labelled import LabelledRow
@@ -28,10 +27,10 @@ SPOT_CHECK_SHARE, SPOT_CHECKS_A_DAY = 0.02, 20
 LLM_RIGHT, LLM_USD = 0.9, 0.002
 EVERY = 250
 """So many verdicts lie between two lines of the result."""
-LEARN_AT = (250, 500, 750, 1_000, 1_500)
+LEARN_AT = (250, 500, 1_000, 1_500)
 """The model is fitted to all verdicts when there are so many."""
-TRIED = (0.3, 1.0)
-"""The regularisation strengths that the first fit tries; the later ones keep the better."""
+STRENGTHS = (1.0,)
+"""The regularisation strength of the heads: the one that `crossfit` chooses for CLINC."""
 STATIC_FROM = 500
 """The static model has learned from so many verdicts, and then never again."""
 CONFIDENCE = 0.9
@@ -97,7 +96,6 @@ class Replay:
     lines: list[Line] = field(default_factory=list)
     learned: list[int] = field(default_factory=list)
     chances: list[float] = field(default_factory=list)
-    strengths: tuple[float, ...] = TRIED
 
     def run(self) -> list[Line]:
         """Live until the events or the verdicts are used up."""
@@ -183,26 +181,33 @@ class Replay:
             labels,
             lambda *_: None,
             seed=self.seed,
-            strengths=self.strengths,
+            strengths=STRENGTHS,
             heads_only=True,
         )
         inputs = [ModelInput([1], 0.0, "", truncated=False)] * len(rows)
         fitted = tune(rows, inputs, answers, labels)
-        self.strengths = (fitted.strengths[axis],)
         all_rows: list[LabelledRow] = [*rows, *stream.known]
         all_vectors = np.concatenate([vectors, stream.known_vectors])
         (head,) = fit_heads_of_axis(
-            all_rows, _units(all_vectors), axis, stream.labels, self.strengths, seed=self.seed
+            all_rows, _units(all_vectors), axis, stream.labels, STRENGTHS, seed=self.seed
         )
         promise = calibrate(fitted.sample, [axis], ALPHA, DELTA)
         temperature = fitted.calibration.axes[axis].temperature
         return Model(head.weight, head.bias, temperature, promise.threshold)
 
 
-def live(work: tuple[Desk, Path, Path, Path, int]) -> list[Line]:
-    """The replay of a desk, from the arguments of `open_stream` and the seed."""
-    desk, data, encoder, cache, seed = work
-    return Replay(open_stream(desk, data, encoder, cache), seed).run()
+_streams: list[Stream] = []
+"""The stream of this process; the processes of a pool inherit it."""
+
+
+def keep_stream(stream: Stream) -> None:
+    """Keep the stream for every replay in this process."""
+    _streams[:] = [stream]
+
+
+def live(seed: int) -> list[Line]:
+    """The replay with this seed of the stream that was kept."""
+    return Replay(_streams[0], seed).run()
 
 
 def _units(vectors: Vectors) -> Floats:

@@ -75,9 +75,16 @@ rows an event is.
 
 SPLITS = """
 All rows of one rule cluster are in the same split. The validation rows are divided by cluster, too:
-the *tuning* split stopped the training and chose the mixture, the temperature and the first
-threshold to try. The promise was tested on the *testing* split. The test rows were used neither for
-training nor for calibration. On `tactic`, an answer is right if it is one of the row's tactics.
+the *tuning* split stopped the training and chose the mixture and the temperature. The promise was
+tested on the *testing* split. The test rows were used neither for training nor for calibration. On
+`tactic`, an answer is right if it is one of the row's tactics.
+"""
+
+CROSS_FITTED = """
+The calibration is {method}: each row was answered by heads, n-grams and a temperature that were
+fitted to the rows of the other folds, and near-duplicates are in one fold. The promise was tested
+on all of these rows, and the model learned from all of them. That it holds for this model rests on
+one assumption: it is wrong no more often than models that have learned from fewer of the rows.
 """
 
 LIMITS = """\
@@ -154,13 +161,21 @@ def write_card(
         *(f"{note}\n" for note in notes),
         "## Data and licences\n",
         *_sources(rows),
-        SPLITS,
+        _calibration(artifact),
         *_labels(artifact, labels),
         *_rows_notes(training.get("notes", ())),
     ]
     for domain, of_domain in figures.items():
         lines += _domain(domain, of_domain, artifact.calibration.domains[domain].axes)
     return "\n".join([*lines, "## Limits\n", LIMITS])
+
+
+def _calibration(artifact: Artifact) -> str:
+    """Which rows the model was calibrated on."""
+    method = artifact.calibration.made_from.get("method", "")
+    if method.startswith("cross-fitted"):
+        return CROSS_FITTED.format(method=method)
+    return SPLITS
 
 
 def _terms_of_model(artifact: Artifact, terms: Mapping[Domain, Terms]) -> dict[Domain, Terms]:

@@ -259,8 +259,11 @@ def _choose(
     def choose(of_rows: Bools) -> _Choice:
         if not of_rows.any():
             of_rows = labelled
-        strength = min(range(len(answers.strengths)), key=lambda each: loss(each, 0.0, of_rows))
-        share = min(shares, key=lambda each: loss(strength, each, of_rows))
+        strength, share = 0, shares[0]
+        if len(answers.strengths) > 1:
+            strength = min(range(len(answers.strengths)), key=lambda each: loss(each, 0.0, of_rows))
+        if len(shares) > 1:
+            share = min(shares, key=lambda each: loss(strength, each, of_rows))
         logits = _mixed(answers, axis, _Choice(strength, share, 1.0))[of_rows]
         return _Choice(strength, share, fit_temperature(logits, gold[of_rows]))
 

@@ -5,6 +5,7 @@ exactly what serving computes: the int8 encoder's vectors of the input text, mad
 tokenizer and the same batches.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -99,7 +100,9 @@ def fit_heads_of_axis(
     the axis are left out.
     """
     positions, target, weight = lessons(rows, axis, labels)
-    return [_fit(units[positions], target, weight, labels, each, seed) for each in strengths]
+    # The encoder's vectors have the precision of float32, and the solver needs a third less time.
+    inputs = units[positions].astype(np.float32)
+    return [_fit(inputs, target, weight, labels, each, seed) for each in strengths]
 
 
 def blend_heads(
@@ -134,7 +137,7 @@ def _log_loss(head: Head, units: Floats, gold: npt.NDArray[np.bool_]) -> float:
 
 
 def _fit(
-    units: Floats,
+    units: Floats | Vectors,
     target: Sequence[int],
     weight: Sequence[float],
     labels: tuple[str, ...],
@@ -147,7 +150,7 @@ def _fit(
         return as_shipped(labels, *with_absent_labels(*nothing, present, len(labels)))
     # The components of a unit vector are about 1/sqrt(width). After scaling them up, the solver
     # needs a tenth of the steps.
-    scale = float(np.sqrt(units.shape[1]))
+    scale = math.sqrt(units.shape[1])
     model = LogisticRegression(C=strength, max_iter=1_000, tol=1e-3, random_state=seed)
     with few_rows_per_label():
         model.fit(units * scale, target, sample_weight=weight)

@@ -92,9 +92,9 @@ def _rounded(rows: int) -> int:
 def _labels(axis: str, labels: Mapping[str, LabelLearning]) -> Table:
     accepted = [f"accepted at {alpha:.0%}" for alpha in TABLE_ALPHAS]
     columns = (Column(name, justify="right") for name in ("rows", "right", *accepted))
-    table = Table(
-        escape(printable(axis)), *columns, box=SIMPLE_HEAD, padding=(0, 2, 0, 0), show_edge=False
-    )
+    # A label that is too long for its column goes on in the next line; it is never cut.
+    name = Column(escape(printable(axis)), overflow="fold")
+    table = Table(name, *columns, box=SIMPLE_HEAD, padding=(0, 2, 0, 0), show_edge=False)
     worst = sorted(labels, key=lambda label: (_share_right(labels[label]), label))[:MAX_LABELS]
     for label in worst:
         figures = labels[label]

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from inference.acceptance.guarantee import calibrate
+from inference.acceptance.learning import learning_table
+from inference.acceptance.options import Terms
 from inference.acceptance.samples import load_samples
 from inference.arrays import Vectors
 from inference.classifier import Classifier
 from inference.errors import DataError
 from inference.labelled import LabelledRow, Part
+from inference.model.artifact import load_artifact
 from inference.model.model_input import ModelInput
 from inference.model.threads import Threads
 from inference.training import crossfit as crossfit_module
@@ -21,6 +24,7 @@ from inference.training.crossfit import FoldAnswers, answer_by_folds, crossfit, 
 from inference.training.folds import fold_numbers
 from inference.training.recipe import TrainingOptions, TrainingRows, train_on_rows
 from schemas.event import Event
+from streams.cli.learning_text import show_learning
 from tests.labelled import WORDS, alerts, split, to_rows
 
 LABELS = {"queue": ("a", "b", "c")}
@@ -196,7 +200,9 @@ def test_an_axis_without_a_label_is_refused() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_model_of_rows_without_a_split_is_served(tiny_model: Path, tmp_path: Path) -> None:
+async def test_a_model_of_rows_without_a_split_is_served(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The directory could not be loaded, or the served model would be that of a fold."""
     rows = to_rows(split(alerts(60)))
     rows = [msgspec.structs.replace(row, part="both", chance=0.5) for row in rows]
@@ -222,6 +228,13 @@ async def test_a_model_of_rows_without_a_split_is_served(tiny_model: Path, tmp_p
     assert artifact.calibration.made_from["rows"] == {"alerts": len(rows)}
     assert artifact.calibration.made_from["sources"] == ["made up"]
     assert artifact.calibration.made_from["method"] == "cross-fitted over 5 folds"
+    table = learning_table(load_artifact(out), "alerts", Terms())
+    assert table is not None
+    assert table.labels["queue"]["cloud"].rows == 60
+    assert [line.alpha for line in table.lines] == [0.02, 0.05, 0.10]
+    assert (table.lines[-1].accepted > 0) == (table.lines[-1].until_anything.most == 0)
+    show_learning(artifact, {"alerts": Terms()})
+    assert "at most wrong" in capsys.readouterr().out
     classifier = Classifier.open(out, threads=Threads(1, 1))
     (decision,) = await classifier.classify("alerts", [rows[0].event])
     await classifier.close()

@@ -21,7 +21,7 @@ from streams.cases.entries import summary_of
 from streams.cases.opening import state_path
 from streams.cases.query import CaseQuery, CaseSummary
 from streams.cases.view import CaseView
-from streams.config import IN_MEMORY, ModelSection, Settings
+from streams.config import TEMPORARY, ModelSection, Settings
 from streams.console.access import Access
 from streams.console.application import application
 from streams.console.arrivals import case_event, decision_event
@@ -294,7 +294,7 @@ def journal_path(settings: Settings) -> Path | None:
     Raises:
         StreamError: no place is configured, and the user has no home directory.
     """
-    if settings.review.state == IN_MEMORY:
+    if settings.review.state == TEMPORARY:
         return None
     view = state_path(settings)
     return view.with_name(f"{view.stem}-verdicts.sqlite")

@@ -113,7 +113,12 @@ class World:
         return self.store.find(id_, domain=domain, tenant=tenant)
 
     def add(
-        self, id_: str, *, text: str | None = "something happened", domain: Domain = "alerts", **about: Any
+        self,
+        id_: str,
+        *,
+        text: str | None = "something happened",
+        domain: Domain = "alerts",
+        **about: Any,
     ) -> Case:
         """A case that waits for a person."""
         fields = {"tenant": "acme", "source": "edr", "title": f"about {id_}", **about}

@@ -12,7 +12,6 @@ import asyncio
 import tempfile
 from collections import deque
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,12 @@ from rich.table import Table
 
 from benchmarks.rows import machine
 from inference.acceptance.options import Terms
+from inference.acceptance.policy import AcceptancePolicy
 from inference.acceptance.watch import Check, Watch
 from inference.arrays import Bools, Floats
 from inference.classifier import Classifier
 from inference.labelled import LabelledRow, labels_of, read_rows
+from inference.model.artifact import load_artifact
 from inference.model.threads import Threads
 from inference.training.recipe import TrainingOptions, TrainingRows, train_on_rows
 
@@ -38,7 +39,7 @@ BEFORE, AFTER = 0.03, 0.18
 VERDICT_LAG = 500
 """A person decides a check so many events after it was drawn."""
 EVENTS_A_DAY = 5_000
-RUNS = 20
+RUNS = 40
 RESULTS = Path(__file__).parent / "shift.ndjson"
 COLUMNS = (
     "alpha",
@@ -114,8 +115,9 @@ def main() -> None:
             training = TrainingRows(rows, labels_of(rows), [])
             options = TrainingOptions(name="shift")
             train_on_rows(arguments.encoder, training, model, options, lambda *_: None)
+        traffic = asyncio.run(classify(model, rows))
         for alpha in ALPHAS:
-            threshold, traffic = asyncio.run(classify(model, rows, alpha))
+            threshold = threshold_of(model, alpha)
             results += [evaluate(threshold, traffic, alpha, share) for share in SHARES]
             show(results)
     lines = [orjson.dumps(result | {"machine": machine()}) for result in results]
@@ -144,9 +146,15 @@ def _is_outside(row: LabelledRow) -> bool:
     return row.gold[AXIS] == (OUT_OF_SCOPE,)
 
 
-async def classify(model: Path, rows: list[LabelledRow], alpha: float) -> tuple[float, Traffic]:
-    """The calibrated threshold, and the test rows as the model classifies them."""
+def threshold_of(model: Path, alpha: float) -> float:
+    """The calibrated threshold."""
     terms = Terms(deciding=[AXIS], alpha=alpha, delta=DELTA)
+    return AcceptancePolicy(load_artifact(model), "tickets", terms).promise.threshold
+
+
+async def classify(model: Path, rows: list[LabelledRow]) -> Traffic:
+    """The test rows as the model classifies them."""
+    terms = Terms(deciding=[AXIS])
     classifier = Classifier.open(model, terms={"tickets": terms}, threads=Threads(1, 1))
     test = [row for row in rows if row.part == "test"]
     decisions = await classifier.classify("tickets", [row.event for row in test])
@@ -160,32 +168,38 @@ async def classify(model: Path, rows: list[LabelledRow], alpha: float) -> tuple[
     )
     outside = np.array([_is_outside(row) for row in test])
     pools = (Pool(risks[of_kind], wrong[of_kind]) for of_kind in (~outside, outside))
-    return classifier.promise("tickets").threshold, Traffic(*pools)
+    return Traffic(*pools)
 
 
 def stream(
     threshold: float, traffic: Traffic, alpha: float, share: float, seed: int, half: int
 ) -> Run:
-    """Let so many events pass, then the share rise, and the same number pass again."""
+    """Let so many events pass, then the share rise, and the same number pass again.
+
+    Only the events that would be drawn are looked at.
+    """
     generator = np.random.default_rng(seed)
     watch = Watch(alpha, DELTA, threshold)
     waiting: deque[tuple[int, Check]] = deque()
     early, checks = False, 0
-    risk_of = cache(lambda threshold: traffic.of(AFTER, threshold)[1])
-    for number in range(2 * half):
+    for number in np.flatnonzero(generator.random(2 * half) < share).tolist():
+        while waiting and waiting[0][0] <= number:
+            decided, check = waiting.popleft()
+            before = watch.threshold
+            watch.add(check)
+            checks += decided >= half
+            if watch.threshold == before:
+                continue
+            early |= decided < half
+            if decided >= half and traffic.of(AFTER, watch.threshold)[1] <= alpha:
+                return Run(early, decided - half, checks, watch.threshold)
+        if early and number >= half and traffic.of(AFTER, watch.threshold)[1] <= alpha:
+            return Run(early, 0, checks, watch.threshold)
         outside = AFTER if number >= half else BEFORE
         pool = traffic.outside if generator.random() < outside else traffic.inside
         row = int(generator.integers(len(pool.risks)))
-        risk = float(pool.risks[row])
-        if risk < watch.threshold and generator.random() < share:
-            waiting.append(_check(number, risk, bool(pool.wrong[row]), share))
-        while waiting and waiting[0][0] <= number:
-            watch.add(waiting.popleft()[1])
-            checks += number >= half
-        if watch.breaches and number < half:
-            early = True
-        if number >= half and risk_of(watch.threshold) <= alpha:
-            return Run(early, number - half, checks, watch.threshold)
+        if pool.risks[row] < watch.threshold:
+            waiting.append(_check(number, float(pool.risks[row]), bool(pool.wrong[row]), share))
     return Run(early, None, None, watch.threshold)
 
 

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as property_settings
 
-from streams.config import KafkaSection, ModelSection, ReviewSection, Settings, TopicsSection
+from streams.config import (
+    KafkaSection,
+    ModelSection,
+    ReviewSection,
+    Settings,
+    SpotChecksSection,
+    TopicsSection,
+)
 from streams.local.brokers import Broker
 from streams.local.brokers.embedded import EmbeddedBroker
 from streams.local.brokers.java import kafka_available
@@ -95,7 +102,7 @@ def settings(broker: Broker, tiny_model: Path) -> Settings:
 
 
 def settings_for(bootstrap_servers: str, model: Path | None, *, partitions: int = 4) -> Settings:
-    """Settings with a group and topics that no other test uses."""
+    """Settings with a group and topics that no other test uses, and without spot checks."""
     name = f"t{uuid.uuid4().hex[:8]}"
     model_path = str(model) if model else None
     return msgspec.structs.replace(
@@ -108,5 +115,7 @@ def settings_for(bootstrap_servers: str, model: Path | None, *, partitions: int 
         ),
         topics=TopicsSection(prefix=name, partitions=partitions),
         model=ModelSection(path=model_path, replicas=1, threads_per_replica=1),
+        # Tests count the cases on the review topic.
+        spot_checks=SpotChecksSection(share=0.0),
         review=ReviewSection(state=f"{STATES.name}/{name}.sqlite"),
     )

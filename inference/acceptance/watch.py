@@ -5,9 +5,9 @@ kept: whatever came before, an accepted event is wrong with probability at most 
 after every check (`rise.py`). In a year, a promise that is kept is called broken with probability
 at most delta, however often somebody looks.
 
-If the promise is broken, the threshold is lowered at once, to one that the checks support by the
-test of the calibration (`guarantee.py`), or to 0. The watch then goes on with what is still
-accepted. A threshold never rises again under the same calibration.
+If the promise is broken, the threshold is lowered at once, to one that the checks since the rise
+support by the test of the calibration (`guarantee.py`), or to 0. The watch then goes on with what
+is still accepted. A threshold never rises again under the same calibration.
 """
 
 import math
@@ -109,7 +109,6 @@ class Watch:
         self.alpha, self.delta, self.threshold = alpha, delta, threshold
         self.breaches: tuple[Breach, ...] = ()
         self._recent: deque[float] = deque(maxlen=WEIGHT_WINDOW)
-        self._checks: deque[Check] = deque(maxlen=MAX_CHECKS)
         self._begin()
 
     def add(self, check: Check) -> None:
@@ -201,7 +200,6 @@ class Watch:
     def _follow(self, check: Check, weight: float) -> None:
         """Keep the checks since the likeliest beginning of a rise (CUSUM, Page 1954)."""
         self._log_gain += math.log1p(self._bet * weight * (check.wrong - self.alpha))
-        self._checks.append(check)
         self._stretch.append(check)
         if self._log_gain <= 0.0:
             self._log_gain = 0.0
@@ -209,9 +207,7 @@ class Watch:
 
     def _tighten(self, found_at_s: float) -> None:
         stretch = list(self._stretch)
-        after = supported_threshold(
-            self._checks, stretch, self.alpha, self.delta, below=self.threshold
-        )
+        after = supported_threshold(stretch, self.alpha, self.delta, below=self.threshold)
         wrong = sum(check.wrong for check in stretch)
         breach = Breach(len(stretch), wrong, self.threshold, after, found_at_s)
         self.breaches = (*self.breaches, breach)
@@ -220,58 +216,25 @@ class Watch:
 
 
 def supported_threshold(
-    checks: Sequence[Check], stretch: Sequence[Check], alpha: float, delta: float, *, below: float
+    checks: Sequence[Check], alpha: float, delta: float, *, below: float
 ) -> float:
-    """The largest threshold below `below` that may be used after a breach; 0.0 if there is none.
+    """The largest threshold below `below` that these checks support; 0.0 if they support none.
 
-    It is one below which at most a share `alpha` of the `stretch` is wrong, the checks since the
-    risk rose: the test of the calibration, with confidence 1 - `delta`.
-
-    After a steep rise, the stretch is too short for that. Then two tests must support a threshold:
-    at most a share `alpha` of all `checks` below it is wrong, also of those from before; and in the
-    stretch, fewer are wrong below it than in the whole stretch, so the rise is not everywhere the
-    same. This is weaker: the risk below it may have risen too, but less. The watch goes on, and
-    would find that.
+    It is the test of the calibration: a fixed sequence that begins with the strictest threshold
+    that the checks could support with one error or, if they are too few for that, without an error.
+    It ends before the first threshold that is not supported. The order of the tests does not depend
+    on which checks were wrong.
     """
-    supported = _largest_supported([_Group(stretch, alpha, delta)], below)
-    risen = sum(check.wrong for check in stretch) / max(1, len(stretch))
-    if supported or not alpha < risen < 1.0:
-        return supported
-    return _largest_supported([_Group(checks, alpha, delta), _Group(stretch, risen, delta)], below)
-
-
-def _largest_supported(groups: Sequence["_Group"], below: float) -> float:
-    """The largest threshold that all groups support, in a fixed sequence of tests.
-
-    It begins with the strictest threshold that all could support with one error or, if there are
-    too few checks for that, without an error. It ends before the first that is not supported. The
-    order does not depend on which checks were wrong.
-    """
+    risks = np.array([check.risk for check in checks], np.float64)
+    wrong = np.array([check.wrong for check in checks], np.bool_)
     candidates = [threshold for threshold in THRESHOLDS if threshold < below]
-    allowed = [min(group.allows(each) for group in groups) for each in candidates]
+    allowed = [max_errors(int((risks < each).sum()), alpha, delta) for each in candidates]
     first = next((n for errors in (1, 0) for n, each in enumerate(allowed) if each >= errors), None)
     supported = 0.0
     for threshold in candidates[first:] if first is not None else ():
-        if not all(group.supports(threshold) for group in groups):
+        accepts = risks < threshold
+        accepted = Accepted(float(accepts.sum()), float(wrong[accepts].sum()))
+        if accepted.p_value(alpha) > delta:
             break
         supported = threshold
     return supported
-
-
-class _Group:
-    """Checks that have to show that at most a share `most` is wrong below a threshold."""
-
-    def __init__(self, checks: Sequence[Check], most: float, delta: float) -> None:
-        self._risks = np.array([check.risk for check in checks], np.float64)
-        self._wrong = np.array([check.wrong for check in checks], np.bool_)
-        self._most, self._delta = most, delta
-
-    def allows(self, threshold: float) -> int:
-        """How many of the checks below a threshold may be wrong; -1 for too few checks."""
-        return max_errors(int((self._risks < threshold).sum()), self._most, self._delta)
-
-    def supports(self, threshold: float) -> bool:
-        """Whether so few of the checks below a threshold are wrong."""
-        below = self._risks < threshold
-        accepted = Accepted(float(below.sum()), float(self._wrong[below].sum()))
-        return accepted.p_value(self._most) <= self._delta

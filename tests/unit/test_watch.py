@@ -196,8 +196,8 @@ def test_a_beginning_rise_is_in_doubt_before_it_is_broken() -> None:
     assert states[-1] == "broken"
 
 
-def risen(seed: int, *, low: float = 0.0, high: float = 0.2) -> Watch:
-    """A broken watch: after 500 good checks, a third of the events has a high estimate and risk."""
+def risen(seed: int, *, low: float = 0.0, high: float = 0.12) -> Watch:
+    """A broken watch: after 500 good checks, the risk of a third of the events has risen."""
     generator = random.Random(seed)
     watch = Watch(ALPHA, DELTA, THRESHOLD)
     for number in range(20_000):
@@ -216,7 +216,7 @@ def test_a_breach_lowers_the_threshold_to_what_still_holds() -> None:
     assert all(watch.state == "broken" for watch in watches)
     assert all(watch.threshold <= 0.4 for watch in watches)
     partly = [watch for watch in watches if watch.threshold > 0.05]
-    assert len(partly) >= 15
+    assert len(partly) >= 10
     for watch in partly:
         (breach,) = watch.breaches
         assert (breach.before, breach.after) == (THRESHOLD, watch.threshold)
@@ -251,27 +251,18 @@ def test_the_watch_goes_on_below_the_new_threshold() -> None:
     assert watch.threshold == 0.0
 
 
-def supported(checks: Sequence[Check], stretch: Sequence[Check] | None = None) -> float:
-    """The threshold that checks support."""
-    return supported_threshold(checks, stretch or checks, ALPHA, DELTA, below=0.5)
-
-
 def test_a_threshold_needs_enough_checks_without_errors() -> None:
     """Too few checks, or wrong ones, would support a threshold."""
     good, rise = [Check(0.01, wrong=False)] * 114, [Check(0.2, wrong=True)] * 10
+
+    def supported(checks: Sequence[Check], below: float = 0.5) -> float:
+        return supported_threshold(checks, ALPHA, DELTA, below=below)
+
     assert 0.01 < supported([*good, *rise]) <= 0.2
     assert supported([*good[1:], *rise]) == 0.0
     assert supported([*good, Check(0.01, wrong=True), *rise]) == 0.0
-    assert supported_threshold([*good, *rise], rise, ALPHA, DELTA, below=0.01) == 0.0
+    assert supported([*good, *rise], below=0.01) == 0.0
     assert supported([]) == 0.0
-
-
-def test_a_threshold_needs_checks_since_the_rise() -> None:
-    """The good checks from before would speak for events that nobody has checked since."""
-    good, rise = [Check(0.01, wrong=False)] * 500, [Check(0.2, wrong=True)] * 10
-    assert supported([*good, *rise], rise) == 0.0, "all checks since the rise were wrong"
-    assert supported([*good, *rise], [*good[:2], *rise]) == 0.0
-    assert supported([*good, *rise], [*good[:90], *rise]) > 0.01
 
 
 def live(*deciding: str, renames: Renames | None = None) -> LiveChecks:

@@ -101,6 +101,17 @@ def test_a_rise_is_seen(before: int, within: int) -> None:
     assert late <= 4
 
 
+def test_a_rise_after_years_is_seen() -> None:
+    """After a year nothing would be left to bet with, and no rise would ever be seen again."""
+    watch, every_s = Watch(ALPHA, DELTA, THRESHOLD), 86_400.0 / 3
+    for number in range(3 * 900):
+        watch.add(Check(0.1, wrong=False, decided_at_s=number * every_s))
+    assert watch.state == "kept"
+    for number in range(20):
+        watch.add(Check(0.1, wrong=True, decided_at_s=(3 * 900 + number) * every_s))
+    assert watch.state == "broken"
+
+
 def test_the_estimate_weighs_the_checks() -> None:
     """On a quiet day all events are checked; they would count like those of a busy day."""
     watch = Watch(0.3, DELTA, THRESHOLD)

@@ -58,8 +58,8 @@ function OneEvent({ data }) {
       <aside class="deciding" aria-label="Decision">
         <section class="panel">
           <h2>Decision</h2>
-          <p>
-            ${word(triaged.decided_by)}, revision ${triaged.revision}
+          <p class="line">
+            <span>${word(triaged.decided_by)}, revision ${triaged.revision}</span>
             <${Tag} kind=${triaged.status === "final" ? "good" : "warn"}>${word(triaged.status)}<//>
           </p>
           <dl class="facts-table short">

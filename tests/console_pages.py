@@ -162,10 +162,22 @@ def some_figures() -> dict[str, Any]:
             "all_llm_usd": 2,
             "saved_usd": 1.9,
         },
-        "promise": None,
+        "promise": {
+            "alerts": {
+                "state": "in_doubt",
+                "estimate": None,
+                "low": 0.004,
+                "high": 0.05,
+                "alpha": 0.02,
+                "delta": 0.1,
+                "checks": 120,
+                "wrong": 3,
+                "threshold": 0.1,
+            }
+        },
         "learning": None,
         "candidate": None,
-        "notes": {"promise": "no spot check was decided yet"},
+        "notes": {"candidate": "no candidate answers in shadow"},
     }
 
 

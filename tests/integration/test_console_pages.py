@@ -269,6 +269,8 @@ async def test_every_figure_has_a_sentence_and_a_table(start: Start) -> None:
     )
     await page.ask("document.querySelectorAll('.figure details').forEach(d => d.open = true)")
     await page.sees("98 %")
+    await page.sees("between 0.4 % and 5.0 % is wrong; promised is at most 2.0 %")
+    await page.sees("No candidate answers in shadow.")
     assert await page.count("[data-action=promote]") == 0
     assert page.problems == []
 

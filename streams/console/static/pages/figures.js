@@ -179,13 +179,36 @@ function Promised({ data, note }) {
     ${domains.map(
       ([domain, one]) => html`<div class="promise-line" key=${domain}>
         <strong>${word(domain)}</strong>
-        <span>
-          <${Tag} kind=${stateOf(one)[0]}>${stateOf(one)[1]}<//>
-          ${` About ${percent(one.estimate)} of what was accepted is wrong, between ${percent(one.low)} and ${percent(one.high)}. Promised is at most ${percent(one.alpha)}. Behind it: ${plural(one.checks, "spot check", "spot checks")}, ${count(one.wrong)} wrong.`}
-        </span>
+        <div>
+          <p><${Tag} kind=${stateOf(one)[0]}>${stateOf(one)[1]}<//>${` ${sayPromise(one)}`}</p>
+          <${PromiseScale} one=${one} />
+        </div>
       </div>`,
     )}
   <//>`;
+}
+
+function sayPromise({ estimate, low, high, alpha, checks, wrong }) {
+  const about = Number.isFinite(estimate) ? `about ${percent(estimate)}, ` : "";
+  const behind = `Behind it: ${plural(checks, "spot check", "spot checks")}, ${count(wrong)} wrong.`;
+  const between = `${about}between ${percent(low)} and ${percent(high)}`;
+  return `Of what was accepted, ${between} is wrong; promised is at most ${percent(alpha)}. ${behind}`;
+}
+
+/** What the spot checks leave possible, with α marked. */
+function PromiseScale({ one: { low, high, alpha } }) {
+  const end = Math.min(1, Math.max(high, alpha) * 1.2) || 1;
+  const at = (ratio) => `${(Math.max(0, ratio) / end) * 100}%`;
+  return html`<div class="scale" aria-hidden="true">
+    <div class="scale-line">
+      <span class="scale-fill" style=${{ left: at(low), width: at(high - low) }}></span>
+      <span class="scale-mark" style=${{ left: at(alpha) }}></span>
+    </div>
+    <div class="line small soft">
+      <span>0 %</span><span class="grow"></span><span>the mark is α</span><span class="grow"></span>
+      <span>${percent(end)}</span>
+    </div>
+  </div>`;
 }
 
 const stateOf = (one) => (Object.hasOwn(STATES, one.state) ? STATES[one.state] : ["", "Not known"]);

@@ -29,8 +29,6 @@ EVERY = 250
 """So many verdicts lie between two lines of the result."""
 LEARN_AT = (250, 500, 1_000, 1_500)
 """The model is fitted to all verdicts when there are so many."""
-STRENGTHS = (1.0,)
-"""The regularisation strength of the heads: the one that `crossfit` chooses for CLINC."""
 STATIC_FROM = 500
 """The static model has learned from so many verdicts, and then never again."""
 CONFIDENCE = 0.9
@@ -181,7 +179,7 @@ class Replay:
             labels,
             lambda *_: None,
             seed=self.seed,
-            strengths=STRENGTHS,
+            strengths=stream.desk.strengths,
             heads_only=True,
         )
         inputs = [ModelInput([1], 0.0, "", truncated=False)] * len(rows)
@@ -189,7 +187,12 @@ class Replay:
         all_rows: list[LabelledRow] = [*rows, *stream.known]
         all_vectors = np.concatenate([vectors, stream.known_vectors])
         (head,) = fit_heads_of_axis(
-            all_rows, _units(all_vectors), axis, stream.labels, STRENGTHS, seed=self.seed
+            all_rows,
+            _units(all_vectors),
+            axis,
+            stream.labels,
+            [fitted.strengths[axis]],
+            seed=self.seed,
         )
         promise = calibrate(fitted.sample, [axis], ALPHA, DELTA)
         temperature = fitted.calibration.axes[axis].temperature

@@ -25,6 +25,7 @@ class Desk:
     """A desk: which rows come to it, what it decides, and how much it gets and reviews.
 
     `history` is whether the rows of all other sources are known, with labels, from the beginning.
+    `strengths` are the inverse regularisation strengths of the heads that are tried.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Desk:
     reviews_a_day: int
     verdicts: int
     history: bool = False
+    strengths: tuple[float, ...] = (1.0,)
 
 
 DESKS = (
@@ -50,6 +52,7 @@ DESKS = (
         95,
         25,
         1_000,
+        strengths=(0.03, 0.1, 0.3),
     ),
     Desk(
         "alerts of a new vendor",
@@ -60,6 +63,7 @@ DESKS = (
         25,
         500,
         history=True,
+        strengths=(0.3,),
     ),
 )
 

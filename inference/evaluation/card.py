@@ -81,7 +81,7 @@ tested on the *testing* split. The test rows were used neither for training nor 
 """
 
 CROSS_FITTED = """
-The calibration is {method}: each row was answered by heads, n-grams and a temperature that were
+The calibration is cross-fitted: each row was answered by heads, n-grams and a temperature that were
 fitted to the rows of the other folds, and near-duplicates are in one fold. The promise was tested
 on all of these rows, and the model learned from all of them. That it holds for this model rests on
 one assumption: it is wrong no more often than models that have learned from fewer of the rows.
@@ -172,9 +172,8 @@ def write_card(
 
 def _calibration(artifact: Artifact) -> str:
     """Which rows the model was calibrated on."""
-    method = artifact.calibration.made_from.get("method", "")
-    if method.startswith("cross-fitted"):
-        return CROSS_FITTED.format(method=method)
+    if artifact.calibration.made_from.get("method") == "cross-fitted":
+        return CROSS_FITTED
     return SPLITS
 
 

@@ -37,7 +37,6 @@ from inference.model.out_of_distribution import OUT_OF_SCOPE, SCOPE_AXIS, unfami
 from inference.model.temperature import fit_temperature, softmax
 from inference.progress import Progress
 from inference.training.calibration_rows import answered_rows, tensors_of
-from inference.training.folds import FOLDS
 from inference.training.gold_labels import gold_matrix
 from inference.training.languages import usual_languages
 from inference.training.row_features import RowFeatures, read_features
@@ -209,7 +208,7 @@ def seal_calibration(
 
 def _method(rows: Sequence[LabelledRow]) -> str:
     if any(row.part == "both" for row in rows):
-        return f"cross-fitted over {FOLDS} folds"
+        return "cross-fitted"
     return "held out"
 
 

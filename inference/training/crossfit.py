@@ -44,7 +44,7 @@ from inference.training.calibration_fit import (
 )
 from inference.training.calibration_rows import answered_rows
 from inference.training.centre_fit import fit_centres
-from inference.training.folds import FOLDS, Folds, fold_numbers
+from inference.training.folds import Folds, fold_numbers
 from inference.training.gold_labels import gold_matrix
 from inference.training.head_fit import fit_heads_of_axis
 from inference.training.languages import usual_languages
@@ -154,7 +154,7 @@ def answer_by_folds(
     Raises:
         DataError: there are fewer than two kinds of rows.
     """
-    fold = fold_numbers(rows, FOLDS)
+    fold = fold_numbers(rows)
     shape = {axis: (len(rows), len(names)) for axis, names in labels.items()}
     encoder = {axis: np.zeros((len(strengths), *shape[axis]), np.float32) for axis in labels}
     by_ngrams: dict[str, Vectors] = {}

@@ -91,7 +91,7 @@ def test_near_duplicates_are_in_one_fold() -> None:
     fold = fold_numbers(rows)
     for start in range(0, 120, 4):
         assert len(set(fold[start : start + 4].tolist())) == 1
-    assert max(Counter(fold.tolist()).values()) <= 28
+    assert set(Counter(fold.tolist()).values()) == {12}
     same_text = [with_text(row, "the same") for row in rows[:2]]
     assert len(set(fold_numbers([*same_text, *rows[2:]])[:2].tolist())) == 1
 
@@ -102,15 +102,11 @@ def with_text(row: LabelledRow, text: str) -> LabelledRow:
     return msgspec.structs.replace(row, event=event, cluster="")
 
 
-def test_each_label_has_as_many_rows_in_every_fold() -> None:
-    """A fold with all rows of a label would be answered by a model that does not know the label."""
-    labels = ["a"] * 50 + ["b"] * 10 + ["c"] * 5
-    rows = rows_of(labels)
-    fold = fold_numbers(rows)
-    for label, count in Counter(labels).items():
-        of_label = Counter(fold[np.array(labels) == label].tolist())
-        assert set(of_label.values()) == {count // 5}
-    backwards = fold_numbers(rows[::-1])[::-1]
+def test_the_folds_do_not_look_at_labels() -> None:
+    """A model would know the label of a row better than other labels, and the promise be broken."""
+    fold = fold_numbers(rows_of("abc" * 40))
+    assert fold_numbers(rows_of("a" * 60 + "b" * 60)).tolist() == fold.tolist()
+    backwards = fold_numbers(rows_of("abc" * 40)[::-1])[::-1]
     assert backwards.tolist() == fold.tolist(), "the order of the rows does not matter"
 
 
@@ -124,7 +120,7 @@ def test_the_label_of_a_row_does_not_change_its_own_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The rows would support a promise that the model keeps for rows it has learned only."""
-    monkeypatch.setattr(crossfit_module, "fold_numbers", lambda rows, _: np.arange(len(rows)) % 5)
+    monkeypatch.setattr(crossfit_module, "fold_numbers", lambda rows: np.arange(len(rows)) % 5)
     rows = rows_of("abc" * 30)
     vectors = vectors_of(rows)
     before = answered(rows, vectors).encoder["queue"]
@@ -227,7 +223,7 @@ async def test_a_model_of_rows_without_a_split_is_served(
     assert sample.testing.weight.tolist() == pytest.approx([1.0] + [2.0] * (len(rows) - 1))
     assert artifact.calibration.made_from["rows"] == {"alerts": len(rows)}
     assert artifact.calibration.made_from["sources"] == ["made up"]
-    assert artifact.calibration.made_from["method"] == "cross-fitted over 5 folds"
+    assert artifact.calibration.made_from["method"] == "cross-fitted"
     table = learning_table(load_artifact(out), "alerts", Terms())
     assert table is not None
     assert table.labels["queue"]["cloud"].rows == 60

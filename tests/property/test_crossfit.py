@@ -1,14 +1,17 @@
 """A promise that was cross-fitted holds for the model that was fitted to all rows."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from inference.acceptance.guarantee import calibrate
 from inference.acceptance.samples import CalibrationSample
 from inference.arrays import Floats, Vectors
 from inference.labelled import LabelledRow
+from inference.model.heads import Head
 from inference.model.temperature import fit_temperature, softmax
 from inference.training import crossfit
+from inference.training.folds import fold_numbers
 from inference.training.head_fit import fit_heads_of_axis
 from tests.unit.test_calibration import make_split
 from tests.unit.test_crossfit import LABELS, answered, inputs_of, rows_of
@@ -108,3 +111,60 @@ def test_answers_about_rows_that_were_learned_break_the_promise(
     monkeypatch.setattr("tests.property.test_crossfit.answered", answer_learned)
     outcomes = [promised_and_kept(seed) for seed in range(40)]
     assert sum(risk > ALPHA for _, risk in outcomes) / len(outcomes) > ALLOWED
+
+
+MANY = tuple(f"label{number:02}" for number in range(40))
+
+
+def draw_many(generator: np.random.Generator, rows: int) -> tuple[list[str], Vectors]:
+    """Events of forty labels, each with a direction of its own."""
+    directions = np.random.default_rng(5).standard_normal((len(MANY), 12))
+    numbers = generator.integers(0, len(MANY), size=rows)
+    vectors = directions[numbers] + 1.2 * generator.standard_normal((rows, 12))
+    return [MANY[number] for number in numbers], vectors.astype(np.float32)
+
+
+def fold_accuracy_minus_served(seed: int, *, spread: bool = False) -> float:
+    """How much more often the folds are right than the served model, with three rows per label."""
+    labels, vectors = draw_many(np.random.default_rng(seed), 120)
+    rows = rows_of(labels)
+    folds = evenly_spread(labels) if spread else fold_numbers(rows)
+    places, right = [MANY.index(label) for label in labels], []
+    for number in range(int(folds.max()) + 1):
+        learned, asked = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
+        head = fitted(rows, vectors, learned)
+        answers = (units(vectors[asked]) @ head.weight.T + head.bias).argmax(axis=1)
+        right += (answers == np.array(places)[asked]).tolist()
+    head = fitted(rows, vectors, np.arange(len(rows)))
+    new_labels, new_vectors = draw_many(np.random.default_rng(10_000 + seed), 4_000)
+    answers = (units(new_vectors) @ head.weight.T + head.bias).argmax(axis=1)
+    served = np.mean(
+        [MANY[place] == label for place, label in zip(answers, new_labels, strict=True)]
+    )
+    return float(np.mean(right) - served)
+
+
+def fitted(rows: list[LabelledRow], vectors: Vectors, places: npt.NDArray[np.int64]) -> Head:
+    """The head of some of the rows."""
+    chosen = [rows[place] for place in places]
+    return fit_heads_of_axis(chosen, units(vectors[places]), "queue", MANY, [1.0], seed=0)[0]
+
+
+def evenly_spread(labels: list[str]) -> npt.NDArray[np.int64]:
+    """Folds that have as many rows of each label as each other."""
+    order = sorted(range(len(labels)), key=lambda place: labels[place])
+    numbers = np.zeros(len(labels), np.int64)
+    numbers[order] = np.arange(len(labels)) % 10
+    return numbers
+
+
+def test_the_folds_are_right_no_more_often_than_the_served_model() -> None:
+    """With few rows per label, the promise would rest on answers that are too good.
+
+    Folds with equal numbers of rows of each label make them so, and show that this test can fail.
+    """
+    seeds = range(16)
+    random = np.mean([fold_accuracy_minus_served(seed) for seed in seeds])
+    assert random < 0.01
+    spread = np.mean([fold_accuracy_minus_served(seed, spread=True) for seed in seeds])
+    assert spread > random + 0.02

@@ -16,7 +16,11 @@ from streams.topics import Topics
 
 
 class Feedback:
-    """The producer of the console, which connects when it is needed, and again after a fault."""
+    """The producer of the console, which connects when it is needed, and again after a fault.
+
+    Raises:
+        ConfigError: `console.reviewer` is none of the reviewers.
+    """
 
     def __init__(self, settings: Settings, classifier: Classifier) -> None:
         self._settings = settings
@@ -24,6 +28,13 @@ class Feedback:
         self._labels = classifier.label_sets
         self._renames = classifier.renames
         self._producer: Producer | None = None
+        self._sections = {section.name: section for section in settings.reviewers}
+        configured = settings.console.reviewer
+        if configured is not None and configured not in self._sections:
+            raise ConfigError(
+                f"names {configured!r}, which is none of the reviewers; add it to [[reviewers]]",
+                key="console.reviewer",
+            )
 
     def check(self, given: GivenVerdict) -> None:
         """Refuse a verdict that the feedback agent would refuse for its labels or its signature.
@@ -67,15 +78,9 @@ class Feedback:
     def _reviewer_for(self, verdict: Verdict) -> Reviewer | None:
         """Whose key signs a verdict: that of the person, or that of the console."""
         configured = self._settings.console.reviewer
-        sections = {section.name: section for section in self._settings.reviewers}
-        if configured is None or verdict.by in sections:
+        if configured is None or verdict.by in self._sections:
             return reviewer_for(self._settings, verdict)
-        if configured not in sections:
-            raise ConfigError(
-                f"names {configured!r}, which is none of the reviewers; add it to [[reviewers]]",
-                key="console.reviewer",
-            )
-        return sections[configured].reviewer()
+        return self._sections[configured].reviewer()
 
 
 def verdict_of(given: GivenVerdict) -> Verdict:

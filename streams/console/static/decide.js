@@ -37,11 +37,12 @@ function secondsLeft({ until }) {
   return Number.isNaN(left) ? hold : Math.max(1, Math.min(hold, left));
 }
 
-/** "queue: identity, severity: high" */
-export const sayLabels = (labels) =>
-  Object.entries(labels)
-    .map(([axis, value]) => `${axis}: ${label(value)}`)
-    .join(", ");
+/** "identity", or "queue: identity, severity: high" */
+export function sayLabels(labels) {
+  const entries = Object.entries(labels);
+  if (entries.length === 1) return label(entries[0][1]);
+  return entries.map(([axis, value]) => `${label(axis)}: ${label(value)}`).join(", ");
+}
 
 /** Say that a verdict of this person was refused after it had been taken. */
 export function tellRefused({ id, reason }) {

@@ -165,7 +165,13 @@ function lineOf(one, at, y, colour) {
       paths: uPlot.paths.stepped({ align: 1 }),
     };
   }
-  return { ...shared, ...style, points: { show: Boolean(one.points), size: 6, fill: stroke } };
+  // Curves that are known at different places are drawn over each other's gaps.
+  return {
+    ...shared,
+    ...style,
+    spanGaps: true,
+    points: { show: Boolean(one.points), size: 6, fill: stroke },
+  };
 }
 
 function drawMarks(plot, marks, colour) {

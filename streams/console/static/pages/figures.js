@@ -274,9 +274,10 @@ function RiskCoverage({ data, note }) {
     />
     ${domains.map(
       ([domain, one]) => html`<p class="small" key=${domain}>
-        ${word(domain)}: today ${percent(one.threshold_coverage)} ${one.note ? `– ${plain(one.note)}` : "of the events are decided alone (grey line)."}
+        ${`${word(domain)}: today ${percent(one.threshold_coverage)} of the events are decided alone (grey line).`}
       </p>`,
     )}
+    ${domains[0]?.[1].note && html`<p class="note">${sentence(plain(domains[0][1].note))}</p>`}
   <//>`;
 }
 

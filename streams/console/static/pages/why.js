@@ -4,12 +4,15 @@ import { html, useState } from "../html.js";
 import { label, percent, sentence as asSentence } from "../format.js";
 import { Inline, plain } from "../text.js";
 
+/** For the other reasons, the risk did not decide. */
+const WITH_SCALE = new Set(["risk", "spot_check"]);
+
 export function Why({ data, deciding, active }) {
   const { why } = data;
   return html`<section class="panel why">
     <h2>Why it is here</h2>
     <p>${sentence(why, deciding, data)}</p>
-    ${why.escalation !== "rule" && html`<${RiskScale} risk=${why.risk} threshold=${why.threshold} />`}
+    ${WITH_SCALE.has(why.escalation) && html`<${RiskScale} risk=${why.risk} threshold=${why.threshold} />`}
     ${
       (why.reasons ?? []).length > 0 &&
       html`<ul class="reasons">

@@ -12,8 +12,8 @@ from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed
 from agents.revision import queue_of, timing
 from agents.spot_checks import NO_SPOT_CHECKS, SpotChecks
 from inference.acceptance.policy import Decision
-from inference.classifier import Classifier
 from inference.rules.ruling import Rules, Ruling
+from inference.serving import Served
 from schemas.agreement import input_digest
 from schemas.event import Event
 from schemas.formats.links import plain_link
@@ -44,7 +44,7 @@ class _Undecided:
 async def classify(
     batch: Sequence[Incoming],
     *,
-    classifier: Classifier,
+    classifier: Served,
     rules: Rules,
     spot_checks: SpotChecks = NO_SPOT_CHECKS,
 ) -> list[Outcome]:
@@ -92,7 +92,7 @@ def _content(incoming: Incoming) -> Event | DeadLettered:
 
 
 def _before_model(
-    row: int, event: Event, incoming: Incoming, classifier: Classifier, rules: Rules
+    row: int, event: Event, incoming: Incoming, classifier: Served, rules: Rules
 ) -> _Undecided | Outcome:
     ruling = rules.before_model(event, now=_received_at(incoming))
     if ruling is None or ruling.needs_model:
@@ -101,7 +101,7 @@ def _before_model(
 
 
 def _ended_by_rule(
-    event: Event, incoming: Incoming, ruling: Ruling, classifier: Classifier
+    event: Event, incoming: Incoming, ruling: Ruling, classifier: Served
 ) -> TriagedEvent:
     """The event as a rule alone ends it: it has the labels that the rule sets and no others."""
     return _first_revision(
@@ -120,7 +120,7 @@ def _ended_by_rule(
 def _after_model(
     undecided: _Undecided,
     decision: Decision,
-    classifier: Classifier,
+    classifier: Served,
     rules: Rules,
     spot_checks: SpotChecks,
 ) -> Outcome:
@@ -151,7 +151,7 @@ def _after_model(
 
 
 def _decided_by_model(
-    event: Event, incoming: Incoming, decision: Decision, classifier: Classifier
+    event: Event, incoming: Incoming, decision: Decision, classifier: Served
 ) -> TriagedEvent:
     return _first_revision(
         event,
@@ -169,7 +169,7 @@ def _decided_by_model(
 def _first_revision(
     event: Event,
     incoming: Incoming,
-    classifier: Classifier,
+    classifier: Served,
     *,
     status: Status,
     decided_by: DecidedBy,
@@ -189,7 +189,7 @@ def _first_revision(
         labels=labels,
         queue=queue,
         reasons=reasons,
-        model=classifier.model,
+        model=classifier.model_of(event.domain),
         calibration=classifier.calibration(event.domain, event.tenant),
         enrichment=None,
         cost_usd=0.0,

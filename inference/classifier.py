@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -72,7 +72,8 @@ class Classifier:
     """Classifies events of every domain of one model, for any number of concurrent callers.
 
     With `score_parts`, the parts of an event whose severity is below high are scored alone, too.
-    `labels` describes labels of the model and gives some of them other names.
+    `labels` describes labels of the model and gives some of them other names. Of the model's
+    domains only `domains` are served, if they are given.
 
     Raises:
         ConfigError: the model has a label under its old and its new name.
@@ -87,12 +88,15 @@ class Classifier:
         *,
         score_parts: bool = True,
         labels: LabelsFile = NO_LABELS,
+        domains: Collection[Domain] = DOMAINS,
     ) -> None:
         self._score_parts = score_parts
         self._labels_file = labels
         self.renames = labels.renames
         manifest = artifact.manifest
-        self.domains = tuple(domain for domain in DOMAINS if domain in manifest.domains)
+        self.domains = tuple(
+            domain for domain in DOMAINS if domain in manifest.domains and domain in domains
+        )
         self._engine = engine
         self._heads = {domain: self._load_heads(artifact, domain) for domain in self.domains}
         self._policies = {
@@ -101,6 +105,8 @@ class Classifier:
         }
         self._tokenizer = open_tokenizer(artifact.directory, manifest.encoder)
         self.artifact = artifact
+        self.threads: Threads | None = None
+        """What `open` chose."""
         self.truncated: dict[Domain, int] = dict.fromkeys(self.domains, 0)
         """How many events of each domain had more text than the encoder reads."""
         self.model = ModelInfo(
@@ -119,6 +125,7 @@ class Classifier:
         max_waiting: int = DEFAULT_MAX_WAITING,
         score_parts: bool = True,
         labels: LabelsFile = NO_LABELS,
+        domains: Collection[Domain] = DOMAINS,
     ) -> Self:
         """Load a model directory; without `path`, the model that is shipped with the package.
 
@@ -138,11 +145,22 @@ class Classifier:
         log.info("model %s on %s", artifact.manifest.name, threads)
         engine = Engine(encoder, max_batch_tokens=max_batch_tokens, max_waiting=max_waiting)
         classifier = cls(
-            artifact, engine, encoder, terms or {}, score_parts=score_parts, labels=labels
+            artifact,
+            engine,
+            encoder,
+            terms or {},
+            score_parts=score_parts,
+            labels=labels,
+            domains=domains,
         )
+        classifier.threads = threads
         if warning := unknown_labels_warning(labels, classifier.label_sets):
             log.warning("%s", warning)
         return classifier
+
+    def model_of(self, domain: Domain) -> ModelInfo:  # noqa: ARG002 - one model for all domains
+        """The model that decides events of a domain, as the output topic has it."""
+        return self.model
 
     def calibration(self, domain: Domain, tenant: str = "") -> CalibrationInfo:
         """The promise that holds for a tenant of a domain, as the output topic has it.

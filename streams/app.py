@@ -8,6 +8,7 @@
                                      └─▶ triaged + review      for a person: revision 1
     feedback        ─▶ feedback ───────▶ triaged               a person's verdict: next revision
     (a person or the LLM decided)    ──▶ labels                a labelled row, to learn from
+    (labels)        ─▶ learn                                   a candidate model, on the disk
     (any of them)                    ──▶ deadletter            what could not be processed
     (every decision)                 ──▶ audit                 one record on its tenant's chain
 
@@ -20,9 +21,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 
 from agents.cases import Cases
-from agents.classify import classify
 from agents.decided import Decided
-from inference.classifier import Classifier
 from inference.rules.ruling import Rules
 from schemas.event import KIND_OF_DOMAIN
 from streams.audit.trail import AuditTrail
@@ -30,6 +29,8 @@ from streams.config import AgentName, Settings
 from streams.enrichment import EnrichmentAgent
 from streams.kafka.producer import Producer
 from streams.metrics import Metrics
+from streams.models.served import ServedModels
+from streams.models.triage import triage
 from streams.pipeline.agent_pipeline import AgentPipeline
 from streams.pipeline.consumer import GroupConsumer
 from streams.topics import Topics
@@ -42,7 +43,7 @@ def build(
     settings: Settings,
     *,
     agents: Collection[AgentName],
-    classifier: Classifier,
+    models: ServedModels,
     rules: Rules,
     producer: Producer,
     audit: AuditTrail,
@@ -54,9 +55,9 @@ def build(
     topics = Topics(settings.topics.prefix)
     trust = Trust.of(settings, metrics.note_refused)
     consumer = GroupConsumer(settings, metrics=metrics, fail=fail)
-    read_record = reader_of(settings, classifier)
+    read_record = reader_of(settings, models.label_sets)
     enrichment = EnrichmentAgent(
-        settings, classifier, rules, lambda: consumer.backlog(topics.enrichment), trust
+        settings, models.pinned(), rules, lambda: consumer.backlog(topics.enrichment), trust
     )
     consumer.when_assigned(enrichment.answered.forget)
     agent = partial(
@@ -72,10 +73,10 @@ def build(
     )
     if "classify" in agents:
         drawn = open_spot_checks(settings, trust.keys)
-        triage = partial(classify, classifier=classifier, rules=rules, spot_checks=drawn)
+        decide = partial(triage, models=models, rules=rules, spot_checks=drawn)
         for domain, kind in KIND_OF_DOMAIN.items():
             read = partial(read_record, kind=kind, admission=settings.topics.admission(domain))
-            pipeline = agent(f"classify-{domain}", triage, pipeline=settings.pipeline, read=read)
+            pipeline = agent(f"classify-{domain}", decide, pipeline=settings.pipeline, read=read)
             consumer.route(topics.input(domain), pipeline)
     if "enrich" in agents:
         process = trust.guard(enrichment)
@@ -83,6 +84,6 @@ def build(
     if "feedback" in agents:
         decided = Decided()
         consumer.when_assigned(decided.forget)
-        process = feedback_of(settings, classifier, trust, read_record, cases, decided)
+        process = feedback_of(settings, models, trust, read_record, cases, decided)
         consumer.route(topics.feedback, agent("feedback", process, pipeline=settings.pipeline))
     return consumer, enrichment

@@ -50,11 +50,12 @@ HeaderName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,100}$")]
 MIN_KEY_BYTES = 16
 SECONDS_PER_DAY = 86_400
 
-AgentName = Literal["classify", "enrich", "feedback"]
+AgentName = Literal["classify", "enrich", "feedback", "learn"]
+ALL_AGENTS: tuple[AgentName, ...] = ("classify", "enrich", "feedback", "learn")
+DEFAULT_AGENTS: tuple[AgentName, ...] = ("classify", "enrich", "feedback")
+"""Those that a worker runs if nothing else is said: learning needs a place for its models."""
 TEMPORARY = ":temporary:"
 """As `review.state`: the view is kept in a temporary file, and made again at every start."""
-
-ALL_AGENTS: tuple[AgentName, ...] = ("classify", "enrich", "feedback")
 
 
 class KafkaSection(Options, frozen=True):
@@ -262,7 +263,7 @@ Share = Annotated[float, Meta(gt=0, le=1)]
 
 
 class LearningSection(Options, frozen=True):
-    """What is kept of decisions to learn from, and how much of it one author may teach.
+    """What is kept of decisions to learn from, and how a learned model comes to be served.
 
     `keep` says what a labelled row holds: ``text`` everything, ``labels`` no text of the event,
     ``off`` keeps no rows. Nothing is kept of the tenants in `exclude_tenants`. With
@@ -271,6 +272,17 @@ class LearningSection(Options, frozen=True):
     At most `max_share_of_reviewer` of the rows of people that are learned from may be of one
     person, and at most `max_share_of_llm` of all of them of the LLM. Nothing is learned from the
     people in `exclude_reviewers`.
+
+    `models` is the registry: a directory with a folder for each model. The learner trains when
+    `min_new_rows` rows that people decided are new in a domain, and looks every `interval_s`. It
+    learns from the newest `max_rows` rows. A row that the LLM decided teaches with the weight
+    `llm_weight`; one that a person decided has the weight 1. `encoder` is a converted encoder or a
+    model directory; without it, the learner takes the general one.
+
+    A candidate is tried on live events beside the model that is served, for at most `shadow_share`
+    of the time of one processor in each worker. With `promote` ``auto``, it is served as soon as it
+    has passed its test. With `keep_axes`, axes that a learned model lacks are labelled by the model
+    of `[model] path`.
     """
 
     keep: Literal["text", "labels", "off"] = "text"
@@ -279,6 +291,15 @@ class LearningSection(Options, frozen=True):
     max_share_of_reviewer: Share = 1.0
     max_share_of_llm: Share = 1.0
     exclude_reviewers: list[str] = field(default_factory=list)
+    models: str | None = None
+    promote: Literal["ask", "auto"] = "ask"
+    min_new_rows: Positive = 50
+    interval_s: Seconds = 60.0
+    max_rows: Positive = 50_000
+    llm_weight: Share = 0.5
+    encoder: str | None = None
+    shadow_share: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    keep_axes: bool = True
 
     def rows_kept(self) -> RowsKept:
         """What is kept of a labelled row."""

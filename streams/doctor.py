@@ -9,12 +9,13 @@ from inference.errors import ConfigError, InferenceError
 from inference.llm.client.endpoint import Endpoint, sends_key_in_clear
 from inference.llm.client.failure import LlmFailure
 from inference.llm.options import EndpointOptions
+from inference.serving import Served
 from schemas.event import KIND_OF_DOMAIN, Domain, Event
 from streams.config import Settings
 from streams.errors import BrokerUnreachable
 from streams.kafka.admin import check_topics
 from streams.trust import unprotected
-from streams.wiring.model import model_directory, open_classifier, open_policy, open_rules
+from streams.wiring.model import open_policy, open_rules, open_served
 
 MESSAGES = [
     {
@@ -82,27 +83,33 @@ async def _broker(settings: Settings) -> AsyncIterator[Finding]:
 
 async def _model(settings: Settings) -> AsyncIterator[Finding]:
     try:
-        classifier = open_classifier(settings)
+        models = open_served(settings)
     except InferenceError as error:
         yield Finding("model", False, str(error))
         return
-    for domain in classifier.domains:
+    serving = models.serving
+    for domain in serving.domains:
         event = Event(id="doctor", kind=KIND_OF_DOMAIN[domain], text="card stolen")
-        await classifier.classify(domain, [event])
-    info = classifier.model
-    where = model_directory(settings)
-    signed_by = classifier.artifact.signed_by
-    signature = f"signed with the key {signed_by}" if signed_by else "signature not checked"
-    detail = f"{info.name} ({info.compute_type}) is whole, {signature}, in {where}"
-    yield Finding("model", True, detail)
-    for domain in classifier.domains:
-        yield _calibration(classifier, domain)
-    yield _rules(settings, classifier)
-    yield _egress(settings, classifier)
-    await classifier.close()
+        await serving.classify(domain, [event])
+    for classifier in serving.classifiers:
+        yield _whole(classifier)
+    for domain in serving.domains:
+        yield _calibration(serving, domain)
+    yield _rules(settings, serving)
+    yield _egress(settings, serving)
+    await models.close()
 
 
-def _calibration(classifier: Classifier, domain: Domain) -> Finding:
+def _whole(classifier: Classifier) -> Finding:
+    info, artifact = classifier.model, classifier.artifact
+    signature = "signature not checked"
+    if artifact.signed_by:
+        signature = f"signed with the key {artifact.signed_by}"
+    detail = f"{info.name} ({info.compute_type}) is whole, {signature}, in {artifact.directory}"
+    return Finding("model", True, detail)
+
+
+def _calibration(classifier: Served, domain: Domain) -> Finding:
     subject = f"calibration of {domain}"
     promise = classifier.promise(domain)
     if promise.reason:
@@ -115,7 +122,7 @@ def _calibration(classifier: Classifier, domain: Domain) -> Finding:
     )
 
 
-def _rules(settings: Settings, classifier: Classifier) -> Finding:
+def _rules(settings: Settings, classifier: Served) -> Finding:
     try:
         open_rules(settings, classifier)
     except ConfigError as error:
@@ -123,7 +130,7 @@ def _rules(settings: Settings, classifier: Classifier) -> Finding:
     return Finding("rules", True, f"{len(settings.rules)} configured, all fit the model's labels")
 
 
-def _egress(settings: Settings, classifier: Classifier) -> Finding:
+def _egress(settings: Settings, classifier: Served) -> Finding:
     try:
         open_policy(settings, classifier)
     except ConfigError as error:

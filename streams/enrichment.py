@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from agents.enrich import enrich
 from agents.outcomes import Incoming, Outcome
-from inference.classifier import Classifier
 from inference.errors import ConfigError
 from inference.llm.budget import Budget
 from inference.llm.cascade import Cascade
 from inference.llm.consultant import Consultant
 from inference.rules.ruling import Rules
+from inference.serving import Served
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
 from schemas.event import DOMAINS
@@ -51,7 +51,7 @@ class EnrichmentAgent:
     def __init__(
         self,
         settings: Settings,
-        classifier: Classifier,
+        classifier: Served,
         rules: Rules,
         backlog: Callable[[], int],
         trust: Trust | None = None,

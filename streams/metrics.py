@@ -24,6 +24,7 @@ from prometheus_client import (
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from inference.acceptance.mix import MixWatch
 from inference.acceptance.watch import STATES, WatchReport
+from inference.learning.agreement import Agreement
 from schemas.event import Domain
 from schemas.label_record import LabelRecord
 from schemas.triaged import DecidedBy, Enrichment, TriagedEvent
@@ -123,6 +124,7 @@ class Metrics:
         }
         self._declare_events()
         self._declare_promise()
+        self._declare_models()
         self._declare_partitions()
         self._declare_llm()
 
@@ -189,6 +191,21 @@ class Metrics:
             "Records of internal topics that were not believed, by reason.",
             "topic",
             "reason",
+        )
+
+    def _declare_models(self) -> None:
+        self.candidate_events = self._gauge(
+            "candidate_events", "Events that the present candidate has answered as well.", "domain"
+        )
+        self.candidate_agreement = self._gauge(
+            "candidate_agreement_ratio",
+            "Share of these events on which candidate and served model decide the same.",
+            "domain",
+        )
+        self.candidate_coverage = self._gauge(
+            "candidate_coverage_ratio",
+            "Share of these events that the candidate would have accepted.",
+            "domain",
         )
 
     def _declare_promise(self) -> None:
@@ -416,6 +433,20 @@ class Metrics:
             for bound, risk in bounds.items():
                 value = math.nan if risk is None else risk
                 self.promise_risk.labels(domain=domain, bound=bound).set(value)
+
+    def expect_queues(self, usual_queues: Mapping[Domain, QueueShares]) -> None:
+        """Compare with the queues of other models from now on."""
+        self._recent = {domain: _Recent(shares) for domain, shares in usual_queues.items()}
+
+    def observe_candidate(self, agreements: Mapping[Domain, Agreement]) -> None:
+        """Set the gauges of the candidate; without one, there are none."""
+        for gauge in (self.candidate_events, self.candidate_agreement, self.candidate_coverage):
+            gauge.clear()
+        for domain, agreement in agreements.items():
+            self.candidate_events.labels(domain=domain).set(agreement.events)
+            if agreement.events:
+                self.candidate_agreement.labels(domain=domain).set(agreement.share_same)
+                self.candidate_coverage.labels(domain=domain).set(agreement.candidate_coverage)
 
     def observe_truncated(self, truncated: Mapping[Domain, int]) -> None:
         """Count the events whose text was cut since the last call; `truncated` counts all."""

@@ -14,8 +14,8 @@ from agents.outcomes import Incoming
 from inference.acceptance.live_checks import LiveChecks, LiveReport, PromiseKey
 from inference.acceptance.policy import Tightening
 from inference.acceptance.watch import STATES, WatchReport
-from inference.classifier import Classifier
 from inference.labels.renames import NO_RENAMES, Renames
+from inference.serving import Served
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
 from schemas.event import Domain
@@ -88,7 +88,7 @@ class PromiseWatch:
     def __init__(
         self,
         settings: Settings,
-        classifier: Classifier,
+        classifier: Served,
         trust: Trust | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -128,7 +128,7 @@ class PromiseWatch:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
 
-    def use(self, classifier: Classifier) -> None:
+    def use(self, classifier: Served) -> None:
         """Watch another classifier from now on, tightened as the checks ask for."""
         self._classifier = classifier
         for key, tightening in self._tightenings.items():

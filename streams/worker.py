@@ -8,7 +8,6 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from inference.classifier import Classifier
 from inference.rules.ruling import Rules
 from streams.app import build
 from streams.audit.trail import AuditTrail
@@ -18,14 +17,16 @@ from streams.errors import BrokerUnreachable, StreamError, TopicsMissing
 from streams.http import HttpServer
 from streams.kafka.admin import check_topics
 from streams.kafka.producer import Producer
+from streams.learning.process import LearnerProcess
 from streams.metrics import Metrics
+from streams.models.served import ServedModels
 from streams.pipeline.consumer import GroupConsumer
 from streams.problems import Problem
 from streams.promise import PromiseWatch
 from streams.stalls import leave_full_collections_to_the_watchdog, watch_stalls
 from streams.topics import Topics
 from streams.trust import Trust, unprotected
-from streams.wiring.model import open_classifier, open_rules
+from streams.wiring.model import open_rules, open_served, open_shadow, require_registry
 
 log = logging.getLogger(__name__)
 
@@ -84,11 +85,14 @@ class Worker:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._ended.set)
-        classifier = open_classifier(self._settings)
-        rules = open_rules(self._settings, classifier)
-        metrics = Metrics(classifier.usual_queues())
+        if "learn" in self._agents:
+            require_registry(self._settings)
+        models = open_served(self._settings)
+        rules = open_rules(self._settings, models.serving)
+        metrics = Metrics(models.serving.usual_queues())
         trust = Trust.of(self._settings, metrics.note_refused)
-        promise = PromiseWatch(self._settings, classifier, trust)
+        promise = PromiseWatch(self._settings, models.serving, trust)
+        models.on_change.append(promise.use)
         http = HttpServer(self._settings.http, metrics, self._why_not_ready, promise.notes)
         producer = self._producer
         try:
@@ -96,11 +100,11 @@ class Worker:
             if await self._stopped_before(wait_for_topics(self._settings)):
                 return
             await producer.start()
-            await self._work(classifier, rules, producer, metrics, promise)
+            await self._work(models, rules, producer, metrics, promise)
         finally:
             await producer.stop()
             await http.stop()
-            await classifier.close()
+            await models.close()
         if self._failure is not None:
             raise self._failure
 
@@ -124,18 +128,20 @@ class Worker:
 
     async def _work(
         self,
-        classifier: Classifier,
+        models: ServedModels,
         rules: Rules,
         producer: Producer,
         metrics: Metrics,
         promise: PromiseWatch,
     ) -> None:
         audit = AuditTrail(self._settings, on_refused=metrics.note_refused)
+        shadow = open_shadow(self._settings, models)
+        models.on_decided.append(shadow.offer)
         cases = CaseView(self._settings, Trust.of(self._settings, metrics.note_refused))
         self._consumer, enrichment = consumer, _ = build(
             self._settings,
             agents=self._agents,
-            classifier=classifier,
+            models=models,
             rules=rules,
             producer=producer,
             audit=audit,
@@ -144,7 +150,9 @@ class Worker:
             fail=self.fail,
         )
         metrics.when_rendered(enrichment.observe)
-        metrics.when_rendered(lambda metrics: metrics.observe_truncated(classifier.truncated))
+        models.on_change.append(lambda next_: metrics.expect_queues(next_.usual_queues()))
+        metrics.when_rendered(lambda metrics: metrics.observe_truncated(models.truncated))
+        metrics.when_rendered(lambda metrics: metrics.observe_candidate(shadow.agreement))
         metrics.when_rendered(lambda metrics: metrics.observe_problems(self._problems()))
         leave_full_collections_to_the_watchdog()
         stalls = asyncio.create_task(
@@ -153,7 +161,12 @@ class Worker:
                 lambda: not any(consumer.offsets.progress_age_s().values()),
             )
         )
-        topics = asyncio.create_task(self._watch_topics())
+        background = [
+            asyncio.create_task(each)
+            for each in (self._watch_topics(), models.watch(), shadow.run())
+        ]
+        if "learn" in self._agents:
+            background.append(asyncio.create_task(LearnerProcess(self._settings).run()))
         try:
             # This reads where each tenant's chain ends, and what is spent of today's budget.
             on_spend = enrichment.budget.note if self._settings.llm.tiers else None
@@ -166,15 +179,19 @@ class Worker:
                 metrics.when_rendered(promise.observe)
                 if await self._stopped_before(promise.start()):
                     return
-            if not await self._stopped_before(consumer.start()):
+            # A worker that only learns reads no topic of the group.
+            joining = consumer.start() if consumer.agent_pipelines else asyncio.sleep(0)
+            if not await self._stopped_before(joining):
                 log.info("working: agents %s", ", ".join(self._agents))
                 for sentence in unprotected(self._settings):
                     log.warning("%s", sentence)
                 await self._ended.wait()
         finally:
-            stalls.cancel()
-            topics.cancel()
+            for task in (stalls, *background):
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
             await self._end(consumer)
+            await shadow.close()
             await enrichment.stop()
             await promise.stop()
             await audit.stop()
@@ -224,7 +241,7 @@ class Worker:
             return "waiting for the broker and its topics"
         for problem in self._problems():
             return problem.sentence
-        if not self._consumer.assigned:
+        if not self._consumer.assigned and self._consumer.agent_pipelines:
             return "no partitions are assigned yet"
         for partition, age_s in self._consumer.offsets.progress_age_s().items():
             if age_s > self._patience_s(partition.topic):

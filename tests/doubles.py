@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
@@ -27,6 +27,7 @@ from streams.config import KafkaSection
 from streams.kafka.offsets import Partition
 from streams.kafka.producer import Producer, Receipt
 from streams.kafka.record import Record
+from streams.models.served import ServedModels
 from streams.topics import MAX_MESSAGE_BYTES, Topics
 from tests.records import record
 
@@ -47,6 +48,17 @@ def header_texts(headers: Headers) -> dict[str, str]:
     """Headers as text; fails if a name occurs twice."""
     assert len({name for name, _ in headers}) == len(headers)
     return {name: (value or b"").decode() for name, value in headers}
+
+
+def models_of(classifier: Any) -> ServedModels:
+    """The models of a worker that serves a stand-in of a classifier, and never another one."""
+    stand_in = SimpleNamespace(
+        serving=classifier,
+        pinned=lambda: classifier,
+        label_sets=classifier.label_sets,
+        allowed_labels=classifier.label_sets,
+    )
+    return cast("ServedModels", stand_in)
 
 
 class FakeClient:

@@ -13,7 +13,7 @@ from pathlib import Path
 from streams.config import Settings, as_environment
 from streams.local.brokers.loopback import free_ports
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 20.0
 
 
@@ -21,13 +21,15 @@ STOP_TIMEOUT_S = 20.0
 class WorkerProcess:
     """One worker, run as a user would run it.
 
-    `module` is the program; by default it is our command line. `environ` adds to the environment.
+    `module` is the program; by default it is our command line. `environ` adds to the environment,
+    and `arguments` to the command.
     """
 
     settings: Settings
     log_file: Path
     module: str = "streams.cli"
     environ: dict[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
 
@@ -42,7 +44,10 @@ class WorkerProcess:
         )
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", self.module, "worker"], env=environ, stdout=log, stderr=log
+                [sys.executable, "-m", self.module, "worker", *self.arguments],
+                env=environ,
+                stdout=log,
+                stderr=log,
             )
 
     def wait_until_ready(self) -> None:
@@ -69,6 +74,13 @@ class WorkerProcess:
     def alive(self) -> bool:
         """Whether the process is running."""
         return self.process is not None and self.process.poll() is None
+
+    def children(self) -> list[int]:
+        """The process ids of the programs that the running process has started."""
+        assert self.process is not None
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8")
+        return [int(child) for child in children.split()]
 
     def peak_memory(self) -> int:
         """The most resident memory that the running process has had, in bytes."""

@@ -17,7 +17,7 @@ from streams.cli.options import configured, domain
 from streams.cli.output import echo, echo_ndjson
 from streams.config import Settings
 from streams.files import incoming
-from streams.wiring.model import open_classifier, open_rules, reader_of
+from streams.wiring.model import open_rules, open_served, reader_of
 
 BATCH_EVENTS = 128
 BATCHES_AHEAD = 4
@@ -41,10 +41,11 @@ def classify(settings: Settings, file: str, domain: str | None) -> None:
 
 
 async def _run(settings: Settings, file: str, domain: Domain | None) -> None:
-    classifier = open_classifier(settings)
+    # Those that a worker serves too, for the whole file.
+    classifier = open_served(settings).serving
     triage = partial(classify_batch, classifier=classifier, rules=open_rules(settings, classifier))
     kind = KIND_OF_DOMAIN[domain] if domain else None
-    read = partial(reader_of(settings, classifier), kind=kind)
+    read = partial(reader_of(settings, classifier.domains), kind=kind)
     ahead: deque[tuple[list[Incoming], asyncio.Task[list[Outcome]]]] = deque()
     try:
         async for batch in _batches(file, read):

@@ -7,7 +7,7 @@ import click
 
 from streams import logs
 from streams.cli.options import configured
-from streams.config import ALL_AGENTS, AgentName, Settings
+from streams.config import ALL_AGENTS, DEFAULT_AGENTS, AgentName, Settings
 from streams.worker import Worker
 
 
@@ -17,7 +17,7 @@ from streams.worker import Worker
 )
 @click.option(
     "--agents",
-    default=",".join(ALL_AGENTS),
+    default=",".join(DEFAULT_AGENTS),
     show_default=True,
     help="Which agents to run, separated by commas.",
 )

@@ -6,16 +6,16 @@ from agents.cases import Cases
 from agents.decided import Decided
 from agents.feedback import apply_feedback
 from agents.verdict_checks import VerdictChecks
-from inference.classifier import Classifier
 from streams.config import Settings
 from streams.input_events import InputEvents, ReadRecord, add_texts
+from streams.models.served import ServedModels
 from streams.pipeline.failures import Process
 from streams.trust import Trust
 
 
 def feedback_of(
     settings: Settings,
-    classifier: Classifier,
+    models: ServedModels,
     trust: Trust,
     read_record: ReadRecord,
     cases: Cases,
@@ -23,10 +23,10 @@ def feedback_of(
 ) -> Process:
     """The agent with its checks. If texts are kept, it looks for the texts of its rows."""
     checks = VerdictChecks(
-        classifier.label_sets,
+        models.allowed_labels,
         trust.keys,
         trust.reviewers,
-        classifier.renames,
+        models.serving.renames,
         settings.security.people,
     )
     verdicts = partial(

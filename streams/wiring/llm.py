@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from inference.classifier import Classifier
 from inference.labels.renames import Renames
 from inference.labels.served import within_chars
 from inference.llm.budget import Budget
@@ -25,6 +24,7 @@ from inference.llm.prompt.context import PromptWriter
 from inference.llm.shedding import Shedding
 from inference.retrieval.library import Library
 from inference.rules.ruling import Rules
+from inference.serving import Served
 from schemas.event import Domain
 from streams.config import Settings
 from streams.wiring.model import open_policy
@@ -40,7 +40,7 @@ LINE_BYTES = 8
 log = logging.getLogger(__name__)
 
 
-def open_library(settings: Settings, classifier: Classifier) -> Library:
+def open_library(settings: Settings, classifier: Served) -> Library:
     """The library that is quoted to the LLM, with the configured runbooks.
 
     Raises:
@@ -79,7 +79,7 @@ def open_cascade(settings: Settings, budget: Budget) -> Cascade:
     return Cascade(open_tiers(settings), budget, deadline_s=settings.llm.patience_s)
 
 
-def max_usd_per_event(settings: Settings, classifier: Classifier, cascade: Cascade) -> float:
+def max_usd_per_event(settings: Settings, classifier: Served, cascade: Cascade) -> float:
     """The most US dollars that the LLM can cost for one event.
 
     Every tier is called as often as it may be, with the longest prompt and the longest answer.
@@ -98,7 +98,7 @@ def max_usd_per_event(settings: Settings, classifier: Classifier, cascade: Casca
 
 
 def shown_descriptions(
-    settings: Settings, classifier: Classifier
+    settings: Settings, classifier: Served
 ) -> dict[Domain, dict[str, dict[str, str]]]:
     """The descriptions of labels that prompts of each domain have, cut to the configured length."""
     max_chars = settings.labels.max_prompt_chars
@@ -136,7 +136,7 @@ def limits_of(limits: LimitOptions, renames: Renames) -> LimitOptions:
 
 def open_consultant(
     settings: Settings,
-    classifier: Classifier,
+    classifier: Served,
     rules: Rules,
     cascade: Cascade,
     library: Library,

@@ -8,10 +8,8 @@ from typing import Any, Literal, cast
 import pytest
 from faust.channels import Channel
 
-from agents.classify import classify
 from agents.feedback import apply_feedback
 from agents.reading import read
-from inference.classifier import Classifier
 from inference.labels.renames import Renames
 from inference.rules.ruling import Rules
 from schemas.event import DOMAINS
@@ -22,9 +20,10 @@ from streams.config import ALL_AGENTS, FormatsSection, LearningSection, Settings
 from streams.enrichment import EnrichmentAgent
 from streams.input_events import add_texts
 from streams.metrics import Metrics
+from streams.models.triage import triage
 from streams.pipeline.agent_pipeline import AgentPipeline, unread
 from streams.pipeline.consumer import GroupConsumer
-from tests.doubles import FakeProducer, KnownCases
+from tests.doubles import FakeProducer, KnownCases, models_of
 
 RENAMES = Renames({"tickets": {"queue": {"old": "new"}}})
 
@@ -49,10 +48,8 @@ def wire(agents: Any, prefix: str = "triage", **sections: Any) -> GroupConsumer:
     consumer, _ = build(
         Settings(topics=TopicsSection(prefix=prefix), **sections),
         agents=agents,
-        # Nothing calls the classifier and the rules.
-        classifier=cast(
-            "Classifier", SimpleNamespace(label_sets={}, domains=DOMAINS, renames=RENAMES)
-        ),
+        # Nothing calls the models and the rules.
+        models=models_of(SimpleNamespace(label_sets={}, domains=DOMAINS, renames=RENAMES)),
         rules=cast("Rules", object()),
         producer=FakeProducer(),
         audit=AuditTrail(Settings()),
@@ -96,7 +93,7 @@ async def test_each_topic_goes_to_its_function(routes: dict[str, AgentPipeline])
     for topic, kind in (("triage.alerts.v1", "alert"), ("triage.tickets.v1", "ticket")):
         process, reading = routes[topic]._process, routes[topic]._read
         assert isinstance(process, functools.partial)
-        assert process.func is classify
+        assert process.func is triage
         assert isinstance(reading, functools.partial)
         assert (reading.func, reading.keywords["kind"]) == (read, kind)
     for topic in ("triage.enrichment.v1", "triage.feedback.v1"):

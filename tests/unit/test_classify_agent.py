@@ -21,7 +21,7 @@ from inference.model.threads import Threads
 from inference.rules.options import ImpactOptions, Rule
 from inference.rules.ruling import SUPPRESSED, Rules
 from schemas.event import KIND_OF_DOMAIN, Domain, Stated
-from schemas.triaged import CalibrationInfo, Label, Timing, TriagedEvent
+from schemas.triaged import CalibrationInfo, Label, ModelInfo, Timing, TriagedEvent
 from tests.records import RECEIVED_AT, decision, record, triaged
 from tests.tiny_model import LABELS, SAMPLES
 from tests.triage import classify, read_all
@@ -267,7 +267,6 @@ class Deciding:
     """A classifier that gives every alert the same labels; its queue decides."""
 
     domains = ("alerts",)
-    model = triaged().model
 
     def __init__(self, *, accepted: bool = True, severity: str = "low") -> None:
         labels = {
@@ -288,6 +287,10 @@ class Deciding:
     def deciding(self, _: Domain) -> tuple[str, ...]:
         """The axes that must be right."""
         return ("queue",)
+
+    def model_of(self, _: Domain) -> ModelInfo:
+        """The name of the model."""
+        return triaged().model
 
     def calibration(self, *_: object) -> CalibrationInfo:
         """A promise."""

@@ -36,7 +36,7 @@ from streams.metrics import Metrics
 from streams.topics import Topics
 from streams.trust import Trust
 from streams.wiring.llm import open_tiers
-from tests.doubles import FakeProducer, KnownCases
+from tests.doubles import FakeProducer, KnownCases, models_of
 from tests.llm_server import LlmServer, body, error, ok
 from tests.llm_tier import LABELS, Forgetful, NoModel, configured, end, endpoint, escalated, tier
 from tests.patience import PATIENCE_S, until
@@ -401,7 +401,7 @@ async def test_answers_are_read_again_when_partitions_are_assigned() -> None:
     consumption, enrichment = build(
         configured(endpoint(NOWHERE)),
         agents=["enrich"],
-        classifier=NoModel(),  # type: ignore[arg-type] # a stand-in
+        models=models_of(NoModel()),
         rules=Rules.of([], ImpactOptions(), LABELS),
         producer=FakeProducer(),
         audit=AuditTrail(Settings()),

@@ -9,17 +9,18 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from inference.classifier import Classifier
 from schemas.event import DOMAINS
 from streams.config import Settings
+from streams.console.candidate import candidate_part
 from streams.console.figures import Part
 from streams.errors import StreamError
 from streams.kafka.reader import committed_offsets, reading
 from streams.promise import PromiseWatch
 from streams.topics import Topics
+from streams.wiring.model import registry_of
 
 LAG_AGE_S = 5.0
 LAG_TIMEOUT_S = 5.0
 UNCHECKED = "no spot check has been decided yet; see `triage promise`"
 NOT_LEARNING = "nothing is learned here yet; see `triage learn`"
-NO_CANDIDATE = "there is no candidate beside the present model"
 
 
 def parts(settings: Settings, classifier: Classifier, watch: PromiseWatch) -> dict[str, Part]:
@@ -28,7 +29,7 @@ def parts(settings: Settings, classifier: Classifier, watch: PromiseWatch) -> di
         "lag": Lag(settings).read,
         "promise": _promise(classifier, watch),
         "learning": _unknown(NOT_LEARNING),
-        "candidate": _unknown(NO_CANDIDATE),
+        "candidate": candidate_part(registry_of(settings)),
     }
 
 

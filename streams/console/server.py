@@ -26,6 +26,7 @@ from streams.console.access import Access
 from streams.console.application import application
 from streams.console.arrivals import case_event, decision_event
 from streams.console.assets import Assets
+from streams.console.candidate import promotion
 from streams.console.claims import Claims
 from streams.console.connections import Connections
 from streams.console.decisions import Decisions
@@ -46,7 +47,7 @@ from streams.console.why import Why, settled
 from streams.errors import StreamError
 from streams.promise import PromiseWatch
 from streams.trust import Trust
-from streams.wiring.model import open_classifier
+from streams.wiring.model import open_classifier, registry_of
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +109,7 @@ class Console:
             labels=label_facts(self._classifier),
             check=self._check,
             letters=DeadLetters(settings),
+            promote=promotion(registry_of(settings)),
         )
         self.server = WebServer(section, application(services, Assets()), connections)
         self._ended = asyncio.Event()

@@ -64,6 +64,12 @@ async def wait_for_topics(settings: Settings, patience_s: float = STARTUP_PATIEN
         return
 
 
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """Say that something beside the pipeline has failed; the events go on."""
+    if not task.cancelled() and (error := task.exception()):
+        log.error("a task of the worker failed, and goes on after a restart: %r", error)
+
+
 class Worker:
     """Runs the pipeline until it is told to stop, or until an error that must stop it."""
 
@@ -167,6 +173,8 @@ class Worker:
         ]
         if "learn" in self._agents:
             background.append(asyncio.create_task(LearnerProcess(self._settings).run()))
+        for task in background:
+            task.add_done_callback(_log_failure)
         try:
             # This reads where each tenant's chain ends, and what is spent of today's budget.
             on_spend = enrichment.budget.note if self._settings.llm.tiers else None
@@ -189,8 +197,8 @@ class Worker:
         finally:
             for task in (stalls, *background):
                 task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
             await self._end(consumer)
+            await asyncio.gather(*background, return_exceptions=True)
             await shadow.close()
             await enrichment.stop()
             await promise.stop()

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError
 
+from inference.errors import ConfigError
 from streams import worker as module
 from streams.config import HttpSection, Settings
 from streams.errors import BrokerUnreachable, StreamError, TopicsMissing
@@ -360,3 +361,39 @@ async def test_what_others_spend_is_read_only_if_an_llm_may_be_asked(
     signal.raise_signal(signal.SIGTERM)
     await running.ended()
     assert cluster.audit.stopped == cluster.audit.opened
+
+
+async def test_a_worker_may_only_learn(
+    settings: Settings,
+    cluster: Cluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Learning would need a worker that also classifies, or such a worker would never be ready."""
+    learned: list[Settings] = []
+
+    class Failing:
+        def __init__(self, settings: Settings) -> None:
+            learned.append(settings)
+
+        async def run(self) -> None:
+            raise OSError("no process can be started")
+
+    monkeypatch.setattr(module, "LearnerProcess", Failing)
+    learning = msgspec.structs.replace(settings.learning, models=str(tmp_path / "models"))
+    worker = Worker(msgspec.structs.replace(settings, learning=learning), ["learn"])
+    task = asyncio.create_task(worker.run())
+    await until(lambda: task.done() or "no process can be started" in caplog.text)
+    assert not task.done(), task
+    await until(lambda: worker._why_not_ready() is None)
+    assert cluster.consumer is None, "it reads no topic of the group"
+    signal.raise_signal(signal.SIGTERM)
+    await asyncio.wait_for(task, PATIENCE_S)
+    assert len(learned) == 1
+
+
+async def test_a_worker_that_learns_needs_a_registry(settings: Settings) -> None:
+    """It would start, and learn nothing."""
+    with pytest.raises(ConfigError, match=r"learning\.models"):
+        await Worker(settings, ["learn"]).run()

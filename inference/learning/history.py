@@ -35,6 +35,7 @@ from inference.errors import DataError
 from inference.labelled import LabelledRow
 from inference.labels.file import LabelsFile
 from inference.learning.dispositions import DISPOSITION, HARMLESS, disposition_of
+from inference.learning.rows import labels_for
 from inference.model.artifact import Artifact
 from inference.progress import Progress
 from inference.scratch import scratch_directory
@@ -212,7 +213,7 @@ def answer_history(
     with scratch_directory() as folder:
         artifact = train_own_labels(
             [_teaching(row) for row in division.older],
-            labels,
+            labels_for(labels, domain, division.older),
             folder,
             TrainingOptions(name="history", renames=labels.renames),
             progress,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from inference.clusters import with_clusters
 from inference.errors import DataError
 from inference.labelled import MIN_LABELS, LabelledRow
+from inference.labels.file import LabelsFile
 from inference.labels.renames import NO_RENAMES, Renames
 from schemas.event import Domain
 from schemas.label_record import LabelRecord
@@ -87,6 +88,17 @@ def choose_rows(
         max((record.decided_at for record in usable), default=None),
         +left_out,
     )
+
+
+def labels_for(file: LabelsFile, domain: Domain, rows: Sequence[LabelledRow]) -> LabelsFile:
+    """The labels file with the axes of these rows alone.
+
+    A model makes an axis of whatever its labels file names, also without rows. Another domain, or
+    an axis that nobody decides, must not be taken from the model that labels it well.
+    """
+    decided = {axis for row in rows for axis in row.gold}
+    axes = {axis: labels for axis, labels in file.axes(domain).items() if axis in decided}
+    return LabelsFile({domain: axes} if axes else {})
 
 
 def fingerprint(record: LabelRecord) -> bytes:

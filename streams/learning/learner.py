@@ -15,7 +15,13 @@ from inference.believed_rows import believed_rows
 from inference.errors import DataError, InferenceError, ModelError
 from inference.evaluation.card import make_card
 from inference.learning.comparison import Comparison
-from inference.learning.rows import ChosenRows, RowOptions, choose_rows, fingerprint
+from inference.learning.rows import (
+    ChosenRows,
+    RowOptions,
+    choose_rows,
+    fingerprint,
+    labels_for,
+)
 from inference.model.artifact import CARD
 from inference.model.files import read_bounded
 from inference.progress import Progress
@@ -176,7 +182,7 @@ class Learner:
         with self._registry.writing() as folder:
             artifact = train_own_labels(
                 chosen.rows,
-                self._labels,
+                labels_for(self._labels, domain, chosen.rows),
                 folder,
                 options,
                 progress,

@@ -4,8 +4,9 @@ import pytest
 
 from inference.errors import DataError
 from inference.labelled import lessons
+from inference.labels.file import LabelEntry, LabelsFile
 from inference.labels.renames import Renames
-from inference.learning.rows import RowOptions, choose_rows, fingerprint
+from inference.learning.rows import RowOptions, choose_rows, fingerprint, labels_for
 from tests.learned import decided, rows
 
 OPTIONS = RowOptions()
@@ -86,6 +87,17 @@ def test_other_domains_and_old_names() -> None:
     assert len(chosen.rows) == 6
     assert ("loading",) in [row.gold["queue"] for row in chosen.rows]
     assert not any("top_up" in row.gold["queue"] for row in chosen.rows)
+
+
+def test_only_what_people_decide_is_taken_from_the_labels_file() -> None:
+    """A model that was learned from tickets would take the alerts over, and accept none."""
+    entries = {"a": LabelEntry(), "b": LabelEntry()}
+    file = LabelsFile(
+        {"alerts": {"queue": entries}, "tickets": {"queue": entries, "priority": entries}}
+    )
+    chosen = choose_rows(rows(6), "tickets", ["queue"], OPTIONS)
+    assert labels_for(file, "tickets", chosen.rows).domains == {"tickets": {"queue": entries}}
+    assert not labels_for(LabelsFile({"alerts": {}}), "tickets", chosen.rows).domains
 
 
 def test_another_decision_has_another_fingerprint() -> None:

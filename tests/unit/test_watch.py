@@ -106,7 +106,7 @@ def test_a_rise_after_years_is_seen() -> None:
     watch, every_s = Watch(ALPHA, DELTA, THRESHOLD), 86_400.0 / 3
     for number in range(3 * 900):
         watch.add(Check(0.1, wrong=False, decided_at_s=number * every_s))
-    assert watch.state == "kept"
+    assert str(watch.state) == "kept"
     for number in range(20):
         watch.add(Check(0.1, wrong=True, decided_at_s=(3 * 900 + number) * every_s))
     assert watch.state == "broken"

@@ -64,7 +64,8 @@ class Assets:
         if self._reload:
             self._assets = _read(self._folder)
         asset = self._assets.get(request.path)
-        if asset is None and "." not in request.path.rpartition("/")[2]:
+        is_page = not request.path.startswith("/api/") and "." not in request.path.rsplit("/")[-1]
+        if asset is None and is_page:
             asset = self._assets.get(INDEX)
         if asset is None:
             raise web.HTTPNotFound

@@ -65,9 +65,10 @@ async def test_every_page_of_the_console_can_be_loaded_again(world: World) -> No
         for path in ("/queue", "/cases/alerts/acme/a-1", "/figures?hours=3"):
             async with browser.request("GET", path) as response:
                 assert await response.read() == PAGE
-        for path in ("/nothing.js", "/notes.md", "/api/v1/nothing.json"):
+        for path in ("/nothing.js", "/notes.md", "/api/v1/nothing.json", "/api/v1/nothing"):
             async with browser.request("GET", path) as response:
-                assert response.status in (401, 404)
+                assert response.status == 404
+                assert "nothing at this address" in (await response.json())["error"]
 
 
 def test_files_are_read_again_while_pages_are_written(tmp_path: Path) -> None:

@@ -3,6 +3,11 @@
 Rows that people decided teach and calibrate. Rows that the LLM decided teach with less weight, and
 promise nothing: a promise about agreement with an LLM is not a promise about being right. A row
 that a person decided unasked only teaches as well: nobody knows the chance that it was chosen with.
+
+Every escalated event is chosen, but people may decide only some of them and leave the others to the
+LLM. So the chance of a row is also the share of the escalated events that people decided: otherwise
+each spot check would stand for many events, and each decision for one. This takes for granted that
+people do not pick the events that the model gets right.
 """
 
 import hashlib
@@ -77,9 +82,12 @@ def choose_rows(
             usable.append(record)
     usable.sort(key=lambda each: (each.decided_by != "human", _descending(each.decided_at)))
     left_out["too_many"] = max(0, len(usable) - options.max_rows)
+    answered = _share_of_people(usable)
     usable = usable[: options.max_rows]
     axes = _axes(usable, deciding, renames)
-    rows = [row for record in usable if (row := _row(record, axes, options, renames)).gold]
+    rows = [
+        row for record in usable if (row := _row(record, axes, options, renames, answered)).gold
+    ]
     people = sum(record.decided_by == "human" for record in usable)
     return ChosenRows(
         with_clusters(rows),
@@ -113,13 +121,26 @@ def fingerprint(record: LabelRecord) -> bytes:
     return hashlib.sha256(repr(said).encode()).digest()[:8]
 
 
+def _share_of_people(records: Iterable[LabelRecord]) -> float:
+    """Which share of the escalated events people decided, and not the LLM; 1.0 without any."""
+    escalated = Counter(each.decided_by for each in records if each.chosen == "escalated")
+    return escalated["human"] / escalated.total() if escalated["human"] else 1.0
+
+
 def _row(
-    record: LabelRecord, axes: Sequence[str], options: RowOptions, renames: Renames
+    record: LabelRecord,
+    axes: Sequence[str],
+    options: RowOptions,
+    renames: Renames,
+    answered: float,
 ) -> LabelledRow:
     if record.event is None:
         raise AssertionError(f"the record of {record.id} has no text")
     by_person = record.decided_by == "human"
     labels = renames.chosen(record.domain, record.labels)
+    chance = record.probability
+    if record.chosen == "escalated":
+        chance *= answered
     return LabelledRow(
         event=record.event,
         domain=record.domain,
@@ -127,7 +148,7 @@ def _row(
         part="both" if by_person and record.chosen != "corrected" else "train",
         source=record.source or UNNAMED,
         teaching_weight=1.0 if by_person else options.llm_weight,
-        chance=record.probability,
+        chance=chance,
     )
 
 

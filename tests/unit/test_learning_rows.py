@@ -32,6 +32,15 @@ def test_only_decisions_of_people_calibrate() -> None:
     assert next(row.chance for row in chosen.rows if row.event.id == "t-8") == 0.02
 
 
+def test_people_who_decide_a_quarter_of_the_escalated_events_stand_for_all() -> None:
+    """The easy events, of which few are checked, would count too much: the promise would be lax."""
+    check = decided(8, chosen="spot_check", probability=0.02)
+    records = [*rows(2), *rows(6, start=20, decided_by="llm"), check]
+    chosen = choose_rows(records, "tickets", ["queue"], OPTIONS)
+    chances = {row.event.id: row.chance for row in chosen.rows}
+    assert (chances["t-0"], chances["t-8"]) == (0.25, 0.02)
+
+
 def test_a_row_of_the_llm_teaches_less() -> None:
     """An LLM that is wrong would outweigh the people who correct it."""
     records = [*rows(6), decided(6, decided_by="llm")]

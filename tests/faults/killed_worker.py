@@ -7,22 +7,23 @@ import os
 import signal
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import patch
 
-from agents.classify import classify
 from agents.outcomes import Incoming, Outcome
 from streams import app
 from streams.cli import main
+from streams.models.triage import triage
 
 DEADLY = b"this event kills the process"
 
 
 async def deadly(batch: Sequence[Incoming], **arguments: Any) -> list[Outcome]:
-    """Classify, unless one of the events is deadly."""
+    """Triage the batch, unless one of the events is deadly."""
     if any(DEADLY in (incoming.value or b"") for incoming in batch):
         os.kill(os.getpid(), signal.SIGKILL)
-    return await classify(batch, **arguments)
+    return await triage(batch, **arguments)
 
 
 if __name__ == "__main__":
-    setattr(app, "classify", deadly)  # noqa: B010 - the type checker does not allow it
-    main()
+    with patch.object(app, "triage", deadly):
+        main()

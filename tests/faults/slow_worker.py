@@ -9,12 +9,13 @@ import asyncio
 import os
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import patch
 
-from agents.classify import classify
 from agents.outcomes import Incoming, Outcome
 from streams import app
 from streams.cli import main
 from streams.kafka.offsets import OffsetTracker, PendingOffset
+from streams.models.triage import triage
 
 SECONDS_PER_BATCH = 1.0
 
@@ -22,9 +23,9 @@ take = OffsetTracker.take
 
 
 async def slowly(batch: Sequence[Incoming], **arguments: Any) -> list[Outcome]:
-    """Wait, and then classify."""
+    """Wait, and then triage the batch."""
     await asyncio.sleep(SECONDS_PER_BATCH)
-    return await classify(batch, **arguments)
+    return await triage(batch, **arguments)
 
 
 def take_and_settle(self: OffsetTracker, *arguments: Any, **options: Any) -> PendingOffset:
@@ -35,7 +36,7 @@ def take_and_settle(self: OffsetTracker, *arguments: Any, **options: Any) -> Pen
 
 
 if __name__ == "__main__":
-    setattr(app, "classify", slowly)  # noqa: B010 - the type checker does not allow it
-    if os.environ.get("ACKING") == "faust":
-        OffsetTracker.take = take_and_settle  # type: ignore[method-assign]
-    main()
+    with patch.object(app, "triage", slowly):
+        if os.environ.get("ACKING") == "faust":
+            OffsetTracker.take = take_and_settle  # type: ignore[method-assign]
+        main()

@@ -111,6 +111,13 @@ class HeldVerdicts:
         by, _ = self._sent.get(key, (None, 0.0))
         return self._by_case.get(key, by)
 
+    def seen(self, key: CaseKey) -> None:
+        """Note that the decision about a case is on its topic: it may be corrected now.
+
+        The list of cases learns of the decision a little later, and tells of it then; see `settle`.
+        """
+        self._sent.pop(key, None)
+
     def settle(self, key: CaseKey) -> None:
         """Note that the decision about a case has been seen."""
         if self._sent.pop(key, None) is not None and key not in self._by_case:

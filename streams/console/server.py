@@ -181,6 +181,8 @@ class Console:
     def _on_decision(self, triaged: TriagedEvent, live: bool) -> None:
         decision = self._decisions.add(triaged)
         self._figures.note(decision)
+        if triaged.decided_by == "human":
+            self._held.seen((triaged.domain, triaged.tenant, triaged.id))
         if live:
             decision_event(self._hub, decision)
 

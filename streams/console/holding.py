@@ -62,7 +62,8 @@ class HeldVerdicts:
         self._clock = clock
         self._held: dict[int, HeldVerdict] = {}
         self._by_case: dict[CaseKey, str] = {}
-        self._sent: dict[CaseKey, tuple[str, float]] = {}
+        self._sent: dict[CaseKey, tuple[str | None, float]] = {}
+        """Who has sent a verdict (None: its decision was seen), and until when it is waited for."""
         self._sending: set[int] = set()
         self._wake = asyncio.Event()
         # SQLite waits for the disk; one thread keeps the order of what is written.
@@ -116,7 +117,9 @@ class HeldVerdicts:
 
         The list of cases learns of the decision a little later, and tells of it then; see `settle`.
         """
-        self._sent.pop(key, None)
+        if key in self._sent:
+            _, until_s = self._sent[key]
+            self._sent[key] = (None, until_s)
 
     def settle(self, key: CaseKey) -> None:
         """Note that the decision about a case has been seen."""
@@ -237,7 +240,9 @@ class HeldVerdicts:
         for each in held:
             # At once, and then in the file: nobody may undo it in between.
             self._held.pop(each.number, None)
-        await self._in_thread(partial(self._journal.remove, [each.number for each in held]))
+        # Whoever ends the console must not leave in the file what the broker has.
+        removing = self._in_thread(partial(self._journal.remove, [each.number for each in held]))
+        await asyncio.shield(removing)
         for each in held:
             self._by_case.pop(each.verdict.key, None)
             if each.verdict.key not in self._sent:

@@ -1,6 +1,7 @@
 """Waits and time limits that hold on a loaded machine, which may stop a test for seconds."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,3 +33,13 @@ def within_cpu_s(limit_s: float) -> Iterator[None]:
     yield
     took_s = time.process_time() - started_s
     assert took_s < limit_s, f"it took {took_s:.3f} s of processor time, not {limit_s} s at most"
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Keep the garbage of other tests out of a measurement: collecting it may take a second."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -8,6 +8,7 @@ import pytest
 
 from schemas.event import Kind
 from schemas.formats.text import plain
+from tests.patience import without_collection
 from tests.property.mail_skins import LANGUAGES, in_html, message, notice, quote, signature
 
 COUNT = 20_000
@@ -204,9 +205,10 @@ def test_the_time_for_a_large_text_is_bounded(kind: Kind) -> None:
             if kind == "alert" and start == "":
                 continue  # Nothing is cut off an alert: only its markup takes time.
             text = (start + unit * (LARGE_CHARS // len(unit)))[:LARGE_CHARS]
-            started_s = time.thread_time()
-            plain(kind, text)
-            spent_s = time.thread_time() - started_s
+            with without_collection():
+                started_s = time.thread_time()
+                plain(kind, text)
+                spent_s = time.thread_time() - started_s
             if spent_s > MAX_CPU_S:
                 slow[start + unit] = spent_s
     assert not slow

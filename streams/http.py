@@ -7,7 +7,6 @@ metrics and the reason why a worker is not ready are for those with the token or
 import asyncio
 import hmac
 import logging
-import ssl
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from inference.addresses import is_loopback
 from inference.errors import ConfigError
 from streams.config import HttpSection
+from streams.listening import Listener, server_context
 from streams.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class HttpServer:
         app.router.add_get("/live", self._live)
         app.router.add_get("/ready", self._ready)
         self._runner = web.AppRunner(app, access_log=None)
-        self._server: asyncio.Server | None = None
+        self._listener = Listener(self._runner, self._connections)
         self.port = section.port
 
     async def start(self) -> None:
@@ -80,15 +80,16 @@ class HttpServer:
                 "http.token_file, or http.ssl_client_cafile, or listen on 127.0.0.1",
                 key="http.host",
             )
-        context = _server_context(section)
-        await self._runner.setup()
+        context = server_context(
+            section.ssl_certfile,
+            section.ssl_keyfile,
+            section.ssl_client_cafile,
+            key="http.ssl_certfile",
+            files="http.ssl_certfile, http.ssl_keyfile and http.ssl_client_cafile",
+        )
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._new_connection,
-                section.host,
-                section.port,
-                ssl=context,
-                ssl_handshake_timeout=CONNECTION_TIMEOUT_S if context else None,
+            self.port = await self._listener.start(
+                section.host, section.port, context, CONNECTION_TIMEOUT_S
             )
         except OSError as error:
             await self.stop()
@@ -96,25 +97,18 @@ class HttpServer:
             raise ConfigError(
                 f"cannot listen on {address} ({error.strerror}); set http.port to a free one"
             ) from None
-        self.port = self._server.sockets[0].getsockname()[1]
         scheme = "https" if context else "http"
         log.info("metrics and health on %s://%s:%d", scheme, section.host, self.port)
 
     async def stop(self) -> None:
         """Close the port."""
-        if self._server is not None:
-            self._server.close()
+        self._listener.close()
         self._connections.close()
         await self._runner.cleanup()
 
     @property
     def _is_protected(self) -> bool:
         return self._token is not None or self._section.ssl_client_cafile is not None
-
-    def _new_connection(self) -> asyncio.BaseProtocol:
-        server = self._runner.server
-        assert server is not None  # noqa: S101 - for the type checker: `start` has set it up
-        return _Admission(self._connections, server())
 
     def _may_read(self, request: web.Request) -> bool:
         """Whether the request comes with the token or a verified certificate, or needs neither."""
@@ -186,37 +180,3 @@ class Connections:
     def _forget_closed(self) -> None:
         if any(transport.is_closing() for transport in self._open):
             self._open = deque(transport for transport in self._open if not transport.is_closing())
-
-
-class _Admission(asyncio.Protocol):
-    """Counts a connection when it is made, and then leaves it to the protocol of aiohttp."""
-
-    def __init__(self, connections: Connections, handler: asyncio.Protocol) -> None:
-        self._connections = connections
-        self._handler = handler
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
-        self._connections.admit(transport)
-        transport.set_protocol(self._handler)
-        self._handler.connection_made(transport)
-
-
-def _server_context(section: HttpSection) -> ssl.SSLContext | None:
-    if section.ssl_certfile is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        # Without a password, OpenSSL would ask for one on the terminal.
-        context.load_cert_chain(section.ssl_certfile, section.ssl_keyfile, lambda: "")
-        if section.ssl_client_cafile is not None:
-            context.load_verify_locations(section.ssl_client_cafile)
-            # Optional: probes of health come without a certificate.
-            context.verify_mode = ssl.CERT_OPTIONAL
-    except (OSError, ValueError) as error:  # an SSLError is an OSError
-        raise ConfigError(
-            f"TLS cannot be set up ({error}); name PEM files in http.ssl_certfile, "
-            "http.ssl_keyfile and http.ssl_client_cafile",
-            key="http.ssl_certfile",
-        ) from None
-    return context

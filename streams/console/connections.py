@@ -78,18 +78,3 @@ class Connections:
         del self._open[transport]
         if isinstance(transport, asyncio.Transport):
             transport.abort()
-
-
-class Admission(asyncio.Protocol):
-    """Admits a connection when it is made, and then leaves it to the protocol of aiohttp."""
-
-    def __init__(self, connections: Connections, handler: asyncio.Protocol) -> None:
-        self._connections = connections
-        self._handler = handler
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by the event loop."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
-        self._connections.admit(transport)
-        transport.set_protocol(self._handler)
-        self._handler.connection_made(transport)

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-import ssl
 
 from aiohttp import web
 
 from inference.errors import ConfigError
 from streams.config import ConsoleSection
-from streams.console.connections import FIRST_REQUEST_S, SWEEP_S, Admission, Connections
+from streams.console.connections import FIRST_REQUEST_S, SWEEP_S, Connections
+from streams.listening import Listener, server_context
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class WebServer:
             # A browser that has gone needs no answer.
             handler_cancellation=False,
         )
-        self._server: asyncio.Server | None = None
+        self._listener = Listener(self._runner, connections)
         self._sweeping: asyncio.Task[None] | None = None
         self.port = section.port
 
@@ -53,15 +53,15 @@ class WebServer:
             ConfigError: the address cannot be had, or the certificate cannot be read.
         """
         section = self._section
-        context = _context(section)
-        await self._runner.setup()
+        context = server_context(
+            section.ssl_certfile,
+            section.ssl_keyfile,
+            key="console.ssl_certfile",
+            files="console.ssl_certfile and console.ssl_keyfile",
+        )
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._new_connection,
-                section.host,
-                section.port,
-                ssl=context,
-                ssl_handshake_timeout=FIRST_REQUEST_S if context else None,
+            self.port = await self._listener.start(
+                section.host, section.port, context, FIRST_REQUEST_S
             )
         except OSError as error:
             await self.stop()
@@ -70,7 +70,6 @@ class WebServer:
                 "console.port to a free one",
                 key="console.port",
             ) from None
-        self.port = self._server.sockets[0].getsockname()[1]
         self._sweeping = asyncio.create_task(self._sweep())
         log.info("console on %s", self.url)
 
@@ -78,33 +77,11 @@ class WebServer:
         """Close the port; requests in hand get a moment to end."""
         if self._sweeping is not None:
             self._sweeping.cancel()
-        if self._server is not None:
-            self._server.close()
+        self._listener.close()
         await self._runner.cleanup()
         self._connections.close()
-
-    def _new_connection(self) -> asyncio.BaseProtocol:
-        server = self._runner.server
-        assert server is not None  # noqa: S101 - for the type checker: `start` has set it up
-        return Admission(self._connections, server())
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
             self._connections.sweep()
-
-
-def _context(section: ConsoleSection) -> ssl.SSLContext | None:
-    if section.ssl_certfile is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        # Without a password, OpenSSL would ask for one on the terminal.
-        context.load_cert_chain(section.ssl_certfile, section.ssl_keyfile, lambda: "")
-    except (OSError, ValueError) as error:  # an SSLError is an OSError
-        raise ConfigError(
-            f"TLS cannot be set up ({error}); name PEM files in console.ssl_certfile and "
-            "console.ssl_keyfile",
-            key="console.ssl_certfile",
-        ) from None
-    return context

@@ -6,17 +6,16 @@ finds. It may send a verdict twice, if it was killed between the acknowledgement
 the feedback agent makes one decision of the two.
 """
 
-import fcntl
 import sqlite3
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
 from inference.errors import ConfigError
 from schemas.event import Domain
+from streams.disk import locked
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS held (
@@ -65,7 +64,7 @@ class Journal:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._lock: BinaryIO | None = None
+        self._lock = ExitStack()
         self._database: sqlite3.Connection | None = None
 
     def open(self) -> list[HeldVerdict]:
@@ -99,7 +98,8 @@ class Journal:
         if self._path is None:
             return sqlite3.connect(":memory:", check_same_thread=False)
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _locked(self._path.with_name(f"{self._path.name}.lock"))
+        lock = self._path.with_name(f"{self._path.name}.lock")
+        self._lock.enter_context(locked(lock, wait=False))
         database = sqlite3.connect(self._path, check_same_thread=False)
         self._path.chmod(0o600)
         return database
@@ -128,9 +128,7 @@ class Journal:
         if self._database is not None:
             self._database.close()
             self._database = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lock.close()
 
     @property
     def _connected(self) -> sqlite3.Connection:
@@ -144,14 +142,3 @@ class Journal:
                 HeldVerdict(number, undo, due_s, msgspec.json.decode(value, type=GivenVerdict))
                 for number, undo, due_s, value in rows
             ]
-
-
-def _locked(path: Path) -> BinaryIO:
-    """An open file that this process alone has locked; the lock ends with the process."""
-    file = path.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise
-    return file

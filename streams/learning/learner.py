@@ -30,10 +30,11 @@ from inference.training.recipe import TrainingOptions
 from schemas.event import DOMAINS, Domain
 from schemas.label_record import LabelRecord
 from streams.config import Settings
+from streams.disk import only_one, write_atomically
 from streams.labels_topic import belief_of, read_label_records
 from streams.learning.trial import Trial
 from streams.models import agreement_files
-from streams.models.registry import Facts, only_one, write_atomically
+from streams.models.registry import Facts
 from streams.wiring.model import open_labels, require_registry
 
 log = logging.getLogger(__name__)

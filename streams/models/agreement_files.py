@@ -12,7 +12,7 @@ from inference.errors import ModelError
 from inference.learning.agreement import Agreement, together
 from inference.model.files import read_bounded
 from schemas.event import Domain
-from streams.models.registry import write_atomically
+from streams.disk import write_atomically
 
 FOLDER = "agreement"
 MAX_BYTES = 1 << 20

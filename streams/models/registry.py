@@ -14,8 +14,6 @@ A model gets its name by one rename after all of its files are on the disk, and 
 replaced by one rename. So whoever is killed leaves the registry as it was before or as it is after.
 """
 
-import fcntl
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -32,6 +30,7 @@ from inference.model.files import is_plain_name, read_bounded
 from inference.model.manifest import Manifest
 from inference.model.signature import PublicKey
 from schemas.event import DOMAINS, Domain
+from streams.disk import flush, locked, write_atomically
 
 CURRENT = "current"
 LOG = "log.ndjson"
@@ -177,7 +176,7 @@ class Registry:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._remove_abandoned()
         folder = Path(tempfile.mkdtemp(prefix=NEW, dir=self.directory))
-        with _locked(folder / WRITING):
+        with locked(folder / WRITING):
             try:
                 yield folder
             finally:
@@ -203,12 +202,12 @@ class Registry:
         (folder / FACTS).write_bytes(msgspec.json.format(msgspec.json.encode(facts)) + b"\n")
         for file in folder.rglob("*"):
             file.chmod(0o755 if file.is_dir() else 0o644)
-            _flush(file)
+            flush(file)
         (folder / WRITING).unlink(missing_ok=True)
         folder.chmod(0o755)
-        _flush(folder)
+        flush(folder)
         folder.rename(self.directory / name)
-        _flush(self.directory)
+        flush(self.directory)
         return name
 
     def propose(self, name: str, domains: list[Domain], *, by: str) -> None:
@@ -282,7 +281,7 @@ class Registry:
         change: Callable[[Roles], Roles],
     ) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        with _locked(self.directory / LOCK):
+        with locked(self.directory / LOCK):
             state = self.state()
             changed = {domain: change(state.roles(domain)) for domain in domains}
             self._write(msgspec.structs.replace(state, domains=state.domains | changed))
@@ -304,62 +303,10 @@ class Registry:
         """Remove what killed writers have left. A writer holds a lock as long as it lives."""
         for folder in self.directory.glob(f"{NEW}*"):
             try:
-                with _locked(folder / WRITING, wait=False):
+                with locked(folder / WRITING, wait=False):
                     shutil.rmtree(folder, ignore_errors=True)
             except OSError:
                 continue  # somebody writes it now, or it is gone
-
-
-def write_atomically(file: Path, data: bytes) -> None:
-    """Replace a file by one rename, after its bytes are on the disk."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(file)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _flush(file.parent)
-
-
-@contextmanager
-def _locked(file: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold the lock of a file. A lock ends with its process.
-
-    Raises:
-        OSError: the file cannot be made, or without `wait` somebody else holds the lock.
-    """
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def only_one(file: Path) -> Iterator[bool]:
-    """Whether we are the only one in here; whoever is not must not go on."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with _locked(file, wait=False):
-            yield True
-    except BlockingIOError:
-        yield False
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a directory, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _roles_of(name: str, state: State) -> dict[Domain, Role]:

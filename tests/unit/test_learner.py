@@ -22,12 +22,13 @@ from schemas.triaged import ModelInfo
 from streams.cli import learn as command
 from streams.cli.models import models as models_command
 from streams.config import DomainsSection, LearningSection, ModelSection, Settings, as_environment
+from streams.disk import only_one
 from streams.errors import BrokerUnreachable
 from streams.learning import candidates, learner, process
 from streams.learning.learner import LEARNING, Learner, Report
 from streams.learning.process import LearnerProcess
 from streams.learning.trial import Trial
-from streams.models.registry import NEW, Registry, only_one
+from streams.models.registry import NEW, Registry
 from streams.wiring.model import require_registry
 from tests.learned import decided, instant, rows
 from tests.minisign import Signer

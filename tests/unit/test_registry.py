@@ -12,7 +12,8 @@ import pytest
 from inference.errors import ModelError
 from inference.model.artifact import CALIBRATION, MANIFEST, load_artifact
 from inference.model.signature import PublicKey
-from streams.models.registry import CURRENT, NEW, Facts, Registry, State, is_registry, only_one
+from streams.disk import only_one
+from streams.models.registry import CURRENT, NEW, Facts, Registry, State, is_registry
 from tests.minisign import Signer
 from tests.tiny_model import build_tiny_model
 

@@ -1,15 +1,13 @@
 """Java and Maven, and Apache Kafka itself, which Maven fetches once into the user's cache."""
 
-import fcntl
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from streams.disk import locked
 from streams.errors import BrokerError
 
 KAFKA_VERSION = "4.1.0"
@@ -79,25 +77,18 @@ def fetch_jars(cache_dir: Path) -> Path:
     Raises:
         BrokerError: Maven is missing, failed, or took longer than ten minutes.
     """
-    with _locked(cache_dir):
-        if not is_cached(cache_dir):
-            _fill(cache_dir)
-    return home_of(cache_dir) / "libs"
-
-
-@contextmanager
-def _locked(cache_dir: Path) -> Iterator[None]:
-    """Hold the lock of the cache; the kernel releases it even if this process is killed."""
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        lock = (cache_dir / f"kafka-{KAFKA_VERSION}.lock").open("w")
+        lock = cache_dir / f"kafka-{KAFKA_VERSION}.lock"
+        lock.touch()
     except OSError as error:
         raise BrokerError(
             f"cannot write to the cache {cache_dir}: {error.strerror}; choose another directory"
         ) from None
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    with locked(lock):
+        if not is_cached(cache_dir):
+            _fill(cache_dir)
+    return home_of(cache_dir) / "libs"
 
 
 def _fill(cache_dir: Path) -> None:

@@ -7,12 +7,12 @@ reader of the same rows comes to the same result.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import NamedTuple
 
 from inference.acceptance.watch import Check, Watch, WatchReport
 from inference.labels.renames import NO_RENAMES, Renames
 from schemas.event import Domain
+from schemas.instants import seconds_of
 from schemas.label_record import LabelRecord
 from schemas.triaged import CalibrationInfo
 
@@ -136,7 +136,7 @@ class LiveChecks:
             decided.get(axis, proposed.get(axis)) != proposed.get(axis)
             for axis in self._deciding.get(record.domain, ())
         )
-        decided_at_s = _seconds(record.decided_at)
+        decided_at_s = seconds_of(record.decided_at, 0.0)
         return Check(record.risk, wrong, record.probability, decided_at_s)
 
     def _forget_surplus(self, latest: _Series) -> None:
@@ -148,14 +148,6 @@ class LiveChecks:
             known |= self._series.pop(next(iter(self._series))).keys()
         for key in known:
             del self._promise_of[key]
-
-
-def _seconds(instant: str) -> float:
-    """An RFC 3339 instant in seconds since the epoch; 0.0 for what is none."""
-    try:
-        return datetime.fromisoformat(instant).timestamp()
-    except (ValueError, OverflowError):
-        return 0.0
 
 
 def _counts(record: LabelRecord) -> bool:

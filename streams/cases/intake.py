@@ -2,12 +2,12 @@
 
 import sqlite3
 import zlib
-from datetime import datetime
 
 import msgspec
 
 from agents.cases import Reading
 from agents.label_rows import SPOT_CHECK
+from schemas.instants import seconds_of
 from schemas.limits import Limits
 from streams.cases.current import (
     Current,
@@ -138,7 +138,7 @@ class Intake:
                 -rank,
                 entry.reading.received_s,
                 summary.queue,
-                _instant_s(triaged.timing.triaged_at, entry.reading.received_s),
+                seconds_of(triaged.timing.triaged_at, entry.reading.received_s),
                 fingerprint_of(triaged),
                 msgspec.msgpack.encode(summary),
                 num,
@@ -189,10 +189,3 @@ def _add(db: sqlite3.Connection, entry: Entry, scope: int) -> int:
         (entry.id_hash, scope, NO_CASE),
     )
     return int(added.lastrowid or 0)
-
-
-def _instant_s(text: str, default: float) -> float:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):
-        return default

@@ -9,7 +9,6 @@ from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +18,7 @@ from agents.revision import rfc3339
 from inference.acceptance.guarantee import risk
 from inference.llm.options import CostOptions
 from schemas.event import Domain
+from schemas.instants import seconds_of
 from schemas.triaged import DecidedBy
 from streams.console.decisions import Decision
 from streams.console.people import Person
@@ -282,8 +282,5 @@ def _quantile(counts: Sequence[int], share: float) -> float | None:
 
 def _seconds(text: str, default: float) -> float:
     """An instant of a record; what is none, or not of these years, counts as now."""
-    try:
-        at_s = datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):
-        return default
+    at_s = seconds_of(text, default)
     return at_s if default - MAX_HOURS * 3_600 <= at_s <= default + STEP_S else default

@@ -29,7 +29,7 @@ from inference.model.artifact import DEFAULT_MODEL, Artifact, load_artifact
 from inference.model.batching import DEFAULT_MAX_BATCH_TOKENS
 from inference.model.encoder import Encoder, open_encoder, open_tokenizer
 from inference.model.engine import DEFAULT_MAX_WAITING, Engine
-from inference.model.heads import Heads, calibrated, unit
+from inference.model.heads import Heads, calibrated, unit_rows
 from inference.model.input_text import read_content, render, render_content
 from inference.model.model_input import ModelInput, input_text, read_inputs
 from inference.model.ngrams import Features, NgramHead
@@ -251,8 +251,7 @@ class Classifier:
             lambda: self._tokenizer.encode([render(event) for event in events])
         )
         vectors = await self._engine.embed(ids)
-        units = np.array([unit(vector) for vector in vectors], dtype=np.float32)
-        return units.reshape(vectors.shape)
+        return unit_rows(vectors).astype(np.float32)
 
     async def classify(self, domain: Domain, events: Sequence[Event]) -> list[Decision]:
         """Decide each event, in the order of `events`.

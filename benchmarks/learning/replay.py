@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from benchmarks.learning.streams import Stream
 from inference.acceptance.guarantee import calibrate
-from inference.arrays import Bools, Floats, Vectors
+from inference.arrays import Bools, Floats
 from inference.labelled import LabelledRow
-from inference.model.heads import unit
+from inference.model.heads import unit_rows
 from inference.model.model_input import ModelInput
 from inference.model.temperature import softmax
 from inference.training.crossfit import answer_by_folds, tune
@@ -100,7 +100,7 @@ class Replay:
         desk = self.stream.desk
         generator = np.random.default_rng(self.seed)
         order = generator.permutation(len(self.stream.coming))
-        units = _units(self.stream.coming_vectors)
+        units = unit_rows(self.stream.coming_vectors)
         number = {label: place for place, label in enumerate(self.stream.labels)}
         gold = np.array([number[row.gold[desk.axis][0]] for row in self.stream.coming])
         policies = ("learning", "static", "confidence 0.9")
@@ -188,7 +188,7 @@ class Replay:
         all_vectors = np.concatenate([vectors, stream.known_vectors])
         (head,) = fit_heads_of_axis(
             all_rows,
-            _units(all_vectors),
+            unit_rows(all_vectors),
             axis,
             stream.labels,
             [fitted.strengths[axis]],
@@ -211,10 +211,6 @@ def keep_stream(stream: Stream) -> None:
 def live(seed: int) -> list[Line]:
     """The replay with this seed of the stream that was kept."""
     return Replay(_streams[0], seed).run()
-
-
-def _units(vectors: Vectors) -> Floats:
-    return np.array([unit(vector) for vector in vectors]).reshape(vectors.shape)
 
 
 def _values(tally: Tally) -> tuple[int, int, int]:

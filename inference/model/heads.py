@@ -213,6 +213,11 @@ def unit(vector: npt.NDArray[np.float32]) -> Floats:
     return wide / length
 
 
+def unit_rows(vectors: Vectors) -> Floats:
+    """The vectors, of shape (n, width), each scaled to length one; n may be 0."""
+    return np.array([unit(vector) for vector in vectors]).reshape(vectors.shape)
+
+
 def _stacked(rows: Sequence[Floats], columns: int) -> Floats:
     return np.array(rows, dtype=np.float64).reshape(len(rows), columns)
 

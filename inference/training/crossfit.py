@@ -27,7 +27,7 @@ from inference.acceptance.samples import CalibrationSample
 from inference.arrays import DECIMALS, Bools, Floats, Vectors
 from inference.errors import DataError
 from inference.labelled import LabelledRow
-from inference.model.heads import unit
+from inference.model.heads import unit_rows
 from inference.model.input_text import read_content
 from inference.model.manifest import AxisCalibration, DomainCalibration
 from inference.model.model_input import ModelInput
@@ -168,7 +168,7 @@ def answer_by_folds(
         index = np.flatnonzero(fold != number).tolist()
         learned = [*(rows[i] for i in index), *taught[0]]
         learned_vectors = np.concatenate([vectors[index], taught[1]])
-        units, held_units = _units(learned_vectors), _units(vectors[held_out])
+        units, held_units = unit_rows(learned_vectors), unit_rows(vectors[held_out])
         for axis, names in labels.items():
             heads = fit_heads_of_axis(learned, units, axis, names, strengths, seed=seed)
             for place, head in enumerate(heads):
@@ -311,10 +311,6 @@ def _scope_distances(
         None if value == outside else distance
         for value, distance in zip(values, answers.scope_distance.tolist(), strict=True)
     ]
-
-
-def _units(vectors: Vectors) -> Floats:
-    return np.array([unit(vector) for vector in vectors]).reshape(vectors.shape)
 
 
 def _distances(centres: Centres, units: Floats) -> Floats:

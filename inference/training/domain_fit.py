@@ -4,13 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from inference.acceptance.learning import AxisLearning
 from inference.acceptance.samples import CALIBRATION_SPLITS, CalibrationSample
 from inference.arrays import Vectors
 from inference.labelled import LabelledRow
-from inference.model.heads import Head, Heads, unit
+from inference.model.heads import Head, Heads, unit_rows
 from inference.model.input_text import INPUT_TEXT_FORMAT, read_content
 from inference.model.manifest import AxisSpec, DomainCalibration, DomainSpec, EncoderSpec
 from inference.model.ngrams import NgramHead
@@ -70,7 +68,7 @@ def train_cross_fitted(
     rows = [row for row in rows if row.part != "test"]
     vectors, inputs = embed_rows(rows, out, spec, progress, f"reading {domain}")
     fitted = crossfit(domain, rows, vectors, inputs, labels, progress, seed=seed)
-    units = np.stack([unit(vector) for vector in vectors])
+    units = unit_rows(vectors)
     heads = {
         axis: fit_heads_of_axis(rows, units, axis, names, [fitted.strengths[axis]], seed=seed)[0]
         for axis, names in labels.items()

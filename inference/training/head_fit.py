@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from inference.arrays import Floats, Vectors
 from inference.errors import DataError
 from inference.labelled import LabelledRow, lessons
-from inference.model.heads import Head, unit
+from inference.model.heads import Head, unit_rows
 from inference.model.temperature import fit_temperature, softmax
 from inference.progress import Progress
 from inference.training.absent_labels import few_rows_per_label, with_absent_labels
@@ -49,7 +49,7 @@ def fit_heads(
     Raises:
         DataError: an axis has no labelled row in the tuning split.
     """
-    units = np.stack([unit(vector) for vector in vectors])
+    units = unit_rows(vectors)
     heads = {}
     for number, (axis, names) in enumerate(labels.items()):
         progress("heads", number, len(labels))
@@ -117,7 +117,7 @@ def blend_heads(
     Raises:
         DataError: the axis has no labelled row in the tuning split.
     """
-    units = np.stack([unit(vector) for vector in vectors])
+    units = unit_rows(vectors)
     fitted = fit_head(rows, units, axis, kept.labels, seed=seed)
     tuning = [i for i, row in enumerate(rows) if row.part == "tuning" and axis in row.gold]
     gold = gold_matrix([rows[i] for i in tuning], axis, kept.labels)

@@ -12,7 +12,7 @@ import numpy as np
 
 from inference.acceptance.samples import CalibrationSample, CalibrationSplit
 from inference.labelled import LabelledRow
-from inference.model.heads import Heads, unit
+from inference.model.heads import Heads, unit_rows
 from inference.model.manifest import AxisCalibration, DomainCalibration, EncoderSpec
 from inference.progress import Progress
 from inference.training.calibration_fit import MIN_EXCESS_TOKENS
@@ -47,7 +47,7 @@ def train_uncalibrated(
     """
     rows = [row for row in rows if row.part != "test"]
     vectors, _ = embed_rows(rows, out, spec, progress, f"reading {domain}")
-    units = np.array([unit(vector) for vector in vectors]).reshape(vectors.shape)
+    units = unit_rows(vectors)
     heads = {
         axis: fit_heads_of_axis(rows, units, axis, names, [STRENGTH], seed=seed)[0]
         for axis, names in labels.items()

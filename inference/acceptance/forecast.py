@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from inference.acceptance.guarantee import binomial_tail
+from inference.acceptance.binomial import binomial_tail
 from inference.arrays import Floats
 
 COVERAGES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

@@ -9,14 +9,14 @@ in that case).
 """
 
 import hashlib
-import itertools
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from inference.acceptance.binomial import binomial_tail, max_errors
 from inference.acceptance.options import UNSEEN_ALPHA, Terms
 from inference.acceptance.samples import UNLABELLED, CalibrationSample, CalibrationSplit
 from inference.arrays import DECIMALS, Bools, Floats
@@ -233,29 +233,6 @@ def weighed(weight: Floats, wrong: Floats) -> Accepted:
     total = float(weight.sum())
     rows = total * total / float((weight * weight).sum())
     return Accepted(rows, rows * float((weight * wrong).sum()) / total)
-
-
-def binomial_tail(successes: int, trials: int, probability: float) -> float:
-    """P(X <= successes) for X ~ Binomial(trials, probability); 1.0 for no trials."""
-    return min(1.0, math.fsum(_binomial(trials, probability, successes)))
-
-
-def max_errors(rows: int, alpha: float, delta: float) -> int:
-    """The most errors among so many accepted rows that still support the promise.
-
-    It is -1 if the rows are too few to support it even without an error.
-    """
-    tails = itertools.accumulate(_binomial(rows, alpha, rows))
-    return sum(1 for _ in itertools.takewhile(lambda tail: tail <= delta, tails)) - 1
-
-
-def _binomial(trials: int, probability: float, last: int) -> Iterator[float]:
-    """P(X = k) for k from 0 to `last`, computed in logarithms."""
-    log_p, log_q = math.log(probability), math.log1p(-probability)
-    log_all = math.lgamma(trials + 1)
-    for k in range(last + 1):
-        log_ways = log_all - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
-        yield math.exp(log_ways + k * log_p + (trials - k) * log_q)
 
 
 def _columns(

@@ -10,7 +10,7 @@ seconds apart.
 import math
 from collections import Counter
 
-from inference.acceptance.guarantee import binomial_tail
+from inference.acceptance.binomial import upper_bound
 from inference.acceptance.rise import RiseTest, odds_times
 
 REFERENCE_EVENTS = 1_000
@@ -20,7 +20,6 @@ TOLERANCE = 1.5
 """The odds of a category may rise by this factor without a change being seen."""
 OTHER = "other"
 """The category of everything that the reference does not have."""
-BISECTIONS = 30
 
 
 class MixWatch:
@@ -76,17 +75,10 @@ class MixWatch:
         # Half of delta is for the reference, which is a sample too; all its bounds hold together.
         delta = self._delta / 2 / (len(self._counts) + 1)
         for name in (*self._counts, OTHER):
-            most = upper_bound(self._counts[name], total, delta)
+            most = reference_bound(self._counts[name], total, delta)
             self._tests[name] = RiseTest(odds_times(most, TOLERANCE))
 
 
-def upper_bound(successes: int, trials: int, delta: float) -> float:
-    """The upper bound of Clopper and Pearson on a probability, with confidence 1 - `delta`."""
-    low, high = successes / trials, 1.0
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        if middle < 1.0 and binomial_tail(successes, trials, middle) > delta:
-            low = middle
-        else:
-            high = middle
-    return min(high, 1.0 - 1e-6)
+def reference_bound(count: int, total: int, delta: float) -> float:
+    """The largest share that a category may have, with confidence 1 - `delta`; below 1.0."""
+    return min(upper_bound(count, total, delta), 1.0 - 1e-6)

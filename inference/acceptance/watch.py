@@ -18,7 +18,8 @@ from typing import Literal
 
 import numpy as np
 
-from inference.acceptance.guarantee import THRESHOLDS, Accepted, max_errors
+from inference.acceptance.binomial import max_errors
+from inference.acceptance.guarantee import THRESHOLDS, Accepted
 from inference.acceptance.rise import (
     FIRST_SHARE,
     RISES,

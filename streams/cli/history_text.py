@@ -1,6 +1,6 @@
 """The answer of a history, for a person."""
 
-from inference.learning.history import HistoryAnswer
+from inference.learning.history_answer import HistoryAnswer
 from streams.cli.output import echo
 from streams.cli.tables import Console, Table
 

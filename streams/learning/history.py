@@ -9,7 +9,8 @@ from inference.errors import DataError
 from inference.labelled import LabelledRow, read_rows, renamed_rows
 from inference.labelled_lines import RowFormat
 from inference.learning.dispositions import DISPOSITION, closed_rows
-from inference.learning.history import HistoryAnswer, HistoryOptions, answer_history
+from inference.learning.history import answer_history
+from inference.learning.history_answer import HistoryAnswer, HistoryOptions
 from inference.llm.options import PriceOptions
 from inference.llm.prices import Price, price_of
 from inference.progress import Progress

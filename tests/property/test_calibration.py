@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.acceptance.guarantee import THRESHOLDS, binomial_tail, calibrate
+from inference.acceptance.binomial import binomial_tail
+from inference.acceptance.guarantee import THRESHOLDS, calibrate
 from inference.acceptance.samples import CalibrationSample, CalibrationSplit
 from inference.arrays import Floats
 from inference.model.temperature import softmax

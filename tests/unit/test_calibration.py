@@ -6,12 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from inference.acceptance.binomial import binomial_tail, max_errors
 from inference.acceptance.guarantee import (
     THRESHOLDS,
     Accepted,
-    binomial_tail,
     calibrate,
-    max_errors,
     risk,
     weighed,
 )

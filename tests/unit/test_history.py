@@ -8,16 +8,13 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from inference.acceptance.binomial import upper_bound
 from inference.errors import DataError
 from inference.labels.file import NO_LABELS
 from inference.learning.dispositions import DISPOSITION, closed_rows, disposition_of
-from inference.learning.history import (
-    HistoryOptions,
-    answer_history,
-    divide,
-    leaking_fields,
-    upper_bound,
-)
+from inference.learning.history import answer_history, divide
+from inference.learning.history_answer import HistoryOptions
+from inference.learning.leaks import leaking_fields
 from schemas.event import Stated
 from streams.cli.learn import learn
 from streams.config import LearningSection, Settings, as_environment

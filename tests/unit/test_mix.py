@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from inference.acceptance.guarantee import binomial_tail
-from inference.acceptance.mix import OTHER, REFERENCE_EVENTS, REFERENCE_S, MixWatch, upper_bound
+from inference.acceptance.binomial import binomial_tail
+from inference.acceptance.mix import OTHER, REFERENCE_EVENTS, REFERENCE_S, MixWatch, reference_bound
 
 DAY_S = 86_400.0
 EVERY_S = DAY_S / REFERENCE_EVENTS
@@ -86,6 +86,6 @@ def test_a_change_stays_found() -> None:
 
 def test_the_bound_is_that_of_clopper_and_pearson() -> None:
     """The reference would be taken for the truth, and its luck for a change."""
-    bound = upper_bound(3, 100, 0.05)
+    bound = reference_bound(3, 100, 0.05)
     assert binomial_tail(3, 100, bound) == pytest.approx(0.05, rel=1e-3)
-    assert upper_bound(100, 100, 0.05) < 1.0
+    assert reference_bound(100, 100, 0.05) < 1.0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from inference.acceptance import live_checks
-from inference.acceptance.guarantee import binomial_tail
+from inference.acceptance.binomial import binomial_tail
 from inference.acceptance.live_checks import LiveChecks, LiveReport, PromiseKey
 from inference.acceptance.rise import RISES, RiseTest, bet_on, confidence_interval, odds_times
 from inference.acceptance.watch import Check, Watch, supported_threshold

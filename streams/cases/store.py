@@ -21,7 +21,6 @@ from streams.cases.current import locate
 from streams.cases.entries import EntryReader, hash_of
 from streams.cases.file import CaseFile
 from streams.cases.intake import OPEN, Intake
-from streams.cases.lookups import ORDERS, counts_of, facet_conditions, page_of, total_of
 from streams.cases.query import (
     MAX_LIMIT,
     Arrival,
@@ -31,6 +30,7 @@ from streams.cases.query import (
     read_cursor,
     write_cursor,
 )
+from streams.cases.sql import ORDERS, counts_of, facet_conditions, page_of, total_of
 from streams.errors import TopicReplaced
 from streams.kafka.offsets import Partition
 from streams.topics import Topics

@@ -5,7 +5,7 @@ import pytest
 
 from schemas.event import Event, Kind, Origin
 from schemas.formats import Rejected, read_events
-from schemas.formats.guesses import MAX_NODES
+from schemas.formats.guess_leaves import MAX_NODES
 from schemas.formats.instants import to_rfc3339
 
 RECORD_ID = "records-0-7"

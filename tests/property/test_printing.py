@@ -34,13 +34,14 @@ from schemas.visible_text import (
     printable_lines,
     without_formula,
 )
-from streams import cli, deadletters, doctor, logs
+from streams import cli, doctor, logs
 from streams.audit.verify import AuditReport
 from streams.cli import audit, classify, evaluation_text, output, progress, tables, watch
 from streams.cli import cost as cost_command
 from streams.cli import doctor as doctor_command
 from streams.cli import topics as topics_command
 from streams.config import LogSection, Settings
+from streams.deadletters import search
 from tests.chains import Appended, check, decide, topic, trail
 from tests.doubles import incoming
 from tests.records import triaged
@@ -129,8 +130,8 @@ def dead_letters(text: str) -> Iterator[None]:
         yield incoming(0, raw + b"\xff", raw + b"\xfe", headers)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deadletters, "reading", reading)
-        patch.setattr(deadletters, "until_quiet", until_quiet)
+        patch.setattr(search, "reading", reading)
+        patch.setattr(search, "until_quiet", until_quiet)
         yield
 
 

@@ -12,9 +12,8 @@ import pytest
 from agents.outcomes import DeadLettered, Element, Incoming
 from schemas.deadletter import NEVER_READ
 from schemas.event import Origin
-from streams import deadletters
 from streams.config import Settings
-from streams.deadletters import Letter, Pace, PlaceOfRecord, Selection
+from streams.deadletters import Letter, Pace, PlaceOfRecord, Selection, replaying, search
 from streams.deadletters import replay as replay_letters
 from streams.errors import DeliveryFailed
 from streams.kafka.record import Record
@@ -157,9 +156,10 @@ class ReplayBench:
         self.groups: list[str | None] = []
         self.consumer = FakeConsumer()
         self.producer = FakeProducer(prompt=True)
-        monkeypatch.setattr(deadletters, "Producer", lambda _: self.producer)
-        monkeypatch.setattr(deadletters, "reading", self._reading)
-        monkeypatch.setattr(deadletters, "until_quiet", self._records)
+        monkeypatch.setattr(replaying, "Producer", lambda _: self.producer)
+        for module in (replaying, search):
+            monkeypatch.setattr(module, "reading", self._reading)
+            monkeypatch.setattr(module, "until_quiet", self._records)
 
     @asynccontextmanager
     async def _reading(self, *_: Any, **options: Any) -> AsyncIterator[FakeConsumer]:
@@ -424,7 +424,7 @@ async def test_a_replay_takes_only_what_it_can_send_in_a_minute(topic: ReplayBen
             asked.append(options)
             return {}
 
-    await deadletters._ShortPolls(Consumer(), 7).getmany(timeout_ms=5)
+    await replaying._ShortPolls(Consumer(), 7).getmany(timeout_ms=5)
     assert asked == [{"timeout_ms": 5, "max_records": 7}]
 
 
@@ -484,7 +484,7 @@ def test_invented_reasons_do_not_fill_memory(
     triage: Triage, topic: ReplayBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever writes letters could give each a reason of its own."""
-    monkeypatch.setattr(deadletters, "MAX_REASONS", 40)
+    monkeypatch.setattr(search, "MAX_REASONS", 40)
     topic.letters = [from_topic(f"t-{number}", number) for number in range(100)]
     document = orjson.loads(triage("deadletters", "--json")[1])
     assert document["dead_letters"] == 100

@@ -1,182 +1,26 @@
-"""Find dead letters, count them by reason, and send them back to the topics they came from."""
+"""Send dead letters back to the topics that they came from."""
 
 import asyncio
-import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from agents.outcomes import Incoming
-from schemas.deadletter import DeadLetterHeaders, original_headers
-from schemas.errors import InvalidEvent
-from schemas.event import DOMAINS, Event
-from schemas.formats import read_events
-from schemas.titles import plain_title
-from schemas.visible_text import printable
+from schemas.event import DOMAINS
 from streams.config import Settings
-from streams.errors import RecordTooLarge, StreamError
+from streams.deadletters.letter import Letter
+from streams.errors import RecordTooLarge
 from streams.kafka.producer import Producer
 from streams.kafka.reader import reading, until_quiet
-from streams.kafka.record import Record
 from streams.topics import Topics
 
-PREVIEW_CHARS = 80
-MAX_HEADER_CHARS = 300
-"""Of a header in a list. `show` has all of it."""
-MAX_REASONS = 1_000
-"""Anybody who may write to the topic chooses reasons. Those after so many are counted as one."""
-OTHER_REASONS = "(other)"
 POLL_INTERVAL_S = 60.0
 MAX_LETTERS_A_POLL = 500
-PLACE = re.compile(
-    r"\A(?P<topic>.+)\[(?P<partition>\d{1,9})\]@(?P<offset>\d{1,18})(#(?P<element>\d{1,9}))?"
-)
 
 Sleep = Callable[[float], Awaitable[None]]
-
-
-class PlaceOfRecord(NamedTuple):
-    """Where a record is; written ``TOPIC[PARTITION]@OFFSET``.
-
-    One event of a record with several has ``#ELEMENT`` behind it.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    element: int | None = None
-
-    def __str__(self) -> str:
-        element = "" if self.element is None else f"#{self.element}"
-        return f"{self.topic}[{self.partition}]@{self.offset}{element}"
-
-    @classmethod
-    def parse(cls, text: str) -> "PlaceOfRecord":
-        """Read a place as it is written.
-
-        Raises:
-            ValueError: the text is not a place.
-        """
-        match = PLACE.fullmatch(text)
-        if match is None:
-            raise ValueError(text)
-        element = match["element"]
-        return cls(
-            match["topic"],
-            int(match["partition"]),
-            int(match["offset"]),
-            None if element is None else int(element),
-        )
-
-
-class Reason(NamedTuple):
-    """Why records became dead letters, as their headers say."""
-
-    stage: str
-    error: str
-    topic: str
-    disposition: str
-
-
-@dataclass(frozen=True)
-class Letter:
-    """One record of the dead-letter topic."""
-
-    record: Incoming
-
-    @cached_property
-    def headers(self) -> DeadLetterHeaders:
-        """What its headers say."""
-        return DeadLetterHeaders.read(self.record.headers)
-
-    @property
-    def reason(self) -> Reason:
-        """Why it is one."""
-        headers = self.headers
-        return Reason(headers.stage, headers.error, headers.topic, headers.disposition)
-
-    @property
-    def place(self) -> PlaceOfRecord:
-        """Where the letter itself is."""
-        origin = self.record.origin
-        return PlaceOfRecord(origin.topic, origin.partition, origin.offset)
-
-    @property
-    def original_record(self) -> str:
-        """Where the original record was, as the headers say."""
-        headers = self.headers
-        return f"{headers.topic}[{headers.partition}]@{headers.offset}"
-
-    @property
-    def original_place(self) -> str:
-        """The same, and which of the events of that record it is, if it holds several."""
-        element = self.headers.element
-        return f"{self.original_record}#{element}" if element else self.original_record
-
-    @property
-    def title(self) -> str | None:
-        """What the event is about, if the record can be read; of several events, the first one."""
-        record = self.record
-        try:
-            events = read_events(
-                record.value,
-                headers=original_headers(record.headers),
-                origin=record.origin,
-                kind="alert",
-            )
-        except InvalidEvent:
-            return None
-        titles = (plain_title(event) for event in events if isinstance(event, Event))
-        return next((title for title in titles if title), None)
-
-    def line(self) -> str:
-        """One line for a person."""
-        headers = self.headers
-        fields = (self.original_place, headers.stage, headers.disposition, headers.message)
-        preview = (self.record.value or b"")[: 4 * PREVIEW_CHARS].decode("utf-8", "replace")
-        shown = [printable(text, MAX_HEADER_CHARS) for text in fields]
-        about = printable(self.title or repr(preview[:PREVIEW_CHARS]))
-        return "  ".join([*shown, about])
-
-    def describe(self) -> dict[str, Any]:
-        """All of it, for a program."""
-        headers = self.headers
-        return {
-            "topic": headers.topic,
-            "partition": headers.partition,
-            "offset": headers.offset,
-            "element": headers.element or None,
-            "stage": headers.stage,
-            "error": headers.error,
-            "message": headers.message,
-            "disposition": headers.disposition,
-            "attempt": headers.attempt,
-            "title": self.title,
-            "key": _text(self.record.key),
-            "value": _text(self.record.value),
-        }
-
-    def describe_whole(self) -> dict[str, Any]:
-        """`describe`, with the place of the letter and the headers of the original record."""
-        headers = original_headers(self.record.headers)
-        return {
-            "letter": str(self.place),
-            **self.describe(),
-            "headers": [[name, _text(value)] for name, value in headers],
-        }
-
-    def original(self) -> Record:
-        """The record as it was first read, with the count of its attempts.
-
-        Of one event of a record with several, it is that event alone.
-        """
-        headers = original_headers(self.record.headers)
-        return Record(self.headers.topic, self.record.key, self.record.value, headers)
 
 
 @dataclass(slots=True)
@@ -232,57 +76,6 @@ class Selection:
         internal = "-internal" if self.internal else ""
         stage = self.stage or "every-stage"
         return f"{settings.kafka.group_id}-replay-{stage}-{disposition}{internal}"
-
-
-async def find(settings: Settings, *, stage: str | None = None) -> AsyncIterator[Letter]:
-    """Yield every dead letter on the topic, oldest first; with `stage` only those of that stage.
-
-    Raises:
-        BrokerUnreachable: no broker answers.
-    """
-    topics = Topics(settings.topics.prefix)
-    async with reading(settings.kafka, [topics.deadletter], from_beginning=True) as consumer:
-        async for record in until_quiet(consumer):
-            letter = Letter(record)
-            if stage in (None, letter.headers.stage):
-                yield letter
-
-
-async def count_reasons(settings: Settings) -> Counter[Reason]:
-    """Count the dead letters by reason.
-
-    Raises:
-        BrokerUnreachable: no broker answers.
-    """
-    counts: Counter[Reason] = Counter()
-    other = Reason(*[OTHER_REASONS] * len(Reason._fields))
-    async for letter in find(settings):
-        reason = Reason(*(text[:MAX_HEADER_CHARS] for text in letter.reason))
-        known = reason in counts or len(counts) < MAX_REASONS
-        counts[reason if known else other] += 1
-    return counts
-
-
-async def find_at(settings: Settings, place: PlaceOfRecord) -> list[Letter]:
-    """The letters at a place: that of the original record or event, or that of the letter itself.
-
-    There may be several letters of one original record: it may hold several events, and anybody may
-    have written letters.
-
-    Raises:
-        BrokerUnreachable: no broker answers.
-        StreamError: there is none.
-    """
-    letters = [
-        letter
-        async for letter in find(settings)
-        if place == letter.place or str(place) in (letter.original_record, letter.original_place)
-    ]
-    if not letters:
-        raise StreamError(
-            f"no dead letter is from {place}; `triage deadletters list` prints their places"
-        )
-    return letters
 
 
 async def replay(
@@ -447,7 +240,3 @@ def _note_replayed(done: Replay, letter: Letter) -> None:
 def _note_left(done: Replay, letter: Letter, to: set[str]) -> None:
     done.left += 1
     done.internal += letter.headers.topic not in to
-
-
-def _text(data: bytes | None) -> str | None:
-    return None if data is None else data.decode("utf-8", "replace")

@@ -1,7 +1,8 @@
 """The agent of the rules and the small model: events in, one outcome per event, in order."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -48,6 +49,20 @@ async def classify(
     rules: Rules,
     spot_checks: SpotChecks = NO_SPOT_CHECKS,
 ) -> list[Outcome]:
+    """Triage a batch as `classify_each` does. Returns one outcome per event, in order."""
+    decided = classify_each(batch, classifier=classifier, rules=rules, spot_checks=spot_checks)
+    async with aclosing(decided):
+        outcomes = {row: outcome async for row, outcome in decided}
+    return [outcomes[row] for row in range(len(batch))]
+
+
+async def classify_each(
+    batch: Sequence[Incoming],
+    *,
+    classifier: Served,
+    rules: Rules,
+    spot_checks: SpotChecks = NO_SPOT_CHECKS,
+) -> AsyncGenerator[tuple[int, Outcome], None]:
     """Triage a batch of events that were read (`agents/reading.py`).
 
     Rules that read no label are applied first, and an event that such a rule ends never reaches the
@@ -56,33 +71,33 @@ async def classify(
     day of a rule is judged by the clock of the rules. Of the events that the small model ends,
     `spot_checks` draws those that a person checks.
 
-    Returns:
-        One outcome per event, in order: `Triaged`, `Escalated`, `Reviewed` if a rule asks for a
-        person, or `DeadLettered` if it could not be read.
+    Yields:
+        The outcome of each event with its place in the batch, as soon as it is known: `Triaged`,
+        `Escalated`, `Reviewed` if a person must decide, or `DeadLettered` if it could not be read.
 
     Raises:
-        InferenceError: the model itself failed; nothing of the batch is decided.
+        InferenceError: the model itself failed; the events without an outcome are not decided.
     """
-    outcomes: dict[int, Outcome] = {}
     undecided: list[_Undecided] = []
     for row, incoming in enumerate(batch):
         event = _content(incoming)
         if isinstance(event, DeadLettered):
-            outcomes[row] = event
+            yield row, event
             continue
         first = _before_model(row, event, incoming, classifier, rules)
         if isinstance(first, _Undecided):
             undecided.append(first)
         else:
-            outcomes[row] = first
+            yield row, first
         await asyncio.sleep(0)  # a document of a megabyte takes a while: let heartbeats pass
     for domain in classifier.domains:
         waiting = [each for each in undecided if each.event.domain == domain]
-        decisions = await classifier.classify(domain, [each.event for each in waiting])
-        for each, decision in zip(waiting, decisions, strict=True):
-            outcomes[each.row] = _after_model(each, decision, classifier, rules, spot_checks)
-            await asyncio.sleep(0)
-    return [outcomes[row] for row in range(len(batch))]
+        decided = classifier.classify_each(domain, [each.event for each in waiting])
+        async with aclosing(decided):
+            async for place, decision in decided:
+                each = waiting[place]
+                yield each.row, _after_model(each, decision, classifier, rules, spot_checks)
+                await asyncio.sleep(0)
 
 
 def _content(incoming: Incoming) -> Event | DeadLettered:

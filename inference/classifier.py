@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -12,14 +14,6 @@ import numpy as np
 
 from inference.acceptance.guarantee import Promise
 from inference.acceptance.options import Terms
-from inference.acceptance.parts import (
-    AXIS,
-    SCREEN,
-    may_hide_severity,
-    severe_levels,
-    severe_probabilities,
-    with_parts,
-)
 from inference.acceptance.policy import AcceptancePolicy, Decision, Tightening
 from inference.arrays import Vectors
 from inference.errors import ModelError
@@ -28,15 +22,14 @@ from inference.labels.served import served_descriptions, unknown_labels_warning
 from inference.model.artifact import DEFAULT_MODEL, Artifact, load_artifact
 from inference.model.batching import DEFAULT_MAX_BATCH_TOKENS
 from inference.model.encoder import Encoder, open_encoder, open_tokenizer
-from inference.model.engine import DEFAULT_MAX_WAITING, Engine
+from inference.model.engine import DEFAULT_MAX_WAITING, Engine, Pass
 from inference.model.heads import Heads, calibrated, unit_rows
-from inference.model.input_text import read_content, render, render_content
+from inference.model.input_text import read_content, render
 from inference.model.model_input import ModelInput, input_text, read_inputs
 from inference.model.ngrams import Features, NgramHead
-from inference.model.parts import repeated_share, split_content
 from inference.model.signature import PublicKey
-from inference.model.temperature import softmax
 from inference.model.threads import Threads, choose_threads
+from inference.part_scoring import NO_PARTS, Parts, PartScorer
 from schemas.event import DOMAINS, Domain, Event
 from schemas.triaged import CalibrationInfo, ModelInfo
 
@@ -53,19 +46,6 @@ class _ModelInputs:
     @property
     def ids(self) -> list[list[int]]:
         return [model_input.ids for model_input in self.encoder]
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """The parts that are scored alone: of which event each is, and what the model reads of it.
-
-    `repeated` is the share of repeated text of each event whose severity is below high.
-    """
-
-    rows: list[int]
-    ids: list[list[int]]
-    features: list[Features]
-    repeated: dict[int, float]
 
 
 class Classifier:
@@ -104,6 +84,12 @@ class Classifier:
             for domain in self.domains
         }
         self._tokenizer = open_tokenizer(artifact.directory, manifest.encoder)
+        self._part_scorers = {
+            domain: PartScorer(
+                heads, artifact.calibration.domains[domain].axes, self._tokenizer, engine
+            )
+            for domain, heads in self._heads.items()
+        }
         self.artifact = artifact
         self.threads: Threads | None = None
         """What `open` chose."""
@@ -254,91 +240,89 @@ class Classifier:
         return unit_rows(vectors).astype(np.float32)
 
     async def classify(self, domain: Domain, events: Sequence[Event]) -> list[Decision]:
-        """Decide each event, in the order of `events`.
+        """Decide each event, in the order of `events`; see `classify_each`."""
+        async with aclosing(self.classify_each(domain, events)) as decided:
+            decisions = {row: decision async for row, decision in decided}
+        return [decisions[row] for row in range(len(events))]
+
+    async def classify_each(
+        self, domain: Domain, events: Sequence[Event]
+    ) -> AsyncGenerator[tuple[int, Decision], None]:
+        """Decide events, and give each decision, with its place in `events`, when it is made.
+
+        An event waits for no other forward pass than its own. If one of its parts has to be scored,
+        it waits for that pass, too.
 
         Raises:
             EngineClosed: The classifier was closed before all events were decided.
             InferenceError: The model failed on these events, or it has no heads for the domain.
         """
         if not events:
-            return []
-        policy, heads = self._policy(domain), self._heads[domain]
-        started_s = time.perf_counter()
+            return
+        self._policy(domain)
         inputs = await asyncio.to_thread(self._model_inputs, domain, events)
-        vectors = await self._engine.embed(inputs.ids)
-        axis_logits = await asyncio.to_thread(heads.logits, vectors, inputs.features)
-        probabilities = calibrated(axis_logits, self.artifact.calibration.domains[domain].axes)
-        elapsed_s = time.perf_counter() - started_s
-        scope_distances = heads.scope_distances(axis_logits, probabilities)
-        decisions = []
-        for row, event in enumerate(events):
-            model_input = inputs.encoder[row]
-            unlike = policy.unfamiliarity(
-                model_input, float(axis_logits.distance[row]), scope_distances[row]
-            )
-            labels = {
-                axis: policy.label(axis, names, probabilities[axis][row], unlike.score)
-                for axis, names in heads.labels.items()
-            }
-            decision = policy.decide(
-                labels, event.tenant, unlike, elapsed_s, truncated=model_input.truncated
-            )
-            decisions.append(decision)
-        self.truncated[domain] += sum(decision.truncated for decision in decisions)
-        if not self._score_parts or not severe_levels(heads.labels.get(AXIS, ())):
-            return decisions
-        return await self._with_parts(domain, events, decisions)
+        scoring: set[asyncio.Task[list[tuple[int, Decision]]]] = set()
+        try:
+            async with aclosing(self._engine.passes(inputs.ids)) as passes:
+                async for done in passes:
+                    decide = partial(self._decide, domain, events, inputs, done)
+                    decisions, parts = await asyncio.to_thread(decide)
+                    for row in decisions.keys() - set(parts.rows):
+                        yield row, self._counted(domain, decisions[row])
+                    if parts.rows:
+                        score = self._part_scorers[domain].score(parts, decisions)
+                        scoring.add(asyncio.create_task(score))
+                    for task in [task for task in scoring if task.done()]:
+                        scoring.discard(task)
+                        for row, decision in task.result():
+                            yield row, self._counted(domain, decision)
+            for scored in asyncio.as_completed(scoring):
+                for row, decision in await scored:
+                    yield row, self._counted(domain, decision)
+        finally:
+            for task in scoring:
+                task.cancel()
 
     async def close(self) -> None:
         """Fail the waiting callers and release the threads."""
         await self._engine.close()
 
-    async def _with_parts(
-        self, domain: Domain, events: Sequence[Event], decisions: list[Decision]
-    ) -> list[Decision]:
-        """The decisions, with what the parts of the events say about their severity."""
-        rows = [row for row, decision in enumerate(decisions) if may_hide_severity(decision)]
-        if not rows:
-            return decisions
-        heads = self._heads[domain]
-        parts = await asyncio.to_thread(self._read_parts, domain, events, rows)
-        severest = dict.fromkeys(rows, 0.0)
-        if parts.rows:
-            vectors = await self._engine.embed(parts.ids)
-            axis_logits = await asyncio.to_thread(heads.logits, vectors, parts.features)
-            axes = self.artifact.calibration.domains[domain].axes
-            severe = severe_probabilities(calibrated(axis_logits, axes)[AXIS], heads.labels[AXIS])
-            for row, probability in zip(parts.rows, severe.tolist(), strict=True):
-                severest[row] = max(severest[row], probability)
-        changed = {
-            row: with_parts(decisions[row], severest[row], parts.repeated[row]) for row in rows
-        }
-        return [changed.get(row, decision) for row, decision in enumerate(decisions)]
+    def _decide(
+        self, domain: Domain, events: Sequence[Event], inputs: _ModelInputs, done: Pass
+    ) -> tuple[dict[int, Decision], Parts]:
+        """The decision on each event of a pass by its row, and the parts that must be scored.
 
-    def _read_parts(self, domain: Domain, events: Sequence[Event], rows: Sequence[int]) -> _Parts:
-        """The parts of these events that the n-gram head alone finds severe enough to be scored.
-
-        The n-gram head costs a twentieth of the encoder. A model without such a head for the
-        severity scores every part.
+        The decision on an event with such parts is not its last one.
         """
-        ngram_head, labels = self._heads[domain].ngram_head, self._heads[domain].labels[AXIS]
-        temperature = self.artifact.calibration.domains[domain].axes[AXIS].temperature
-        columns = ngram_head.columns.get(AXIS)
-        part_rows, texts, features, repeated = [], [], [], {}
-        for row in rows:
-            content = read_content(events[row])
-            repeated[row] = repeated_share(content.plain_text)
-            for part in split_content(content):
-                of_part = ngram_head.features(part)
-                if columns is not None:
-                    logits = ngram_head.logits(of_part)[None, columns]
-                    probabilities = softmax(logits, temperature)
-                    if severe_probabilities(probabilities, labels)[0] < SCREEN:
-                        continue
-                part_rows.append(row)
-                texts.append(render_content(part))
-                features.append(of_part)
-        return _Parts(part_rows, self._tokenizer.encode(texts), features, repeated)
+        policy, heads = self._policies[domain], self._heads[domain]
+        axis_logits = heads.logits(done.vectors, [inputs.features[row] for row in done.rows])
+        probabilities = calibrated(axis_logits, self.artifact.calibration.domains[domain].axes)
+        scope_distances = heads.scope_distances(axis_logits, probabilities)
+        decisions = {}
+        for place, row in enumerate(done.rows):
+            model_input = inputs.encoder[row]
+            unlike = policy.unfamiliarity(
+                model_input, float(axis_logits.distance[place]), scope_distances[place]
+            )
+            labels = {
+                axis: policy.label(axis, names, probabilities[axis][place], unlike.score)
+                for axis, names in heads.labels.items()
+            }
+            decisions[row] = policy.decide(
+                labels,
+                events[row].tenant,
+                unlike,
+                time.perf_counter() - done.started_s,
+                truncated=model_input.truncated,
+            )
+        if not self._score_parts:
+            return decisions, NO_PARTS
+        return decisions, self._part_scorers[domain].read(events, decisions)
+
+    def _counted(self, domain: Domain, decision: Decision) -> Decision:
+        """The same decision, when it is given to the caller."""
+        self.truncated[domain] += decision.truncated
+        return decision
 
     def _load_heads(self, artifact: Artifact, domain: Domain) -> Heads:
         heads = Heads.load(artifact, domain)

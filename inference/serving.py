@@ -1,7 +1,8 @@
 """The classifiers that are served together: each domain has the one of its model."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 from inference.acceptance.guarantee import Promise
@@ -125,17 +126,29 @@ class Serving:
 
     async def classify(self, domain: Domain, events: Sequence[Event]) -> list[Decision]:
         """As `Classifier.classify`."""
+        async with aclosing(self.classify_each(domain, events)) as decided:
+            decisions = {row: decision async for row, decision in decided}
+        return [decisions[row] for row in range(len(events))]
+
+    async def classify_each(
+        self, domain: Domain, events: Sequence[Event]
+    ) -> AsyncGenerator[tuple[int, Decision], None]:
+        """As `Classifier.classify_each`.
+
+        With a classifier beside the domain's own, the events of a batch end together.
+        """
         classifier, other = self.of(domain), self._beside.get(domain)
         if other is None:
-            return await classifier.classify(domain, events)
+            async with aclosing(classifier.classify_each(domain, events)) as decided:
+                async for row, decision in decided:
+                    yield row, decision
+            return
         decisions, others = await asyncio.gather(
             classifier.classify(domain, events), other.classify(domain, events)
         )
         axes = self._missing(domain, other)
-        return [
-            _with_axes(decision, of_other, axes)
-            for decision, of_other in zip(decisions, others, strict=True)
-        ]
+        for row, decision in enumerate(decisions):
+            yield row, _with_axes(decision, others[row], axes)
 
     async def close(self) -> None:
         """Close every classifier."""

@@ -115,7 +115,8 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `received_at` is the instant at which the event entered the input topic or was read from a
     file. `triaged_at` is the instant of this revision. `total_s` is the time between the two.
-    `inference_s` is the wall time of the model call that included this event.
+    `inference_s` is the time from the start of the event's own forward pass of the model until it
+    was decided; 0 if no model was asked.
     """
 
     received_at: str

@@ -33,6 +33,7 @@ from streams.models.served import ServedModels
 from streams.models.triage import triage
 from streams.pipeline.agent_pipeline import AgentPipeline
 from streams.pipeline.consumer import GroupConsumer
+from streams.pipeline.failures import AtOnce
 from streams.topics import Topics
 from streams.trust import Trust
 from streams.wiring.feedback import feedback_of
@@ -52,13 +53,11 @@ def build(
     fail: Callable[[BaseException], None],
 ) -> tuple[GroupConsumer, EnrichmentAgent]:
     """Connect topics and agents as the configuration asks; no connection is opened yet."""
-    topics = Topics(settings.topics.prefix)
-    trust = Trust.of(settings, metrics.note_refused)
+    topics, trust = Topics(settings.topics.prefix), Trust.of(settings, metrics.note_refused)
     consumer = GroupConsumer(settings, metrics=metrics, fail=fail)
     read_record = reader_of(settings, models.label_sets)
-    enrichment = EnrichmentAgent(
-        settings, models.pinned(), rules, lambda: consumer.backlog(topics.enrichment), trust
-    )
+    waiting = partial(consumer.backlog, topics.enrichment)
+    enrichment = EnrichmentAgent(settings, models.pinned(), rules, waiting, trust)
     consumer.when_assigned(enrichment.answered.forget)
     agent = partial(
         AgentPipeline,
@@ -79,11 +78,11 @@ def build(
             pipeline = agent(f"classify-{domain}", decide, pipeline=settings.pipeline, read=read)
             consumer.route(topics.input(domain), pipeline)
     if "enrich" in agents:
-        process = trust.guard(enrichment)
+        process = AtOnce(trust.guard(enrichment))
         consumer.route(topics.enrichment, agent("enrich", process, pipeline=enrichment.pipeline))
     if "feedback" in agents:
         decided = Decided()
         consumer.when_assigned(decided.forget)
-        process = feedback_of(settings, models, trust, read_record, cases, decided)
+        process = AtOnce(feedback_of(settings, models, trust, read_record, cases, decided))
         consumer.route(topics.feedback, agent("feedback", process, pipeline=settings.pipeline))
     return consumer, enrichment

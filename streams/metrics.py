@@ -138,7 +138,7 @@ class Metrics:
         )
         self.inference = self._histogram(
             "inference_latency_seconds",
-            "Wall time of the model call that an event was part of.",
+            "Time from the start of the forward pass of an event until it was decided.",
             "domain",
             buckets=LATENCY_BUCKETS_S,
         )

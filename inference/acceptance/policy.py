@@ -47,8 +47,8 @@ class Decision:
     is below the threshold that was calibrated for its domain or tenant. If it is not accepted,
     `escalation` is the metric label of the reason (``risk``, ``unfamiliar``, ``uncalibrated`` or
     ``promise_broken``); otherwise it is empty. `ood_score`, in [0, 1], says how unlike the training
-    rows the event is: an event above 0.5 is never accepted. `inference_s` is the wall time of the
-    model call.
+    rows the event is: an event above 0.5 is never accepted. `inference_s` is the time
+    from the start of the event's own forward pass until it was decided.
     `truncated` says whether the event has more text than the encoder reads.
     `note` says why a label is not the one that the model gave to the whole event, and `person` why
     a person must decide although the event is accepted. Both are usually empty.

@@ -2,9 +2,12 @@
 
 import asyncio
 import itertools
-from collections import deque
-from collections.abc import Sequence
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,27 +33,32 @@ class Forward(Protocol):
         """Run one blocking forward pass. It is called from a worker thread."""
 
 
-@dataclass(slots=True)
-class _Call:
-    """The texts of one call of `embed`.
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one forward pass gives to one caller.
 
-    The future `answer` is set once: when the last of the rows has its vector, or when the first
-    row fails. `missing` counts the rows without a vector.
+    `rows` are places in the caller's texts, and `vectors` is float32 of shape (len(rows), width).
+    The pass began at `started_s`, in seconds of `time.perf_counter`.
     """
 
+    rows: list[int]
     vectors: Vectors
-    answer: asyncio.Future[Vectors]
-    missing: int
+    started_s: float
 
-    def fill(self, row: int, vector: Vectors) -> None:
-        self.vectors[row] = vector
-        self.missing -= 1
-        if not self.missing and not self.answer.done():
-            self.answer.set_result(self.vectors)
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """The texts of one caller: `results` has each pass when it is done, or the first error.
+
+    `done` is set when no other text of the call needs to run: it has failed, or the caller is gone.
+    """
+
+    results: asyncio.Queue[Pass | Exception] = field(default_factory=asyncio.Queue)
+    done: bool = False
 
     def fail(self, error: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
+        self.done = True
+        self.results.put_nowait(error)
 
 
 @dataclass(slots=True)
@@ -97,9 +105,11 @@ class _WaitingTexts:
 class Engine:
     """Runs an encoder for many concurrent callers.
 
-    At most `max_waiting` texts wait or run. A caller with more texts waits until there is space.
-    This wait is the backpressure on the stream. If a forward pass fails, every call with a text
-    in it fails. Texts of cancelled calls are not run.
+    Each replica has a thread. A thread that has run a pass takes the next one by itself: it does
+    not wait for the event loop, which has other work. At most `max_waiting` texts wait or run. A
+    caller with more texts waits until there is space. This wait is the backpressure on the stream.
+    If a forward pass fails, every call with a text in it fails. Texts of cancelled calls are not
+    run.
     """
 
     def __init__(
@@ -112,19 +122,18 @@ class Engine:
         self._encoder = encoder
         self._max_batch_tokens = max_batch_tokens
         self._free_places = asyncio.Semaphore(max_waiting)
-        self._waiting = _WaitingTexts()
         self._arrivals = itertools.count()
-        self._idle_replicas = encoder.replicas
         self._executor = ThreadPoolExecutor(encoder.replicas, thread_name_prefix="inference")
-        self._passes: set[asyncio.Task[None]] = set()
+        self._threads: set[asyncio.Future[None]] = set()
         self._scheduled = False
+        # Of the event loop and of the threads:
+        self._lock = threading.Lock()
+        self._waiting = _WaitingTexts()
+        self._idle_replicas = encoder.replicas
         self._closed = False
 
-    async def embed(self, ids: Sequence[Sequence[int]]) -> Vectors:
-        """Embed texts, which are given as token ids.
-
-        Returns:
-            float32 of shape (len(ids), width), in the order of `ids`.
+    async def passes(self, ids: Sequence[Sequence[int]]) -> AsyncGenerator[Pass, None]:
+        """Embed texts, which are given as token ids, and give each pass when it is done.
 
         Raises:
             InvalidTokens: An id would crash the C++ engine; nothing was run.
@@ -133,27 +142,40 @@ class Engine:
         """
         for text in ids:
             self._encoder.check(text)
-        vectors = np.zeros((len(ids), self._encoder.width), dtype=np.float32)
-        if not ids:
-            return vectors
-        call = _Call(vectors, asyncio.get_running_loop().create_future(), len(ids))
+        call, missing = _Call(), len(ids)
         try:
             await self._enqueue(call, ids)
-        except asyncio.CancelledError:
-            # The caller is gone, so the texts that already wait must not run.
-            if not call.answer.cancel():
-                # The call has failed. asyncio warns about an exception that nobody retrieves.
-                call.answer.exception()
-            raise
-        return await call.answer
+            while missing:
+                result = await call.results.get()
+                if isinstance(result, Exception):
+                    raise result
+                missing -= len(result.rows)
+                yield result
+        finally:
+            # If the caller is gone, the texts that still wait must not run.
+            call.done = True
+
+    async def embed(self, ids: Sequence[Sequence[int]]) -> Vectors:
+        """Embed texts as `passes` does, and wait for all of them.
+
+        Returns:
+            float32 of shape (len(ids), width), in the order of `ids`.
+        """
+        vectors = np.zeros((len(ids), self._encoder.width), dtype=np.float32)
+        async with aclosing(self.passes(ids)) as passes:
+            async for done in passes:
+                vectors[done.rows] = done.vectors
+        return vectors
 
     async def close(self) -> None:
         """Fail all waiting calls, wait for the running passes, and release the threads."""
-        self._closed = True
-        for text in self._waiting.take_all():
+        with self._lock:
+            self._closed = True
+            waiting = self._waiting.take_all()
+        for text in waiting:
             text.call.fail(EngineClosed("the inference engine was closed while this text waited"))
             self._free_places.release()
-        await asyncio.gather(*self._passes, return_exceptions=True)
+        await asyncio.gather(*self._threads, return_exceptions=True)
         self._executor.shutdown(wait=False)
 
     async def _enqueue(self, call: _Call, ids: Sequence[Sequence[int]]) -> None:
@@ -161,11 +183,12 @@ class Engine:
             await self._free_places.acquire()
             if self._closed:
                 call.fail(EngineClosed("the inference engine is closed; start a new one"))
-            # A call that has failed, or was cancelled, does not need its other rows.
-            if call.answer.done():
+            # A call that has failed does not need its other rows.
+            if call.done:
                 self._free_places.release()
                 return
-            self._waiting.add(_WaitingText(next(self._arrivals), call, row, text))
+            with self._lock:
+                self._waiting.add(_WaitingText(next(self._arrivals), call, row, text))
             self._schedule()
 
     def _schedule(self) -> None:
@@ -179,33 +202,65 @@ class Engine:
 
     def _start_passes(self) -> None:
         self._scheduled = False
-        while self._idle_replicas and self._waiting.queues and not self._closed:
-            taken, padded = self._waiting.take_batch(self._max_batch_tokens)
-            texts = [text for text in taken if not text.call.answer.done()]
-            for _ in range(len(taken) - len(texts)):
-                self._free_places.release()
-            if texts:
-                self._idle_replicas -= 1
-                task = asyncio.create_task(self._run_pass(texts, padded))
-                self._passes.add(task)
-                task.add_done_callback(self._passes.discard)
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            useful = min(self._idle_replicas, sum(map(len, self._waiting.queues.values())))
+            if self._closed:
+                return
+            self._idle_replicas -= useful
+        for _ in range(useful):
+            thread = loop.run_in_executor(self._executor, self._run_passes, loop)
+            self._threads.add(thread)
+            thread.add_done_callback(self._threads.discard)
 
-    async def _run_pass(self, texts: list[_WaitingText], padded: int) -> None:
+    def _run_passes(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run passes in this thread until no text waits."""
+        while (taken := self._take()) is not None:
+            texts, padded = taken
+            running = [text for text in texts if not text.call.done]
+            started_s, result = time.perf_counter(), self._forward(running, padded)
+            if isinstance(result, Exception):
+                for text in running:
+                    text.call.done = True  # already now: the next pass begins before the delivery
+            try:
+                loop.call_soon_threadsafe(self._deliver, texts, running, result, started_s)
+            except RuntimeError:
+                return  # the event loop has ended, and all callers with it
+
+    def _take(self) -> tuple[list[_WaitingText], int] | None:
+        with self._lock:
+            if self._closed or not self._waiting.queues:
+                self._idle_replicas += 1
+                return None
+            return self._waiting.take_batch(self._max_batch_tokens)
+
+    def _forward(self, texts: Sequence[_WaitingText], padded: int) -> Vectors | Exception:
+        if not texts:
+            return np.zeros((0, self._encoder.width), dtype=np.float32)
         try:
-            ids = [text.ids for text in texts]
-            loop = asyncio.get_running_loop()
-            vectors = await loop.run_in_executor(self._executor, self._encoder.forward, ids, padded)
-            for text, vector in zip(texts, vectors, strict=True):
-                text.call.fill(text.row, vector)
-        except asyncio.CancelledError:
-            # The event loop is ending and cancels the callers too. No new pass must begin.
-            self._closed = True
-            raise
+            vectors = self._encoder.forward([text.ids for text in texts], padded)
         except Exception as error:  # noqa: BLE001 - the callers must get whatever the pass raised
-            for text in texts:
-                text.call.fail(error)
-        finally:
-            self._idle_replicas += 1
-            for _ in texts:
-                self._free_places.release()
-            self._start_passes()
+            return error
+        if len(vectors) != len(texts):
+            return ValueError(f"the encoder gave {len(vectors)} vectors for {len(texts)} texts")
+        return vectors
+
+    def _deliver(
+        self,
+        taken: Sequence[_WaitingText],
+        texts: Sequence[_WaitingText],
+        result: Vectors | Exception,
+        started_s: float,
+    ) -> None:
+        """Give a pass to its callers; on the event loop."""
+        places: dict[_Call, list[int]] = defaultdict(list)
+        for place, text in enumerate(texts):
+            places[text.call].append(place)
+        for call, of_call in places.items():
+            if isinstance(result, Exception):
+                call.fail(result)
+            else:
+                rows = [texts[place].row for place in of_call]
+                call.results.put_nowait(Pass(rows, result[of_call], started_s))
+        for _ in taken:
+            self._free_places.release()

@@ -1,8 +1,9 @@
 """The classify agent with the models that are served at the time of a batch."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
-from agents.classify import classify
+from agents.classify import classify_each
 from agents.outcomes import Incoming, Outcome
 from agents.spot_checks import NO_SPOT_CHECKS, SpotChecks
 from inference.rules.ruling import Rules
@@ -15,13 +16,17 @@ async def triage(
     models: ServedModels,
     rules: Rules,
     spot_checks: SpotChecks = NO_SPOT_CHECKS,
-) -> list[Outcome]:
-    """Triage a batch; see `agents.classify`.
+) -> AsyncGenerator[tuple[int, Outcome], None]:
+    """Triage a batch; see `agents.classify.classify_each`.
 
     The whole batch is decided by one choice of models, whatever is promoted meanwhile.
     """
+    outcomes: dict[int, Outcome] = {}
     with models.use() as serving:
-        outcomes = await classify(batch, classifier=serving, rules=rules, spot_checks=spot_checks)
+        decided = classify_each(batch, classifier=serving, rules=rules, spot_checks=spot_checks)
+        async with aclosing(decided):
+            async for row, outcome in decided:
+                outcomes[row] = outcome
+                yield row, outcome
     for tell in models.on_decided:
-        tell(batch, outcomes)
-    return outcomes
+        tell(batch, [outcomes[row] for row in range(len(batch))])

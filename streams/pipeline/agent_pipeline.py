@@ -6,11 +6,11 @@
 A record may hold several events. Batches are of events, so a large record does not give the model
 more at once than many small ones.
 
-Several batches are processed at once. When a batch is processed, each of its events goes on alone:
-it is published as soon as the events before it whose records have its key are, and ended when the
-broker has acknowledged its outputs. So an event whose outputs wait for a broker holds up only its
-own key. An event whose partition was taken away in the meantime is not published: the new owner of
-the partition ends it.
+Several batches are processed at once. When the outcome of an event is known, the event goes on
+alone, whatever becomes of its batch: it is published when the events before it whose records have
+its key are, and ended when the broker has acknowledged its outputs. So an event that waits for the
+model or for a broker holds up only its own key. An event whose partition was taken away in the
+meantime is not published: the new owner of the partition ends it.
 
 Every stage is bounded, so a slow model or broker makes the consumer wait. Whatever goes wrong, an
 offset is settled only after the broker has acknowledged every output of every event of its record.
@@ -21,7 +21,8 @@ other error fails the pipeline; that stops the worker, with the inputs unacked.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -34,7 +35,7 @@ from streams.errors import RecordTooLarge
 from streams.kafka.offsets import OffsetTracker, Partition, PendingOffset
 from streams.kafka.producer import Producer, Receipt
 from streams.metrics import Metrics
-from streams.pipeline.failures import FailureIsolation, Process, Read
+from streams.pipeline.failures import FailureIsolation, ProcessEach, Read
 from streams.pipeline.order import KeyedOrder, Turn
 from streams.pipeline.records import UNSIGNED, outputs_of, shrinking_dead_letters
 from streams.topics import Topics
@@ -129,15 +130,15 @@ class AgentPipeline:
     """Runs `process` over the events of the records that it accepts.
 
     `read` gives the events of a record; without it, the record is its only event. `process` gets a
-    batch of events and returns one outcome per event, in order. `on_ended` is called for each
-    record when it is settled. `fail` is called once, with the first error that is not the fault of
-    a single event. The records for internal topics are signed with `keys`.
+    batch of events and gives one outcome per event, each as soon as it is known. `on_ended` is
+    called for each record when it is settled. `fail` is called once, with the first error that is
+    not the fault of a single event. The records for internal topics are signed with `keys`.
     """
 
     def __init__(
         self,
         name: str,
-        process: Process,
+        process: ProcessEach,
         *,
         read: Read = unread,
         pipeline: PipelineSection,
@@ -288,20 +289,26 @@ class AgentPipeline:
 
     async def _process_batch(self, batch: list[tuple[_Event, Turn]]) -> None:
         try:
-            outcomes = await self._outcomes([event for event, _ in batch])
+            async with aclosing(self._outcomes([event for event, _ in batch])) as outcomes:
+                async for place, outcome in outcomes:
+                    event, turn = batch[place]
+                    self._spawn(self._end(event, outcome, turn))
         finally:
             self._batches -= 1
             self._slots.release()
-        for (event, turn), outcome in zip(batch, outcomes, strict=True):
-            self._spawn(self._end(event, outcome, turn))
 
-    async def _outcomes(self, batch: Sequence[_Event]) -> list[Outcome]:
+    async def _outcomes(self, batch: Sequence[_Event]) -> AsyncGenerator[tuple[int, Outcome], None]:
         """What becomes of each event; the agent gets those that nothing was decided about."""
-        undecided = [event.incoming for event in batch if event.outcome is None]
-        processed: Iterator[Outcome] = iter(())
-        if undecided:
-            processed = iter(await self._isolation.run(self._process, undecided))
-        return [event.outcome or next(processed) for event in batch]
+        undecided: list[int] = []
+        for place, event in enumerate(batch):
+            if event.outcome is None:
+                undecided.append(place)
+            else:
+                yield place, event.outcome
+        incoming = [batch[place].incoming for place in undecided]
+        async with aclosing(self._isolation.run(self._process, incoming)) as processed:
+            async for place, outcome in processed:
+                yield undecided[place], outcome
 
     async def _end(self, event: _Event, outcome: Outcome, turn: Turn) -> None:
         async with turn.use():

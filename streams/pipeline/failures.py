@@ -8,8 +8,9 @@ While the broker cannot be asked, the agent waits and tries again: no event is a
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 
 from aiokafka.errors import KafkaError
 
@@ -27,11 +28,21 @@ however many events it holds."""
 
 BROKER_FAILED = (StreamError, KafkaError)
 """The events stay as they are, and are processed when the broker answers again."""
-NO_EVENT_AT_FAULT = (*BROKER_FAILED, ConfigError)
 
 RETRY_S = 5.0
 
+
+class WrongOutcomesError(AssertionError):
+    """An agent did not give each event of a batch one outcome; the agent is at fault."""
+
+
+NO_EVENT_AT_FAULT = (*BROKER_FAILED, ConfigError, WrongOutcomesError)
+
+
 Process = Callable[[Sequence[Incoming]], Awaitable[list[Outcome]]]
+"""Takes a batch and gives one outcome per event, in order."""
+ProcessEach = Callable[[Sequence[Incoming]], AsyncGenerator[tuple[int, Outcome], None]]
+"""Takes a batch and gives each outcome, with its place in the batch, as soon as it is known."""
 Read = Callable[[Incoming], Awaitable[list[Incoming]]]
 """Takes a record and gives its events, at least one."""
 
@@ -45,28 +56,36 @@ class FailureIsolation:
         self.why_waiting: str | None = None
         """What the broker does not do; None if it does."""
 
-    async def run(self, process: Process, batch: Sequence[Incoming]) -> list[Outcome]:
-        """Process a batch. If it fails, process its events one by one.
+    async def run(
+        self, process: ProcessEach, batch: Sequence[Incoming]
+    ) -> AsyncGenerator[tuple[int, Outcome], None]:
+        """Process a batch. If it fails, process its events without an outcome one by one.
 
         It waits while the broker cannot be asked.
 
-        Returns:
-            One outcome per record, in order.
+        Yields:
+            The outcome of each event with its place in the batch, as soon as it is known.
 
         Raises:
             ConfigError: the configuration cannot be used, so no event is at fault.
             Exception: what the agent raised, if too many events failed in a row.
         """
-        while True:
+        rows = list(range(len(batch)))
+        while rows:
+            known = self._try(process, [batch[row] for row in rows])
+            ended: set[int] = set()
             try:
-                outcomes = await self._try(process, batch)
+                async with aclosing(known):
+                    async for place, outcome in known:
+                        ended.add(place)
+                        yield rows[place], outcome
             except BROKER_FAILED as error:
                 self.why_waiting = f"{self._name} waits for the broker ({error})"
                 log.warning("%s; trying again in %.0f s", self.why_waiting, RETRY_S)
                 await asyncio.sleep(RETRY_S)
             else:
                 self.why_waiting = None
-                return outcomes
+            rows = [row for place, row in enumerate(rows) if place not in ended]
 
     async def read(self, read: Read, record: Incoming) -> list[Incoming]:
         """The events of a record. A record that cannot even be refused becomes one dead letter.
@@ -80,38 +99,58 @@ class FailureIsolation:
             (letter,) = self._dead_letters([record], [error])
             return [replace(record, element=Element(letter))]
 
-    async def _try(self, process: Process, batch: Sequence[Incoming]) -> list[Outcome]:
+    async def _try(
+        self, process: ProcessEach, batch: Sequence[Incoming]
+    ) -> AsyncGenerator[tuple[int, Outcome], None]:
+        ended: set[int] = set()
         try:
-            outcomes = await process(batch)
+            async with aclosing(_once_each(process, batch)) as outcomes:
+                async for place, outcome in outcomes:
+                    ended.add(place)
+                    yield place, outcome
         except NO_EVENT_AT_FAULT:
             raise
         except Exception as error:
+            rest = [place for place in range(len(batch)) if place not in ended]
             if len(batch) == 1:
-                return list(self._dead_letters(batch, [error]))
+                for letter in self._dead_letters(batch, [error]):
+                    yield 0, letter
+                return
             log.exception(
-                "a batch of %d events failed in %s; trying each alone", len(batch), self._name
+                "%d events of a batch of %d failed in %s; trying each alone",
+                len(rest),
+                len(batch),
+                self._name,
             )
-            return await self._one_by_one(process, batch)
-        self._failed_in_a_row.clear()
-        if len(outcomes) != len(batch):
-            raise AssertionError(
-                f"{self._name} returned {len(outcomes)} outcomes for {len(batch)} events"
-            )
-        return outcomes
+            alone = self._one_by_one(process, batch, rest)
+            async with aclosing(alone):
+                async for place, outcome in alone:
+                    yield place, outcome
+        else:
+            self._failed_in_a_row.clear()
 
-    async def _one_by_one(self, process: Process, batch: Sequence[Incoming]) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        errors: list[Exception] = []
-        for incoming in batch:
+    async def _one_by_one(
+        self, process: ProcessEach, batch: Sequence[Incoming], places: Sequence[int]
+    ) -> AsyncGenerator[tuple[int, Outcome], None]:
+        """Process these events of a batch, each alone.
+
+        If some event of the batch could be processed, those that could not are at fault themselves.
+        """
+        errors: dict[int, Exception] = {}
+        for place in places:
             try:
-                outcomes += await process([incoming])
+                async with aclosing(_once_each(process, [batch[place]])) as outcomes:
+                    async for _, outcome in outcomes:
+                        yield place, outcome
             except NO_EVENT_AT_FAULT:
                 raise
             except Exception as error:  # noqa: BLE001 - becomes that event's dead letter
-                errors.append(error)
-                outcomes.append(self._dead_letter(error))
-        # If some event could be processed, those that could not are at fault themselves.
-        return list(self._dead_letters(batch, errors)) if len(errors) == len(batch) else outcomes
+                errors[place] = error
+        letters = [self._dead_letter(error) for error in errors.values()]
+        if len(errors) == len(batch):
+            letters = self._dead_letters(batch, list(errors.values()))
+        for place, letter in zip(errors, letters, strict=True):
+            yield place, letter
 
     def _dead_letters(
         self, batch: Sequence[Incoming], errors: Sequence[Exception]
@@ -134,3 +173,36 @@ class FailureIsolation:
 
     def _dead_letter(self, error: Exception) -> DeadLettered:
         return DeadLettered(self._name, type(error).__name__, str(error), "retryable")
+
+
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    """An agent that ends the events of a batch together, in the form of `ProcessEach`."""
+
+    process: Process
+
+    async def __call__(
+        self, batch: Sequence[Incoming]
+    ) -> AsyncGenerator[tuple[int, Outcome], None]:
+        """Process a batch, and give all of its outcomes."""
+        outcomes = await self.process(batch)
+        if len(outcomes) != len(batch):
+            raise WrongOutcomesError(f"there are {len(outcomes)} outcomes for {len(batch)} events")
+        for place, outcome in enumerate(outcomes):
+            yield place, outcome
+
+
+async def _once_each(
+    process: ProcessEach, batch: Sequence[Incoming]
+) -> AsyncGenerator[tuple[int, Outcome], None]:
+    """What `process` gives, which must be one outcome for each event."""
+    missing = set(range(len(batch)))
+    outcomes = process(batch)
+    async with aclosing(outcomes):
+        async for place, outcome in outcomes:
+            if place not in missing:
+                raise WrongOutcomesError(f"event {place} of {len(batch)} has a second outcome")
+            missing.discard(place)
+            yield place, outcome
+    if missing:
+        raise WrongOutcomesError(f"{len(missing)} of {len(batch)} events have no outcome")

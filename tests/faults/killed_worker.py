@@ -5,7 +5,7 @@ Run it as `python -m tests.faults.killed_worker worker`.
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -17,11 +17,14 @@ from streams.models.triage import triage
 DEADLY = b"this event kills the process"
 
 
-async def deadly(batch: Sequence[Incoming], **arguments: Any) -> list[Outcome]:
+async def deadly(
+    batch: Sequence[Incoming], **arguments: Any
+) -> AsyncGenerator[tuple[int, Outcome], None]:
     """Triage the batch, unless one of the events is deadly."""
     if any(DEADLY in (incoming.value or b"") for incoming in batch):
         os.kill(os.getpid(), signal.SIGKILL)
-    return await triage(batch, **arguments)
+    async for each in triage(batch, **arguments):
+        yield each
 
 
 if __name__ == "__main__":

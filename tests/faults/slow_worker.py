@@ -7,7 +7,7 @@ events. It shows that the tests notice a loss.
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -22,10 +22,13 @@ SECONDS_PER_BATCH = 1.0
 take = OffsetTracker.take
 
 
-async def slowly(batch: Sequence[Incoming], **arguments: Any) -> list[Outcome]:
+async def slowly(
+    batch: Sequence[Incoming], **arguments: Any
+) -> AsyncGenerator[tuple[int, Outcome], None]:
     """Wait, and then triage the batch."""
     await asyncio.sleep(SECONDS_PER_BATCH)
-    return await triage(batch, **arguments)
+    async for each in triage(batch, **arguments):
+        yield each
 
 
 def take_and_settle(self: OffsetTracker, *arguments: Any, **options: Any) -> PendingOffset:

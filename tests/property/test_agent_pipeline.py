@@ -20,6 +20,7 @@ from streams.kafka.offsets import OffsetTracker, PendingOffset
 from streams.kafka.record import Record
 from streams.metrics import Metrics
 from streams.pipeline.agent_pipeline import AgentPipeline, InFlight
+from streams.pipeline.failures import AtOnce
 from tests.doubles import INPUT_PARTITION, TOPICS, FakeProducer, incoming
 from tests.records import case, triaged
 
@@ -61,7 +62,7 @@ class Run:
         self.taken: list[PendingOffset] = []
         self.pipeline = AgentPipeline(
             "agent",
-            self.process,
+            AtOnce(self.process),
             read=self.split,
             pipeline=PipelineSection(
                 max_batch_events=plan.batch, max_batch_wait_ms=0, batches_in_flight=plan.in_flight

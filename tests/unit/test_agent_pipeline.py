@@ -1,7 +1,7 @@
 """An agent pipeline, between an offset tracker and a producer that the test controls."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Self
 
 import orjson
@@ -18,7 +18,7 @@ from streams.kafka.producer import Receipt
 from streams.kafka.record import Record
 from streams.metrics import Metrics
 from streams.pipeline.agent_pipeline import AgentPipeline, InFlight, unread
-from streams.pipeline.failures import MAX_FAILURES_IN_A_ROW, Process, Read
+from streams.pipeline.failures import MAX_FAILURES_IN_A_ROW, AtOnce, Process, Read
 from tests.doubles import INPUT_PARTITION, TOPICS, FakeProducer, header_texts, incoming
 from tests.patience import PATIENCE_S, until
 from tests.records import case, triaged
@@ -52,7 +52,7 @@ class Bench:
         } | pipeline
         self.pipeline = AgentPipeline(
             "classify-alerts",
-            process,
+            AtOnce(process),
             read=read,
             pipeline=PipelineSection(**sizes),
             topics=TOPICS,
@@ -115,6 +115,43 @@ async def test_an_event_is_settled_as_soon_as_its_own_outputs_are_acknowledged()
         assert [offset for offset, _ in bench.ended] == [0, 2]
         assert bench.position == 1, "a commit passes no event that has not ended"
         bench.producer.acknowledge(1)
+        await settle_down()
+        assert bench.position == 3
+
+
+async def test_an_event_is_published_when_its_own_outcome_is_known() -> None:
+    """A short ticket would wait for the forward passes of the long alerts in its batch."""
+    may_go_on = asyncio.Event()
+
+    async def process(batch: Sequence[Incoming]) -> AsyncGenerator[tuple[int, Outcome], None]:
+        assert len(batch) == 3
+        yield 2, Triaged(triaged("2"))
+        await may_go_on.wait()
+        for place in (1, 0):
+            yield place, Triaged(triaged(str(place)))
+
+    bench = Bench(producer=FakeProducer(prompt=True))
+    bench.pipeline._process = process
+    await bench.accept(0, key=b"one")
+    await bench.accept(1, 2, key=b"other")
+    async with bench:
+        await settle_down()
+        assert bench.ids() == [], "the third event stays behind the second, which has its key"
+        may_go_on.set()
+        await settle_down()
+        assert bench.ids() == ["1", "0", "2"] or bench.ids() == ["1", "2", "0"]
+        assert bench.position == 3
+    bench = Bench(producer=FakeProducer(prompt=True))
+    bench.pipeline._process = process
+    may_go_on.clear()
+    for offset in range(3):
+        await bench.accept(offset, key=b"%d" % offset)
+    async with bench:
+        await settle_down()
+        assert bench.ids() == ["2"]
+        assert [offset for offset, _ in bench.ended] == [2]
+        assert bench.position == 0
+        may_go_on.set()
         await settle_down()
         assert bench.position == 3
 

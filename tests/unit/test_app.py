@@ -23,6 +23,7 @@ from streams.metrics import Metrics
 from streams.models.triage import triage
 from streams.pipeline.agent_pipeline import AgentPipeline, unread
 from streams.pipeline.consumer import GroupConsumer
+from streams.pipeline.failures import AtOnce, Process
 from tests.doubles import FakeProducer, KnownCases, models_of
 
 RENAMES = Renames({"tickets": {"queue": {"old": "new"}}})
@@ -80,11 +81,17 @@ async def test_each_agent_reads_its_topics(
     assert len(names) == len(topics)
 
 
+def process_of(agent_pipeline: AgentPipeline) -> Process:
+    """The function of an agent that ends the events of a batch together."""
+    assert isinstance(agent_pipeline._process, AtOnce)
+    return agent_pipeline._process.process
+
+
 async def test_each_topic_goes_to_its_function(routes: dict[str, AgentPipeline]) -> None:
     """The records of one topic, for instance verdicts, would be processed as those of another."""
     wire(ALL_AGENTS)
-    assert isinstance(routes["triage.enrichment.v1"]._process, EnrichmentAgent)
-    with_texts = routes["triage.feedback.v1"]._process
+    assert isinstance(process_of(routes["triage.enrichment.v1"]), EnrichmentAgent)
+    with_texts = process_of(routes["triage.feedback.v1"])
     assert isinstance(with_texts, functools.partial)
     assert with_texts.func is add_texts
     feedback = with_texts.keywords["process"]
@@ -106,7 +113,7 @@ async def test_without_texts_none_is_looked_for(
 ) -> None:
     """The text of an event would be put into a row although no text is kept."""
     wire(("feedback",), learning=LearningSection(keep=keep))
-    feedback = routes["triage.feedback.v1"]._process
+    feedback = process_of(routes["triage.feedback.v1"])
     assert isinstance(feedback, functools.partial)
     assert feedback.func is apply_feedback
     assert feedback.keywords["kept"].keep == keep

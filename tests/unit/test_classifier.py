@@ -399,3 +399,26 @@ async def test_text_that_the_model_cannot_read_is_never_accepted(text: str) -> N
     await classifier.close()
     assert (decision.accepted, decision.escalation) == (False, "unfamiliar")
     assert all(label.abstained for label in decision.labels.values())
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+async def test_each_decision_is_that_of_the_event_at_its_place(
+    classifier: Classifier, domain: Domain
+) -> None:
+    """Decisions come pass by pass, so an event could get the labels of another one."""
+    events = sample_events(domain)
+    given = [each async for each in classifier.classify_each(domain, events)]
+    assert sorted(row for row, _ in given) == list(range(len(events)))
+    in_order = await classifier.classify(domain, events)
+    for row, decision in given:
+        assert decision.labels == in_order[row].labels
+        assert decision.risk == in_order[row].risk
+
+
+async def test_the_inference_time_of_an_event_is_that_of_its_own_pass(tiny_model: Path) -> None:
+    """An event would seem as slow as all passes of its batch together."""
+    classifier = Classifier.open(tiny_model, threads=THREADS, max_batch_tokens=16)
+    events = [ticket(text) for text in ("refund", "my card was stolen") for _ in range(20)]
+    decisions = [decision async for _, decision in classifier.classify_each("tickets", events)]
+    await classifier.close()
+    assert len({decision.inference_s for decision in decisions}) > 10, "one pass per event"

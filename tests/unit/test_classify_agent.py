@@ -3,7 +3,7 @@
 A record that comes again has the same outcome.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -251,9 +251,10 @@ class Failing:
 
     domains = ("alerts",)
 
-    async def classify(self, *_: object) -> list[object]:
+    async def classify_each(self, *_: object) -> AsyncGenerator[tuple[int, Decision], None]:
         """Fail like the encoder."""
         raise InferenceError("the encoder failed on 1 texts; restart with more memory")
+        yield
 
 
 async def test_after_a_failure_of_the_model_there_are_no_dead_letters() -> None:
@@ -276,9 +277,12 @@ class Deciding:
         why = "" if accepted else "risk"
         self.decision = Decision(labels, 0.25, 0.0, accepted, "the model says so", why, 0.01)
 
-    async def classify(self, _: Domain, events: Sequence[object]) -> list[Decision]:
-        """Return the decision for every event."""
-        return [self.decision] * len(events)
+    async def classify_each(
+        self, _: Domain, events: Sequence[object]
+    ) -> AsyncGenerator[tuple[int, Decision], None]:
+        """Give the decision for every event."""
+        for row in range(len(events)):
+            yield row, self.decision
 
     def queue_axis(self, _: Domain) -> str:
         """The axis that names the queue."""
@@ -300,10 +304,13 @@ class Deciding:
 class NeverAsked(Deciding):
     """A classifier whose model must get no event."""
 
-    async def classify(self, _: Domain, events: Sequence[object]) -> list[Decision]:
+    async def classify_each(
+        self, _: Domain, events: Sequence[object]
+    ) -> AsyncGenerator[tuple[int, Decision], None]:
         """Refuse every event."""
         assert not events, "a rule has already ended this event"
-        return []
+        return
+        yield
 
 
 SETS: dict[Domain, dict[str, tuple[str, ...]]] = {"alerts": LABELS["alerts"]}

@@ -3,8 +3,9 @@
 import asyncio
 import gc
 import threading
+import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import numpy as np
 import pytest
@@ -157,6 +158,48 @@ async def test_rows_after_a_failed_row_are_not_run() -> None:
     assert encoder.passes == [[0], [100]]
 
 
+class Held(SlowEncoder):
+    """Only the passes with a text whose first id is above 100 wait at the gate."""
+
+    def forward(self, ids: Sequence[Sequence[int]], padded: int) -> Vectors:
+        """Run one pass."""
+        if max(text[0] for text in ids) <= 100:
+            return np.array([[text[0]] for text in ids], dtype=np.float32)
+        return super().forward(ids, padded)
+
+
+async def test_a_pass_is_given_when_it_is_done() -> None:
+    """A short ticket would wait for the long alerts that came with it."""
+    encoder = Held(replicas=2, is_open=False)
+    async with running(encoder) as engine:
+        async with aclosing(engine.passes([[101] * LONG, [1], [2]])) as passes:
+            first = await anext(passes)
+            assert first.rows == [1, 2]
+            assert first.vectors[:, 0].tolist() == [1, 2]
+            encoder.gate.set()
+            last = await anext(passes)
+        assert (last.rows, last.vectors[:, 0].tolist()) == ([0], [101])
+        assert last.started_s <= time.perf_counter()
+
+
+async def test_texts_of_a_caller_that_leaves_early_are_not_run() -> None:
+    """A caller that fails over one of its passes would have the others run for nothing."""
+    encoder = SlowEncoder(is_open=False)
+    async with running(encoder, max_batch_tokens=ONE_ROW) as engine:
+        blocker = call(engine, [1])
+        await until_passes(encoder, 1)
+        passes = engine.passes([[2], [3]])
+        waits = asyncio.ensure_future(anext(passes))
+        await run_ready_tasks()
+        assert waiting(engine) == [2, 3]
+        waits.cancel()
+        await asyncio.gather(waits, return_exceptions=True)
+        encoder.gate.set()
+        await blocker
+        await engine.embed([[4]])
+    assert encoder.forwarded == [1, 4]
+
+
 class ShortAnswer(SlowEncoder):
     """Returns one row less than it should."""
 
@@ -168,7 +211,7 @@ class ShortAnswer(SlowEncoder):
 async def test_an_output_with_missing_rows_fails_its_callers() -> None:
     """Otherwise the callers of a wrong model would wait for ever."""
     async with running(ShortAnswer()) as engine:
-        with pytest.raises(ValueError, match="shorter"):
+        with pytest.raises(ValueError, match="0 vectors for 1"):
             await engine.embed([[1]])
 
 

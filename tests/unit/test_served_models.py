@@ -74,7 +74,7 @@ async def decided(models: ServedModels, count: int = 20) -> list[Any]:
     lines = (SAMPLES / "tickets.ndjson").read_bytes().splitlines()[:count]
     records = [record(line, offset=i, topic="triage.tickets.v1") for i, line in enumerate(lines)]
     batch = await read_all(records, kind="ticket", domains=models.serving.domains)
-    outcomes = await triage(batch, models=models, rules=RULES)
+    outcomes = [outcome async for _, outcome in triage(batch, models=models, rules=RULES)]
     cases = [outcome.case for outcome in outcomes if isinstance(outcome, Escalated)]
     ended = [outcome.triaged for outcome in outcomes if isinstance(outcome, Triaged)]
     return ended + [case.triaged for case in cases]

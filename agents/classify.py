@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
+from agents.escalation import HIGH_IMPACT, escalated
 from agents.label_rows import SPOT_CHECK
-from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
+from agents.outcomes import DeadLettered, Incoming, Outcome, Reviewed, Triaged
 from agents.revision import queue_of, timing
 from agents.spot_checks import NO_SPOT_CHECKS, SpotChecks
 from inference.acceptance.policy import Decision
@@ -22,8 +23,6 @@ from schemas.formats.stated import plain_stated
 from schemas.titles import plain_title
 from schemas.triaged import Case, DecidedBy, Label, Status, TriagedEvent
 
-HIGH_IMPACT = "high_impact"
-"""The escalation reason of an event that the small model accepted and a person must see anyway."""
 RULE = "rule"
 """The escalation reason of an event that a rule gives to a person."""
 
@@ -147,14 +146,16 @@ def _after_model(
     if triaged.status == "needs_review":
         return Reviewed(Case(event=event, triaged=triaged, risk=decision.risk, escalation=RULE))
     if triaged.status == "provisional":
-        return Escalated(
-            Case(event=event, triaged=triaged, risk=decision.risk, escalation=decision.escalation)
+        return escalated(
+            Case(event=event, triaged=triaged, risk=decision.risk, escalation=decision.escalation),
+            undecided.incoming,
         )
     reason = decision.person or rules.needs_person(event, triaged.labels, now=now)
     if triaged.decided_by == "slm" and reason:
         held = replace(triaged, status="provisional", reasons=[*triaged.reasons, reason])
-        return Escalated(
-            Case(event=event, triaged=held, risk=decision.risk, escalation=HIGH_IMPACT)
+        return escalated(
+            Case(event=event, triaged=held, risk=decision.risk, escalation=HIGH_IMPACT),
+            undecided.incoming,
         )
     if triaged.decided_by != "slm":
         return Triaged(triaged)

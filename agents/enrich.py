@@ -6,12 +6,13 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from agents.classify import HIGH_IMPACT
+from agents.escalation import never_asked, revised
 from agents.label_rows import NOTHING_KEPT, RowsKept, row_of_llm
 from agents.outcomes import Incoming, Outcome, Reviewed, Triaged, refused
-from agents.revision import queue_of, successor
+from agents.revision import successor
 from inference.labels.renames import NO_RENAMES, Renames
-from inference.llm.consultant import Consultant, LlmOpinion, unasked
+from inference.llm.consultant import Consultant
+from inference.llm.opinion import LlmOpinion, unasked
 from schemas.agreement import check_case
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
@@ -82,7 +83,7 @@ async def _end(
         async with memory.turn(case):
             triaged = await memory.find(incoming, case)
             if triaged is None:
-                triaged = _revised(case, await _opinion(case, consultant), incoming)
+                triaged = revised(case, await _opinion(case, consultant), incoming)
                 if consultant is not None:
                     # Without an LLM the answer costs nothing and is the same the second time.
                     memory.note(triaged)
@@ -106,28 +107,8 @@ def _check(case: Case) -> None:
 
 
 async def _opinion(case: Case, consultant: Consultant | None) -> LlmOpinion:
+    if opinion := never_asked(case):
+        return opinion
     if consultant is None:
         return unasked(case, "llm_off", "no LLM is configured")
-    if case.escalation == HIGH_IMPACT:
-        # The small model is sure of it, and only a person may end it.
-        return unasked(case, "high_impact", "no question for an LLM")
     return await consultant.consult(case)
-
-
-def _revised(case: Case, opinion: LlmOpinion, incoming: Incoming) -> TriagedEvent:
-    triaged = case.triaged
-    if opinion.needs_person:
-        status, reasons = "needs_review", [*opinion.reasons, "a person decides"]
-        changed = opinion.labels != triaged.labels
-    else:
-        status, reasons, changed = "final", opinion.reasons, True
-    return replace(
-        successor(triaged, incoming),
-        status=status,
-        decided_by="llm" if changed else triaged.decided_by,
-        labels=opinion.labels,
-        queue=queue_of(opinion.labels, triaged.queue),
-        reasons=[*triaged.reasons, *reasons],
-        enrichment=opinion.enrichment,
-        cost_usd=triaged.cost_usd + opinion.enrichment.cost_usd,
-    )

@@ -88,10 +88,13 @@ class Escalated:
 class Reviewed:
     """A person must decide.
 
-    The event is published as `needs_review`, and the case goes to the review topic.
+    The event is published as `needs_review`, and the case goes to the review topic. With a
+    `provisional` decision, the event was escalated and ends at once: that decision is published
+    just before, as its revision 0.
     """
 
     case: Case
+    provisional: TriagedEvent | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
     alerts, tickets ─▶ rules, model ─┬─▶ triaged               decided: revision 0, final
                                      ├─▶ triaged + enrichment  not decided: revision 0, provisional
                                      ├─▶ triaged + review      a rule asks for a person: revision 0
+                                     ├─▶ triaged + review      high impact: revisions 0 and 1
                                      └─▶ triaged + review      decided, and drawn for a check
     enrichment      ─▶ enrich ───────┬─▶ triaged               answered by the LLM: revision 1
                                      └─▶ triaged + review      for a person: revision 1

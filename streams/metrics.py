@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -332,7 +333,9 @@ class Metrics:
             case Escalated(case):
                 self._decided(case.triaged, incoming, "escalated", case.escalation)
                 self.escalations.labels(domain=case.triaged.domain, reason=case.escalation).inc()
-            case Reviewed(case):
+            case Reviewed(case, provisional):
+                if provisional is not None:
+                    self.count(Escalated(replace(case, triaged=provisional)), incoming)
                 self.events.labels(domain=case.triaged.domain, outcome="needs_review").inc()
                 self._enriched(case.triaged.enrichment)
             case DeadLettered(stage=stage):

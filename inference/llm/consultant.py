@@ -6,7 +6,6 @@ what the answer changes.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -14,6 +13,7 @@ from inference.egress.policy import Policy
 from inference.errors import RedactionFailed
 from inference.llm.cascade import Cascade, Consultation
 from inference.llm.combining import Combined, combine, keep_guarded_queue
+from inference.llm.opinion import LlmOpinion, unasked
 from inference.llm.options import LimitOptions
 from inference.llm.prompt.context import PromptContext, PromptWriter
 from inference.llm.prompt.prompt import Answer
@@ -26,20 +26,6 @@ log = logging.getLogger(__name__)
 
 Labels = Mapping[str, Label]
 WhyPerson = Callable[[Event, Labels], str]
-
-
-@dataclass(frozen=True, slots=True)
-class LlmOpinion:
-    """What the LLM tiers say about a case.
-
-    Without an answer, the labels do not change and `reasons` says why. `needs_person` is false only
-    for an answer that may stand alone.
-    """
-
-    enrichment: Enrichment
-    labels: dict[str, Label]
-    needs_person: bool
-    reasons: list[str]
 
 
 class Consultant:
@@ -168,11 +154,6 @@ class _TierResults:
             not label.abstained and labels[axis].value != label.value
             for axis, label in self._small_model_labels.items()
         )
-
-
-def unasked(case: Case, status: str, reason: str) -> LlmOpinion:
-    """Return the result for a case that no LLM was asked about."""
-    return LlmOpinion(Enrichment(status=status), dict(case.triaged.labels), True, [reason])
 
 
 def _enrichment(context: PromptContext, consultation: Consultation) -> Enrichment:

@@ -84,8 +84,10 @@ def _print(batch: list[Incoming], outcomes: list[Outcome]) -> None:
         match outcome:
             case Triaged(triaged):
                 triaged_events.append(msgspec.to_builtins(triaged))
-            case Escalated(case) | Reviewed(case):
+            case Escalated(case):
                 triaged_events.append(msgspec.to_builtins(case.triaged))
+            case Reviewed(case, provisional):
+                triaged_events.append(msgspec.to_builtins(provisional or case.triaged))
             case DeadLettered():
                 dead_letters.append(_dead_letter(line, outcome))
     echo_ndjson(triaged_events)

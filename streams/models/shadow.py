@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from agents.escalation import HIGH_IMPACT
 from agents.outcomes import Incoming, Outcome
 from inference.acceptance.policy import Decision
 from inference.classifier import Classifier
@@ -31,7 +32,6 @@ MAX_EVENTS = 16
 MAX_CREDIT_S = 2.0
 """Time that was not used is saved up to here."""
 WRITE_S = 10.0
-HIGH_IMPACT = "high_impact"
 
 OpenCandidate = Callable[[str, Sequence[Domain]], Classifier]
 

@@ -106,7 +106,7 @@ class _Published:
 
     event: _Event
     outcome: Outcome
-    decision: PublishedDecision | None
+    decisions: list[PublishedDecision]
     receipts: list[Receipt]
 
 
@@ -324,7 +324,7 @@ class AgentPipeline:
     async def _send(self, event: _Event, outcome: Outcome) -> _Published:
         outputs = outputs_of(outcome, event.incoming, self._topics, self._keys)
         receipts = [await self._producer.hand_over(record) for record in outputs.records]
-        return _Published(event, outcome, outputs.decision, receipts)
+        return _Published(event, outcome, outputs.decisions, receipts)
 
     async def _settle(self, published: _Published) -> None:
         event, outcome = published.event, published.outcome
@@ -343,10 +343,12 @@ class AgentPipeline:
             self._on_ended(record.in_flight, invalid=record.invalid > 0)
 
     async def _append_to_trail(self, published: _Published) -> None:
-        if published.decision is not None:
-            incoming = published.event.incoming
-            receipt = await self._audit.append(incoming, published.decision, self._producer)
-            await self._producer.delivered([receipt])
+        incoming = published.event.incoming
+        receipts = [
+            await self._audit.append(incoming, decision, self._producer)
+            for decision in published.decisions
+        ]
+        await self._producer.delivered(receipts)
 
     async def _replace_by_dead_letter(self, incoming: Incoming, reason: str) -> DeadLettered:
         """Publish the largest dead letter that fits its topic, in place of the outputs."""

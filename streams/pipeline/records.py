@@ -24,13 +24,13 @@ UNSIGNED = WorkerKeys()
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """The records of one event, and the decision that one of them carries.
+    """The records of one event, and the decisions that they carry, in the order of revisions.
 
     A dead letter carries no decision.
     """
 
     records: list[Record]
-    decision: PublishedDecision | None
+    decisions: list[PublishedDecision]
 
 
 def outputs_of(
@@ -52,13 +52,19 @@ def outputs_of(
                 records[0] = _with_verdict(records[0], incoming)
             if row is not None:
                 records.append(label_row(row, topics, keys))
-            return Outputs(records, decision)
+            return Outputs(records, [decision])
         case Escalated(case):
             return _case_outputs(case, topics.enrichment, topics, keys)
-        case Reviewed(case):
-            return _case_outputs(case, topics.review, topics, keys)
+        case Reviewed(case, provisional):
+            ended = _case_outputs(case, topics.review, topics, keys)
+            if provisional is None:
+                return ended
+            first = _decision(provisional)
+            signed = keys.sign_decision(provisional)
+            earlier = _triaged_record(first, topics, keys, signed)
+            return Outputs([earlier, *ended.records], [first, *ended.decisions])
         case DeadLettered():
-            return Outputs([dead_letter(outcome, incoming, topics)], None)
+            return Outputs([dead_letter(outcome, incoming, topics)], [])
 
 
 def dead_letter(letter: DeadLettered, incoming: Incoming, topics: Topics) -> Record:
@@ -108,7 +114,7 @@ def _case_outputs(case: Case, topic: str, topics: Topics, keys: WorkerKeys) -> O
         _triaged_record(decision, topics, keys, signed),
         _case_record(case, decision, topic, keys, signed),
     ]
-    return Outputs(records, decision)
+    return Outputs(records, [decision])
 
 
 def _decision(triaged: TriagedEvent) -> PublishedDecision:

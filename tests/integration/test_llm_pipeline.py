@@ -32,6 +32,7 @@ from tests.llm_server import Behaviour, LlmServer, Request, ok, slow
 from tests.llm_tier import configured, endpoint, escalated
 from tests.outputs import Outputs
 from tests.processes import WorkerProcess
+from tests.tiny_model import sample_events
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
@@ -126,6 +127,54 @@ async def test_an_event_goes_all_the_way_round(settings: Settings, tmp_path: Pat
     assert code == 0, printed
     tell(f"triage cost --json: {printed.strip()[:500]}")
     assert json.loads(printed)
+
+
+async def test_high_impact_does_not_wait_for_a_slow_llm(settings: Settings, tmp_path: Path) -> None:
+    """A critical ticket would wait behind every case that a slow LLM has not yet answered."""
+    may_answer = threading.Event()
+
+    async def held(request: Request) -> web.StreamResponse:
+        while not may_answer.is_set():
+            await asyncio.sleep(0.02)
+        return await ok(priority="low")(request)
+
+    with serving(held) as server:
+        settings = configured(
+            endpoint(server.base_url, timeout_s=120.0, concurrency=1), settings=settings
+        )
+        await create_topics(settings)
+        names = Topics(settings.topics.prefix)
+        unsure = [json.dumps({"id": f"e-{n}", "text": f"zxq {n} wvut"}).encode() for n in range(8)]
+        critical = [
+            msgspec.json.encode(
+                {"id": f"c-{n}", "text": event.text, "attributes": {"priority": "P1"}}
+            )
+            for n, event in enumerate(sample_events("tickets")[:60])
+            if event.text
+        ]
+        with working(settings, tmp_path):
+            outputs = Outputs(settings)
+            await send(settings, [Record(names.input("tickets"), None, each) for each in unsure])
+            await outputs.read_until(lambda: len(outputs.on(names.enrichment)) == len(unsure))
+            await send(settings, [Record(names.input("tickets"), None, each) for each in critical])
+            of_impact = partial(_cases, outputs, names.review, "high_impact")
+            escalated = partial(_cases, outputs, names.enrichment, "risk", "unfamiliar")
+            expected = len(unsure) + len(critical)
+            await outputs.read_until(lambda: len(of_impact()) + len(escalated()) == expected)
+            assert len(of_impact()) > 3
+            revisions = {(triaged.id, triaged.revision) for triaged in outputs.triaged}
+            ended = {event_id for event_id, revision in revisions if revision}
+            assert ended == of_impact(), "no answer of the LLM has come yet"
+            for each in of_impact():
+                assert [t.revision for t in outputs.triaged if t.id == each] == [0, 1]
+            may_answer.set()
+            await outputs.read_until(lambda: _all_ended(outputs.triaged, expected))
+
+
+def _cases(outputs: Outputs, topic: str, *reasons: str) -> set[str]:
+    """The ids of the cases on a topic that were escalated for one of these reasons."""
+    cases = [decode(record.value or b"", Case) for record in outputs.on(topic)]
+    return {case.event.id for case in cases if case.escalation in reasons}
 
 
 def _all_ended(triaged: list[TriagedEvent], sent: int) -> bool:

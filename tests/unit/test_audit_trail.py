@@ -79,14 +79,14 @@ def test_the_digest_is_that_of_the_published_bytes() -> None:
 def test_every_kind_of_decision_is_recorded(outcome: Escalated | Reviewed) -> None:
     """Events that the small model was unsure of would be missing from the trail."""
     outputs = outputs_of(outcome, read({}), TOPICS)
-    assert outputs.decision is not None
-    assert trail().record(read({}), outputs.decision).value
+    assert len(outputs.decisions) == 1
+    assert trail().record(read({}), outputs.decisions[0]).value
 
 
 def test_a_dead_letter_is_no_decision() -> None:
     """The trail would hold decisions that were never made."""
     outputs = outputs_of(DeadLettered("decode", "InvalidEvent", "no"), read(b"{"), TOPICS)
-    assert outputs.decision is None
+    assert outputs.decisions == []
 
 
 def test_the_verdict_of_a_person_costs_nothing() -> None:

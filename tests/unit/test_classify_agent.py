@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.classify import HIGH_IMPACT, RULE
+from agents.classify import RULE
 from agents.classify import classify as classify_events
+from agents.enrich import enrich
+from agents.escalation import HIGH_IMPACT
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from inference.acceptance.policy import Decision
 from inference.classifier import Classifier
@@ -22,6 +24,7 @@ from inference.rules.options import ImpactOptions, Rule
 from inference.rules.ruling import SUPPRESSED, Rules
 from schemas.event import KIND_OF_DOMAIN, Domain, Stated
 from schemas.triaged import CalibrationInfo, Label, ModelInfo, Timing, TriagedEvent
+from tests.doubles import FakeAnswered
 from tests.records import RECEIVED_AT, decision, record, triaged
 from tests.tiny_model import LABELS, SAMPLES
 from tests.triage import classify, read_all
@@ -68,6 +71,9 @@ def _timeless(outcome: Outcome) -> Outcome:
             return Triaged(_without_timing(triaged))
         case Escalated(case):
             return Escalated(msgspec.structs.replace(case, triaged=_without_timing(case.triaged)))
+        case Reviewed(case, provisional):
+            case = msgspec.structs.replace(case, triaged=_without_timing(case.triaged))
+            return Reviewed(case, provisional and _without_timing(provisional))
         case _:
             return outcome
 
@@ -408,14 +414,34 @@ async def test_a_label_on_an_axis_that_does_not_decide_ends_nothing(
 CRITICAL = 'labels.severity == "critical"'
 
 
-async def test_an_accepted_event_of_high_impact_is_escalated() -> None:
-    """Otherwise the small model alone would end an event that a person must see."""
+async def test_an_accepted_event_of_high_impact_ends_with_a_person_at_once() -> None:
+    """The small model alone would end it, or it would wait behind cases for a slow LLM."""
     outcome = await ruled(None, CRITICAL, severity="critical")
-    assert end(outcome) == (Escalated, "provisional", "slm", "cloud")
-    assert isinstance(outcome, Escalated)
+    assert end(outcome) == (Reviewed, "needs_review", "slm", "cloud")
+    assert isinstance(outcome, Reviewed)
     assert outcome.case.escalation == HIGH_IMPACT
-    assert outcome.case.triaged.reasons == ["the model says so", "high impact"]
+    first, last = outcome.provisional, outcome.case.triaged
+    assert first is not None
+    assert (first.revision, first.status, first.enrichment) == (0, "provisional", None)
+    assert first.reasons == ["the model says so", "high impact"]
+    assert (last.revision, last.labels, last.origin) == (1, first.labels, first.origin)
+    assert last.reasons == [*first.reasons, "no question for an LLM", "a person decides"]
     assert end(await ruled(None, CRITICAL)) == (Triaged, "final", "slm", "cloud")
+
+
+@pytest.mark.parametrize("consultant", [None, object()])
+async def test_an_event_of_high_impact_ends_as_the_enrichment_agent_ends_it(
+    consultant: Any,
+) -> None:
+    """Cases that an earlier release has escalated would end otherwise than those of today."""
+    outcome = await ruled(None, CRITICAL, severity="critical")
+    assert isinstance(outcome, Reviewed)
+    assert outcome.provisional is not None
+    case = msgspec.structs.replace(outcome.case, triaged=outcome.provisional)
+    (enriched,) = await enrich([record(case)], consultant=consultant, memory=FakeAnswered())
+    assert isinstance(enriched, Reviewed)
+    assert _without_timing(enriched.case.triaged) == _without_timing(outcome.case.triaged)
+    assert enriched.case.event == outcome.case.event
 
 
 async def test_an_uncertain_event_of_high_impact_is_escalated_for_its_risk() -> None:
@@ -439,9 +465,10 @@ async def test_what_the_sender_calls_critical_ends_with_a_person(
 ) -> None:
     """Otherwise a model that is sure would end what a vendor calls critical."""
     outcome = await ruled(None, says=says)
-    assert isinstance(outcome, Escalated)
+    assert isinstance(outcome, Reviewed)
     assert outcome.case.escalation == HIGH_IMPACT
-    assert outcome.case.triaged.reasons[-1] == f"high impact: the sender calls it {word}"
+    assert outcome.provisional is not None
+    assert outcome.provisional.reasons[-1] == f"high impact: the sender calls it {word}"
     assert outcome.case.triaged.stated == outcome.case.event.stated
     other = await ruled(None, says={"severity": "medium", "status": "closed"})
     assert end(other) == (Triaged, "final", "slm", "cloud")
@@ -489,8 +516,9 @@ async def test_what_a_vendor_calls_critical_ends_with_a_person(
     (outcome,) = await classify(
         [record(document)], kind="alert", classifier=classifier, rules=rules
     )
-    assert isinstance(outcome, Escalated)
-    triaged_event = outcome.case.triaged
+    assert isinstance(outcome, Reviewed)
+    triaged_event = outcome.provisional
+    assert triaged_event is not None
     assert triaged_event.reasons[-1] == "high impact: the sender calls it critical"
     assert triaged_event.stated
     assert triaged_event.stated.severity == "critical"

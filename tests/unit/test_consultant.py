@@ -14,7 +14,7 @@ import pytest
 
 from inference.egress.options import EgressOptions
 from inference.egress.redaction import MAX_CHARS
-from inference.llm.consultant import LlmOpinion
+from inference.llm.opinion import LlmOpinion
 from inference.llm.options import BudgetOptions
 from inference.retrieval.options import RetrievalOptions
 from schemas.event import Event

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.classify import HIGH_IMPACT
 from agents.enrich import enrich
+from agents.escalation import HIGH_IMPACT
 from agents.outcomes import DeadLettered, Incoming, Outcome, Reviewed, Triaged
-from inference.llm.consultant import LlmOpinion, unasked
+from inference.llm.opinion import LlmOpinion, unasked
 from schemas.codec import encode
 from schemas.triaged import Case, Enrichment, Label, Timing, TriagedEvent
 from tests.doubles import FakeAnswered

@@ -13,7 +13,7 @@ from agents.label_rows import NOTHING_KEPT, RowsKept, label_record_of, person_of
 from agents.outcomes import Outcome, Triaged
 from agents.verdict_checks import VerdictChecks
 from inference.llm.combining import combine
-from inference.llm.consultant import LlmOpinion
+from inference.llm.opinion import LlmOpinion
 from inference.llm.prompt.prompt import Answer
 from schemas.agreement import input_digest
 from schemas.codec import encode

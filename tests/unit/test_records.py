@@ -28,6 +28,10 @@ LETTER = DeadLettered("decode", "InvalidEvent", "not JSON; send JSON")
         (Escalated(case("é")), ["triage.alerts.triaged.v1", "triage.enrichment.v1"]),
         (Reviewed(case("é")), ["triage.alerts.triaged.v1", "triage.review.v1"]),
         (
+            Reviewed(unsure(revision=1, id="é"), provisional=triaged("é", domain="tickets")),
+            ["triage.tickets.triaged.v1", "triage.tickets.triaged.v1", "triage.review.v1"],
+        ),
+        (
             Triaged(case("é").triaged, spot_check=case("é")),
             ["triage.alerts.triaged.v1", "triage.review.v1"],
         ),
@@ -72,19 +76,32 @@ def test_each_thing_is_encoded_once_and_as_before(
     triaged_record, case_record = outputs.records
     assert triaged_record.value == encode(published_case.triaged)
     assert case_record.value == encode(published_case)
-    assert outputs.decision is not None
-    assert outputs.decision.triaged is published_case.triaged
-    assert outputs.decision.value is triaged_record.value
+    assert len(outputs.decisions) == 1
+    assert outputs.decisions[0].triaged is published_case.triaged
+    assert outputs.decisions[0].value is triaged_record.value
+
+
+def test_the_revisions_of_an_event_that_ends_at_once_are_in_order() -> None:
+    """A consumer would take the provisional decision for the last one, or not be audited."""
+    first, ended = unsure().triaged, unsure(revision=1, status="needs_review")
+    outputs = outputs_of(Reviewed(ended, provisional=first), incoming(), TOPICS)
+    assert [record.value for record in outputs.records] == [
+        encode(first),
+        encode(ended.triaged),
+        encode(ended),
+    ]
+    assert [each.triaged for each in outputs.decisions] == [first, ended.triaged]
+    assert [each.value for each in outputs.decisions] == [encode(first), encode(ended.triaged)]
 
 
 def test_the_decision_is_what_was_published() -> None:
     """The audit trail would record the digest of other bytes than those on the topic."""
     outcome = Triaged(triaged("a"))
     outputs = outputs_of(outcome, incoming(), TOPICS)
-    assert outputs.decision is not None
-    assert outputs.decision.triaged == decision(outcome)
-    assert outputs.decision.value is outputs.records[0].value
-    assert outputs_of(LETTER, incoming(), TOPICS).decision is None
+    assert len(outputs.decisions) == 1
+    assert outputs.decisions[0].triaged == decision(outcome)
+    assert outputs.decisions[0].value is outputs.records[0].value
+    assert outputs_of(LETTER, incoming(), TOPICS).decisions == []
 
 
 def test_a_redelivered_event_gives_the_same_keys() -> None:

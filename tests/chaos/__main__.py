@@ -11,6 +11,7 @@ import logging
 import sys
 import tempfile
 import traceback
+from itertools import groupby
 from pathlib import Path
 
 from tests.chaos.cluster import ChaosCluster
@@ -21,7 +22,7 @@ from tests.tiny_model import build_tiny_model
 
 
 def main() -> int:
-    """Run the chosen scenarios one after the other on one cluster."""
+    """Run the chosen scenarios one after the other, on one cluster of each version of Kafka."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=main.__doc__)
     names = [scenario.name for scenario in SCENARIOS]
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
@@ -37,8 +38,10 @@ def main() -> int:
     report = Report.read(options.out, names)
     with tempfile.TemporaryDirectory(prefix="triage-chaos-model-") as folder:
         model = build_tiny_model(Path(folder))
-        with ChaosCluster() as cluster:
-            held = [_holds(scenario, cluster, model, report) for scenario in chosen]
+        held: list[bool] = []
+        for version, scenarios in groupby(chosen, key=lambda scenario: scenario.kafka_version):
+            with ChaosCluster(version) as cluster:
+                held += [_holds(scenario, cluster, model, report) for scenario in scenarios]
     return int(not all(held))
 
 

@@ -6,6 +6,7 @@ from aiokafka.admin import NewTopic
 from aiokafka.partitioner import DefaultPartitioner
 
 from streams.kafka.admin import admin_client
+from streams.local.brokers.java import KAFKA_VERSION
 from tests.chaos.cluster import BROKERS
 from tests.chaos.run import Run
 from tests.chaos.worker_faults import BEYOND_SESSION_S
@@ -27,6 +28,16 @@ async def restart_brokers(run: Run) -> None:
         await asyncio.to_thread(run.cluster.stop_node, index)
         await asyncio.to_thread(run.cluster.start_node, index)
         await asyncio.sleep(CATCH_UP_S)
+
+
+async def upgrade_brokers(run: Run) -> None:
+    """Upgrade all brokers, one after the other, and then the format of what they keep."""
+    before = run.cluster.version
+    for index in range(BROKERS):
+        await asyncio.to_thread(run.cluster.upgrade_node, index, KAFKA_VERSION)
+        await asyncio.sleep(CATCH_UP_S)
+    await asyncio.to_thread(run.cluster.finish_upgrade, KAFKA_VERSION)
+    run.notes.append(f"from Kafka {before} to {KAFKA_VERSION}, and then its metadata version")
 
 
 async def kill_two_brokers(run: Run) -> None:

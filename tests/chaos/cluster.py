@@ -1,11 +1,13 @@
 """Three brokers with a second listener for the proxy, and what can be done to them."""
 
 import resource
+import subprocess
 from pathlib import Path
 from typing import Literal
 
 import orjson
 
+from streams.local.brokers.java import KAFKA_VERSION
 from streams.local.brokers.kafka import KafkaCluster
 from streams.local.brokers.loopback import HOST, free_ports
 
@@ -15,8 +17,8 @@ BROKERS: Literal[3] = 3
 class ChaosCluster(KafkaCluster):
     """Three brokers. Each also listens on a port that it advertises as that of a proxy."""
 
-    def __init__(self) -> None:
-        super().__init__(brokers=BROKERS)
+    def __init__(self, version: str = KAFKA_VERSION) -> None:
+        super().__init__(brokers=BROKERS, version=version)
         ports = free_ports(2 * BROKERS)
         self.routes = list(zip(ports[:BROKERS], ports[BROKERS:], strict=True))
         """For each broker: the port of its proxy, and the port behind it."""
@@ -66,6 +68,19 @@ class ChaosCluster(KafkaCluster):
         children = Path(f"/proc/{group}/task/{group}/children").read_text()
         for pid in children.split():
             resource.prlimit(int(pid), resource.RLIMIT_FSIZE, (0, 0))
+
+    def upgrade_node(self, index: int, version: str) -> None:
+        """Stop a node, and start it again as another version of Kafka, with the same data."""
+        self.stop_node(index)
+        self._servers[index] = self._server(self._java(version), self._nodes[index])
+        self.start_node(index)
+
+    def finish_upgrade(self, version: str) -> None:
+        """Switch on what only the new version can do; after this there is no way back."""
+        command = [*self._java(version), "org.apache.kafka.tools.FeatureCommand"]
+        command += [f"--bootstrap-server={self.bootstrap_servers}", "upgrade"]
+        subprocess.run([*command, f"--release-version={version[:3]}"], check=True, timeout=60)
+        self.version = version
 
     def running(self, index: int) -> bool:
         """Whether a node runs."""

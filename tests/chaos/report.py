@@ -40,9 +40,8 @@ further copy of a revision with the same content. The times depend on how busy t
 they include the sessions of the workers (6 s) and of the brokers (5 s). A scenario that is run
 again replaces its row, so the rows may come from several runs.
 
-Not tried: clocks that jump, an upgrade of the brokers (one version of Kafka is fetched), and a file
-system that becomes read-only (the kernel refuses that while files are open; in `disk-failed` every
-write fails instead). In `retention` the records are deleted by a request, which does to the log
+Not tried: a file system that becomes read-only (the kernel refuses that while files are open; in
+`disk-failed` every write fails instead), and clocks of brokers that jump. In `retention` the records are deleted by a request, which does to the log
 what retention does.
 """
 

@@ -12,6 +12,7 @@ import msgspec
 
 from streams.config import Settings
 from streams.kafka.admin import create_topics
+from streams.local.brokers.java import KAFKA_VERSION
 from streams.topics import Topics
 from tests.chaos.cluster import BROKERS, ChaosCluster
 from tests.chaos.observer import SAMPLE_EVERY_S, LagMeter, Observer, Sample
@@ -46,6 +47,7 @@ class Scenario:
         short: whether it belongs to the short form.
         settle_s: how long after the load everything may take to arrive.
         rate: events per second.
+        kafka_version: of the brokers when they start. A version of its own is a cluster of its own.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Scenario:
     short: bool = False
     settle_s: float = 150.0
     rate: float = RATE
+    kafka_version: str = KAFKA_VERSION
 
 
 @dataclass
@@ -76,6 +79,8 @@ class Run:
     proxy: Proxy
     sender: Sender = field(init=False)
     observer: Observer = field(init=False)
+    environ: dict[str, str] = field(default_factory=dict)
+    """What is added to the environment of the workers."""
     workers: list[WorkerProcess] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -103,7 +108,8 @@ class Run:
         if self.scenario.proxied:
             kafka = msgspec.structs.replace(kafka, bootstrap_servers=self.cluster.proxied_servers)
         settings = msgspec.structs.replace(self.settings, kafka=kafka)
-        worker = WorkerProcess(settings, self.folder / f"worker{len(self.workers)}.log")
+        log_file = self.folder / f"worker{len(self.workers)}.log"
+        worker = WorkerProcess(settings, log_file, environ=self.environ)
         self.workers.append(worker)
         worker.start()
         return worker

@@ -9,6 +9,7 @@ from tests.chaos.broker_faults import (
     place_output,
     restart_brokers,
     restart_controller,
+    upgrade_brokers,
 )
 from tests.chaos.run import Scenario
 from tests.chaos.topic_faults import (
@@ -22,8 +23,10 @@ from tests.chaos.topic_faults import (
 )
 from tests.chaos.worker_faults import (
     freeze_worker,
+    jump_clock,
     kill_worker,
     meet_old_version,
+    own_clock,
     own_model,
     replace_model,
     restart_workers,
@@ -79,9 +82,21 @@ SCENARIOS = (
         prepare=own_model,
     ),
     Scenario(
+        "clock-jumps",
+        "the clocks of the workers jump by hours and years, ahead and back",
+        jump_clock,
+        prepare=own_clock,
+    ),
+    Scenario(
         "two-versions",
         "workers join a group that an older version still holds",
         meet_old_version,
         workers=0,
+    ),
+    Scenario(
+        "brokers-upgraded",
+        "rolling upgrade of all three brokers",
+        upgrade_brokers,
+        kafka_version="4.0.0",
     ),
 )

@@ -55,6 +55,33 @@ async def restart_workers(run: Run) -> None:
         await run.restart(worker)
 
 
+async def own_clock(run: Run) -> None:
+    """Give the workers a clock of their own, which a file sets; the time since the boot stays."""
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+    if library is None:
+        raise AssertionError("install libfaketime for this scenario")
+    _set_clock(run, 0)
+    run.environ |= {
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(run.folder / "clock"),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+async def jump_clock(run: Run) -> None:
+    """Set the workers' clocks hours and years ahead, back, and right again."""
+    for hours in (2, -2, 24 * 365 * 2, -24 * 365 * 2, 0):
+        _set_clock(run, hours)
+        await asyncio.sleep(BEYOND_SESSION_S)
+        sent = [await run.sender.send_one("alerts") for _ in range(10)]
+        await run.out(sent, f"events are triaged while the clock is {hours} hours off")
+
+
+def _set_clock(run: Run, hours: int) -> None:
+    (run.folder / "clock").write_text(f"{3600 * hours:+d}")
+
+
 async def own_model(run: Run) -> None:
     """Give the workers a model directory that may be replaced."""
     folder = shutil.copytree(run.model, run.folder / "model")

@@ -54,22 +54,22 @@ def kafka_available(cache_dir: Path | None = None) -> str | None:
     return None
 
 
-def home_of(cache_dir: Path) -> Path:
-    """The directory of this version in the cache."""
-    return cache_dir / f"kafka-{KAFKA_VERSION}"
+def home_of(cache_dir: Path, version: str = KAFKA_VERSION) -> Path:
+    """The directory of a version in the cache."""
+    return cache_dir / f"kafka-{version}"
 
 
-def is_cached(cache_dir: Path) -> bool:
+def is_cached(cache_dir: Path, version: str = KAFKA_VERSION) -> bool:
     """Whether the jars are there, whole, and of the pom we ship.
 
     The directory appears by a rename when it is complete and holds a copy of the pom it was made
     from, so a half-finished one is never seen and one of an older pom is recognised.
     """
-    copy = home_of(cache_dir) / POM.name
+    copy = home_of(cache_dir, version) / POM.name
     return copy.is_file() and copy.read_bytes() == POM.read_bytes()
 
 
-def fetch_jars(cache_dir: Path) -> Path:
+def fetch_jars(cache_dir: Path, version: str = KAFKA_VERSION) -> Path:
     """The directory of Kafka's jars; they are fetched (54 MB) if the cache is not complete.
 
     Several processes may call this at the same time.
@@ -79,26 +79,26 @@ def fetch_jars(cache_dir: Path) -> Path:
     """
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        lock = cache_dir / f"kafka-{KAFKA_VERSION}.lock"
+        lock = cache_dir / f"kafka-{version}.lock"
         lock.touch()
     except OSError as error:
         raise BrokerError(
             f"cannot write to the cache {cache_dir}: {error.strerror}; choose another directory"
         ) from None
     with locked(lock):
-        if not is_cached(cache_dir):
-            _fill(cache_dir)
-    return home_of(cache_dir) / "libs"
+        if not is_cached(cache_dir, version):
+            _fill(cache_dir, version)
+    return home_of(cache_dir, version) / "libs"
 
 
-def _fill(cache_dir: Path) -> None:
-    home = home_of(cache_dir)
+def _fill(cache_dir: Path, version: str) -> None:
+    home = home_of(cache_dir, version)
     # We hold the lock, so no other process uses what an earlier attempt left unfinished.
     for leftover in cache_dir.glob(f"{home.name}.partial-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=f"{home.name}.partial-", dir=cache_dir))
     try:
-        _run_maven(partial / "libs")
+        _run_maven(partial / "libs", version)
         shutil.copyfile(POM, partial / POM.name)
         shutil.rmtree(home, ignore_errors=True)
         partial.rename(home)
@@ -106,7 +106,7 @@ def _fill(cache_dir: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _run_maven(libs: Path) -> None:
+def _run_maven(libs: Path, version: str) -> None:
     mvn = shutil.which("mvn")
     if mvn is None:
         raise BrokerError("there is no Maven; install Maven (mvn) to fetch Apache Kafka")
@@ -119,6 +119,7 @@ def _run_maven(libs: Path) -> None:
         COPY_GOAL,
         "-DincludeScope=runtime",
         f"-DoutputDirectory={libs}",
+        f"-Dkafka.version={version}",
     ]
     try:
         done = subprocess.run(  # noqa: S603 - our own command line
@@ -128,7 +129,7 @@ def _run_maven(libs: Path) -> None:
         raise BrokerError(
             f"Maven took longer than {FETCH_TIMEOUT_S} s; check its access to a repository"
         ) from None
-    if done.returncode or not any(libs.glob(f"kafka_*-{KAFKA_VERSION}.jar")):
+    if done.returncode or not any(libs.glob(f"kafka_*-{version}.jar")):
         printed = [
             line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()
         ]

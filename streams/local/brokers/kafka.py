@@ -35,12 +35,12 @@ JVM_OPTIONS = (
 
 
 class KafkaCluster(Broker):
-    """Apache Kafka 4.1.0 with `brokers` combined broker and controller nodes (1 or 3).
+    """Apache Kafka with `brokers` combined broker and controller nodes (1 or 3).
 
     `port` is the first broker's, the others follow it; without it every port is random and free.
     Ports and data survive `stop_node`, `kill_node` and `start_node`. `data_dir` outlives the
     cluster and can be used again; without it a temporary directory is, and is deleted. `cache_dir`
-    holds Kafka's jars between runs. Nodes are counted from 0.
+    holds Kafka's jars of `version` between runs. Nodes are counted from 0.
     """
 
     def __init__(
@@ -49,7 +49,9 @@ class KafkaCluster(Broker):
         port: int | None = None,
         cache_dir: Path | None = None,
         data_dir: Path | None = None,
+        version: str = KAFKA_VERSION,
     ) -> None:
+        self.version = version
         self._cache_dir = cache_dir or default_cache_dir()
         self._data_dir = data_dir.absolute() if data_dir else None
         controllers = free_ports(2 * brokers)
@@ -63,7 +65,7 @@ class KafkaCluster(Broker):
     def title(self) -> str:
         """The kind of broker, for a person."""
         count = len(self._ports)
-        return f"Apache Kafka {KAFKA_VERSION}, {count} node{'s' if count > 1 else ''}"
+        return f"Apache Kafka {self.version}, {count} node{'s' if count > 1 else ''}"
 
     @property
     def bootstrap_servers(self) -> str:
@@ -80,7 +82,7 @@ class KafkaCluster(Broker):
         if reason := kafka_available(self._cache_dir):
             raise BrokerError(reason)
         require_free([port for pair in self._ports for port in pair])
-        java = [str(java_command()), *JVM_OPTIONS, "-cp", f"{fetch_jars(self._cache_dir)}/*"]
+        java = self._java(self.version)
         self._lay_out()
         self._format(java)
         self._servers = [self._server(java, node) for node in self._nodes]
@@ -122,6 +124,15 @@ class KafkaCluster(Broker):
         """
         self._servers[index].start()
         self._wait([self._nodes[index]])
+
+    def _java(self, version: str) -> list[str]:
+        """The start of a command that runs a program of Kafka."""
+        return [
+            str(java_command()),
+            *JVM_OPTIONS,
+            "-cp",
+            f"{fetch_jars(self._cache_dir, version)}/*",
+        ]
 
     def _terminate_all(self) -> None:
         deadline = time.monotonic() + STOP_TIMEOUT_S

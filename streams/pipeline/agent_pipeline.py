@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from agents.outcomes import DeadLettered, Incoming, Outcome
+from schemas.event import Event
 from schemas.signing import WorkerKeys
 from streams.audit.entry import PublishedDecision
 from streams.audit.trail import AuditTrail
@@ -36,6 +37,7 @@ from streams.kafka.offsets import OffsetTracker, Partition, PendingOffset
 from streams.kafka.producer import Producer, Receipt
 from streams.metrics import Metrics
 from streams.pipeline.failures import FailureIsolation, ProcessEach, Read
+from streams.pipeline.fair_queue import FairQueue
 from streams.pipeline.order import KeyedOrder, Turn
 from streams.pipeline.records import UNSIGNED, outputs_of, shrinking_dead_letters
 from streams.topics import Topics
@@ -88,6 +90,14 @@ class _Event:
     def key(self) -> tuple[Partition, bytes | None]:
         """Events whose records have the same key are published in the order they were read in."""
         return self.record.in_flight.pending_offset.partition, self.incoming.key
+
+    @property
+    def tenant(self) -> str:
+        """The tenant; empty if the record is not an event, or could not be read."""
+        element = self.incoming.element
+        if element is not None and isinstance(element.content, Event):
+            return element.content.tenant
+        return ""
 
     @property
     def outcome(self) -> DeadLettered | None:
@@ -165,7 +175,7 @@ class AgentPipeline:
         self._keys = keys
         self._isolation = FailureIsolation(name)
         self._order = KeyedOrder()
-        self._queue: asyncio.Queue[_Event] = asyncio.Queue(pipeline.max_batch_events)
+        self._queue: FairQueue[_Event] = FairQueue(pipeline.max_batch_events)
         self._slots = asyncio.Semaphore(pipeline.batches_in_flight)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._accepting = True
@@ -189,7 +199,8 @@ class AgentPipeline:
         """Take one record; waits while the pipeline is full, and for ever after `drain`.
 
         Records of several partitions may be accepted at the same time: their events then take
-        turns. Otherwise a record of a thousand events would hold up all other partitions.
+        turns, and so do tenants. Otherwise a record of a thousand events would hold up all other
+        partitions, and the flood of a tenant all others.
         """
         if not self._accepting:
             await asyncio.Event().wait()
@@ -197,7 +208,8 @@ class AgentPipeline:
         events = await self._events_of(in_flight)
         while events and self._accepting and self._discards == discards:
             # Each is let go when it is handed over: a thousand would take memory until the last is.
-            await self._queue.put(events.popleft())
+            event = events.popleft()
+            await self._queue.put(event, event.tenant)
             if events:
                 # `put` does not wait while there is room, so nobody else would get a turn.
                 await asyncio.sleep(0)

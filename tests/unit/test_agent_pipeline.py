@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import orjson
 import pytest
 from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
 
-from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Triaged
+from agents.outcomes import DeadLettered, Element, Escalated, Incoming, Outcome, Triaged
 from schemas.audit.record import sha256
+from schemas.event import Event
 from streams.audit.trail import AuditTrail
 from streams.config import PipelineSection, Settings
 from streams.errors import DeliveryFailed
@@ -567,6 +569,33 @@ async def test_a_full_pipeline_makes_the_reader_wait() -> None:
         assert not waiting.done()
         answers.set()
         await asyncio.wait_for(waiting, PATIENCE_S)
+
+
+async def test_the_flood_of_a_tenant_leaves_half_of_each_batch_to_the_others() -> None:
+    """An event of a quiet tenant would wait until the events of a flood are processed.
+
+    The flood comes through eight partitions at once. `b` is alone in the ninth.
+    """
+    batches: list[list[str]] = []
+
+    async def note(batch: Sequence[Incoming]) -> list[Outcome]:
+        await asyncio.sleep(0.001)
+        batches.append([(record.value or b"").decode() for record in batch])
+        return await accept_all(batch)
+
+    async def read(record: Incoming) -> list[Incoming]:
+        event = Event(id="x", kind="ticket", text="x", tenant=(record.value or b"").decode())
+        return [replace(record, element=Element(event))]
+
+    async with Bench(note, read=read, max_batch_events=8) as bench:
+        partitions = [
+            bench.accept(*range(place, 1_800, 9), value=b"b" if place == 8 else b"flood")
+            for place in range(9)
+        ]
+        reading = asyncio.gather(*partitions)
+        await asyncio.wait_for(reading, PATIENCE_S)
+    halves = [batch.count("b") for batch in batches[4:24]]
+    assert all(count >= 3 for count in halves), halves
 
 
 async def test_drain_ends_what_is_in_flight_and_leaves_the_rest() -> None:

@@ -66,7 +66,7 @@ def is_cached(cache_dir: Path, version: str = KAFKA_VERSION) -> bool:
     from, so a half-finished one is never seen and one of an older pom is recognised.
     """
     copy = home_of(cache_dir, version) / POM.name
-    return copy.is_file() and copy.read_bytes() == POM.read_bytes()
+    return copy.is_file() and copy.read_text("utf-8") == _pom(version)
 
 
 def fetch_jars(cache_dir: Path, version: str = KAFKA_VERSION) -> Path:
@@ -98,15 +98,22 @@ def _fill(cache_dir: Path, version: str) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=f"{home.name}.partial-", dir=cache_dir))
     try:
-        _run_maven(partial / "libs", version)
-        shutil.copyfile(POM, partial / POM.name)
+        (partial / POM.name).write_text(_pom(version), "utf-8")
+        _run_maven(partial, version)
         shutil.rmtree(home, ignore_errors=True)
         partial.rename(home)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _run_maven(libs: Path, version: str) -> None:
+def _pom(version: str) -> str:
+    """The pom for a version of Kafka."""
+    return POM.read_text("utf-8").replace(KAFKA_VERSION, version)
+
+
+def _run_maven(folder: Path, version: str) -> None:
+    """Copy the jars that the pom in a folder names into its folder ``libs``."""
+    libs = folder / "libs"
     mvn = shutil.which("mvn")
     if mvn is None:
         raise BrokerError("there is no Maven; install Maven (mvn) to fetch Apache Kafka")
@@ -115,11 +122,10 @@ def _run_maven(libs: Path, version: str) -> None:
         "-q",
         "-B",
         "-f",
-        str(POM),
+        str(folder / POM.name),
         COPY_GOAL,
         "-DincludeScope=runtime",
         f"-DoutputDirectory={libs}",
-        f"-Dkafka.version={version}",
     ]
     try:
         done = subprocess.run(  # noqa: S603 - our own command line

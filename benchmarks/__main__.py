@@ -11,6 +11,8 @@ from pathlib import Path
 
 from benchmarks import bare, command, pipeline
 from benchmarks.load import mixed, samples, short
+from benchmarks.peers import __main__ as peers
+from benchmarks.peers.quality import Rows
 from benchmarks.rows import Measurement, show, write
 from inference.classifier import Classifier
 from inference.model.threads import Threads, usable_cores
@@ -43,6 +45,12 @@ def main() -> None:
         help="number of events for the memory rows; 0 leaves these rows out",
     )
     parser.add_argument("--out", type=Path, default=RESULTS, help="the file for the rows")
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="also compare with other ways to do the job; downloads gigabytes the first time",
+    )
+    peers.add_arguments(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory, KafkaCluster() as broker:
         rows = asyncio.run(
@@ -50,6 +58,8 @@ def main() -> None:
         )
     show(rows)
     write(rows, arguments.out)
+    if arguments.peers:
+        peers.compare(Rows(arguments.data), arguments.encoder)
 
 
 async def _run(count: int, soak: int, directory: Path, servers: str) -> list[Measurement]:

@@ -95,21 +95,27 @@ async def memory(
 
 async def send(
     settings: Settings, events: Iterable[tuple[Domain, bytes]], *, rate: float | None = None
-) -> None:
-    """Produce events, at a rate in events per second or as fast as the broker accepts them."""
+) -> list[float]:
+    """Produce events, at a rate in events per second or as fast as the broker accepts them.
+
+    The result is when each was sent, in seconds since the epoch.
+    """
     names, producer = Topics(settings.topics.prefix), Producer(settings.kafka)
     await producer.start()
     receipts, started_s = [], time.perf_counter()
+    sent_s: list[float] = []
     for number, (domain, value) in enumerate(events):
         if rate:
             await asyncio.sleep(max(0.0, started_s + number / rate - time.perf_counter()))
         record = Record(names.input(domain), str(number).encode(), value)
+        sent_s.append(time.time())
         receipts.append(await producer.send(record))
         if len(receipts) >= WINDOW:
             await producer.confirm(receipts)
             receipts.clear()
     await producer.confirm(receipts)
     await producer.stop()
+    return sent_s
 
 
 async def collect(settings: Settings, count: int) -> list[Arrival]:

@@ -1,8 +1,8 @@
-"""Bound what one compressed batch may grow to, before aiokafka decompresses it.
+"""Bound what one compressed batch may grow to, and name the offsets of a batch that fails.
 
 A batch of 14 kB can hold 120 MB. aiokafka decompresses a batch as a whole and without a limit. This
-module puts a limit into its decoders, for every consumer of the process, and makes the error name
-the offsets of the batch.
+module puts a limit into its decoders, for every consumer of the process. Of a batch that is too
+large or damaged, aiokafka says only the partition; here the error names the offsets.
 """
 
 import struct
@@ -13,6 +13,7 @@ from typing import Any
 import cramjam
 import numpy as np
 from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record._crecords import default_records, legacy_records
 
 from streams.errors import BatchTooLarge, TooManyBytes
@@ -35,8 +36,22 @@ WHAT_CRAMJAM_SAYS_OF_A_FULL_BUFFER = "failed to write whole buffer"
 Decoder = Callable[[Any], bytes]
 
 
+class CorruptBatch(CorruptRecordException):  # type: ignore[misc] # aiokafka has no types
+    """A batch whose bytes fail their CRC, or cannot be taken apart.
+
+    `first` and `last` are its offsets that are not read yet, as its header says them. The header
+    may be damaged, too. `what` is the class of the error that was found.
+    """
+
+    def __init__(self, what: str, first: int, last: int) -> None:
+        super().__init__(f"{what} in offsets {first} to {last}")
+        self.what = what
+        self.first = first
+        self.last = last
+
+
 class BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc] # aiokafka has no types
-    """aiokafka's records of one fetch. If a batch is too large, the error names its offsets."""
+    """aiokafka's records of one fetch. The error of a batch names its offsets."""
 
     _records: Any
     next_fetch_offset: int
@@ -50,6 +65,13 @@ class BoundedPartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc] #
             raise BatchTooLarge(
                 self._tp.topic, self._tp.partition, self.next_fetch_offset, last
             ) from None
+        except Exception as error:  # damaged bytes make a parser raise anything
+            if watched.batch is None:
+                raise
+            last = watched.batch.next_offset - 1
+            if last < self.next_fetch_offset:
+                raise
+            raise CorruptBatch(type(error).__name__, self.next_fetch_offset, last) from error
 
 
 class _Watched:
@@ -63,6 +85,7 @@ class _Watched:
         return bool(self._records.has_next())
 
     def next_batch(self) -> Any:
+        self.batch = None  # if the next one has no header that can be read
         self.batch = self._records.next_batch()
         return self.batch
 

@@ -38,6 +38,7 @@ from streams.errors import (
     OutOfRange,
     StreamError,
 )
+from streams.kafka.batches import CorruptBatch
 from streams.kafka.bootstrap import reachable_connection
 from streams.kafka.commit_note import CommitNote
 from streams.kafka.connection import member_options, unreachable
@@ -288,8 +289,11 @@ class GroupMember:
         return self._consumer
 
     def _damaged(self, partition: Partition, error: Exception) -> DamagedBatch:
+        what, batch = type(error).__name__, "a batch"
+        if isinstance(error, CorruptBatch):
+            what, batch = error.what, f"the batch of offsets {error.first} to {error.last}"
         return DamagedBatch(
-            f"{partition} cannot be read on ({type(error).__name__}): a batch is damaged; "
+            f"{partition} cannot be read on ({what}): {batch} is damaged; "
             "compare the broker's replicas and restore it"
         )
 

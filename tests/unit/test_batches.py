@@ -25,6 +25,7 @@ from streams.kafka.batches import (
     MAX_GZIP_MEMBERS,
     MAX_PARTS,
     XERIAL_MAGIC,
+    CorruptBatch,
     bounded_gzip,
     bounded_snappy,
 )
@@ -222,14 +223,16 @@ def test_a_large_batch_of_an_old_producer_is_bounded_too(name: str) -> None:
 
 @pytest.mark.parametrize("name", CODECS)
 def test_a_flipped_byte_is_found_and_the_batch_before_it_is_read(name: str) -> None:
-    """Damaged records would be processed, or good ones be lost."""
-    data = batch_of(name, [b"good"]) + batch_of(name, [some_bytes(500)], base_offset=1)
+    """Damaged records would be processed, good ones be lost, or nobody know which are damaged."""
+    values = [some_bytes(500), b"", b""]
+    data = batch_of(name, [b"good"]) + batch_of(name, values, base_offset=1)
     damaged = bytearray(data)
     damaged[-3] ^= 4
     records = read(bytes(damaged))
     assert next(records).value == b"good"
-    with pytest.raises(CorruptRecordException):
+    with pytest.raises(CorruptBatch) as caught:
         next(records)
+    assert (caught.value.first, caught.value.last) == (1, 3)
 
 
 @pytest.mark.parametrize("length", [-(2**31), -12, 0, 13])

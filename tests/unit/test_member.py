@@ -29,6 +29,7 @@ from streams.errors import (
     StreamError,
 )
 from streams.kafka import member as module
+from streams.kafka.batches import CorruptBatch
 from streams.kafka.commit_note import CommitNote, LastRecord
 from streams.kafka.member import (
     NEVER_MS,
@@ -194,6 +195,14 @@ async def test_a_damaged_batch_is_named(bench: Bench, error: Exception) -> None:
     with pytest.raises(DamagedBatch, match=rf"t\[0\] cannot be read on \({type(error).__name__}"):
         await bench.member.read(P, wait=False)
     assert bench.member.group_problem is None
+
+
+async def test_the_offsets_of_a_damaged_batch_are_named(bench: Bench) -> None:
+    """An operator could not tell which events are at stake, nor where to go on."""
+    await bench.joined()
+    bench.consumer.errors[P] = [CorruptBatch("CorruptRecordException", 7, 9)]
+    with pytest.raises(DamagedBatch, match="the batch of offsets 7 to 9 is damaged"):
+        await bench.member.read(P, wait=False)
 
 
 async def test_a_batch_that_is_too_large_is_not_damaged(bench: Bench) -> None:

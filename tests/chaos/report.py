@@ -41,8 +41,8 @@ they include the sessions of the workers (6 s) and of the brokers (5 s). A scena
 again replaces its row, so the rows may come from several runs.
 
 Not tried: a file system that becomes read-only (the kernel refuses that while files are open; in
-`disk-failed` every write fails instead), and clocks of brokers that jump. In `retention` the records are deleted by a request, which does to the log
-what retention does.
+`disk-failed` every write fails instead), and clocks of brokers that jump. In `retention` the
+records are deleted by a request, which does to the log what retention does.
 """
 
 

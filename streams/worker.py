@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
+from inference.model import language
 from inference.rules.ruling import Rules
 from streams.app import build
 from streams.audit.trail import AuditTrail
@@ -171,6 +172,9 @@ class Worker:
             asyncio.create_task(each)
             for each in (self._watch_topics(), models.watch(), shadow.run())
         ]
+        if "classify" in self._agents:
+            # Otherwise the first event in another language would wait for it.
+            background.append(asyncio.create_task(asyncio.to_thread(language.load)))
         if "learn" in self._agents:
             background.append(asyncio.create_task(LearnerProcess(self._settings).run()))
         for task in background:

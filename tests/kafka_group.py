@@ -161,7 +161,7 @@ class Consumer:
         self.offset_errors: list[Exception] = []
         """What the next questions for the beginning of a log, or for the commits, raise."""
         self._coordinator = Coordinator(self)
-        self._fetcher = SimpleNamespace(error_future=asyncio.Future())
+        self._fetcher = SimpleNamespace(error_future=asyncio.Future(), _proc_fetch_request=None)
 
     async def start(self) -> None:
         """Connect, unless the cluster refuses."""

@@ -65,6 +65,11 @@ def identify(text: str) -> str:
     return _NAMES.get(code, ANOTHER)
 
 
+def load() -> None:
+    """Load what `identify` needs, if that was not done yet: it takes about a second."""
+    _identifier()
+
+
 def _common_words(text: str) -> str:
     """The words of a text in lower case, without names if enough words are left.
 

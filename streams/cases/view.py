@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -40,6 +40,8 @@ T = TypeVar("T")
 
 BATCH_RECORDS = 200
 POLL_MS = 250
+PAUSE_S = 0.2
+"""So long the view collects records while nobody needs it."""
 RETRY_S = 2.0
 CONNECT_PATIENCE_S = 30.0
 """So long a question waits for a broker before it fails."""
@@ -85,6 +87,7 @@ class CaseView:
         self._turn = asyncio.Lock()
         self._next_look: asyncio.Task[None] | None = None
         self._waiting = 0
+        self._needed = asyncio.Event()
         self.problem: str | None = None
         """Why the topics cannot be read now; None if they can."""
 
@@ -129,10 +132,13 @@ class CaseView:
         if self._next_look is None:
             self._next_look = asyncio.create_task(self._look())
         self._waiting += 1
+        self._needed.set()
         try:
             await asyncio.shield(self._next_look)
         finally:
             self._waiting -= 1
+            if not self._waiting:
+                self._needed.clear()
 
     async def find(self, id_: str, *, domain: Domain | None, tenant: str | None) -> Known | None:
         """What is known about an event; see `agents.cases.Cases`.
@@ -272,9 +278,18 @@ class CaseView:
         positions = await self._positions(consumer)
         if records or positions:
             took_s = await self._take_in(records, positions)
-            if self._waiting == 0 and len(records) == BATCH_RECORDS:
-                # The view is far behind and nobody waits for it: leave the processor to events.
-                await asyncio.sleep(took_s)
+            if len(records) == BATCH_RECORDS:
+                # The view is far behind: leave the processor to events.
+                await self._pause(took_s)
+            else:
+                # Many records at once cost much less than one after the other.
+                await self._pause(PAUSE_S)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, until somebody needs what has not been read yet."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._needed.wait()
 
     async def _positions(self, consumer: AIOKafkaConsumer) -> dict[Partition, int]:
         """Where the partitions are read next, of those that have moved.

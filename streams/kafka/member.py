@@ -42,6 +42,7 @@ from streams.kafka.batches import CorruptBatch
 from streams.kafka.bootstrap import reachable_connection
 from streams.kafka.commit_note import CommitNote
 from streams.kafka.connection import member_options, unreachable
+from streams.kafka.fetching import paced
 from streams.kafka.offsets import Partition
 
 log = logging.getLogger(__name__)
@@ -129,6 +130,8 @@ class GroupMember:
             if isinstance(error, KafkaError | OSError):
                 raise unreachable(self._kafka, error) from None
             raise
+        fetcher = consumer._fetcher  # noqa: SLF001 - aiokafka has no option for it
+        fetcher._proc_fetch_request = paced(fetcher._proc_fetch_request)  # noqa: SLF001 - as above
         self._consumer = consumer
         consumer.subscribe(self._topics, listener=self._listener)
 

@@ -167,6 +167,17 @@ async def test_what_was_published_before_the_question_is_known(
         assert known.verdicts == {1: f"triage.feedback.v1[0]@{number}"}
 
 
+async def test_a_question_is_answered_although_the_view_collects_records(
+    view: CaseView, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verdict would wait until the view has collected enough."""
+    monkeypatch.setattr(module, "PAUSE_S", 3_600.0)
+    broker.decide(triaged("a"))
+    assert await asyncio.wait_for(find(view, "a"), PATIENCE_S) is not None
+    broker.decide(triaged("b"))
+    assert await asyncio.wait_for(find(view, "b"), PATIENCE_S) is not None
+
+
 async def test_questions_at_once_share_a_look_at_the_ends(view: CaseView, broker: Broker) -> None:
     """A batch of verdicts would ask the broker once for each of them."""
     broker.ask(waiting())

@@ -19,7 +19,7 @@ from streams.config import KafkaSection
 from streams.errors import BrokerUnreachable, DeliveryFailed
 from streams.kafka import producer as module
 from streams.kafka.offsets import Partition
-from streams.kafka.producer import Producer, Receipt
+from streams.kafka.producer import BUSY_LINGER_MS, Producer, Receipt
 from streams.kafka.record import Record
 from tests.doubles import INPUT, FakeClient, FakeProducer
 from tests.patience import PATIENCE_S
@@ -163,6 +163,23 @@ async def test_a_batch_without_a_leader_is_never_given_up(
     (client,) = broker.clients
     assert client._message_accumulator._batch_ttl == math.inf
     assert "_batch_ttl" in MessageAccumulator.__init__.__code__.co_names, "aiokafka renamed it"
+
+
+async def test_only_a_busy_producer_waits_to_fill_a_batch() -> None:
+    """A record that comes alone would wait for others, or each would cost a request under load."""
+    now_s = [100.0]
+    producer = FakeProducer(prompt=True)
+    producer._clock = lambda: now_s[0]
+    accumulator = producer._client._message_accumulator
+    lingers = []
+    for pause_s in (*[0.02] * 20, *[0.001] * 20, 1.0):
+        now_s[0] += pause_s
+        await producer.send(RECORD)
+        lingers.append(accumulator._linger_time)
+    assert lingers[:20] == [0.0] * 20, "fifty records a second"
+    assert lingers[35:40] == [BUSY_LINGER_MS / 1000] * 5
+    assert lingers[40] == 0.0
+    assert "_linger_time" in MessageAccumulator._append_batch.__code__.co_names, "it was renamed"
 
 
 async def test_delivered_waits_longer_than_confirm() -> None:

@@ -3,30 +3,21 @@
 import argparse
 import asyncio
 import itertools
-import os
 import statistics
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import bare, command, pipeline
+from benchmarks.latency import __main__ as latency
+from benchmarks.latency.session import Plan
 from benchmarks.load import mixed, samples, short
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers.quality import Rows
-from benchmarks.rows import Measurement, show, write
+from benchmarks.rows import THREADS, Measurement, fix_threads, show, write
 from inference.classifier import Classifier
-from inference.model.threads import Threads, usable_cores
 from streams.local.brokers.kafka import KafkaCluster
 
 RESULTS = Path(__file__).parent / "results.ndjson"
-LATENCY_SECONDS = 30
-# All measurements use these threads, the worker processes too. Otherwise each process would choose
-# its threads by a self-test, and a different choice would change the figures.
-THREADS = Threads(usable_cores(), 1)
-os.environ |= {
-    "TRIAGE_MODEL__REPLICAS": str(THREADS.replicas),
-    "TRIAGE_MODEL__THREADS_PER_REPLICA": "1",
-}
 
 
 def main() -> None:
@@ -52,6 +43,7 @@ def main() -> None:
     )
     peers.add_arguments(parser)
     arguments = parser.parse_args()
+    fix_threads()
     with tempfile.TemporaryDirectory() as directory, KafkaCluster() as broker:
         rows = asyncio.run(
             _run(arguments.events, arguments.soak, Path(directory), broker.bootstrap_servers)
@@ -63,17 +55,15 @@ def main() -> None:
 
 
 async def _run(count: int, soak: int, directory: Path, servers: str) -> list[Measurement]:
-    rows, pipeline_rate = await _throughput_rows(count, directory, servers)
-    rows += await _latency_rows(count, servers, pipeline_rate / 2)
+    rows = await _throughput_rows(count, directory, servers)
+    rows += latency.rows_of(await latency.take_turns(servers, Plan(), rounds=1))
     if soak:
         rows += await _memory_rows(servers, soak)
     return rows
 
 
-async def _throughput_rows(
-    count: int, directory: Path, servers: str
-) -> tuple[list[Measurement], float]:
-    """The throughput rows, and the rate of the pipeline in events per second.
+async def _throughput_rows(count: int, directory: Path, servers: str) -> list[Measurement]:
+    """The throughput rows.
 
     The bare model is measured three times, before, between and after the others, because the speed
     of the machine may change during the run.
@@ -95,44 +85,11 @@ async def _throughput_rows(
         _rate_row("same encoder, arrival order, batches of 32", naive, bare_rate),
         _rate_row("triage classify", by_command, bare_rate, f"start {start_s:.1f} s"),
         _rate_row("pipeline on real Kafka", by_pipeline, bare_rate, "one node, backlog"),
-    ], by_pipeline
+    ]
 
 
 def _rate_row(name: str, rate: float, bare_rate: float, note: str = "") -> Measurement:
     return Measurement(name, rate, "events/s", "bare model", rate / bare_rate, note)
-
-
-async def _latency_rows(count: int, servers: str, rate: float) -> list[Measurement]:
-    """The latency rows, measured at a rate in events per second."""
-    events = list(mixed(min(count, int(rate * LATENCY_SECONDS))))
-    arrivals = await pipeline.latency(await pipeline.prepare(servers, "latency"), events, rate)
-    added_ms = _percentiles_ms([arrival.added_s for arrival in arrivals])
-    model_ms = _percentiles_ms([arrival.triaged.timing.inference_s for arrival in arrivals])
-    note = f"{len(arrivals)} events at {rate:.0f}/s, half the pipeline's rate"
-    model_rows = [
-        Measurement(f"model call, p{percent}", model_ms[percent - 1], "ms", note=note)
-        for percent in (50, 99)
-    ]
-    return [*model_rows, *(_added_row(added_ms, model_ms, percent, note) for percent in (50, 99))]
-
-
-def _percentiles_ms(seconds: Sequence[float]) -> list[float]:
-    """The percentiles 1 to 99, in milliseconds."""
-    return statistics.quantiles([value * 1000 for value in seconds], n=100)
-
-
-def _added_row(
-    added_ms: Sequence[float], model_ms: Sequence[float], percent: int, note: str
-) -> Measurement:
-    added, model = added_ms[percent - 1], model_ms[percent - 1]
-    return Measurement(
-        f"added by the pipeline, p{percent}",
-        added,
-        "ms",
-        f"model call, p{percent}",
-        added / model,
-        note,
-    )
 
 
 async def _memory_rows(servers: str, soak: int) -> list[Measurement]:

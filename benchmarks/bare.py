@@ -1,6 +1,7 @@
 """Measures the model without a pipeline."""
 
 import asyncio
+import statistics
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -26,6 +27,16 @@ async def batched_rate(events: Sequence[tuple[Domain, Event]], classifier: Class
         *(classifier.classify(domain, domain_events) for domain, domain_events in by_domain.items())
     )
     return len(events) / (time.perf_counter() - started_s)
+
+
+async def single_ms(events: Sequence[tuple[Domain, Event]], classifier: Classifier) -> float:
+    """The median of the milliseconds that the classifier takes for one event alone."""
+    took_ms = []
+    for domain, event in events:
+        started_s = time.perf_counter()
+        await classifier.classify(domain, [event])
+        took_ms.append((time.perf_counter() - started_s) * 1000)
+    return statistics.median(took_ms)
 
 
 def naive_rate(events: Sequence[tuple[Domain, Event]]) -> float:

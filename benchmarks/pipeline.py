@@ -1,6 +1,6 @@
 """Measures the whole pipeline on a real broker.
 
-Throughput is measured from a backlog, latency at a steady rate, and memory over a long run.
+Throughput is measured from a backlog, and memory over a long run.
 """
 
 import asyncio
@@ -39,11 +39,6 @@ class Arrival:
     input_at_s: float
     seen_at_s: float
 
-    @property
-    def added_s(self) -> float:
-        """The seconds that the pipeline added to the time of the model call."""
-        return max(0.0, self.seen_at_s - self.input_at_s - self.triaged.timing.inference_s)
-
 
 async def prepare(bootstrap_servers: str, name: str) -> Settings:
     """Create topics with this prefix on a broker, and return settings for them."""
@@ -61,17 +56,6 @@ async def throughput(settings: Settings, events: list[tuple[Domain, bytes]]) -> 
         arrivals = await collect(settings, len(events))
     times = sorted(arrival.seen_at_s for arrival in arrivals)
     return (len(times) - 1) / (times[-1] - times[0])
-
-
-async def latency(
-    settings: Settings, events: list[tuple[Domain, bytes]], rate: float
-) -> list[Arrival]:
-    """The arrivals while events come at a steady rate, in events per second."""
-    async with worker(settings):
-        sending = asyncio.create_task(send(settings, events, rate=rate))
-        arrivals = await collect(settings, len(events))
-        await sending
-    return arrivals
 
 
 async def memory(
@@ -135,13 +119,17 @@ async def collect(settings: Settings, count: int) -> list[Arrival]:
                 )
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 seen_at_s = time.time()
-                decoded = [decode(record.value, TriagedEvent) for record in records]
-                arrivals += [
-                    Arrival(triaged, _received_s(triaged), seen_at_s)
-                    for triaged in decoded
-                    if triaged.revision == 0
-                ]
+                seen = (arrival_of(record.value, seen_at_s) for record in records)
+                arrivals += [arrival for arrival in seen if arrival is not None]
     return arrivals
+
+
+def arrival_of(value: bytes, seen_at_s: float) -> Arrival | None:
+    """The arrival of a record of a triaged topic; None for a later revision."""
+    triaged = decode(value, TriagedEvent)
+    if triaged.revision:
+        return None
+    return Arrival(triaged, _received_s(triaged), seen_at_s)
 
 
 def resident_mb(pid: int) -> float:

@@ -13,6 +13,11 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from inference.model.threads import Threads, usable_cores
+
+THREADS = Threads(usable_cores(), 1)
+"""All measurements use these threads, the worker processes too. Otherwise each process would choose
+its threads by a self-test, and a different choice would change the figures."""
 PACKAGES = ("faust-streaming", "aiokafka", "ctranslate2", "sentencepiece", "numpy")
 
 
@@ -27,6 +32,14 @@ class Measurement:
     ratio: float | None = None
     note: str = ""
     machine: dict[str, Any] = field(default_factory=dict)
+
+
+def fix_threads() -> None:
+    """Have the processes that are started from now on use `THREADS`."""
+    os.environ |= {
+        "TRIAGE_MODEL__REPLICAS": str(THREADS.replicas),
+        "TRIAGE_MODEL__THREADS_PER_REPLICA": str(THREADS.per_replica),
+    }
 
 
 def machine() -> dict[str, Any]:

@@ -230,8 +230,8 @@ class PipelineSection(Options, frozen=True):
     """How much one agent has in hand. A record counts as many times as it holds events.
 
     It processes at most `batches_in_flight` batches at once, of at most `max_batch_events` events
-    and `max_batch_bytes` bytes; a larger event is a batch of its own. While a batch is being
-    processed, the next one waits `max_batch_wait_ms` for more events. At most
+    and `max_batch_bytes` bytes; a larger event is a batch of its own. The last batch that may be
+    processed beside the others waits `max_batch_wait_ms` for more events. At most
     `max_unsettled_events` events of one partition wait for the broker at once.
     """
 

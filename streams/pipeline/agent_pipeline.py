@@ -270,7 +270,7 @@ class AgentPipeline:
         while True:
             first = following or await self._queue.get()
             await self._slots.acquire()
-            if self._batches and self._queue.empty():
+            if self._is_busy and self._queue.empty():
                 # Only under load: an event that comes alone is processed at once.
                 await asyncio.sleep(self._pipeline.max_batch_wait_ms / 1000)
             batch, following = self._batch_from(first)
@@ -279,6 +279,11 @@ class AgentPipeline:
             else:
                 # The pipeline is draining. The next owner of the partition reads these events.
                 self._slots.release()
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether the next batch is the last one that may be processed beside others."""
+        return 0 < self._pipeline.batches_in_flight - 1 <= self._batches
 
     def _batch_from(self, first: _Event) -> tuple[list[_Event], _Event | None]:
         """The next batch, and the event after it if that did not fit into the batch's bytes."""

@@ -34,12 +34,13 @@ class Head:
     weight: Floats
     bias: Floats
 
-    def logits(self, vector: Floats) -> Floats:
-        """The logits of one vector, shape (labels,).
+    def logits(self, vectors: Floats) -> Floats:
+        """The logits of n vectors (n, width), shape (n, labels).
 
-        The sums are not done by BLAS, because its last bits depend on shapes and threads.
+        The sums are not done by BLAS, because its last bits depend on shapes and threads. Those of
+        `einsum` are the same for a vector alone and among others.
         """
-        return np.asarray(np.einsum("lw,w->l", self.weight, vector) + self.bias, dtype=np.float64)
+        return np.asarray(np.einsum("lw,nw->nl", self.weight, vectors) + self.bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ class AxisLogits:
 class Heads:
     """The heads of one domain.
 
-    The logits of an event depend on that event alone: each row is computed by itself. So an event
-    has the same confidence alone and in any batch.
+    The logits of an event depend on that event alone. So an event has the same confidence alone and
+    in any batch.
     """
 
     def __init__(
@@ -147,22 +148,17 @@ class Heads:
 
     def logits(self, vectors: Vectors, features: Sequence[Features]) -> AxisLogits:
         """The logits of n events from their embeddings (n, width) and their n-gram features."""
-        units = [unit(vector) for vector in vectors]
-        encoder = {
-            axis: _stacked([head.logits(vector) for vector in units], len(head.labels))
-            for axis, head in self._heads.items()
-        }
+        units = unit_rows(vectors)
         rows = [self.ngram_head.logits(features_of_event) for features_of_event in features]
         ngrams = _stacked(rows, len(self.ngram_head.bias))
-        distances = [self.centres.distance(vector) for vector in units]
-        scope_distances: list[float] = []
+        scope_distances = np.zeros(0)
         if self.scope_centres is not None:
-            scope_distances = [self.scope_centres.distance(vector) for vector in units]
+            scope_distances = self.scope_centres.distances(units)
         return AxisLogits(
-            encoder=encoder,
+            encoder={axis: head.logits(units) for axis, head in self._heads.items()},
             ngrams={axis: ngrams[:, columns] for axis, columns in self.ngram_head.columns.items()},
-            distance=np.array(distances, dtype=np.float64),
-            scope_distance=np.array(scope_distances, dtype=np.float64),
+            distance=self.centres.distances(units),
+            scope_distance=scope_distances,
         )
 
     def scope_distances(
@@ -214,8 +210,10 @@ def unit(vector: npt.NDArray[np.float32]) -> Floats:
 
 
 def unit_rows(vectors: Vectors) -> Floats:
-    """The vectors, of shape (n, width), each scaled to length one; n may be 0."""
-    return np.array([unit(vector) for vector in vectors]).reshape(vectors.shape)
+    """The vectors, of shape (n, width), each scaled by `unit`; n may be 0."""
+    wide = np.ascontiguousarray(vectors, dtype=np.float64)
+    lengths = np.sqrt(np.einsum("nw,nw->n", wide, wide))
+    return wide / np.where(lengths, lengths, 1.0)[:, None]
 
 
 def _stacked(rows: Sequence[Floats], columns: int) -> Floats:

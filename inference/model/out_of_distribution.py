@@ -32,10 +32,15 @@ class Centres:
 
     vectors: npt.NDArray[np.float32]
 
-    def distance(self, vector: Floats) -> float:
-        """One minus the cosine to the nearest centre, in [0, 2]. `vector` has length one."""
-        cosines = np.einsum("cw,w->c", self.vectors, vector.astype(np.float32))
-        return round(1.0 - float(cosines.max()), DECIMALS)
+    def distances(self, vectors: Floats) -> Floats:
+        """For n vectors of length one (n, width): one minus the cosine to the nearest centre.
+
+        Returns:
+            float64 of shape (n,), in [0, 2].
+        """
+        cosines = np.einsum("cw,nw->nc", self.vectors, vectors.astype(np.float32))
+        nearest = cosines.max(axis=1).tolist()
+        return np.array([round(1.0 - cosine, DECIMALS) for cosine in nearest], dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

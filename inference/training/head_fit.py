@@ -123,7 +123,7 @@ def blend_heads(
     gold = gold_matrix([rows[i] for i in tuning], axis, kept.labels)
     weight, bias = np.zeros_like(kept.weight), np.zeros_like(kept.bias)
     for head, share in ((kept, 1 - NEW_SHARE), (fitted, NEW_SHARE)):
-        logits = np.stack([head.logits(vector) for vector in units[tuning]])
+        logits = head.logits(units[tuning])
         scale = share / fit_temperature(logits, gold)
         weight, bias = weight + scale * head.weight, bias + scale * head.bias
     return as_shipped(kept.labels, weight, bias)
@@ -131,7 +131,7 @@ def blend_heads(
 
 def _log_loss(head: Head, units: Floats, gold: npt.NDArray[np.bool_]) -> float:
     """The mean log loss of the head on these rows, after it got its best temperature on them."""
-    logits = np.stack([head.logits(vector) for vector in units])
+    logits = head.logits(units)
     probabilities = softmax(logits, fit_temperature(logits, gold))
     return -float(np.log(np.clip((probabilities * gold).sum(axis=1), 1e-9, 1.0)).mean())
 

@@ -90,6 +90,21 @@ def test_a_row_is_the_same_alone_and_in_any_batch(heads: Heads) -> None:
             assert backwards[axis][-1 - row].tobytes() == probabilities[row].tobytes()
 
 
+def test_the_logits_of_a_row_have_the_same_bits_alone_and_in_any_batch(heads: Heads) -> None:
+    """A logit just at a limit of rounding would give another confidence in another batch."""
+    vectors = np.random.default_rng(5).normal(size=(67, WIDTH)).astype(np.float32)
+    ngram_features = features(67)
+    for size in (2, 3, 16, 67):
+        together = heads.logits(vectors[:size], ngram_features[:size])
+        for row in range(size):
+            alone = heads.logits(vectors[row : row + 1], ngram_features[row : row + 1])
+            for axis, head in heads.heads.items():
+                bits = together.encoder[axis][row].tobytes()
+                assert alone.encoder[axis][0].tobytes() == bits
+                one = np.einsum("lw,w->l", head.weight, unit(vectors[row])) + head.bias
+                assert one.tobytes() == bits, "as the model was calibrated"
+
+
 def test_rows_are_probabilities(heads: Heads) -> None:
     """Otherwise a confidence would not be a probability."""
     for probabilities in predict(heads, np.ones((3, WIDTH), np.float32)).values():

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from inference.arrays import Vectors
-from inference.model.heads import Head, Heads, unit
+from inference.model.heads import Head, Heads, unit, unit_rows
 from inference.model.language import ANOTHER, ENGLISH, NO_LANGUAGE
 from inference.model.manifest import DomainCalibration
 from inference.model.model_input import ModelInput
@@ -33,16 +33,17 @@ def directions(count: int, width: int = 16, *, seed: int = 0) -> Vectors:
 def test_distance_is_to_the_nearest_centre() -> None:
     """Otherwise an event like one kind of training row would be far from the other kinds."""
     centres = Centres(np.eye(3, dtype=np.float32))
-    assert centres.distance(np.array([1.0, 0.0, 0.0])) == 0.0
-    assert centres.distance(np.array([0.0, 0.6, 0.8])) == pytest.approx(0.2, abs=1e-6)
-    assert centres.distance(-np.ones(3) / np.sqrt(3)) == pytest.approx(1 + 1 / np.sqrt(3), abs=1e-6)
+    vectors = np.array([[1.0, 0.0, 0.0], [0.0, 0.6, 0.8], -np.ones(3) / np.sqrt(3)])
+    expected = [0.0, 0.2, 1 + 1 / np.sqrt(3)]
+    assert centres.distances(vectors).tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_distance_of_any_vector_is_a_number() -> None:
     """Otherwise a zero embedding would give NaN, which no threshold can be compared with."""
     centres = Centres(directions(7))
-    for vector in (*directions(50, seed=1).astype(np.float64), np.zeros(16)):
-        assert -1e-6 <= centres.distance(vector) <= 2 + 1e-6
+    vectors = np.stack([*directions(50, seed=1).astype(np.float64), np.zeros(16)])
+    for distance in centres.distances(vectors):
+        assert -1e-6 <= distance <= 2 + 1e-6
 
 
 def test_vectors_between_clusters_are_farther_than_those_in_them() -> None:
@@ -51,11 +52,8 @@ def test_vectors_between_clusters_are_farther_than_those_in_them() -> None:
     noise = np.random.default_rng(4).normal(size=(300, 16)) * 0.05
     training = np.repeat(middle, 100, axis=0) + noise
     centres = fit_centres(training.astype(np.float32), seed=0)
-    near = [
-        centres.distance(vector / np.linalg.norm(vector))
-        for vector in (training[::10] + noise[::-10]).astype(np.float64)
-    ]
-    far = [centres.distance(vector.astype(np.float64)) for vector in directions(30, seed=9)]
+    near = centres.distances(unit_rows((training[::10] + noise[::-10]).astype(np.float32)))
+    far = centres.distances(directions(30, seed=9).astype(np.float64))
     assert np.quantile(near, 0.95) < np.quantile(far, 0.05)
 
 
@@ -71,7 +69,8 @@ def test_any_number_of_rows_has_centres(rows: int) -> None:
 def test_equal_rows_have_a_centre() -> None:
     """Otherwise copies of one alert would end in a warning or a division by zero."""
     centres = fit_centres(np.repeat(directions(1), 200, axis=0), seed=0)
-    assert centres.distance(directions(1)[0].astype(np.float64)) == pytest.approx(0, abs=1e-5)
+    (distance,) = centres.distances(directions(1).astype(np.float64))
+    assert distance == pytest.approx(0, abs=1e-5)
 
 
 def test_the_same_seed_gives_the_same_centres() -> None:

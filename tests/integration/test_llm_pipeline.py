@@ -144,7 +144,10 @@ async def test_high_impact_does_not_wait_for_a_slow_llm(settings: Settings, tmp_
         )
         await create_topics(settings)
         names = Topics(settings.topics.prefix)
-        unsure = [json.dumps({"id": f"e-{n}", "text": f"zxq {n} wvut"}).encode() for n in range(8)]
+        portuguese = "o cartão não é meu, preciso de ajuda com a fatura {}"
+        unsure = [
+            json.dumps({"id": f"e-{n}", "text": portuguese.format(n)}).encode() for n in range(8)
+        ]
         critical = [
             msgspec.json.encode(
                 {"id": f"c-{n}", "text": event.text, "attributes": {"priority": "P1"}}

@@ -29,6 +29,7 @@ from inference.model.model_input import ModelInput, input_text, read_inputs
 from inference.model.ngrams import Features, NgramHead
 from inference.model.signature import PublicKey
 from inference.model.threads import Threads, choose_threads
+from inference.model.vector_cache import DEFAULT_MAX_CACHED, CachedEngine
 from inference.part_scoring import NO_PARTS, Parts, PartScorer
 from schemas.event import DOMAINS, Domain, Event
 from schemas.triaged import CalibrationInfo, ModelInfo
@@ -53,7 +54,8 @@ class Classifier:
 
     With `score_parts`, the parts of an event whose severity is below high are scored alone, too.
     `labels` describes labels of the model and gives some of them other names. Of the model's
-    domains only `domains` are served, if they are given.
+    domains only `domains` are served, if they are given. The vectors of the latest `max_cached`
+    texts of each domain are kept.
 
     Raises:
         ConfigError: the model has a label under its old and its new name.
@@ -69,6 +71,7 @@ class Classifier:
         score_parts: bool = True,
         labels: LabelsFile = NO_LABELS,
         domains: Collection[Domain] = DOMAINS,
+        max_cached: int = DEFAULT_MAX_CACHED,
     ) -> None:
         self._score_parts = score_parts
         self._labels_file = labels
@@ -78,6 +81,7 @@ class Classifier:
             domain for domain in DOMAINS if domain in manifest.domains and domain in domains
         )
         self._engine = engine
+        self._engines = {domain: CachedEngine(engine, max_cached) for domain in self.domains}
         self._heads = {domain: self._load_heads(artifact, domain) for domain in self.domains}
         self._policies = {
             domain: AcceptancePolicy(artifact, domain, terms.get(domain, Terms()))
@@ -86,7 +90,10 @@ class Classifier:
         self._tokenizer = open_tokenizer(artifact.directory, manifest.encoder)
         self._part_scorers = {
             domain: PartScorer(
-                heads, artifact.calibration.domains[domain].axes, self._tokenizer, engine
+                heads,
+                artifact.calibration.domains[domain].axes,
+                self._tokenizer,
+                self._engines[domain],
             )
             for domain, heads in self._heads.items()
         }
@@ -112,6 +119,7 @@ class Classifier:
         score_parts: bool = True,
         labels: LabelsFile = NO_LABELS,
         domains: Collection[Domain] = DOMAINS,
+        max_cached: int = DEFAULT_MAX_CACHED,
     ) -> Self:
         """Load a model directory; without `path`, the model that is shipped with the package.
 
@@ -138,11 +146,20 @@ class Classifier:
             score_parts=score_parts,
             labels=labels,
             domains=domains,
+            max_cached=max_cached,
         )
         classifier.threads = threads
         if warning := unknown_labels_warning(labels, classifier.label_sets):
             log.warning("%s", warning)
         return classifier
+
+    def encoded_texts(self, domain: Domain) -> dict[str, int]:
+        """How many texts of a domain the encoder has ``computed``, and how many were ``cached``.
+
+        The parts of events that are scored alone are among them.
+        """
+        self._policy(domain)
+        return {"computed": self._engines[domain].computed, "cached": self._engines[domain].cached}
 
     def model_of(self, domain: Domain) -> ModelInfo:  # noqa: ARG002 - one model for all domains
         """The model that decides events of a domain, as the output topic has it."""
@@ -236,7 +253,7 @@ class Classifier:
         ids = await asyncio.to_thread(
             lambda: self._tokenizer.encode([render(event) for event in events])
         )
-        vectors = await self._engine.embed(ids)
+        vectors = await self._engines[domain].embed(ids)
         return unit_rows(vectors).astype(np.float32)
 
     async def classify(self, domain: Domain, events: Sequence[Event]) -> list[Decision]:
@@ -263,7 +280,7 @@ class Classifier:
         inputs = await asyncio.to_thread(self._model_inputs, domain, events)
         scoring: set[asyncio.Task[list[tuple[int, Decision]]]] = set()
         try:
-            async with aclosing(self._engine.passes(inputs.ids)) as passes:
+            async with aclosing(self._engines[domain].passes(inputs.ids)) as passes:
                 async for done in passes:
                     decide = partial(self._decide, domain, events, inputs, done)
                     decisions, parts = await asyncio.to_thread(decide)

@@ -15,7 +15,7 @@ from inference.acceptance.parts import (
     with_parts,
 )
 from inference.acceptance.policy import Decision
-from inference.model.engine import Engine, Pass
+from inference.model.engine import Pass
 from inference.model.heads import Heads, calibrated
 from inference.model.input_text import read_content, render_content
 from inference.model.manifest import AxisCalibration
@@ -23,6 +23,7 @@ from inference.model.ngrams import Features
 from inference.model.parts import repeated_share, split_content
 from inference.model.temperature import softmax
 from inference.model.tokenizer import Tokenizer
+from inference.model.vector_cache import CachedEngine
 from schemas.event import Event
 
 
@@ -50,7 +51,7 @@ class PartScorer:
         heads: Heads,
         axes: Mapping[str, AxisCalibration],
         tokenizer: Tokenizer,
-        engine: Engine,
+        engine: CachedEngine,
     ) -> None:
         self._heads = heads
         self._axes = axes

@@ -186,6 +186,13 @@ class Metrics:
             "domain",
         )
         self._truncated: dict[Domain, int] = {}
+        self.encoder_texts = self._counter(
+            "encoder_texts",
+            "Texts of events and of their parts whose vector was computed or cached.",
+            "domain",
+            "result",
+        )
+        self._encoded: dict[tuple[Domain, str], int] = {}
         self.dead_letters = self._counter("dead_letters", "Dead letters, by stage.", "stage")
         self.refused = self._counter(
             "refused_records",
@@ -456,6 +463,12 @@ class Metrics:
         for domain, count in truncated.items():
             self.input_truncated.labels(domain=domain).inc(count - self._truncated.get(domain, 0))
             self._truncated[domain] = count
+
+    def observe_encoded(self, texts: Mapping[tuple[Domain, str], int]) -> None:
+        """Count the texts since the last call, by domain and result; `texts` counts all."""
+        for key, count in texts.items():
+            self.encoder_texts.labels(*key).inc(count - self._encoded.get(key, 0))
+            self._encoded[key] = count
 
     def when_rendered(self, observe: Callable[["Metrics"], None]) -> None:
         """Call `observe` before every rendering, to set gauges."""

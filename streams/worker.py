@@ -159,6 +159,7 @@ class Worker:
         metrics.when_rendered(enrichment.observe)
         models.on_change.append(lambda next_: metrics.expect_queues(next_.usual_queues()))
         metrics.when_rendered(lambda metrics: metrics.observe_truncated(models.truncated))
+        metrics.when_rendered(lambda metrics: metrics.observe_encoded(models.encoded_texts))
         metrics.when_rendered(lambda metrics: metrics.observe_candidate(shadow.agreement))
         metrics.when_rendered(lambda metrics: metrics.observe_problems(self._problems()))
         leave_full_collections_to_the_watchdog()

@@ -132,6 +132,11 @@ class Engine:
         self._idle_replicas = encoder.replicas
         self._closed = False
 
+    @property
+    def width(self) -> int:
+        """How many components a vector has."""
+        return self._encoder.width
+
     async def passes(self, ids: Sequence[Sequence[int]]) -> AsyncGenerator[Pass, None]:
         """Embed texts, which are given as token ids, and give each pass when it is done.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -107,6 +108,7 @@ class ServedModels:
         self._refused: State | None = None
         self._labels = _Labels()
         self._truncated: dict[Domain, int] = {}
+        self._encoded: Counter[tuple[Domain, str]] = Counter()
         self.state = registry.state() if registry else State()
         self.on_change: list[Callable[[Serving], None]] = []
         """What is told of other models, just before the first batch is given to them."""
@@ -148,6 +150,17 @@ class ServedModels:
         counts = dict(self._truncated)
         for (_, domains, _), classifier in self._opened.items():
             _count(counts, domains, classifier)
+        return counts
+
+    @property
+    def encoded_texts(self) -> Counter[tuple[Domain, str]]:
+        """How many texts of each domain were computed and cached; it only grows.
+
+        See `Classifier.encoded_texts`.
+        """
+        counts = self._encoded.copy()
+        for classifier in self._opened.values():
+            counts.update(_encoded(classifier))
         return counts
 
     @contextmanager
@@ -257,6 +270,7 @@ class ServedModels:
             if classifier not in used:
                 del self._opened[key]
                 _count(self._truncated, key[1], classifier)
+                self._encoded.update(_encoded(classifier))
                 task = asyncio.get_running_loop().create_task(classifier.close())
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
@@ -295,6 +309,14 @@ class ServedModels:
 def _count(counts: dict[Domain, int], domains: Collection[Domain], classifier: Classifier) -> None:
     for domain in domains:
         counts[domain] = counts.get(domain, 0) + classifier.truncated.get(domain, 0)
+
+
+def _encoded(classifier: Classifier) -> dict[tuple[Domain, str], int]:
+    return {
+        (domain, result): count
+        for domain in classifier.domains
+        for result, count in classifier.encoded_texts(domain).items()
+    }
 
 
 def _labels_of_file(file: LabelsFile, domain: Domain) -> _AxisLabels:

@@ -128,6 +128,7 @@ def open_model(
         score_parts=model.score_parts,
         labels=labels,
         domains=domains,
+        max_cached=model.cached_texts,
     )
 
 

@@ -66,9 +66,20 @@ def serving(
             tiny_model, [data], model / "model", TrainingOptions(name="trained"), lambda *_: None
         ).directory
     with asyncio.Runner() as runner:
-        classifier = Classifier.open(model, threads=Threads(2, 1), max_waiting=6)
+        # Without a cache: with one, an event would be compared with its own first answer.
+        classifier = Classifier.open(model, threads=Threads(2, 1), max_waiting=6, max_cached=0)
         yield runner, classifier
         runner.run(classifier.close())
+
+
+@pytest.fixture(scope="module")
+def cached(serving: Serving) -> Iterator[Classifier]:
+    """The same model with a cache of a few texts."""
+    runner, classifier = serving
+    directory = classifier.artifact.directory
+    with_cache = Classifier.open(directory, threads=Threads(2, 1), max_waiting=6, max_cached=5)
+    yield with_cache
+    runner.run(with_cache.close())
 
 
 def without_time(decision: Decision) -> Decision:
@@ -102,6 +113,22 @@ def test_a_decision_is_identical_alone_and_among_any_callers(
         for event, decision in zip(call, answer, strict=True):
             (alone,) = runner.run(classifier.classify(domain, [event]))
             assert without_time(decision) == without_time(alone)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(DOMAINS), batches)
+def test_a_decision_is_identical_with_a_cache(
+    serving: Serving, cached: Classifier, domain: Domain, calls: list[list[Event]]
+) -> None:
+    """The answer about an event would depend on whether its text was seen before."""
+    runner, classifier = serving
+
+    async def together() -> list[list[Decision]]:
+        return await asyncio.gather(*(cached.classify(domain, call) for call in calls * 2))
+
+    for call, answer in zip(calls * 2, runner.run(together()), strict=True):
+        expected = runner.run(classifier.classify(domain, call))
+        assert [without_time(each) for each in answer] == [without_time(each) for each in expected]
 
 
 @settings(max_examples=60)

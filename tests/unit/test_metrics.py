@@ -266,6 +266,16 @@ def test_a_cut_text_is_counted_once() -> None:
     assert b'triage_input_truncated_total{domain="alerts"} 5.0' in metrics.render()
 
 
+def test_a_text_that_was_computed_is_counted_once() -> None:
+    """The hit rate of the cache would be wrong by what earlier renderings had counted."""
+    metrics = Metrics()
+    for computed, cached in ((2, 0), (2, 7), (3, 9)):
+        metrics.observe_encoded({("alerts", "computed"): computed, ("alerts", "cached"): cached})
+    rendered = metrics.render()
+    assert b'triage_encoder_texts_total{domain="alerts",result="computed"} 3.0' in rendered
+    assert b'triage_encoder_texts_total{domain="alerts",result="cached"} 9.0' in rendered
+
+
 def test_a_breaker_is_in_one_state() -> None:
     """A breaker that has closed again would stay open on the dashboard."""
     metrics = Metrics()

@@ -57,22 +57,22 @@ class CachedEngine:
         self.computed += len(missing)
         self.cached += len(ids) - len(missing)
         async with aclosing(self._engine.passes([ids[rows_of[key][0]] for key in missing])) as new:
-            first = asyncio.ensure_future(anext(new, None))
+            first: asyncio.Future[Pass | None] = asyncio.ensure_future(anext(new, None))
             try:
                 if known.rows:
                     yield known
-                done = await first
+                result = await first
             finally:
                 first.cancel()
                 with suppress(asyncio.CancelledError, Exception):
                     await first
-            while done is not None:
-                keys = [missing[row] for row in done.rows]
-                self._remember(keys, done.vectors)
+            while result is not None:
+                keys = [missing[row] for row in result.rows]
+                self._remember(keys, result.vectors)
                 counts = [len(rows_of[key]) for key in keys]
                 rows = [row for key in keys for row in rows_of[key]]
-                yield Pass(rows, np.repeat(done.vectors, counts, axis=0), done.started_s)
-                done = await anext(new, None)
+                yield Pass(rows, np.repeat(result.vectors, counts, axis=0), result.started_s)
+                result = await anext(new, None)
 
     async def embed(self, ids: Sequence[Sequence[int]]) -> Vectors:
         """As `Engine.embed`."""

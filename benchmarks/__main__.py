@@ -70,7 +70,7 @@ async def _throughput_rows(count: int, directory: Path, servers: str) -> list[Me
     """
     events = list(mixed(count))
     decoded = list(itertools.islice(itertools.cycle(samples()), count))
-    classifier = Classifier.open(threads=THREADS)
+    classifier = Classifier.open(threads=THREADS, max_cached=0)
     before = await bare.batched_rate(decoded, classifier)
     naive = bare.naive_rate(decoded)
     by_command, start_s = command.classify_rate(events, directory)

@@ -19,6 +19,13 @@ SHORT_TEXTS = (
 )
 
 
+NO_CACHE = {"TRIAGE_MODEL__CACHED_TEXTS": "0"}
+"""Of a worker: the samples are repeated, so with a cache it would be measured without its encoder.
+
+What the cache saves on a stream is measured by `benchmarks.repeats`.
+"""
+
+
 def samples() -> list[tuple[Domain, Event]]:
     """The shipped samples that can be read. Alerts and tickets take turns."""
     by_domain = {domain: list(_readable(domain)) for domain in DOMAINS}

@@ -12,6 +12,7 @@ from datetime import datetime
 
 import msgspec
 
+from benchmarks.load import NO_CACHE
 from schemas.codec import decode
 from schemas.event import DOMAINS, Domain
 from schemas.triaged import TriagedEvent
@@ -42,7 +43,7 @@ class Arrival:
 
 async def prepare(bootstrap_servers: str, name: str) -> Settings:
     """Create topics with this prefix on a broker, and return settings for them."""
-    settings = at(load(environ=os.environ), bootstrap_servers)
+    settings = at(load(environ=os.environ | NO_CACHE), bootstrap_servers)
     kafka = msgspec.structs.replace(settings.kafka, group_id=name)
     settings = msgspec.structs.replace(settings, kafka=kafka, topics=TopicsSection(prefix=name))
     await create_topics(settings)

@@ -110,14 +110,16 @@ def copy(value: Any, change: Change, random: Random, key: str = "") -> Any:
 def main() -> None:
     """Count the texts that come again, then measure what that saves."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.repeats", description=main.__doc__)
-    parser.add_argument("--events", type=int, default=2000, help="alerts of each run")
+    parser.add_argument("--rules", type=int, default=60, help="rules that fire")
+    parser.add_argument("--times", type=int, default=15, help="how often each does, on average")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the file for the rows")
     arguments = parser.parse_args()
     samples = list(alerts())
     rows = [same_texts(change, samples) for change in CHANGES]
     with tempfile.TemporaryDirectory() as directory:
         for change in CHANGES:
-            rows += classify_rows(change, samples, arguments.events, Path(directory))
+            rules = Random(0).sample(samples, arguments.rules)
+            rows += classify_rows(change, rules, arguments.times, Path(directory))
     show(rows)
     write(rows, arguments.out)
 
@@ -157,11 +159,11 @@ def _events(sample: Sample, record: Any) -> list[Event]:
 
 
 def classify_rows(
-    change: str, samples: Sequence[Sample], count: int, directory: Path
+    change: str, rules: Sequence[Sample], times: int, directory: Path
 ) -> list[Measurement]:
     """Alerts per second of the processor of `triage classify`, without and with the cache."""
-    random, file = Random(0), directory / "alerts.ndjson"
-    drawn = (random.choice(samples).record for _ in range(count))
+    random, file, count = Random(0), directory / "alerts.ndjson", times * len(rules)
+    drawn = (random.choice(rules).record for _ in range(count))
     lines = [orjson.dumps(copy(record, CHANGES[change], random)) for record in drawn]
     file.write_bytes(b"\n".join(lines) + b"\n")
     start_s = _processor_s(Path(os.devnull), NO_CACHE)
@@ -170,7 +172,7 @@ def classify_rows(
         spent_s[cached] += _processor_s(file, cached) - start_s
     without, with_cache = (2 * count / spent for spent in spent_s.values())
     name, unit = f"triage classify, {change}", "alerts/processor-s"
-    note = f"{count} alerts, each a copy of one of {len(samples)}; twice"
+    note = f"{count} alerts of {len(rules)} rules, twice"
     baseline = f"{name}, no cache"
     return [
         Measurement(baseline, without, unit, note=note),

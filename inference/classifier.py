@@ -25,6 +25,7 @@ from inference.model.encoder import Encoder, open_encoder, open_tokenizer
 from inference.model.engine import DEFAULT_MAX_WAITING, Engine, Pass
 from inference.model.heads import Heads, calibrated, unit_rows
 from inference.model.input_text import read_content, render
+from inference.model.instruction_set import choose_instructions
 from inference.model.model_input import ModelInput, input_text, read_inputs
 from inference.model.ngrams import Features, NgramHead
 from inference.model.signature import PublicKey
@@ -120,11 +121,13 @@ class Classifier:
         labels: LabelsFile = NO_LABELS,
         domains: Collection[Domain] = DOMAINS,
         max_cached: int = DEFAULT_MAX_CACHED,
+        try_instructions: bool = False,
     ) -> Self:
         """Load a model directory; without `path`, the model that is shipped with the package.
 
         With a `public_key`, the directory must be signed with it. Without `threads`, a short
-        self-test chooses them.
+        self-test chooses them. With `try_instructions`, another one chooses the instructions of the
+        processor, if no encoder was loaded before.
 
         Raises:
             ModelError: The directory is missing, damaged, not calibrated or not signed.
@@ -132,6 +135,8 @@ class Classifier:
                 0 and 1, or the model has a label under its old and its new name.
         """
         artifact = load_artifact(path or DEFAULT_MODEL, public_key=public_key)
+        if try_instructions:
+            choose_instructions(artifact)
         threads = threads or choose_threads(artifact)
         encoder = open_encoder(
             artifact, replicas=threads.replicas, threads_per_replica=threads.per_replica

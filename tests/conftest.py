@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import ctranslate2  # noqa: F401 - once it is loaded, no self-test of its instructions is made
 import msgspec
 import pytest
 from hypothesis import HealthCheck

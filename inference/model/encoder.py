@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-import ctranslate2
 import numpy as np
 
 from inference.arrays import Vectors
@@ -48,6 +47,10 @@ class Encoder:
         self.replicas = replicas
         self._pad_id = pad_id
         self._pooling = pooling
+        # Only now: once it is loaded, the instructions of the processor cannot be chosen any more.
+        import ctranslate2  # noqa: PLC0415
+
+        self._view = ctranslate2.StorageView.from_array
         try:
             self._model = ctranslate2.Encoder(
                 str(directory),
@@ -96,8 +99,8 @@ class Encoder:
         lengths = np.asarray([len(text) for text in ids], dtype=np.int32)
         try:
             output = self._model.forward_batch(
-                ctranslate2.StorageView.from_array(tokens),
-                ctranslate2.StorageView.from_array(lengths),
+                self._view(tokens),
+                self._view(lengths),
             )
         except (RuntimeError, MemoryError) as error:
             raise InferenceError(

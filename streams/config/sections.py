@@ -143,7 +143,9 @@ class ModelSection(Options, frozen=True):
     With a `public_key` of minisign, only a directory that is signed with it is loaded. With
     `replicas` 0 a short self-test chooses replicas and threads when the model is loaded. With
     `score_parts`, the parts of an alert whose severity is below high are scored alone, too. The
-    vectors of the latest `cached_texts` texts of each domain are kept; 0 keeps none.
+    vectors of the latest `cached_texts` texts of each domain are kept; 0 keeps none. With
+    `instruction_set` ``auto`` a short self-test chooses which instructions of the processor the
+    encoder uses, with ``default`` CTranslate2 does.
     """
 
     path: str | None = None
@@ -153,6 +155,7 @@ class ModelSection(Options, frozen=True):
     max_batch_tokens: Positive = 512
     max_waiting: Positive = 1024
     score_parts: bool = True
+    instruction_set: Literal["auto", "default"] = "auto"
     cached_texts: Annotated[int, Meta(ge=0, le=1_000_000)] = 8_192
 
 

@@ -129,6 +129,7 @@ def open_model(
         labels=labels,
         domains=domains,
         max_cached=model.cached_texts,
+        try_instructions=model.instruction_set == "auto",
     )
 
 

@@ -11,7 +11,14 @@ from streams.config import Settings
 from streams.errors import TopicsMissing
 from streams.kafka.acl import ROLES, Role, as_commands, as_kafka_users, grants
 from streams.kafka.admin import check_topics, create_topics
+from streams.kafka.partition_counts import partition_warnings
 from streams.topics import Topics
+
+for_workers = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="How many workers are to share the input topics (default: those in the group now).",
+)
 
 
 @click.group(epilog="Example: triage topics create")
@@ -19,31 +26,41 @@ def topics() -> None:
     """Create or check the topics, or print the rights that they need."""
 
 
-@topics.command(epilog="Example: TRIAGE_TOPICS__PARTITIONS=8 triage topics create")
+@topics.command(epilog="Example: TRIAGE_TOPICS__PARTITIONS=8 triage topics create --workers 4")
+@for_workers
 @as_json
 @configured
-def create(settings: Settings, json_: bool) -> None:
-    """Create the topics that are missing."""
+def create(settings: Settings, workers: int | None, json_: bool) -> None:
+    """Create the topics that are missing, and warn of too few partitions."""
     created = asyncio.run(create_topics(settings))
+    warnings = asyncio.run(partition_warnings(settings, workers))
     if json_:
-        echo_json({"created": created})
+        echo_json({"created": created, "warnings": warnings})
         return
     for name in created:
         echo(f"created {name} ({settings.topics.partitions} partitions)")
     if not created:
         echo("every topic is there already")
+    _warn(warnings)
 
 
-@topics.command(epilog="Example: triage topics check --json")
+@topics.command(epilog="Example: triage topics check --workers 8")
+@for_workers
 @as_json
 @configured
-def check(settings: Settings, json_: bool) -> None:
-    """Say what is wrong with the topics; exit code 1 if anything is."""
+def check(settings: Settings, workers: int | None, json_: bool) -> None:
+    """Say what is wrong with the topics; exit code 1 if anything is.
+
+    A number of partitions that is unwise is a warning, and no problem.
+    """
     problems = asyncio.run(check_topics(settings))
+    warnings = asyncio.run(partition_warnings(settings, workers))
     if json_:
-        echo_json({"problems": problems})
+        echo_json({"problems": problems, "warnings": warnings})
     elif not problems:
         echo("every topic is there and as it must be")
+    if not json_:
+        _warn(warnings)
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise TopicsMissing(problems[0] + more)
@@ -104,6 +121,11 @@ def acl(
     else:
         for command in as_commands(rights, names, settings.kafka.bootstrap_servers):
             echo(command)
+
+
+def _warn(warnings: list[str]) -> None:
+    for warning in warnings:
+        echo(f"warning: {warning}", err=True)
 
 
 def _principals(options: tuple[str, ...]) -> dict[Role, str]:

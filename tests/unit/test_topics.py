@@ -7,12 +7,15 @@ from typing import Any
 
 import orjson
 import pytest
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+from aiokafka.errors import GroupAuthorizationFailedError
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.config import LearningSection, Settings, TopicsSection
 from streams.errors import AccessRefused, StreamError
-from streams.kafka import admin
+from streams.kafka import admin, partition_counts
 from streams.kafka.admin import check_topics, create_topics
+from streams.kafka.partition_counts import partition_warnings
 from streams.topics import BROKER_TIME, MAX_MESSAGE_BYTES, Topics
 from tests.unit.conftest import Triage
 
@@ -53,13 +56,35 @@ class FakeAdmin:
         self.present, self.code, self.limit = present, code, limit
         self.forbidden = forbidden
         self.created: list[Any] = []
+        self.partitions: dict[str, int] = {}
+        self.members: list[list[str]] = []
+        self.group_error: Exception | None = None
 
     async def _send_request(self, request: MetadataRequest) -> Any:
         """Describe the topics of the request, as a broker of today does."""
         assert request._allow_auto_topic_creation is False
-        code = 29 if self.forbidden else 3
-        topics = [{"topic": name, "error_code": code} for name in request._topics]
+        missing = 29 if self.forbidden else 3
+        topics = [
+            {
+                "topic": name,
+                "error_code": 0 if name in self.present else missing,
+                "partitions": [{}] * self.partitions.get(name, 4),
+            }
+            for name in request._topics
+        ]
         return SimpleNamespace(to_object=lambda: {"topics": topics})
+
+    async def describe_consumer_groups(self, group_ids: list[str]) -> list[Any]:
+        """The members of the group, by what they read."""
+        assert group_ids == ["triage"]
+        if self.group_error:
+            raise self.group_error
+        members = [
+            {"member_metadata": ConsumerProtocolMemberMetadata(0, topics, b"").encode()}
+            for topics in self.members
+        ]
+        groups = [{"members": [*members, {"member_metadata": b""}]}]
+        return [SimpleNamespace(to_object=lambda: {"groups": groups})]
 
     async def list_topics(self) -> list[str]:
         """The topics that exist."""
@@ -91,7 +116,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Any:
         async def admin_client(_: Settings) -> Any:
             yield client
 
-        monkeypatch.setattr(admin, "admin_client", admin_client)
+        for module in (admin, partition_counts):
+            monkeypatch.setattr(module, "admin_client", admin_client)
         return client
 
     return use
@@ -221,11 +247,12 @@ def test_a_person_sees_which_topics_were_created(
 ) -> None:
     """A user could not see whether anything was done, or with how many partitions."""
     monkeypatch.setenv("TRIAGE_TOPICS__PARTITIONS", "8")
-    cluster(FakeAdmin(EVERYTHING[2:]))
+    client = cluster(FakeAdmin(EVERYTHING[2:]))
+    client.partitions = dict.fromkeys(EVERYTHING, 8)
     code, out, err = triage("topics", "create")
     assert (code, err) == (0, "")
     assert sorted(out.splitlines()) == [f"created {name} (8 partitions)" for name in EVERYTHING[:2]]
-    cluster(FakeAdmin(EVERYTHING))
+    client.present = EVERYTHING
     assert triage("topics", "create") == (0, "every topic is there already\n", "")
 
 
@@ -233,7 +260,7 @@ def test_programs_see_which_topics_were_created(triage: Triage, cluster: Any) ->
     """A program would have to parse sentences."""
     cluster(FakeAdmin(EVERYTHING[1:]))
     code, out, _ = triage("topics", "create", "--json")
-    assert (code, orjson.loads(out)) == (0, {"created": EVERYTHING[:1]})
+    assert (code, orjson.loads(out)) == (0, {"created": EVERYTHING[:1], "warnings": []})
 
 
 def test_topics_that_are_as_they_must_be_pass_the_check(triage: Triage, cluster: Any) -> None:
@@ -241,7 +268,7 @@ def test_topics_that_are_as_they_must_be_pass_the_check(triage: Triage, cluster:
     cluster(FakeAdmin(EVERYTHING))
     assert triage("topics", "check") == (0, "every topic is there and as it must be\n", "")
     code, out, err = triage("topics", "check", "--json")
-    assert (code, orjson.loads(out), err) == (0, {"problems": []}, "")
+    assert (code, orjson.loads(out), err) == (0, {"problems": [], "warnings": []}, "")
 
 
 @pytest.mark.parametrize(("missing", "more"), [(1, ""), (3, " (and 2 more)")])
@@ -257,3 +284,55 @@ def test_the_first_missing_topic_is_named_and_the_others_are_counted(
     )
     code, out, _ = triage("topics", "check", "--json")
     assert (code, len(orjson.loads(out)["problems"])) == (1, missing)
+
+
+@pytest.mark.parametrize(
+    ("workers", "warned"),
+    [
+        (1, None),
+        (2, None),
+        (3, "one of them reads 2: together they do the work of 2.0"),
+        (4, None),
+        (5, "4 partitions for 5 workers, so 1 of them read nothing of it"),
+    ],
+)
+async def test_too_few_partitions_for_the_workers_are_warned_of(
+    cluster: Any, workers: int, warned: str | None
+) -> None:
+    """Workers would be paid for that have nothing to do, and nobody would be told."""
+    cluster(FakeAdmin(EVERYTHING))
+    warnings = await partition_warnings(Settings(), workers)
+    assert len(warnings) == (2 if warned else 0), "one for each input topic"
+    assert all(warned in each for each in warnings if warned)
+
+
+async def test_the_members_of_the_group_are_counted_by_what_they_read(cluster: Any) -> None:
+    """Workers that only ask the LLM would be counted as readers of the input topics."""
+    client = cluster(FakeAdmin(EVERYTHING))
+    client.members = [["triage.alerts.v1", "triage.tickets.v1"]] * 4 + [
+        ["triage.enrichment.v1"]
+    ] * 6
+    (warning,) = await partition_warnings(Settings())
+    assert warning.startswith("triage.enrichment.v1 has 4 partitions for 6 workers, so 2 of them")
+    client.group_error = GroupAuthorizationFailedError("triage")
+    assert await partition_warnings(Settings()) == []
+
+
+async def test_another_number_of_partitions_than_configured_is_warned_of(cluster: Any) -> None:
+    """Of an input topic with fewer partitions, fewer events a day would be drawn for a check."""
+    client = cluster(FakeAdmin(EVERYTHING))
+    client.partitions["triage.tickets.v1"] = 16
+    client.partitions["triage.review.v1"] = 1
+    (warning,) = await partition_warnings(Settings())
+    assert warning.startswith("triage.tickets.v1 has 16 partitions, and topics.partitions is 4")
+
+
+def test_warnings_are_printed_and_change_no_exit_code(triage: Triage, cluster: Any) -> None:
+    """A deployment script would stop because of a warning, or a person not see it."""
+    cluster(FakeAdmin(EVERYTHING))
+    for command in ("create", "check"):
+        code, _, err = triage("topics", command, "--workers", "6")
+        assert code == 0
+        assert err.count("warning: triage.") == 2
+        code, out, err = triage("topics", command, "--workers", "6", "--json")
+        assert (code, err, len(orjson.loads(out)["warnings"])) == (0, "", 2)

@@ -63,11 +63,10 @@ def processor() -> str:
 
 
 def write(rows: Sequence[Measurement], file: Path) -> None:
-    """Write one JSON object per row."""
+    """Write one JSON object per row; a row of an earlier run keeps its machine."""
     this_machine = machine()
-    file.write_bytes(
-        b"".join(orjson.dumps(asdict(row) | {"machine": this_machine}) + b"\n" for row in rows)
-    )
+    documents = [asdict(row) | {"machine": row.machine or this_machine} for row in rows]
+    file.write_bytes(b"".join(orjson.dumps(document) + b"\n" for document in documents))
 
 
 def show(rows: Sequence[Measurement]) -> None:

@@ -1,0 +1,1 @@
+"""How the pipeline grows with workers, measured with a stand-in of the model on a real Kafka."""

@@ -25,7 +25,6 @@ RESULTS = ROOT / "benchmarks" / "scaling.ndjson"
 PLOT = ROOT / "docs" / "scaling.svg"
 WORKERS = (1, 2, 4, 8)
 PAUSE_COST_MS = 5.0
-SOAK_PARTS = 10
 MEASURED = ("pauses", "curve", "soak")
 STATIC = {
     "TRIAGE_KAFKA__GROUP_INSTANCE_ID": "{name}",
@@ -44,7 +43,13 @@ def main() -> None:
         "--only", choices=MEASURED, action="append", help="only this; repeat it for several"
     )
     parser.add_argument(
-        "--events", type=int, default=300_000, help="number of events of the long backlog"
+        "--events", type=int, default=1_000_000, help="number of events of the long backlog"
+    )
+    parser.add_argument(
+        "--part", type=int, default=100_000, help="a row for each so many events of the backlog"
+    )
+    parser.add_argument(
+        "--limit-s", type=float, default=7200.0, help="seconds after which the backlog is left"
     )
     parser.add_argument(
         "--cost-ms", type=float, default=0.0, help="cost of an event in the long backlog"
@@ -91,7 +96,13 @@ async def _run(
         rows += _curve_rows(rates)
     if "soak" in chosen:
         rows += _soak_rows(
-            await soak.measure(servers, arguments.events, SOAK_PARTS, cost_ms=arguments.cost_ms)
+            await soak.measure(
+                servers,
+                arguments.events,
+                arguments.part,
+                cost_ms=arguments.cost_ms,
+                limit_s=arguments.limit_s,
+            )
         )
     return rows, rates
 

@@ -15,8 +15,8 @@ from benchmarks.scaling.workers import (
     working,
 )
 
-COST_MS = 20.0
-"""A stand-in of this cost does 50 events a second, so eight of them fit on two cores."""
+COST_MS = 40.0
+"""A stand-in of this cost does 25 events a second, so eight of them fit on two cores."""
 SECONDS = 12
 FROM, TO = 0.1, 0.8
 """The rate is measured between these shares of the events: before, not all workers have begun, and

@@ -9,7 +9,7 @@ from benchmarks.scaling.curve import Rate
 from inference.evaluation.plots import PlotArea, Tick
 
 WIDTH, HEIGHT, TOP = 380, 240, 48
-STEP = 100
+STEP = 50
 
 
 def draw(rates: Sequence[Rate]) -> str:

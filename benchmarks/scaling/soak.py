@@ -1,6 +1,7 @@
 """A backlog of many short events through one worker: its rate and its memory, part by part."""
 
 import statistics
+import time
 from dataclasses import dataclass
 
 from benchmarks.pipeline import resident_mb
@@ -14,8 +15,8 @@ from benchmarks.scaling.workers import (
     working,
 )
 
-PER_EVENT_S = 0.02
-"""How long an event may take before the run is given up."""
+PATIENCE_S = 120.0
+"""How long the first events may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +28,28 @@ class Part:
     resident_mb: float
 
 
-async def measure(servers: str, count: int, parts: int, *, cost_ms: float) -> list[Part]:
-    """The parts of a backlog of `count` events, which is there before the worker starts."""
+async def measure(
+    servers: str, count: int, part: int, *, cost_ms: float, limit_s: float
+) -> list[Part]:
+    """The parts of a backlog of `count` events, which is there before the worker starts.
+
+    A part is over after `part` events. After `limit_s` seconds no further part is measured.
+    """
     settings = await prepare(servers, f"soak-{count}")
     await fill(settings, short_tickets(even(count)))
     found: list[Part] = []
     async with working(Workers(settings, cost_ms)) as workers:
         await workers.start("w0")
         process = workers.running["w0"]
-        last_s = last = None
-        async for at_s, seen in output_counts(settings, count, 120 + count * PER_EVENT_S):
-            if last_s is None or last is None:
-                last_s, last = at_s, seen
-            if seen >= count * (len(found) + 1) / parts:
+        last_s, last = time.monotonic(), 0
+        ends_s = last_s + limit_s
+        async for at_s, seen in output_counts(settings, count, PATIENCE_S + limit_s):
+            if seen >= part * (len(found) + 1) or seen == count:
                 rate = (seen - last) / max(1e-9, at_s - last_s)
                 found.append(Part(seen, rate, resident_mb(process.pid)))
                 last_s, last = at_s, seen
+            if at_s > ends_s:
+                break
     return found
 
 

@@ -111,6 +111,9 @@ class Rebalancing(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka h
         respected = bool(self.leaving)
         try:
             await self._revoke()
+        except Exception:
+            # As aiokafka does it: otherwise the partitions that are left would not be read.
+            log.exception("partitions could not be given up in order")
         finally:
             self.leaving = self.lost = frozenset()
         self._reads = left

@@ -188,14 +188,15 @@ def _library_path() -> Path:
 
 @cache
 def _helm() -> ctypes.CDLL:
-    """Helm as a library, unpacked beside its package."""
-    jar = _cached("helm-3.16.4.jar", HELM_SHA256, _download_helm)
+    """Helm as a library, unpacked in the cache."""
     path = _library_path()
     if not path.is_file():
+        jar = _cached("helm-3.16.4.jar", HELM_SHA256, _download_helm)
         partial = path.with_name(f"{path.name}.{os.getpid()}")
         with zipfile.ZipFile(jar) as archive:
             partial.write_bytes(archive.read("helm-linux-amd64.so"))
         partial.replace(path)
+        jar.unlink()
     return ctypes.CDLL(str(path))
 
 

@@ -8,7 +8,9 @@ and with that of aiokafka.
 import argparse
 import asyncio
 import os
+import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -26,14 +28,17 @@ PLOT = ROOT / "docs" / "scaling.svg"
 WORKERS = (1, 2, 4, 8)
 PAUSE_COST_MS = 5.0
 MEASURED = ("pauses", "curve", "soak")
-STATIC = {
-    "TRIAGE_KAFKA__GROUP_INSTANCE_ID": "{name}",
-    "TRIAGE_KAFKA__SESSION_TIMEOUT_S": "60",
-}
+STATIC = "static"
 WAYS: dict[str, dict[str, str]] = {
-    "as aiokafka does it": {EAGER: "1", "TRIAGE_KAFKA__HEARTBEAT_INTERVAL_S": "3"},
-    "sticky": {},
+    "eager": {EAGER: "1", "TRIAGE_KAFKA__HEARTBEAT_INTERVAL_S": "3"},
+    "in two steps": {},
+    STATIC: {
+        "TRIAGE_KAFKA__GROUP_INSTANCE_ID": "{name}",
+        "TRIAGE_KAFKA__SESSION_TIMEOUT_S": "60",
+    },
 }
+"""How partitions are assigned, by name, with the configuration of the workers. The first is that of
+aiokafka, with which the others are compared."""
 
 
 def main() -> None:
@@ -41,6 +46,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument(
         "--only", choices=MEASURED, action="append", help="only this; repeat it for several"
+    )
+    parser.add_argument(
+        "--way", choices=WAYS, action="append", help="only the pauses of this way to assign"
     )
     parser.add_argument(
         "--events", type=int, default=1_000_000, help="number of events of the long backlog"
@@ -57,111 +65,92 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="the file for the rows")
     parser.add_argument("--plot", type=Path, default=PLOT, help="the file for the plot")
     arguments = parser.parse_args()
+    # A time limit from outside ends the workers too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with KafkaCluster() as broker:
-        rows, rates = asyncio.run(
-            _run(arguments.only or MEASURED, broker.bootstrap_servers, arguments)
-        )
-    show(rows)
-    write([*_others(arguments.out, rows), *rows], arguments.out)
-    if rates:
-        arguments.plot.write_text(draw(rates), "utf-8")
+        asyncio.run(_run(broker.bootstrap_servers, arguments))
+    show(_known(arguments.out))
 
 
-def _others(file: Path, rows: Sequence[Measurement]) -> list[Measurement]:
-    """The rows of what was not measured this time, as the file has them."""
-    measured = {_measure_of(row.name) for row in rows}
-    if not file.exists():
-        return []
-    known = [Measurement(**orjson.loads(line)) for line in file.read_bytes().splitlines()]
-    return [row for row in known if _measure_of(row.name) not in measured]
-
-
-def _measure_of(name: str) -> str:
-    return name.partition(":")[0]
-
-
-async def _run(
-    chosen: Sequence[str], servers: str, arguments: argparse.Namespace
-) -> tuple[list[Measurement], list[curve.Rate]]:
-    rows: list[Measurement] = []
-    rates: list[curve.Rate] = []
+async def _run(servers: str, arguments: argparse.Namespace) -> None:
+    chosen = arguments.only or MEASURED
     if "pauses" in chosen:
-        rows += await _pause_rows(servers)
+        for way in arguments.way or WAYS:
+            _keep(await _pause_rows(servers, way), arguments.out)
     if "curve" in chosen:
         rates = [
             await curve.measure(servers, workers, is_uneven=is_uneven)
             for workers in WORKERS
             for is_uneven in (False, True)
         ]
-        rows += _curve_rows(rates)
+        _keep(_curve_rows(rates), arguments.out)
+        arguments.plot.write_text(draw(rates), "utf-8")
     if "soak" in chosen:
-        rows += _soak_rows(
-            await soak.measure(
-                servers,
-                arguments.events,
-                arguments.part,
-                cost_ms=arguments.cost_ms,
-                limit_s=arguments.limit_s,
-            )
+        parts = await soak.measure(
+            servers,
+            arguments.events,
+            arguments.part,
+            cost_ms=arguments.cost_ms,
+            limit_s=arguments.limit_s,
         )
-    return rows, rates
+        _keep(_soak_rows(parts), arguments.out)
 
 
-async def _pause_rows(servers: str) -> list[Measurement]:
-    """The longest pause of partitions in each change, in each way of assigning them."""
-    rows: list[Measurement] = []
-    before: dict[tuple[str, str], float] = {}
-    for number, (way, keys) in enumerate(WAYS.items()):
-        settings = await prepare(servers, f"pause-{number}")
-        async with working(Workers(settings, PAUSE_COST_MS, keys)) as workers:
+def _keep(rows: Sequence[Measurement], file: Path) -> None:
+    """Replace the rows of the same measures in the file, and compare all ways with the first."""
+    measured = {_measure_of(row) for row in rows}
+    all_rows = [*(row for row in _known(file) if _measure_of(row) not in measured), *rows]
+    values = {row.name: row.value for row in all_rows}
+    compared = [
+        replace(row, ratio=row.value / values[row.baseline])
+        if row.ratio is None and values.get(row.baseline)
+        else row
+        for row in all_rows
+    ]
+    write(compared, file)
+
+
+def _known(file: Path) -> list[Measurement]:
+    lines = file.read_bytes().splitlines() if file.exists() else []
+    return [Measurement(**orjson.loads(line)) for line in lines]
+
+
+def _measure_of(row: Measurement) -> str:
+    return row.name.partition(";")[0]
+
+
+async def _pause_rows(servers: str, way: str) -> list[Measurement]:
+    """The longest pause of partitions in each change, if partitions are assigned in this way."""
+    settings = await prepare(servers, f"pause-{list(WAYS).index(way)}")
+    async with working(Workers(settings, PAUSE_COST_MS, WAYS[way])) as workers:
+        if way == STATIC:
+            restart, observer = await pause.measure_restart(settings, workers)
+            pauses = [restart]
+        else:
             pauses, observer = await pause.measure(settings, workers)
-        note = f"{observer.sent} events, {observer.lost} lost, {observer.copies} twice; {_load()}"
-        for each in pauses:
-            for what, values in (("untouched", each.untouched), ("moved", each.moved)):
-                if values:
-                    rows.append(
-                        _pause_row(f"{each.change}, {way}", what, values, before, each.change, note)
-                    )
-    settings = await prepare(servers, "pause-static")
-    async with working(Workers(settings, PAUSE_COST_MS, STATIC)) as workers:
-        restart, observer = await pause.measure_restart(settings, workers)
     note = f"{observer.sent} events, {observer.lost} lost, {observer.copies} twice; {_load()}"
-    for what, values in (("other's", restart.untouched), ("restarted", restart.moved)):
-        if values:
-            rows.append(
-                _pause_row(f"{restart.change}, static", what, values, before, restart.change, note)
-            )
-    return rows
-
-
-def _pause_row(
-    name: str,
-    what: str,
-    values: tuple[float, ...],
-    before: dict[tuple[str, str], float],
-    change: str,
-    note: str,
-) -> Measurement:
-    worst = pause.worst(values)
-    first = before.setdefault((change, what), worst)
-    return Measurement(
-        f"pause: {name}, {len(values)} {what}",
-        worst,
-        "s",
-        "as aiokafka does it",
-        worst / max(1e-9, first),
-        f"median {pause.usual(values):.2f} s; {note}",
-    )
+    return [
+        Measurement(
+            f"pause {way}; {each.change}; {what}",
+            pause.worst(values),
+            "s",
+            f"pause {next(iter(WAYS))}; {each.change}; {what}",
+            note=f"longest of {len(values)} partitions, median {pause.usual(values):.2f} s; {note}",
+        )
+        for each in pauses
+        for what, values in (("untouched", each.untouched), ("moved", each.moved))
+        if values
+    ]
 
 
 def _curve_rows(rates: Sequence[curve.Rate]) -> list[Measurement]:
     alone = next(rate for rate in rates if rate.workers == 1 and not rate.uneven)
     return [
         Measurement(
-            f"curve: {rate.workers} workers, {_evenness(rate)} partitions",
+            f"curve; {rate.workers} workers, {_evenness(rate)} partitions",
             rate.events_per_s,
             "events/s",
-            "1 worker, even",
+            "curve; 1 workers, even partitions",
             rate.events_per_s / alone.events_per_s,
             f"{rate.events_per_s / rate.possible_per_s:.2f} of the possible "
             f"{rate.possible_per_s:.0f}; stand-in of {curve.COST_MS:.0f} ms; {_load()}",
@@ -180,23 +169,23 @@ def _soak_rows(parts: Sequence[soak.Part]) -> list[Measurement]:
     for part in parts:
         rows += [
             Measurement(
-                f"backlog: rate until {part.events:,} events",
+                f"backlog; rate until {part.events:,} events",
                 part.events_per_s,
                 "events/s",
-                f"until {first.events:,}",
+                f"backlog; rate until {first.events:,} events",
                 part.events_per_s / first.events_per_s,
                 _load(),
             ),
             Measurement(
-                f"backlog: resident memory after {part.events:,} events",
+                f"backlog; resident memory after {part.events:,} events",
                 part.resident_mb,
                 "MB",
-                f"after {first.events:,}",
+                f"backlog; resident memory after {first.events:,} events",
                 part.resident_mb / first.resident_mb,
             ),
         ]
     growth = soak.growth_mb(list(parts))
-    return [*rows, Measurement("backlog: memory growth per 100,000 events", growth, "MB")]
+    return [*rows, Measurement("backlog; memory growth per 100,000 events", growth, "MB")]
 
 
 def _load() -> str:

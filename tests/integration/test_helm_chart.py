@@ -15,6 +15,9 @@ CHART = Path(__file__).parents[2] / "docker" / "helm" / "triage"
 VALUES = [[], *([file] for file in sorted((CHART / "ci").glob("*.yaml")))]
 DRAIN_S = 10
 
+# The first test fetches Helm, which takes minutes on a busy machine.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _needs_helm() -> None:

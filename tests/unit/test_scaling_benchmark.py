@@ -73,11 +73,13 @@ def test_growth_leaves_out_the_first_part() -> None:
 def test_rows_of_other_measures_stay(tmp_path: Path) -> None:
     """One part that is measured again would remove all others, or change their machine."""
     file = tmp_path / "rows.ndjson"
-    other = Measurement("curve: 2 workers", 1.0, "events/s", machine={"cpu": "another one"})
-    write([other, Measurement("pause: old", 1.0, "s")], file)
-    rows = [Measurement("pause: new", 2.0, "s")]
-    assert command._others(file, rows) == [other]
-    assert command._others(tmp_path / "none", rows) == []
+    other = Measurement("pause eager; 1 to 2; moved", 4.0, "s", machine={"cpu": "another one"})
+    write([other, Measurement("pause static; 1 to 2; moved", 9.0, "s")], file)
+    again = Measurement("pause static; 1 to 2; moved", 1.0, "s", other.name)
+    command._keep([again], file)
+    first, second = command._known(file)
+    assert first == other
+    assert (second.value, second.ratio) == (1.0, 0.25)
 
 
 def test_the_plot_has_a_line_for_each_kind_of_partitions() -> None:

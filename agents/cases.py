@@ -16,13 +16,14 @@ class Known:
     `current` is the latest revision on its triaged topic. `case` is the event with its text, if it
     was ever on the review topic. `revisions` are those that are kept, the oldest first; the last
     one is `current`. `verdicts` maps the revision that a person made to the place of the verdict,
-    written ``TOPIC[PARTITION]@OFFSET``.
+    written ``TOPIC[PARTITION]@OFFSET``. `trace` is the trace context of the record of `current`.
     """
 
     current: TriagedEvent
     case: Case | None = None
     revisions: Sequence[TriagedEvent] = ()
     verdicts: Mapping[int, str] = field(default_factory=dict)
+    trace: str | None = None
 
 
 class Reading(NamedTuple):

@@ -65,7 +65,8 @@ async def apply_feedback(
                 outcomes.append(refused(error))
                 continue
             decided.note(known, assignment)
-            outcomes.append(Triaged(known.current, kept.of(_row(read, known, checks))))
+            row = kept.of(_row(read, known, checks))
+            outcomes.append(Triaged(known.current, row, trace=known.trace))
         return outcomes
 
 
@@ -123,7 +124,7 @@ def _with_new_names(known: Known, checks: VerdictChecks) -> Known:
     rename = checks.renames.triaged
     revisions = [rename(each) for each in known.revisions]
     case = None if known.case is None else checks.renames.case(known.case)
-    return Known(rename(known.current), case, revisions, known.verdicts)
+    return Known(rename(known.current), case, revisions, known.verdicts, known.trace)
 
 
 def _decide(read: ReadVerdict, known: Known | None, checks: VerdictChecks) -> Known:
@@ -161,6 +162,7 @@ def _decide(read: ReadVerdict, known: Known | None, checks: VerdictChecks) -> Kn
         known.case,
         [*known.revisions, revised],
         {**known.verdicts, revised.revision: read.place},
+        known.trace,
     )
 
 

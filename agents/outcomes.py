@@ -1,6 +1,7 @@
 """The events of a record, and what can become of each: it ends in exactly one of these outcomes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import orjson
@@ -18,6 +19,7 @@ class Incoming:
 
     `value` is that of the record. `received_at_s` is when the record entered the topic, in seconds
     since the epoch. `element` is the event; it is None for a record whose agent reads it itself.
+    `trace` is what `streams/spans.py` keeps of the way of the event; agents do not look at it.
     """
 
     value: bytes | None
@@ -26,6 +28,7 @@ class Incoming:
     origin: Origin
     received_at_s: float
     element: "Element | None" = None
+    trace: Any = field(default=None, repr=False, compare=False)
 
     @property
     def position(self) -> int | None:
@@ -66,12 +69,14 @@ class Triaged:
 
     `row` is the labelled row that the decision adds to what is learned from, if it adds one. With a
     `spot_check`, the decision stands, and its case also goes to the review topic, so that a person
-    checks it. The case has the same `triaged`.
+    checks it. The case has the same `triaged`. `trace` is the trace context of the decision that a
+    person's follows, if that has one (`schemas/traceparent.py`).
     """
 
     triaged: TriagedEvent
     row: LabelRecord | None = None
     spot_check: Case | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

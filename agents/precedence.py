@@ -83,7 +83,7 @@ def earlier_outcome(read: ReadVerdict, known: Known, chosen: Mapping[str, str]) 
     for revision in known.revisions:
         place = known.verdicts.get(revision.revision)
         if place == read.place and _follows_from(revision, read, chosen):
-            return Known(revision, known.case, known.revisions, known.verdicts)
+            return Known(revision, known.case, known.revisions, known.verdicts, known.trace)
     if chosen and _follows_from(known.current, read, chosen):
         return known
     return None

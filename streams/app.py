@@ -36,6 +36,7 @@ from streams.pipeline.agent_pipeline import AgentPipeline
 from streams.pipeline.consumer import GroupConsumer
 from streams.pipeline.failures import AtOnce
 from streams.topics import Topics
+from streams.traces import NO_TRACES, Traces
 from streams.trust import Trust
 from streams.wiring.feedback import feedback_of
 from streams.wiring.model import open_spot_checks, reader_of
@@ -52,13 +53,14 @@ def build(
     metrics: Metrics,
     cases: Cases,
     fail: Callable[[BaseException], None],
+    traces: Traces = NO_TRACES,
 ) -> tuple[GroupConsumer, EnrichmentAgent]:
     """Connect topics and agents as the configuration asks; no connection is opened yet."""
     topics, trust = Topics(settings.topics.prefix), Trust.of(settings, metrics.note_refused)
     consumer = GroupConsumer(settings, metrics=metrics, fail=fail)
     read_record = reader_of(settings, models.label_sets)
     waiting = partial(consumer.backlog, topics.enrichment)
-    enrichment = EnrichmentAgent(settings, models.pinned(), rules, waiting, trust)
+    enrichment = EnrichmentAgent(settings, models.pinned(), rules, waiting, trust, traces)
     consumer.when_assigned(enrichment.answered.forget)
     agent = partial(
         AgentPipeline,
@@ -70,6 +72,7 @@ def build(
         fail=fail,
         on_ended=consumer.on_ended,
         keys=trust.keys,
+        traces=traces,
     )
     if "classify" in agents:
         drawn = open_spot_checks(settings, trust.keys)

@@ -26,6 +26,7 @@ from streams.errors import StreamError
 from streams.kafka.reader import follow
 from streams.metrics import Metrics
 from streams.topics import Topics
+from streams.traces import NO_TRACES, Traces
 from streams.trust import Trust
 from streams.wiring.llm import (
     max_usd_per_event,
@@ -45,7 +46,8 @@ class EnrichmentAgent:
     """The enrichment agent with everything it needs.
 
     Without tiers it sends every case to review. `backlog` says how many cases are waiting on the
-    enrichment topic, and `trust` which records of the topics are believed.
+    enrichment topic, and `trust` which records of the topics are believed. `traces` follow the
+    calls of endpoints.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class EnrichmentAgent:
         rules: Rules,
         backlog: Callable[[], int],
         trust: Trust | None = None,
+        traces: Traces = NO_TRACES,
     ) -> None:
         self._settings = settings
         self._trust = trust or Trust()
@@ -69,7 +72,7 @@ class EnrichmentAgent:
         self.max_usd_per_event = 0.0
         if settings.llm.tiers:
             self._library = open_library(settings, classifier)
-            self.cascade = open_cascade(settings, self.budget)
+            self.cascade = open_cascade(settings, self.budget, traces)
             self.max_usd_per_event = max_usd_per_event(settings, classifier, self.cascade)
             self.consultant = open_consultant(
                 settings, classifier, rules, self.cascade, self._library, backlog=backlog

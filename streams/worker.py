@@ -28,6 +28,7 @@ from streams.stalls import leave_full_collections_to_the_watchdog, watch_stalls
 from streams.topics import Topics
 from streams.trust import Trust, unprotected
 from streams.wiring.model import open_rules, open_served, open_shadow, require_registry
+from streams.wiring.traces import open_traces
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Worker:
         self._producer = Producer(settings.kafka)
         self._topic_problems: list[str] = []
         self._topics = Topics(settings.topics.prefix)
+        self._traces = open_traces(settings)
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT, then drain.
@@ -110,6 +112,7 @@ class Worker:
             await self._work(models, rules, producer, metrics, promise)
         finally:
             await producer.stop()
+            await self._traces.stop()
             await http.stop()
             await models.close()
         if self._failure is not None:
@@ -155,6 +158,7 @@ class Worker:
             metrics=metrics,
             cases=cases,
             fail=self.fail,
+            traces=self._traces,
         )
         metrics.when_rendered(enrichment.observe)
         models.on_change.append(lambda next_: metrics.expect_queues(next_.usual_queues()))

@@ -13,6 +13,7 @@ from schemas.errors import InvalidEvent
 from schemas.event import DOMAINS, Origin, Stated
 from schemas.limits import LIMITS, Limits
 from schemas.signing import VERDICT_HEADER, header
+from schemas.traceparent import traceparent_of
 from schemas.triaged import Case, TriagedEvent
 from streams.cases.query import CaseSummary
 from streams.topics import Topics
@@ -41,7 +42,8 @@ class Entry:
 
     `value` is the JSON of the record. `case` is given if the record is one of the review topic;
     otherwise it is one of a triaged topic, and `origin` its place. `verdict` is the place of the
-    verdict that made this decision, if a person did. `reading` is where the event was read.
+    verdict that made this decision, if a person did. `reading` is where the event was read, and
+    `trace` the trace context of the record.
     """
 
     triaged: TriagedEvent
@@ -50,6 +52,7 @@ class Entry:
     reading: Reading
     case: Case | None = None
     verdict: str | None = None
+    trace: str | None = None
 
     @property
     def by_human(self) -> bool:
@@ -106,7 +109,8 @@ class EntryReader:
             return None
         if not 0 <= triaged.revision <= MAX_REVISION:
             return None
-        return Entry(triaged, value, record.origin, reading, case, verdict)
+        trace = traceparent_of(record.headers)
+        return Entry(triaged, value, record.origin, reading, case, verdict, trace)
 
 
 def hash_of(text: str) -> int:

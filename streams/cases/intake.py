@@ -109,9 +109,17 @@ class Intake:
                 keep_revision(db, num, 0, first)
         if entry.case is not None:
             self.stored.keep_case(db, num, entry.case, entry.value)
-            keep_revision(db, num, revision, msgspec.json.encode(entry.triaged))
+            keep_revision(db, num, revision, msgspec.json.encode(entry.triaged), trace=entry.trace)
         else:
-            keep_revision(db, num, revision, entry.value, entry.verdict, replace=is_current)
+            keep_revision(
+                db,
+                num,
+                revision,
+                entry.value,
+                entry.verdict,
+                entry.trace,
+                replace=is_current,
+            )
         self._summarise(db, num, entry, current)
         return num
 

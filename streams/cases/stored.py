@@ -62,11 +62,11 @@ class StoredRecords:
         None if that revision itself is not stored.
         """
         rows = db.execute(
-            "SELECT revision, value, verdict FROM records WHERE num = ? AND revision <= ? "
+            "SELECT revision, value, verdict, trace FROM records WHERE num = ? AND revision <= ? "
             "ORDER BY revision",
             (num, current),
         ).fetchall()
-        values = {revision: zlib.decompress(value) for revision, value, _ in rows}
+        values = {revision: zlib.decompress(value) for revision, value, *_ in rows}
         case = values.pop(THE_CASE, None)
         if current not in values:
             return None
@@ -75,7 +75,8 @@ class StoredRecords:
             revisions[-1],
             None if case is None else decode(case, Case, self._limits),
             revisions,
-            {revision: verdict for revision, _, verdict in rows if verdict is not None},
+            {revision: verdict for revision, _, verdict, _ in rows if verdict is not None},
+            rows[-1][-1],
         )
 
 
@@ -85,14 +86,15 @@ def keep_revision(
     revision: int,
     value: bytes,
     verdict: str | None = None,
+    trace: str | None = None,
     *,
     replace: bool = False,
 ) -> None:
-    """Store one revision, and the place of the verdict that made it."""
+    """Store one revision, the place of the verdict that made it, and the trace of its record."""
     word = "REPLACE" if replace else "IGNORE"
     db.execute(
-        f"INSERT OR {word} INTO records VALUES (?, ?, ?, ?)",  # noqa: S608
-        (num, revision, zlib.compress(value, FAST), verdict),
+        f"INSERT OR {word} INTO records VALUES (?, ?, ?, ?, ?)",  # noqa: S608
+        (num, revision, zlib.compress(value, FAST), verdict, trace),
     )
 
 

@@ -1,6 +1,6 @@
 """The tables of the view of cases, in SQLite."""
 
-VERSION = 2
+VERSION = 3
 """Of these tables. A file of another version is made again from the topics."""
 
 TABLES = """
@@ -83,7 +83,8 @@ END;
 
 -- The records of the events that are stored, compressed. The case has the revision -1.
 CREATE TABLE records (
-    num INTEGER NOT NULL, revision INTEGER NOT NULL, value BLOB NOT NULL, verdict TEXT,
+    num INTEGER NOT NULL, revision INTEGER NOT NULL, value BLOB NOT NULL,
+    verdict TEXT, trace TEXT,
     PRIMARY KEY (num, revision)
 );
 

@@ -164,7 +164,9 @@ class CaseView:
             if entry is None or entry.triaged.id != id_:
                 return None  # unknown, or its topic does not hold it any more
             verdicts = {entry.triaged.revision: entry.verdict} if entry.verdict else {}
-            known = Known(entry.triaged, revisions=[entry.triaged], verdicts=verdicts)
+            known = Known(
+                entry.triaged, revisions=[entry.triaged], verdicts=verdicts, trace=entry.trace
+            )
         if known.revisions[0].revision == 0:
             return known
         return await self._with_first(known, where)

@@ -24,6 +24,7 @@ from streams.config.sections import (
     SpotChecksSection,
     StormsSection,
     TopicsSection,
+    TracesSection,
 )
 from streams.config.security import SECONDS_PER_DAY, ReviewerSection, SecuritySection
 from streams.config.settings import Settings, as_environment, load
@@ -53,6 +54,7 @@ __all__ = [
     "SpotChecksSection",
     "StormsSection",
     "TopicsSection",
+    "TracesSection",
     "as_environment",
     "load",
 ]

@@ -299,6 +299,15 @@ class ReviewSection(Options, frozen=True):
     keep_days: Positive = 30
 
 
+class TracesSection(Options, frozen=True):
+    """Whether a worker follows events with spans of OpenTelemetry.
+
+    Where the spans go is said by the standard variables ``OTEL_…``.
+    """
+
+    enabled: bool = False
+
+
 class LogSection(Options, frozen=True):
     """Structured JSON on stderr, or plain lines for a terminal."""
 

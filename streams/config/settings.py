@@ -40,6 +40,7 @@ from streams.config.sections import (
     SpotChecksSection,
     StormsSection,
     TopicsSection,
+    TracesSection,
 )
 from streams.config.security import ReviewerSection, SecuritySection
 
@@ -73,6 +74,7 @@ class Settings(Options, frozen=True):
     audit: AuditSection = field(default_factory=AuditSection)
     security: SecuritySection = field(default_factory=SecuritySection)
     log: LogSection = field(default_factory=LogSection)
+    traces: TracesSection = field(default_factory=TracesSection)
     mappings: list[FormatMapping] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
     review: ReviewSection = field(default_factory=ReviewSection)

@@ -41,6 +41,7 @@ from streams.pipeline.fair_queue import FairQueue
 from streams.pipeline.order import KeyedOrder, Turn
 from streams.pipeline.records import UNSIGNED, outputs_of, shrinking_dead_letters
 from streams.topics import Topics
+from streams.traces import NO_TRACES, Traces
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +144,7 @@ class AgentPipeline:
     batch of events and gives one outcome per event, each as soon as it is known. `on_ended` is
     called for each record when it is settled. `fail` is called once, with the first error that is
     not the fault of a single event. The records for internal topics are signed with `keys`.
+    `traces` follow the events.
     """
 
     def __init__(
@@ -160,10 +162,12 @@ class AgentPipeline:
         fail: Callable[[BaseException], None],
         on_ended: OnEnded = ignore,
         keys: WorkerKeys = UNSIGNED,
+        traces: Traces = NO_TRACES,
     ) -> None:
         self.name = name
-        self._process = process
-        self._read = read
+        self._traces = traces
+        self._process = traces.processing(name, process)
+        self._read = traces.reading(read)
         self._pipeline = pipeline
         self._topics = topics
         self._producer = producer
@@ -340,7 +344,8 @@ class AgentPipeline:
 
     async def _send(self, event: _Event, outcome: Outcome) -> _Published:
         outputs = outputs_of(outcome, event.incoming, self._topics, self._keys)
-        receipts = [await self._producer.hand_over(record) for record in outputs.records]
+        records = self._traces.sending(event.incoming, outcome, outputs.records)
+        receipts = [await self._producer.hand_over(record) for record in records]
         return _Published(event, outcome, outputs.decisions, receipts)
 
     async def _settle(self, published: _Published) -> None:
@@ -354,6 +359,7 @@ class AgentPipeline:
             # before, the event is read and published again.
             await self._append_to_trail(published)
         self._metrics.count(outcome, event.incoming)
+        self._traces.settled(event.incoming, outcome, published.receipts)
         record = event.record
         if record.end(outcome):
             self._offsets.settle([record.in_flight.pending_offset])

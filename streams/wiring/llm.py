@@ -27,6 +27,7 @@ from inference.rules.ruling import Rules
 from inference.serving import Served
 from schemas.event import Domain
 from streams.config import Settings
+from streams.traces import NO_TRACES, Traces
 from streams.wiring.model import open_policy
 
 MAX_BYTES_PER_CHAR = 6
@@ -49,8 +50,10 @@ def open_library(settings: Settings, classifier: Served) -> Library:
     return Library.open(settings.retrieval, classifier.embed)
 
 
-def open_tiers(settings: Settings) -> list[Tier]:
+def open_tiers(settings: Settings, traces: Traces = NO_TRACES) -> list[Tier]:
     """The configured tiers, in order, with one retry budget between them.
+
+    `traces` follow the calls.
 
     Raises:
         ConfigError: a key is missing.
@@ -64,19 +67,19 @@ def open_tiers(settings: Settings) -> list[Tier]:
     tiers = []
     for name in llm.tiers:
         options = llm.endpoints[name]
-        endpoint = Endpoint(name, options)
+        endpoint = traces.calling(Endpoint(name, options))
         resilient = ResilientEndpoint(endpoint, llm.retries, llm.breaker, retries)
         tiers.append(Tier(name, resilient, price_of(options, assumed), options.max_answer_tokens))
     return tiers
 
 
-def open_cascade(settings: Settings, budget: Budget) -> Cascade:
-    """The configured tiers behind one budget and one deadline.
+def open_cascade(settings: Settings, budget: Budget, traces: Traces = NO_TRACES) -> Cascade:
+    """The configured tiers behind one budget and one deadline; `traces` follow their calls.
 
     Raises:
         ConfigError: a key is missing.
     """
-    return Cascade(open_tiers(settings), budget, deadline_s=settings.llm.patience_s)
+    return Cascade(open_tiers(settings, traces), budget, deadline_s=settings.llm.patience_s)
 
 
 def max_usd_per_event(settings: Settings, classifier: Served, cascade: Cascade) -> float:

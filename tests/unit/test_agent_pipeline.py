@@ -21,6 +21,7 @@ from streams.kafka.record import Record
 from streams.metrics import Metrics
 from streams.pipeline.agent_pipeline import AgentPipeline, InFlight, unread
 from streams.pipeline.failures import MAX_FAILURES_IN_A_ROW, AtOnce, Process, Read
+from streams.traces import NO_TRACES, Traces
 from tests.doubles import INPUT_PARTITION, TOPICS, FakeProducer, header_texts, incoming
 from tests.patience import PATIENCE_S, until
 from tests.records import case, triaged
@@ -40,6 +41,8 @@ class Bench:
         process: Process = accept_all,
         producer: FakeProducer | None = None,
         read: Read = unread,
+        traces: Traces = NO_TRACES,
+        name: str = "classify-alerts",
         **pipeline: Any,
     ) -> None:
         self.failures: list[BaseException] = []
@@ -53,7 +56,7 @@ class Bench:
             "batches_in_flight": 2,
         } | pipeline
         self.pipeline = AgentPipeline(
-            "classify-alerts",
+            name,
             AtOnce(process),
             read=read,
             pipeline=PipelineSection(**sizes),
@@ -64,6 +67,7 @@ class Bench:
             metrics=self.metrics,
             fail=self.failures.append,
             on_ended=self.note_ended,
+            traces=traces,
         )
 
     def note_ended(self, in_flight: InFlight, /, *, invalid: bool) -> None:
@@ -89,6 +93,11 @@ class Bench:
             pending_offset = self.offsets.take(INPUT_PARTITION, offset, size=len(value))
             in_flight = InFlight(incoming(offset, value, key), pending_offset, outcome)
             await self.pipeline.accept(in_flight)
+
+    async def accept_record(self, record: Incoming) -> None:
+        """Hand this record to the pipeline."""
+        pending_offset = self.offsets.take(INPUT_PARTITION, record.origin.offset, size=2)
+        await self.pipeline.accept(InFlight(record, pending_offset))
 
     @property
     def position(self) -> int:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client.metrics import MetricWrapperBase
 
 from streams.metrics import Metrics
 
 DOCKER = Path(__file__).parents[2] / "docker"
 DRAIN_S = 10
-SERVICES = ("kafka", "topics", "worker", "prometheus")
+SERVICES = ("kafka", "topics", "worker", "prometheus", "grafana")
 TRIAGE_SERVICES = ("topics", "worker")
 
 
@@ -38,6 +39,30 @@ def run(*command: str) -> None:
         command, cwd=DOCKER.parent, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def run_promtool(*arguments: str) -> None:
+    """Run promtool, if it is installed."""
+    if not shutil.which("promtool"):
+        missing("promtool")
+    run("promtool", *arguments)
+
+
+def exposed() -> dict[str, set[str]]:
+    """The name of every series that a worker exposes, with its labels."""
+    series: dict[str, set[str]] = {}
+    for metric in vars(Metrics()).values():
+        if not isinstance(metric, MetricWrapperBase):
+            continue
+        labels, (family,) = set(metric._labelnames), metric.describe()
+        if family.type == "counter":
+            series[f"{family.name}_total"] = labels
+        elif family.type == "histogram":
+            series |= {f"{family.name}_{part}": labels for part in ("sum", "count")}
+            series[f"{family.name}_bucket"] = labels | {"le"}
+        else:
+            series[family.name] = labels
+    return series
 
 
 def test_services_are_the_known_ones(services: dict[str, Any]) -> None:
@@ -68,13 +93,13 @@ def test_triage_services_write_to_tmp_only(services: dict[str, Any], name: str) 
     assert "volumes" not in services[name]
 
 
-@pytest.mark.parametrize("name", ["kafka", "worker", "prometheus"])
+@pytest.mark.parametrize("name", ["kafka", "worker", "prometheus", "grafana"])
 def test_services_are_restarted(services: dict[str, Any], name: str) -> None:
     """A worker that stopped because the broker refused its outputs would stay stopped."""
     assert services[name]["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("name", ["kafka", "prometheus"])
+@pytest.mark.parametrize("name", ["kafka", "prometheus", "grafana"])
 def test_other_images_are_pinned_and_have_a_health_check(
     services: dict[str, Any], name: str
 ) -> None:
@@ -172,25 +197,48 @@ def test_compose_accepts_the_file() -> None:
 )
 def test_prometheus_accepts_its_files(arguments: tuple[str, ...]) -> None:
     """Prometheus would not start, or an alert would fire too often or never."""
-    if not shutil.which("promtool"):
-        missing("promtool")
-    run("promtool", *arguments)
+    run_promtool(*arguments)
+
+
+METRIC = re.compile(r"\btriage_\w+")
+
+
+def rules() -> list[dict[str, Any]]:
+    """The rules of every alert."""
+    groups = yaml.safe_load((DOCKER / "alerts.rules.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def rule_tests() -> list[dict[str, Any]]:
+    """The cases that promtool tests the alerts on."""
+    return list(yaml.safe_load((DOCKER / "alerts.test.yml").read_text())["tests"])
 
 
 def test_alerts_watch_metrics_that_exist() -> None:
     """An alert on a renamed metric would never fire."""
-    existing = {
-        name
-        for family in Metrics().registry.collect()
-        for name in (
-            family.name,
-            f"{family.name}_total",
-            f"{family.name}_bucket",
-            f"{family.name}_count",
-        )
-    }
-    groups = yaml.safe_load((DOCKER / "alerts.rules.yml").read_text())["groups"]
-    expressions = [rule["expr"] for group in groups for rule in group["rules"]]
-    used = {name for expression in expressions for name in re.findall(r"\btriage_\w+", expression)}
+    used = {name for rule in rules() for name in METRIC.findall(rule["expr"])}
     assert used
-    assert used <= existing
+    assert used <= set(exposed())
+
+
+def test_every_alert_is_seen_to_fire() -> None:
+    """An alert whose expression is never true would call nobody."""
+    expected = yaml.safe_dump([each.get("promql_expr_test") for each in rule_tests()])
+    fired = set(re.findall(r'alertname="(\w+)"', expected))
+    fired |= {
+        each["alertname"]
+        for test in rule_tests()
+        for each in test.get("alert_rule_test", [])
+        if each["exp_alerts"]
+    }
+    assert fired == {rule["alert"] for rule in rules()}
+
+
+def test_every_alert_is_seen_to_be_silent() -> None:
+    """An alert that always fires would pass: the case of a healthy worker has no series of its."""
+    healthy = rule_tests()[0]
+    assert healthy["promql_expr_test"] == [
+        {"expr": "ALERTS", "eval_time": "30m", "exp_samples": []}
+    ]
+    series = {METRIC.findall(each["series"])[0] for each in healthy["input_series"][2:]}
+    assert series >= {name for rule in rules() for name in METRIC.findall(rule["expr"])}

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -46,6 +46,7 @@ OPERATIONS_PAGE = DOCS / "how-to" / "operations.md"
 THREAT_MODEL = DOCS / "threat-model.md"
 CHANGELOG = ROOT / "CHANGELOG.md"
 ALERT_RULES = ROOT / "docker" / "alerts.rules.yml"
+RUNBOOK_LINES = ["Means", "Look at", "Do"]
 EXAMPLE = ROOT / "examples" / "triage.toml"
 STATUSES_WITHOUT_FAILURE = {
     "answered",
@@ -238,11 +239,30 @@ def test_every_kind_of_problem_is_explained() -> None:
     assert kinds == set(get_args(ProblemKind))
 
 
-def test_every_alert_is_explained() -> None:
-    """An operator would be called by an alert that no page names, or rely on one that is gone."""
+def alert_rules() -> list[dict[str, Any]]:
+    """The rules of every alert."""
     groups = yaml.safe_load(ALERT_RULES.read_text("utf-8"))["groups"]
-    alerts = {rule["alert"] for group in groups for rule in group["rules"]}
-    assert first_cells(OPERATIONS_PAGE, "Watch it", r"Triage\w+") == alerts
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def test_every_alert_has_a_section_that_says_what_to_do() -> None:
+    """An operator would be called by an alert that no page names, or rely on one that is gone."""
+    section = OPERATIONS_PAGE.read_text("utf-8").split("\n## When an alert fires\n", 1)[1]
+    section = section.split("\n## ", 1)[0]
+    parts = dict(part.split("\n", 1) for part in section.split("\n### ")[1:])
+    assert list(parts) == list(dict.fromkeys(parts))
+    assert set(parts) == {rule["alert"] for rule in alert_rules()}
+    for name, text in parts.items():
+        assert re.findall(r"^- \*\*(.+?):\*\*", text, re.MULTILINE) == RUNBOOK_LINES, name
+
+
+@pytest.mark.parametrize("rule", alert_rules(), ids=lambda rule: rule["alert"])
+def test_every_alert_names_its_section(rule: dict[str, Any]) -> None:
+    """Whoever is called at night would look for the page, or follow a link to nowhere."""
+    page, _, anchor = rule["annotations"]["runbook"].partition("#")
+    assert ROOT / page == OPERATIONS_PAGE
+    assert anchor == rule["alert"].lower()
+    assert anchor in anchors(OPERATIONS_PAGE)
 
 
 def named_tests(text: str) -> set[str]:

@@ -115,6 +115,36 @@ def test_of_two_persons_the_first_stands(store: CaseStore, log: Log) -> None:
     assert known.current == one
 
 
+def traced(record: Incoming, number: int) -> tuple[Incoming, str]:
+    """A record with a trace context, and that."""
+    trace = f"00-{number:032x}-{number:016x}-01"
+    return replace(record, headers=[*record.headers, ("traceparent", trace.encode())]), trace
+
+
+def test_the_trace_of_the_current_decision_is_known(store: CaseStore, log: Log) -> None:
+    """A verdict would not be in the trace of its event."""
+    first = waiting()
+    decided, of_case = (traced(each, 1) for each in log.both(first))
+    store.apply(decided[0], of_case[0])
+    known = store.find("e-1")
+    assert known is not None
+    assert known.trace == decided[1] == of_case[1]
+    by_human, trace = traced(log.decided(by_person(first.triaged)), 2)
+    store.apply(by_human)
+    known = store.find("e-1")
+    assert known is not None
+    assert known.trace == trace
+
+
+def test_a_trace_that_is_none_is_not_kept(store: CaseStore, log: Log) -> None:
+    """The file would grow with whatever somebody has put into a header."""
+    record = log.case(waiting())
+    store.apply(replace(record, headers=[("traceparent", b"x" * 100_000)]))
+    known = store.find("e-1")
+    assert known is not None
+    assert known.trace is None
+
+
 def test_a_spot_check_is_open_although_it_is_final(store: CaseStore, log: Log) -> None:
     """Nobody would check what the small model accepted."""
     drawn = waiting(status="final", escalation="spot_check")

@@ -49,10 +49,17 @@ class Broker(KafkaLog):
         self.looks = self.handed_out = 0
         self.fails: Exception | None = None
 
-    def write(self, topic: str, value: Case | TriagedEvent, verdict: str | None = None) -> None:
+    def write(
+        self,
+        topic: str,
+        value: Case | TriagedEvent,
+        verdict: str | None = None,
+        trace: str | None = None,
+    ) -> None:
         """Append one record to a topic."""
         offset = self.ends[TopicPartition(topic, 0)]
-        headers = [(VERDICT_HEADER, verdict.encode())] if verdict else []
+        named = {VERDICT_HEADER: verdict, "traceparent": trace}
+        headers = [(name, each.encode()) for name, each in named.items() if each]
         place = Place(0, offset)
         self.append(topic, Appended(place, b"key", encode(value), headers))
 
@@ -201,6 +208,17 @@ async def test_a_decision_that_is_not_stored_is_read_from_its_place(
         consumer.begins = broker.begins
     assert await find(view, "e-3") is None, "its topic does not hold it any more"
     assert await find(view, "e-4") is not None
+
+
+async def test_the_trace_of_a_decision_that_is_not_stored_is_read_with_it(
+    view: CaseView, broker: Broker
+) -> None:
+    """A correction of what the small model has accepted would not be in the trace of its event."""
+    trace = f"00-{1:032x}-{1:016x}-01"
+    broker.write(TOPICS.triaged("alerts"), triaged(), trace=trace)
+    known = await find(view)
+    assert known is not None
+    assert known.trace == trace
 
 
 async def test_the_answer_of_the_small_model_is_read_again(view: CaseView, broker: Broker) -> None:

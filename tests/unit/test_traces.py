@@ -28,6 +28,7 @@ from schemas.event import Event, Headers
 from schemas.traceparent import TRACEPARENT_HEADER, traceparent_of
 from streams.config import Settings, TracesSection
 from streams.enrichment import EnrichmentAgent
+from streams.pipeline.failures import AtOnce
 from streams.spans import SpanTraces, exporting
 from streams.traces import NO_TRACES
 from streams.wiring.traces import open_traces
@@ -364,7 +365,8 @@ async def test_a_call_of_an_llm_is_in_the_trace_of_its_event(
         enrichment.answered = FakeAnswered()
         record_ = replace(record(escalated(event)), headers=FROM_OUTSIDE)
         (incoming_,) = await recorder.traces.reading(as_events)(record_)
-        (outcome,) = await recorder.traces.processing("enrich", enrichment)([incoming_])
+        process = recorder.traces.processing("enrich", AtOnce(enrichment))
+        ((_, outcome),) = [known async for known in process([incoming_])]
         recorder.traces.settled(incoming_, outcome, [])
         await enrichment.stop()
     call, agent = recorder.one("chat m"), recorder.one("enrich")
@@ -381,10 +383,10 @@ async def test_a_call_of_an_llm_is_in_the_trace_of_its_event(
 
 def test_switched_off_nothing_stands_between_the_pipeline_and_its_agents() -> None:
     """Traces that nobody wants would cost time for every event."""
-    outcome, records = DeadLettered("s", "E", "m"), [object()]
+    outcome, records, process = DeadLettered("s", "E", "m"), [object()], AtOnce(accept_all)
     assert open_traces(Settings()) is NO_TRACES
     assert NO_TRACES.reading(read_one) is read_one
-    assert NO_TRACES.processing("classify", accept_all) is accept_all
+    assert NO_TRACES.processing("classify", process) is process
     assert NO_TRACES.sending(incoming(), outcome, cast("Any", records)) is records
     assert NO_TRACES.calling(records) is records
 

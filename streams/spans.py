@@ -25,7 +25,6 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -38,7 +37,6 @@ from opentelemetry.trace import (
     Span,
     SpanContext,
     SpanKind,
-    StatusCode,
     TraceFlags,
     set_span_in_context,
     use_span,
@@ -46,9 +44,9 @@ from opentelemetry.trace import (
 
 from agents.outcomes import DeadLettered, Escalated, Incoming, Outcome, Reviewed, Triaged
 from inference.errors import ConfigError
-from inference.llm.client.endpoint import Completion, Endpoint
-from inference.llm.client.failure import LlmFailure
+from inference.llm.client.endpoint import Endpoint
 from schemas.traceparent import TRACEPARENT_HEADER, traceparent_of
+from streams.call_spans import TracedEndpoint, mark_failed
 from streams.kafka.producer import Receipt
 from streams.kafka.record import Record
 from streams.metrics import FINAL_OUTCOMES
@@ -164,11 +162,11 @@ class SpanTraces(Traces):
                 place = receipt.result()
                 span.set_attributes(_place(place.partition, place.offset))
             else:
-                _fail(span, type(error).__name__)
+                mark_failed(span, type(error).__name__)
             span.end()
         trace.span.set_attributes(_facts(outcome))
         if isinstance(outcome, DeadLettered):
-            _fail(trace.span, outcome.error)
+            mark_failed(trace.span, outcome.error)
         trace.span.end()
 
     def calling(self, endpoint: Endpoint) -> Any:
@@ -177,8 +175,8 @@ class SpanTraces(Traces):
 
     async def stop(self) -> None:
         """See `Traces`."""
-        # Neither the shutdown nor the flush of the SDK keeps a time limit. A thread
-        # that does not end is left behind.
+        # Neither the shutdown nor the flush of the SDK keeps a time limit. A thread that does not
+        # end is left behind.
         stopping = threading.Thread(target=self._provider.shutdown, daemon=True)
         stopping.start()
         await asyncio.to_thread(stopping.join, STOP_TIMEOUT_S)
@@ -221,57 +219,6 @@ class SpanTraces(Traces):
         parent = set_span_in_context(trace.span, Context())
         span = self._tracer.start_span(name, parent, attributes=attributes, start_time=started_ns)
         span.end(ended_ns)
-
-
-class TracedEndpoint:
-    """An endpoint, each call of which is a span below the current one."""
-
-    def __init__(self, endpoint: Endpoint, tracer: Any) -> None:
-        self._endpoint = endpoint
-        self._tracer = tracer
-        self.name = endpoint.name
-        self.options = endpoint.options
-
-    async def complete(
-        self,
-        messages: list[dict[str, str]],
-        schema: dict[str, Any],
-        *,
-        limit_s: float | None = None,
-    ) -> Completion:
-        """See `Endpoint`."""
-        url, model = urlsplit(self.options.base_url), self.options.model
-        attributes: dict[str, Any] = {
-            "gen_ai.operation.name": "chat",
-            # The form of the requests, whoever runs the service.
-            "gen_ai.provider.name": "openai",
-            "gen_ai.request.model": model,
-            "server.address": url.hostname or "",
-            "triage.llm.endpoint": self.name,
-        }
-        if url.port is not None:
-            attributes["server.port"] = url.port
-        with self._tracer.start_as_current_span(
-            f"chat {model}",
-            kind=SpanKind.CLIENT,
-            attributes=attributes,
-            # A message of an error may quote what was sent.
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            try:
-                completion = await self._endpoint.complete(messages, schema, limit_s=limit_s)
-            except LlmFailure as failure:
-                _fail(span, failure.status)
-                raise
-            usage = completion.usage
-            span.set_attribute("gen_ai.usage.input_tokens", usage.prompt_tokens)
-            span.set_attribute("gen_ai.usage.output_tokens", usage.completion_tokens)
-            return completion
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._endpoint.close()
 
 
 def exporting(group: str) -> SpanTraces:
@@ -366,8 +313,3 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
         "triage.revision": triaged.revision,
         "triage.inference_s": triaged.timing.inference_s,
     }
-
-
-def _fail(span: Span, error_type: str) -> None:
-    span.set_attribute("error.type", error_type)
-    span.set_status(StatusCode.ERROR)

@@ -47,10 +47,13 @@ def test_every_pin_has_hashes_and_no_address(name: str) -> None:
     assert "://" not in (DOCKER / f"{name}.txt").read_text("utf-8")
 
 
+EXTRAS = ("broker", "traces", "train", "dev")
+
+
 def wanted() -> Iterator[tuple[str, str]]:
     """Each list, and what pyproject.toml asks of it."""
     project = PYPROJECT["project"]
-    extras = [project["optional-dependencies"][extra] for extra in ("broker", "train", "dev")]
+    extras = [project["optional-dependencies"][extra] for extra in EXTRAS]
     for requirements in (project["dependencies"], *extras):
         yield from (("constraints", requirement) for requirement in requirements)
     yield from (("requirements", requirement) for requirement in project["dependencies"])

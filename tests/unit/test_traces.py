@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import StatusCode, get_current_span
 
 from agents.cases import Known
 from agents.decided import Decided
@@ -367,6 +367,7 @@ async def test_a_call_of_an_llm_is_in_the_trace_of_its_event(
         (incoming_,) = await recorder.traces.reading(as_events)(record_)
         process = recorder.traces.processing("enrich", AtOnce(enrichment))
         ((_, outcome),) = [known async for known in process([incoming_])]
+        assert not get_current_span().get_span_context().is_valid, "the next event is another one"
         recorder.traces.settled(incoming_, outcome, [])
         await enrichment.stop()
     call, agent = recorder.one("chat m"), recorder.one("enrich")

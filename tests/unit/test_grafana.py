@@ -30,6 +30,7 @@ VALUES = {
     "domain": {"$domain", "unknown"},
     "axis": {"$axis"},
     "le": {"0.25"},
+    "result": {"cached"},
 }
 """What a selector may ask for, by label."""
 SELECTOR = re.compile(r"\b([a-z]+_\w+|up)\b(?!\()(?:\{([^}]*)\})?")

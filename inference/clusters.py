@@ -5,32 +5,24 @@ what it has learnt by heart.
 """
 
 import hashlib
-import re
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 from msgspec.structs import replace
 
 from inference.labelled import LabelledRow
+from inference.minhash import Bands, likeness, masked, shingles
 from inference.model.input_text import render
 
 MAX_CHARS = 2_000
 """How much of a text is compared."""
-SHINGLE_CHARS = 5
 MIN_LIKENESS = 0.7
 """Two texts are near-duplicates from this share of common pieces on (the Jaccard index)."""
-BANDS, ROWS_PER_BAND = 16, 4
+BANDS = Bands(16, 4)
 MIN_FAMILY_ROWS = 10
 """So many rows of a cluster may be most of a label; fewer say nothing about it."""
 MAX_COMPARED = 50
 """With how many texts that came before a text is compared at most."""
-
-_VARIABLE = re.compile(r"[\d@]|://")
-_NOT_WORD = re.compile(r"[\W_]+")
-_PRIME = np.uint64((1 << 61) - 1)
 
 
 def with_clusters(rows: Sequence[LabelledRow]) -> list[LabelledRow]:
@@ -76,12 +68,6 @@ def _families(rows: Sequence[LabelledRow]) -> frozenset[str]:
     )
 
 
-def masked(text: str) -> str:
-    """The words of a text in small letters, without what differs from event to event."""
-    words = (word for word in text.lower().split() if not _VARIABLE.search(word))
-    return " ".join(_NOT_WORD.sub(" ", " ".join(words)).split())
-
-
 def clusters_of(texts: Sequence[str]) -> dict[str, str]:
     """The cluster of each of these masked texts.
 
@@ -92,19 +78,19 @@ def clusters_of(texts: Sequence[str]) -> dict[str, str]:
     # By their hash: neither the order of the rows nor the alphabet decides what comes first.
     distinct = sorted(set(texts), key=_name)
     firsts: dict[tuple[int, ...], list[int]] = {}
-    shingles: dict[int, frozenset[int]] = {}
+    known: dict[int, frozenset[int]] = {}
     clusters: dict[str, str] = {}
     for number, text in enumerate(distinct):
-        pieces = _shingles(text)
-        bands = _bands(pieces)
+        pieces = shingles(text)
+        bands = BANDS.of(pieces)
         candidates = dict.fromkeys(first for band in bands for first in firsts.get(band, ()))
         for first in list(candidates)[:MAX_COMPARED]:
-            if _likeness(pieces, shingles[first]) >= MIN_LIKENESS:
+            if likeness(pieces, known[first]) >= MIN_LIKENESS:
                 clusters[text] = clusters[distinct[first]]
                 break
         else:
             clusters[text] = _name(text)
-            shingles[number] = pieces
+            known[number] = pieces
             for band in bands:
                 firsts.setdefault(band, []).append(number)
     return clusters
@@ -112,29 +98,3 @@ def clusters_of(texts: Sequence[str]) -> dict[str, str]:
 
 def _name(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
-
-
-def _shingles(text: str) -> frozenset[int]:
-    data = f" {text} ".encode("utf-8", "replace")
-    count = max(1, len(data) - SHINGLE_CHARS + 1)
-    return frozenset(zlib.crc32(data[at : at + SHINGLE_CHARS]) for at in range(count))
-
-
-def _multipliers() -> npt.NDArray[np.uint64]:
-    generator = np.random.default_rng(1997)
-    return generator.integers(1, 1 << 28, size=(BANDS * ROWS_PER_BAND, 1), dtype=np.uint64)
-
-
-_MULTIPLIERS = _multipliers()
-
-
-def _bands(pieces: frozenset[int]) -> list[tuple[int, ...]]:
-    """The smallest hash of the pieces under each of many hash functions, in numbered bands."""
-    hashes = np.fromiter(pieces, np.uint64, len(pieces))
-    smallest = ((hashes[None, :] * _MULTIPLIERS + _MULTIPLIERS) % _PRIME).min(axis=1)
-    bands = smallest.reshape(BANDS, ROWS_PER_BAND).tolist()
-    return [(number, *band) for number, band in enumerate(bands)]
-
-
-def _likeness(some: frozenset[int], others: frozenset[int]) -> float:
-    return len(some & others) / max(1, len(some | others))

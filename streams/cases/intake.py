@@ -25,6 +25,7 @@ from streams.cases.entries import (
     fingerprint_of,
     summary_of,
 )
+from streams.cases.near import keep_bands
 from streams.cases.stored import (
     FAST,
     StoredRecords,
@@ -133,7 +134,7 @@ class Intake:
         if case is not None:
             ended = current.human if case.escalation == SPOT_CHECK else current.final
             state = DECIDED if ended else OPEN
-        summary = summary_of(triaged, case)
+        summary, fingerprint = summary_of(triaged, case), fingerprint_of(triaged)
         rank = RANKS.get(summary.stated or "", 0)
         db.execute(
             "UPDATE cases SET state = ?, facet = ?, calm = ?, minus_risk = ?, minus_rank = ?, "
@@ -147,11 +148,12 @@ class Intake:
                 entry.reading.received_s,
                 summary.queue,
                 seconds_of(triaged.timing.triaged_at, entry.reading.received_s),
-                fingerprint_of(triaged),
+                fingerprint,
                 msgspec.msgpack.encode(summary),
                 num,
             ),
         )
+        keep_bands(db, num, case if state == OPEN else None, fingerprint)
 
     def _announce(self, db: sqlite3.Connection, entry: Entry, num: int | None) -> None:
         """Add a decision to the feed."""

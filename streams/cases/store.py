@@ -9,6 +9,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from streams.cases.current import locate
 from streams.cases.entries import EntryReader, hash_of
 from streams.cases.file import CaseFile
 from streams.cases.intake import OPEN, Intake
+from streams.cases.near import NearCase, near_cases
 from streams.cases.query import (
     MAX_LIMIT,
     Arrival,
@@ -41,7 +43,9 @@ __all__ = ["Arrival", "CaseQuery", "CaseStore", "CaseSummary", "Page"]
 MAX_ARRIVALS = 50_000
 MAX_DECISIONS = 5_000_000
 """Of so many events the current decision is remembered; the oldest are forgotten first."""
-CLEARED = ("arrivals", "cases", "decisions", "facets", "offsets", "records", "scopes", "waiting")
+CLEARED = (
+    "arrivals", "cases", "decisions", "facets", "near", "offsets", "records", "scopes", "waiting",
+)  # fmt: skip
 
 _summary = msgspec.msgpack.Decoder(CaseSummary)
 
@@ -267,6 +271,22 @@ class CaseStore:
                 (num, limit),
             )
             return [_summary.decode(row[0]) for row in rows]
+
+    def near(
+        self, id_: str, *, domain: Domain | None = None, tenant: str | None = None
+    ) -> Sequence[NearCase]:
+        """The open cases of its domain and tenant with nearly the same words, the nearest first.
+
+        Those that `alike` gives are left out. At most `MAX_COMPARED` cases are compared.
+
+        Raises:
+            InvalidEvent: as `find` does.
+        """
+        with self._file.reading() as db:
+            located = locate(db, id_, domain, tenant)
+            if located is None or located[0].num is None:
+                return []
+            return near_cases(db, located[0].num, partial(self._intake.stored.case, db))
 
     def recent(
         self, query: CaseQuery | None = None, after_seq: int | None = None

@@ -8,6 +8,7 @@ from schemas.codec import decode
 from schemas.limits import Limits
 from schemas.triaged import Case, TriagedEvent
 from streams.cases.entries import text_of
+from streams.cases.near import keep_bands
 from streams.cases.query import DIMENSIONS, CaseSummary
 
 THE_CASE = -1
@@ -48,6 +49,7 @@ class StoredRecords:
         case = self.case(db, num)
         if case is not None:
             _forget_words(db, num, case)
+        keep_bands(db, num, None, None)
         db.execute("DELETE FROM records WHERE num = ?", (num,))
         row = db.execute("SELECT id_hash, scope FROM cases WHERE num = ?", (num,)).fetchone()
         db.execute("DELETE FROM cases WHERE num = ?", (num,))

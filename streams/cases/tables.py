@@ -56,7 +56,8 @@ CREATE TABLE cases (
     calm INTEGER NOT NULL, minus_risk REAL NOT NULL, minus_rank INTEGER NOT NULL,
     received_s REAL NOT NULL, queue TEXT NOT NULL, decided_s REAL NOT NULL,
     fingerprint INTEGER,
-    summary BLOB NOT NULL
+    summary BLOB NOT NULL,
+    bands BLOB                    -- its rows in `near`, while it is open
 );
 CREATE INDEX cases_by_urgency ON cases (state, calm, minus_risk, received_s, facet);
 CREATE INDEX cases_by_risk ON cases (state, minus_risk, received_s, facet);
@@ -87,6 +88,13 @@ CREATE TABLE records (
     verdict TEXT, trace TEXT,
     PRIMARY KEY (num, revision)
 );
+
+-- The open cases by their words: those with a band in common are nearly alike. A group holds cases
+-- with the same fingerprint.
+CREATE TABLE near (
+    band INTEGER NOT NULL, grp INTEGER NOT NULL, num INTEGER NOT NULL,
+    PRIMARY KEY (band, grp, num)
+) WITHOUT ROWID;
 
 CREATE VIRTUAL TABLE words USING fts5(title, body, content='', columnsize=0);
 

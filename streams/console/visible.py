@@ -7,17 +7,27 @@ an id that was never there.
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from agents.cases import Cases, Known
 from schemas.event import DOMAINS, Domain
+from streams.cases.near import NearCase
 from streams.cases.query import Arrival, CaseQuery, CaseSummary, Page
 from streams.console.people import Person
 from streams.errors import RequestRefused
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """The open cases that are the same as one but for numbers and names, and those near to it."""
+
+    same: Sequence[CaseSummary]
+    near: Sequence[NearCase]
+
 
 NO_TENANT = "there is no event of this id that you may see; check the id, or ask an admin"
 MAX_TENANTS = 50
@@ -40,6 +50,9 @@ class Store(Protocol):
 
     def alike(self, id_: str, *, domain: Domain, tenant: str) -> Sequence[CaseSummary]:
         """The open cases that look the same."""
+
+    def near(self, id_: str, *, domain: Domain, tenant: str) -> Sequence[NearCase]:
+        """The open cases that look nearly the same."""
 
     def recent(
         self, query: CaseQuery | None = None, after_seq: int | None = None
@@ -109,18 +122,19 @@ class VisibleCases:
             return None
         return known
 
-    async def alike(
-        self, person: Person, id_: str, domain: Domain, tenant: str
-    ) -> Sequence[CaseSummary]:
-        """The open cases that look like this one, without it."""
+    async def alike(self, person: Person, id_: str, domain: Domain, tenant: str) -> Alike:
+        """The open cases that look like this one, without it.
+
+        Raises:
+            RequestRefused: this person may not see the event.
+        """
         await self.find(person, id_, domain, tenant)
-        alike = await self._ask(self._store.alike, id_, domain=domain, tenant=tenant)
-        return [
-            each
-            for each in alike
-            if person.sees(each.tenant)
-            and (each.id, each.domain, each.tenant) != (id_, domain, tenant)
-        ]
+        same = await self._ask(self._store.alike, id_, domain=domain, tenant=tenant)
+        near = await self._ask(self._store.near, id_, domain=domain, tenant=tenant)
+        return Alike(
+            [each for each in same if person.sees(each.tenant)],
+            [each for each in near if person.sees(each.summary.tenant)],
+        )
 
     async def find_stored(self, id_: str, domain: Domain, tenant: str) -> Known | None:
         """What is stored of an event, without asking the broker."""

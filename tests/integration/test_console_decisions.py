@@ -8,6 +8,7 @@ import pytest
 from tests.chromium import find_chromium
 from tests.console_client import TOKENS
 from tests.console_pages import PAGES, Start, five_cases, sent
+from tests.console_world import World
 from tests.figures import FIGURES
 from tests.patience import until
 
@@ -134,11 +135,36 @@ async def test_cases_that_are_alike_are_decided_with_the_open_one(start: Start) 
     page = await console.page(where=PAGES["case"])
     await page.sees("Decide with")
     await page.press("2", "b")
-    await page.until("document.querySelectorAll('dialog tbody tr').length === 2")
+    await page.until("document.querySelectorAll('dialog tr[data-case]').length === 2")
     await page.click("[data-action=decide-all]")
     await until(lambda: len(console.world.sent) == 2)
     assert {id_ for id_, _ in sent(console)} == {"one", "two"}
     assert {labels["queue"] for _, labels in sent(console)} == {"identity"}
+
+
+async def test_cases_that_are_only_near_are_decided_if_somebody_ticks_them(start: Start) -> None:
+    """Nearly the same words are another case: nobody may decide it without having seen it."""
+
+    def fill(world: World) -> None:
+        five_cases(world)
+        world.add("near", title="The port scan from a host", source="firewall")
+        world.add("near too", title="Port scan from a host", source="firewall")
+
+    console = await start(fill)
+    page = await console.page(where=PAGES["case"])
+    await page.press("b")
+    await page.sees("The same: 1 case")
+    await page.sees("Only near: 2 cases")
+    ticked = "document.querySelectorAll('dialog tr[data-case] input:checked').length"
+    assert await page.ask(ticked) == 2
+    await page.sees("Decide 2 cases")
+    await page.click("[data-action=tick-near]")
+    await page.sees("Decide 4 cases")
+    await page.click("[data-case='near too'] input")
+    await page.sees("Decide 3 cases")
+    await page.click("[data-action=decide-all]")
+    await until(lambda: len(console.world.sent) == 3)
+    assert {id_ for id_, _ in sent(console)} == {"one", "two", "near"}
 
 
 async def test_two_people_on_one_case_are_told_of_each_other(start: Start) -> None:

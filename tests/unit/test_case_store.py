@@ -29,6 +29,7 @@ from streams.errors import StreamError, TopicReplaced
 from streams.kafka.offsets import Partition
 from streams.trust import Trust
 from tests.cases import REVIEW, TOPICS, Log, by_person, waiting
+from tests.figures import tell
 from tests.records import triaged
 
 
@@ -326,6 +327,49 @@ def test_alike_are_the_open_cases_of_one_tenant_that_differ_in_numbers(
     assert store.alike("e") == store.alike("nobody") == []
 
 
+def near(store: CaseStore, id_: str) -> list[str]:
+    """The ids of the cases near one, the nearest first."""
+    return [each.summary.id for each in store.near(id_, domain="alerts", tenant="default")]
+
+
+def test_near_are_the_open_cases_of_one_tenant_with_nearly_the_same_words(
+    store: CaseStore, log: Log
+) -> None:
+    """Whoever decides many at once would not see those that another sensor calls otherwise."""
+    titles = {
+        "a": "Suspicious login to the mail server from host 17",
+        "same": "Suspicious login to the mail server from host 18",
+        "b": "A suspicious login to the mail server from a host",
+        "c": "Suspicious login to the mail server",
+        "d": "The disk of the print server is full",
+    }
+    for id_, title in titles.items():
+        store.apply(*log.both(waiting(id_, title=title)))
+    store.apply(*log.both(waiting("other tenant", title=titles["b"], tenant="acme")))
+    assert near(store, "a") == ["b", "c"]
+    assert [each.summary.id for each in store.near("same")] == ["b", "c"]
+    assert all(0.5 <= each.likeness < 1 for each in store.near("a"))
+    assert near(store, "d") == near(store, "nobody") == []
+
+
+def test_a_case_is_near_no_more_once_it_is_decided_or_forgotten(store: CaseStore, log: Log) -> None:
+    """A decided case would be decided again with those that are near."""
+    texts = ("mail server does not answer", "the mail server does not answer", "mail server quiet")
+    for number, title in enumerate(texts):
+        store.apply(*log.both(waiting(f"e-{number}", title=title)))
+    assert near(store, "e-0") == ["e-1"]
+    store.apply(log.decided(by_person(waiting("e-1", title=texts[1]).triaged)))
+    assert near(store, "e-0") == []
+    store.apply(*log.both(waiting("e-3", title=texts[1])))
+    assert near(store, "e-0") == ["e-3"]
+    store.apply(log.decided(by_person(waiting("e-0", title=texts[0]).triaged)))
+    store.prune(keep_s=0, begins={}, now_s=1e12)
+    assert near(store, "e-0") == near(store, "e-3") == []
+    store.clear()
+    with store._file.reading() as db:
+        assert db.execute("SELECT COUNT(*) FROM near").fetchone() == (0,)
+
+
 def test_the_feed_has_each_decision_once_in_order(store: CaseStore, log: Log) -> None:
     """A screen would miss decisions, or show one twice."""
     first = waiting("a", queue="cloud")
@@ -576,8 +620,12 @@ def test_a_message_that_is_sent_again_keeps_its_later_place(store: CaseStore, lo
 
 MANY = 100_000
 QUEUES = ("endpoint", "cloud", "identity", "network", "email")
+PLACES = tuple(
+    f"on the {place} in {town}" for place in ("server", "gate") for town in "abcdefghijklm"
+)
 QUICK_S = 0.05
 FOUND_S = 0.005
+NEAR_S = 0.25
 
 
 @pytest.fixture(scope="module")
@@ -596,7 +644,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaseStore]:
             tenant=f"tenant-{chance.randrange(20)}",
             stated=Stated(severity=chance.choice([None, "low", "critical"])),
             timing=at(chance.randrange(1, 28)),
-            title=f"alert about word{chance.randrange(100)} on host-{number}",
+            title=f"alert about word{chance.randrange(100)} {chance.choice(PLACES)} host-{number}",
         )
         store.apply(*log.both(event))
     copies = MANY // 1_000
@@ -614,7 +662,15 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaseStore]:
             db.execute(
                 "INSERT INTO cases SELECT num + ?1, id_hash + ?1, scope, state, facet, calm, "
                 "minus_risk + ?1 * 1e-9, minus_rank, received_s + ?1, queue, decided_s, "
-                "fingerprint, summary FROM cases WHERE num <= 1000",
+                "fingerprint, summary, bands FROM cases WHERE num <= 1000",
+                (shift,),
+            )
+            db.execute(
+                "INSERT INTO near SELECT band, grp, num + ?1 FROM near WHERE num <= 1000", (shift,)
+            )
+            db.execute(
+                "INSERT INTO records SELECT num + ?1, revision, value, verdict FROM records "
+                "WHERE num <= 1000 AND revision = -1",
                 (shift,),
             )
             db.execute(
@@ -713,3 +769,12 @@ def test_what_waits_for_the_llm_for_ever_is_forgotten(store: CaseStore, log: Log
     known = store.find("e-1")
     assert known is not None
     assert [each.revision for each in known.revisions] == [1]
+
+
+def test_near_cases_among_a_hundred_thousand_are_found_at_once(large: CaseStore) -> None:
+    """Every case that a person opens would take seconds, in a storm of cases that are alike."""
+    where: dict[str, Any] = {"domain": "alerts", "tenant": None}
+    took_s = min(_cpu_s(lambda: large.near("e-500", **where)) for _ in range(3))
+    tell(f"cases: near ones among {MANY:,} in {took_s * 1000:.0f} ms of processor time")
+    assert took_s < NEAR_S, f"near cases took {took_s:.3f} s of processor time"
+    assert large.near("e-500", **where)

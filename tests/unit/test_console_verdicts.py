@@ -109,10 +109,14 @@ async def test_many_alike_are_shown_first_and_then_decided_together(world: World
     """A bulk decision would touch what nobody has looked at."""
     world.add("b-1", title="something else")
     world.add("g-1", title="disk 9 is full", tenant="globex")
+    world.add("n-1", title="the disk is full", source="monitor")
     async with serving(world, "rae") as (rae,):
         alike = (await rae.get("cases/alerts/acme/a-1/alike"))[1]
         assert sorted(case["id"] for case in alike["cases"]) == ["a-2", "a-3"]
-        assert (await rae.get("cases/alerts/acme/a-1"))[1]["alike"] == 2
+        assert [case["id"] for case in alike["near"]] == ["n-1"]
+        assert 0.5 <= alike["near"][0]["likeness"] < 1
+        document = (await rae.get("cases/alerts/acme/a-1"))[1]
+        assert (document["alike"], document["near"]) == (2, 1)
         verdicts = [wanted(case["id"]) for case in alike["cases"]] + [
             wanted("gone"),
             wanted("b-1", "mail"),
@@ -129,7 +133,7 @@ async def test_many_alike_are_shown_first_and_then_decided_together(world: World
         document = (await rae.post("verdicts", {"verdicts": verdicts, "hold_s": 0}))[1]
         assert len(document["accepted"]) == 2
         await until(lambda: len(world.sent) == 2)
-        assert (await rae.get("cases"))[1]["total"] == 2
+        assert (await rae.get("cases"))[1]["total"] == 3
 
 
 @pytest.mark.parametrize(

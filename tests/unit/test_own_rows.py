@@ -8,10 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
-from inference.clusters import clusters_of, masked, with_clusters
+from inference.clusters import clusters_of, with_clusters
 from inference.errors import DataError
 from inference.labelled import LabelledRow, read_rows
 from inference.labelled_lines import RowFormat
+from inference.minhash import masked
 from inference.record_file import open_records
 from schemas.event import Domain
 from tests.labelled import to_rows

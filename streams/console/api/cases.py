@@ -87,12 +87,13 @@ async def events(request: web.Request) -> web.StreamResponse:
 
 
 async def alike(request: web.Request) -> web.StreamResponse:
-    """The open cases that a bulk decision would touch."""
+    """The open cases that a decision about many may touch: the same ones, and those near to it."""
     services = services_of(request)
     domain, tenant, id_ = case_key(request)
     found = await services.cases.alike(person_of(request), id_, domain, tenant)
-    listed = [listing(services, each) for each in found[:MAX_ALIKE]]
-    return answer(request, {"cases": listed, "total": len(found)})
+    same = [listing(services, each) for each in found.same[:MAX_ALIKE]]
+    near = [listing(services, each.summary) | {"likeness": each.likeness} for each in found.near]
+    return answer(request, {"cases": same, "near": near, "total": len(found.same)})
 
 
 @needs("reviewer")
@@ -150,7 +151,8 @@ async def _whole(request: web.Request, known: Known) -> dict[str, Any]:
         "neighbours_note": note,
         "summary": enrichment.summary if enrichment else None,
         "rationale": enrichment.rationale if enrichment else None,
-        "alike": len(found),
+        "alike": len(found.same),
+        "near": len(found.near),
         "claimed_by": claimed.by if claimed else None,
         "claimed_until": claimed.until if claimed else None,
         "held_by": services.held.held_by(key),

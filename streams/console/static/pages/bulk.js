@@ -5,7 +5,7 @@ import { callCase, loadLabels, post, session } from "../api.js";
 import { caseKey, workList } from "../caselist.js";
 import { sayLabels, sendVerdicts } from "../decide.js";
 import { casesFound } from "../filters.js";
-import { label, plural, sentence } from "../format.js";
+import { label, percent, plural, sentence } from "../format.js";
 import { notify } from "../notices.js";
 import { Inline, plain } from "../text.js";
 import { Dialog, Failure, Loading, Severity } from "../ui.js";
@@ -57,27 +57,31 @@ export function BulkDialog({ cases, onClose, onDone }) {
   <//>`;
 }
 
-/** The case that is open, and those with the same fingerprint: all get the same labels. */
+/**
+ * The case that is open, those with the same fingerprint, and those near to it: all that are ticked
+ * get the same labels. Those that are only near are not ticked until the person does it.
+ */
 export function AlikeDialog({ item, data, values, comment, onClose, onDone }) {
   const [state, setState] = useState(null);
   useEffect(() => {
     callCase("GET", item, "alike").then(
-      (answer) => setState({ cases: answer.cases }),
+      (answer) => setState({ same: answer.cases, near: answer.near ?? [] }),
       (error) => setState({ error }),
     );
   }, []);
-  const cases = useMemo(() => (state?.cases ? [data.case, ...state.cases] : []), [state]);
+  const cases = useMemo(
+    () => (state?.same ? [data.case, ...state.same, ...state.near] : []),
+    [state],
+  );
   return html`<${Dialog} title="Decide all that are alike" wide=${true} onClose=${onClose}>
-    <p>
-      These cases have the same source, and the same title apart from numbers and names. All get
-      <strong> ${sayLabels(values)}</strong>.
-    </p>
+    <p>All that are ticked get <strong>${sayLabels(values)}</strong>.</p>
     ${state?.error && html`<${Failure} error=${state.error} />`}
     ${!state && html`<${Loading} what="Looking for cases that are alike" />`}
     ${
       cases.length > 0 &&
       html`<${Preview}
       cases=${cases}
+      groups=${groupsOf(state)}
       labelsOf=${() => values}
       comment=${comment}
       onClose=${onClose}
@@ -87,8 +91,30 @@ export function AlikeDialog({ item, data, values, comment, onClose, onDone }) {
   <//>`;
 }
 
-function Preview({ cases, labelsOf, comment, onClose, onDone }) {
-  const [off, setOff] = useState(() => new Set());
+/** Heads of the preview: {at: the first case of a group, title, note, near}. */
+function groupsOf({ same, near }) {
+  const groups = [{ at: 0, title: "This case" }];
+  if (same.length > 0) {
+    groups.push({
+      at: 1,
+      title: `The same: ${casesFound(same.length)}`,
+      note: "Same source, and the same title apart from numbers and names.",
+    });
+  }
+  if (near.length > 0) {
+    groups.push({
+      at: 1 + same.length,
+      title: `Only near: ${casesFound(near.length)}`,
+      note: "Most words are the same. Read them, and tick those that belong here.",
+      near: true,
+    });
+  }
+  return groups;
+}
+
+function Preview({ cases, groups = [], labelsOf, comment, onClose, onDone }) {
+  const nearFrom = groups.find((group) => group.near)?.at ?? cases.length;
+  const [off, setOff] = useState(() => new Set(cases.slice(nearFrom).map(caseKey)));
   const [busy, setBusy] = useState(false);
   const [failure, setFailure] = useState("");
   const taken = cases.filter((item) => !off.has(caseKey(item))).slice(0, MOST_AT_ONCE);
@@ -100,6 +126,16 @@ function Preview({ cases, labelsOf, comment, onClose, onDone }) {
     ...(comment?.trim() ? { comment: comment.trim() } : {}),
   }));
   const refusals = useDryRun(verdicts);
+  const near = cases.slice(nearFrom);
+  const allNear = near.every((item) => !off.has(caseKey(item)));
+  const toggleNear = () => {
+    const next = new Set(off);
+    for (const item of near) {
+      if (allNear) next.add(caseKey(item));
+      else next.delete(caseKey(item));
+    }
+    setOff(next);
+  };
   const toggle = (item) => {
     const next = new Set(off);
     if (!next.delete(caseKey(item))) next.add(caseKey(item));
@@ -131,10 +167,25 @@ function Preview({ cases, labelsOf, comment, onClose, onDone }) {
           </tr>
         </thead>
         <tbody>
-          ${cases.map((item) => {
+          ${cases.map((item, at) => {
             const key = caseKey(item);
             const reason = refusals.get(key);
-            return html`<tr key=${key} class=${off.has(key) ? "gone" : ""}>
+            const group = groups.find((one) => one.at === at);
+            return html`${
+              group &&
+              html`<tr class="group" key=${group.title}>
+                <th scope="rowgroup" colspan="6">
+                  ${group.title}
+                  ${group.note && html` <span class="soft small">${group.note}</span>`}
+                  ${
+                    group.near &&
+                    html` <button type="button" class="quiet" data-action="tick-near"
+                      onClick=${toggleNear}>${allNear ? "Tick none" : "Tick all"}</button>`
+                  }
+                </th>
+              </tr>`
+            }
+            <tr key=${key} class=${off.has(key) ? "gone" : ""} data-case=${item.id}>
               <td>
                 <input
                   type="checkbox"
@@ -145,7 +196,14 @@ function Preview({ cases, labelsOf, comment, onClose, onDone }) {
               </td>
               <td>
                 <${Inline} text=${item.title || item.id} />
-                <div class="small soft"><${Inline} text=${item.id} className="mono" /></div>
+                <div class="small soft">
+                  <${Inline} text=${item.id} className="mono" />
+                  ${
+                    item.likeness !== undefined &&
+                    html` · <span class="number">${percent(item.likeness)}</span> of the words the
+                      same${item.source && html` · <${Inline} text=${item.source} />`}`
+                  }
+                </div>
                 ${reason && html`<div class="small warn-text">${sentence(plain(reason))}</div>`}
               </td>
               <td><${Severity} value=${item.severity ?? item.priority} /></td>

@@ -33,6 +33,11 @@ export const drafts = {
 export const valuesOf = (labels) =>
   Object.fromEntries(Object.entries(labels).map(([axis, one]) => [axis, one.value ?? one]));
 
+const alikeWords = ({ alike, near }) =>
+  alike > 0
+    ? `Decide with ${plural(alike, "case", "cases")} alike`
+    : `See ${plural(near, "case", "cases")} nearly alike`;
+
 export function DecidePanel(props) {
   const { item, data, labels, deciding, axes, choice, active, onChoose, onActive, steps, news } =
     props;
@@ -84,7 +89,7 @@ export function DecidePanel(props) {
       x: nextAxis,
       c: () => field.current?.focus(),
       l: () => setDialog("labels"),
-      b: () => data.alike > 0 && !correcting && setDialog("alike"),
+      b: () => data.alike + data.near > 0 && !correcting && setDialog("alike"),
     },
     { active: open },
   );
@@ -116,10 +121,10 @@ export function DecidePanel(props) {
       <${KeyButton} keyName="S" onClick=${skip}>Skip<//>
       <${KeyButton} keyName="L" onClick=${() => setDialog("labels")}>Search a label<//>
       ${
-        data.alike > 0 &&
+        data.alike + data.near > 0 &&
         !correcting &&
         html`<${KeyButton} keyName="B" kind="broad" onClick=${() => setDialog("alike")}>
-        Decide with ${plural(data.alike, "case", "cases")} alike
+        ${alikeWords(data)}
       <//>`
       }
     </div>

@@ -80,7 +80,7 @@ class World:
         self.held = HeldVerdicts(
             Journal(self.folder / "held.sqlite"), self.hub, self._send, self._standing, self.clock
         )
-        self.figures = Figures(self.settings.cost, {}, {}, self.clock)
+        self.figures = Figures(self.settings.cost, dict, {}, self.clock)
         self.why = Why(self.classifier, RetrievalOptions())
         self._offset = 0
 
@@ -98,7 +98,7 @@ class World:
             decisions=self.decisions,
             figures=self.figures,
             why=self.why,
-            labels=self._labels(),
+            labels=self._labels,
             check=self._check,
             letters=DeadLetters(self.settings),
         )

@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -67,16 +68,20 @@ class LearningTable:
     labels: dict[str, dict[str, LabelLearning]]
 
 
+def axis_learning(made_from: dict[str, Any], domain: str) -> dict[str, AxisLearning]:
+    """What `made_from` of a calibration says of each axis; nothing if it is not cross-fitted."""
+    return msgspec.convert(made_from.get(LEARNING, {}).get(domain, {}), dict[str, AxisLearning])
+
+
 def learning_table(artifact: Artifact, domain: str, terms: Terms) -> LearningTable | None:
     """The table of a domain; None if its calibration is not cross-fitted.
 
     If several axes decide, the number of rows is that of the axis that needs the most. It is then
     too small: all axes have to be right together.
     """
-    stored = artifact.calibration.made_from.get(LEARNING, {}).get(domain)
-    if not stored:
+    learning = axis_learning(artifact.calibration.made_from, domain)
+    if not learning:
         return None
-    learning = msgspec.convert(stored, dict[str, AxisLearning])
     sample = load_samples(artifact)[domain]
     deciding = tuple(axis for axis in terms.deciding if axis in learning)
     if not deciding:

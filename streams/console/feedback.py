@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from agents.reviewers import Reviewer
-from inference.classifier import Classifier
 from inference.errors import ConfigError
 from schemas.errors import InvalidEvent
 from schemas.triaged import Verdict
@@ -12,6 +11,7 @@ from streams.config import Settings
 from streams.console.journal import GivenVerdict
 from streams.errors import StreamError
 from streams.kafka.producer import Producer
+from streams.models.served import ServedModels
 from streams.topics import Topics
 
 
@@ -22,11 +22,11 @@ class Feedback:
         ConfigError: `console.reviewer` is none of the reviewers.
     """
 
-    def __init__(self, settings: Settings, classifier: Classifier) -> None:
+    def __init__(self, settings: Settings, models: ServedModels) -> None:
         self._settings = settings
         self._topic = Topics(settings.topics.prefix).feedback
-        self._labels = classifier.label_sets
-        self._renames = classifier.renames
+        self._labels = models.allowed_labels
+        self._renames = models.serving.renames
         self._producer: Producer | None = None
         self._sections = {section.name: section for section in settings.reviewers}
         configured = settings.console.reviewer

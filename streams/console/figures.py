@@ -79,7 +79,7 @@ class Figures:
     def __init__(
         self,
         cost: CostOptions,
-        curves: Mapping[Domain, RiskCoverage],
+        curves: Callable[[], Mapping[Domain, RiskCoverage]],
         parts: Mapping[str, Part],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -143,7 +143,7 @@ class Figures:
             "latency": _latency(cells.values()),
             "cost": _costs(cells.values(), self._cost),
             "risk_coverage": {
-                name: curve for name, curve in self._curves.items() if domain in (None, name)
+                name: curve for name, curve in self._curves().items() if domain in (None, name)
             },
         }
         notes: dict[str, str] = {}

@@ -18,7 +18,7 @@ from schemas.event import Domain
 from streams.console.people import Person
 from streams.errors import RequestRefused
 
-Kind = Literal["decision", "case", "claim", "held", "refused", "status", "reset"]
+Kind = Literal["decision", "case", "claim", "held", "refused", "status", "models", "reset"]
 
 KEPT_EVENTS = 2_000
 QUEUE_EVENTS = 1_000

@@ -3,34 +3,47 @@
 import numpy as np
 
 from inference.acceptance.samples import load_samples
-from inference.classifier import Classifier
+from inference.serving import Serving
 from schemas.event import Domain
 from streams.console.figures import RiskCoverage, risk_coverage
 from streams.console.services import LabelFacts
 
 
-def label_facts(classifier: Classifier) -> LabelFacts:
+class ModelFacts:
+    """What the pages show of the models that are served now."""
+
+    def __init__(self, serving: Serving) -> None:
+        self.use(serving)
+
+    def use(self, serving: Serving) -> None:
+        """Show other models from now on."""
+        self.labels = label_facts(serving)
+        self.curves = risk_curves(serving)
+
+
+def label_facts(serving: Serving) -> LabelFacts:
     """The labels of every axis, with what the labels file says of them."""
     labels = {}
-    for domain in classifier.domains:
-        descriptions = classifier.descriptions(domain)
+    for domain in serving.domains:
+        descriptions = serving.descriptions(domain)
         labels[domain] = {
             axis: [(value, descriptions.get(axis, {}).get(value)) for value in values]
-            for axis, values in classifier.labels(domain).items()
+            for axis, values in serving.labels(domain).items()
         }
     return LabelFacts(
         labels=labels,
-        queue_axis={domain: classifier.queue_axis(domain) for domain in classifier.domains},
-        deciding={domain: classifier.deciding(domain) for domain in classifier.domains},
+        queue_axis={domain: serving.queue_axis(domain) for domain in serving.domains},
+        deciding={domain: serving.deciding(domain) for domain in serving.domains},
     )
 
 
-def risk_curves(classifier: Classifier) -> dict[Domain, RiskCoverage]:
+def risk_curves(serving: Serving) -> dict[Domain, RiskCoverage]:
     """For each domain, the error over the coverage on the testing rows of its calibration."""
-    samples = load_samples(classifier.artifact)
     curves = {}
-    for domain in classifier.domains:
-        sample, promise = samples[domain], classifier.promise(domain)
+    for domain in serving.domains:
+        classifier = serving.of(domain)
+        sample = load_samples(classifier.artifact)[domain]
+        promise = classifier.promise(domain)
         columns = [sample.axes.index(axis) for axis in classifier.deciding(domain)]
         rows = sample.testing
         known = np.asarray((rows.correct[:, columns] >= 0).all(axis=1))

@@ -6,42 +6,41 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from inference.classifier import Classifier
 from schemas.event import DOMAINS
 from streams.config import Settings
 from streams.console.candidate import candidate_part
 from streams.console.figures import Part
+from streams.console.learned import learning_part
 from streams.errors import StreamError
 from streams.kafka.reader import committed_offsets, reading
+from streams.models.served import ServedModels
 from streams.promise import PromiseWatch
 from streams.topics import Topics
-from streams.wiring.model import registry_of
 
 LAG_AGE_S = 5.0
 LAG_TIMEOUT_S = 5.0
 UNCHECKED = "no spot check has been decided yet; see `triage promise`"
-NOT_LEARNING = "nothing is learned here yet; see `triage learn`"
 
 
-def parts(settings: Settings, classifier: Classifier, watch: PromiseWatch) -> dict[str, Part]:
+def parts(settings: Settings, models: ServedModels, watch: PromiseWatch) -> dict[str, Part]:
     """Each part by its name."""
     return {
         "lag": Lag(settings).read,
-        "promise": _promise(classifier, watch),
-        "learning": _unknown(NOT_LEARNING),
-        "candidate": candidate_part(registry_of(settings)),
+        "promise": _promise(models, watch),
+        "learning": learning_part(settings, models),
+        "candidate": candidate_part(models.registry),
     }
 
 
-def _promise(classifier: Classifier, watch: PromiseWatch) -> Part:
+def _promise(models: ServedModels, watch: PromiseWatch) -> Part:
     """The promise of each domain that has checks; of several, the one that is worst kept."""
 
     async def say() -> tuple[Any, str | None]:
         found = {}
-        for domain in classifier.domains:
+        for domain in models.serving.domains:
             reports = watch.reports_of(domain)
             if reports:
-                report, promise = reports[0], classifier.promise(domain)
+                report, promise = reports[0], models.serving.promise(domain)
                 found[domain] = {
                     "state": report.state,
                     "estimate": report.estimate,
@@ -56,13 +55,6 @@ def _promise(classifier: Classifier, watch: PromiseWatch) -> Part:
         if not found:
             return None, watch.why_unread or UNCHECKED
         return found, None
-
-    return say
-
-
-def _unknown(sentence: str) -> Part:
-    async def say() -> tuple[Any, str | None]:
-        return None, sentence
 
     return say
 

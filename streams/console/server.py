@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from agents.cases import Known
 from inference.errors import InferenceError
 from inference.retrieval.options import RetrievalOptions
+from inference.serving import Serving
 from schemas.errors import InvalidEvent, SchemaError
 from schemas.event import Domain
 from schemas.triaged import TriagedEvent
@@ -37,7 +38,7 @@ from streams.console.holding import HeldVerdicts
 from streams.console.journal import GivenVerdict, Journal
 from streams.console.letters import DeadLetters
 from streams.console.live import Hub
-from streams.console.model_facts import label_facts, risk_curves
+from streams.console.model_facts import ModelFacts
 from streams.console.parts import parts
 from streams.console.services import Services
 from streams.console.standing import is_done, overtaken
@@ -47,7 +48,7 @@ from streams.console.why import Why, settled
 from streams.errors import StreamError
 from streams.promise import PromiseWatch
 from streams.trust import Trust
-from streams.wiring.model import open_classifier, registry_of
+from streams.wiring.model import open_served
 
 log = logging.getLogger(__name__)
 
@@ -74,12 +75,12 @@ class Console:
         section = settings.console
         self._settings = settings
         access = Access(section)
-        self._classifier = open_classifier(_with_one_thread(settings))
+        self._models = models = open_served(_with_one_thread(settings))
         self._view = CaseView(settings)
         self._hub = Hub()
         self._decisions = Decisions()
         self._cases = VisibleCases(self._view.store, Finder(self._view))
-        self._feedback = Feedback(settings, self._classifier)
+        self._feedback = Feedback(settings, models)
         self._held = HeldVerdicts(
             Journal(journal_path(settings)),
             self._hub,
@@ -88,11 +89,12 @@ class Console:
             time.time,
         )
         self._claims = Claims(self._hub, section.claim_s, time.time)
-        self._why = Why(self._classifier, _with_neighbours(settings.retrieval))
-        curves = risk_curves(self._classifier)
-        self._promise = PromiseWatch(settings, self._classifier, Trust.of(settings))
-        known = parts(settings, self._classifier, self._promise)
-        self._figures = Figures(settings.cost, curves, known, time.time)
+        self._why = Why(models.pinned(), _with_neighbours(settings.retrieval))
+        self._facts = facts = ModelFacts(models.serving)
+        self._promise = PromiseWatch(settings, models.serving, Trust.of(settings))
+        known = parts(settings, models, self._promise)
+        self._figures = Figures(settings.cost, lambda: facts.curves, known, time.time)
+        models.on_change += [self._why.use, facts.use, self._promise.use, self._tell_models]
         self._follower = Follower(settings, self._on_decision, self._on_refused)
         connections = Connections(section.max_connections)
         services = Services(
@@ -106,10 +108,10 @@ class Console:
             decisions=self._decisions,
             figures=self._figures,
             why=self._why,
-            labels=label_facts(self._classifier),
+            labels=lambda: facts.labels,
             check=self._check,
             letters=DeadLetters(settings),
-            promote=promotion(registry_of(settings)),
+            promote=promotion(models.registry),
         )
         self.server = WebServer(section, application(services, Assets()), connections)
         self._ended = asyncio.Event()
@@ -145,7 +147,7 @@ class Console:
         self._tell_status()
         await self.server.start()
         self._tasks.append(asyncio.create_task(self._promise.start()))
-        for each in (self._announce_cases, self._watch, self._remember_cases):
+        for each in (self._announce_cases, self._watch, self._remember_cases, self._models.watch):
             self._tasks.append(asyncio.create_task(_kept_up(each)))
 
     async def stop(self) -> None:
@@ -161,7 +163,7 @@ class Console:
         await self._feedback.stop()
         self._cases.close()
         await self._view.stop()
-        await self._classifier.close()
+        await self._models.close()
 
     def _check(self, verdict: GivenVerdict) -> None:
         self._feedback.check(verdict)
@@ -267,6 +269,10 @@ class Console:
             self._claims.expire()
             self._held.expire()
             self._tell_status()
+
+    def _tell_models(self, _: Serving) -> None:
+        """Tell the browsers that labels and proposals are those of other models from now on."""
+        self._hub.publish("models", {})
 
     def _tell_status(self) -> None:
         problem = self._view.problem or self._follower.problem or self._held.failure

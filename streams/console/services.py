@@ -49,7 +49,7 @@ class Services:
     decisions: Decisions
     figures: Figures
     why: Why
-    labels: LabelFacts
+    labels: Callable[[], LabelFacts]
     check: Check
     letters: DeadLetters
     promote: Promote | None = None

@@ -9,6 +9,7 @@ from inference.errors import InferenceError
 from inference.explanation import Explanation, explain
 from inference.retrieval.options import RetrievalOptions
 from inference.retrieval.precedents import Precedent, Precedents
+from inference.serving import Served
 from schemas.event import Domain, Event
 from schemas.titles import plain_title
 from schemas.triaged import Case, TriagedEvent
@@ -21,18 +22,23 @@ NO_NEIGHBOURS = "nobody has decided a case like this one yet"
 
 
 class Why:
-    """Explains proposals with the model, and remembers what people have decided.
+    """Explains proposals with the models that are served, and remembers what people have decided.
 
-    Without a classifier, it says so.
+    Without a model, it says so. Cases are compared by the model that it began with: vectors of two
+    encoders cannot be compared.
     """
 
-    def __init__(self, classifier: Classifier | None, options: RetrievalOptions) -> None:
-        self._classifier = classifier
+    def __init__(self, served: Served | None, options: RetrievalOptions) -> None:
+        self._first = self._served = served
         self._precedents = Precedents(options)
 
     def __len__(self) -> int:
         """How many decided cases are remembered."""
         return len(self._precedents)
+
+    def use(self, served: Served) -> None:
+        """Explain with other models from now on."""
+        self._served = served
 
     async def of(self, proposal: TriagedEvent, case: Case | None) -> dict[str, Any]:
         """Why the case is there: its words by axis, and the numbers that sent it."""
@@ -63,11 +69,17 @@ class Why:
         if vector is not None:
             self._precedents.add(case, vector)
 
+    def _maker_of(self, proposal: TriagedEvent) -> Classifier | None:
+        """The classifier that has made a proposal, if it is loaded."""
+        known = [*_classifiers(self._served), *_classifiers(self._first)]
+        made_it = (each for each in known if each.model.digest == proposal.model.digest)
+        return next(made_it, None)
+
     async def _vector(self, event: Event) -> Any:
-        if self._classifier is None:
+        if self._first is None:
             return None
         try:
-            return (await self._classifier.embed(event.domain, [event]))[0]
+            return (await self._first.embed(event.domain, [event]))[0]
         except InferenceError as error:
             log.debug("an event is not compared with others: %s", error)
             return None
@@ -75,12 +87,12 @@ class Why:
     async def _words(
         self, proposal: TriagedEvent, case: Case | None
     ) -> tuple[list[dict[str, Any]], str | None]:
-        classifier = self._classifier
         if case is None:
             return [], NO_TEXT
-        if classifier is None:
+        if self._served is None:
             return [], "no model is loaded here"
-        if proposal.model.digest != classifier.model.digest:
+        classifier = self._maker_of(proposal)
+        if classifier is None:
             return [], (
                 f"the model {proposal.model.name} has made this proposal, and another one is "
                 "loaded here"
@@ -90,6 +102,12 @@ class Why:
         except InferenceError as error:
             return [], str(error)
         return found, None
+
+
+def _classifiers(served: Served | None) -> list[Classifier]:
+    if served is None:
+        return []
+    return [served] if isinstance(served, Classifier) else served.classifiers
 
 
 def _explain(classifier: Classifier, proposal: TriagedEvent, event: Event) -> list[dict[str, Any]]:

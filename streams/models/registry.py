@@ -25,9 +25,9 @@ from typing import Literal
 import msgspec
 
 from inference.errors import ModelError
-from inference.model.artifact import MANIFEST, load_artifact
+from inference.model.artifact import CALIBRATION, MANIFEST, load_artifact
 from inference.model.files import is_plain_name, read_bounded
-from inference.model.manifest import Manifest
+from inference.model.manifest import Calibration, Manifest
 from inference.model.signature import PublicKey
 from schemas.event import DOMAINS, Domain
 from streams.disk import flush, locked, write_atomically
@@ -169,6 +169,19 @@ class Registry:
             return msgspec.json.decode(read_bounded(self.path(name) / MANIFEST), type=Manifest)
         except (OSError, msgspec.DecodeError, RecursionError) as error:
             raise ModelError(f"the manifest of {name} cannot be read ({error})") from None
+
+    def calibration(self, name: str) -> Calibration:
+        """The calibration of a model, whose files are not verified.
+
+        Raises:
+            ModelError: it cannot be read.
+        """
+        try:
+            return msgspec.json.decode(
+                read_bounded(self.path(name) / CALIBRATION), type=Calibration
+            )
+        except (OSError, msgspec.DecodeError, RecursionError) as error:
+            raise ModelError(f"the calibration of {name} cannot be read ({error})") from None
 
     @contextmanager
     def writing(self) -> Iterator[Path]:

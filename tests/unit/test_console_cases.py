@@ -9,6 +9,7 @@ from agents.outcomes import DeadLettered
 from inference.classifier import Classifier
 from inference.model.artifact import DEFAULT_MODEL
 from inference.model.threads import Threads
+from inference.serving import Serving
 from schemas.triaged import Case, Enrichment, Label
 from streams.config import ConsoleSection
 from streams.console.letters import DeadLetters, _Listed
@@ -227,14 +228,15 @@ async def test_figures_count_each_event_by_its_last_decision(world: World) -> No
 
 def test_the_curves_and_labels_are_those_of_the_model(classifier: Classifier) -> None:
     """The page would promise another coverage than the model has."""
-    curves = risk_curves(classifier)
+    serving = Serving(dict.fromkeys(classifier.domains, classifier))
+    curves = risk_curves(serving)
     for domain, curve in curves.items():
         promise = classifier.promise(domain)
         assert curve.coverage[-1] == 1.0
         assert curve.coverage == sorted(curve.coverage)
         assert curve.threshold_coverage == pytest.approx(promise.coverage)
         assert all(0 <= error <= 1 for error in curve.error)
-    facts = label_facts(classifier)
+    facts = label_facts(serving)
     assert set(facts.labels) == set(classifier.domains)
     assert [value for value, _ in facts.labels["alerts"]["queue"]] == list(
         classifier.labels("alerts")["queue"]

@@ -124,7 +124,7 @@ async def test_what_is_kept_stays_the_same_however_long_the_stream_is() -> None:
     counted, and so is every object of Python, in the middle and at the end.
     """
     hub, clock = Hub(), Clock(1_800_000_000.0)
-    decisions, figures = Decisions(), Figures(CostOptions(), {}, {}, clock.monotonic)
+    decisions, figures = Decisions(), Figures(CostOptions(), dict, {}, clock.monotonic)
     claims = Claims(hub, 300.0, clock.monotonic)
     subscription = hub.subscribe(ANA, "s", EVERYTHING, None)
     stuck = hub.subscribe(ANA, "stuck", EVERYTHING, None)
@@ -156,7 +156,7 @@ async def test_figures_are_kept_of_so_many_events_and_tenants(
     """Whoever makes up tenants or ids would fill the memory."""
     monkeypatch.setattr("streams.console.figures.MAX_CELLS", 20)
     monkeypatch.setattr("streams.console.figures.MAX_LATEST", 30)
-    decisions, figures = Decisions(), Figures(CostOptions(), {}, {}, Clock(1.8e9).monotonic)
+    decisions, figures = Decisions(), Figures(CostOptions(), dict, {}, Clock(1.8e9).monotonic)
     for n in range(100):
         figures.note(decisions.add(triaged(f"e-{n}", tenant=f"tenant {n}")))
     assert (len(figures), len(figures._latest)) == (20, 30)

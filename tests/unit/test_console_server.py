@@ -26,6 +26,7 @@ from streams.cases import view as view_module
 from streams.config import (
     TEMPORARY,
     ConsoleSection,
+    LearningSection,
     ModelSection,
     ReviewerSection,
     ReviewSection,
@@ -41,6 +42,8 @@ from streams.console.server import Console, journal_path
 from streams.errors import BrokerUnreachable
 from streams.kafka import reader
 from streams.kafka.record import Record
+from streams.models import served as served_module
+from streams.models.registry import Registry
 from streams.pipeline.records import dead_letter
 from streams.topics import Topics
 from tests.chains import Appended
@@ -48,9 +51,10 @@ from tests.console_client import Browser
 from tests.doubles import header_texts
 from tests.patience import PATIENCE_S, until
 from tests.records import case, record, triaged
-from tests.tiny_model import LABELS
+from tests.tiny_model import LABELS, build_tiny_model
 from tests.unit.conftest import Triage
 from tests.unit.test_case_view import Broker
+from tests.unit.test_registry import add
 
 TOPICS = Topics("triage")
 FEEDBACK = TopicPartition(TOPICS.feedback, 0)
@@ -409,14 +413,14 @@ async def test_the_lag_says_why_it_is_not_known(
 async def test_the_promise_is_shown_as_the_checks_say(cluster: Cluster, settings: Settings) -> None:
     """A broken promise would be shown as one that nobody has checked."""
     async with console(settings) as (running, browser):
-        classifier, watch = running._classifier, running._promise
+        serving, watch = running._models.serving, running._promise
         await until(watch._caught_up.is_set)
         await watch.stop()  # what it says is the test's from here on
-        promise = classifier.promise("alerts")
+        promise = serving.promise("alerts")
         checks = Watch(promise.alpha, promise.delta, max(promise.threshold, 0.5))
         for number in range(30):
             checks.add(Check(0.0, wrong=True, decided_at_s=float(number)))
-        info = classifier.calibration("alerts")
+        info = serving.calibration("alerts")
         key = PromiseKey("alerts", promise.digest)
         watch.reports = {key: LiveReport(key, info, checks.report())}
         shown = (await browser.get("figures"))[1]["promise"]
@@ -426,6 +430,35 @@ async def test_the_promise_is_shown_as_the_checks_say(cluster: Cluster, settings
         watch.reports, watch.why_unread = {}, "the spot checks cannot be read"
         notes = (await browser.get("figures"))[1]["notes"]
         assert notes["promise"] == "the spot checks cannot be read"
+
+
+async def test_the_console_follows_a_promotion(
+    cluster: Cluster, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People would be shown the labels and the reasons of a model that decides no more."""
+    monkeypatch.setattr(served_module, "CHECK_S", 0.01)
+    registry = Registry(tmp_path / "models")
+    learned = replace(settings, learning=LearningSection(models=str(registry.directory)))
+    current = waiting(cluster, "c-1")
+    async with console(learned) as (running, browser):
+        await until_open(browser, 1)
+        before = running._models.serving.model_of("alerts")
+        axes = LABELS["alerts"]
+        monkeypatch.setitem(LABELS, "alerts", axes | {"queue": (*axes["queue"], "mars")})
+        name = add(registry, build_tiny_model(tmp_path / "other", seed=1))
+        async with browser.request("GET", "stream") as stream:
+            registry.promote(name, by="test")
+            await told(stream, "event: models")
+        labels = (await browser.get("labels"))[1]
+        assert labels["alerts"]["queue"][-1]["value"] == "mars"
+        verdict = wanted("c-1") | {"labels": {"queue": "mars"}}
+        assert (await browser.post("verdicts", {"verdicts": [verdict], "hold_s": 0}))[0] == 200
+        # What the model before has proposed is still explained by it.
+        old = replace(current, model=before)
+        assert running._why._maker_of(old) is not None
+        new = replace(current, model=running._models.serving.model_of("alerts"))
+        assert running._why._maker_of(new) in running._models.serving.classifiers
+        assert before.digest != new.model.digest
 
 
 def test_the_journal_is_beside_the_view(settings: Settings) -> None:

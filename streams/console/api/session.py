@@ -66,7 +66,7 @@ async def delete(request: web.Request) -> web.StreamResponse:
 
 async def labels(request: web.Request) -> web.StreamResponse:
     """Every label with its description."""
-    facts = services_of(request).labels
+    facts = services_of(request).labels()
     document: dict[str, Any] = {
         domain: {
             axis: [{"value": value, "description": text} for value, text in values]

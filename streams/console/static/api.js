@@ -147,6 +147,11 @@ export const may = (role) => ROLES.indexOf(session.get()?.role) >= ROLES.indexOf
 
 let labelSets = null;
 
+/** Ask for the labels again when they are needed next: other models may be served. */
+export function forgetLabels() {
+  labelSets = null;
+}
+
 /** {domain: {axis: [{value, description}]}}; asked once. */
 export async function loadLabels() {
   labelSets ??= get("labels").catch((error) => {

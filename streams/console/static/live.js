@@ -1,14 +1,14 @@
 // The stream of server-sent events: one connection for all pages. It comes back by itself, and
 // `connection` says in which state it is.
 
-import { loadSession, session, signedOutBecause } from "./api.js";
+import { forgetLabels, loadSession, session, signedOutBecause } from "./api.js";
 import { createStore } from "./store.js";
 
 const FIRST_DELAY_S = 1;
 const LONGEST_DELAY_S = 15;
 // A browser has six connections to a server. Pages that nobody looks at must not hold them.
 const HIDDEN_MS = 60_000;
-const KINDS = ["decision", "case", "claim", "held", "refused", "status", "reset"];
+const KINDS = ["decision", "case", "claim", "held", "refused", "status", "models", "reset"];
 
 const UNKNOWN = { state: "connecting", broker: "up", sentence: null, waiting: 0 };
 
@@ -62,7 +62,11 @@ function open() {
     const wasLost = failures > 0;
     failures = 0;
     connection.set((now) => ({ ...now, state: "live", since: Date.now() }));
-    if (wasLost) recover();
+    // Another model may have taken over meanwhile.
+    if (wasLost) {
+      forgetLabels();
+      recover();
+    }
   };
   source.onerror = fail;
   for (const kind of KINDS) source.addEventListener(kind, (event) => deliver(kind, event));
@@ -107,7 +111,8 @@ function deliver(kind, event) {
     return;
   }
   if (kind === "status") noteStatus(data);
-  if (kind === "reset") recover();
+  if (kind === "models") forgetLabels();
+  if (kind === "models" || kind === "reset") recover();
   for (const listener of [...listeners.get(kind)]) listener(data);
 }
 

@@ -355,23 +355,52 @@ function Cost({ data, note }) {
 }
 
 function Learning({ data, note }) {
-  const points = data?.points ?? [];
+  const domains = Object.entries(data ?? {});
+  const curves = domains.flatMap(([domain, one]) => [
+    { name: `${word(domain)}, models that were served or tried`, points: one.models, style: 0 },
+    { name: `${word(domain)}, with a part of the rows`, points: one.curve, style: 1 },
+  ]);
+  const shown = curves.filter(({ points }) => points.length > 0);
+  const columns = joined(
+    shown.map(({ points }) => [points.map((one) => one.rows), points.map((one) => one.right)]),
+  );
   return html`<${Figure}
     title="Learning"
-    meaning="How often the model is right on rows that it has not seen, after it has learned from this many labels. A rising line says that more decisions by people still help."
-    note=${note ?? (points.length < 2 ? "It takes two trained models for a line." : null)}
-    heads=${["Labels", "Right"]}
-    rows=${points.map((one) => [count(one.rows), percent(one.accuracy)])}
+    meaning="How often the model is right on rows that it has not seen, after it has learned from this many decisions. A rising line says that more decisions by people still help; a flat one, that they no longer do."
+    note=${note ?? (shown.length === 0 ? "No model has learned from people's decisions yet." : null)}
+    heads=${["Decisions", ...shown.map(({ name }) => `Right: ${name}`)]}
+    rows=${(columns[0] ?? []).map((rows, i) => [
+      count(rows),
+      ...shown.map((_, at) => (columns[at + 1][i] === null ? "–" : percent(columns[at + 1][i]))),
+    ])}
   >
     <${Plot}
       name="Learning"
-      columns=${[points.map((one) => one.rows), points.map((one) => one.accuracy)]}
-      series=${[{ name: data?.axis ? label(data.axis) : "Right", points: true }]}
-      x=${{ name: "Labels", format: short }}
-      y=${{ format: percent }}
+      columns=${columns}
+      series=${shown.map(({ name, style }) => ({ name, style, points: true }))}
+      x=${{ name: "Decisions", format: short }}
+      y=${{ format: percent, range: (_, low, high) => [Math.max(0, low - 0.05), Math.min(1, high + 0.05)] }}
     />
+    ${domains.map(
+      ([domain, one]) =>
+        one.line &&
+        html`<p class="small" key=${domain}>${sayLearning(domain, one)}</p>`,
+    )}
   <//>`;
 }
+
+/** What is accepted now, and how many decisions more are needed until half of the events are. */
+function sayLearning(domain, { line }) {
+  const now = `${word(domain)}: ${percent(line.accepted)} of the events are decided alone now, with at most ${percent(line.alpha)} wrong.`;
+  const { fewest, most } = line.until_half;
+  if (fewest === 0) return now;
+  if (fewest === null) return `${now} How many more decisions half of them need cannot be foreseen.`;
+  const upTo = most === null ? "or many more" : `to ${count(rounded(most))}`;
+  return `${now} Half of them need about ${count(rounded(fewest))} ${upTo} decisions more.`;
+}
+
+/** Two digits: a forecast knows no more. */
+const rounded = (n) => Number(n.toPrecision(2));
 
 function Candidate({ data, note, reload }) {
   const [asking, setAsking] = useState(false);

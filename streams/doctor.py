@@ -12,6 +12,7 @@ from inference.llm.options import EndpointOptions
 from inference.serving import Served
 from schemas.event import KIND_OF_DOMAIN, Domain, Event
 from streams.config import Settings
+from streams.console.check import describe_console
 from streams.errors import BrokerUnreachable
 from streams.kafka.admin import check_topics
 from streams.trust import unprotected
@@ -41,7 +42,7 @@ class Finding:
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """Check broker, topics, model, rules, egress policy, keys and LLM, in that order.
+    """Check broker, topics, model, rules, egress policy, keys, console and LLM, in that order.
 
     Every endpoint of an LLM is sent one request.
     """
@@ -50,6 +51,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     async for finding in _model(settings):
         yield finding
     yield _trust(settings)
+    yield _console(settings)
     if not settings.llm.tiers:
         yield Finding(
             "llm", True, "none configured: events the small model is unsure of go to review"
@@ -66,6 +68,14 @@ def _trust(settings: Settings) -> Finding:
         return Finding("trust", False, str(error))
     signed = "workers sign their records, and only reviewers decide"
     return Finding("trust", True, "; ".join(sentences) or signed)
+
+
+def _console(settings: Settings) -> Finding:
+    """Whether a console could be started here; a worker needs none."""
+    try:
+        return Finding("console", True, describe_console(settings))
+    except ConfigError as error:
+        return Finding("console", False, str(error))
 
 
 async def _broker(settings: Settings) -> AsyncIterator[Finding]:

@@ -1,6 +1,7 @@
 """`triage config show` and `triage config validate`."""
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ import click
 import msgspec
 import orjson
 
+from inference.errors import ConfigError
 from inference.labels.file import read_labels
 from streams.cli.options import as_json, configured
 from streams.cli.output import echo, echo_json
 from streams.config import Settings
+from streams.console.check import check_console
 
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -27,9 +30,12 @@ def config() -> None:
 def show(settings: Settings, json_: bool) -> None:
     """Print every key with the value in force.
 
-    Of a secret only the name of its variable or file is printed.
+    Of a secret only the name of its variable or file is printed. What is wrong with the console or
+    the labels file is said on stderr.
     """
     document = msgspec.to_builtins(settings)
+    for problem in _problems(settings):
+        echo(problem, err=True)
     if json_:
         echo_json(document, indent=True)
         return
@@ -41,14 +47,31 @@ def show(settings: Settings, json_: bool) -> None:
 @config.command(epilog="Example: triage config validate --config /etc/triage.toml")
 @configured
 def validate(settings: Settings) -> None:
-    """Check the file, the environment and the labels file.
+    """Check the file, the environment, the labels file, and what the console needs.
 
     Exit code 2 and one sentence if they cannot be used.
     """
-    if settings.labels.path is not None:
-        read_labels(Path(settings.labels.path))
+    for check in CHECKS:
+        check(settings)
     servers, prefix = settings.kafka.bootstrap_servers, settings.topics.prefix
     echo(f"the configuration is valid (broker {servers}, prefix {prefix})")
+
+
+def _check_labels(settings: Settings) -> None:
+    if settings.labels.path is not None:
+        read_labels(Path(settings.labels.path))
+
+
+CHECKS: tuple[Callable[[Settings], object], ...] = (_check_labels, check_console)
+"""What else the configuration names; each raises `ConfigError` if it cannot be used."""
+
+
+def _problems(settings: Settings) -> Iterator[str]:
+    for check in CHECKS:
+        try:
+            check(settings)
+        except ConfigError as error:
+            yield str(error)
 
 
 def _toml(name: str, table: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from schemas.errors import InvalidEvent
 from schemas.triaged import Verdict
 from streams.cases.decide import check_verdict_labels, record_of, reviewer_for
 from streams.config import Settings
+from streams.console.check import check_reviewer
 from streams.console.journal import GivenVerdict
 from streams.errors import StreamError
 from streams.kafka.producer import Producer
@@ -29,12 +30,7 @@ class Feedback:
         self._renames = models.serving.renames
         self._producer: Producer | None = None
         self._sections = {section.name: section for section in settings.reviewers}
-        configured = settings.console.reviewer
-        if configured is not None and configured not in self._sections:
-            raise ConfigError(
-                f"names {configured!r}, which is none of the reviewers; add it to [[reviewers]]",
-                key="console.reviewer",
-            )
+        check_reviewer(settings)
 
     def check(self, given: GivenVerdict) -> None:
         """Refuse a verdict that the feedback agent would refuse for its labels or its signature.

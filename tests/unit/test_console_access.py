@@ -1,23 +1,28 @@
 """Who may do what at the console, and what an attacker may try."""
 
 import asyncio
+import socket
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from inference.errors import ConfigError
-from streams.config import ConsoleSection
+from streams.config import ConsoleSection, Settings
 from streams.console import connections as connections_module
 from streams.console.access import Access
 from streams.console.connections import Connections
 from streams.console.requests import MAX_BODY_BYTES
 from streams.console.web_server import WebServer
+from streams.doctor import _console
 from tests.clock import Clock
 from tests.console_client import TOKENS, Browser, serving, write_people
 from tests.console_world import World
 from tests.patience import until
+from tests.unit.conftest import Triage
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - the address that needs people
 CASE = "cases/alerts/acme/a-1"
@@ -510,3 +515,51 @@ async def test_a_port_in_use_is_a_configuration_error(tmp_path: Path) -> None:
             await WebServer(taken, World(tmp_path / "x", taken).app, Connections(4)).start()
     finally:
         await server.stop()
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"host": EVERYWHERE}, "others could see and decide everything"),
+        ({"tokens_file": "none.toml"}, "console.tokens_file: the file cannot be read"),
+        ({"tokens_file": "broken.toml"}, "the file of people cannot be used"),
+        ({"ssl_certfile": "none.crt", "ssl_keyfile": "none.key"}, "TLS cannot be set up"),
+        ({"public_url": "ftp://console.example"}, "takes https://HOST"),
+        ({"trusted_proxy": "proxy"}, "takes the address of the proxy"),
+        ({"reviewer": "nobody"}, "none of the reviewers"),
+    ],
+    ids=str,
+)
+async def test_a_console_that_cannot_start_is_found_before_it_is_started(
+    triage: Triage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    section: dict[str, Any],
+    words: str,
+) -> None:
+    """The configuration would be called valid, and the console end at its first start."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.toml").write_text("[[people]]\n")
+    lines = [f'{key} = "{value}"' for key, value in section.items()]
+    (tmp_path / "triage.toml").write_text("\n".join(["[console]", *lines]))
+    code, _, err = triage("config", "validate")
+    assert (code, words in err) == (2, True), err
+    code, out, err = triage("config", "show")
+    assert (code, "[console]" in out, words in err) == (0, True, True), err
+    settings = replace(Settings(), console=ConsoleSection(**section))
+    assert words in _console(settings).detail
+
+
+def test_a_port_that_cannot_be_had_is_a_finding() -> None:
+    """The first sign of a wrong address would be a console that does not start."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        finding = _console(replace(Settings(), console=ConsoleSection(port=port)))
+        assert (finding.healthy, "is in use" in finding.detail) == (True, True)
+    finding = _console(replace(Settings(), console=ConsoleSection(host="127.0.0.1", port=0)))
+    assert (finding.healthy, "is its admin" in finding.detail) == (True, True)
+    elsewhere = ConsoleSection(
+        host="192.0.2.1", public_url="https://a.example", trusted_proxy="192.0.2.2"
+    )
+    finding = _console(replace(Settings(), console=elsewhere))
+    assert (finding.healthy, "cannot listen on 192.0.2.1" in finding.detail) == (False, True)

@@ -91,7 +91,13 @@ async def test_a_model_that_is_not_there_is_one_finding(tmp_path: Path) -> None:
     """The examination would end in a traceback, and the LLM would not be examined."""
     found = [finding async for finding in examine(settings(tmp_path / "none"))]
     healthy = {finding.subject: finding.healthy for finding in found}
-    assert healthy == {"broker": False, "model": False, "trust": True, "llm": True}
+    assert healthy == {
+        "broker": False,
+        "model": False,
+        "trust": True,
+        "console": True,
+        "llm": True,
+    }
     assert str(tmp_path / "none") in found[1].detail
 
 

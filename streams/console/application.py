@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from streams.console.api import routes
 from streams.console.assets import Assets
@@ -22,8 +22,14 @@ def application(services: Services, assets: Assets) -> web.Application:
     app[SERVICES] = services
     app.on_response_prepare.append(add_headers)
     app.add_routes(routes())
+    app.router.add_get("/live", _live)
     app.router.add_get("/{path:.*}", assets.get)
     return app
+
+
+async def _live(_: web.Request) -> web.Response:
+    """That the event loop turns: for health checks, which need no session."""
+    return web.Response(text="live\n", headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
 @web.middleware

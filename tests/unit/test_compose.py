@@ -1,9 +1,11 @@
 """The files of docker/: the compose file, the configuration of Prometheus and the alerts."""
 
+import asyncio
 import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,19 @@ import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
+from streams.config import ConsoleSection, load
+from streams.console.check import check_console
+from streams.console.people import Person
+from streams.console.web_server import WebServer
 from streams.metrics import Metrics
+from tests.console_client import write_people
+from tests.console_world import World
 
 DOCKER = Path(__file__).parents[2] / "docker"
 DRAIN_S = 10
-SERVICES = ("kafka", "topics", "worker", "prometheus", "grafana")
-TRIAGE_SERVICES = ("topics", "worker")
+SECRETS = ("metrics-token", "console-token", "console-people.toml")
+SERVICES = ("kafka", "topics", "worker", "console", "prometheus", "grafana")
+TRIAGE_SERVICES = ("topics", "worker", "console")
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +99,11 @@ def test_triage_services_write_to_tmp_only(services: dict[str, Any], name: str) 
     """The worker could keep state in its container without anybody noticing it."""
     assert services[name]["read_only"] is True
     assert services[name]["tmpfs"] == ["/tmp"]  # noqa: S108  a mount point in the container
-    assert "volumes" not in services[name]
+    kept = {"console": ["console-data:/var/lib/triage"]}
+    assert services[name].get("volumes", []) == kept.get(name, [])
 
 
-@pytest.mark.parametrize("name", ["kafka", "worker", "prometheus", "grafana"])
+@pytest.mark.parametrize("name", ["kafka", "worker", "console", "prometheus", "grafana"])
 def test_services_are_restarted(services: dict[str, Any], name: str) -> None:
     """A worker that stopped because the broker refused its outputs would stay stopped."""
     assert services[name]["restart"] == "unless-stopped"
@@ -148,7 +158,7 @@ def test_prometheus_shows_the_token_that_workers_ask_for(services: dict[str, Any
     assert scrape["authorization"] == {"credentials_file": mounted}
     assert services["worker"]["environment"]["TRIAGE_HTTP__TOKEN_FILE"] == mounted
     assert services["worker"]["secrets"] == ["metrics-token"] == services["prometheus"]["secrets"]
-    assert document["secrets"] == {"metrics-token": {"file": "./metrics-token"}}
+    assert document["secrets"]["metrics-token"] == {"file": "./metrics-token"}
 
 
 def test_the_token_is_made_once_and_is_not_in_the_repository(tmp_path: Path) -> None:
@@ -161,8 +171,53 @@ def test_the_token_is_made_once_and_is_not_in_the_repository(tmp_path: Path) -> 
     assert re.fullmatch("[0-9a-f]{64}", tokens[0])
     assert tokens[0] == tokens[1]
     assert (tmp_path / "metrics-token").stat().st_mode & 0o777 == 0o644
-    assert "/docker/metrics-token" in (DOCKER.parent / ".gitignore").read_text().splitlines()
+    ignored = (DOCKER.parent / ".gitignore").read_text().splitlines()
+    assert {f"/docker/{name}" for name in SECRETS} <= set(ignored)
     assert "make-token" in (DOCKER.parent / "Makefile").read_text()
+
+
+async def test_the_console_takes_the_token_that_was_made(
+    services: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The console would not start, or its admin could not sign in."""
+    run(str(shutil.copy(DOCKER / "make-token", tmp_path / "make-token")))
+    token, people = tmp_path / "console-token", tmp_path / "console-people.toml"
+    assert (token.stat().st_mode & 0o777, people.stat().st_mode & 0o777) == (0o600, 0o644)
+    for key, value in services["console"]["environment"].items():
+        monkeypatch.setenv(key, value.replace("/run/secrets/console-people", str(people)))
+    settings = load()
+    access = check_console(settings)
+    admin = access.people.with_token(token.read_text())
+    assert admin == Person("admin", "admin")
+    assert services["console"]["secrets"] == ["console-people"]
+    document = yaml.safe_load((DOCKER / "compose.yaml").read_text())
+    assert document["secrets"]["console-people"] == {"file": "./console-people.toml"}
+    port = settings.console.port
+    assert services["console"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert settings.console.public_url == f"http://127.0.0.1:{port}"
+    assert str(settings.review.state).startswith("/var/lib/triage/")
+    assert "/var/lib/triage\n" in (DOCKER / "Dockerfile").read_text()
+
+
+async def test_the_health_check_of_the_console_finds_it_live(
+    services: dict[str, Any], tmp_path: Path
+) -> None:
+    """The container would be called unhealthy as long as it runs, or healthy when it hangs."""
+    check = services["console"]["healthcheck"]["test"]
+    assert check[:3] == ["CMD", "python", "-c"]
+    section = ConsoleSection(port=0, tokens_file=write_people(tmp_path))
+    world = World(tmp_path, section)
+    server = WebServer(section, world.app, world.connections)
+    await server.start()
+    try:
+        there, gone = (check[3].replace("9470", str(port)) for port in (server.port, 1))
+        for program, code in ((there, 0), (gone, 1)):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", program, stderr=asyncio.subprocess.DEVNULL
+            )
+            assert await process.wait() == code
+    finally:
+        await server.stop()
 
 
 def test_compose_starts_the_image_that_is_built(services: dict[str, Any]) -> None:

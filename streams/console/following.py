@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ from schemas.visible_text import printable
 from streams.config import Settings
 from streams.console.decisions import KEPT_DECISIONS
 from streams.deadletters import MAX_HEADER_CHARS, Letter
-from streams.errors import StreamError
+from streams.errors import BrokerUnreachable, StreamError
 from streams.kafka.reader import reading, seek_recent
 from streams.kafka.record import from_record
 from streams.topics import Topics
@@ -35,6 +36,9 @@ OnRefused = Callable[["RefusedVerdict", str], None]
 POLL_MS = 200
 BATCH_RECORDS = 500
 RETRY_S = 2.0
+ASK_AFTER_S = 2.0
+"""After so long without a record, the broker is asked whether it is there."""
+ANSWER_S = 6.0
 QUIET_POLLS = 10
 """After so many empty polls, what was there has been read, whatever the broker says of the end."""
 
@@ -96,9 +100,31 @@ class Follower:
             if not self._next:
                 await self._read_back(consumer)
             self.problem = None
+            answered_s = time.monotonic()
             while consumer.assignment() == assigned:  # else partitions were added
-                for record in await self._poll(consumer):
+                records = await self._poll(consumer)
+                for record in records:
                     self._take(record, live=True)
+                if records:
+                    answered_s = time.monotonic()
+                elif time.monotonic() - answered_s > ASK_AFTER_S:
+                    await self._ask(consumer)
+                    answered_s = time.monotonic()
+
+    async def _ask(self, consumer: AIOKafkaConsumer) -> None:
+        """Ask the broker for something: a poll says the same of a quiet topic and of no broker.
+
+        Raises:
+            BrokerUnreachable: it does not answer.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await consumer.end_offsets(list(consumer.assignment()))
+        except (KafkaError, TimeoutError):
+            servers = self._settings.kafka.bootstrap_servers
+            raise BrokerUnreachable(
+                f"no Kafka broker answers at {servers}; check that it is up"
+            ) from None
 
     async def _seek(self, consumer: AIOKafkaConsumer) -> None:
         """Go on where we were; without that, some decisions back, and no dead letters."""

@@ -361,6 +361,30 @@ async def test_a_broker_that_is_away_is_told_and_comes_back_by_itself(
         await until_open(browser, 0)
 
 
+async def test_a_broker_that_only_falls_silent_is_told(
+    cluster: Cluster, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consumer of a broker that has gone says nothing for ever: the page would say "live"."""
+    monkeypatch.setattr(following_module, "ASK_AFTER_S", 0.0)
+    monkeypatch.setattr(following_module, "ANSWER_S", 0.01)
+    answers = asyncio.Event()
+    answers.set()
+    ends = cluster.end_offsets
+
+    async def end_offsets(partitions: Any) -> Any:
+        await answers.wait()
+        return await ends(partitions)
+
+    monkeypatch.setattr(Cluster, "end_offsets", lambda _, partitions: end_offsets(partitions))
+    async with console(settings) as (running, _):
+        await until(lambda: running._status.get("broker") == "up")
+        answers.clear()
+        await until(lambda: running._status.get("broker") == "away")
+        assert "no Kafka broker answers" in str(running._status["sentence"])
+        answers.set()
+        await until(lambda: running._status.get("broker") == "up")
+
+
 async def test_a_flood_of_cases_is_told_in_one_word(
     cluster: Cluster, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

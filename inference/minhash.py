@@ -14,7 +14,7 @@ SHINGLE_CHARS = 5
 
 _VARIABLE = re.compile(r"[\d@]|://")
 _NOT_WORD = re.compile(r"[\W_]+")
-_PRIME = np.uint64((1 << 61) - 1)
+_HALF = np.uint64(32)
 
 
 def masked(text: str) -> str:
@@ -45,11 +45,17 @@ class Bands:
     def __init__(self, count: int, rows: int) -> None:
         self._shape = (count, rows)
         generator = np.random.default_rng(1997)
-        self._multipliers = generator.integers(1, 1 << 28, size=(count * rows, 1), dtype=np.uint64)
+        size = (2, count * rows, 1)
+        self._factors, self._terms = generator.integers(
+            0, (1 << 64) - 1, size=size, dtype=np.uint64, endpoint=True
+        )
+        self._factors |= np.uint64(1)
 
     def of(self, pieces: frozenset[int]) -> list[tuple[int, ...]]:
         """The smallest hash of the pieces under each of many hash functions, in numbered bands."""
         hashes = np.fromiter(pieces, np.uint64, len(pieces))
-        every = (hashes[None, :] * self._multipliers + self._multipliers) % _PRIME
+        # Multiply and shift (Dietzfelbinger et al., 1997). Without the overflow, every function
+        # would put the pieces into the same order, and all of them would be one.
+        every = (hashes[None, :] * self._factors + self._terms) >> _HALF
         bands = every.min(axis=1).reshape(self._shape).tolist()
         return [(number, *band) for number, band in enumerate(bands)]

@@ -19,11 +19,11 @@ from schemas.triaged import Case
 from streams.cases.entries import text_of
 from streams.cases.query import CaseSummary
 
-MIN_LIKENESS = 0.5
+MIN_LIKENESS = 0.35
 """Two cases are near each other from this share of common pieces on."""
 MAX_CHARS = 600
 """So much of a title and of a text is compared."""
-BANDS = Bands(12, 3)
+BANDS = Bands(16, 2)
 MAX_GROUPS = 20
 """So many groups of a band are looked at."""
 MAX_OF_GROUP = 25

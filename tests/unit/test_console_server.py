@@ -369,13 +369,13 @@ async def test_a_broker_that_only_falls_silent_is_told(
     monkeypatch.setattr(following_module, "ANSWER_S", 0.01)
     answers = asyncio.Event()
     answers.set()
-    ends = cluster.end_offsets
+    ends = Cluster.end_offsets
 
-    async def end_offsets(partitions: Any) -> Any:
+    async def end_offsets(consumer: Cluster, partitions: Any) -> Any:
         await answers.wait()
-        return await ends(partitions)
+        return await ends(consumer, partitions)
 
-    monkeypatch.setattr(Cluster, "end_offsets", lambda _, partitions: end_offsets(partitions))
+    monkeypatch.setattr(Cluster, "end_offsets", end_offsets)
     async with console(settings) as (running, _):
         await until(lambda: running._status.get("broker") == "up")
         answers.clear()

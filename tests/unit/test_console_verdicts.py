@@ -107,7 +107,7 @@ async def test_somebody_who_decided_elsewhere_while_a_verdict_was_held_stands(
 
 async def test_many_alike_are_shown_first_and_then_decided_together(world: World) -> None:
     """A bulk decision would touch what nobody has looked at."""
-    world.add("b-1", title="something else")
+    world.add("b-1", title="mail from nobody", text="an invoice")
     world.add("g-1", title="disk 9 is full", tenant="globex")
     world.add("n-1", title="the disk is full", source="monitor")
     async with serving(world, "rae") as (rae,):

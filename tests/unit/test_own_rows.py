@@ -12,7 +12,7 @@ from inference.clusters import clusters_of, with_clusters
 from inference.errors import DataError
 from inference.labelled import LabelledRow, read_rows
 from inference.labelled_lines import RowFormat
-from inference.minhash import masked
+from inference.minhash import Bands, likeness, masked
 from inference.record_file import open_records
 from schemas.event import Domain
 from tests.labelled import to_rows
@@ -162,6 +162,23 @@ def test_a_number_is_a_label(tmp_path: Path, value: Any) -> None:
     content = orjson.dumps({"text": "Gone", "team": value})
     (row,) = read(tmp_path / "t.ndjson", content, queue="team")
     assert row.gold == {"queue": ("3",)}
+
+
+@pytest.mark.parametrize(("shared", "count", "rows"), [(60, 16, 4), (60, 16, 2), (80, 16, 4)])
+def test_bands_in_common_are_as_many_as_the_likeness_says(
+    shared: int, count: int, rows: int
+) -> None:
+    """Hash functions that all order the pieces alike are one: near-duplicates would be missed."""
+    bands, chance = Bands(count, rows), random.Random(3)
+    common, expected = 0, (shared / 100) ** rows
+    for _ in range(200):
+        pieces = chance.sample(range(1 << 32), 100)
+        either = (100 - shared) // 2
+        some = frozenset(pieces[: shared + either])
+        others = frozenset(pieces[:shared] + pieces[shared + either :])
+        assert likeness(some, others) == shared / 100
+        common += len(set(bands.of(some)) & set(bands.of(others)))
+    assert common / (200 * count) == pytest.approx(expected, abs=0.03)
 
 
 def test_texts_that_are_nearly_alike_share_a_cluster() -> None:

@@ -105,7 +105,7 @@ function groupsOf({ same, near }) {
     groups.push({
       at: 1 + same.length,
       title: `Only near: ${casesFound(near.length)}`,
-      note: "Most words are the same. Read them, and tick those that belong here.",
+      note: "Many words are the same. Read them, and tick those that belong here.",
       near: true,
     });
   }

@@ -14,6 +14,7 @@ from agents.outcomes import Incoming
 from inference.acceptance.live_checks import LiveChecks, LiveReport, PromiseKey
 from inference.acceptance.policy import Tightening
 from inference.acceptance.watch import STATES, WatchReport
+from inference.believed_rows import Authors
 from inference.labels.renames import NO_RENAMES, Renames
 from inference.serving import Served
 from schemas.codec import decode
@@ -23,6 +24,7 @@ from schemas.label_record import LabelRecord
 from streams.config import Settings
 from streams.kafka.reader import reading, until_end
 from streams.kafka.record import from_record
+from streams.labels_topic import belief_of
 from streams.metrics import Metrics
 from streams.topics import Topics
 from streams.trust import Trust
@@ -42,6 +44,7 @@ class CheckedRows:
     def __init__(self, settings: Settings, trust: Trust, renames: Renames = NO_RENAMES) -> None:
         self._limits = settings.limits
         self._trust = trust
+        self._authors = Authors(belief_of(settings))
         deciding = {domain: terms.deciding for domain, terms in settings.terms.items()}
         self.checks = LiveChecks(deciding, renames)
 
@@ -49,7 +52,8 @@ class CheckedRows:
         """Take one record of the topic; true if it changes what the checks say.
 
         A record that is not believed, or is no row, changes nothing. An erased row never counts,
-        whoever erased it: the broker will not have it for long.
+        whoever erased it: the broker will not have it for long. Nor does a row that nothing is
+        learned from, because of its author or its tenant.
         """
         key, value = incoming.key, incoming.value
         if key is None:
@@ -61,9 +65,10 @@ class CheckedRows:
         if not self._trust.believes(incoming):
             return False
         try:
-            return self.checks.note(key, decode(value, LabelRecord, self._limits))
+            row = decode(value, LabelRecord, self._limits)
         except InvalidEvent:
             return False
+        return self.checks.note(key, row if self._authors.refusal(row) is None else None)
 
 
 async def read_checks(settings: Settings, rows: CheckedRows) -> LiveChecks:

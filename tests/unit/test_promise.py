@@ -20,6 +20,8 @@ from schemas.label_record import LabelRecord
 from schemas.signing import WorkerKeys
 from streams import promise as module
 from streams.config import Settings
+from streams.config.sections import LearningSection
+from streams.config.security import SecuritySection
 from streams.kafka import reader
 from streams.metrics import Metrics
 from streams.promise import PromiseWatch
@@ -222,6 +224,28 @@ async def test_rows_that_no_worker_has_signed_do_not_count(
     watch = await watched(classifier, Trust(KEYS))
     report = watch.reports[key_of(classifier)].report
     assert (report.checks, report.state) == (1, "in_doubt")
+    await watch.stop()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(learning=LearningSection(exclude_reviewers=["EVE"])),
+        Settings(learning=LearningSection(exclude_tenants=["Acme"])),
+        Settings(security=SecuritySection(people=["ana"])),
+    ],
+)
+async def test_rows_that_nothing_is_learned_from_do_not_count(
+    classifier: Classifier, rows: Rows, settings: Settings
+) -> None:
+    """Whoever may teach nothing could switch the acceptance off, or hide a breach."""
+    rows.check(classifier, 3, first=100)
+    rows.check(classifier, 60, wrong=True, by="eve", tenant="acme")
+    rows.check(classifier, 1, first=100, by="eve", tenant="acme")
+    watch = PromiseWatch(settings, classifier)
+    await watch.start()
+    report = watch.reports[key_of(classifier)].report
+    assert (report.checks, report.state) == (2, "in_doubt"), "one was decided again by eve"
     await watch.stop()
 
 

@@ -59,7 +59,8 @@ class Classifier:
     texts of each domain are kept.
 
     Raises:
-        ConfigError: the model has a label under its old and its new name.
+        ConfigError: the model has a label under its old and its new name, or a second promise is
+            asked for and no label means that an alert is harmless.
     """
 
     def __init__(
@@ -88,6 +89,8 @@ class Classifier:
             domain: AcceptancePolicy(artifact, domain, terms.get(domain, Terms()))
             for domain in self.domains
         }
+        for domain, heads in self._heads.items():
+            self._policies[domain].check_labels(domain, heads.labels)
         self._tokenizer = open_tokenizer(artifact.directory, manifest.encoder)
         self._part_scorers = {
             domain: PartScorer(
@@ -176,14 +179,7 @@ class Classifier:
         Its threshold is the one in force, which `tighten` may have lowered.
         """
         policy = self._policy(domain)
-        promise = policy.promise_for(tenant)
-        return CalibrationInfo(
-            alpha=promise.alpha,
-            delta=promise.delta,
-            n=promise.n,
-            threshold=policy.threshold_of(promise),
-            digest=promise.digest,
-        )
+        return policy.calibration_of(policy.promise_for(tenant))
 
     def tighten(self, domain: Domain, tightening: Tightening) -> bool:
         """Lower the threshold of a promise that is not kept; true if it was lowered.

@@ -67,13 +67,19 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     compute_type: str
 
 
-class CalibrationInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CalibrationInfo(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """The promise for events that the small model accepts.
 
     With probability at least 1 - `delta`, at most the share `alpha` of the accepted events is
     wrong. `n` is the number of calibration rows that tested this. An event is accepted if its
     estimated risk is below `threshold`. `digest` is the SHA-256 digest of the calibration rows and
     the settings of the promise.
+
+    With `beta`, an alert that is called benign or a false positive is accepted if its risk is below
+    `harmless_threshold`, and at most the share `beta` of these is malicious, also with probability
+    1 - `delta`. Without a second promise the record has neither field.
     """
 
     alpha: float
@@ -81,6 +87,8 @@ class CalibrationInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     n: int
     threshold: float
     digest: str
+    beta: float | None = None
+    harmless_threshold: float | None = None
 
 
 class Enrichment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

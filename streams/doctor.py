@@ -122,7 +122,7 @@ def _whole(classifier: Classifier) -> Finding:
 def _calibration(classifier: Served, domain: Domain) -> Finding:
     subject = f"calibration of {domain}"
     promise = classifier.promise(domain)
-    if promise.reason:
+    if not promise.accepts_any:
         return Finding(subject, False, promise.reason)
     return Finding(
         subject,

@@ -66,6 +66,7 @@ NO_CHECKS = WatchReport(
     evidence=0.0,
     threshold=0.0,
     breaches=(),
+    limit=0.0,
 )
 
 # Otherwise every counter has a second series that nothing here reads.

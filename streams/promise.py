@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from agents.outcomes import Incoming
-from inference.acceptance.live_checks import LiveChecks, LiveReport, PromiseKey
+from inference.acceptance.live_checks import Claim, LiveChecks, LiveReport, PromiseKey
 from inference.acceptance.policy import Tightening
 from inference.acceptance.watch import STATES, WatchReport
 from inference.believed_rows import Authors
@@ -144,19 +144,13 @@ class PromiseWatch:
 
         A promise without a check is left out.
         """
-        keys = [PromiseKey(domain, each.digest) for each in self._classifier.promises(domain)]
-        reports = [self.reports[key].report for key in keys if key in self.reports]
-        return sorted(reports, key=lambda report: -STATES.index(report.state))
+        return [live.report for live in self._live(domain)]
 
     def notes(self) -> list[str]:
         """What whoever runs the worker should know, one sentence each."""
         notes = [] if self.why_unread is None else [self.why_unread]
         for domain in self._classifier.domains:
-            notes += [
-                broken_sentence(domain, report)
-                for report in self.reports_of(domain)
-                if report.breaches
-            ]
+            notes += [broken_sentence(live) for live in self._live(domain) if live.report.breaches]
         return notes
 
     def observe(self, metrics: Metrics) -> None:
@@ -168,6 +162,15 @@ class PromiseWatch:
             thresholds,
             self._clock() - self._read_at_s,
         )
+
+    def _live(self, domain: Domain) -> list[LiveReport]:
+        digests = {each.digest for each in self._classifier.promises(domain)}
+        ours = (
+            live
+            for key, live in self.reports.items()
+            if key.domain == domain and key.digest in digests
+        )
+        return sorted(ours, key=lambda live: -STATES.index(live.report.state))
 
     async def _follow(self) -> None:
         while True:
@@ -207,20 +210,19 @@ class PromiseWatch:
             if earlier.report.breaches and not _is_as_strict(reports.get(key), earlier):
                 reports[key] = earlier  # verdicts were withdrawn: that does not mend the promise
         self.reports = reports
-        for key, live in self.reports.items():
+        for live in reports.values():
             if live.report.breaches:
-                self._tighten(key, live.report)
+                self._tighten(live)
         self._note_read()
 
-    def _tighten(self, key: PromiseKey, report: WatchReport) -> None:
-        why = report.breaches[-1].sentence
-        tightening = Tightening(key.digest, report.threshold, why)
+    def _tighten(self, live: LiveReport) -> None:
+        key, tightening = live.key, tightening_of(live)
         known = self._tightenings.get(key)
         if known is not None and known.threshold <= tightening.threshold:
             return
         self._tightenings[key] = tightening
         if self._classifier.tighten(key.domain, tightening):
-            log.error("%s", broken_sentence(key.domain, report))
+            log.error("%s", broken_sentence(live))
 
     def _note_read(self) -> None:
         self.why_unread = None
@@ -234,13 +236,32 @@ def _is_as_strict(now: LiveReport | None, earlier: LiveReport) -> bool:
     return now.report.threshold <= earlier.report.threshold
 
 
-def broken_sentence(domain: Domain, report: WatchReport) -> str:
+def tightening_of(live: LiveReport) -> Tightening:
+    """What a promise that is broken asks the acceptance for."""
+    report = live.report
+    why = report.breaches[-1].sentence
+    return Tightening(live.key.digest, report.threshold, why, harmless=live.key.claim != "wrong")
+
+
+PROMISED: dict[Claim, str] = {
+    "wrong": "",
+    "harmless_wrong": " that are called harmless",
+    "harmless_malicious": " that are called harmless",
+}
+
+
+def broken_sentence(live: LiveReport) -> str:
     """That a promise is broken, what was done about it, and what a person can do."""
-    last = report.breaches[-1]
-    accepted = f"only events with a risk below {report.threshold:.4f} are accepted"
+    report, which = live.report, PROMISED[live.key.claim]
+    promised = ""
+    if which:
+        fails = "malicious" if live.key.claim == "harmless_malicious" else "wrong"
+        promised = f" (of the alerts{which} at most {report.limit:.1%} are {fails})"
+    accepted = f"only events{which} with a risk below {report.threshold:.4f} are accepted"
     if not report.threshold:
-        accepted = "nothing is accepted"
+        accepted = f"no events{which} are accepted" if which else "nothing is accepted"
     return (
-        f"the promise for {domain} is broken: {last.sentence}, so {accepted} until the model is "
-        "calibrated again (triage calibrate, or triage learn)"
+        f"the promise for {live.key.domain}{promised} is broken: "
+        f"{report.breaches[-1].sentence}, so {accepted} until the model is calibrated again "
+        "(triage calibrate, or triage learn)"
     )

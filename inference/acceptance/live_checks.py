@@ -5,10 +5,11 @@ sample. The order of the checks is that of the verdicts (`decided_at`, then the 
 reader of the same rows comes to the same result.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from inference.acceptance.dispositions import DISPOSITION, is_harmless
 from inference.acceptance.watch import Check, Watch, WatchReport
 from inference.labels.renames import NO_RENAMES, Renames
 from schemas.event import Domain
@@ -23,20 +24,57 @@ MAX_PROMISES = 64
 """So many promises are kept: those whose checks came last."""
 
 
+Claim = Literal["wrong", "harmless_wrong", "harmless_malicious"]
+"""What is promised to be seldom.
+
+``wrong``: that an accepted event is wrong on a deciding axis. With a second promise (`beta`) it is
+about the events that are not called harmless, and ``harmless_wrong`` about those that are.
+``harmless_malicious``: that an event that is accepted as harmless was malicious.
+"""
+
+
 class PromiseKey(NamedTuple):
-    """What tells one promise from every other: its domain, and the digest of its calibration."""
+    """What tells one promise from every other: domain, digest of the calibration, and claim."""
 
     domain: Domain
     digest: str
+    claim: Claim = "wrong"
 
 
 @dataclass(frozen=True, slots=True)
 class LiveReport:
-    """What the checks of one promise say. `calibration` has the threshold as it was calibrated."""
+    """What the checks of one promise say. `calibration` has the thresholds as calibrated."""
 
     key: PromiseKey
     calibration: CalibrationInfo
     report: WatchReport
+
+
+def claims_of(calibration: CalibrationInfo) -> tuple[Claim, ...]:
+    """What a calibration promises."""
+    if calibration.beta is None:
+        return ("wrong",)
+    return ("wrong", "harmless_wrong", "harmless_malicious")
+
+
+def calibrated_threshold(calibration: CalibrationInfo, claim: Claim) -> float:
+    """The threshold of the events that a claim is about."""
+    if claim == "wrong":
+        return calibration.threshold
+    return calibration.harmless_threshold or 0.0
+
+
+def watch_of(calibration: CalibrationInfo, claim: Claim) -> Watch:
+    """A watch over one claim of a calibration, as the calibration tests it.
+
+    Two claims watch over alpha if there is a second promise, each with half of delta.
+    """
+    threshold = calibrated_threshold(calibration, claim)
+    if calibration.beta is None:
+        return Watch(calibration.alpha, calibration.delta, threshold)
+    if claim == "harmless_malicious":
+        return Watch(calibration.beta, calibration.delta, threshold)
+    return Watch(calibration.alpha, calibration.delta / 2, threshold)
 
 
 class _Place(NamedTuple):
@@ -49,8 +87,9 @@ class _Place(NamedTuple):
 class _Series:
     """The checks of one promise."""
 
-    def __init__(self, calibration: CalibrationInfo) -> None:
+    def __init__(self, calibration: CalibrationInfo, claim: Claim) -> None:
         self.calibration = calibration
+        self._claim: Claim = claim
         self._checks: dict[bytes, tuple[_Place, Check]] = {}
         self._report: WatchReport | None = None
 
@@ -58,7 +97,8 @@ class _Series:
         return len(self._checks)
 
     def note(self, key: bytes, check: Check, calibration: CalibrationInfo) -> None:
-        if calibration.threshold > self.calibration.threshold:
+        ours = calibrated_threshold(self.calibration, self._claim)
+        if calibrated_threshold(calibration, self._claim) > ours:
             self.calibration = calibration  # the other one was lowered
         self._checks[key] = (_Place(check.decided_at_s, key), check)
         self._report = None
@@ -77,8 +117,7 @@ class _Series:
 
     def report(self) -> WatchReport:
         if self._report is None:
-            promise = self.calibration
-            watch = Watch(promise.alpha, promise.delta, promise.threshold)
+            watch = watch_of(self.calibration, self._claim)
             for _, check in sorted(self._checks.values(), key=lambda placed: placed[0]):
                 watch.add(check)
             self._report = watch.report()
@@ -99,55 +138,77 @@ class LiveChecks:
         self._deciding = deciding
         self._renames = renames
         self._series: dict[PromiseKey, _Series] = {}
-        self._promise_of: dict[bytes, PromiseKey] = {}
+        self._promises_of: dict[bytes, tuple[PromiseKey, ...]] = {}
 
     def note(self, key: bytes, record: LabelRecord | None) -> bool:
         """Take the row that a key has now; None if it was erased. True if this changes a check."""
-        earlier = self._promise_of.pop(key, None)
-        if earlier is not None and earlier in self._series:
-            self._series[earlier].forget(key)
+        earlier = self._promises_of.pop(key, ())
+        for promise in earlier:
+            if promise in self._series:
+                self._series[promise].forget(key)
         if record is None or not _counts(record):
-            return earlier is not None
+            return bool(earlier)
         calibration = record.calibration
         assert calibration is not None  # noqa: S101 - for the type checker: `_counts` says so
-        promise = PromiseKey(record.domain, calibration.digest)
-        series = self._series.pop(promise, None) or _Series(calibration)
-        self._series[promise] = series  # the latest is the last one
-        series.note(key, self._check(record), calibration)
-        self._promise_of[key] = promise
-        self._forget_surplus(series)
+        checks = self._checks(record, calibration)
+        self._promises_of[key] = tuple(checks)
+        for promise, check in checks.items():
+            series = self._series.pop(promise, None) or _Series(calibration, promise.claim)
+            self._series[promise] = series  # the latest is the last one
+            series.note(key, check, calibration)
+            self._forget_surplus(promise)
         return True
 
     def knows(self, key: bytes) -> bool:
         """Whether the row of this key is a check."""
-        return key in self._promise_of
+        return key in self._promises_of
 
     def reports(self) -> Iterator[LiveReport]:
         """What the checks of each promise say until now."""
         for promise, series in self._series.items():
             yield LiveReport(promise, series.calibration, series.report())
 
-    def _check(self, record: LabelRecord) -> Check:
-        """An axis that the person did not name is as it was proposed, and so is right."""
-        decided = self._renames.chosen(record.domain, record.labels)
+    def _checks(self, record: LabelRecord, calibration: CalibrationInfo) -> dict[PromiseKey, Check]:
+        """What a verdict says of each promise that the event was accepted under.
+
+        An axis that the person did not name is as it was proposed, and so is right.
+        """
         values = {axis: label.value for axis, label in record.proposed.items()}
         proposed = self._renames.chosen(record.domain, values)
+        decided = proposed | self._renames.chosen(record.domain, record.labels)
         wrong = any(
-            decided.get(axis, proposed.get(axis)) != proposed.get(axis)
+            decided.get(axis) != proposed.get(axis)
             for axis in self._deciding.get(record.domain, ())
         )
-        decided_at_s = seconds_of(record.decided_at, 0.0)
-        return Check(record.risk, wrong, record.probability, decided_at_s)
+        about = record.risk, record.probability, seconds_of(record.decided_at, 0.0)
 
-    def _forget_surplus(self, latest: _Series) -> None:
-        known = latest.keys() if len(latest) > MAX_CHECKS else set()
-        if known:
-            latest.forget_older_half()
-            known -= latest.keys()
+        def check(claim: Claim, fails: bool) -> tuple[PromiseKey, Check]:
+            risk, probability, decided_at_s = about
+            key = PromiseKey(record.domain, calibration.digest, claim)
+            return key, Check(risk, fails, probability, decided_at_s)
+
+        if calibration.beta is None or not is_harmless(proposed.get(DISPOSITION, "")):
+            return dict([check("wrong", wrong)])
+        malicious = not is_harmless(decided[DISPOSITION])
+        return dict([check("harmless_wrong", wrong), check("harmless_malicious", malicious)])
+
+    def _forget_surplus(self, latest: PromiseKey) -> None:
+        series = self._series[latest]
+        if len(series) > MAX_CHECKS:
+            known = series.keys()
+            series.forget_older_half()
+            self._forget_keys(latest, known - series.keys())
         if len(self._series) > MAX_PROMISES:
-            known |= self._series.pop(next(iter(self._series))).keys()
-        for key in known:
-            del self._promise_of[key]
+            oldest = next(iter(self._series))
+            self._forget_keys(oldest, self._series.pop(oldest).keys())
+
+    def _forget_keys(self, promise: PromiseKey, keys: Collection[bytes]) -> None:
+        for key in keys:
+            left = tuple(each for each in self._promises_of[key] if each != promise)
+            if left:
+                self._promises_of[key] = left
+            else:
+                del self._promises_of[key]
 
 
 def _counts(record: LabelRecord) -> bool:

@@ -18,6 +18,10 @@ class Terms(Options, frozen=True):
     With probability at least 1 - `delta` over the calibration rows, at most a share `alpha` of the
     accepted events is wrong on a `deciding` axis. Of events from sources that the model was not
     trained on, at most a share `unseen_alpha` is.
+
+    With `beta`, of the alerts that are accepted as benign or as a false positive, at most a share
+    `beta` was malicious, with the same confidence. The axis `disposition` must then be a deciding
+    one.
     """
 
     deciding: Annotated[Sequence[str], Meta(min_length=1)] = field(
@@ -26,3 +30,4 @@ class Terms(Options, frozen=True):
     alpha: Probability = 0.02
     unseen_alpha: Probability = UNSEEN_ALPHA
     delta: Probability = 0.10
+    beta: Probability | None = None

@@ -1,11 +1,12 @@
 """Accept or escalate: what the promise means for one event."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from inference.acceptance.dispositions import DISPOSITION, is_harmless
 from inference.acceptance.guarantee import Promise, promise_on, risk
 from inference.acceptance.options import Terms
 from inference.acceptance.samples import CalibrationSample, load_samples
@@ -20,7 +21,7 @@ from inference.model.out_of_distribution import (
 )
 from schemas.event import Domain
 from schemas.folding import fold
-from schemas.triaged import Alternative, Label
+from schemas.triaged import Alternative, CalibrationInfo, Label
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +32,14 @@ ALTERNATIVES = 2
 class Tightening:
     """A lower threshold for one calibration, because its promise is not kept on live traffic.
 
-    `digest` names the calibration. `why` completes the sentence "it was lowered, because".
+    `digest` names the calibration. `why` completes the sentence "it was lowered, because". With
+    `harmless`, it is the threshold for what is called harmless.
     """
 
     digest: str
     threshold: float
     why: str
+    harmless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,24 @@ class AcceptancePolicy:
         self._axis_thresholds = {
             axis: promise_on(sample, terms, [axis]).threshold for axis in sample.axes
         }
-        self._tightened: dict[str, Tightening] = {}
+        self._tightened: dict[tuple[str, bool], Tightening] = {}
         if self.promise.reason:
             log.warning("%s: %s", domain, self.promise.reason)
+        if self.promise.harmless_reason:
+            log.warning("%s, called harmless: %s", domain, self.promise.harmless_reason)
+
+    def check_labels(self, domain: Domain, labels: Mapping[str, Sequence[str]]) -> None:
+        """Refuse a second promise that would be about nothing.
+
+        Raises:
+            ConfigError: none of the labels means that an alert is harmless.
+        """
+        if self.promise.beta is not None and not any(map(is_harmless, labels[DISPOSITION])):
+            raise ConfigError(
+                f"no label of {DISPOSITION} means benign or false positive "
+                f"({', '.join(labels[DISPOSITION])}); name them so, or leave beta out",
+                key=f"domains.{domain}",
+            )
 
     @property
     def promises(self) -> list[Promise]:
@@ -100,10 +118,23 @@ class AcceptancePolicy:
         """The promise in force for a tenant, as it was calibrated."""
         return self.tenants.get(fold(tenant), self.promise)
 
-    def threshold_of(self, promise: Promise) -> float:
+    def threshold_of(self, promise: Promise, *, harmless: bool = False) -> float:
         """The threshold in force: that of the promise, or a lower one."""
-        tightened = self._tightened.get(promise.digest)
-        return tightened.threshold if tightened else promise.threshold
+        tightened = self._tightened.get((promise.digest, harmless))
+        return tightened.threshold if tightened else promise.threshold_for(harmless=harmless)
+
+    def calibration_of(self, promise: Promise) -> CalibrationInfo:
+        """A promise as the output topic has it, with the thresholds that are in force."""
+        second = promise.beta is not None
+        return CalibrationInfo(
+            alpha=promise.alpha,
+            delta=promise.delta,
+            n=promise.n,
+            threshold=self.threshold_of(promise),
+            digest=promise.digest,
+            beta=promise.beta,
+            harmless_threshold=self.threshold_of(promise, harmless=True) if second else None,
+        )
 
     def tighten(self, tightening: Tightening) -> bool:
         """Lower the threshold of a promise at once, for as long as this policy is used.
@@ -114,9 +145,10 @@ class AcceptancePolicy:
             Whether this policy has the promise, and its threshold was lowered.
         """
         ours = [promise for promise in self.promises if promise.digest == tightening.digest]
-        if not ours or tightening.threshold >= self.threshold_of(ours[0]):
+        harmless = tightening.harmless
+        if not ours or tightening.threshold >= self.threshold_of(ours[0], harmless=harmless):
             return False
-        self._tightened[tightening.digest] = tightening
+        self._tightened[tightening.digest, harmless] = tightening
         return True
 
     def unfamiliarity(
@@ -144,7 +176,9 @@ class AcceptancePolicy:
         event_risk = risk([1.0 - labels[axis].confidence for axis in self.deciding])
         if unlike.finding:
             event_risk = 1.0
-        reason, escalation = self._judge(event_risk, self.promise_for(tenant), unlike)
+        harmless = self._is_called_harmless(labels)
+        promise = self.promise_for(tenant)
+        reason, escalation = self._judge(event_risk, promise, unlike, harmless=harmless)
         return Decision(
             labels,
             event_risk,
@@ -162,7 +196,7 @@ class AcceptancePolicy:
         """The label of one axis from the probabilities (labels,) of its `names`."""
         order = np.argsort(-probabilities, kind="stable")[: ALTERNATIVES + 1]
         (value, confidence), *others = ((names[i], float(probabilities[i])) for i in order)
-        trusted = risk([1.0 - confidence]) < self._axis_threshold(axis)
+        trusted = risk([1.0 - confidence]) < self._axis_threshold(axis, value)
         return Label(
             value=value,
             confidence=confidence,
@@ -170,35 +204,45 @@ class AcceptancePolicy:
             abstained=is_out_of_distribution(ood_score) or not trusted,
         )
 
-    def _axis_threshold(self, axis: str) -> float:
-        """The risk below which an axis does not abstain.
+    def _axis_threshold(self, axis: str, value: str) -> float:
+        """The risk below which an axis with this value does not abstain.
 
         If the promise on the deciding axes is not kept, they abstain where it is not.
         """
         threshold = self._axis_thresholds[axis]
-        tightened = self._tightened.get(self.promise.digest)
-        if tightened is None or axis not in self.deciding:
+        if axis not in self.deciding:
             return threshold
-        return min(threshold, tightened.threshold)
+        harmless = self.promise.beta is not None and axis == DISPOSITION and is_harmless(value)
+        if harmless or (self.promise.digest, False) in self._tightened:
+            return min(threshold, self.threshold_of(self.promise, harmless=harmless))
+        return threshold
 
-    def _judge(self, event_risk: float, promise: Promise, unlike: Unfamiliarity) -> tuple[str, str]:
+    def _is_called_harmless(self, labels: Mapping[str, Label]) -> bool:
+        """Whether the second promise is about an event with these labels."""
+        return self.promise.beta is not None and is_harmless(labels[DISPOSITION].value)
+
+    def _judge(
+        self, event_risk: float, promise: Promise, unlike: Unfamiliarity, *, harmless: bool
+    ) -> tuple[str, str]:
         """Why the event is accepted or not, and the metric label if it is not."""
         axes = " and ".join(self.deciding)
         if unlike.finding:
             return unlike.finding, "unfamiliar"
-        if not promise.threshold:
-            return f"the calibration sample supports no threshold for {axes}", "uncalibrated"
-        threshold = self.threshold_of(promise)
+        whose = " for what is called harmless" if harmless else ""
+        calibrated = promise.threshold_for(harmless=harmless)
+        if not calibrated:
+            return f"the calibration sample supports no threshold for {axes}{whose}", "uncalibrated"
+        threshold = self.threshold_of(promise, harmless=harmless)
         compared = f"estimated risk {event_risk:.4f} on {axes} is"
         if event_risk < threshold:
-            return f"{compared} below the threshold {threshold:.4f}", ""
-        if event_risk < promise.threshold:
+            return f"{compared} below the threshold {threshold:.4f}{whose}", ""
+        if event_risk < calibrated:
             lowered = (
-                f"{threshold:.4f}, to which the threshold {promise.threshold:.4f} was lowered: "
-                f"{self._tightened[promise.digest].why}"
+                f"{threshold:.4f}, to which the threshold {calibrated:.4f}{whose} was lowered: "
+                f"{self._tightened[promise.digest, harmless].why}"
             )
             return f"{compared} not below {lowered}", "promise_broken"
-        return f"{compared} not below the threshold {threshold:.4f}", "risk"
+        return f"{compared} not below the threshold {threshold:.4f}{whose}", "risk"
 
 
 def promise_of(domain: str, sample: CalibrationSample, terms: Terms) -> Promise:
@@ -216,12 +260,15 @@ def promise_of(domain: str, sample: CalibrationSample, terms: Terms) -> Promise:
 def _tenant_promises(sample: CalibrationSample, terms: Terms) -> dict[str, Promise]:
     """The promises of the tenants that have one, by folded name.
 
-    If the rows spell one tenant in two ways, the lower threshold holds.
+    If the rows spell one tenant in two ways, the lower threshold holds. A tenant whose rows do not
+    support the second promise, if there is one, has no promise of its own.
     """
     promises: dict[str, Promise] = {}
     for tenant in sample.tenants:
         promise = promise_on(sample.of(tenant), terms)
         earlier = promises.get(fold(tenant))
+        if promise.beta is not None and not promise.harmless_threshold:
+            continue
         if promise.threshold and (earlier is None or promise.threshold < earlier.threshold):
             promises[fold(tenant)] = promise
     return promises

@@ -30,7 +30,8 @@ class CalibrationSplit:
     without a label. `tenant` (n,) is an index into the sample's tenants, -1 for none. `unseen` (n,)
     is true for rows of a source that the model was not trained on. `weight` (n,), above 0, is for
     how many events a row stands: one divided by the probability that it was chosen to be labelled.
-    Without it, all rows have the weight 1.
+    Without it, all rows have the weight 1. `malicious` (n,) is about the rows that the model calls
+    harmless (`dispositions.py`): 1 if the event was not, 0 if it was, and -1 for all other rows.
     """
 
     error_probability: Floats
@@ -38,10 +39,14 @@ class CalibrationSplit:
     tenant: npt.NDArray[np.int32]
     unseen: Bools
     weight: Floats = field(default_factory=lambda: np.zeros(0))
+    malicious: Flags = field(default_factory=lambda: np.zeros(0, np.int8))
 
     def __post_init__(self) -> None:
         if not len(self.weight):
             object.__setattr__(self, "weight", np.ones(len(self.unseen)))
+        if not len(self.malicious):
+            unknown = np.full(len(self.unseen), UNLABELLED, np.int8)
+            object.__setattr__(self, "malicious", unknown)
 
     def where(self, rows: Bools | npt.NDArray[np.int64]) -> Self:
         """Only these rows, given as flags or as indexes."""
@@ -51,6 +56,7 @@ class CalibrationSplit:
             self.tenant[rows],
             self.unseen[rows],
             self.weight[rows],
+            self.malicious[rows],
         )
 
 
@@ -108,10 +114,11 @@ def _split(
     # On disk an error probability is still called a doubt: see `inference.model.manifest`.
     error_probability, correct = tensors[f"{prefix}.doubt"], tensors[f"{prefix}.correct"]
     tenant, unseen = tensors[f"{prefix}.tenant"], tensors[f"{prefix}.unseen"]
-    # Models in which all rows have the same weight do not store it.
+    # Models in which all rows have the same weight, or without dispositions, do not store these.
     weight = tensors.get(f"{prefix}.weight", np.ones(unseen.shape, np.float32))
+    malicious = tensors.get(f"{prefix}.malicious", np.full(unseen.shape, UNLABELLED, np.int8))
     fits = error_probability.shape == correct.shape and error_probability.shape[1:] == (axes,)
-    lengths = {array.shape for array in (tenant, unseen, weight)}
+    lengths = {array.shape for array in (tenant, unseen, weight, malicious)}
     if not fits or lengths != {error_probability.shape[:1]} or not (weight > 0).all():
         raise ModelError(
             f"the calibration rows of {domain} do not have one column for each axis; "
@@ -125,4 +132,5 @@ def _split(
         tenant.astype(np.int32),
         unseen.astype(np.bool_),
         weight.astype(np.float64),
+        malicious.astype(np.int8),
     )

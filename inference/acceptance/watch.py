@@ -6,8 +6,8 @@ after every check (`rise.py`). In a year, a promise that is kept is called broke
 at most delta, however often somebody looks.
 
 If the promise is broken, the threshold is lowered at once, to one that the checks since the rise
-support by the test of the calibration (`guarantee.py`), or to 0. The watch then goes on with what
-is still accepted. A threshold never rises again under the same calibration.
+support by the test of the calibration (`fixed_sequence.py`), or to 0. The watch then goes on with
+what is still accepted. A threshold never rises again under the same calibration.
 """
 
 import math
@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 from inference.acceptance.binomial import max_errors
-from inference.acceptance.guarantee import THRESHOLDS, Accepted
+from inference.acceptance.fixed_sequence import THRESHOLDS, Accepted
 from inference.acceptance.rise import (
     FIRST_SHARE,
     RISES,
@@ -86,7 +86,7 @@ class WatchReport:
     `threshold`, since it holds. `estimate` weighs each check by one over its probability; it is
     None without checks. The true risk lies between `lower` and `upper` with confidence 1 - delta,
     at all times. `evidence` is 1 if the promise is just found to be broken, and 0 if nothing speaks
-    against it (logarithmic).
+    against it (logarithmic). `limit` is the share that is promised.
     """
 
     state: State
@@ -98,6 +98,7 @@ class WatchReport:
     evidence: float
     threshold: float
     breaches: tuple[Breach, ...]
+    limit: float
 
 
 class Watch:
@@ -156,6 +157,7 @@ class Watch:
             evidence=self._evidence,
             threshold=self.threshold,
             breaches=self.breaches,
+            limit=self.alpha,
         )
 
     @property

@@ -261,6 +261,11 @@ def _promise(promise: PromiseFigures, deciding: Sequence[str]) -> Iterator[str]:
         f"with confidence {1 - promise.delta:.0%} over {promise.n} calibration rows. "
         f"An event is accepted if its risk is below {promise.threshold}."
     )
+    if promise.beta is not None:
+        yield (
+            f"What is called harmless is accepted if its risk is below "
+            f"{promise.harmless_threshold}; at most {promise.beta:.1%} of it is malicious."
+        )
     if promise.n_unseen:
         yield (
             f"{promise.n_unseen} of those rows are of sources that the model was not trained on; "

@@ -131,7 +131,8 @@ class PromiseFigures(Figures, frozen=True, kw_only=True):
     sources that the model was not trained on. They support that at most `unseen_alpha` of the
     accepted events of such sources are wrong. An event is accepted if its risk is below
     `threshold`. `coverage` is the share of the calibration rows that is accepted. If nothing is,
-    `reason` says why.
+    `reason` says why. With `beta`, an event that is called harmless is accepted if its risk is
+    below `harmless_threshold`, and at most `beta` of these are malicious.
     """
 
     alpha: float
@@ -142,6 +143,8 @@ class PromiseFigures(Figures, frozen=True, kw_only=True):
     threshold: float
     coverage: float
     reason: str = ""
+    beta: float | None = None
+    harmless_threshold: float = 0.0
 
 
 class OutOfScopeFigures(Figures, frozen=True, kw_only=True):

@@ -150,6 +150,8 @@ def promise_figures(promise: Promise) -> PromiseFigures:
         threshold=promise.threshold,
         coverage=promise.coverage,
         reason=promise.reason,
+        beta=promise.beta,
+        harmless_threshold=promise.harmless_threshold,
     )
 
 

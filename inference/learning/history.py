@@ -11,14 +11,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 
-import msgspec
+from msgspec.structs import replace
 
-from inference.acceptance.guarantee import promise_on
+from inference.acceptance.dispositions import DISPOSITION
+from inference.acceptance.guarantee import Promise, promise_on
 from inference.acceptance.options import Terms
 from inference.acceptance.policy import Decision
-from inference.acceptance.samples import load_samples
+from inference.acceptance.samples import CalibrationSample, load_samples
 from inference.classifier import Classifier
 from inference.clusters import with_clusters
 from inference.errors import DataError
@@ -116,16 +118,16 @@ def answer_history(
         terms = Terms(deciding=deciding, alpha=options.alphas[0], delta=options.delta)
         decisions = asyncio.run(_decide(artifact, domain, terms, division.newer, labels, progress))
         sample = load_samples(artifact)[domain]
-        thresholds = {
-            alpha: promise_on(sample, msgspec.structs.replace(terms, alpha=alpha)).threshold
-            for alpha in options.alphas
-        }
+        first = _promises(sample, terms, options.alphas)
+        second: list[Promise] = []
+        if options.beta is not None and DISPOSITION in deciding:
+            second = _promises(sample, replace(terms, beta=options.beta), options.alphas)
     answered = AnsweredRows(division.newer, decisions, deciding, labels, options)
-    harmless_below, beta_reason = answered.harmless_threshold()
-    at_alpha = [
-        answered.at(alpha, threshold, harmless_below) for alpha, threshold in thresholds.items()
-    ]
-    shown = list(thresholds.values())[min(1, len(thresholds) - 1)]
+    at_alpha = [answered.at(*pair) for pair in zip_longest(first, second)]
+    beta_reason = ""
+    if second and not any(promise.harmless_threshold for promise in second):
+        beta_reason = second[-1].harmless_reason
+    shown = first[min(1, len(first) - 1)].threshold
     return HistoryAnswer(
         domain=domain,
         deciding=deciding,
@@ -147,8 +149,12 @@ def answer_history(
     )
 
 
+def _promises(sample: CalibrationSample, terms: Terms, alphas: Sequence[float]) -> list[Promise]:
+    return [promise_on(sample, replace(terms, alpha=alpha)) for alpha in alphas]
+
+
 def _teaching(row: LabelledRow) -> LabelledRow:
-    return msgspec.structs.replace(row, part="both")
+    return replace(row, part="both")
 
 
 async def _decide(

@@ -27,7 +27,7 @@ class HistoryOptions:
 
 
 class Harmless(msgspec.Struct, frozen=True, kw_only=True):
-    """What is accepted as benign or as a false positive, among the second half of the newer rows.
+    """What is accepted as benign or as a false positive, among the newer rows.
 
     `malicious` of the `accepted` were true positives; with probability 1 - delta their true share
     is at most `at_most`.

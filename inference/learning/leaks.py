@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from inference.acceptance.dispositions import DISPOSITION, disposition_of
 from inference.labelled import LabelledRow
-from inference.learning.dispositions import DISPOSITION, disposition_of
 
 LEAK = 0.5
 """A field that holds the label of so many rows is named: it may have been written afterwards."""

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from inference.acceptance.samples import CalibrationSplit
+from inference.acceptance.dispositions import DISPOSITION, is_harmless
+from inference.acceptance.samples import UNLABELLED, CalibrationSplit
 from inference.arrays import DECIMALS, Bools, Flags, Floats
 from inference.labelled import LabelledRow
 from inference.training.gold_labels import correctness
@@ -32,6 +33,7 @@ def answered_rows(
         tenant=_tenant_numbers(rows, tenants),
         unseen=np.array([row.source not in training_sources for row in rows], dtype=np.bool_),
         weight=np.array([1.0 / row.chance for row in rows], np.float32).astype(np.float64),
+        malicious=_malicious(rows, labels, probabilities),
     )
 
 
@@ -46,6 +48,8 @@ def tensors_of(prefix: str, split: CalibrationSplit) -> dict[str, npt.NDArray[An
     }
     if (split.weight != 1).any():
         tensors[f"{prefix}.weight"] = split.weight.astype(np.float32)
+    if (split.malicious != UNLABELLED).any():
+        tensors[f"{prefix}.malicious"] = np.ascontiguousarray(split.malicious)
     return tensors
 
 
@@ -70,6 +74,23 @@ def _correct(
         for axis, names in labels.items()
     ]
     return np.stack(columns, axis=1)
+
+
+def _malicious(
+    rows: Sequence[LabelledRow],
+    labels: Mapping[str, Sequence[str]],
+    probabilities: Mapping[str, Floats],
+) -> Flags:
+    """Of the rows that are called harmless, which were not: see `CalibrationSplit`; (rows,)."""
+    flags = np.full(len(rows), UNLABELLED, np.int8)
+    if DISPOSITION not in labels:
+        return flags
+    answers = [labels[DISPOSITION][i] for i in probabilities[DISPOSITION].argmax(axis=1)]
+    for place, (row, answer) in enumerate(zip(rows, answers, strict=True)):
+        gold = row.gold.get(DISPOSITION)
+        if gold and is_harmless(answer):
+            flags[place] = not any(map(is_harmless, gold))
+    return flags
 
 
 def _tenant_numbers(rows: Sequence[LabelledRow], tenants: Sequence[str]) -> npt.NDArray[np.int32]:

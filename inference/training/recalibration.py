@@ -71,4 +71,6 @@ def _promises(domain: str, sample: CalibrationSample, terms: Terms) -> dict[str,
 
 
 def _refused(promises: Mapping[str, Mapping[str, Promise]]) -> list[str]:
-    return [domain for domain, by_tenant in promises.items() if by_tenant[ALL_TENANTS].reason]
+    return [
+        domain for domain, by_tenant in promises.items() if not by_tenant[ALL_TENANTS].accepts_any
+    ]

@@ -85,6 +85,17 @@ def show(promises: dict[str, dict[str, Promise]]) -> None:
             if tenant != ALL_TENANTS:
                 subject = f"{domain} of {tenant}"
             echo(f"{subject}: {promise.reason or _promise(promise)}")
+            if promise.beta is not None:
+                harmless = promise.harmless_reason or _second_promise(promise)
+                echo(f"{subject}, called harmless: {harmless}")
+
+
+def _second_promise(promise: Promise) -> str:
+    return (
+        f"of what is accepted so at most {promise.beta:.1%} is malicious (confidence "
+        f"{1 - promise.delta:.0%}, {promise.n_harmless} rows): risk below "
+        f"{promise.harmless_threshold:.4f}"
+    )
 
 
 def _promise(promise: Promise) -> str:

@@ -204,11 +204,22 @@ def show(facts: dict[str, Any]) -> None:
     for domain, domain_facts in facts["domains"].items():
         if reason := domain_facts["calibration"]["reason"]:
             console.print(f"{domain}: {reason}")
+        if second := _second_promise(domain_facts["calibration"]):
+            console.print(f"{domain}, called harmless: {second}")
     for domain, domain_facts in facts["domains"].items():
         for axis, described in domain_facts["descriptions"].items():
             console.print(f"{domain} {axis}:")
             for label, description in described.items():
                 console.print(f"  {label}: {description}")
+
+
+def _second_promise(promise: dict[str, Any]) -> str:
+    if promise["beta"] is None or not promise["harmless_threshold"]:
+        return str(promise["harmless_reason"])
+    return (
+        f"at most {promise['beta']:.1%} of what is accepted so is malicious; accepted if the risk "
+        f"is below {promise['harmless_threshold']:.4f} ({promise['n_harmless']} rows)"
+    )
 
 
 def _table(domains: dict[str, Any]) -> Table:

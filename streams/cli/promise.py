@@ -7,9 +7,17 @@ from typing import Any
 
 import click
 
-from inference.acceptance.live_checks import LiveChecks, LiveReport, PromiseKey
+from inference.acceptance.live_checks import (
+    Claim,
+    LiveChecks,
+    LiveReport,
+    PromiseKey,
+    calibrated_threshold,
+    claims_of,
+    watch_of,
+)
 from inference.acceptance.policy import AcceptancePolicy
-from inference.acceptance.watch import STATES, Watch, WatchReport
+from inference.acceptance.watch import STATES, WatchReport
 from inference.model.artifact import load_artifact
 from schemas.event import DOMAINS
 from schemas.triaged import CalibrationInfo
@@ -21,6 +29,11 @@ from streams.promise import CheckedRows, broken_sentence, read_checks
 from streams.trust import Trust
 from streams.wiring.model import model_directory, open_labels, public_key
 
+CLAIMS: dict[Claim, str] = {
+    "wrong": "wrong ≤",
+    "harmless_wrong": "harmless, wrong ≤",
+    "harmless_malicious": "harmless, malicious ≤",
+}
 SHOWN_DIGEST = 12
 """So many characters of a digest are shown to people."""
 
@@ -62,13 +75,9 @@ def promises_in_force(settings: Settings) -> dict[PromiseKey, CalibrationInfo]:
             continue
         policy = AcceptancePolicy(artifact, domain, settings.domain(domain))
         for each in policy.promises:
-            in_force[PromiseKey(domain, each.digest)] = CalibrationInfo(
-                alpha=each.alpha,
-                delta=each.delta,
-                n=each.n,
-                threshold=each.threshold,
-                digest=each.digest,
-            )
+            calibration = policy.calibration_of(each)
+            for claim in claims_of(calibration):
+                in_force[PromiseKey(domain, each.digest, claim)] = calibration
     return in_force
 
 
@@ -78,7 +87,7 @@ def promise_lines(
     """The promises in force, the worst first, and then the others, the latest first."""
     reports = {live.key: live for live in checks.reports()}
     ours = [
-        reports.get(key) or LiveReport(key, info, _unchecked(info))
+        reports.get(key) or LiveReport(key, info, watch_of(info, key.claim).report())
         for key, info in in_force.items()
     ]
     ours.sort(key=lambda live: (-STATES.index(live.report.state), live.key.domain))
@@ -95,9 +104,11 @@ def document(line: PromiseLine) -> dict[str, Any]:
         "domain": live.key.domain,
         "calibration": live.key.digest,
         "in_force": line.in_force,
+        "claim": live.key.claim,
         "alpha": live.calibration.alpha,
+        "beta": live.calibration.beta,
         "delta": live.calibration.delta,
-        "calibrated_threshold": live.calibration.threshold,
+        "calibrated_threshold": calibrated_threshold(live.calibration, live.key.claim),
         **asdict(live.report),
     }
 
@@ -106,7 +117,14 @@ def show(lines: Iterable[PromiseLine], share: float) -> None:
     """Print the promises for a person."""
     console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
     table = Table(
-        "domain", "calibration", "alpha", "checks", "wrong", "risk", "state", "accepted below"
+        "domain",
+        "calibration",
+        "promised",
+        "checks",
+        "failed",
+        "risk",
+        "state",
+        "accepted below",
     )
     for line in lines:
         live, report = line.live, line.live.report
@@ -114,7 +132,7 @@ def show(lines: Iterable[PromiseLine], share: float) -> None:
         table.add_row(
             live.key.domain,
             name if line.in_force else f"{name} (earlier)",
-            f"{live.calibration.alpha:.3g}",
+            f"{CLAIMS[live.key.claim]} {report.limit:.3g}",
             f"{report.checks:,}",
             f"{report.wrong:,}",
             risk_text(report),
@@ -124,7 +142,7 @@ def show(lines: Iterable[PromiseLine], share: float) -> None:
     console.print(table)
     for line in lines:
         if line.in_force and line.live.report.breaches:
-            console.print(broken_sentence(line.live.key.domain, line.live.report))
+            console.print(broken_sentence(line.live))
     if not share:
         echo("no spot checks are drawn: spot_checks.share is 0")
 
@@ -134,7 +152,3 @@ def risk_text(report: WatchReport) -> str:
     if report.estimate is None:
         return "unknown"
     return f"{report.estimate:.2%} ({report.lower:.2%} to {report.upper:.2%})"
-
-
-def _unchecked(calibration: CalibrationInfo) -> WatchReport:
-    return Watch(calibration.alpha, calibration.delta, calibration.threshold).report()

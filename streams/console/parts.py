@@ -46,7 +46,7 @@ def _promise(models: ServedModels, watch: PromiseWatch) -> Part:
                     "estimate": report.estimate,
                     "low": report.lower,
                     "high": report.upper,
-                    "alpha": promise.alpha,
+                    "alpha": report.limit,
                     "delta": promise.delta,
                     "checks": report.checks,
                     "wrong": report.wrong,

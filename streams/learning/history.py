@@ -5,10 +5,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from inference.acceptance.dispositions import DISPOSITION
 from inference.errors import DataError
 from inference.labelled import LabelledRow, read_rows, renamed_rows
 from inference.labelled_lines import RowFormat
-from inference.learning.dispositions import DISPOSITION, closed_rows
+from inference.learning.closed_rows import closed_rows
 from inference.learning.history import answer_history
 from inference.learning.history_answer import HistoryAnswer, HistoryOptions
 from inference.llm.options import PriceOptions

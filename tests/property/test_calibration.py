@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.acceptance.binomial import binomial_tail
-from inference.acceptance.guarantee import THRESHOLDS, calibrate
+from inference.acceptance.fixed_sequence import THRESHOLDS
+from inference.acceptance.guarantee import calibrate
 from inference.acceptance.samples import CalibrationSample, CalibrationSplit
 from inference.arrays import Floats
 from inference.model.temperature import softmax
@@ -121,6 +122,49 @@ def test_promise_is_kept_if_rows_were_chosen_with_different_probabilities(chance
     broken, accepting = share_broken(choose, 0.05)
     assert broken <= ALLOWED
     assert accepting > 0.2
+
+
+def draw_alerts(
+    generator: np.random.Generator, rows: int
+) -> tuple[CalibrationSplit, Floats, Floats]:
+    """Alerts, the probability (rows,) that each is wrong, and that it is malicious.
+
+    70 % of them are called harmless. Half of the wrong ones among these are malicious.
+    """
+    split, rate = draw(generator, rows)
+    harmless = generator.random(rows) < 0.7
+    malicious = (split.correct[:, 0] == 0) & (generator.random(rows) < 0.5)
+    flags = np.where(harmless, malicious, -1).astype(np.int8)
+    return dataclasses.replace(split, malicious=flags), rate, np.where(harmless, rate / 2, 0.0)
+
+
+def test_both_promises_are_kept_over_random_splits() -> None:
+    """More of what is accepted as benign would be attacks than was promised, or more be wrong.
+
+    Each promise may be broken in a share delta of the samples.
+    """
+    alpha, beta = 0.05, 0.01
+    population, rate, malicious_rate = draw_alerts(np.random.default_rng(98), 50_000)
+    risks, harmless = population.error_probability[:, 0], population.malicious >= 0
+    broken = {"alpha": 0, "beta": 0, "beta if nobody asks for it": 0}
+    accepting = 0
+    for seed in range(SPLITS):
+        generator = np.random.default_rng(seed)
+        tuning, testing = (draw_alerts(generator, ROWS)[0] for _ in range(2))
+        sample = CalibrationSample(("disposition",), tuning, testing)
+        both = calibrate(sample, sample.axes, alpha, DELTA, beta=beta)
+        accepted = risks < np.where(harmless, both.harmless_threshold, both.threshold)
+        as_harmless = accepted & harmless
+        accepting += bool(as_harmless.any())
+        broken["alpha"] += accepted.any() and rate[accepted].mean() > alpha
+        broken["beta"] += as_harmless.any() and malicious_rate[as_harmless].mean() > beta
+        plain = harmless & (risks < calibrate(sample, sample.axes, alpha, DELTA).threshold)
+        unasked = plain.any() and malicious_rate[plain].mean() > beta
+        broken["beta if nobody asks for it"] += bool(unasked)
+    assert broken["alpha"] / SPLITS <= ALLOWED
+    assert broken["beta"] / SPLITS <= ALLOWED
+    assert accepting / SPLITS > 0.5, "a promise that accepts nothing is kept as well"
+    assert broken["beta if nobody asks for it"] / SPLITS > ALLOWED, "the test can fail"
 
 
 @given(n=st.integers(0, 2000), p=st.floats(0.001, 0.999), data=st.data())

@@ -7,13 +7,8 @@ import numpy as np
 import pytest
 
 from inference.acceptance.binomial import binomial_tail, max_errors
-from inference.acceptance.guarantee import (
-    THRESHOLDS,
-    Accepted,
-    calibrate,
-    risk,
-    weighed,
-)
+from inference.acceptance.fixed_sequence import THRESHOLDS, Accepted, weighed
+from inference.acceptance.guarantee import calibrate, risk
 from inference.acceptance.samples import CalibrationSample, CalibrationSplit
 from inference.evaluation.formulas import expected_calibration_error
 from inference.model.temperature import fit_temperature, softmax

@@ -101,6 +101,8 @@ def test_each_term_of_the_promise_is_read(toml: Any) -> None:
     settings = load(toml(TERMS), {})
     assert settings.terms == EXPECTED_TERMS
     assert load_environment(**as_environment(settings)).terms == settings.terms
+    with_beta = load(toml(TERMS.replace("delta = 0.23", "beta = 0.24")), {}).terms
+    assert [with_beta[domain].beta for domain in ("alerts", "tickets")] == [0.24, None]
 
 
 async def test_each_term_of_the_promise_reaches_the_model(toml: Any, tiny_model: Path) -> None:

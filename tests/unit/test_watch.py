@@ -395,4 +395,4 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     reports = list(checks.reports())
     assert [each.key.digest for each in reports] == ["2", "3", "4"]
     assert all(50 <= each.report.checks <= 100 for each in reports)
-    assert len(checks._promise_of) == sum(each.report.checks for each in reports)
+    assert len(checks._promises_of) == sum(each.report.checks for each in reports)

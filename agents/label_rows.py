@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from msgspec.structs import replace
 
 from agents.revision import rfc3339
+from inference.believed_rows import Disagreement
 from inference.llm.combining import overruled_axes
 from schemas.folding import fold
 from schemas.label_record import Chosen, EarlierDecision, LabelRecord
@@ -140,6 +142,38 @@ def person_of(triaged: TriagedEvent) -> str | None:
         return None
     # The reason goes on with who signed it, and with a comment.
     return reasons[-1].removeprefix(BY).split(", signed by ")[0].split(": ")[0]
+
+
+def changed_by_people(revisions: Sequence[TriagedEvent]) -> list[Disagreement]:
+    """Where a person has changed what another one had decided about this event.
+
+    The revisions of an event may hold those of another message with its id.
+    """
+    decided = [each for each in sorted(revisions, key=_by_revision) if person_of(each) is not None]
+    found = []
+    for earlier, later in pairwise(decided):
+        before, after = person_of(earlier) or "", person_of(later) or ""
+        if fold(before) == fold(after) or not _is_same_event(earlier, later):
+            continue
+        found += [
+            Disagreement(
+                id=later.id,
+                domain=later.domain,
+                tenant=later.tenant,
+                axis=axis,
+                earlier_by=before,
+                earlier=earlier.labels[axis].value,
+                later_by=after,
+                later=label.value,
+            )
+            for axis, label in later.labels.items()
+            if axis in earlier.labels and earlier.labels[axis].value != label.value
+        ]
+    return found
+
+
+def _by_revision(triaged: TriagedEvent) -> int:
+    return triaged.revision
 
 
 def _is_same_event(one: TriagedEvent, other: TriagedEvent) -> bool:

@@ -13,7 +13,7 @@ from typing import Self
 from msgspec.structs import replace
 
 from agents.outcomes import Incoming
-from inference.believed_rows import BeliefOptions
+from inference.believed_rows import BeliefOptions, Believed, believed_rows
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
 from schemas.event import DEFAULT_TENANT, Domain
@@ -142,6 +142,16 @@ async def read_label_records(
             rows.see(record)
     for row in rows:
         yield row
+
+
+async def read_believed_rows(settings: Settings, on_refused: OnRefused = ignore) -> Believed:
+    """The rows that are learned from, as the topic is now, and those that are not.
+
+    Raises:
+        ConfigError, StreamError: as `read_label_records`.
+    """
+    records = [record async for record in read_label_records(settings, on_refused)]
+    return believed_rows(records, belief_of(settings))
 
 
 def belief_of(settings: Settings) -> BeliefOptions:

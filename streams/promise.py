@@ -71,19 +71,6 @@ class CheckedRows:
         return self.checks.note(key, row if self._authors.refusal(row) is None else None)
 
 
-async def read_checks(settings: Settings, rows: CheckedRows) -> LiveChecks:
-    """The checks that are on the labels topic now.
-
-    Raises:
-        StreamError: the topic cannot be read.
-    """
-    topic = Topics(settings.topics.prefix).labels
-    async with reading(settings.kafka, [topic], from_beginning=True) as consumer:
-        async for incoming in until_end(consumer):
-            rows.note(incoming)
-    return rows.checks
-
-
 class PromiseWatch:
     """Keeps the acceptance of a worker as strict as the spot checks ask for.
 

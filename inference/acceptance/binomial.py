@@ -21,6 +21,11 @@ def max_errors(rows: int, alpha: float, delta: float) -> int:
     return sum(1 for _ in itertools.takewhile(lambda tail: tail <= delta, tails)) - 1
 
 
+def fewest_rows(alpha: float, delta: float) -> int:
+    """How many accepted rows support the promise if none of them is wrong."""
+    return math.ceil(math.log(delta) / math.log1p(-alpha))
+
+
 def upper_bound(errors: int, trials: int, delta: float) -> float:
     """The upper bound of Clopper and Pearson on a probability, with confidence 1 - `delta`.
 

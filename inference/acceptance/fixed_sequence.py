@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.acceptance.binomial import binomial_tail
+from inference.acceptance.binomial import binomial_tail, fewest_rows
 from inference.acceptance.samples import UNLABELLED
 from inference.arrays import DECIMALS, Bools, Flags, Floats
 
@@ -214,17 +214,16 @@ def _no_threshold(group: Group) -> str:
 
 def _remedy(group: Group) -> str:
     """What to do about the rows, with their number."""
-    rows, delta = len(group.rows.risks), group.delta
+    rows = len(group.rows.risks)
     if not rows:
-        fewest = math.ceil(math.log(delta) / math.log1p(-group.alpha))
-        return f"calibrate on at least {fewest} rows"
+        return f"calibrate on at least {fewest_rows(group.alpha, group.delta)} rows"
     at_thresholds = [group.rows.accepted_at(each) for each in THRESHOLDS[::THRESHOLDS_SKIPPED]]
     # So many times the rows, with as large a share of errors as these have.
     factors = [
         factor
         for accepted in at_thresholds
         if accepted.errors < group.alpha * accepted.rows
-        for factor in [_first_factor(accepted, group.alpha, delta)]
+        for factor in [_first_factor(accepted, group.alpha, group.delta)]
         if factor
     ]
     if not factors:

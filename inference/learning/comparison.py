@@ -31,6 +31,8 @@ BETS = tuple(step / 10 for step in range(1, 10))
 """The shares of the stake that are bet, all at once: no single one is best for every difference."""
 TESTED: tuple[Chosen, ...] = ("escalated", "spot_check")
 
+MAX_MORE = 10_000
+
 Finding = Literal["better", "worse", "undecided"]
 
 
@@ -55,7 +57,8 @@ class WayFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     `only_served` and `only_candidate` count those on which one of the two alone is right. The test
     has found the candidate no worse if `evidence` is at least 20 (1 / `ERROR`), and worse if
-    `evidence_worse` is.
+    `evidence_worse` is. It needs about `more` events for that, if both models are right as often as
+    until now, or equally often without any event; at most `MAX_MORE` are said.
     """
 
     rows: int
@@ -65,6 +68,7 @@ class WayFigures(msgspec.Struct, frozen=True, kw_only=True):
     only_candidate: int
     evidence: float
     evidence_worse: float
+    more: int
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +137,7 @@ def _figures(rows: Sequence[Compared], margin: float) -> WayFigures:
         only_served=differences.count(1),
         only_candidate=differences.count(-1),
         evidence=_largest_gain([margin - difference for difference in differences], 1 - margin),
+        more=_more(differences, margin),
         evidence_worse=_largest_gain([float(difference) for difference in differences], 1.0),
     )
 
@@ -155,6 +160,17 @@ def _largest_gain(outcomes: Sequence[float], most_lost: float) -> float:
     return largest
 
 
+def _more(differences: Sequence[int], margin: float) -> int:
+    """How many events more the test needs, if they are like those until now."""
+    outcomes = [margin - difference for difference in differences]
+    mean = max(margin - sum(differences) / max(1, len(differences)), margin / 4)
+    gains = [sum(math.log1p(bet * outcome / (1 - margin)) for outcome in outcomes) for bet in BETS]
+    steps = [math.log1p(bet * mean / (1 - margin)) for bet in BETS]
+    enough = math.log(len(BETS) / ERROR)
+    needed = min((enough - gain) / step for gain, step in zip(gains, steps, strict=True))
+    return min(MAX_MORE, max(1, math.ceil(needed)))
+
+
 def _find(
     ways: Mapping[str, WayFigures], shares: Mapping[str, float], *, served_accepts_any: bool
 ) -> tuple[Finding, str]:
@@ -171,8 +187,12 @@ def _find(
         return "undecided", "people have decided nothing yet since it was made"
     open_ways = [way for way in needed if ways[way].evidence < 1 / ERROR]
     if open_ways:
-        counts = " and ".join(f"{ways[way].rows} {way}" for way in open_ways)
-        return "undecided", f"more decisions by people are needed; there are {counts} ones"
+        counts = " and ".join(f"about {ways[way].more} {way} ones" for way in open_ways)
+        there = " and ".join(f"{ways[way].rows} {way}" for way in open_ways)
+        return "undecided", (
+            f"more decisions by people are needed: {counts}, if the two models go on as until now; "
+            f"there are {there} ones"
+        )
     if shares["candidate_wrong"] > shares["served_wrong"]:
         return "undecided", "it is within the margin, but wrong a little more often"
     if shares["candidate_coverage"] <= shares["served_coverage"]:

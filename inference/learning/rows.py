@@ -15,12 +15,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from inference.acceptance.live_checks import LiveReport, calibrated_threshold
 from inference.clusters import with_clusters
 from inference.errors import DataError
 from inference.labelled import MIN_LABELS, LabelledRow
 from inference.labels.file import LabelsFile
 from inference.labels.renames import NO_RENAMES, Renames
 from schemas.event import Domain
+from schemas.instants import seconds_of
 from schemas.label_record import LabelRecord
 
 UNNAMED = "unnamed"
@@ -33,11 +35,13 @@ class RowOptions:
     """How records become rows.
 
     `llm_weight`, in (0, 1], is how much a row of the LLM teaches. `max_rows` is how many rows are
-    used; rows of people come first, then the newest.
+    used; rows of people come first, then the newest. If a promise of the domain was broken, rows
+    from before `breach` only teach.
     """
 
     llm_weight: float = 0.5
     max_rows: int = 50_000
+    breach: LiveReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,22 @@ def fingerprint(record: LabelRecord) -> bytes:
     return hashlib.sha256(repr(said).encode()).digest()[:8]
 
 
+def is_after(record: LabelRecord, breach: LiveReport | None) -> bool:
+    """Whether an event was decided, and had come in, after a promise was found broken.
+
+    A check that was drawn before may be decided later. It stands for events that were accepted
+    then, and would outweigh those that are escalated since.
+    """
+    if breach is None:
+        return True
+    key, calibration = breach.key, record.calibration
+    if seconds_of(record.decided_at, 0.0) <= breach.report.breaches[-1].found_at_s:
+        return False
+    if calibration is None or calibration.digest != key.digest:
+        return True
+    return calibrated_threshold(calibration, key.claim) <= breach.report.threshold
+
+
 def _share_of_people(records: Iterable[LabelRecord]) -> float:
     """Which share of the escalated events people decided, and not the LLM; 1.0 without any."""
     escalated = Counter(each.decided_by for each in records if each.chosen == "escalated")
@@ -137,6 +157,8 @@ def _row(
     if record.event is None:
         raise AssertionError(f"the record of {record.id} has no text")
     by_person = record.decided_by == "human"
+    is_sampled = by_person and record.chosen != "corrected"
+    calibrates = is_sampled and is_after(record, options.breach)
     labels = renames.chosen(record.domain, record.labels)
     chance = record.probability
     if record.chosen == "escalated":
@@ -145,7 +167,7 @@ def _row(
         event=record.event,
         domain=record.domain,
         gold={axis: (value,) for axis, value in labels.items() if axis in axes},
-        part="both" if by_person and record.chosen != "corrected" else "train",
+        part="both" if calibrates else "train",
         source=record.source or UNNAMED,
         teaching_weight=1.0 if by_person else options.llm_weight,
         chance=chance,

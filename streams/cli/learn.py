@@ -175,6 +175,8 @@ def _watch(learner: "Learner", interval_s: float) -> NoReturn:
 
 def _line(report: "Report") -> str:
     counts = f"{report.people} rows of people, {report.llm} of the LLM, {report.new} new"
+    if report.disagreements:
+        counts += f", {report.disagreements} in which one person changed what another had decided"
     return f"{report.domain}: {report.outcome} ({counts}): {report.sentence}"
 
 

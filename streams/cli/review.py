@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from agents.cases import Known
+from agents.label_rows import changed_by_people
 from inference.errors import ConfigError
 from schemas.errors import InvalidEvent
 from schemas.event import Domain
@@ -167,6 +168,7 @@ def show(settings: Settings, id_: str, domain: str | None, tenant: str | None, j
                 "risk": known.case.risk if known.case else None,
                 "escalation": known.case.escalation if known.case else None,
                 "revisions": msgspec.to_builtins(list(known.revisions)),
+                "disagreements": [each._asdict() for each in changed_by_people(known.revisions)],
             }
         )
     else:

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 import orjson
 
 from agents.cases import Known
+from agents.label_rows import changed_by_people
 from schemas.triaged import Label, TriagedEvent
 from schemas.visible_text import printable, printable_json, printable_lines
 from streams.cases.query import CaseQuery, CaseSummary, Page
 from streams.cli.output import echo
+from streams.cli.reviewers_text import disagreement_text
 from streams.cli.tables import Console, Table
 
 MAX_ID_CHARS = 40
@@ -54,6 +56,8 @@ def print_case(known: Known) -> None:
     _print_field("labels", "\n".join(_label(*each) for each in current.labels.items()))
     _print_field("why", "\n".join(current.reasons))
     _print_field("history", "\n".join(map(_revision, known.revisions)))
+    if found := changed_by_people(known.revisions):
+        _print_field("disagreement", "\n".join(map(disagreement_text, found)))
 
 
 def _cells(summary: CaseSummary) -> Sequence[str]:

@@ -11,7 +11,7 @@ from schemas.event import DOMAINS, Domain
 from schemas.label_record import LabelRecord
 from streams.config import Settings
 from streams.errors import StreamError
-from streams.labels_topic import read_label_records
+from streams.labels_topic import read_believed_rows
 from streams.learning.trial import Trial
 from streams.models import agreement_files
 from streams.models.registry import Registry
@@ -48,7 +48,7 @@ async def compare_models(settings: Settings, name: str | None) -> list[ComparedM
     records: list[LabelRecord] = []
     unreadable = ""
     try:
-        records = [record async for record in read_label_records(settings)]
+        records = (await read_believed_rows(settings)).rows
     except StreamError as error:
         unreadable = f"the labelled rows cannot be read: {error}"
     trial = Trial(settings, registry)

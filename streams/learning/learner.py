@@ -11,27 +11,22 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from inference.believed_rows import believed_rows
+from inference.acceptance.live_checks import LiveReport
+from inference.believed_rows import disagreements, reviewer_figures
 from inference.errors import DataError, InferenceError, ModelError
 from inference.evaluation.card import make_card
 from inference.learning.comparison import Comparison
-from inference.learning.rows import (
-    ChosenRows,
-    RowOptions,
-    choose_rows,
-    fingerprint,
-    labels_for,
-)
+from inference.learning.rows import ChosenRows, RowOptions, choose_rows, labels_for
 from inference.model.artifact import CARD
-from inference.model.files import read_bounded
 from inference.progress import Progress
 from inference.training.own_labels import GENERAL_ENCODER, train_own_labels
 from inference.training.recipe import TrainingOptions
 from schemas.event import DOMAINS, Domain
 from schemas.label_record import LabelRecord
 from streams.config import Settings
-from streams.disk import only_one, write_atomically
-from streams.labels_topic import belief_of, read_label_records
+from streams.disk import only_one
+from streams.labels_topic import read_believed_rows
+from streams.learning.schedule import Schedule, breaches_in, last_breach
 from streams.learning.trial import Trial
 from streams.models import agreement_files
 from streams.models.registry import Facts
@@ -42,13 +37,6 @@ log = logging.getLogger(__name__)
 BY = "triage learn"
 LEARNING = ".learning"
 """The lock of the learner: two of them would train the same candidate."""
-TAUGHT = "taught"
-FINGERPRINT_BYTES = 8
-MAX_TAUGHT_BYTES = 64 << 20
-GROWTH = 0.05
-"""A new candidate needs so many new rows, as a share of those that the last one was taught."""
-GROWTH_WITH_CANDIDATE = 0.5
-"""A candidate that is being tried is left so much time: a new one would begin at nothing."""
 
 Outcome = Literal["trained", "waiting", "failed", "promoted", "withdrawn", "unsigned"]
 
@@ -57,7 +45,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What the learner did in one domain.
 
     `people` and `llm` count the rows that there are, `new` those by which they differ from the rows
-    that the last candidate was taught. `model` is the model that was made or promoted.
+    that the last candidate was taught. In `disagreements` of them, a person has changed what
+    another one had decided. `model` is the model that was made or promoted.
     """
 
     domain: Domain
@@ -66,6 +55,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     people: int = 0
     llm: int = 0
     new: int = 0
+    disagreements: int = 0
     model: str | None = None
     comparison: Comparison | None = None
 
@@ -84,6 +74,7 @@ class Learner:
         self._registry = require_registry(settings)
         self._labels = open_labels(settings)
         self._trial = Trial(self._settings, self._registry)
+        self._schedule = Schedule(settings, self._registry)
 
     def once(self, progress: Progress, *, force: bool = False) -> list[Report]:
         """Look once: judge the candidates, and train new ones where there are enough new rows.
@@ -99,19 +90,17 @@ class Learner:
                 raise ModelError(
                     f"another learner is at work on {self._registry.directory}; wait for it"
                 )
-            records = asyncio.run(self._read())
+            records = asyncio.run(read_believed_rows(self._settings)).rows
+            breaches = breaches_in(self._settings, records, self._labels.renames)
             reports = []
             for domain in DOMAINS:
                 of_domain = [record for record in records if record.domain == domain]
                 reports += self._judge(domain, of_domain)
                 if of_domain or force:
-                    reports.append(self._learn(domain, of_domain, progress, force=force))
+                    breach = last_breach(breaches, domain)
+                    reports.append(self._learn(domain, of_domain, breach, progress, force=force))
             self._tidy()
             return reports
-
-    async def _read(self) -> list[LabelRecord]:
-        records = [record async for record in read_label_records(self._settings)]
-        return believed_rows(records, belief_of(self._settings)).rows
 
     def _judge(self, domain: Domain, records: Sequence[LabelRecord]) -> list[Report]:
         """Promote or withdraw the candidate of a domain, if that is known and configured."""
@@ -136,22 +125,35 @@ class Learner:
         return [Report(outcome="promoted", sentence=comparison.reason, **about)]
 
     def _learn(
-        self, domain: Domain, records: Sequence[LabelRecord], progress: Progress, *, force: bool
+        self,
+        domain: Domain,
+        records: Sequence[LabelRecord],
+        breach: LiveReport | None,
+        progress: Progress,
+        *,
+        force: bool,
     ) -> Report:
         learning = self._settings.learning
         people = [record for record in records if record.decided_by == "human"]
         llm = len(records) - len(people)
-        taught = self._taught(domain)
-        now = frozenset(map(fingerprint, people))
-        new, needed = len(now ^ taught), self._needed(domain, len(taught))
-        counts: dict[str, Any] = {"domain": domain, "people": len(people), "llm": llm, "new": new}
-        if not force and new < needed:
+        due = self._schedule.due(domain, people, breach)
+        found = disagreements(people)
+        counts: dict[str, Any] = {
+            "domain": domain,
+            "people": len(people),
+            "llm": llm,
+            "new": due.new,
+            "disagreements": len({(each.id, each.tenant) for each in found}),
+        }
+        if not force and due.missing:
             return Report(
                 outcome="waiting",
-                sentence=f"{needed - new} more rows that people decided until the next candidate",
+                sentence=f"{due.missing} more rows that people decided until the next candidate",
                 **counts,
             )
-        options = RowOptions(llm_weight=learning.llm_weight, max_rows=learning.max_rows)
+        options = RowOptions(
+            llm_weight=learning.llm_weight, max_rows=learning.max_rows, breach=breach
+        )
         try:
             chosen = choose_rows(
                 records,
@@ -163,9 +165,9 @@ class Learner:
             name = self._train(domain, chosen, records, progress)
         except (DataError, ModelError) as error:
             # Without this, it would be tried again in a minute, on the same rows.
-            self._remember(domain, now)
+            self._schedule.remember(domain, people)
             return Report(outcome="failed", sentence=str(error), **counts)
-        self._remember(domain, now)
+        self._schedule.remember(domain, people)
         sentence = f"{name} is tried on live events now; see `triage models compare`"
         return Report(outcome="trained", sentence=sentence, model=name, **counts)
 
@@ -193,8 +195,9 @@ class Learner:
                 f"Learned from {chosen.people} rows that people decided and {chosen.llm} that an "
                 "LLM decided. Only the former calibrate."
             )
+            notes = [note, _people(records)]
             card = asyncio.run(
-                make_card(artifact, chosen.rows, settings.terms, [note], progress, self._labels)
+                make_card(artifact, chosen.rows, settings.terms, notes, progress, self._labels)
             )
             (folder / CARD).write_text(card, "utf-8")
             facts = Facts(
@@ -208,30 +211,20 @@ class Learner:
         self._registry.propose(name, [domain], by=BY)
         return name
 
-    def _needed(self, domain: Domain, taught: int) -> int:
-        """How many rows must be new before the next candidate."""
-        is_tried = self._registry.state().roles(domain).candidate is not None
-        growth = GROWTH_WITH_CANDIDATE if is_tried else GROWTH
-        return max(self._settings.learning.min_new_rows, round(growth * taught))
-
-    def _taught(self, domain: Domain) -> frozenset[bytes]:
-        """The fingerprints of the rows that were there when the last candidate was trained."""
-        try:
-            data = read_bounded(self._taught_file(domain), MAX_TAUGHT_BYTES)
-        except (OSError, ModelError):
-            return frozenset()
-        starts = range(0, len(data), FINGERPRINT_BYTES)
-        return frozenset(data[start : start + FINGERPRINT_BYTES] for start in starts)
-
-    def _remember(self, domain: Domain, rows: frozenset[bytes]) -> None:
-        write_atomically(self._taught_file(domain), b"".join(sorted(rows)))
-
-    def _taught_file(self, domain: Domain) -> Path:
-        return self._registry.directory / f"{TAUGHT}.{domain}"
-
     def _tidy(self) -> None:
         self._registry.prune()
         state = self._registry.state()
         candidates = {name for d in DOMAINS if (name := state.roles(d).candidate) is not None}
         with suppress(OSError):
             agreement_files.remove_others(self._registry.directory, candidates)
+
+
+def _people(records: Sequence[LabelRecord]) -> str:
+    """How far people agree. Their names are not in the card, which goes where the model goes."""
+    reviewers = reviewer_figures(records)
+    rows = sum(each.rows for each in reviewers)
+    changed = sum(each.corrected for each in reviewers)
+    return (
+        f"{len(reviewers)} people decided. In {changed} of their {rows} rows, one person changed "
+        "what another had decided."
+    )

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from inference.acceptance.policy import Decision
+from inference.acceptance.policy import Decision, Tightening
 from inference.classifier import Classifier
 from inference.errors import ModelError
 from inference.learning.comparison import Compared, Comparison, compare
@@ -12,12 +12,19 @@ from inference.serving import Serving
 from schemas.event import Domain
 from schemas.label_record import LabelRecord
 from streams.config import Settings
+from streams.learning.schedule import breaches_in
 from streams.models.registry import Registry
+from streams.promise import tightening_of
 from streams.wiring.model import open_candidate, open_labels, open_served
 
 BATCH_EVENTS = 64
 MAX_EVENTS = 5_000
 """The newest so many decisions are compared."""
+
+
+Tightenings = tuple[Tightening, ...]
+_Answering = tuple[str, str, Tightenings]
+"""The digests of a model and of its promise, and how the acceptance is tightened."""
 
 
 class Trial:
@@ -30,14 +37,15 @@ class Trial:
         self._settings = settings
         self._registry = registry
         self._renames = open_labels(settings).renames
-        self._answers: dict[str, dict[bytes, Decision]] = {}
+        self._answers: dict[_Answering, dict[bytes, Decision]] = {}
 
     async def compare(
         self, name: str, domain: Domain, records: Sequence[LabelRecord]
     ) -> Comparison:
         """Compare a model of the registry with the one that is served, in one domain.
 
-        Only rows count that people have decided after the model was made: it never saw them.
+        Only rows count that people have decided after the model was made: it never saw them. If the
+        promise of the served model is broken, it accepts as little as it does in a worker.
 
         Raises:
             ModelError: one of the two cannot be opened, or has no heads for the domain.
@@ -49,11 +57,15 @@ class Trial:
                 "never saw; compare it with triage evaluate"
             )
         served = open_served(self._settings)
+        breaches = breaches_in(self._settings, records, self._renames)
+        tightened = tuple(tightening_of(live) for live in breaches if live.key.domain == domain)
+        for tightening in tightened:
+            served.serving.of(domain).tighten(domain, tightening)
         try:
             candidate = await asyncio.to_thread(open_candidate, self._settings, name, [domain])
             try:
                 unseen = self._unseen(domain, records, facts.learned_until, served.serving)
-                return await self._on(unseen, domain, candidate, served.serving)
+                return await self._on(unseen, domain, candidate, served.serving, tightened)
             finally:
                 await candidate.close()
         finally:
@@ -86,10 +98,11 @@ class Trial:
         domain: Domain,
         candidate: Classifier,
         serving: Serving,
+        tightened: Tightenings,
     ) -> Comparison:
         deciding = serving.deciding(domain)
         by_candidate = await self._decisions(candidate, domain, records)
-        by_served = await self._decisions(serving.of(domain), domain, records)
+        by_served = await self._decisions(serving.of(domain), domain, records, tightened)
         rows = []
         for record, ours, theirs in zip(records, by_served, by_candidate, strict=True):
             gold = self._renames.chosen(domain, record.labels)
@@ -104,14 +117,19 @@ class Trial:
                     candidate_accepts=theirs.accepted,
                 )
             )
-        accepts_any = serving.promise(domain).threshold > 0
+        in_force = serving.calibration(domain)
+        accepts_any = in_force.threshold > 0 or (in_force.harmless_threshold or 0.0) > 0
         alpha = self._settings.domain(domain).alpha
         return compare(rows, margin=alpha, served_accepts_any=accepts_any)
 
     async def _decisions(
-        self, classifier: Classifier, domain: Domain, records: Sequence[LabelRecord]
+        self,
+        classifier: Classifier,
+        domain: Domain,
+        records: Sequence[LabelRecord],
+        tightened: Tightenings = (),
     ) -> list[Decision]:
-        model = f"{classifier.model.digest} {classifier.promise(domain).digest}"
+        model = (classifier.model.digest, classifier.promise(domain).digest, tightened)
         known = self._answers.setdefault(model, {})
         new = [record for record in records if fingerprint(record) not in known]
         for start in range(0, len(new), BATCH_EVENTS):

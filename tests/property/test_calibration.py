@@ -156,8 +156,9 @@ def test_both_promises_are_kept_over_random_splits() -> None:
         accepted = risks < np.where(harmless, both.harmless_threshold, both.threshold)
         as_harmless = accepted & harmless
         accepting += bool(as_harmless.any())
-        broken["alpha"] += accepted.any() and rate[accepted].mean() > alpha
-        broken["beta"] += as_harmless.any() and malicious_rate[as_harmless].mean() > beta
+        broken["alpha"] += bool(accepted.any() and rate[accepted].mean() > alpha)
+        worse = as_harmless.any() and malicious_rate[as_harmless].mean() > beta
+        broken["beta"] += bool(worse)
         plain = harmless & (risks < calibrate(sample, sample.axes, alpha, DELTA).threshold)
         unasked = plain.any() and malicious_rate[plain].mean() > beta
         broken["beta if nobody asks for it"] += bool(unasked)

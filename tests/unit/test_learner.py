@@ -14,17 +14,20 @@ from click.testing import CliRunner
 from msgspec.structs import replace
 
 from inference.acceptance.options import Terms
+from inference.classifier import Classifier
 from inference.errors import ConfigError, ModelError
 from inference.learning.comparison import Comparison
 from inference.model.artifact import CARD, load_artifact
+from inference.model.threads import Threads
 from schemas.label_record import LabelRecord
-from schemas.triaged import ModelInfo
+from schemas.triaged import Label, ModelInfo
+from streams import labels_topic
 from streams.cli import learn as command
 from streams.cli.models import models as models_command
 from streams.config import DomainsSection, LearningSection, ModelSection, Settings, as_environment
 from streams.disk import only_one
 from streams.errors import BrokerUnreachable
-from streams.learning import candidates, learner, process
+from streams.learning import candidates, process
 from streams.learning.learner import LEARNING, Learner, Report
 from streams.learning.process import LearnerProcess
 from streams.learning.trial import Trial
@@ -54,8 +57,7 @@ class Topic:
 def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
     """What people and the LLM decided."""
     made = Topic()
-    for module in (learner, candidates):
-        monkeypatch.setattr(module, "read_label_records", made.read)
+    monkeypatch.setattr(labels_topic, "read_label_records", made.read)
     return made
 
 
@@ -124,6 +126,59 @@ def test_a_withdrawn_verdict_makes_a_new_model(
     topic.rows = topic.rows[:45]
     (report,) = learned(settings)
     assert (report.outcome, report.new) == ("trained", 45)
+
+
+def breach(settings: Settings, *, start: int) -> list[LabelRecord]:
+    """Spot checks by which the promise of the served model is broken."""
+    path = Path(settings.model.path or "")
+    model = Classifier.open(path, threads=Threads(1, 1), terms=settings.terms)
+    info = replace(model.calibration("tickets"), threshold=0.5)
+    asyncio.run(model.close())
+    return [
+        decided(
+            number,
+            chosen="spot_check",
+            probability=0.02,
+            proposed={"queue": Label(value="fraud", confidence=0.99)},
+            accepted=True,
+            risk=0.001,
+            calibration=info,
+        )
+        for number in range(start, start + 40)
+    ]
+
+
+def test_after_a_breach_a_new_calibration_comes_by_itself(
+    settings: Settings, registry: Registry, topic: Topic
+) -> None:
+    """It would wait for a share of all rows ever, and calibrate on events as they were."""
+    topic.rows = [*rows(300)]
+    learned(settings)
+    topic.rows += [*breach(settings, start=300), *rows(29, start=400)]
+    (report,) = learned(settings)
+    assert (report.outcome, report.sentence[:2]) == ("waiting", "1 ")
+    topic.rows += rows(1, start=500)
+    (report,) = learned(settings)
+    assert report.outcome == "trained", "not half as many rows more, as for another candidate"
+    assert report.model is not None
+    made_from = load_artifact(registry.path(report.model)).calibration.made_from
+    assert made_from["rows"]["tickets"] == 30, "only what came in since calibrates"
+
+
+def test_after_a_breach_no_spot_checks_are_waited_for(settings: Settings, topic: Topic) -> None:
+    """Nothing is accepted, so none are drawn, and no candidate would ever take over."""
+    topic.rows = [*rows(300)]
+    learned(settings)
+    topic.rows += rows(100, start=300)
+    (before,) = asyncio.run(candidates.compare_models(settings, None))
+    topic.rows += breach(settings, start=500)
+    (after,) = asyncio.run(candidates.compare_models(settings, None))
+    assert before.decided is not None
+    assert after.decided is not None
+    assert before.decided.served_coverage > 0
+    assert after.decided.served_coverage == 0.0, "it accepts what a worker accepts"
+    assert "spot_check" in before.decided.reason
+    assert "spot_check" not in after.decided.reason
 
 
 def test_rows_that_cannot_be_learned_from_are_not_tried_every_minute(

@@ -101,3 +101,15 @@ def test_it_must_accept_more() -> None:
     rows = [compared(True, True, candidate_accepts=False, served_accepts=False)] * 200
     assert judged(rows).finding == "undecided"
     assert "accept more" in judged(rows).reason
+
+
+def test_an_undecided_comparison_says_how_many_decisions_are_missing() -> None:
+    """A person would wait without knowing for what: "more" is no number."""
+    rows = [compared(True, True)] * 30
+    before = judged(rows)
+    more = before.ways["escalated"].more
+    assert f"about {more} escalated ones" in before.reason
+    assert judged(rows + [compared(True, True)] * more).ways["escalated"].evidence >= 1 / ERROR
+    fewer = judged(rows + [compared(True, True)] * (more // 2))
+    assert fewer.ways["escalated"].evidence < 1 / ERROR
+    assert judged([compared(True, False)] * 5).ways["escalated"].more > more

@@ -1,13 +1,18 @@
 """Which decisions teach a candidate, and which of them calibrate."""
 
 import pytest
+from msgspec.structs import replace
 
+from inference.acceptance.live_checks import LiveReport, PromiseKey
+from inference.acceptance.watch import Check, Watch
 from inference.errors import DataError
 from inference.labelled import lessons
 from inference.labels.file import LabelEntry, LabelsFile
 from inference.labels.renames import Renames
 from inference.learning.rows import RowOptions, choose_rows, fingerprint, labels_for
-from tests.learned import decided, rows
+from schemas.instants import seconds_of
+from schemas.triaged import CalibrationInfo
+from tests.learned import decided, instant, rows
 
 OPTIONS = RowOptions()
 
@@ -30,6 +35,27 @@ def test_only_decisions_of_people_calibrate() -> None:
     weights = {row.event.id: row.teaching_weight for row in chosen.rows}
     assert (weights["t-0"], weights["t-6"]) == (1.0, 0.5)
     assert next(row.chance for row in chosen.rows if row.event.id == "t-8") == 0.02
+
+
+def test_after_a_breach_only_later_events_calibrate() -> None:
+    """Rows from before the events changed would promise what they no longer show."""
+    info = CalibrationInfo(alpha=0.02, delta=0.1, n=9, threshold=0.5, digest="c")
+    watch = Watch(0.02, 0.1, 0.5)
+    while not watch.breaches:
+        watch.add(Check(0.01, True, decided_at_s=seconds_of(instant(3), 0.0)))
+    live = LiveReport(PromiseKey("tickets", "c"), info, watch.report())
+    drawn = {"chosen": "spot_check", "accepted": True, "probability": 0.02}
+    records = [
+        *rows(6),
+        decided(6, calibration=info, **drawn),
+        decided(7, calibration=replace(info, digest="d"), **drawn),
+        decided(8, calibration=replace(info, threshold=0.0)),
+    ]
+    chosen = choose_rows(records, "tickets", ["queue"], RowOptions(breach=live))
+    parts = {row.event.id: row.part for row in chosen.rows}
+    calibrating = {id_ for id_, part in parts.items() if part == "both"}
+    assert calibrating == {"t-4", "t-5", "t-7", "t-8"}, "t-6 was drawn before the breach"
+    assert len(parts) == 9, "the earlier ones still teach"
 
 
 def test_people_who_decide_a_quarter_of_the_escalated_events_stand_for_all() -> None:

@@ -16,8 +16,9 @@ from inference.model.threads import Threads
 from schemas.audit.continuity import Place
 from schemas.codec import encode
 from schemas.event import DOMAINS
-from schemas.label_record import LabelRecord
+from schemas.label_record import EarlierDecision, LabelRecord
 from schemas.signing import WorkerKeys
+from streams import labels_topic
 from streams import promise as module
 from streams.config import Settings
 from streams.config.sections import LearningSection
@@ -52,6 +53,11 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> "Rows":
     monkeypatch.setattr(module, "RETRY_S", 0.001)
     log = KafkaLog({LABELS_0: 0, TopicPartition(TOPICS.labels, 1): 0})
     log.install(monkeypatch, reader)
+
+    async def present(*_: object) -> None:
+        """Find the topic."""
+
+    monkeypatch.setattr(labels_topic, "check_present", present)
     return Rows(log)
 
 
@@ -359,3 +365,49 @@ def test_the_command_says_that_nothing_is_drawn(
     assert code == 0
     assert "spot_checks.share is 0" in out
     assert "unknown" in out
+
+
+def test_the_command_says_when_there_is_a_new_calibration(
+    triage: Triage,
+    rows: Rows,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is accepted after a breach, and people would not know for how long."""
+    monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
+    classifier = Classifier.open(tiny_model, threads=Threads(1, 1))
+    rows.check(classifier, 30, wrong=True)
+    asyncio.run(classifier.close())
+    assert "set [learning] models, or calibrate with triage calibrate" in triage("promise")[1]
+    monkeypatch.setenv("TRIAGE_LEARNING__MODELS", str(tmp_path / "models"))
+    out = triage("promise")[1]
+    assert "tickets: triage learn makes the next candidate after 50 more decisions" in out
+    assert "at least 114 events that it is sure of" in out
+    promises = msgspec.json.decode(triage("promise", "--json")[1])
+    missing = {each["domain"]: each["decisions_until_next_candidate"] for each in promises}
+    assert missing == {"tickets": 50, "alerts": None}
+    for number in range(100, 150):
+        later = "2027-01-01T00:00:00.000Z"
+        rows.write(f"t-{number}", row(number, chosen="escalated", decided_at=later))
+    assert "triage learn makes the next candidate when it looks next" in triage("promise")[1]
+
+
+def test_the_command_shows_who_decides_and_where_people_disagree(
+    triage: Triage, rows: Rows, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would see that one person is corrected by everybody."""
+    monkeypatch.setenv("TRIAGE_MODEL__PATH", str(tiny_model))
+    for number in range(3):
+        rows.write(f"t-{number}", row(number))
+    earlier = EarlierDecision(by="bo", labels={"queue": "fraud"})
+    rows.write("t-3", row(3, corrects=earlier))
+    sentence = "in 1 of 4 rows of people, one person changed what another had decided"
+    assert f"{sentence}: triage promise --reviewers" in triage("promise")[1]
+    out = triage("promise", "--reviewers")[1]
+    assert sentence in out
+    assert "tickets t-3: queue was fraud for bo, and is billing for ana" in out
+    document = msgspec.json.decode(triage("promise", "--reviewers", "--json")[1])
+    assert [each["name"] for each in document["reviewers"]] == ["ana"]
+    assert document["reviewers"][0]["corrected"] == 1
+    assert [each["earlier_by"] for each in document["disagreements"]] == ["bo"]

@@ -87,6 +87,11 @@ def a_case(**changes: Any) -> Any:
     return waiting(**fields | changes)
 
 
+def queue_label(value: str) -> dict[str, Label]:
+    """The labels of an event that somebody has decided."""
+    return {"queue": Label(value=value, confidence=1.0)}
+
+
 def test_the_list_is_a_table(triage: Triage, store: CaseStore, log: Log) -> None:
     """A person could not see what waits."""
     store.apply(*log.both(a_case()), *log.both(waiting("e-2", risk=0.9, title="\x1b[31mred")))
@@ -152,6 +157,19 @@ def test_a_case_is_shown_with_its_text_and_history(
     document = json.loads(triage("review", "show", "e-1", "--json")[1])
     assert document["event"]["event"] == {"user": "mallory"}
     assert [each["revision"] for each in document["revisions"]] == [0, 1]
+
+
+def test_a_disagreement_of_two_people_is_shown(triage: Triage, store: CaseStore, log: Log) -> None:
+    """Only the last of two decisions would be seen, as if nobody had said otherwise."""
+    waiting_case = a_case()
+    first = by_person(waiting_case.triaged, labels=queue_label("email"))
+    second = by_person(first, by="a.lindt", labels=queue_label("identity"))
+    store.apply(*log.both(waiting_case), log.decided(first), log.decided(second))
+    out = triage("review", "show", "e-1")[1]
+    assert "disagreement:\n    queue was email for r.okafor, and is identity for a.lindt\n" in out
+    document = json.loads(triage("review", "show", "e-1", "--json")[1])
+    (found,) = document["disagreements"]
+    assert (found["earlier_by"], found["later_by"]) == ("r.okafor", "a.lindt")
 
 
 def test_an_id_that_is_unknown_or_shared_is_said(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 import orjson
 
-from schemas.audit.record import AuditRecord
+from schemas.audit.record import AuditRecord, ErasureRecord
 from schemas.deadletter import HEADER_SCHEMAS
 from schemas.event import Event
 from schemas.label_record import LabelRecord
@@ -26,6 +26,7 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
     "verdict": Verdict,
     "label_record": LabelRecord,
     "audit_record": AuditRecord,
+    "erasure_record": ErasureRecord,
 }
 
 

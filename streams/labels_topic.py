@@ -6,7 +6,8 @@ decided there are two rows, and that of the person counts.
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,12 +15,14 @@ from msgspec.structs import replace
 
 from agents.outcomes import Incoming
 from inference.believed_rows import BeliefOptions, Believed, believed_rows
+from schemas.audit.record import ErasedRows
 from schemas.codec import decode
 from schemas.errors import InvalidEvent
 from schemas.event import DEFAULT_TENANT, Domain
 from schemas.folding import fold
 from schemas.label_record import LabelRecord, RowAuthor, key_of, label_key, read_key
 from schemas.limits import LIMITS, Limits
+from streams.audit.trail import AuditTrail
 from streams.config import Settings
 from streams.kafka.admin import check_present
 from streams.kafka.producer import Producer, Receipt
@@ -178,17 +181,21 @@ class RowSelection:
     tenant: str | None = None
     by: str | None = None
 
-    def takes(self, key: bytes, value: bytes) -> bool:
-        """Whether a row is one of them. A row that cannot be read is judged by its key."""
+    def tenant_of(self, key: bytes, value: bytes) -> str | None:
+        """The tenant of a row if it is one of them, else None.
+
+        A row that cannot be read is judged by its key.
+        """
         named = read_key(key)
         try:
             row = decode(value, LabelRecord)
         except InvalidEvent:
             if named is None:
-                return False
+                return None
             tenant = named.tenant or DEFAULT_TENANT
-            return self._fits(named.id, named.domain, tenant, [])
-        return self._fits(row.id, row.domain, row.tenant, [row.by, row.signed_by])
+            return tenant if self._fits(named.id, named.domain, tenant, []) else None
+        people = [row.by, row.signed_by]
+        return row.tenant if self._fits(row.id, row.domain, row.tenant, people) else None
 
     def _fits(
         self, id_: str, domain: str | None, tenant: str, people: Sequence[str | None]
@@ -211,44 +218,77 @@ class Forgotten:
 
 
 async def forget_rows(
-    settings: Settings, selection: RowSelection, *, dry_run: bool = False
+    settings: Settings, selection: RowSelection, *, erased_by: str, dry_run: bool = False
 ) -> Forgotten:
     """Erase rows: a record without a value is written for each, to the partition of the row.
 
-    Rows that no worker has signed are erased too. With `dry_run` they are only counted.
+    Before that, the audit topic gets a record for each tenant: who erases, what was asked for, and
+    how many rows. Rows that no worker has signed are erased too. With `dry_run` they are only
+    counted.
 
     Raises:
         BrokerUnreachable: no broker answers.
+        ConfigError: the key of the audit topic cannot be read.
         TopicsMissing: the topic is missing.
         StreamError: the topic cannot be read, or the broker does not take a record.
     """
-    topic = Topics(settings.topics.prefix).labels
-    await check_present(settings, [topic])
-    last: dict[tuple[int, bytes], bool] = {}
-    async with reading(settings.kafka, [topic], from_beginning=True) as consumer:
+    topics = Topics(settings.topics.prefix)
+    await check_present(settings, [topics.labels, topics.audit])
+    tenants: dict[tuple[int, bytes], str | None] = {}
+    async with reading(settings.kafka, [topics.labels], from_beginning=True) as consumer:
         async for record in until_end(consumer):
             if record.key is None:
                 continue
             place = (record.origin.partition, record.key)
             if record.value is None:
-                last.pop(place, None)
+                tenants.pop(place, None)
             else:
-                last[place] = selection.takes(record.key, record.value)
-    places = [place for place, is_taken in last.items() if is_taken]
-    if places and not dry_run:
-        await _erase(settings, topic, places)
-    return Forgotten(len(places), len(last) - len(places))
+                tenants[place] = selection.tenant_of(record.key, record.value)
+    taken = {place: tenant for place, tenant in tenants.items() if tenant is not None}
+    if taken and not dry_run:
+        producer = Producer(settings.kafka)
+        await producer.start()
+        try:
+            counts = Counter(taken.values())
+            await _record(settings, selection, counts, erased_by, producer)
+            await _erase(topics.labels, list(taken), producer)
+        finally:
+            await producer.stop()
+    return Forgotten(len(taken), len(tenants) - len(taken))
 
 
-async def _erase(settings: Settings, topic: str, places: Sequence[tuple[int, bytes]]) -> None:
-    producer = Producer(settings.kafka)
-    await producer.start()
+async def _record(
+    settings: Settings,
+    selection: RowSelection,
+    counts: Mapping[str, int],
+    erased_by: str,
+    producer: Producer,
+) -> None:
+    """Write to the audit topic what will be erased."""
+    erased = ErasedRows(
+        id=selection.id,
+        domain=selection.domain,
+        tenant=selection.tenant,
+        decided_by=selection.by,
+    )
+    trail = AuditTrail(settings)
     try:
-        for start in range(0, len(places), AT_ONCE):
-            receipts: list[Receipt] = [
-                await producer.send(Record(topic, key, None, partition=partition))
-                for partition, key in places[start : start + AT_ONCE]
-            ]
-            await producer.confirm(receipts)
+        await trail.start()
+        receipts = [
+            await trail.append_erasure(
+                erased, tenant=tenant, by=erased_by, rows=rows, producer=producer
+            )
+            for tenant, rows in sorted(counts.items())
+        ]
+        await producer.confirm(receipts)
     finally:
-        await producer.stop()
+        await trail.stop()
+
+
+async def _erase(topic: str, places: Sequence[tuple[int, bytes]], producer: Producer) -> None:
+    for start in range(0, len(places), AT_ONCE):
+        receipts: list[Receipt] = [
+            await producer.send(Record(topic, key, None, partition=partition))
+            for partition, key in places[start : start + AT_ONCE]
+        ]
+        await producer.confirm(receipts)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-from schemas.audit.record import AuditRecord, Unsealed
+from schemas.audit.record import ChainRecord, Unsealed
 
 FaultKind = Literal[
     "unreadable",  # the value is not an audit record
@@ -58,7 +58,7 @@ class Fault:
 
     @classmethod
     def of(
-        cls, what: FaultKind, place: Place, record: AuditRecord, digest: str | None = None
+        cls, what: FaultKind, place: Place, record: ChainRecord, digest: str | None = None
     ) -> "Fault":
         """A fault of a record that can be trusted."""
         sealed_digest = record.digest if digest is None else digest
@@ -161,7 +161,7 @@ class SegmentState:
         """The hole that this sequence number is in, if there is one."""
         return next((hole for hole in self.holes if hole.first <= sequence <= hole.last), None)
 
-    def advance(self, record: AuditRecord, place: Place, damaged: DamagedRecords) -> list[Fault]:
+    def advance(self, record: ChainRecord, place: Place, damaged: DamagedRecords) -> list[Fault]:
         """Take a record that is not before `next_sequence`, and report what it shows."""
         faults = []
         if record.sequence > self.next_sequence:
@@ -185,7 +185,7 @@ class SegmentState:
         self.last_place = place
         return faults
 
-    def take_late(self, record: AuditRecord, place: Place) -> list[Fault]:
+    def take_late(self, record: ChainRecord, place: Place) -> list[Fault]:
         """Take a record that is before `next_sequence`, and fill the hole that it belongs to."""
         hole = self.hole_at(record.sequence)
         if hole is None:
@@ -196,7 +196,7 @@ class SegmentState:
         self.holes += [part for part in (before, after) if part.first <= part.last]
         return [Fault.of("reordered", place, record)]
 
-    def _skip(self, record: AuditRecord, place: Place, damaged: DamagedRecords) -> list[Fault]:
+    def _skip(self, record: ChainRecord, place: Place, damaged: DamagedRecords) -> list[Fault]:
         """Open a hole for the numbers that were skipped, except those of damaged records.
 
         If there are too many open holes, the oldest is reported now.

@@ -1,5 +1,7 @@
 """The audit record (`triage.audit.v2`): one decision, sealed and chained to the record before it.
 
+An erasure of labelled rows has a record of its own kind on the same chains (`triage.erasure.v1`).
+
 The digest of a record covers every byte of its value in front of the digest. The digest of the
 previous record is among these bytes. So no record of a chain can be changed, removed or moved
 without a trace, as long as a later record follows it (linked time-stamping: Haber and Stornetta,
@@ -20,6 +22,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, NamedTuple
 
@@ -33,6 +36,7 @@ from schemas.triaged import DecidedBy, Status
 
 SchemaName = Literal["triage.audit.v1", "triage.audit.v2"]
 SCHEMA_NAME: Final = "triage.audit.v2"
+ERASURE_SCHEMA_NAME: Final = "triage.erasure.v1"
 HEADERS: list[tuple[str, bytes | None]] = [("triage.schema", SCHEMA_NAME.encode())]
 
 Seal = Literal["sha256", "hmac-sha256"]
@@ -71,10 +75,10 @@ class LlmUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     redactions: dict[str, int]
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One decision before it is sealed. `AuditRecord` explains the fields."""
+class Link(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every record of a chain has before it is sealed. `AuditRecord` explains the fields."""
 
-    schema: SchemaName = SCHEMA_NAME
+    schema: str
     seal: Seal
     tenant: str
     writer: str
@@ -82,6 +86,21 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     previous: str
     heads: Annotated[tuple[str, ...], msgspec.Meta(max_length=MAX_HEADS)] = ()
     at: str
+    cluster: str | None = None
+    topic: str | None = None
+
+    @property
+    def written_to(self) -> WrittenTo | None:
+        """The topic that the record is sealed for; None in version 1."""
+        if self.cluster is None or self.topic is None:
+            return None
+        return WrittenTo(self.cluster, self.topic)
+
+
+class Entry(Link, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One decision before it is sealed. `AuditRecord` explains the fields."""
+
+    schema: SchemaName = SCHEMA_NAME
     id: str
     domain: Domain
     revision: int
@@ -95,9 +114,28 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     calibration_digest: str
     enrichment: LlmUse | None
     origin: Origin
-    cluster: str | None = None
-    topic: str | None = None
     by: str | None = None
+
+
+class ErasedRows(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which labelled rows were erased: those that fit everything that is not None.
+
+    `decided_by` is the person or the LLM who had decided or signed them.
+    """
+
+    id: str | None = None
+    domain: Domain | None = None
+    tenant: str | None = None
+    decided_by: str | None = None
+
+
+class ErasureEntry(Link, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One erasure before it is sealed. `ErasureRecord` explains the fields."""
+
+    schema: Literal["triage.erasure.v1"] = ERASURE_SCHEMA_NAME
+    by: str
+    rows: int
+    selection: ErasedRows
 
 
 class AuditRecord(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,12 +165,19 @@ class AuditRecord(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     digest: str
 
-    @property
-    def written_to(self) -> WrittenTo | None:
-        """The topic that the record is sealed for; None in version 1."""
-        if self.cluster is None or self.topic is None:
-            return None
-        return WrittenTo(self.cluster, self.topic)
+
+class ErasureRecord(ErasureEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One erasure of labelled rows of one tenant, on the audit topic.
+
+    `by` is who has erased them, `rows` how many, and `selection` what was asked for. The record has
+    nothing of the rows. It is written before they are erased: an erasure that failed is there too.
+    The other fields are those of `AuditRecord`, with the same meaning.
+    """
+
+    digest: str
+
+
+ChainRecord = AuditRecord | ErasureRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +190,7 @@ class Unsealed:
     that the record names as its predecessor, or None if that could not be read.
     """
 
-    record: AuditRecord | None
+    record: ChainRecord | None
     fault: SealFault | None
     digests: tuple[str, str]
     previous: str | None
@@ -180,7 +225,7 @@ def bounded_labels(labels: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def headers_of(record: Entry) -> list[tuple[str, bytes | None]]:
+def headers_of(record: Entry | ErasureEntry) -> list[tuple[str, bytes | None]]:
     """The headers that a record of this version has."""
     return [("triage.schema", record.schema.encode())]
 
@@ -201,7 +246,7 @@ def seal_of(key: bytes | None) -> Seal:
     return "sha256"
 
 
-def seal(entry: Entry, key: bytes | None = None) -> tuple[bytes, str]:
+def seal(entry: Entry | ErasureEntry, key: bytes | None = None) -> tuple[bytes, str]:
     """The value of the sealed record, and its digest of 64 hexadecimal characters."""
     body = encode(entry)[:-1]
     digest = _digest(body, key)
@@ -226,7 +271,7 @@ def unseal(value: bytes, key: bytes | None = None) -> Unsealed:
 
 
 def _fault(
-    record: AuditRecord | None, body: bytes, tail: bytes, key: bytes | None
+    record: ChainRecord | None, body: bytes, tail: bytes, key: bytes | None
 ) -> SealFault | None:
     if record is None:
         return "unreadable"
@@ -240,7 +285,7 @@ def _fault(
     return "changed"
 
 
-def _previous(record: AuditRecord | None, body: bytes) -> str | None:
+def _previous(record: ChainRecord | None, body: bytes) -> str | None:
     if record is not None:
         return record.previous
     match = PREVIOUS.search(body)
@@ -249,16 +294,17 @@ def _previous(record: AuditRecord | None, body: bytes) -> str | None:
     return match[1].decode()
 
 
-def _decoded(value: bytes) -> AuditRecord | None:
-    try:
+def _decoded(value: bytes) -> ChainRecord | None:
+    with suppress(InvalidEvent):
         record = decode(value, AuditRecord)
-    except InvalidEvent:
-        return None
-    # A record that calls itself version 1 must not name a topic that version 1 does not check.
-    names_topic = record.cluster is not None and record.topic is not None
-    names_none = record.cluster is None and record.topic is None
-    fits = names_topic if record.schema == SCHEMA_NAME else names_none
-    return record if fits else None
+        # One that calls itself version 1 must not name a topic that version 1 does not check.
+        names_topic = record.cluster is not None and record.topic is not None
+        names_none = record.cluster is None and record.topic is None
+        return record if (names_topic if record.schema == SCHEMA_NAME else names_none) else None
+    with suppress(InvalidEvent):
+        erasure = decode(value, ErasureRecord)
+        return erasure if erasure.written_to is not None else None
+    return None
 
 
 def _digest(body: bytes, key: bytes | None) -> str:

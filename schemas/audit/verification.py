@@ -18,7 +18,7 @@ from schemas.audit.continuity import (
     open_hole_faults,
 )
 from schemas.audit.record import (
-    AuditRecord,
+    ChainRecord,
     Unsealed,
     WrittenTo,
     fingerprint,
@@ -140,7 +140,7 @@ class Verification:
         """The pairs of `expected` that were not found."""
         return sorted(self._expected)
 
-    def _follow(self, record: AuditRecord, place: Place) -> list[Fault]:
+    def _follow(self, record: ChainRecord, place: Place) -> list[Fault]:
         """Check the place of a record on its segment, and update what is known of its chain."""
         chain = self.chains.setdefault(record.tenant, Chain())
         partitions = self._segments.setdefault((record.tenant, record.writer), {})
@@ -165,7 +165,7 @@ class Verification:
         self._remember(record, recent)
         return faults
 
-    def _resolve(self, anchor: str, record: AuditRecord, place: Place) -> list[Fault]:
+    def _resolve(self, anchor: str, record: ChainRecord, place: Place) -> list[Fault]:
         """Look for the record that an anchor names, and keep the anchor if it is not known."""
         self.chains[record.tenant].tips.discard(anchor)
         if anchor in self._heads or anchor in self._recent[place.partition]:
@@ -179,7 +179,7 @@ class Verification:
     def _fault_kinds(
         self,
         unsealed: Unsealed,
-        record: AuditRecord,
+        record: ChainRecord,
         key: bytes | None,
         headers: Sequence[tuple[str, bytes | None]],
     ) -> list[FaultKind]:
@@ -199,7 +199,7 @@ class Verification:
         other_cluster = here.cluster and sealed_for.cluster not in ("", here.cluster)
         return sealed_for.topic != here.topic or bool(other_cluster)
 
-    def _remember(self, record: AuditRecord, recent: OrderedDict[str, None]) -> None:
+    def _remember(self, record: ChainRecord, recent: OrderedDict[str, None]) -> None:
         recent[record.digest] = None
         if len(recent) > COPY_WINDOW:
             recent.popitem(last=False)
@@ -214,7 +214,7 @@ def _unless(tenant: str, known: str) -> str | None:
     return None if tenant == known else tenant
 
 
-def _anchors(record: AuditRecord) -> tuple[str, ...]:
+def _anchors(record: ChainRecord) -> tuple[str, ...]:
     """The digests of records on other segments that this record names."""
     if record.sequence or not record.previous:
         return record.heads

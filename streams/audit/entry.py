@@ -9,6 +9,8 @@ from agents.outcomes import Incoming
 from agents.revision import rfc3339
 from schemas.audit.record import (
     Entry,
+    ErasedRows,
+    ErasureEntry,
     LlmUse,
     Seal,
     WrittenTo,
@@ -72,6 +74,38 @@ def next_entry(
         enrichment=_llm_use(triaged),
         origin=Origin(
             topic=bounded_text(origin.topic), partition=origin.partition, offset=origin.offset
+        ),
+        cluster=written_to.cluster,
+        topic=written_to.topic,
+    )
+
+
+def next_erasure(
+    erased: ErasedRows,
+    *,
+    by: str,
+    rows: int,
+    tenant: str,
+    segment: Segment,
+    seal: Seal,
+    written_to: WrittenTo,
+) -> ErasureEntry:
+    """The next entry of `segment`: that `by` erases so many labelled rows of the tenant."""
+    return ErasureEntry(
+        seal=seal,
+        tenant=tenant,
+        writer=segment.writer,
+        sequence=segment.sequence,
+        previous=segment.previous,
+        heads=segment.name(),
+        at=rfc3339(time.time()),
+        by=bounded_text(by),
+        rows=rows,
+        selection=ErasedRows(
+            id=erased.id and bounded_text(erased.id),
+            domain=erased.domain,
+            tenant=erased.tenant and bounded_text(erased.tenant),
+            decided_by=erased.decided_by and bounded_text(erased.decided_by),
         ),
         cluster=written_to.cluster,
         topic=written_to.topic,

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from math import inf
 from weakref import WeakValueDictionary
 
@@ -12,18 +13,22 @@ from aiokafka import AIOKafkaConsumer
 
 from agents.outcomes import Incoming
 from schemas.audit.record import (
-    HEADERS,
     AuditRecord,
+    ChainRecord,
+    Entry,
+    ErasedRows,
+    ErasureEntry,
     SealFault,
     WrittenTo,
     bounded_text,
+    headers_of,
     seal,
     seal_of,
     unseal,
 )
 from schemas.audit.segment import Segments
 from schemas.event import Domain
-from streams.audit.entry import PublishedDecision, next_entry
+from streams.audit.entry import PublishedDecision, next_entry, next_erasure
 from streams.audit.spending import SpendingLimits
 from streams.config import Settings
 from streams.errors import DamagedBatch, DeliveryFailed
@@ -132,6 +137,20 @@ class AuditTrail:
         async with lock:
             return await self._send(self.record(incoming, decision), producer)
 
+    async def append_erasure(
+        self, erased: ErasedRows, *, tenant: str, by: str, rows: int, producer: Producer
+    ) -> Receipt:
+        """Hand the record of an erasure of `rows` labelled rows of a tenant to the producer.
+
+        Raises:
+            DeliveryFailed: the producer does not take a record, or has lost an earlier one.
+        """
+        tenant = bounded_text(tenant)
+        entry = partial(next_erasure, erased, by=by, rows=rows)
+        lock = self._locks.setdefault(tenant, asyncio.Lock())
+        async with lock:
+            return await self._send(self._next(tenant, entry), producer)
+
     def record(self, incoming: Incoming, decision: PublishedDecision) -> Record:
         """The next record of the tenant's chain.
 
@@ -140,15 +159,16 @@ class AuditTrail:
         Raises:
             DeliveryFailed: an earlier record was lost.
         """
+        tenant = bounded_text(decision.triaged.tenant)
+        return self._next(tenant, partial(next_entry, incoming, decision))
+
+    def _next(self, tenant: str, entry_of: Callable[..., Entry | ErasureEntry]) -> Record:
         if self._broken:
             raise DeliveryFailed(
                 "an audit record was not delivered; the chain goes on when the worker is restarted"
             )
-        tenant = bounded_text(decision.triaged.tenant)
         segment = self._segments.of(tenant)
-        entry = next_entry(
-            incoming,
-            decision,
+        entry = entry_of(
             tenant=tenant,
             segment=segment,
             seal=seal_of(self._key),
@@ -156,7 +176,7 @@ class AuditTrail:
         )
         value, digest = seal(entry, self._key)
         segment.extend(digest)
-        return Record(self._topic, tenant.encode(), value, HEADERS)
+        return Record(self._topic, tenant.encode(), value, headers_of(entry))
 
     def learn(self, record: Incoming, on_spend: OnSpend | None = None) -> None:
         """Note where another worker's segment ends now, and call `on_spend` if its record cost.
@@ -174,14 +194,16 @@ class AuditTrail:
             self._on_refused(self._topic, "elsewhere")
             return
         self._segments.of(audited.tenant).saw(audited.writer, audited.digest)
-        if on_spend is not None and audited.enrichment is not None:
+        if on_spend is None or not isinstance(audited, AuditRecord):
+            return
+        if audited.enrichment is not None:
             usd = self._spending.counted(audited)
             if usd != audited.enrichment.cost_usd:
                 self._on_refused(self._topic, "implausible_cost")
             if usd > 0:
                 on_spend(audited.tenant, usd, record.received_at_s, audited.domain)
 
-    def _is_here(self, audited: AuditRecord) -> bool:
+    def _is_here(self, audited: ChainRecord) -> bool:
         """Whether a record was sealed for this topic; one of version 1 names none."""
         sealed_for = audited.written_to
         if sealed_for is None:

@@ -20,6 +20,7 @@ from streams.cli.options import (
     configured,
     domain,
     labelled_rows,
+    login,
     model_directory,
     row_format,
 )
@@ -152,6 +153,7 @@ def check(
 @domain
 @click.option("--tenant", help="Erase the rows of this tenant, in any spelling.")
 @click.option("--by", help="Erase the rows that this person, or this LLM, decided or signed.")
+@click.option("--who", help="Who erases them, for the audit topic (default: your login).")
 @click.option("--dry-run", is_flag=True, help="Only say how many rows would be erased.")
 @as_json
 @configured
@@ -161,6 +163,7 @@ def forget(
     domain: Domain | None,
     tenant: str | None,
     by: str | None,
+    who: str | None,
     dry_run: bool,
     json_: bool,
 ) -> None:
@@ -168,12 +171,14 @@ def forget(
 
     Rows are erased that fit all of --id, --domain, --tenant and --by. The decisions stay, and so do
     the events on other topics: delete those by the retention of their topics. A model that was
-    trained on the rows keeps what it learned until it is trained again.
+    trained on the rows keeps what it learned until it is trained again. The audit topic gets a
+    record of who has erased how many rows, and what was asked for.
     """
     if id_ is None and tenant is None and by is None:
         raise click.UsageError("say which rows: give --id, --tenant or --by")
     selection = RowSelection(id=id_, domain=domain, tenant=tenant, by=by)
-    done = asyncio.run(forget_rows(settings, selection, dry_run=dry_run))
+    erased_by = who or login("say who erases with --who")
+    done = asyncio.run(forget_rows(settings, selection, erased_by=erased_by, dry_run=dry_run))
     if json_:
         echo_json({"dry_run": dry_run, "erased": done.erased, "left": done.left})
         return

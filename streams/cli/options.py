@@ -1,5 +1,6 @@
 """Options that many commands share."""
 
+import getpass
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, cast
 
 import click
 
+from inference.errors import ConfigError
 from inference.labelled_lines import PLAIN_ROWS, RowFormat
 from inference.labels.file import NO_LABELS, LabelsFile
 from schemas.event import DOMAINS, Domain
@@ -117,3 +119,15 @@ def configured(command: Command) -> Command:
         return command(*args, settings=read_settings(config_path), **kwargs)
 
     return run
+
+
+def login(remedy: str) -> str:
+    """The name of the user who runs the command.
+
+    Raises:
+        ConfigError: there is none; `remedy` says what to do.
+    """
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise ConfigError(f"your login has no name; {remedy}") from None

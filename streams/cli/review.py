@@ -1,7 +1,6 @@
 """`triage review`: what waits for a person, one case, a verdict, and what was decided."""
 
 import asyncio
-import getpass
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -13,7 +12,6 @@ import orjson
 
 from agents.cases import Known
 from agents.label_rows import changed_by_people
-from inference.errors import ConfigError
 from schemas.errors import InvalidEvent
 from schemas.event import Domain
 from schemas.triaged import Verdict
@@ -22,7 +20,7 @@ from streams.cases.decide import decide as send_and_wait
 from streams.cases.query import MAX_LIMIT, CaseQuery, Order, State
 from streams.cases.rows import labelled_rows
 from streams.cases.view import open_view
-from streams.cli.options import as_json, configured, domain
+from streams.cli.options import as_json, configured, domain, login
 from streams.cli.output import echo, echo_json
 from streams.cli.review_text import print_case, print_cases
 from streams.config import Settings
@@ -307,10 +305,7 @@ def _present(known: Known | None, id_: str) -> Known:
 def _name(settings: Settings) -> str:
     if len(settings.reviewers) == 1:
         return settings.reviewers[0].name
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        raise ConfigError("your login has no name; say who decides with --by") from None
+    return login("say who decides with --by")
 
 
 def _domain(domain: str | None) -> Domain | None:

@@ -85,6 +85,7 @@ def grants(topics: Topics, *, group_id: str, consumer_group: str) -> list[Grant]
         ("operator", "Read", [topics.audit], "audit verify has nothing to read"),
         ("operator", "Read", [topics.labels], "learn, promise and labels forget have no rows"),
         ("operator", "Write", [topics.labels], "labels forget cannot erase rows"),
+        ("operator", "Write", [topics.audit], "labels forget cannot record what it erases"),
     ]
     replay = f"{group_id}-replay-"
     on_topics = [

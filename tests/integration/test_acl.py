@@ -113,7 +113,7 @@ async def test_each_role_can_do_its_work(
         assert view.store.list(CaseQuery(state="decided")).total == 2
     replayed = await replay(of["operator"], Selection(poison=True))
     assert (replayed.replayed, replayed.left) == (1, 1)
-    forgotten = await forget_rows(of["operator"], RowSelection(by="ana"))
+    forgotten = await forget_rows(of["operator"], RowSelection(by="ana"), erased_by="dana")
     assert (forgotten.erased, forgotten.left) == (1, 1)
     report = await verify(of["operator"])
     assert report.ok

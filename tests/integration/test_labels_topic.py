@@ -1,6 +1,7 @@
 """Labelled rows on a real broker: written with each decision, read, erased, compacted."""
 
 import asyncio
+import getpass
 import time
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from aiokafka.partitioner import murmur2
 from agents.outcomes import Incoming, in_our_format
 from inference.llm.options import BudgetOptions
 from schemas.agreement import input_digest
+from schemas.audit.record import ErasureRecord, unseal
 from schemas.codec import encode
 from schemas.event import Event
 from schemas.label_record import LabelRecord
 from schemas.triaged import TriagedEvent, Verdict
+from streams.audit.verify import verify
 from streams.cli import main
 from streams.config import LearningSection, SecuritySection, Settings, as_environment
 from streams.kafka.admin import admin_client, check_topics, create_topics
@@ -195,11 +198,22 @@ async def forgotten(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None
         assert code == 0
         left = [each.id for each in await rows_of(settings)]
         assert left == (["t-1", "t-2", "t-4"] if options else ["t-2", "t-4"])
-    done = await forget_rows(settings, RowSelection(tenant="ACME"))
+    done = await forget_rows(settings, RowSelection(tenant="ACME"), erased_by="dana")
     assert (done.erased, done.left) == (2, 2), "the forged row and that of t-2 are left"
     assert [each.id for each in await rows_of(settings)] == ["t-2"]
-    again = await forget_rows(settings, RowSelection(tenant="acme"))
+    again = await forget_rows(settings, RowSelection(tenant="acme"), erased_by="dana")
     assert (again.erased, again.left) == (0, 2)
+    assert (await verify(settings)).ok
+    records = await records_on(settings, Topics(settings.topics.prefix).audit)
+    erasures = [record for each in records if (record := erasure_in(each)) is not None]
+    asked = [(each.tenant, each.by, each.rows, each.selection.id) for each in erasures]
+    assert asked == [("default", getpass.getuser(), 2, "t-1"), ("acme", "dana", 2, None)]
+
+
+def erasure_in(record: Incoming) -> ErasureRecord | None:
+    """The erasure that a record of the audit topic is, if it is one."""
+    found = unseal(record.value or b"").record
+    return found if isinstance(found, ErasureRecord) else None
 
 
 def run(arguments: list[str]) -> int:
@@ -230,7 +244,7 @@ async def test_what_is_erased_leaves_the_disk_and_what_is_signed_stays(
     async with admin_client(settings) as client:
         await client.create_partitions({names.labels: NewPartitions(6)})
     moved = next(each.id for each in rows if partition(each.id, 4) != partition(each.id, 6))
-    done = await forget_rows(settings, RowSelection(id=moved))
+    done = await forget_rows(settings, RowSelection(id=moved), erased_by="dana")
     assert (done.erased, done.left) == (2, 38)
     deadline_s = time.monotonic() + COMPACTED_WITHIN_S
     while True:

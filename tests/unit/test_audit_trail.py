@@ -1,6 +1,7 @@
 """The audit trail of one worker, the command that verifies it, and the topic that holds it."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Iterable
 from math import inf, nan
@@ -15,7 +16,15 @@ from aiokafka import TopicPartition
 
 from agents.outcomes import DeadLettered, Escalated, Reviewed
 from inference.errors import ConfigError
-from schemas.audit.record import HEADERS, MAX_HEADS, AuditRecord, bounded_text, sha256
+from schemas.audit.record import (
+    HEADERS,
+    MAX_HEADS,
+    AuditRecord,
+    ErasedRows,
+    ErasureRecord,
+    bounded_text,
+    sha256,
+)
 from schemas.audit.segment import MAX_TENANTS, Segment, Segments
 from schemas.audit.verification import Chain, Fault, Place
 from schemas.codec import decode, encode
@@ -111,6 +120,29 @@ def test_the_record_names_the_person_who_has_decided(
     event = triaged(decided_by=decided_by, revision=1)
     record = trail().record(read(value), published(event))
     assert decode(record.value or b"", AuditRecord).by == by
+
+
+async def test_an_erasure_is_a_record_on_the_chain_of_its_tenant() -> None:
+    """Whoever erases what people decided would leave no trace, or break the chain."""
+    worker, command, producer = trail("w1"), trail("forget"), FakeProducer()
+    records = [decide(worker, "acme")]
+    command.learn(read(records[0].value))
+    erased = ErasedRows(tenant="ACME", decided_by="x" * 600)
+    await command.append_erasure(erased, tenant="acme", by="dana", rows=7, producer=producer)
+    records += producer.audited
+    usd: list[float] = []
+    worker.learn(read(records[1].value), lambda _, spent_usd, *__: usd.append(spent_usd))
+    records.append(decide(worker, "acme", 1))
+    faults, verification = check(topic(records))
+    assert (faults, usd) == ([], [])
+    assert verification.chains["acme"].records == 3
+    written = decode(records[1].value or b"", ErasureRecord)
+    assert (written.by, written.rows, written.selection.tenant) == ("dana", 7, "ACME")
+    assert (written.selection.decided_by or "").startswith("sha256:")
+    assert written.digest in decode(records[2].value or b"", AuditRecord).heads
+    value = (records[1].value or b"").replace(b'"rows":7', b'"rows":6')
+    changed = dataclasses.replace(topic(records)[1], value=value)
+    assert {fault.what for fault in check([topic(records)[0], changed])[0]} == {"changed"}
 
 
 def test_a_restarted_worker_continues_the_chain() -> None:

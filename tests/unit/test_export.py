@@ -7,7 +7,7 @@ import msgspec
 import orjson
 import pytest
 
-from schemas.audit.record import AuditRecord
+from schemas.audit.record import AuditRecord, ErasedRows, ErasureRecord
 from schemas.export import export
 from schemas.label_record import LabelRecord
 from schemas.triaged import Verdict
@@ -51,6 +51,20 @@ SAMPLES: dict[str, msgspec.Struct] = {
         calibration_digest="d",
         enrichment=None,
         origin=CASE.triaged.origin,
+        digest="e",
+    ),
+    "erasure_record": ErasureRecord(
+        seal="sha256",
+        tenant="default",
+        writer="w",
+        sequence=0,
+        previous="",
+        at="2026-01-01T00:00:00.000Z",
+        by="kim",
+        rows=3,
+        selection=ErasedRows(id="e-1"),
+        cluster="",
+        topic="triage.audit.v1",
         digest="e",
     ),
 }

@@ -1,5 +1,6 @@
 """`triage labels`: a file from rows or names, and what is wrong with a file."""
 
+import getpass
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -291,7 +292,10 @@ def erased(monkeypatch: pytest.MonkeyPatch) -> list[tuple[RowSelection, bool]]:
     """What is erased, each with whether it is only counted, from a topic that has 1,234 rows."""
     calls: list[tuple[RowSelection, bool]] = []
 
-    async def forget_rows(_: Settings, selection: RowSelection, *, dry_run: bool) -> Forgotten:
+    async def forget_rows(
+        _: Settings, selection: RowSelection, *, erased_by: str, dry_run: bool
+    ) -> Forgotten:
+        assert erased_by in ("dana", getpass.getuser())
         calls.append((selection, dry_run))
         return Forgotten(1200, 34)
 
@@ -304,6 +308,7 @@ def test_rows_are_erased_as_the_options_say(
 ) -> None:
     """Other rows would be erased than those that were asked for, or a trial would erase them."""
     options = ["--id", "t-1", "--domain", "tickets", "--tenant", "acme", "--by", "eve"]
+    options += ["--who", "dana"]
     assert triage("labels", "forget", *options) == (0, "1,200 rows erased, 34 left\n", "")
     code, out, _ = triage("labels", "forget", "--by", "eve", "--dry-run")
     assert (code, out) == (0, "1,200 rows would be erased, 34 left\n")

@@ -200,7 +200,7 @@ def test_rows_are_chosen_by_all_that_is_given(fields: dict[str, Any], expected: 
         row("t-2", signed_by="desk"),
     ]
     selection = RowSelection(**fields)
-    taken = [selection.takes(key_of(each), encode(each)) for each in rows]
+    taken = [selection.tenant_of(key_of(each), encode(each)) is not None for each in rows]
     assert [number for number, is_taken in enumerate(taken) if is_taken] == expected
 
 
@@ -212,10 +212,10 @@ def test_a_row_that_cannot_be_read_is_erased_by_its_key() -> None:
         (b'["t-1","tickets","acme","llm"]', {"tenant": "acme", "domain": "tickets"}),
     ]
     for key, fields in chosen:
-        assert RowSelection(**fields).takes(key, b"\xff")
-        assert not RowSelection(by="ana", **fields).takes(key, b"\xff")
-    assert not RowSelection(id="t-1").takes(b"\xff", b"\xff")
-    assert not RowSelection(tenant="acme").takes(b"t-1", b"{}")
+        assert RowSelection(**fields).tenant_of(key, b"\xff")
+        assert not RowSelection(by="ana", **fields).tenant_of(key, b"\xff")
+    assert not RowSelection(id="t-1").tenant_of(b"\xff", b"\xff")
+    assert not RowSelection(tenant="acme").tenant_of(b"t-1", b"{}")
 
 
 def test_the_configuration_says_whom_to_believe() -> None:

@@ -154,7 +154,7 @@ def _features(
     except ValueError as error:
         raise EvaluationError(
             f"the baselines cannot read the training rows of {evaluated[0].domain} ({error}); "
-            "give more of them"
+            "give rows that share words, or leave --baselines out"
         ) from None
 
 

@@ -533,7 +533,7 @@ def test_too_little_text_for_a_baseline_is_one_sentence() -> None:
     texts = ("\u4e00", "\u4e8c")
     training = [row({"queue": (text,)}, part="train", text=text) for text in texts]
     figures = figures_of(ROWS, DECISIONS)
-    with pytest.raises(EvaluationError, match="give more of them") as caught:
+    with pytest.raises(EvaluationError, match="give rows that share words") as caught:
         add_baselines(figures, ROWS, BaselineRows(training, training), lambda *_: None)
     assert "\n" not in str(caught.value)
 

@@ -7,6 +7,7 @@ import pytest
 
 from agents.outcomes import DeadLettered
 from inference.classifier import Classifier
+from inference.labels.file import LabelEntry, LabelsFile
 from inference.model.artifact import DEFAULT_MODEL
 from inference.model.threads import Threads
 from inference.serving import Serving
@@ -241,6 +242,17 @@ def test_the_curves_and_labels_are_those_of_the_model(classifier: Classifier) ->
     assert [value for value, _ in facts.labels["alerts"]["queue"]] == list(
         classifier.labels("alerts")["queue"]
     )
+
+
+async def test_the_console_says_what_a_label_means(tiny_model: Path) -> None:
+    """A person would choose between two queues by their names alone."""
+    entry = LabelEntry(description="What happens in the cloud")
+    file = LabelsFile({"alerts": {"queue": {"cloud": entry}}})
+    described = Classifier.open(tiny_model, threads=Threads(1, 1), labels=file)
+    labels = dict(label_facts(described).labels["alerts"]["queue"])
+    await described.close()
+    assert labels["cloud"] == "What happens in the cloud"
+    assert labels["email"] is None
 
 
 def letter(world: World, number: int, value: bytes) -> Letter:

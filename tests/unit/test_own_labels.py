@@ -127,6 +127,7 @@ def test_a_model_without_rows_accepts_nothing_and_says_why(day_zero: Artifact) -
         make_card(day_zero, [], {"tickets": Terms()}, [], no_progress, labels_file())
     )
     assert "there are no labelled rows, so the model proposes labels and accepts nothing" in card
+    assert "Passwords, locked accounts and codes that do not come." in card, "it says what is meant"
     assert len(load_samples(day_zero)["tickets"].testing.correct) == 0
 
 

@@ -3,13 +3,12 @@
 The desks are made of public rows: `desks/intents.toml` says which intents each of twelve queues is
 made of, and `desks/NAME.toml` is the labels file. First the model is made from names and examples,
 then from descriptions too, then from some hundred rows. The test rows are of the file's own split,
-as many as there are, at most 1,000.
+as many as there are, at most 1,000. Every model is made in a process of its own.
 """
 
 import argparse
 import asyncio
 import csv
-import resource
 import tempfile
 import time
 import tomllib
@@ -23,6 +22,7 @@ from msgspec.structs import replace
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.processes import in_own_process, peak_mb
 from benchmarks.rows import machine
 from inference.acceptance.options import Terms
 from inference.classifier import Classifier
@@ -45,6 +45,8 @@ class Result:
     desk: str
     made_from: str
     rows: int
+    alpha: float
+    test_rows: int
     train_s: float
     peak_mb: float
     right: float
@@ -58,32 +60,42 @@ def main() -> None:
         prog="python -m benchmarks.own_labels", description=main.__doc__
     )
     parser.add_argument("--data", type=Path, required=True, help="the directory of the rows")
-    parser.add_argument("--rows", type=int, default=250, help="how many rows a desk has labelled")
+    parser.add_argument("--rows", type=int, default=308, help="how many rows a desk has labelled")
     parser.add_argument("--seeds", type=int, default=3, help="how many choices of these rows")
+    parser.add_argument("--desk", choices=FILES, help="only this desk; the other one's rows stay")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the file for the results")
     arguments = parser.parse_args()
+    desks = [arguments.desk] if arguments.desk else list(FILES)
+    lines = []
+    if arguments.out.is_file():
+        before = arguments.out.read_bytes().splitlines()
+        lines = [line for line in before if orjson.loads(line)["desk"] not in desks]
     results = []
-    for desk in FILES:
+    for desk in desks:
         for result in _results(desk, arguments.data, arguments.rows, arguments.seeds):
             results.append(result)
-            Console().print(result)
-    _show(results)
-    this_machine = machine()
-    lines = (orjson.dumps(asdict(result) | {"machine": this_machine}) for result in results)
+            lines.append(orjson.dumps(asdict(result) | {"machine": machine()}))
     arguments.out.write_bytes(b"".join(line + b"\n" for line in lines))
+    _show(results)
 
 
 def _results(desk: str, data: Path, count: int, seeds: int) -> Iterator[Result]:
     rows, labels = desk_rows(desk, data), read_labels(DESKS / f"{desk}.toml")
-    test = _choose([row for row in rows if row.part == "test"], TEST_ROWS, seed=0)
+    test = choose([row for row in rows if row.part == "test"], TEST_ROWS, seed=0)
     teaching = [row for row in rows if row.part == "train"]
-    yield _result(desk, "names, examples", [], _without(labels, description=None), test)
-    yield _result(desk, "names, descriptions", [], _without(labels, examples=[]), test)
-    yield _result(desk, "names, descriptions, examples", [], labels, test)
+    yield in_own_process(
+        _result, desk, "names, examples", [], _without(labels, description=None), test
+    )
+    yield in_own_process(
+        _result, desk, "names, descriptions", [], _without(labels, examples=[]), test
+    )
+    yield in_own_process(_result, desk, "names, descriptions, examples", [], labels, test)
     for seed in range(seeds):
-        chosen = _choose(teaching, count, seed)
-        yield _result(desk, f"rows, seed {seed}", chosen, LabelsFile(), test)
-        yield _result(desk, f"rows and labels file, seed {seed}", chosen, labels, test)
+        chosen = choose(teaching, count, seed)
+        yield in_own_process(_result, desk, f"rows, seed {seed}", chosen, LabelsFile(), test)
+        yield in_own_process(
+            _result, desk, f"rows and labels file, seed {seed}", chosen, labels, test
+        )
 
 
 def desk_rows(desk: str, data: Path) -> list[LabelledRow]:
@@ -98,7 +110,8 @@ def desk_rows(desk: str, data: Path) -> list[LabelledRow]:
     ]
 
 
-def _choose(rows: Sequence[LabelledRow], count: int, seed: int) -> list[LabelledRow]:
+def choose(rows: Sequence[LabelledRow], count: int, seed: int) -> list[LabelledRow]:
+    """So many of these rows, chosen at random."""
     order = np.random.default_rng(seed).permutation(len(rows))[:count]
     return [rows[index] for index in order.tolist()]
 
@@ -125,7 +138,7 @@ def _result(
     """Train as `triage train` does on a table of these rows, and put the test rows to the model."""
     with tempfile.TemporaryDirectory() as directory:
         options = TrainingOptions(name=desk)
-        table = _write_table(rows, Path(directory) / "rows.csv")
+        table = write_table(rows, Path(directory) / "rows.csv")
         started_s = time.monotonic()
         plan = plan_training(table, labels, options, own_labels=True)
         model = Path(directory) / "model"
@@ -136,15 +149,18 @@ def _result(
         desk,
         made_from,
         len(rows),
+        ALPHA,
+        len(test),
         round(train_s, 1),
-        round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        peak_mb(),
         round(float(right.mean()), 4),
         round(float(accepted.mean()), 4),
         round(float(right[accepted].mean()), 4) if accepted.any() else None,
     )
 
 
-def _write_table(rows: Sequence[LabelledRow], file: Path) -> list[Path]:
+def write_table(rows: Sequence[LabelledRow], file: Path) -> list[Path]:
+    """Write the rows as a table of one's own; without rows there is no file."""
     if not rows:
         return []
     with file.open("w", newline="", encoding="utf-8") as stream:

@@ -43,12 +43,13 @@ def fix_threads() -> None:
 
 
 def machine() -> dict[str, Any]:
-    """The hardware, the versions of Python and of the main packages, and the date."""
+    """The hardware and its load, the versions of Python and of the main packages, and the date."""
     return {
         "cpu": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
+        "load": round(os.getloadavg()[1], 1),
         "at": datetime.now(UTC).date().isoformat(),
     }
 

@@ -124,14 +124,15 @@ def lessons(
     """
     sizes = Counter(row.source for row in rows if row.source != LABELS_FILE)
     mean = sum(count**0.5 for count in sizes.values()) / max(1, sizes.total())
+    columns = {label: column for column, label in enumerate(labels)}
     indexes: list[int] = []
     targets: list[int] = []
     weights: list[float] = []
     for index, row in enumerate(rows):
         for label in row.gold.get(axis, ()):
-            if label in labels:
+            if label in columns:
                 indexes.append(index)
-                targets.append(labels.index(label))
+                targets.append(columns[label])
                 share = row.teaching_weight / len(row.gold[axis])
                 if row.source != LABELS_FILE:
                     share *= sizes[row.source] ** -0.5 / mean

@@ -1,15 +1,17 @@
 """`python -m benchmarks.learning`: how much a desk's model decides after so many verdicts.
 
 Each desk is lived through with several seeds (`benchmarks.learning.replay` says how). The rows are
-embedded once, and only heads are fitted.
+embedded once, and only heads are fitted. A replay that is finished is kept in the cache, so a run
+that was interrupted goes on. Remove the cache after a change of the method.
 """
 
 import argparse
 import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import orjson
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +21,7 @@ from benchmarks.learning.replay import Line, keep_stream, live
 from benchmarks.learning.streams import DESKS, Desk, open_stream
 from benchmarks.learning.summary import DeskFigures, summarize
 from benchmarks.rows import machine
+from streams.disk import write_atomically
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -45,34 +48,52 @@ def main() -> None:
         for desk in DESKS
         if not arguments.desk or any(desk.name.startswith(name) for name in arguments.desk)
     ]
-    figures: list[DeskFigures] = []
+    figures = {desk.name: read_figures(arguments.out, desk) for desk in DESKS}
     for desk in chosen:
         replays: list[list[Line]] = []
-        before = figures
         for lines in _replays(desk, arguments):
             replays.append(lines)
-            figures = [*before, *summarize(desk, replays)]
+            figures[desk.name] = [
+                replace(row, machine=machine()) for row in summarize(desk, replays)
+            ]
             # After every replay, so that a run that is interrupted keeps what it has.
-            write(figures, arguments.out, arguments.plot)
-        show(desk, [row for row in figures if row.desk == desk.name])
+            write([row for of_desk in figures.values() for row in of_desk], arguments)
+        show(desk, figures[desk.name])
 
 
-def write(figures: Sequence[DeskFigures], out: Path, plot: Path) -> None:
-    """Write the rows, with the machine and its load, and the plot."""
-    this_machine = machine() | {"load": round(os.getloadavg()[1], 1)}
-    rows = [orjson.dumps(row.document() | {"machine": this_machine}) + b"\n" for row in figures]
-    out.write_bytes(b"".join(rows))
-    plot.write_text(draw(figures), "utf-8")
+def read_figures(file: Path, desk: Desk) -> list[DeskFigures]:
+    """The figures of a desk that were written before; they stay if it is not replayed."""
+    if not file.is_file():
+        return []
+    rows = [
+        msgspec.convert(orjson.loads(line), DeskFigures) for line in file.read_bytes().splitlines()
+    ]
+    return [row for row in rows if row.desk == desk.name]
+
+
+def write(figures: Sequence[DeskFigures], arguments: argparse.Namespace) -> None:
+    """Write the rows and the plot."""
+    arguments.out.write_bytes(b"".join(orjson.dumps(row.document()) + b"\n" for row in figures))
+    arguments.plot.write_text(draw(figures), "utf-8")
 
 
 def _replays(desk: Desk, arguments: argparse.Namespace) -> Iterator[list[Line]]:
-    """The replays of a desk as they are finished, each in a process that has the rows already."""
+    """The replays of a desk: those of the cache, then the others as they are finished.
+
+    Each process has the rows already.
+    """
     stream = open_stream(desk, arguments.data, arguments.encoder, arguments.cache)
+    directory = arguments.cache / desk.name.split(",")[0].replace(" ", "-")
+    directory.mkdir(parents=True, exist_ok=True)
+    files = {seed: directory / f"{seed}.json" for seed in range(arguments.seeds)}
+    kept = [seed for seed, file in files.items() if file.is_file()]
+    yield from (msgspec.json.decode(files[seed].read_bytes(), type=list[Line]) for seed in kept)
     context = multiprocessing.get_context("fork")
     with context.Pool(arguments.processes, keep_stream, (stream,)) as pool:
-        finished = pool.imap_unordered(live, range(arguments.seeds))
-        for number, lines in enumerate(finished):
-            Console(stderr=True).print(f"{desk.name}: {number + 1} of {arguments.seeds}")
+        missing = [seed for seed in files if seed not in kept]
+        for number, (seed, lines) in enumerate(pool.imap_unordered(live, missing), len(kept) + 1):
+            write_atomically(files[seed], msgspec.json.encode(lines))
+            Console(stderr=True).print(f"{desk.name}: {number} of {arguments.seeds}")
             yield lines
 
 

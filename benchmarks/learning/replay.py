@@ -179,7 +179,7 @@ class Replay:
             labels,
             lambda *_: None,
             seed=self.seed,
-            strengths=stream.desk.strengths,
+            strengths={axis: stream.desk.strengths},
             heads_only=True,
         )
         inputs = [ModelInput([1], 0.0, "", truncated=False)] * len(rows)
@@ -208,9 +208,9 @@ def keep_stream(stream: Stream) -> None:
     _streams[:] = [stream]
 
 
-def live(seed: int) -> list[Line]:
-    """The replay with this seed of the stream that was kept."""
-    return Replay(_streams[0], seed).run()
+def live(seed: int) -> tuple[int, list[Line]]:
+    """The seed, and the replay with it of the stream that was kept."""
+    return seed, Replay(_streams[0], seed).run()
 
 
 def _values(tally: Tally) -> tuple[int, int, int]:

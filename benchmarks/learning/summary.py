@@ -1,7 +1,8 @@
 """The figures of a desk over all its replays."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class DeskFigures:
     that was wrong, and `risk_until_then` that of all accepted events until then. It was above alpha
     in a share `above_alpha` of the replays. `cost_share` is the cost of the LLM calls as a share of
     that of one call for every event. `llm_wrong` counts wrong answers of the LLM; with all events
-    given to it, `all_llm_wrong`.
+    given to it, `all_llm_wrong`. `machine` is the one of the last replay, with its load.
     """
 
     desk: str
@@ -44,6 +45,7 @@ class DeskFigures:
     static_risk: float | None
     confident_accepted: float
     confident_risk: float | None
+    machine: dict[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, object]:
         """The figures with four decimals."""

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from inference.arrays import DECIMALS, Floats
 
 TEMPERATURE_RANGE = (0.05, 20.0)
-SEARCH_STEPS = 60
+SEARCH_STEPS = 44
+"""They leave an interval of 4e-9, far below the decimals that are kept."""
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
@@ -40,11 +41,17 @@ def fit_temperature(logits: Floats, gold: npt.NDArray[np.bool_]) -> float:
 
     low, high = (math.log(bound) for bound in TEMPERATURE_RANGE)
     ratio = (math.sqrt(5) - 1) / 2
-    # Golden-section search. It finds the minimum because the loss has only one in log T.
+    # Golden-section search. It finds the minimum because the loss has only one in log T. Of the two
+    # inner points, one stays for the next step, so a step needs one loss.
+    inner_low, inner_high = high - ratio * (high - low), low + ratio * (high - low)
+    loss_low, loss_high = loss(inner_low), loss(inner_high)
     for _ in range(SEARCH_STEPS):
-        inner_low, inner_high = high - ratio * (high - low), low + ratio * (high - low)
-        if loss(inner_low) < loss(inner_high):
-            high = inner_high
+        if loss_low < loss_high:
+            high, inner_high, loss_high = inner_high, inner_low, loss_low
+            inner_low = high - ratio * (high - low)
+            loss_low = loss(inner_low)
         else:
-            low = inner_low
+            low, inner_low, loss_low = inner_low, inner_high, loss_high
+            inner_high = low + ratio * (high - low)
+            loss_high = loss(inner_high)
     return round(math.exp((low + high) / 2), DECIMALS)

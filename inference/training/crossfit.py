@@ -46,27 +46,17 @@ from inference.training.calibration_rows import answered_rows
 from inference.training.centre_fit import fit_centres
 from inference.training.folds import Folds, fold_numbers
 from inference.training.gold_labels import gold_matrix
-from inference.training.head_fit import fit_heads_of_axis
+from inference.training.head_fit import fit_heads_of_axis, log_loss
 from inference.training.languages import usual_languages
-from inference.training.ngram_fit import MAX_FOLD_WORK, fit_ngram_head
+from inference.training.ngram_fit import MAX_FOLD_WORK, fit_ngram_head, has_columns
 from schemas.event import DEFAULT_TENANT
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0)
 """The inverse regularisation strengths of the heads that are tried."""
+MAX_WORK = 1_000_000
+"""Up to so many rows times labels, every fold tries all strengths. Above, one fold chooses."""
 NGRAM_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
 """The shares of the n-gram head that are tried."""
-
-
-@dataclass(frozen=True, slots=True)
-class CrossFit:
-    """What cross-fitting found about one domain.
-
-    `strengths` has the best inverse regularisation for the head of each axis.
-    """
-
-    strengths: dict[str, float]
-    calibration: DomainCalibration
-    sample: CalibrationSample
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +64,46 @@ class FoldAnswers:
     """The logits of n rows, each by a model that was fitted without the fold of the row.
 
     `fold` (n,) numbers the folds. `strengths` are the inverse regularisation strengths of the heads
-    that answered. `encoder` maps an axis to float32 of shape (strengths, n,
-    labels), and `ngrams` to (n, labels). It lacks the axes without n-grams. `distance` and
-    `scope_distance` are those of `inference.model.heads.AxisLogits`.
+    that answered, axis by axis. `encoder` maps an axis to float32 of shape (strengths, n, labels),
+    and `ngrams` to (n, labels). It lacks the axes without n-grams. `distance` and `scope_distance`
+    are those of `inference.model.heads.AxisLogits`.
     """
 
     fold: Folds
-    strengths: Sequence[float]
+    strengths: Mapping[str, Sequence[float]]
     encoder: dict[str, Vectors]
     ngrams: dict[str, Vectors]
     distance: Floats
     scope_distance: Floats
+
+    def of_heads(self, strengths: Mapping[str, float]) -> "FoldAnswers":
+        """The answers of the heads alone, each with this inverse regularisation.
+
+        All distances are 0.
+        """
+        places = {axis: self.strengths[axis].index(each) for axis, each in strengths.items()}
+        return FoldAnswers(
+            self.fold,
+            {axis: [each] for axis, each in strengths.items()},
+            {axis: self.encoder[axis][[place]] for axis, place in places.items()},
+            {},
+            np.zeros_like(self.distance),
+            np.zeros_like(self.scope_distance),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CrossFit:
+    """What cross-fitting found about one domain.
+
+    `strengths` has the best inverse regularisation for the head of each axis. `answers` are those
+    that the calibration was made from.
+    """
+
+    strengths: dict[str, float]
+    calibration: DomainCalibration
+    sample: CalibrationSample
+    answers: FoldAnswers
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +142,19 @@ def crossfit(
                 f"no row of {domain} is labelled on {axis}; give rows that are, or leave it out "
                 "with --axis"
             )
+    taught = [rows[i] for i in teaching], vectors[teaching]
     answers = answer_by_folds(
         domain,
         asked,
         vectors[calibrating],
-        ([rows[i] for i in teaching], vectors[teaching]),
+        taught,
         labels,
         progress,
         seed=seed,
+        strengths={
+            axis: _strengths(asked, vectors[calibrating], taught, axis, names, seed)
+            for axis, names in labels.items()
+        },
     )
     return tune(asked, [inputs[i] for i in calibrating], answers, labels)
 
@@ -144,7 +168,7 @@ def answer_by_folds(
     progress: Progress,
     *,
     seed: int,
-    strengths: Sequence[float] = STRENGTHS,
+    strengths: Mapping[str, Sequence[float]],
     heads_only: bool = False,
 ) -> FoldAnswers:
     """Each row, answered by a model of the rows of the other folds and of those in `taught`.
@@ -156,7 +180,7 @@ def answer_by_folds(
     """
     fold = fold_numbers(rows)
     shape = {axis: (len(rows), len(names)) for axis, names in labels.items()}
-    encoder = {axis: np.zeros((len(strengths), *shape[axis]), np.float32) for axis in labels}
+    encoder = {axis: np.zeros((len(strengths[axis]), *shape[axis]), np.float32) for axis in labels}
     by_ngrams: dict[str, Vectors] = {}
     distance, scope_distance = np.zeros(len(rows)), np.zeros(0)
     if OUT_OF_SCOPE in labels.get(SCOPE_AXIS, ()):
@@ -170,7 +194,7 @@ def answer_by_folds(
         learned_vectors = np.concatenate([vectors[index], taught[1]])
         units, held_units = unit_rows(learned_vectors), unit_rows(vectors[held_out])
         for axis, names in labels.items():
-            heads = fit_heads_of_axis(learned, units, axis, names, strengths, seed=seed)
+            heads = fit_heads_of_axis(learned, units, axis, names, strengths[axis], seed=seed)
             for place, head in enumerate(heads):
                 encoder[axis][place, held_out] = held_units @ head.weight.T + head.bias
         if heads_only:
@@ -202,7 +226,7 @@ def tune(
     probabilities: dict[str, Floats] = {}
     for axis, names in labels.items():
         final, by_fold = _choose(axis, rows, answers, names)
-        strengths[axis] = answers.strengths[final.strength]
+        strengths[axis] = answers.strengths[axis][final.strength]
         probabilities[axis] = np.zeros((len(rows), len(names)))
         for number, choice in enumerate(by_fold):
             held_out = answers.fold == number
@@ -231,7 +255,37 @@ def tune(
     )
     nothing = tested.where(np.zeros(0, np.int64))
     sample = CalibrationSample(tuple(labels), nothing, tested, tuple(calibration.tenants))
-    return CrossFit(strengths, calibration, sample)
+    return CrossFit(strengths, calibration, sample, answers)
+
+
+def _strengths(
+    rows: Sequence[LabelledRow],
+    vectors: Vectors,
+    taught: tuple[Sequence[LabelledRow], Vectors],
+    axis: str,
+    names: tuple[str, ...],
+    seed: int,
+) -> Sequence[float]:
+    """The inverse regularisation strengths that every fold tries.
+
+    Above `MAX_WORK` it is the one that does best on the first fold. To choose one value of four on
+    so many rows makes these rows look better by next to nothing.
+
+    Raises:
+        DataError: there are fewer than two kinds of rows.
+    """
+    if len(rows) * len(names) <= MAX_WORK:
+        return STRENGTHS
+    first = fold_numbers(rows) == 0
+    asked = [row for row, held_out in zip(rows, first, strict=True) if held_out]
+    learned = [row for row, held_out in zip(rows, first, strict=True) if not held_out]
+    units = unit_rows(np.concatenate([vectors[~first], taught[1]]))
+    heads = fit_heads_of_axis([*learned, *taught[0]], units, axis, names, STRENGTHS, seed=seed)
+    gold = gold_matrix(asked, axis, names)
+    labelled = np.array([axis in row.gold for row in asked], dtype=np.bool_)
+    held_units = unit_rows(vectors[first])[labelled]
+    losses = [log_loss(head, held_units, gold[labelled]) for head in heads]
+    return [STRENGTHS[int(np.argmin(losses))]]
 
 
 def _choose(
@@ -260,8 +314,9 @@ def _choose(
         if not of_rows.any():
             of_rows = labelled
         strength, share = 0, shares[0]
-        if len(answers.strengths) > 1:
-            strength = min(range(len(answers.strengths)), key=lambda each: loss(each, 0.0, of_rows))
+        if len(answers.strengths[axis]) > 1:
+            tried = range(len(answers.strengths[axis]))
+            strength = min(tried, key=lambda each: loss(each, 0.0, of_rows))
         if len(shares) > 1:
             share = min(shares, key=lambda each: loss(strength, each, of_rows))
         logits = _mixed(answers, axis, _Choice(strength, share, 1.0))[of_rows]
@@ -284,6 +339,8 @@ def _ngram_logits(
     labels: Mapping[str, tuple[str, ...]],
     seed: int,
 ) -> dict[str, Floats]:
+    if not any(has_columns(len(learned), len(each), MAX_FOLD_WORK) for each in labels.values()):
+        return {}
     ngram_head = fit_ngram_head(learned, labels, seed=seed, max_work=MAX_FOLD_WORK)
     rows = [ngram_head.logits(ngram_head.features(read_content(row.event))) for row in held_out]
     logits = np.array(rows).reshape(len(held_out), len(ngram_head.bias))

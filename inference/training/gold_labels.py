@@ -14,9 +14,13 @@ def gold_matrix(rows: Sequence[LabelledRow], axis: str, labels: Sequence[str]) -
 
     A gold label that is not among `labels` has no column, so it can be right for no row.
     """
-    return np.array(
-        [[label in row.gold.get(axis, ()) for label in labels] for row in rows], dtype=np.bool_
-    )
+    columns = {label: column for column, label in enumerate(labels)}
+    gold = np.zeros((len(rows), len(labels)), np.bool_)
+    for number, row in enumerate(rows):
+        for label in row.gold.get(axis, ()):
+            if label in columns:
+                gold[number, columns[label]] = True
+    return gold
 
 
 def correctness(rows: Sequence[LabelledRow], axis: str, answers: Sequence[str]) -> Flags:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
-from inference.arrays import Floats, Vectors
+from inference.arrays import Bools, Floats, Vectors
 from inference.errors import DataError
 from inference.labelled import LabelledRow, lessons
 from inference.model.heads import Head, unit_rows
@@ -81,7 +81,7 @@ def fit_head(
     candidates = []
     for strength in REGULARISATION:
         head = _fit(units[index], target, weight, labels, strength, seed)
-        candidates.append((_log_loss(head, units[tuning], gold), head))
+        candidates.append((log_loss(head, units[tuning], gold), head))
     return min(candidates, key=lambda candidate: candidate[0])[1]
 
 
@@ -129,7 +129,7 @@ def blend_heads(
     return as_shipped(kept.labels, weight, bias)
 
 
-def _log_loss(head: Head, units: Floats, gold: npt.NDArray[np.bool_]) -> float:
+def log_loss(head: Head, units: Floats, gold: Bools) -> float:
     """The mean log loss of the head on these rows, after it got its best temperature on them."""
     logits = head.logits(units)
     probabilities = softmax(logits, fit_temperature(logits, gold))

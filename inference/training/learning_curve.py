@@ -47,17 +47,19 @@ def learning_of(
         some = [rows[i] for i in chosen]
         if len(some) < MIN_ROWS or not _all_labelled(some, labels):
             continue
-        answers = answer_by_folds(
-            domain,
-            some,
-            vectors[chosen],
-            known,
-            labels,
-            lambda *_: None,
-            seed=seed,
-            strengths=tuple(sorted(set(fitted.strengths.values()))),
-            heads_only=True,
-        )
+        answers = fitted.answers.of_heads(fitted.strengths)
+        if len(chosen) < len(asked):
+            answers = answer_by_folds(
+                domain,
+                some,
+                vectors[chosen],
+                known,
+                labels,
+                lambda *_: None,
+                seed=seed,
+                strengths={axis: [each] for axis, each in fitted.strengths.items()},
+                heads_only=True,
+            )
         sample = tune(some, [inputs[i] for i in chosen], answers, labels).sample
         for axis in labels:
             points[axis].append(_point(sample, axis))

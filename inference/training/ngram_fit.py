@@ -59,7 +59,7 @@ def fit_ngram_head(
     labels = {
         axis: names
         for axis, names in labels.items()
-        if len(names) <= min(MAX_LABELS, max_work / max(1, len(rows)))
+        if has_columns(len(rows), len(names), max_work)
     }
     if not labels:
         return reader
@@ -71,6 +71,11 @@ def fit_ngram_head(
     weights = np.zeros((len(idf), len(bias)), np.float32)
     weights[used] = np.concatenate([weight for weight, _ in fitted]).T
     return quantized(idf, weights, bias, labels)
+
+
+def has_columns(rows: int, labels: int, max_work: float = math.inf) -> bool:
+    """Whether an axis with so many labels gets columns that are fitted to so many rows."""
+    return labels <= min(MAX_LABELS, max_work / max(1, rows))
 
 
 def quantized(

@@ -105,7 +105,7 @@ def test_answers_about_rows_that_were_learned_break_the_promise(
         logits = (units(vectors) @ head.weight.T + head.bias).astype(np.float32)
         fold = np.arange(len(rows)) % 5
         return crossfit.FoldAnswers(
-            fold, [10.0], {"queue": logits[None]}, {}, np.zeros(len(rows)), np.zeros(0)
+            fold, {"queue": [10.0]}, {"queue": logits[None]}, {}, np.zeros(len(rows)), np.zeros(0)
         )
 
     monkeypatch.setattr("tests.property.test_crossfit.answered", answer_learned)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,11 +18,13 @@ from inference.classifier import Classifier
 from inference.errors import DataError
 from inference.labelled import LabelledRow, Part
 from inference.model.artifact import load_artifact
+from inference.model.heads import Head
 from inference.model.model_input import ModelInput
 from inference.model.threads import Threads
 from inference.training import crossfit as crossfit_module
-from inference.training.crossfit import FoldAnswers, answer_by_folds, crossfit, tune
+from inference.training.crossfit import STRENGTHS, FoldAnswers, answer_by_folds, crossfit, tune
 from inference.training.folds import fold_numbers
+from inference.training.head_fit import fit_heads_of_axis
 from inference.training.recipe import TrainingOptions, TrainingRows, train_on_rows
 from schemas.event import Event
 from streams.cli.learning_text import show_learning
@@ -75,7 +78,7 @@ def answered(
         LABELS,
         no_progress,
         seed=0,
-        strengths=strengths,
+        strengths={"queue": strengths},
         heads_only=True,
     )
 
@@ -235,3 +238,41 @@ async def test_a_model_of_rows_without_a_split_is_served(
     (decision,) = await classifier.classify("alerts", [rows[0].event])
     await classifier.close()
     assert decision.labels["queue"].value == rows[0].gold["queue"][0]
+
+
+def test_the_last_point_of_the_curve_is_what_was_answered_before() -> None:
+    """The heads of all rows would be fitted twice, or the curve would end somewhere else."""
+    rows = [a_row(number, "abc"[number % 3]) for number in range(120)]
+    vectors = vectors_of(rows, noise=0.8)
+    again = answered(rows, vectors, [0.3])
+    kept = answered(rows, vectors, [0.1, 0.3]).of_heads({"queue": 0.3})
+    assert np.array_equal(kept.encoder["queue"], again.encoder["queue"])
+    assert kept.strengths == again.strengths
+    assert np.array_equal(kept.distance, again.distance)
+
+
+def test_of_many_rows_and_labels_one_fold_chooses_the_strength(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thousand labels would be fitted four times in every fold, for minutes."""
+    rows = [a_row(number, "abc"[number % 3]) for number in range(200)]
+    vectors = vectors_of(rows, noise=0.8)
+    fits: list[int] = []
+
+    def count(*given: Any, **named: Any) -> list[Head]:
+        heads = fit_heads_of_axis(*given, **named)
+        fits.append(len(heads))
+        return heads
+
+    monkeypatch.setattr("inference.training.crossfit.fit_heads_of_axis", count)
+    arguments: Any = ("tickets", rows, vectors, inputs_of(rows), LABELS, no_progress)
+    whole = crossfit(*arguments, seed=0)
+    folds = int(whole.answers.fold.max()) + 1
+    assert fits == [len(STRENGTHS)] * folds
+    fits.clear()
+    monkeypatch.setattr("inference.training.crossfit.MAX_WORK", 100)
+    quick = crossfit(*arguments, seed=0)
+    assert fits == [len(STRENGTHS)] + [1] * folds
+    assert quick.strengths["queue"] in STRENGTHS
+    near = abs(float(np.mean(quick.sample.testing.correct - whole.sample.testing.correct)))
+    assert near < 0.05

@@ -31,8 +31,11 @@ PLOT = ROOT / "docs" / "learning.svg"
 COLUMNS = ("verdicts", "accepted", "risk", "risk until then", "LLM calls", "cost", "static", "0.9")
 
 
-def main() -> None:
-    """Replay the desks, print a table, and write the rows and the plot."""
+def main(given: Sequence[str] | None = None) -> None:
+    """Replay the desks, print a table, and write the rows and the plot.
+
+    `given` are the arguments, if they are not those of the process.
+    """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learning", description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="the directory of the rows")
     parser.add_argument("--encoder", type=Path, default=ENCODER, help="the general encoder")
@@ -42,7 +45,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS, help="the file for the rows")
     parser.add_argument("--plot", type=Path, default=PLOT, help="the file for the plot")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     chosen = [
         desk
         for desk in DESKS
@@ -78,22 +81,23 @@ def write(figures: Sequence[DeskFigures], arguments: argparse.Namespace) -> None
 
 
 def _replays(desk: Desk, arguments: argparse.Namespace) -> Iterator[list[Line]]:
-    """The replays of a desk: those of the cache, then the others as they are finished.
-
-    Each process has the rows already.
-    """
-    stream = open_stream(desk, arguments.data, arguments.encoder, arguments.cache)
+    """The replays of a desk: those of the cache, then the others as they are finished."""
     directory = arguments.cache / desk.name.split(",")[0].replace(" ", "-")
     directory.mkdir(parents=True, exist_ok=True)
     files = {seed: directory / f"{seed}.json" for seed in range(arguments.seeds)}
-    kept = [seed for seed, file in files.items() if file.is_file()]
-    yield from (msgspec.json.decode(files[seed].read_bytes(), type=list[Line]) for seed in kept)
+    missing = [seed for seed, file in files.items() if not file.is_file()]
+    for seed, file in files.items():
+        if seed not in missing:
+            yield msgspec.json.decode(file.read_bytes(), type=list[Line])
+    if not missing:
+        return
+    stream = open_stream(desk, arguments.data, arguments.encoder, arguments.cache)
     context = multiprocessing.get_context("fork")
+    # Each process has the rows already.
     with context.Pool(arguments.processes, keep_stream, (stream,)) as pool:
-        missing = [seed for seed in files if seed not in kept]
-        for number, (seed, lines) in enumerate(pool.imap_unordered(live, missing), len(kept) + 1):
+        for seed, lines in pool.imap_unordered(live, missing):
             write_atomically(files[seed], msgspec.json.encode(lines))
-            Console(stderr=True).print(f"{desk.name}: {number} of {arguments.seeds}")
+            Console(stderr=True).print(f"{desk.name}: seed {seed} of {arguments.seeds}")
             yield lines
 
 

@@ -1,10 +1,15 @@
 """The benchmark of learning: a desk is lived through as it says, and its plot is drawn."""
 
+from dataclasses import replace as changed
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import msgspec
 import numpy as np
+import orjson
 import pytest
 
+from benchmarks.learning import __main__ as benchmark
 from benchmarks.learning import replay
 from benchmarks.learning.plot import draw
 from benchmarks.learning.replay import Line, Replay
@@ -60,3 +65,25 @@ def test_the_plot_has_a_panel_for_each_desk(lines: list[Line]) -> None:
     assert np.isfinite(
         [float(number) for number in points.get("points", "").replace(",", " ").split()]
     ).all()
+
+
+def test_a_run_goes_on_and_keeps_the_other_desks(
+    lines: list[Line], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was interrupted would begin anew, or one desk would replace all others."""
+    monkeypatch.setattr(benchmark, "DESKS", (changed(DESK, name="other"), DESK))
+    out, plot, cache = (tmp_path / name for name in ("rows.ndjson", "plot.svg", "cache"))
+    other = summarize(changed(DESK, name="other"), [lines])
+    out.write_bytes(b"".join(orjson.dumps(row.document()) + b"\n" for row in other))
+    (cache / "three-labels").mkdir(parents=True)
+    for seed in range(2):
+        (cache / "three-labels" / f"{seed}.json").write_bytes(msgspec.json.encode(lines))
+    # No rows and no encoder are there: a replay that is not in the cache would fail.
+    files = ("--cache", str(cache), "--out", str(out), "--plot", str(plot))
+    benchmark.main(["--desk", "three", "--seeds", "2", "--data", str(tmp_path), *files])
+    rows = [orjson.loads(line) for line in out.read_bytes().splitlines()]
+    assert [row["desk"] for row in rows] == ["other"] * len(other) + [DESK.name] * len(lines)
+    assert {row["replays"] for row in rows[len(other) :]} == {2}
+    assert rows[-1]["machine"]["load"] >= 0
+    assert DESK.name in plot.read_text("utf-8")
+    assert "other" in plot.read_text("utf-8")

@@ -50,8 +50,8 @@ DESKS = (
         "tickets",
         "product",
         95,
-        25,
-        1_000,
+        50,
+        2_000,
         strengths=(0.03, 0.1, 0.3),
     ),
     Desk(

@@ -130,7 +130,8 @@ def _registry() -> Registry[Any]:
     definitions = Resource.from_contents(
         _schemas()["_definitions.json"], default_specification=DRAFT4
     )
-    return Registry().with_resource("_definitions.json", definitions)
+    registry: Registry[Any] = Registry().with_resource("_definitions.json", definitions)
+    return registry
 
 
 @cache

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer
@@ -122,7 +123,7 @@ class _Subscription:
         await sending
         return sorted(arrivals, key=lambda arrival: arrival.seen_at_s)
 
-    async def _new(self, sending: "asyncio.Task[None]") -> AsyncIterator[Arrival]:
+    async def _new(self, sending: asyncio.Task[Any]) -> AsyncIterator[Arrival]:
         deadline_s = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline_s:
             for records in (await self._consumer.getmany(timeout_ms=500)).values():

@@ -249,7 +249,8 @@ async def test_the_console_says_what_a_label_means(tiny_model: Path) -> None:
     entry = LabelEntry(description="What happens in the cloud")
     file = LabelsFile({"alerts": {"queue": {"cloud": entry}}})
     described = Classifier.open(tiny_model, threads=Threads(1, 1), labels=file)
-    labels = dict(label_facts(described).labels["alerts"]["queue"])
+    serving = Serving(dict.fromkeys(described.domains, described))
+    labels = dict(label_facts(serving).labels["alerts"]["queue"])
     await described.close()
     assert labels["cloud"] == "What happens in the cloud"
     assert labels["email"] is None

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import orjson
 import pytest
@@ -56,7 +57,7 @@ class Bench(OneEventBench):
     """An agent pipeline that splits its records into words."""
 
     def __init__(
-        self, process: Process = decide, producer: FakeProducer | None = None, **pipeline: int
+        self, process: Process = decide, producer: FakeProducer | None = None, **pipeline: Any
     ) -> None:
         super().__init__(process, producer, read=split, **pipeline)
 

@@ -152,6 +152,7 @@ async def test_cases_that_are_only_near_are_decided_if_somebody_ticks_them(start
 
     console = await start(fill)
     page = await console.page(where=PAGES["case"])
+    await page.sees("Decide with 1 more case alike")
     await page.press("b")
     await page.sees("The same: 1 case")
     await page.sees("Only near: 2 cases")
@@ -165,6 +166,38 @@ async def test_cases_that_are_only_near_are_decided_if_somebody_ticks_them(start
     await page.click("[data-action=decide-all]")
     await until(lambda: len(console.world.sent) == 3)
     assert {id_ for id_, _ in sent(console)} == {"one", "two", "near"}
+
+
+async def test_a_double_click_decides_one_case(start: Start) -> None:
+    """The second click would accept the next case, which nobody has read."""
+    console = await start(five_cases, hold_s=0)
+    page = await console.page(where=PAGES["case"])
+    button = "document.querySelector('.decide .primary')"
+    await page.until(f"{button} && !{button}.disabled")
+    for clicks in (1, 2):
+        box = await page.ask(
+            f"(b => [b.x + b.width / 2, b.y + b.height / 2])({button}.getBoundingClientRect())"
+        )
+        where = {"x": box[0], "y": box[1], "button": "left", "clickCount": clicks}
+        await page.call("Input.dispatchMouseEvent", type="mousePressed", **where)
+        await page.call("Input.dispatchMouseEvent", type="mouseReleased", **where)
+        await page.until(
+            "document.querySelector('.case h1')?.innerText.includes('host 18')"
+            f" && {button} && !{button}.disabled"
+        )
+    await page.press("s")  # what the second click had sent would be there before this
+    await page.sees("Skipped")
+    assert [id_ for id_, _ in sent(console)] == ["one"]
+
+
+async def test_who_is_too_late_to_undo_is_told(start: Start) -> None:
+    """The button would go away under the mouse, and the person think that it was undone."""
+    console = await start(five_cases, hold_s=1)
+    page = await console.page(where=PAGES["case"])
+    await page.sees("Accept proposal")
+    await page.press("a")
+    await page.sees("Too late to undo")
+    assert [id_ for id_, _ in sent(console)] == ["one"]
 
 
 async def test_two_people_on_one_case_are_told_of_each_other(start: Start) -> None:

@@ -168,12 +168,18 @@ def proposed(revisions: Sequence[TriagedEvent]) -> TriagedEvent:
 
 
 def revision_document(triaged: TriagedEvent) -> dict[str, Any]:
-    """One revision in the history of a case."""
+    """One revision in the history of a case; of a person's, only the labels that they decided."""
+    is_human = triaged.decided_by == "human"
     return {
         "revision": triaged.revision,
         "status": triaged.status,
         "decided_by": triaged.decided_by,
-        "labels": {axis: label.value for axis, label in triaged.labels.items()},
+        "labels": {
+            axis: label.value
+            for axis, label in triaged.labels.items()
+            # The other labels keep the confidence of the model.
+            if not is_human or label.confidence == 1.0
+        },
         "queue": triaged.queue,
         "reasons": triaged.reasons,
         "triaged_at": triaged.timing.triaged_at,

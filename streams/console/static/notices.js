@@ -8,6 +8,7 @@ import { announce, Key } from "./ui.js";
 
 const MOST_SHOWN = 3;
 const SHOWN_MS = 8000;
+const LATE_MS = 5000;
 
 const notices = createStore([]);
 let lastNumber = 0;
@@ -18,8 +19,17 @@ export function notify(text, { kind = "", stays = false, undo = null, until = 0 
   const notice = { number, text, kind, undo, until };
   notices.set((all) => [...all, notice].slice(-MOST_SHOWN));
   announce(text);
-  if (!stays) setTimeout(() => dismiss(number), undo ? until - Date.now() : SHOWN_MS);
+  if (undo) setTimeout(() => tooLate(number), until - Date.now());
+  else if (!stays) setTimeout(() => dismiss(number), SHOWN_MS);
   return number;
+}
+
+/** Say for a moment that it is too late to undo, for whoever was about to do it. */
+function tooLate(number) {
+  notices.set((all) =>
+    all.map((one) => (one.number === number ? { ...one, undo: null, late: true } : one)),
+  );
+  setTimeout(() => dismiss(number), LATE_MS);
 }
 
 export const dismiss = (number) =>
@@ -58,7 +68,13 @@ export function Notices() {
   return html`<div class="notices">
     ${shown.map(
       (notice) => html`<div key=${notice.number} class=${`notice ${notice.kind}`}>
-        <span class="notice-text">${notice.text}</span>
+        <span class="notice-text">
+          ${notice.text}
+          ${
+            notice.late &&
+            html`<span class="soft block small">Too late to undo. To correct it, open the case.</span>`
+          }
+        </span>
         ${
           notice.undo &&
           html`<button type="button" class="button small" onClick=${() => takeBack(notice)}>

@@ -39,6 +39,7 @@ export function Axes({
   onNextAxis,
   readOnly,
 }) {
+  const following = axes[(axes.indexOf(active) + 1) % axes.length];
   return html`<div class="axes">
     ${axes.map(
       (axis) => html`<${Axis}
@@ -51,13 +52,25 @@ export function Axes({
         onOpen=${() => onActive(axis)}
         onChoose=${onChoose}
         onNextAxis=${axes.length > 1 ? onNextAxis : null}
+        following=${following}
         readOnly=${readOnly}
       />`,
     )}
   </div>`;
 }
 
-function Axis({ axis, proposed, chosen, decides, open, onOpen, onChoose, onNextAxis, readOnly }) {
+function Axis({
+  axis,
+  proposed,
+  chosen,
+  decides,
+  open,
+  onOpen,
+  onChoose,
+  onNextAxis,
+  following,
+  readOnly,
+}) {
   const changed = chosen.value !== proposed.value;
   const hint = proposed.abstained && !decides && !chosen.touched;
   if (!open) {
@@ -65,7 +78,7 @@ function Axis({ axis, proposed, chosen, decides, open, onOpen, onChoose, onNextA
       <span class="axis-name">${label(axis)}</span>
       <span class=${changed ? "changed" : ""}>
         <strong>${label(chosen.value)}</strong>
-        ${hint && html`<span class="soft small block">a hint, not sent</span>`}
+        ${hint && html`<span class="soft small block">only a hint: not part of your decision</span>`}
       </span>
       ${changed ? html`<${Tag}>${chosen.touched ? "your choice" : "decided"}<//>` : html`<${Confidence} value=${proposed.confidence} />`}
     </button>`;
@@ -83,13 +96,13 @@ function Axis({ axis, proposed, chosen, decides, open, onOpen, onChoose, onNextA
   return html`<fieldset class="axis open" data-axis=${axis}>
     <legend>
       <span class="axis-name">${label(axis)}</span>
-      ${decides && html`<${Tag}>decides<//>`}
+      ${decides && html`<${Tag}>required<//>`}
       <span class="grow"></span>
       ${
         onNextAxis &&
         !readOnly &&
         html`<button type="button" class="quiet small" aria-keyshortcuts="X" onClick=${onNextAxis}>
-        Next axis <${Key} name="X" />
+        Next: ${label(following)} <${Key} name="X" />
       </button>`
       }
     </legend>
@@ -114,7 +127,7 @@ function Axis({ axis, proposed, chosen, decides, open, onOpen, onChoose, onNextA
       hint &&
       !readOnly &&
       html`<p class="note">
-      The model calls this a hint. It is sent only if you choose it yourself.
+      The model is not sure of this. It becomes part of your decision only if you choose it.
     </p>`
     }
   </fieldset>`;

@@ -175,7 +175,7 @@ function Preview({ cases, groups = [], labelsOf, comment, onClose, onDone }) {
               group &&
               html`<tr class="group" key=${group.title}>
                 <th scope="rowgroup" colspan="6">
-                  <strong>${group.title}</strong>
+                  <strong>${group.title}.</strong>
                   ${group.note && html` <span class="soft small">${group.note}</span>`}
                   ${
                     group.near &&

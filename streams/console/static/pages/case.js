@@ -189,7 +189,7 @@ function CaseHead({ item, data, steps }) {
       <span class="grow"></span>
       ${
         steps.at !== null &&
-        html`<span class="soft number small">${steps.at + 1} of ${steps.total}</span>`
+        html`<span class="soft number small">${steps.at + 1} of ${steps.total} in the list</span>`
       }
       <${KeyButton} keyName="P" kind="quiet" onClick=${steps.previous}
         disabled=${!steps.at}>Previous<//>
@@ -258,6 +258,10 @@ function useNews(item, data, reload) {
   };
 }
 
+/** Only what the person has decided: other labels keep the confidence of the model. */
+const decidedByPerson = (labels) =>
+  valuesOf(Object.fromEntries(Object.entries(labels).filter(([, one]) => one.confidence === 1)));
+
 function Banners({ item, data, claim, news }) {
   const decided = news.decided;
   return html`<div class="banners" aria-live="polite">
@@ -281,7 +285,7 @@ function Banners({ item, data, claim, news }) {
       decided &&
       html`<p class="banner good">
       A person has decided this case at ${time(decided.timing.triaged_at)}:
-      <strong> ${sayLabels(valuesOf(decided.labels))}</strong>.
+      <strong> ${sayLabels(decidedByPerson(decided.labels))}</strong>.
     </p>`
     }
   </div>`;

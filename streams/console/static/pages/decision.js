@@ -17,6 +17,7 @@ import { AlikeDialog } from "./bulk.js";
 import { LabelSearch } from "./labelsearch.js";
 
 const MOST_DRAFTS = 100;
+const MOST_TITLE = 60;
 
 /** What people have chosen and not sent: it is still there when they come back to a case. */
 export const drafts = {
@@ -35,7 +36,7 @@ export const valuesOf = (labels) =>
 
 const alikeWords = ({ alike, near }) =>
   alike > 0
-    ? `Decide with ${plural(alike, "case", "cases")} alike`
+    ? `Decide with ${plural(alike, "more case", "more cases")} alike`
     : `See ${plural(near, "case", "cases")} nearly alike`;
 
 export function DecidePanel(props) {
@@ -70,9 +71,11 @@ export function DecidePanel(props) {
       setBusy(false);
     }
   };
+  // The second click of a double click would decide the next case, which is there already.
+  const decideOnce = (event) => event.detail < 2 && decide();
   const skip = () => {
     skipped.add(caseKey(item));
-    announce("Skipped");
+    notify("Skipped. The case stays open in the queue.");
     steps.next();
   };
   const nextAxis = () => onActive(axes[(axes.indexOf(active) + 1) % axes.length]);
@@ -115,11 +118,11 @@ export function DecidePanel(props) {
     ${conflict && html`<${Conflict} conflict=${conflict} steps=${steps} onLook=${props.reload} />`}
     <${Axes} ...${props} onNextAxis=${nextAxis} />
     <div class="actions">
-      <${KeyButton} keyName="A" kind="primary" onClick=${decide} disabled=${!sendable}>
+      <${KeyButton} keyName="A" kind="primary" onClick=${decideOnce} disabled=${!sendable}>
         ${decideWords({ correcting, changed, busy })}
       <//>
       <${KeyButton} keyName="S" onClick=${skip}>Skip<//>
-      <${KeyButton} keyName="L" onClick=${() => setDialog("labels")}>Search a label<//>
+      <${KeyButton} keyName="L" onClick=${() => setDialog("labels")}>All labels<//>
       ${
         data.alike + data.near > 0 &&
         !correcting &&
@@ -152,7 +155,7 @@ export function DecidePanel(props) {
       dialog === "labels" &&
       html`<${LabelSearch}
       labels=${labels}
-      axes=${axes}
+      axes=${[active, ...axes.filter((axis) => axis !== active)]}
       onChoose=${onChoose}
       onClose=${() => setDialog(null)}
     />`
@@ -177,13 +180,18 @@ function decideWords({ correcting, changed, busy }) {
   return changed ? "Decide with changes" : "Accept proposal";
 }
 
+const titleOf = ({ triaged }) => {
+  const title = plain(triaged.title || triaged.id);
+  return title.length > MOST_TITLE ? `${title.slice(0, MOST_TITLE)}…` : title;
+};
+
 async function decideOne({ item, data, deciding, choice, steps, comment, correcting, onConflict }) {
   const values = labelsToSend(data.proposal, choice, deciding);
   const verdict = { id: item.id, domain: item.domain, tenant: item.tenant, labels: values };
   if (comment.trim()) verdict.comment = comment.trim();
   if (correcting) verdict.about = data.triaged.revision;
   const { accepted, refused, conflict } = await sendVerdicts([verdict], {
-    text: () => `Decided: ${sayLabels(values)}`,
+    text: () => `Decided: ${sayLabels(values)} – ${titleOf(data)}`,
     onUndone: () => {
       workList.get().list?.note(item, { gone: false, held_by: null });
       go(caseHref(item));

@@ -12,7 +12,7 @@ export function Evidence({ data, active }) {
   return html`
     ${
       event
-        ? html`<${Words} event=${event} words=${words} />`
+        ? html`<${Words} event=${event} words=${words} axis=${active} />`
         : html`<p class="panel soft">
       The text of this event is not kept here.
     </p>`
@@ -59,12 +59,13 @@ function wordsFor(why, axis) {
     .slice(0, MOST_WORDS);
 }
 
-function Words({ event, words }) {
+function Words({ event, words, axis }) {
   const texts = [event.text, event.body].filter(Boolean);
   if (texts.length === 0) return null;
   return html`<section class="panel words">
     <h2>Text</h2>
     ${texts.map((text, at) => html`<${Passage} key=${at} text=${text} name="text" words=${words} />`)}
+    ${words.length > 0 && html`<p class="soft small">Marked: words that weighed for the proposed ${label(axis)}.</p>`}
     ${
       event.cut_off &&
       html`<details class="fold small">

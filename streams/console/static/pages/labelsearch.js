@@ -1,4 +1,4 @@
-// Type to find a label of any axis.
+// All labels, those of the open axis first; type to find one of any axis.
 
 import { html, useId, useMemo, useState } from "../html.js";
 import { label } from "../format.js";
@@ -34,7 +34,7 @@ export function LabelSearch({ labels, axes, onChoose, onClose }) {
       choose(found[at]);
     }
   };
-  return html`<${Dialog} title="Search a label" onClose=${onClose}>
+  return html`<${Dialog} title="All labels" onClose=${onClose}>
     <input
       type="text"
       class="label-search"

@@ -200,7 +200,7 @@ function Cases({ list, query, onChange, onFresh }) {
     </p>`
     }
     <div class="columns" aria-hidden="true">
-      <span></span><span>Severity</span><span>Case</span><span>Proposal and risk</span>
+      <span></span><span>Severity, priority</span><span>Case</span><span>Proposal, risk of error</span>
       <span>Why it is here</span><span class="end">Waits</span>
     </div>
     <${WindowedList}

@@ -15,9 +15,12 @@ export function Why({ data, deciding, active }) {
     ${WITH_SCALE.has(why.escalation) && html`<${RiskScale} risk=${why.risk} threshold=${why.threshold} />`}
     ${
       (why.reasons ?? []).length > 0 &&
-      html`<ul class="reasons">
-      ${why.reasons.map((reason) => html`<li><${Inline} text=${reason} /></li>`)}
-    </ul>`
+      html`<details class="fold small">
+      <summary>As the pipeline says it</summary>
+      <ul class="reasons">
+        ${why.reasons.map((reason) => html`<li><${Inline} text=${reason} /></li>`)}
+      </ul>
+    </details>`
     }
     <h3>What weighed most for the proposal</h3>
     <${Weights} why=${why} active=${active} />

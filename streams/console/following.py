@@ -19,7 +19,7 @@ from schemas.visible_text import printable
 from streams.config import Settings
 from streams.console.decisions import KEPT_DECISIONS
 from streams.deadletters import MAX_HEADER_CHARS, Letter
-from streams.errors import BrokerUnreachable, StreamError
+from streams.errors import StreamError
 from streams.kafka.reader import reading, seek_recent
 from streams.kafka.record import from_record
 from streams.topics import Topics
@@ -106,25 +106,24 @@ class Follower:
                 for record in records:
                     self._take(record, live=True)
                 if records:
-                    answered_s = time.monotonic()
+                    answered_s, self.problem = time.monotonic(), None
                 elif time.monotonic() - answered_s > ASK_AFTER_S:
-                    await self._ask(consumer)
+                    self.problem = await self._silence(consumer)
                     answered_s = time.monotonic()
 
-    async def _ask(self, consumer: AIOKafkaConsumer) -> None:
-        """Ask the broker for something: a poll says the same of a quiet topic and of no broker.
+    async def _silence(self, consumer: AIOKafkaConsumer) -> str | None:
+        """Why the broker says nothing; None if there is only nothing new.
 
-        Raises:
-            BrokerUnreachable: it does not answer.
+        A poll says the same of a quiet topic and of a broker that has gone. The consumer finds the
+        broker again by itself; to close it would take as long as the broker is away.
         """
         try:
             async with asyncio.timeout(ANSWER_S):
                 await consumer.end_offsets(list(consumer.assignment()))
         except (KafkaError, TimeoutError):
             servers = self._settings.kafka.bootstrap_servers
-            raise BrokerUnreachable(
-                f"no Kafka broker answers at {servers}; check that it is up"
-            ) from None
+            return f"no Kafka broker answers at {servers}; check that it is up"
+        return None
 
     async def _seek(self, consumer: AIOKafkaConsumer) -> None:
         """Go on where we were; without that, some decisions back, and no dead letters."""

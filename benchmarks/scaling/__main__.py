@@ -18,7 +18,6 @@ import orjson
 from benchmarks.rows import Measurement, machine, show, write
 from benchmarks.scaling import curve, pause, soak
 from benchmarks.scaling.plot import draw
-from benchmarks.scaling.stand_in import EAGER
 from benchmarks.scaling.workers import Workers, prepare, working
 from streams.local.brokers.kafka import KafkaCluster
 
@@ -28,17 +27,10 @@ PLOT = ROOT / "docs" / "scaling.svg"
 WORKERS = (1, 2, 4, 8)
 PAUSE_COST_MS = 5.0
 MEASURED = ("pauses", "curve", "soak")
-STATIC = "static"
-WAYS: dict[str, dict[str, str]] = {
-    "eager": {EAGER: "1", "TRIAGE_KAFKA__HEARTBEAT_INTERVAL_S": "3"},
-    "in two steps": {},
-    STATIC: {
-        "TRIAGE_KAFKA__GROUP_INSTANCE_ID": "{name}",
-        "TRIAGE_KAFKA__SESSION_TIMEOUT_S": "60",
-    },
-}
-"""How partitions are assigned, by name, with the configuration of the workers. The first is that of
-aiokafka, with which the others are compared."""
+EAGER, STATIC = "eager", "static"
+WAYS = (EAGER, "in two steps", STATIC)
+"""How partitions are assigned. The first is that of aiokafka, with its heartbeats, and the others
+are compared with it."""
 
 
 def main() -> None:
@@ -121,8 +113,9 @@ def _measure_of(row: Measurement) -> str:
 
 async def _pause_rows(servers: str, way: str) -> list[Measurement]:
     """The longest pause of partitions in each change, if partitions are assigned in this way."""
-    settings = await prepare(servers, f"pause-{list(WAYS).index(way)}")
-    async with working(Workers(settings, PAUSE_COST_MS, WAYS[way])) as workers:
+    settings = await prepare(servers, f"pause-{WAYS.index(way)}")
+    group = Workers(settings, PAUSE_COST_MS, eager=way == EAGER, static=way == STATIC)
+    async with working(group) as workers:
         if way == STATIC:
             restart, observer = await pause.measure_restart(settings, workers)
             pauses = [restart]
@@ -134,7 +127,7 @@ async def _pause_rows(servers: str, way: str) -> list[Measurement]:
             f"pause {way}; {each.change}; {what}",
             pause.worst(values),
             "s",
-            f"pause {next(iter(WAYS))}; {each.change}; {what}",
+            f"pause {EAGER}; {each.change}; {what}",
             note=f"longest of {len(values)} partitions, median {pause.usual(values):.2f} s; {note}",
         )
         for each in pauses

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from benchmarks.pipeline import resident_mb
 from benchmarks.scaling.curve import even
 from benchmarks.scaling.workers import (
-    Workers,
     fill,
     output_counts,
     prepare,
+    process,
     short_tickets,
-    working,
 )
 
 PATIENCE_S = 120.0
@@ -38,15 +37,15 @@ async def measure(
     settings = await prepare(servers, f"soak-{count}")
     await fill(settings, short_tickets(even(count)))
     found: list[Part] = []
-    async with working(Workers(settings, cost_ms)) as workers:
-        await workers.start("w0")
-        process = workers.running["w0"]
+    async with process(settings, cost_ms) as running:
         last_s, last = time.monotonic(), 0
         ends_s = last_s + limit_s
         async for at_s, seen in output_counts(settings, count, PATIENCE_S + limit_s):
+            if not seen:
+                last_s = at_s  # the worker starts
             if seen >= part * (len(found) + 1) or seen == count:
                 rate = (seen - last) / max(1e-9, at_s - last_s)
-                found.append(Part(seen, rate, resident_mb(process.pid)))
+                found.append(Part(seen, rate, resident_mb(running.pid)))
                 last_s, last = at_s, seen
             if at_s > ends_s:
                 break

@@ -3,15 +3,16 @@
 Run it as `python -m benchmarks.scaling.stand_in worker`. Only the model is replaced: records are
 read, decided, published, audited and committed as in any worker. The stand-in sleeps, so that more
 workers than cores can be measured on one machine. It decides one batch at a time, as a model that
-has one processor for itself. `TRIAGE_STAND_IN_MS` is the cost of an event in milliseconds, and
-`TRIAGE_STAND_IN_NAME` the name of the model in its answers, which tells who answered. With
-`TRIAGE_STAND_IN_EAGER`, partitions are assigned as aiokafka does it, for comparison.
+has one processor for itself. `TRIAGE_STAND_IN_MS` is the cost of an event in milliseconds.
 """
 
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -27,8 +28,27 @@ from streams.cli import main
 from streams.kafka.assignment import StickyAssignor
 
 COST = "TRIAGE_STAND_IN_MS"
-NAME = "TRIAGE_STAND_IN_NAME"
-EAGER = "TRIAGE_STAND_IN_EAGER"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What one worker of several in a process does.
+
+    `name` is the name of the model in its answers, which tells who answered. With `eager`, it
+    assigns partitions as aiokafka does it.
+    """
+
+    name: str = "stand-in"
+    cost_ms: float = field(default_factory=lambda: float(os.environ.get(COST, "0")))
+    eager: bool = False
+
+
+role: ContextVar[Role] = ContextVar("role")
+
+
+def current_role() -> Role:
+    """The role of the worker whose task this is."""
+    return role.get(Role())
 
 
 class StandIn(Classifier):
@@ -41,9 +61,9 @@ class StandIn(Classifier):
         engine: Any = SimpleNamespace(close=asyncio.sleep)
         stand_in = cls(load_artifact(DEFAULT_MODEL), engine, encoder, terms or {})
         stand_in.model = ModelInfo(
-            name=os.environ.get(NAME, "stand-in"), digest="stand-in", compute_type="stand-in"
+            name=current_role().name, digest="stand-in", compute_type="stand-in"
         )
-        stand_in.cost_s = float(os.environ.get(COST, "0")) / 1000
+        stand_in.cost_s = current_role().cost_ms / 1000
         stand_in.turn = asyncio.Lock()
         return stand_in
 
@@ -68,12 +88,25 @@ class StandIn(Classifier):
         """There is nothing to close."""
 
 
-if __name__ == "__main__":
-    assign: Any = StickyAssignor.assign
-    if os.environ.get(EAGER):
-        assign = staticmethod(RoundRobinPartitionAssignor.assign)
+def _assign(self: StickyAssignor, cluster: Any, members: Any) -> Any:
+    if current_role().eager:
+        return RoundRobinPartitionAssignor.assign(cluster, members)
+    return assign(self, cluster, members)
+
+
+assign = StickyAssignor.assign
+
+
+@contextmanager
+def stand_ins() -> Iterator[None]:
+    """Workers that start in this block have a stand-in instead of a model."""
     with (
         patch.object(Classifier, "open", StandIn.open),
-        patch.object(StickyAssignor, "assign", assign),
+        patch.object(StickyAssignor, "assign", _assign),
     ):
+        yield
+
+
+if __name__ == "__main__":
+    with stand_ins():
         main()

@@ -3,32 +3,29 @@
 import asyncio
 import itertools
 import os
-import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
-from http import HTTPStatus
 
-import aiohttp
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from msgspec.structs import replace
 
 from benchmarks.load import SHORT_TEXTS
-from benchmarks.scaling.stand_in import COST, NAME
+from benchmarks.scaling.stand_in import COST, Role, role, stand_ins
 from streams.config import Settings, TopicsSection, as_environment, load
 from streams.errors import StreamError
 from streams.kafka.admin import create_topics
 from streams.kafka.bootstrap import reachable_connection
-from streams.local.brokers.loopback import free_ports
 from streams.local.demo import at
 from streams.topics import Topics
+from streams.worker import Worker
 
 PARTITIONS = 16
 START_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 20.0
 POLL_S = 0.25
 WINDOW = 5_000
 
@@ -48,83 +45,84 @@ async def prepare(servers: str, name: str, partitions: int = PARTITIONS) -> Sett
 
 @dataclass
 class Workers:
-    """Worker processes of one group, by name. `cost_ms` is what an event costs the stand-in."""
+    """Workers of one group, by name, all in this process.
+
+    They are whole workers, each with its own connections. Processes of their own would take the
+    processors of a small machine from the others whenever one starts, which is not what is
+    measured.
+    """
 
     settings: Settings
     cost_ms: float
-    keys: Mapping[str, str] = field(default_factory=dict)
-    """More configuration, as environment variables; `{name}` is the name of the worker."""
-    running: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
-    ports: dict[str, int] = field(default_factory=dict)
+    eager: bool = False
+    static: bool = False
+    running: dict[str, tuple[Worker, asyncio.Task[None]]] = field(default_factory=dict)
 
     async def start(self, *names: str) -> None:
         """Start these workers at once, and return when all are ready."""
         for name in names:
-            await self._spawn(name)
+            self.running[name] = self._spawn(name)
         await asyncio.gather(*(self._wait_until_ready(name) for name in names))
 
     async def stop(self, *names: str) -> None:
-        """Let these workers drain and end.
+        """Let these workers drain and end, as at SIGTERM."""
+        ending = [self.running.pop(name) for name in names]
+        for worker, _ in ending:
+            worker._ended.set()  # noqa: SLF001 - a signal would end all of them
+        await asyncio.gather(*(task for _, task in ending))
 
-        Raises:
-            StreamError: one of them failed.
-        """
-        processes = {name: self.running.pop(name) for name in names}
-        for process in processes.values():
-            process.send_signal(signal.SIGTERM)
-        for name, process in processes.items():
-            try:
-                await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-            if process.returncode:
-                raise StreamError(f"worker {name} ended with {process.returncode}; see above")
-
-    async def _spawn(self, name: str) -> None:
-        self.ports[name] = free_ports(1)[0]
-        quiet = replace(self.settings.log, level="error", format="plain")
-        keys = {key: value.format(name=name) for key, value in self.keys.items()}
-        self.running[name] = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "benchmarks.scaling.stand_in",
-            "worker",
-            "--agents",
-            "classify",
-            env=os.environ
-            | as_environment(replace(self.settings, log=quiet))
-            | {"TRIAGE_HTTP__PORT": str(self.ports[name]), COST: str(self.cost_ms), NAME: name}
-            | keys,
-            stdin=asyncio.subprocess.DEVNULL,
-            process_group=0,
-        )
+    def _spawn(self, name: str) -> tuple[Worker, asyncio.Task[None]]:
+        settings = replace(self.settings, http=replace(self.settings.http, port=0))
+        if self.static:
+            kafka = replace(settings.kafka, group_instance_id=name, session_timeout_s=60.0)
+            settings = replace(settings, kafka=kafka)
+        if self.eager:
+            settings = replace(settings, kafka=replace(settings.kafka, heartbeat_interval_s=3.0))
+        worker = Worker(settings, ["classify"])
+        context = copy_context()
+        context.run(role.set, Role(name, self.cost_ms, self.eager))
+        return worker, asyncio.create_task(worker.run(), context=context)
 
     async def _wait_until_ready(self, name: str) -> None:
-        url = f"http://127.0.0.1:{self.ports[name]}/ready"
+        worker, task = self.running[name]
         deadline_s = time.monotonic() + START_TIMEOUT_S
-        async with aiohttp.ClientSession() as session:
-            while time.monotonic() < deadline_s and self.running[name].returncode is None:
-                try:
-                    async with session.get(url) as answer:
-                        if answer.status == HTTPStatus.OK:
-                            return
-                except aiohttp.ClientError:
-                    pass
-                await asyncio.sleep(0.1)
+        while time.monotonic() < deadline_s and not task.done():
+            if worker._why_not_ready() is None:  # noqa: SLF001 - what /ready answers
+                return
+            await asyncio.sleep(POLL_S)
         raise StreamError(f"worker {name} did not become ready; see above")
 
 
 @asynccontextmanager
 async def working(workers: Workers) -> AsyncIterator[Workers]:
     """End all workers at the end of the block, also after an error."""
+    with stand_ins():
+        try:
+            yield workers
+        finally:
+            await workers.stop(*workers.running)
+
+
+@asynccontextmanager
+async def process(settings: Settings, cost_ms: float) -> AsyncIterator[asyncio.subprocess.Process]:
+    """One worker in a process of its own, for its memory."""
+    quiet = replace(settings.log, level="error", format="plain")
+    running = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "benchmarks.scaling.stand_in",
+        "worker",
+        "--agents",
+        "classify",
+        env=os.environ | as_environment(replace(settings, log=quiet)) | {COST: str(cost_ms)},
+        stdin=asyncio.subprocess.DEVNULL,
+        process_group=0,
+    )
     try:
-        yield workers
-        await workers.stop(*workers.running)
+        yield running
     finally:
-        for process in workers.running.values():
-            process.kill()
-            await process.wait()
+        running.kill()
+        await running.wait()
 
 
 def short_tickets(partitions: Iterable[int], *, first: int = 0) -> Iterable[tuple[int, bytes]]:

@@ -127,7 +127,7 @@ class Rebalancing(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka h
         await self._on_revoked(reads)
 
     def _is_member(self) -> bool:
-        return bool(self._opened._coordinator.generation > 0)  # noqa: SLF001 - nothing public says it
+        return bool(self._opened._coordinator.generation >= 0)  # noqa: SLF001 - nothing public says it
 
     @property
     def _opened(self) -> AIOKafkaConsumer:

@@ -11,7 +11,7 @@ from benchmarks.scaling import __main__ as command
 from benchmarks.scaling import curve, pause, soak
 from benchmarks.scaling.pause import Answer, Observer
 from benchmarks.scaling.plot import draw
-from benchmarks.scaling.stand_in import StandIn
+from benchmarks.scaling.stand_in import COST, StandIn
 from benchmarks.scaling.workers import PARTITIONS, rate_between, short_tickets
 from schemas.event import Origin
 from schemas.formats import read_event
@@ -104,7 +104,7 @@ async def test_the_stand_in_takes_the_time_of_its_events_one_batch_at_a_time(
         slept.append(seconds)
         await pause_a_moment(0)
 
-    monkeypatch.setenv("TRIAGE_STAND_IN_MS", "20")
+    monkeypatch.setenv(COST, "20")
     stand_in = StandIn.open()
     monkeypatch.setattr("benchmarks.scaling.stand_in.asyncio.sleep", sleep)
     tickets = [

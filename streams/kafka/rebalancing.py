@@ -43,6 +43,7 @@ class Rebalancing(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka h
         """aiokafka's assignment before this rebalance, which knows the places."""
         self._claims_respected = False
         self._giving_up: asyncio.Task[None] | None = None
+        self._stopped = False
         self.leaving: frozenset[Partition] = frozenset()
         """What this member is giving up. Nobody else has it yet, so it may still be committed."""
         self.lost: frozenset[Partition] = frozenset()
@@ -53,13 +54,19 @@ class Rebalancing(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka h
         self._consumer = consumer
 
     async def stop(self) -> None:
-        """End what is going on."""
+        """End what is going on, and pass nothing on any more.
+
+        aiokafka ends a rebalance that has begun before it disconnects.
+        """
+        self._stopped = True
         if self._giving_up is not None:
             self._giving_up.cancel()
             await asyncio.wait((self._giving_up,))
 
     async def on_partitions_revoked(self, revoked: Collection[Any]) -> None:  # noqa: ARG002 - aiokafka's name for all of ours
         """The member is about to join."""
+        if self._stopped:
+            return
         subscription = self._opened._subscription.subscription  # noqa: SLF001 - see below
         goes_on = self._claims_respected and self._is_member()
         if goes_on:
@@ -75,6 +82,8 @@ class Rebalancing(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka h
 
     async def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
         """The member has joined; `_take_places` was called a moment before."""
+        if self._stopped:
+            return
         partitions = {Partition(*partition) for partition in assigned}
         lost = self._reads - self._kept
         if lost:

@@ -176,3 +176,11 @@ async def test_a_stop_does_not_wait_for_what_is_given_up(bench: Bench) -> None:
     await bench.consumer.rebalance(Q)
     await asyncio.wait_for(bench.member.stop(), 5)
     assert bench.consumer.calls[-1] == "stop"
+
+
+async def test_a_rebalance_that_ends_after_the_stop_is_told_to_nobody(bench: Bench) -> None:
+    """A worker that drains would begin to read, and end with an error."""
+    consumer = bench.consumer
+    await bench.member.stop()
+    await consumer.rebalance(P, Q, R)
+    assert bench.told == []

@@ -19,9 +19,8 @@ from benchmarks.formats import events
 from benchmarks.load import samples
 from benchmarks.rows import Measurement, show, write
 from inference.classifier import Classifier
-from inference.model import instruction_set
 from inference.model.artifact import DEFAULT_MODEL
-from inference.model.instruction_set import QUICKER, TEXTS, USUAL, VARIABLE
+from inference.model.instruction_set import QUICKER, TEXTS, USUAL, VARIABLE, trials
 from inference.model.threads import Threads
 from schemas.event import DOMAINS
 
@@ -48,12 +47,11 @@ def main() -> None:
 
 def speeds(pairs: int) -> list[Measurement]:
     """Texts per second of the processor, and the median ratio of the pairs."""
-    instruction_set.LIMIT_S = PATIENCE_S
-    trials = [instruction_set._trials(DEFAULT_MODEL) for _ in range(pairs)]
-    ratios = sorted(usual.seconds / quicker.seconds for usual, quicker in trials)
+    measured = [trials(DEFAULT_MODEL, PATIENCE_S) for _ in range(pairs)]
+    ratios = sorted(usual.seconds / quicker.seconds for usual, quicker in measured)
     usual, quicker = (
         len(TEXTS) / statistics.median(trial.seconds for trial in of_set)
-        for of_set in zip(*trials, strict=True)
+        for of_set in zip(*measured, strict=True)
     )
     note = f"median of {pairs} pairs; ratios {ratios[0]:.2f} to {ratios[-1]:.2f}"
     return [

@@ -35,10 +35,15 @@ class Measurement:
 
 
 def fix_threads() -> None:
-    """Have the processes that are started from now on use `THREADS`."""
+    """Have the processes that are started from now on use `THREADS`, and all the same instructions.
+
+    They keep no vectors: the events of benchmarks repeat a few samples.
+    """
     os.environ |= {
         "TRIAGE_MODEL__REPLICAS": str(THREADS.replicas),
         "TRIAGE_MODEL__THREADS_PER_REPLICA": str(THREADS.per_replica),
+        "TRIAGE_MODEL__INSTRUCTION_SET": "default",
+        "TRIAGE_MODEL__CACHED_TEXTS": "0",
     }
 
 

@@ -281,9 +281,10 @@ class Classifier:
         inputs = await asyncio.to_thread(self._model_inputs, domain, events)
         scoring: set[asyncio.Task[list[tuple[int, Decision]]]] = set()
         try:
-            decide = partial(self._decide, domain, events, inputs)
-            async with aclosing(self._engines[domain].passes(inputs.ids, decide)) as passes:
-                async for decisions, parts in passes:
+            async with aclosing(self._engines[domain].passes(inputs.ids)) as passes:
+                async for done in passes:
+                    decide = partial(self._decide, domain, events, inputs, done)
+                    decisions, parts = await asyncio.to_thread(decide)
                     for row in decisions.keys() - set(parts.rows):
                         yield row, self._counted(domain, decisions[row])
                     if parts.rows:

@@ -1,10 +1,10 @@
 """Scores the parts of an event alone, so that a text beside a part cannot hide how severe it is."""
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import partial
 
 from inference.acceptance.parts import (
     AXIS,
@@ -79,10 +79,11 @@ class PartScorer:
         """The last decision on each event with these parts, with its row."""
         severest = dict.fromkeys(parts.rows, 0.0)
         seconds = dict.fromkeys(parts.rows, 0.0)
-        severe = partial(self._severe, parts)
-        async with aclosing(self._engine.passes(parts.ids, severe)) as passes:
-            async for probabilities, elapsed_s in passes:
-                for place, probability in probabilities.items():
+        async with aclosing(self._engine.passes(parts.ids)) as passes:
+            async for done in passes:
+                probabilities = await asyncio.to_thread(self._severe, parts, done)
+                elapsed_s = time.perf_counter() - done.started_s
+                for place, probability in zip(done.rows, probabilities, strict=True):
                     row = parts.rows[place]
                     severest[row] = max(severest[row], probability)
                     seconds[row] = max(seconds[row], elapsed_s)
@@ -116,12 +117,12 @@ class PartScorer:
                 features.append(of_part)
         return Parts(part_rows, self._tokenizer.encode(texts), features, repeated)
 
-    def _severe(self, parts: Parts, done: Pass) -> tuple[dict[int, float], float]:
-        """For each part of a pass, the probability that it is severe; and the seconds it took."""
+    def _severe(self, parts: Parts, done: Pass) -> list[float]:
+        """For each part of a pass, the probability that it is severe."""
         features = [parts.features[place] for place in done.rows]
         probabilities = calibrated(self._heads.logits(done.vectors, features), self._axes)[AXIS]
-        severe = severe_probabilities(probabilities, self._heads.labels[AXIS]).tolist()
-        return dict(zip(done.rows, severe, strict=True)), time.perf_counter() - done.started_s
+        severe: list[float] = severe_probabilities(probabilities, self._heads.labels[AXIS]).tolist()
+        return severe
 
 
 def _scored(decision: Decision, severest: float, repeated: float, seconds: float) -> Decision:

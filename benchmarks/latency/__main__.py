@@ -81,7 +81,7 @@ async def take_turns(
     """
     sides = {AFTER: None, BEFORE: before} if before else {AFTER: None}
     events = list(itertools.islice(itertools.cycle(samples()), BARE_BATCH))
-    classifier = Classifier.open(threads=THREADS)
+    classifier = Classifier.open(threads=THREADS, max_cached=0)
     capacity: float | None = None
     turns: list[Turn] = []
     for number in range(rounds):

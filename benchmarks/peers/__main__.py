@@ -12,7 +12,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.load import mixed
+from benchmarks.load import NO_CACHE, mixed
 from benchmarks.peers.environments import (
     PEERS,
     PINS,
@@ -119,6 +119,7 @@ def compare(
     os.environ |= {
         "TRIAGE_MODEL__REPLICAS": str(threads.replicas),
         "TRIAGE_MODEL__THREADS_PER_REPLICA": "1",
+        **NO_CACHE,
     }
     runs = {
         peer.name: running(peer, python_of(peer.environment), models[peer.name], threads.replicas)

@@ -5,11 +5,11 @@ import itertools
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 
@@ -18,8 +18,6 @@ from inference.errors import EngineClosed
 from inference.model.batching import DEFAULT_MAX_BATCH_TOKENS, padded_length, rows_per_batch
 
 DEFAULT_MAX_WAITING = 1024
-
-T = TypeVar("T")
 
 
 class Forward(Protocol):
@@ -50,23 +48,13 @@ class Pass:
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """The texts of one caller.
+    """The texts of one caller: `results` has each pass when it is done, or the first error.
 
-    `finish` makes a result of each pass, in the thread of the pass. `results` has each result with
-    the number of its rows, or the first error. `done` is set when no other text of the call needs
-    to run: it has failed, or the caller is gone.
+    `done` is set when no other text of the call needs to run: it has failed, or the caller is gone.
     """
 
-    finish: Callable[[Pass], Any]
-    results: asyncio.Queue[tuple[int, Any] | Exception] = field(default_factory=asyncio.Queue)
+    results: asyncio.Queue[Pass | Exception] = field(default_factory=asyncio.Queue)
     done: bool = False
-
-    def finished(self, done: Pass) -> tuple[int, Any] | Exception:
-        try:
-            return len(done.rows), self.finish(done)
-        except Exception as error:  # noqa: BLE001 - the caller must get whatever `finish` raised
-            self.done = True
-            return error
 
     def fail(self, error: Exception) -> None:
         self.done = True
@@ -149,13 +137,8 @@ class Engine:
         """How many components a vector has."""
         return self._encoder.width
 
-    async def passes(
-        self, ids: Sequence[Sequence[int]], finish: Callable[[Pass], T]
-    ) -> AsyncGenerator[T, None]:
-        """Embed texts, which are given as token ids, and give what `finish` makes of each pass.
-
-        `finish` is called in the thread of the pass as soon as that is done: to change to another
-        thread costs as much as the heads of a few events.
+    async def passes(self, ids: Sequence[Sequence[int]]) -> AsyncGenerator[Pass, None]:
+        """Embed texts, which are given as token ids, and give each pass when it is done.
 
         Raises:
             InvalidTokens: An id would crash the C++ engine; nothing was run.
@@ -164,16 +147,15 @@ class Engine:
         """
         for text in ids:
             self._encoder.check(text)
-        call, missing = _Call(finish), len(ids)
+        call, missing = _Call(), len(ids)
         try:
             await self._enqueue(call, ids)
             while missing:
                 result = await call.results.get()
                 if isinstance(result, Exception):
                     raise result
-                rows, made = result
-                missing -= rows
-                yield made
+                missing -= len(result.rows)
+                yield result
         finally:
             # If the caller is gone, the texts that still wait must not run.
             call.done = True
@@ -185,7 +167,7 @@ class Engine:
             float32 of shape (len(ids), width), in the order of `ids`.
         """
         vectors = np.zeros((len(ids), self._encoder.width), dtype=np.float32)
-        async with aclosing(self.passes(ids, lambda done: done)) as passes:
+        async with aclosing(self.passes(ids)) as passes:
             async for done in passes:
                 vectors[done.rows] = done.vectors
         return vectors
@@ -241,9 +223,12 @@ class Engine:
         while (taken := self._take()) is not None:
             texts, padded = taken
             running = [text for text in texts if not text.call.done]
-            results = self._results(running, padded)
+            started_s, result = time.perf_counter(), self._forward(running, padded)
+            if isinstance(result, Exception):
+                for text in running:
+                    text.call.done = True  # already now: the next pass begins before the delivery
             try:
-                loop.call_soon_threadsafe(self._deliver, len(texts), results)
+                loop.call_soon_threadsafe(self._deliver, texts, running, result, started_s)
             except RuntimeError:
                 return  # the event loop has ended, and all callers with it
 
@@ -254,43 +239,33 @@ class Engine:
                 return None
             return self._waiting.take_batch(self._max_batch_tokens)
 
-    def _results(
-        self, texts: Sequence[_WaitingText], padded: int
-    ) -> list[tuple[_Call, tuple[int, Any] | Exception]]:
-        """Run one pass. Returns what each of its callers gets."""
-        started_s = time.perf_counter()
-        places: dict[_Call, list[int]] = defaultdict(list)
-        for place, text in enumerate(texts):
-            places[text.call].append(place)
-        try:
-            vectors = self._forward(texts, padded)
-        except Exception as error:  # noqa: BLE001 - the callers must get whatever the pass raised
-            for call in places:
-                call.done = True  # already now: the next pass begins before the delivery
-            return [(call, error) for call in places]
-        return [
-            (
-                call,
-                call.finished(
-                    Pass([texts[place].row for place in of_call], vectors[of_call], started_s)
-                ),
-            )
-            for call, of_call in places.items()
-        ]
-
-    def _forward(self, texts: Sequence[_WaitingText], padded: int) -> Vectors:
+    def _forward(self, texts: Sequence[_WaitingText], padded: int) -> Vectors | Exception:
         if not texts:
             return np.zeros((0, self._encoder.width), dtype=np.float32)
-        vectors = self._encoder.forward([text.ids for text in texts], padded)
+        try:
+            vectors = self._encoder.forward([text.ids for text in texts], padded)
+        except Exception as error:  # noqa: BLE001 - the callers must get whatever the pass raised
+            return error
         if len(vectors) != len(texts):
-            raise ValueError(f"the encoder gave {len(vectors)} vectors for {len(texts)} texts")
+            return ValueError(f"the encoder gave {len(vectors)} vectors for {len(texts)} texts")
         return vectors
 
     def _deliver(
-        self, taken: int, results: Sequence[tuple[_Call, tuple[int, Any] | Exception]]
+        self,
+        taken: Sequence[_WaitingText],
+        texts: Sequence[_WaitingText],
+        result: Vectors | Exception,
+        started_s: float,
     ) -> None:
-        """Give the results of a pass to its callers; on the event loop."""
-        for call, result in results:
-            call.results.put_nowait(result)
-        for _ in range(taken):
+        """Give a pass to its callers; on the event loop."""
+        places: dict[_Call, list[int]] = defaultdict(list)
+        for place, text in enumerate(texts):
+            places[text.call].append(place)
+        for call, of_call in places.items():
+            if isinstance(result, Exception):
+                call.fail(result)
+            else:
+                rows = [texts[place].row for place in of_call]
+                call.results.put_nowait(Pass(rows, result[of_call], started_s))
+        for _ in taken:
             self._free_places.release()

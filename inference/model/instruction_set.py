@@ -22,7 +22,7 @@ from typing import Self
 
 from inference.model.artifact import Artifact, load_manifest
 from inference.model.encoder import open_tokenizer, start_encoder
-from inference.model.heads import Heads, unit
+from inference.model.heads import Heads, unit_rows
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def choose_instructions(artifact: Artifact) -> None:
 def _fastest(directory: Path) -> str | None:
     """The set of instructions that the self-test chooses; None if it could not be made."""
     try:
-        usual, quicker = _trials(directory)
+        usual, quicker = trials(directory)
     except (OSError, ValueError, TypeError, subprocess.SubprocessError) as error:
         log.info("no self-test of the instruction set (%s); CTranslate2 chooses it", error)
         return None
@@ -107,14 +107,14 @@ def _fastest(directory: Path) -> str | None:
     return chosen
 
 
-def _trials(directory: Path) -> tuple[Trial, Trial]:
-    """Try both sets of instructions at the same time, in a process each.
+def trials(directory: Path, limit_s: float = LIMIT_S) -> tuple[Trial, Trial]:
+    """Try both sets of instructions, `USUAL` and `QUICKER`, at the same time, in a process each.
 
     Raises:
         OSError, ValueError, TypeError, SubprocessError: a trial failed, or took too long.
     """
     command = [sys.executable, "-m", __spec__.name, str(directory)]
-    end_s = time.monotonic() + LIMIT_S
+    end_s = time.monotonic() + limit_s
     with contextlib.ExitStack() as stack:
         processes = []
         for name in (USUAL, QUICKER):
@@ -175,13 +175,13 @@ def main() -> None:
     manifest = load_manifest(directory)
     encoder = start_encoder(directory, manifest.encoder, replicas=1)
     ids = open_tokenizer(directory, manifest.encoder).encode(TEXTS)
-    vectors = [unit(vector) for vector in encoder.embed(ids)]
+    units = unit_rows(encoder.embed(ids))
     heads = [
         head
         for domain in manifest.domains
         for head in Heads.of(directory, manifest, domain).heads.values()
     ]
-    labels = [int(head.logits(vector).argmax()) for head in heads for vector in vectors]
+    labels = [label for head in heads for label in head.logits(units).argmax(axis=1).tolist()]
     seconds = []
     for _ in range(ROUNDS):
         started_s = time.process_time()

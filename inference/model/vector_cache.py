@@ -10,16 +10,13 @@ import asyncio
 import time
 from array import array
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
-from typing import TypeVar
 
 import numpy as np
 
 from inference.arrays import Vectors
 from inference.model.engine import Engine, Pass
-
-T = TypeVar("T")
 
 DEFAULT_MAX_CACHED = 8_192
 """A text of 96 tokens takes about 2.3 kB, so so many take 19 MB in each domain."""
@@ -41,18 +38,16 @@ class CachedEngine:
         self.computed = 0
         self.cached = 0
 
-    async def passes(
-        self, ids: Sequence[Sequence[int]], finish: Callable[[Pass], T]
-    ) -> AsyncGenerator[T, None]:
+    async def passes(self, ids: Sequence[Sequence[int]]) -> AsyncGenerator[Pass, None]:
         """As `Engine.passes`; the texts that are known come first, as if they were one pass.
 
         The others wait for their passes already when the first ones are given.
         """
         if not self._max_texts:
             self.computed += len(ids)
-            async with aclosing(self._engine.passes(ids, finish)) as passes:
-                async for made in passes:
-                    yield made
+            async with aclosing(self._engine.passes(ids)) as passes:
+                async for done in passes:
+                    yield done
             return
         rows_of: dict[bytes, list[int]] = {}
         for row, text in enumerate(ids):
@@ -61,34 +56,28 @@ class CachedEngine:
         missing = [key for key in rows_of if key not in self._vectors]
         self.computed += len(missing)
         self.cached += len(ids) - len(missing)
-
-        def finish_new(done: Pass) -> tuple[list[bytes], Vectors, T]:
-            keys = [missing[row] for row in done.rows]
-            rows = [row for key in keys for row in rows_of[key]]
-            vectors = np.repeat(done.vectors, [len(rows_of[key]) for key in keys], axis=0)
-            return keys, done.vectors, finish(Pass(rows, vectors, done.started_s))
-
-        texts = [ids[rows_of[key][0]] for key in missing]
-        async with aclosing(self._engine.passes(texts, finish_new)) as new:
-            first = asyncio.ensure_future(anext(new, None))
+        async with aclosing(self._engine.passes([ids[rows_of[key][0]] for key in missing])) as new:
+            first: asyncio.Future[Pass | None] = asyncio.ensure_future(anext(new, None))
             try:
                 if known.rows:
-                    yield await asyncio.to_thread(finish, known)
+                    yield known
                 result = await first
             finally:
                 first.cancel()
                 with suppress(asyncio.CancelledError, Exception):
                     await first
             while result is not None:
-                keys, vectors, made = result
-                self._remember(keys, vectors)
-                yield made
+                keys = [missing[row] for row in result.rows]
+                self._remember(keys, result.vectors)
+                counts = [len(rows_of[key]) for key in keys]
+                rows = [row for key in keys for row in rows_of[key]]
+                yield Pass(rows, np.repeat(result.vectors, counts, axis=0), result.started_s)
                 result = await anext(new, None)
 
     async def embed(self, ids: Sequence[Sequence[int]]) -> Vectors:
         """As `Engine.embed`."""
         vectors = np.zeros((len(ids), self._engine.width), dtype=np.float32)
-        async with aclosing(self.passes(ids, lambda done: done)) as passes:
+        async with aclosing(self.passes(ids)) as passes:
             async for done in passes:
                 vectors[done.rows] = done.vectors
         return vectors

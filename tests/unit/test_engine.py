@@ -12,7 +12,7 @@ import pytest
 
 from inference.arrays import Vectors
 from inference.errors import EngineClosed, InvalidTokens
-from inference.model.engine import Engine, Pass
+from inference.model.engine import Engine
 from tests.patience import PATIENCE_S, run_ready_tasks, until
 from tests.slow_encoder import SlowEncoder
 
@@ -172,7 +172,7 @@ async def test_a_pass_is_given_when_it_is_done() -> None:
     """A short ticket would wait for the long alerts that came with it."""
     encoder = Held(replicas=2, is_open=False)
     async with running(encoder) as engine:
-        async with aclosing(engine.passes([[101] * LONG, [1], [2]], lambda done: done)) as passes:
+        async with aclosing(engine.passes([[101] * LONG, [1], [2]])) as passes:
             first = await anext(passes)
             assert first.rows == [1, 2]
             assert first.vectors[:, 0].tolist() == [1, 2]
@@ -188,7 +188,7 @@ async def test_texts_of_a_caller_that_leaves_early_are_not_run() -> None:
     async with running(encoder, max_batch_tokens=ONE_ROW) as engine:
         blocker = call(engine, [1])
         await until_passes(encoder, 1)
-        passes = engine.passes([[2], [3]], lambda done: done)
+        passes = engine.passes([[2], [3]])
         waits = asyncio.ensure_future(anext(passes))
         await run_ready_tasks()
         assert waiting(engine) == [2, 3]
@@ -198,23 +198,6 @@ async def test_texts_of_a_caller_that_leaves_early_are_not_run() -> None:
         await blocker
         await engine.embed([[4]])
     assert encoder.forwarded == [1, 4]
-
-
-async def test_a_caller_whose_results_fail_fails_alone() -> None:
-    """One caller of a shared pass would leave the others without an answer, or wait for ever."""
-    encoder = SlowEncoder()
-
-    def fail(_: Pass) -> None:
-        raise RuntimeError("the heads fail")
-
-    async with running(encoder, max_batch_tokens=ONE_ROW) as engine:
-        other = call(engine, [7])
-        with pytest.raises(RuntimeError, match="the heads fail"):
-            async for _ in engine.passes([[1], [2], [3]], fail):
-                pass
-        assert (await other)[0, 0] == 7
-        assert (await engine.embed([[4]]))[0, 0] == 4
-    assert encoder.forwarded.count(3) == 0, "the other texts of the call are not run"
 
 
 class ShortAnswer(SlowEncoder):

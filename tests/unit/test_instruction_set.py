@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from inference.classifier import Classifier
+from inference.labels.file import NO_LABELS
 from inference.model import instruction_set as module
 from inference.model.artifact import Artifact, load_artifact
 from inference.model.instruction_set import LIBRARY, VARIABLE, Trial, choose_instructions, main
+from streams.config import ModelSection, Settings
+from streams.wiring.model import open_model
 
 FLAGS = "fpu " + " ".join(sorted(module.NEEDED_FLAGS))
 SLOW, QUICK = Trial(2.0, (1, 2)), Trial(1.0, (1, 2))
@@ -45,7 +49,7 @@ def trials(monkeypatch: pytest.MonkeyPatch, result: tuple[Trial, Trial] | Except
             raise result
         return result
 
-    monkeypatch.setattr(module, "_trials", end)
+    monkeypatch.setattr(module, "trials", end)
     return made
 
 
@@ -169,3 +173,18 @@ def test_output_of_a_trial_that_is_something_else_is_a_failure(output: bytes) ->
     """A process that was killed would be taken for an instant one."""
     with pytest.raises((ValueError, TypeError)):
         Trial.parse(output)
+
+
+def test_the_configuration_says_whether_it_is_made(
+    monkeypatch: pytest.MonkeyPatch, tiny_model: Path
+) -> None:
+    """The key that switches it off, or the size of the cache, would change nothing."""
+    asked: list[tuple[object, object]] = []
+
+    def note(*_: object, **options: object) -> None:
+        asked.append((options["try_instructions"], options["max_cached"]))
+
+    monkeypatch.setattr(Classifier, "open", note)
+    for section in (ModelSection(), ModelSection(instruction_set="default", cached_texts=3)):
+        open_model(Settings(model=section), tiny_model, NO_LABELS)
+    assert asked == [(True, 8_192), (False, 3)]

@@ -80,7 +80,7 @@ async def test_known_texts_do_not_wait_for_the_others_but_those_begin_at_once() 
     async with running(encoder) as cached:
         await answers(cached, [1])
         encoder.gate.clear()
-        async with aclosing(cached.passes([[1], [2], [1]], lambda done: done)) as passes:
+        async with aclosing(cached.passes([[1], [2], [1]])) as passes:
             assert (await anext(passes)).rows == [0, 2]
             await until(lambda: encoder.forwarded == [1, 2])
             encoder.gate.set()
@@ -93,7 +93,7 @@ async def test_a_caller_that_leaves_early_leaves_nothing_behind() -> None:
     async with running(encoder) as cached:
         await answers(cached, [1])
         encoder.gate.clear()
-        async with aclosing(cached.passes([[1], [2]], lambda done: done)) as passes:
+        async with aclosing(cached.passes([[1], [2]])) as passes:
             await anext(passes)
         waiting = asyncio.create_task(cached.embed([[3]]))
         await run_ready_tasks()

@@ -115,7 +115,10 @@ def settings_for(bootstrap_servers: str, model: Path | None, *, partitions: int 
             heartbeat_interval_s=1.0,
         ),
         topics=TopicsSection(prefix=name, partitions=partitions),
-        model=ModelSection(path=model_path, replicas=1, threads_per_replica=1),
+        # No self-test: it would take its time at the start of each worker.
+        model=ModelSection(
+            path=model_path, replicas=1, threads_per_replica=1, instruction_set="default"
+        ),
         # Tests count the cases on the review topic.
         spot_checks=SpotChecksSection(share=0.0),
         review=ReviewSection(state=f"{STATES.name}/{name}.sqlite"),

@@ -316,3 +316,17 @@ def test_the_reason_says_how_many_rows_more(rows: int, errors: int, remedy: str)
     promise = calibrate(CalibrationSample(("queue",), split, split), ["queue"], 0.02, 0.10)
     assert promise.threshold == 0.0
     assert remedy in promise.reason
+
+
+def test_the_tests_start_where_one_error_more_is_allowed() -> None:
+    """A start at 76 rows of unseen sources fails with one error that 77 rows would have allowed.
+
+    The rows have the same risk in steps, so the sequence may start with 76 of them or with 80.
+    """
+    risks = [0.001] * 76 + [0.03] * 4 + [0.5] * 20
+    wrong = [1] + [0] * 79 + [1] * 20
+    split = make_split(risks, [1 - each for each in wrong])
+    promise = calibrate(CalibrationSample(("queue",), split, split), ["queue"], 0.05, 0.10)
+    assert promise.coverage == 0.8
+    assert Accepted(76.0, 0.5).room(0.05, 0.10) < Accepted(77.0, 0.6).room(0.05, 0.10)  # type: ignore[operator]
+    assert Accepted(44.0, 0.0).room(0.05, 0.10) is None

@@ -77,7 +77,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="the directory of the rows")
     parser.add_argument("--set", action="append", choices=SETS, help="only this set of labels")
-    parser.add_argument("--rows", type=int, default=6_000, help="at most so many rows teach")
+    parser.add_argument("--rows", type=int, default=4_500, help="at most so many rows teach")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the file for the results")
     arguments = parser.parse_args()
     results = []

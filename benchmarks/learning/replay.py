@@ -7,6 +7,7 @@ fitted again to all of them, and its calibration is cross-fitted. The LLM's answ
 here. The heads are those of the product, without n-grams.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -75,14 +76,16 @@ class Model:
 
 @dataclass(slots=True)
 class Line:
-    """What happened between two numbers of verdicts, and in all until then."""
+    """What happened between two numbers of verdicts, and in all until then.
+
+    If the events are used up before, the last line has those that were left.
+    """
 
     verdicts: int
     windows: dict[str, Tally]
     totals: dict[str, Tally]
     llm_calls: int
     llm_wrong: int
-    threshold: float
 
 
 @dataclass(slots=True)
@@ -111,45 +114,39 @@ class Replay:
         static: Model | None = None
         for start in range(0, len(order) - desk.events_a_day + 1, desk.events_a_day):
             day = order[start : start + desk.events_a_day]
-            accepted = np.zeros(len(day), np.bool_)
             models = {"learning": model, "static": static, "confidence 0.9": model}
-            for name, used in models.items():
-                taken, right = accepted, accepted
-                if used is not None:
-                    answers, risk, confidence = used.decide(units[day])
-                    right = answers == gold[day]
-                    taken = risk < used.threshold
-                    if name == "confidence 0.9":
-                        taken = confidence >= CONFIDENCE
-                totals[name].add(taken, right)
-                windows[name].add(taken, right)
-                if name == "learning":
-                    learning = taken
+            learning = _decide(models, units[day], gold[day], (totals, windows))
             llm_calls += int((~learning).sum())
             llm_wrong += int((generator.random(int((~learning).sum())) > LLM_RIGHT).sum())
             before = len(self.learned)
             self._review(day, learning, generator)
             after = len(self.learned)
             if before // EVERY != after // EVERY:
-                threshold = model.threshold if model else 0.0
-                self.lines.append(
-                    Line(
-                        after // EVERY * EVERY,
-                        windows,
-                        {name: Tally(*_values(tally)) for name, tally in totals.items()},
-                        llm_calls,
-                        llm_wrong,
-                        threshold,
-                    )
-                )
+                self._end_line(after // EVERY, windows, totals, llm_calls, llm_wrong)
                 windows = {name: Tally() for name in policies}
+            if after >= desk.verdicts:
+                break
             if any(before < each <= after for each in LEARN_AT):
                 model = self._learn()
             if before < STATIC_FROM <= after:
                 static = model
-            if after >= desk.verdicts:
-                break
+        else:
+            # The events were used up before the next line.
+            if windows["learning"].events:
+                place = len(self.learned) // EVERY + 1
+                self._end_line(place, windows, totals, llm_calls, llm_wrong)
         return self.lines
+
+    def _end_line(
+        self,
+        place: int,
+        windows: dict[str, Tally],
+        totals: dict[str, Tally],
+        llm_calls: int,
+        llm_wrong: int,
+    ) -> None:
+        until_then = {name: Tally(*_values(tally)) for name, tally in totals.items()}
+        self.lines.append(Line(place * EVERY, windows, until_then, llm_calls, llm_wrong))
 
     def _review(self, day: np.ndarray, accepted: Bools, generator: np.random.Generator) -> None:
         """A person answers spot checks of accepted events, then escalated ones."""
@@ -197,6 +194,28 @@ class Replay:
         promise = calibrate(fitted.sample, [axis], ALPHA, DELTA)
         temperature = fitted.calibration.axes[axis].temperature
         return Model(head.weight, head.bias, temperature, promise.threshold)
+
+
+def _decide(
+    models: Mapping[str, Model | None],
+    units: Floats,
+    gold: np.ndarray,
+    tallies: Sequence[Mapping[str, Tally]],
+) -> Bools:
+    """Decide the events of a day by each policy, and count them; which ones learning accepts."""
+    accepted_by = {}
+    for name, model in models.items():
+        accepted = right = np.zeros(len(gold), np.bool_)
+        if model is not None:
+            answers, risk, confidence = model.decide(units)
+            right = answers == gold
+            accepted = risk < model.threshold
+            if name == "confidence 0.9":
+                accepted = confidence >= CONFIDENCE
+        for of_policies in tallies:
+            of_policies[name].add(accepted, right)
+        accepted_by[name] = accepted
+    return accepted_by["learning"]
 
 
 _streams: list[Stream] = []

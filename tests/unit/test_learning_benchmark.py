@@ -87,3 +87,16 @@ def test_a_run_goes_on_and_keeps_the_other_desks(
     assert rows[-1]["machine"]["load"] >= 0
     assert DESK.name in plot.read_text("utf-8")
     assert "other" in plot.read_text("utf-8")
+
+
+def test_the_last_line_has_the_events_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A desk that accepts most events would never show what its last model accepts."""
+    rows = rows_of("abc" * 150)
+    vectors = vectors_of(rows)
+    stream = Stream(changed(DESK, verdicts=10_000), LABELS["queue"], [], vectors[:0], rows, vectors)
+    monkeypatch.setattr(replay, "LEARN_AT", (60,))
+    monkeypatch.setattr(replay, "EVERY", 70)
+    lines = Replay(stream, seed=0).run()
+    assert lines[-1].totals["learning"].events == 400
+    assert sum(line.windows["learning"].events for line in lines) == 400
+    assert lines[-1].verdicts == 70 * len(lines)

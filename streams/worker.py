@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Collection, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -14,6 +15,7 @@ from streams.app import build
 from streams.audit.trail import AuditTrail
 from streams.cases.view import CaseView
 from streams.config import AgentName, Settings
+from streams.enrichment import EnrichmentAgent
 from streams.errors import BrokerUnreachable, StreamError, TopicsMissing
 from streams.http import HttpServer
 from streams.kafka.admin import check_topics
@@ -21,6 +23,7 @@ from streams.kafka.producer import Producer
 from streams.learning.process import LearnerProcess
 from streams.metrics import Metrics
 from streams.models.served import ServedModels
+from streams.models.shadow import Shadow
 from streams.pipeline.consumer import GroupConsumer
 from streams.problems import Problem
 from streams.promise import PromiseWatch
@@ -64,6 +67,11 @@ async def wait_for_topics(settings: Settings, patience_s: float = STARTUP_PATIEN
         if problems:
             raise TopicsMissing(problems[0])
         return
+
+
+def _is_idle(consumer: GroupConsumer) -> bool:
+    """Whether no event is in hand."""
+    return not any(consumer.offsets.progress_age_s().values())
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
@@ -160,30 +168,8 @@ class Worker:
             fail=self.fail,
             traces=self._traces,
         )
-        metrics.when_rendered(enrichment.observe)
-        models.on_change.append(lambda next_: metrics.expect_queues(next_.usual_queues()))
-        metrics.when_rendered(lambda metrics: metrics.observe_truncated(models.truncated))
-        metrics.when_rendered(lambda metrics: metrics.observe_encoded(models.encoded_texts))
-        metrics.when_rendered(lambda metrics: metrics.observe_candidate(shadow.agreement))
-        metrics.when_rendered(lambda metrics: metrics.observe_problems(self._problems()))
-        leave_full_collections_to_the_watchdog()
-        stalls = asyncio.create_task(
-            watch_stalls(
-                metrics.loop_stall.observe,
-                lambda: not any(consumer.offsets.progress_age_s().values()),
-            )
-        )
-        background = [
-            asyncio.create_task(each)
-            for each in (self._watch_topics(), models.watch(), shadow.run())
-        ]
-        if "classify" in self._agents:
-            # Otherwise the first event in another language would wait for it.
-            background.append(asyncio.create_task(asyncio.to_thread(language.load)))
-        if "learn" in self._agents:
-            background.append(asyncio.create_task(LearnerProcess(self._settings).run()))
-        for task in background:
-            task.add_done_callback(_log_failure)
+        self._show(metrics, models, enrichment, shadow)
+        background = self._start_background(models, shadow, consumer, metrics)
         try:
             # This reads where each tenant's chain ends, and what is spent of today's budget.
             on_spend = enrichment.budget.note if self._settings.llm.tiers else None
@@ -204,7 +190,7 @@ class Worker:
                     log.warning("%s", sentence)
                 await self._ended.wait()
         finally:
-            for task in (stalls, *background):
+            for task in background:
                 task.cancel()
             await self._end(consumer)
             await asyncio.gather(*background, return_exceptions=True)
@@ -213,6 +199,43 @@ class Worker:
             await promise.stop()
             await audit.stop()
             await cases.stop()
+
+    def _show(
+        self,
+        metrics: Metrics,
+        models: ServedModels,
+        enrichment: EnrichmentAgent,
+        shadow: Shadow,
+    ) -> None:
+        """Let the metrics show what these know when somebody asks for them."""
+        models.on_change.append(lambda next_: metrics.expect_queues(next_.usual_queues()))
+        metrics.when_rendered(enrichment.observe)
+        metrics.when_rendered(lambda metrics: metrics.observe_truncated(models.truncated))
+        metrics.when_rendered(lambda metrics: metrics.observe_encoded(models.encoded_texts))
+        metrics.when_rendered(lambda metrics: metrics.observe_candidate(shadow.agreement))
+        metrics.when_rendered(lambda metrics: metrics.observe_problems(self._problems()))
+
+    def _start_background(
+        self, models: ServedModels, shadow: Shadow, consumer: GroupConsumer, metrics: Metrics
+    ) -> list[asyncio.Task[None]]:
+        """Start what runs beside the pipeline. If one of these fails, the events go on."""
+        leave_full_collections_to_the_watchdog()
+        is_idle = partial(_is_idle, consumer)
+        work = [
+            watch_stalls(metrics.loop_stall.observe, is_idle),
+            self._watch_topics(),
+            models.watch(),
+            shadow.run(),
+        ]
+        if "classify" in self._agents:
+            # Otherwise the first event in another language would wait for it.
+            work.append(asyncio.to_thread(language.load))
+        if "learn" in self._agents:
+            work.append(LearnerProcess(self._settings).run())
+        tasks = [asyncio.create_task(each) for each in work]
+        for task in tasks:
+            task.add_done_callback(_log_failure)
+        return tasks
 
     async def _watch_topics(self) -> None:
         while True:

@@ -666,7 +666,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaseStore]:
                 (shift,),
             )
             db.execute(
-                "INSERT INTO records SELECT num + ?1, revision, value, verdict FROM records "
+                "INSERT INTO records SELECT num + ?1, revision, value, verdict, trace FROM records "
                 "WHERE num <= 1000 AND revision = -1",
                 (shift,),
             )

@@ -296,3 +296,112 @@ async def test_a_viewer_looks_and_does_not_decide(start: Start) -> None:
     await page.press("q")
     await page.sees("5 cases open")
     assert await page.count(".row-choose input") == 0
+
+
+async def test_who_comes_back_finds_the_case_that_they_left(start: Start) -> None:
+    """At the top of a long list, people would look for their case each time they come back."""
+
+    def fill(world: World) -> None:
+        for number in range(60):
+            world.add(f"n{number:02}", title=f"case {number:02}", risk=0.9 - number / 100)
+
+    console = await start(fill, hold_s=10)
+    page = await console.page()
+    await page.sees("60 cases open")
+    left = (
+        "document.querySelector('.case-row.current a')?.innerText === 'case {0}'"
+        " && document.activeElement.innerText === 'case {0}'"
+        " && (b => b.top > 48 && b.bottom < innerHeight)"
+        "(document.querySelector('.case-row.current').getBoundingClientRect())"
+    )
+    await page.ask("location.hash = '#/case/alerts/acme/n40'")
+    await page.sees("41 of 60 in the list")
+    await page.press("q")
+    await page.until(left.format("40"))
+    await page.press("k", "Enter")
+    await page.sees("40 of 60 in the list")
+    await page.press("a")
+    await page.sees("41 of 60 in the list")
+    await page.press("n")
+    await page.sees("42 of 60 in the list")
+    await page.press("Escape")
+    await page.until(left.format("41"))
+
+
+async def test_what_was_just_decided_is_no_longer_counted(start: Start) -> None:
+    """A number that stays makes people look for a case that is done."""
+    console = await start(five_cases, hold_s=10)
+    page = await console.page(where="#/queue?tenant=acme&queue=endpoint")
+    await page.sees("3 cases found")
+    number = "document.querySelector('[data-facet=domain][data-value=alerts] .number')"
+    await page.press("j", "Enter")
+    await page.sees("1 of 3 in the list")
+    await page.press("a")
+    await page.sees("2 of 3 in the list")
+    await page.press("q")
+    await page.sees("2 cases found")
+    await page.until("document.activeElement?.dataset.place === '1'")
+    await page.press("f")
+    await page.until("document.activeElement?.dataset.facet")
+    chosen = "document.activeElement.dataset.value"
+    before = await page.ask(chosen)
+    await page.press("ArrowDown")
+    assert await page.ask(chosen) != before
+    await page.press("ArrowUp")
+    assert await page.ask(chosen) == before
+    await page.press("Escape")
+    await page.click("[data-facet=queue][data-value=endpoint]")
+    await page.sees("3 cases found")
+    await page.until(f"{number}.innerText === '2'")
+    await page.press("u")
+    await page.sees("Undone")
+
+
+async def test_a_comment_is_kept_by_escape_and_sent_by_control_and_enter(start: Start) -> None:
+    """Who presses Escape in the field must neither lose the text nor leave the case."""
+    console = await start(five_cases)
+    page = await console.page(where=PAGES["case"])
+    await page.sees("Accept proposal")
+    await page.press("c")
+    await page.type("seen before")
+    await page.press("Escape")
+    assert await page.ask("document.querySelector('textarea').value") == "seen before"
+    assert await page.ask("document.activeElement.tagName") == "BODY"
+    await page.press("c")
+    enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "modifiers": 2}
+    await page.call("Input.dispatchKeyEvent", type="keyDown", **enter)
+    await page.until("document.querySelector('.case h1')?.innerText.includes('host 18')")
+    await until(lambda: len(console.world.sent) == 1)
+    assert (console.world.sent[0].id, console.world.sent[0].comment) == ("one", "seen before")
+
+
+async def test_the_whole_document_opens_with_one_key(start: Start) -> None:
+    """A field that decides may lie three levels deep, and each level would be a click."""
+
+    def fill(world: World) -> None:
+        deep = {f"field {number}": {"inner": {"value": number}} for number in range(20)}
+        world.add("one", title="A large document", document=deep, text="words " * 60)
+        world.add("two", title="A small document", document={"a": {"b": {"c": "seen"}}})
+
+    console = await start(fill)
+    page = await console.page(where=PAGES["case"])
+    await page.sees("Accept proposal")
+    await page.until("!document.querySelector('details.panel h2').closest('details').open")
+    await page.press("d")
+    await page.until("document.querySelectorAll('.tree .value').length === 20")
+    await page.press("d")
+    await page.until("!document.querySelector('details.panel h2').closest('details').open")
+    await page.ask("location.hash = '#/case/alerts/acme/two'")
+    await page.until("document.querySelector('.tree .value')?.innerText === 'seen'")
+
+
+async def test_the_last_case_says_that_it_is_the_last(start: Start) -> None:
+    """Who is led back to the first case without a word decides it a second time."""
+    console = await start(five_cases)
+    page = await console.page()
+    await page.sees("5 cases open")
+    await page.ask("location.hash = '#/case/tickets/acme/five'")
+    await page.sees("5 of 5 in the list")
+    await page.press("n")
+    await page.sees("That was the end of the list")
+    await page.sees("1 of 5 in the list")

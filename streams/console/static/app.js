@@ -93,8 +93,8 @@ function App() {
     <a class="skip" href="#main" onClick=${skipToMain}>Skip to the content</a>
     <${Top} person=${person} />
     ${person && html`<${ConnectionBanner} />`}
-    ${page}
     ${person && html`<${Notices} />`}
+    ${page}
     <${Announcer} />
   `;
 }

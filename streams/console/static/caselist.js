@@ -22,7 +22,7 @@ export class CaseList {
     this.pages = new Map();
     this.cursors = [null];
     this.places = new Map();
-    this.gone = 0;
+    this.done = new Map();
     this.changed = false;
     this.wanted = [0, 0];
     this.loading = false;
@@ -48,9 +48,40 @@ export class CaseList {
     if (!before) return;
     const after = { ...before, ...change };
     this.pages.get(Math.floor(place / PAGE))[place % PAGE] = after;
-    this.gone += Number(Boolean(after.gone)) - Number(Boolean(before.gone));
+    this.mark(after, before);
     this.changed = true;
     this.onChange();
+  }
+
+  /** How many cases still wait: without those that are decided, or just about to be. */
+  get open() {
+    return this.total === null ? null : Math.max(0, this.total - this.done.size);
+  }
+
+  /** Remember that a case no longer waits, as it was before (`row`), and since when. */
+  mark(item, row = item) {
+    const key = caseKey(item);
+    if (!item.gone && !item.held_by) this.done.delete(key);
+    else {
+      const known = this.done.get(key);
+      const goneAt = item.gone ? (known?.goneAt ?? Date.now()) : null;
+      this.done.set(key, { row: known?.row ?? row, goneAt });
+    }
+  }
+
+  /** Counts that the server gave at `askedAt`, without the cases that it did not know as decided. */
+  waiting(counts, askedAt) {
+    if (!counts) return counts;
+    const left = Object.fromEntries(
+      Object.entries(counts).map(([name, values]) => [name, { ...values }]),
+    );
+    for (const { row, goneAt } of this.done.values()) {
+      if (goneAt !== null && goneAt < askedAt) continue;
+      for (const [name, values] of Object.entries(left)) {
+        if (values[row[name]] > 0) values[row[name]] -= 1;
+      }
+    }
+    return left;
   }
 
   /** Load what is needed to show the places from `first` to `last`. */
@@ -96,7 +127,10 @@ export class CaseList {
       this.controller.signal,
     );
     this.pages.set(page, answer.cases);
-    answer.cases.forEach((item, at) => this.places.set(caseKey(item), page * PAGE + at));
+    answer.cases.forEach((item, at) => {
+      this.places.set(caseKey(item), page * PAGE + at);
+      this.mark(item);
+    });
     if (page === 0 || this.total === null) this.total = answer.total;
     if (answer.next === null || answer.cases.length < PAGE) {
       this.total = page * PAGE + answer.cases.length;
@@ -128,6 +162,14 @@ export class CaseList {
     return null;
   }
 
+  /** Whether nothing behind this place is still to be loaded. */
+  endsBehind(place) {
+    for (let next = place + 1; next < (this.total ?? 0); next += 1) {
+      if (!this.row(next)) return false;
+    }
+    return true;
+  }
+
   /** Where the case of this key is in the list, or null if that is not known. */
   placeOf(key) {
     return this.places.get(key) ?? null;
@@ -136,6 +178,9 @@ export class CaseList {
 
 /** The list that people work through: the page of a case takes its next one from here. */
 export const workList = createStore({ list: null, version: 0, query: {} });
+
+/** The case that the person looked at last: its key, and its place in the list at that time. */
+export const lastSeen = { key: null, at: null };
 
 /** Cases that the person has skipped since the page was opened. */
 export const skipped = new Set();

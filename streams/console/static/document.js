@@ -2,16 +2,50 @@
 
 import { html, useMemo, useState } from "./html.js";
 import { count, plural } from "./format.js";
+import { useKeys } from "./keys.js";
 import { Inline, Passage, plain } from "./text.js";
+import { Key } from "./ui.js";
 
 const MOST_LEAVES = 20_000;
 const MOST_FOUND = 200;
 const CHILDREN_SHOWN = 100;
 const DEEPEST = 60;
 
-export function DocumentView({ document: root, name }) {
+const FEW_FIELDS = 12;
+const MOST_UNFOLDED = 500;
+
+const isWide = () => matchMedia("(min-width: 60rem)").matches;
+
+/**
+ * The document in a fold of its own; the key D opens all of it, or closes it. Of a very large one,
+ * D opens the upper levels. `alone`: there are few words beside it, so it stands open.
+ */
+export function FoldedDocument({ document: root, alone }) {
+  // Folding so few fields would only hide them.
+  const [few, short] = useMemo(() => {
+    const leaves = leavesOf(root);
+    const nested = leaves.filter(([, , depth]) => depth > 1);
+    return [nested.length <= FEW_FIELDS, leaves.length <= FEW_FIELDS];
+  }, [root]);
+  const [open, setOpen] = useState((alone || short) && isWide());
+  const [whole, setWhole] = useState(few);
+  const toggle = () => {
+    const next = !(open && whole);
+    setOpen(next);
+    setWhole(next || few);
+  };
+  useKeys({ d: toggle });
+  return html`<details class="panel fold" open=${open}
+    onToggle=${(event) => setOpen(event.currentTarget.open)}>
+    <summary><h2>Document</h2> <${Key} name="D" /></summary>
+    <${DocumentView} document=${root} name="the document" whole=${whole} />
+  </details>`;
+}
+
+export function DocumentView({ document: root, name, whole = false }) {
   const [words, setWords] = useState("");
   const leaves = useMemo(() => leavesOf(root), [root]);
+  const unfolded = whole && leaves.length <= MOST_UNFOLDED;
   const wanted = words.trim().toLowerCase();
   return html`<div class="document">
     <div class="line">
@@ -29,7 +63,8 @@ export function DocumentView({ document: root, name }) {
     ${
       wanted
         ? html`<${Found} leaves=${leaves} wanted=${wanted} />`
-        : html`<div class="tree"><${Children} value=${root} depth=${0} /></div>`
+        : html`<div class="tree" key=${String(unfolded)}><${Children} value=${root} depth=${0}
+          unfolded=${unfolded} /></div>`
     }
   </div>`;
 }
@@ -37,19 +72,20 @@ export function DocumentView({ document: root, name }) {
 const fieldsOf = ({ length }) =>
   length === MOST_LEAVES ? `${count(length)} fields or more` : plural(length, "field", "fields");
 
-/** [path, value as text] of every leaf, at most `MOST_LEAVES`. */
+/** [path, value as text, depth from 1] of every leaf, at most `MOST_LEAVES`. */
 function leavesOf(root) {
   const leaves = [];
-  const open = [["", root]];
+  const open = [["", root, 0]];
   while (open.length > 0 && leaves.length < MOST_LEAVES) {
-    const [path, value] = open.pop();
+    const [path, value, depth] = open.pop();
     if (value !== null && typeof value === "object") {
       const children = Object.entries(value).map(([name, child]) => [
         path ? `${path}.${name}` : name,
         child,
+        depth + 1,
       ]);
       for (const child of children.reverse()) open.push(child);
-    } else leaves.push([path, String(value)]);
+    } else leaves.push([path, String(value), depth]);
   }
   return leaves;
 }
@@ -72,7 +108,7 @@ function Found({ leaves, wanted }) {
     </dl>`;
 }
 
-function Children({ value, depth }) {
+function Children({ value, depth, unfolded }) {
   const [shown, setShown] = useState(CHILDREN_SHOWN);
   const entries = Object.entries(value ?? {});
   if (depth > DEEPEST) return html`<p class="soft">Nested too deeply to be shown.</p>`;
@@ -81,7 +117,8 @@ function Children({ value, depth }) {
       .slice(0, shown)
       .map(
         ([name, child]) =>
-          html`<li key=${name}><${Node} name=${name} value=${child} depth=${depth} /></li>`,
+          html`<li key=${name}><${Node} name=${name} value=${child} depth=${depth}
+            unfolded=${unfolded} /></li>`,
       )}
     ${
       entries.length > shown &&
@@ -94,8 +131,8 @@ function Children({ value, depth }) {
   </ul>`;
 }
 
-function Node({ name, value, depth }) {
-  const [open, setOpen] = useState(depth < 1);
+function Node({ name, value, depth, unfolded }) {
+  const [open, setOpen] = useState(unfolded || depth < 1);
   if (value === null || typeof value !== "object")
     return html`<${Leaf} name=${name} value=${value} />`;
   const size = Object.keys(value).length;
@@ -103,7 +140,7 @@ function Node({ name, value, depth }) {
   return html`<details open=${open} onToggle=${(event) => setOpen(event.currentTarget.open)}>
     <summary><span class="field"><${Inline} text=${name} /></span> <span
       class="soft small">${what}</span></summary>
-    ${open && html`<${Children} value=${value} depth=${depth + 1} />`}
+    ${open && html`<${Children} value=${value} depth=${depth + 1} unfolded=${unfolded} />`}
   </details>`;
 }
 

@@ -2,6 +2,7 @@
 
 import { html, useEffect, useRef, useState } from "./html.js";
 import { count, label, plural, word } from "./format.js";
+import { useKeys } from "./keys.js";
 import { plain } from "./text.js";
 import { Key } from "./ui.js";
 
@@ -9,7 +10,16 @@ const SHOWN = 8;
 
 /** `facets` maps a name to {title, say?}; `counts` is {name: {value: n}}. */
 export function Facets({ facets, counts, query, onChange }) {
-  return html`<div class="facets">
+  const list = useRef(null);
+  useKeys({
+    f: () => {
+      const first = list.current.querySelector(".facet-value");
+      list.current.closest("details")?.setAttribute("open", "");
+      first?.focus();
+    },
+  });
+  return html`<div class="facets" ref=${list} onKeyDown=${moveInFacets}>
+    <p class="facets-key soft small">Filters <${Key} name="F" /></p>
     ${Object.entries(facets).map(
       ([name, facet]) => html`<${Facet}
         key=${name}
@@ -21,6 +31,19 @@ export function Facets({ facets, counts, query, onChange }) {
       />`,
     )}
   </div>`;
+}
+
+const STEPS = { ArrowDown: 1, ArrowUp: -1, Home: -Infinity, End: Infinity };
+
+/** The arrow keys go from value to value; Escape leaves the filters. */
+function moveInFacets(event) {
+  if (event.key === "Escape") document.getElementById("main").focus({ preventScroll: true });
+  else if (Object.hasOwn(STEPS, event.key)) {
+    const values = [...event.currentTarget.querySelectorAll(".facet-value")];
+    const at = values.indexOf(event.target) + STEPS[event.key];
+    values[Math.max(0, Math.min(values.length - 1, at))]?.focus();
+  } else return;
+  event.preventDefault();
 }
 
 function Facet({ name, facet, values, chosen, onChange }) {

@@ -1,6 +1,6 @@
 // Short messages at the edge of the page, and the ten seconds in which a decision can be undone.
 
-import { html, useEffect, useState } from "./html.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
 import { post } from "./api.js";
 import { useKeys } from "./keys.js";
 import { createStore, useStore } from "./store.js";
@@ -64,8 +64,14 @@ export function undoLast() {
 export function Notices() {
   const shown = useStore(notices);
   const last = shown.findLast((notice) => notice.undo);
+  const box = useRef(null);
   useKeys({ u: undoLast });
-  return html`<div class="notices">
+  // Columns that stand beside the notices are shorter by their height, so that nothing is covered.
+  useLayoutEffect(() => {
+    const root = document.documentElement.style;
+    root.setProperty("--notices", `${shown.length > 0 ? box.current.offsetHeight : 0}px`);
+  }, [shown]);
+  return html`<div class="notices" ref=${box}>
     ${shown.map(
       (notice) => html`<div key=${notice.number} class=${`notice ${notice.kind}`}>
         <span class="notice-text">

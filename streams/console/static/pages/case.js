@@ -2,11 +2,12 @@
 
 import { html, useEffect, useMemo, useState } from "../html.js";
 import { callCase, loadLabels, may, session } from "../api.js";
-import { caseKey, openList, skipped, workList } from "../caselist.js";
+import { caseKey, lastSeen, openList, skipped, workList } from "../caselist.js";
 import { sayLabels } from "../decide.js";
 import { age, dateTime, label, statedWord, time, word } from "../format.js";
 import { useKeys } from "../keys.js";
 import { on, onRecovery } from "../live.js";
+import { notify } from "../notices.js";
 import { caseHref, go, hrefOf } from "../router.js";
 import { useStore } from "../store.js";
 import { Inline, OutsideLink, plain } from "../text.js";
@@ -82,6 +83,10 @@ function useSteps(item) {
   }, []);
   const at = list?.placeOf(key) ?? null;
   const nextPlace = list ? list.nextOpen(at ?? -1, skipped) : null;
+  useEffect(() => {
+    lastSeen.at = at ?? (lastSeen.key === key ? lastSeen.at : null);
+    lastSeen.key = key;
+  }, [key, at]);
   const near = at ?? 0;
   useEffect(() => {
     list?.want(near, near + 20);
@@ -95,9 +100,12 @@ function useSteps(item) {
     nextItem: other,
     toQueue,
     next: () => {
-      if (other) go(caseHref(other));
-      else {
-        announce("That was the last case.");
+      if (other) {
+        if (nextPlace === null && at !== null && list.endsBehind(at))
+          notify("That was the end of the list. This is the first case that still waits.");
+        go(caseHref(other));
+      } else {
+        notify("That was the last case that waits in this list.");
         toQueue();
       }
     },

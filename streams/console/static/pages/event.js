@@ -57,7 +57,7 @@ function OneEvent({ data }) {
       <div class="reading"><${Evidence} data=${data} active="queue" /></div>
       <aside class="deciding" aria-label="Decision">
         <section class="panel">
-          <h2>Decision</h2>
+          <h2>${waits ? "Proposal" : "Decision"}</h2>
           <p class="line">
             <span>${word(triaged.decided_by)}, revision ${triaged.revision}</span>
             <${Tag} kind=${triaged.status === "final" ? "good" : "warn"}>${word(triaged.status)}<//>

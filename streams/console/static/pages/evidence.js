@@ -2,7 +2,7 @@
 
 import { html } from "../html.js";
 import { count, dateTime, label, money, percent, seconds, sentence, word } from "../format.js";
-import { DocumentView } from "../document.js";
+import { DocumentView, FoldedDocument } from "../document.js";
 import { hrefOf } from "../router.js";
 import { Inline, Passage, plain } from "../text.js";
 
@@ -20,10 +20,10 @@ export function Evidence({ data, active }) {
     <${Summary} data=${data} />
     ${
       event?.event &&
-      html`<details class="panel fold" open=${!hasWords(event) && isWide()}>
-      <summary><h2>Document</h2></summary>
-      <${DocumentView} document=${event.event} name="the document" />
-    </details>`
+      html`<${FoldedDocument}
+      document=${event.event}
+      alone=${!hasWords(event)}
+    />`
     }
     ${
       Object.keys(event?.attributes ?? {}).length > 0 &&
@@ -38,7 +38,6 @@ export function Evidence({ data, active }) {
   `;
 }
 
-const isWide = () => matchMedia("(min-width: 60rem)").matches;
 const SHORT_CHARS = 280;
 
 /** Few words: then the document is the evidence, and stands open. */
@@ -113,6 +112,9 @@ function Neighbours({ data }) {
   </section>`;
 }
 
+/** An answer that is not final is not said to be decided. */
+const DID = { final: "decided", provisional: "proposed", needs_review: "proposed" };
+
 export function History({ data }) {
   return html`<section class="panel">
     <h2>History</h2>
@@ -122,7 +124,7 @@ export function History({ data }) {
           <span class="number soft">${one.revision}</span>
           <div>
             <p>
-              <strong>${word(one.decided_by)}</strong>: ${label(one.queue)}
+              <strong>${word(one.decided_by)}</strong> ${DID[one.status]} <strong>${label(one.queue)}</strong>
               <span class="soft"> · ${word(one.status)} · ${dateTime(one.triaged_at)}</span>
             </p>
             <p class="soft small">

@@ -1,8 +1,8 @@
 // The queue: open cases in the order in which they matter, and what narrows them.
 
-import { html, useEffect, useLayoutEffect, useRef, useState } from "../html.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../html.js";
 import { may } from "../api.js";
-import { caseKey, openList, workList } from "../caselist.js";
+import { caseKey, lastSeen, openList, workList } from "../caselist.js";
 import { ActiveFilters, CASE_FACETS, casesFound, Facets, passes, SearchField } from "../filters.js";
 import { useHeldKeys, useKeys } from "../keys.js";
 import { on, onRecovery } from "../live.js";
@@ -14,11 +14,11 @@ import { BulkDialog } from "./bulk.js";
 import { Row } from "./queuerow.js";
 
 const ORDERS = {
-  urgency: "What matters first",
-  risk: "Risk of a wrong answer",
-  age: "Oldest first",
-  stated: "What the sender states",
-  queue: "By queue",
+  urgency: "Stated critical first, then the most unsure",
+  risk: "The most unsure first",
+  age: "The oldest first",
+  stated: "The highest stated first, then the most unsure",
+  queue: "By the name of the queue, then stated critical",
 };
 
 const FILTERS = Object.keys(CASE_FACETS);
@@ -40,10 +40,12 @@ export function QueuePage() {
     openList(query, { fresh: Boolean(now.list?.changed || now.list?.error) });
   }, [key]);
   const counts = useAsked("cases/counts", { query });
+  const countedAt = useMemo(() => Date.now(), [counts.data]);
   const arrivals = useArrivals(query, key, counts.reload);
   const change = (next) => {
     place.cursor = null;
     place.scroll = 0;
+    lastSeen.key = null;
     replaceQuery("queue", { ...next, order: next.order === "urgency" ? undefined : next.order });
   };
   const fresh = () => {
@@ -53,9 +55,10 @@ export function QueuePage() {
     scrollTo(0, 0);
   };
   const mine = list && JSON.stringify(workList.get().query) === key ? list : null;
+  const data = mine ? mine.waiting(counts.data, countedAt) : counts.data;
   return html`<div class="with-rail">
     <aside class="rail" aria-label="Filters">
-      <${Rail} counts=${counts} query=${query} onChange=${change} />
+      <${Rail} counts=${{ ...counts, data }} query=${query} onChange=${change} />
     </aside>
     <section class="list-side">
       <${ListHead} list=${mine} query=${query} onChange=${change} />
@@ -82,7 +85,7 @@ function ListHead({ list, query, onChange }) {
   const search = useRef(null);
   useKeys({ "/": () => search.current?.focus() });
   useStore(workList);
-  const open = list?.total === null || !list ? null : list.total - list.gone;
+  const open = list?.open ?? null;
   const filtered = FILTERS.some((name) => query[name]) || query.text;
   useEffect(() => {
     if (open !== null) announce(`${casesFound(open)} ${filtered ? "found" : "open"}`);
@@ -154,17 +157,23 @@ function useArrivals(query, key, reloadCounts) {
 function Cases({ list, query, onChange, onFresh }) {
   useStore(workList);
   const now = useNow();
-  const [cursor, setCursor] = useState(place.cursor);
+  const [cursor, setCursor] = useState(lastSeen.key ? null : place.cursor);
+  const [inView, setInView] = useState(false);
   const [chosen, setChosen] = useState(() => new Map());
   const [bulk, setBulk] = useState(false);
-  useCursorFocus(cursor, list);
+  useCursorFocus(cursor, list, inView);
   useKeptScroll(list.total);
 
-  const moveTo = (next) => {
-    const inside = Math.max(0, Math.min((list.total ?? 1) - 1, next));
+  const show = (at) => {
+    const inside = Math.max(0, Math.min((list.total ?? 1) - 1, at));
     place.cursor = inside;
     setCursor(inside);
   };
+  const moveTo = (next) => {
+    lastSeen.key = null;
+    show(next);
+  };
+  useReturn(list, cursor, show);
   const choose = useRef((item) => {
     if (!item || !may("reviewer")) return;
     setChosen((before) => {
@@ -208,7 +217,10 @@ function Cases({ list, query, onChange, onFresh }) {
       name="Open cases"
       busy=${list.loading}
       reveal=${cursor}
-      onRange=${(first, last) => list.want(first, last)}
+      onRange=${(first, last) => {
+        list.want(first, last);
+        setInView(cursor !== null && first <= cursor && cursor <= last);
+      }}
       rowOf=${(at) => html`<${Row}
         item=${list.row(at)}
         place=${at}
@@ -256,17 +268,36 @@ function openAt(list, at) {
   go(caseHref(item));
 }
 
-/** The link of the row under the cursor has the focus, so that Enter and screen readers follow. */
-function useCursorFocus(cursor, list) {
-  const { version } = workList.get();
+/** Who comes back from a case finds it under the cursor, or what stands in its place now. */
+function useReturn(list, cursor, show) {
   useLayoutEffect(() => {
-    if (cursor === null) return;
+    if (lastSeen.key === null || list.total === null) return;
+    const at = list.placeOf(lastSeen.key);
+    // A case far down comes with a later page: until then, the place where it was.
+    if (at !== null) lastSeen.key = null;
+    else if (cursor !== null || lastSeen.at === null) return;
+    show(at ?? lastSeen.at);
+  });
+}
+
+/** The link of the row under the cursor has the focus, so that Enter and screen readers follow. */
+function useCursorFocus(cursor, list, inView) {
+  const { version } = workList.get();
+  const due = useRef(false);
+  const moved = [cursor, list.row(cursor ?? 0) === null, version === 0];
+  useLayoutEffect(() => {
+    due.current = cursor !== null;
+  }, moved);
+  useLayoutEffect(() => {
+    if (!due.current) return;
+    // A row that is scrolled to is drawn a moment later.
     const link = document.querySelector(`[data-place="${cursor}"]`);
+    if (link) due.current = false;
     if (link && document.activeElement !== link && !document.querySelector("dialog[open]")) {
       const typing = document.activeElement?.matches("input[type=search], select");
       if (!typing) link.focus({ preventScroll: true });
     }
-  }, [cursor, list.row(cursor ?? 0) === null, version === 0]);
+  }, [...moved, inView]);
 }
 
 /** Who comes back from a case finds the list where it was. */

@@ -133,6 +133,7 @@ class World:
         )
         risk = fields.pop("risk", 0.4)
         escalation = fields.pop("escalation", "risk")
+        fields.setdefault("reasons", ["the estimated risk is not below the threshold"])
         current = self.triaged(event, domain, **{"status": "needs_review", **fields})
         made = Case(event=event, triaged=current, risk=risk, escalation=escalation)
         self._apply(self.topics.triaged(domain), current)

@@ -88,6 +88,14 @@ async def test_keys_act_on_keyboards_of_other_scripts(start: Start) -> None:
     await until(lambda: len(console.world.sent) == 1)
 
 
+# Whether the message about a decision lies over the text of the next case.
+COVERED = """(() => {
+  const [a, b] = ['.notices', '.words'].map(
+    name => document.querySelector(name).getBoundingClientRect());
+  return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+})()"""
+
+
 async def test_a_decision_is_undone_within_ten_seconds(start: Start) -> None:
     """A slip of the finger must not become what a model learns from."""
     console = await start(five_cases, hold_s=10)
@@ -95,6 +103,9 @@ async def test_a_decision_is_undone_within_ten_seconds(start: Start) -> None:
     await page.sees("Accept proposal")
     await page.press("a")
     await page.sees("Undo")
+    for width in (1280, 800, 390):
+        await page.resize(width, 800)
+        await page.until(f"!({COVERED})")
     await page.press("u")
     await page.sees("Undone")
     await page.until("document.querySelector('.case h1')?.innerText.includes('host 17')")
@@ -338,6 +349,7 @@ async def test_what_was_just_decided_is_no_longer_counted(start: Start) -> None:
     await page.sees("1 of 3 in the list")
     await page.press("a")
     await page.sees("2 of 3 in the list")
+    assert "proposed endpoint · Needs review" in (await page.texts(".history p"))[0]
     await page.press("q")
     await page.sees("2 cases found")
     await page.until("document.activeElement?.dataset.place === '1'")

@@ -17,7 +17,7 @@ const DRAW_EVERY_MS = 250;
 
 const FACETS = {
   domain: { title: "Domain", say: word },
-  decided_by: { title: "Decided by", say: word },
+  decided_by: { title: "Answered by", say: word },
   status: { title: "Status", say: word },
   queue: { title: "Queue", say: label },
   tenant: { title: "Tenant" },

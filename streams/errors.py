@@ -8,6 +8,7 @@ StreamError
 ├── RecordTooLarge    a topic does not take a record of this size; the event becomes a dead letter
 ├── OffsetGap         records between two offsets were skipped although they exist; the worker stops
 ├── DamagedBatch      the broker's bytes at an offset cannot be read
+├── CorruptBatch      which offsets these bytes hold; becomes a DamagedBatch
 ├── BatchTooLarge     a batch grows too large when it is decompressed; its events are dead letters
 ├── TooManyBytes      data grows too large when it is decompressed; becomes a BatchTooLarge
 ├── OutOfRange        a log does not have the offset to read next; it is read again or counted

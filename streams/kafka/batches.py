@@ -16,7 +16,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record._crecords import default_records, legacy_records
 
-from streams.errors import BatchTooLarge, TooManyBytes
+from streams.errors import BatchTooLarge, StreamError, TooManyBytes
 
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 """How large a batch may be when it is decompressed: twice the largest record of our topics.
@@ -36,7 +36,7 @@ WHAT_CRAMJAM_SAYS_OF_A_FULL_BUFFER = "failed to write whole buffer"
 Decoder = Callable[[Any], bytes]
 
 
-class CorruptBatch(CorruptRecordException):  # type: ignore[misc] # aiokafka has no types
+class CorruptBatch(StreamError, CorruptRecordException):  # type: ignore[misc] # noqa: N818
     """A batch whose bytes fail their CRC, or cannot be taken apart.
 
     `first` and `last` are its offsets that are not read yet, as its header says them. The header

@@ -32,11 +32,11 @@ BROKER_FAILED = (StreamError, KafkaError)
 RETRY_S = 5.0
 
 
-class WrongOutcomesError(AssertionError):
+class _WrongOutcomes(AssertionError):  # noqa: N818 - what the agent gave
     """An agent did not give each event of a batch one outcome; the agent is at fault."""
 
 
-NO_EVENT_AT_FAULT = (*BROKER_FAILED, ConfigError, WrongOutcomesError)
+NO_EVENT_AT_FAULT = (*BROKER_FAILED, ConfigError, _WrongOutcomes)
 
 
 Process = Callable[[Sequence[Incoming]], Awaitable[list[Outcome]]]
@@ -187,7 +187,7 @@ class AtOnce:
         """Process a batch, and give all of its outcomes."""
         outcomes = await self.process(batch)
         if len(outcomes) != len(batch):
-            raise WrongOutcomesError(f"there are {len(outcomes)} outcomes for {len(batch)} events")
+            raise _WrongOutcomes(f"there are {len(outcomes)} outcomes for {len(batch)} events")
         for place, outcome in enumerate(outcomes):
             yield place, outcome
 
@@ -201,8 +201,8 @@ async def _once_each(
     async with aclosing(outcomes):
         async for place, outcome in outcomes:
             if place not in missing:
-                raise WrongOutcomesError(f"event {place} of {len(batch)} has a second outcome")
+                raise _WrongOutcomes(f"event {place} of {len(batch)} has a second outcome")
             missing.discard(place)
             yield place, outcome
     if missing:
-        raise WrongOutcomesError(f"{len(missing)} of {len(batch)} events have no outcome")
+        raise _WrongOutcomes(f"{len(missing)} of {len(batch)} events have no outcome")

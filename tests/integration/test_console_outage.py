@@ -1,6 +1,7 @@
 """The console in a real Chromium, on a real Kafka that stops and comes back."""
 
 import asyncio
+import json
 import os
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from streams.kafka.record import Record
 from streams.local.brokers import Broker
 from streams.local.brokers.kafka import KafkaCluster
 from streams.topics import Topics
-from tests.chromium import DevTools, find_chromium
+from tests.chromium import DevTools, Page, find_chromium
 from tests.figures import tell
 from tests.integration.test_pipeline import send, working
 
@@ -54,6 +55,15 @@ def tickets(settings: Settings) -> list[Record]:
     return [Record(topic, event["id"].encode(), orjson.dumps(event)) for event in events]
 
 
+async def decide(page: Page) -> None:
+    """Accept the proposal of the case that is shown, and wait for the next case."""
+    title = "document.querySelector('h1').innerText"
+    await page.sees("Accept proposal")
+    before = await page.ask(title)
+    await page.press("a")
+    await page.until(f"{title} !== {json.dumps(before)}")
+
+
 async def test_kafka_stops_and_comes_back(
     broker: Broker, settings: Settings, browser: DevTools, tmp_path: Path
 ) -> None:
@@ -67,9 +77,9 @@ async def test_kafka_stops_and_comes_back(
         await running.start()
         page = await browser.new_page()
         await page.open(f"{running.server.url}/#/queue")
-        await page.until("document.querySelectorAll('.case-row').length >= 3")
+        await page.until("document.querySelectorAll('.row-title a').length >= 3")
     try:
-        await page.press("j", "Enter")
+        await page.click(".row-title a")
         await page.sees("Accept proposal")
         await asyncio.to_thread(broker.stop_node, 0)
         try:
@@ -77,7 +87,7 @@ async def test_kafka_stops_and_comes_back(
             await page.sees("Kafka away")
             await page.sees("the console goes on by itself when Kafka is back")
             await page.sees("Decisions wait on the server until it is back")
-            await page.press("a")
+            await decide(page)
             await page.sees("1 of your decisions wait to be sent", limit_s=OUTAGE_S)
         finally:
             await asyncio.to_thread(broker.start_node, 0)
@@ -86,8 +96,7 @@ async def test_kafka_stops_and_comes_back(
         tell(f"console: live again {time.monotonic() - back_s:.1f} s after Kafka answered")
         await page.until("!document.querySelector('.banner-top')")
         with working(settings, tmp_path):
-            await page.sees("Accept proposal")
-            await page.press("a")
+            await decide(page)
             await page.ask("location.hash = '#/stream'")
             await page.until(f"{BY_PEOPLE} === 2", limit_s=OUTAGE_S)
         assert page.problems == []

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import (
     CorruptRecordException,
     IllegalStateError,
@@ -144,18 +143,6 @@ class Cluster:
         return Committed(commit.offset, CommitNote.decode(commit.metadata))
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where aiokafka reads a partition next."""
-
-    position: int | None
-
-    @property
-    def has_valid_position(self) -> bool:
-        """Whether that is known."""
-        return self.position is not None
-
-
 class Consumer:
     """The part of `AIOKafkaConsumer` that is used."""
 
@@ -167,8 +154,6 @@ class Consumer:
         self.calls: list[str] = []
         self.assigned: set[Partition] = set()
         self.positions: dict[Partition, int] = {}
-        self.reads_while_joining = False
-        self.said: Any = None
         self.highwaters: dict[Partition, int] = {}
         self.responses: dict[Partition, int] = {}
         self.errors: dict[Partition, list[Exception]] = {}
@@ -176,9 +161,6 @@ class Consumer:
         self.offset_errors: list[Exception] = []
         """What the next questions for the beginning of a log, or for the commits, raise."""
         self._coordinator = Coordinator(self)
-        self._subscription = SimpleNamespace(
-            subscription=SimpleNamespace(assignment=None, _reassignment_in_progress=True)
-        )
         self._fetcher = SimpleNamespace(error_future=asyncio.Future(), _proc_fetch_request=None)
 
     async def start(self) -> None:
@@ -207,33 +189,6 @@ class Consumer:
         self.positions.clear()
         self.highwaters.clear()
         self.responses.clear()
-        await self.listener.on_partitions_assigned(self.assigned)
-
-    async def rebalance(self, *partitions: Partition, claims_respected: bool = True) -> None:
-        """Do a rebalance as aiokafka does it: places are forgotten, and nothing is read meanwhile.
-
-        The leader gives these partitions to this member. A leader of a former version respects no
-        claims.
-        """
-        subscription = self._subscription.subscription
-        assignor = self.options["partition_assignment_strategy"][0]
-        places = {each: Place(self.positions.get(each)) for each in self.assigned}
-        subscription.assignment = SimpleNamespace(state_value=places.get)
-        subscription._reassignment_in_progress = True
-        await self.listener.on_partitions_revoked(self.assigned)
-        self.reads_while_joining = not subscription._reassignment_in_progress
-        self.said = assignor.metadata(self.topics)
-        self._coordinator.generation += 1
-        self.assigned = set(partitions)
-        self.positions.clear()
-        self.highwaters.clear()
-        by_topic: dict[str, list[int]] = {}
-        for topic, number in sorted(partitions):
-            by_topic.setdefault(topic, []).append(number)
-        user_data = b'{"claims_respected": true}' if claims_respected else b""
-        assignor.on_assignment(
-            ConsumerProtocolMemberAssignment(0, list(by_topic.items()), user_data)
-        )
         await self.listener.on_partitions_assigned(self.assigned)
 
     def assignment(self) -> set[Partition]:
@@ -266,15 +221,10 @@ class Consumer:
 
     async def commit(self, commits: dict[Partition, OffsetAndMetadata]) -> None:
         """Commit, when the cluster takes commits."""
-        if not set(commits) <= self.assigned:
-            raise IllegalStateError("a partition is not assigned")
-        await self.take_commits(commits)
-
-    async def take_commits(self, commits: dict[Partition, OffsetAndMetadata]) -> None:
-        """Commit as the group does it, which does not ask who has a partition."""
         await self.cluster.takes_commits.wait()
         if self.cluster.commit_error:
             raise self.cluster.commit_error
+        assert set(commits) <= self.assigned
         self.cluster.commits |= commits
         self.cluster.history.append(
             {partition: self.cluster.committed(partition) for partition in commits}
@@ -330,17 +280,6 @@ class Coordinator:
         self._coordination_task: asyncio.Future[None] = asyncio.Future()
         self.pending: list[KafkaError] = []
         """The errors of the group that nobody has seen yet."""
-        self.generation = -1
-        self.rejoins = 0
-        """How often this member has asked for another rebalance."""
-
-    def request_rejoin(self) -> None:
-        """Ask for another rebalance."""
-        self.rejoins += 1
-
-    async def commit_offsets(self, _: object, commits: dict[Partition, OffsetAndMetadata]) -> None:
-        """Commit, whatever is assigned."""
-        await self._consumer.take_commits(commits)
 
     def check_errors(self) -> None:
         """Raise the next error of the group."""

@@ -27,10 +27,9 @@ PLOT = ROOT / "docs" / "scaling.svg"
 WORKERS = (1, 2, 4, 8)
 PAUSE_COST_MS = 5.0
 MEASURED = ("pauses", "curve", "soak")
-EAGER, STATIC = "eager", "static"
-WAYS = (EAGER, "in two steps", STATIC)
-"""How partitions are assigned. The first is that of aiokafka, with its heartbeats, and the others
-are compared with it."""
+USUAL, STATIC = "usual", "static"
+WAYS = (USUAL, STATIC)
+"""The kinds of membership. Restarts of the second are compared with those of the first."""
 
 
 def main() -> None:
@@ -40,7 +39,7 @@ def main() -> None:
         "--only", choices=MEASURED, action="append", help="only this; repeat it for several"
     )
     parser.add_argument(
-        "--way", choices=WAYS, action="append", help="only the pauses of this way to assign"
+        "--way", choices=WAYS, action="append", help="only the pauses of this membership"
     )
     parser.add_argument(
         "--events", type=int, default=1_000_000, help="number of events of the long backlog"
@@ -112,9 +111,9 @@ def _measure_of(row: Measurement) -> str:
 
 
 async def _pause_rows(servers: str, way: str) -> list[Measurement]:
-    """The longest pause of partitions in each change, if partitions are assigned in this way."""
+    """The longest pause of partitions in each change, with this membership."""
     settings = await prepare(servers, f"pause-{WAYS.index(way)}")
-    group = Workers(settings, PAUSE_COST_MS, eager=way == EAGER, static=way == STATIC)
+    group = Workers(settings, PAUSE_COST_MS, static=way == STATIC)
     async with working(group) as workers:
         if way == STATIC:
             restart, observer = await pause.measure_restart(settings, workers)
@@ -127,7 +126,7 @@ async def _pause_rows(servers: str, way: str) -> list[Measurement]:
             f"pause {way}; {each.change}; {what}",
             pause.worst(values),
             "s",
-            f"pause {EAGER}; {each.change}; {what}",
+            f"pause {USUAL}; {each.change}; {what}",
             note=f"longest of {len(values)} partitions, median {pause.usual(values):.2f} s; {note}",
         )
         for each in pauses

@@ -17,15 +17,12 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-
 from inference.acceptance.policy import Decision
 from inference.classifier import Classifier
 from inference.model.artifact import DEFAULT_MODEL, load_artifact
 from schemas.event import Domain, Event
 from schemas.triaged import Label, ModelInfo
 from streams.cli import main
-from streams.kafka.assignment import StickyAssignor
 
 COST = "TRIAGE_STAND_IN_MS"
 
@@ -34,13 +31,11 @@ COST = "TRIAGE_STAND_IN_MS"
 class Role:
     """What one worker of several in a process does.
 
-    `name` is the name of the model in its answers, which tells who answered. With `eager`, it
-    assigns partitions as aiokafka does it.
+    `name` is the name of the model in its answers, which tells who answered.
     """
 
     name: str = "stand-in"
     cost_ms: float = field(default_factory=lambda: float(os.environ.get(COST, "0")))
-    eager: bool = False
 
 
 role: ContextVar[Role] = ContextVar("role")
@@ -88,22 +83,10 @@ class StandIn(Classifier):
         """There is nothing to close."""
 
 
-def _assign(self: StickyAssignor, cluster: Any, members: Any) -> Any:
-    if current_role().eager:
-        return RoundRobinPartitionAssignor.assign(cluster, members)
-    return assign(self, cluster, members)
-
-
-assign = StickyAssignor.assign
-
-
 @contextmanager
 def stand_ins() -> Iterator[None]:
     """Workers that start in this block have a stand-in instead of a model."""
-    with (
-        patch.object(Classifier, "open", StandIn.open),
-        patch.object(StickyAssignor, "assign", _assign),
-    ):
+    with patch.object(Classifier, "open", StandIn.open):
         yield
 
 

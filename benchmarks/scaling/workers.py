@@ -54,7 +54,6 @@ class Workers:
 
     settings: Settings
     cost_ms: float
-    eager: bool = False
     static: bool = False
     running: dict[str, tuple[Worker, asyncio.Task[None]]] = field(default_factory=dict)
 
@@ -76,11 +75,9 @@ class Workers:
         if self.static:
             kafka = replace(settings.kafka, group_instance_id=name, session_timeout_s=60.0)
             settings = replace(settings, kafka=kafka)
-        if self.eager:
-            settings = replace(settings, kafka=replace(settings.kafka, heartbeat_interval_s=3.0))
         worker = Worker(settings, ["classify"])
         context = copy_context()
-        context.run(role.set, Role(name, self.cost_ms, self.eager))
+        context.run(role.set, Role(name, self.cost_ms))
         return worker, asyncio.create_task(worker.run(), context=context)
 
     async def _wait_until_ready(self, name: str) -> None:

@@ -45,7 +45,7 @@ class KafkaSection(Options, frozen=True):
     compression: Literal["none", "gzip", "lz4", "zstd", "snappy"] = "none"
     delivery_timeout_s: Seconds = 120.0
     session_timeout_s: Seconds = 10.0
-    heartbeat_interval_s: Seconds = 1.0
+    heartbeat_interval_s: Seconds = 3.0
     commit_interval_s: Seconds = 1.0
 
     def read_password(self) -> str | None:

@@ -8,11 +8,12 @@ each partition is read on its own, and nothing is skipped without an error.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import (
     CommitFailedError,
     ConsumerStoppedError,
@@ -43,7 +44,6 @@ from streams.kafka.commit_note import CommitNote
 from streams.kafka.connection import member_options, unreachable
 from streams.kafka.fetching import paced
 from streams.kafka.offsets import Partition
-from streams.kafka.rebalancing import OnPartitions, Rebalancing
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,8 @@ FIRST_OFFSET_WAIT_S = 5.0
 RETRY_S = 1.0
 PROBLEM_S = 5.0
 """A problem of the group has ended when it did not come up again for so long."""
+
+OnPartitions = Callable[[set[Partition]], Awaitable[None]]
 
 
 class Committed(NamedTuple):
@@ -80,9 +82,8 @@ class _Waiting:
 class GroupMember:
     """One member of the consumer group, over the given topics.
 
-    `on_assigned` is called with the partitions that are new to this member, and `on_revoked` with
-    all of them: those that stay are assigned again. Partitions stay ours until `on_revoked` has
-    returned (`Rebalancing`).
+    `on_assigned` and `on_revoked` are called in a rebalance, with all partitions of this member.
+    Partitions stay ours until `on_revoked` has returned.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class GroupMember:
     ) -> None:
         self._kafka = kafka
         self._topics = sorted(topics)
-        self._rebalancing = Rebalancing(on_assigned, on_revoked)
+        self._listener = _Listener(on_assigned, on_revoked)
         self._clock = clock
         self._waiting: dict[Partition, _Waiting] = {}
         self._consumer: AIOKafkaConsumer | None = None
@@ -113,7 +114,6 @@ class GroupMember:
         consumer = AIOKafkaConsumer(
             **await reachable_connection(self._kafka),
             **member_options(self._kafka),
-            partition_assignment_strategy=(self._rebalancing.assignor,),
             enable_auto_commit=False,
             auto_offset_reset="none",
             fetch_max_wait_ms=FETCH_WAIT_MS,
@@ -133,14 +133,12 @@ class GroupMember:
         fetcher = consumer._fetcher  # noqa: SLF001 - aiokafka has no option for it
         fetcher._proc_fetch_request = paced(fetcher._proc_fetch_request)  # noqa: SLF001 - as above
         self._consumer = consumer
-        self._rebalancing.use(consumer)
-        consumer.subscribe(self._topics, listener=self._rebalancing)
+        consumer.subscribe(self._topics, listener=self._listener)
 
     async def stop(self) -> None:
         """Leave the group and disconnect."""
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
-            await self._rebalancing.stop()
             await consumer.stop()
 
     def assignment(self) -> set[Partition]:
@@ -233,14 +231,9 @@ class GroupMember:
         commits = {
             partition: OffsetAndMetadata(commit.offset, commit.note.encode())
             for partition, commit in offsets.items()
-            if partition not in self._rebalancing.lost
         }
         try:
-            if commits.keys() & self._rebalancing.leaving:
-                # aiokafka takes no partition that is not assigned any more. The group does.
-                await self._open._coordinator.commit_offsets(None, commits)  # noqa: SLF001 - see above
-            elif commits or not offsets:
-                await self._open.commit(commits)
+            await self._open.commit(commits)
         except (CommitFailedError, IllegalStateError):
             return False
         except KafkaError as error:
@@ -313,6 +306,20 @@ class GroupMember:
             log.error("%s", problem)
         self.group_problem = problem
         self._problem_until_s = self._clock() + PROBLEM_S
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
+    """Passes rebalances on. What it raises is only logged by aiokafka, so it must not raise."""
+
+    def __init__(self, on_assigned: OnPartitions, on_revoked: OnPartitions) -> None:
+        self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        await self._on_revoked({Partition(*partition) for partition in revoked})
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        await self._on_assigned({Partition(*partition) for partition in assigned})
 
 
 def _group_problem(error: KafkaError, group_id: str) -> str:

@@ -75,14 +75,13 @@ class Quarantine:
         self._one_at_a_time = asyncio.Lock()
 
     def begin(self, partitions: dict[Partition, Committed]) -> dict[Partition, Committed]:
-        """Begin with partitions that are new to this worker, given what was committed.
-
-        Those that it has already stay under suspicion, if they are.
+        """Begin an assignment, given what was committed.
 
         Returns:
             What to commit before the first event is read: the same offsets, with a note that
             another worker has begun there.
         """
+        self.forget()
         self._until_s = self._clock() + LONGEST_S
         for partition, (offset, note) in partitions.items():
             if note.trying is not None or note.starts >= SUSPICIOUS_STARTS:

@@ -237,14 +237,10 @@ async def test_a_revocation_ends_the_quarantine(bench: Bench) -> None:
     bench.quarantine.forget()
     assert await bench.takes(Q, 0) == Turn_()
     assert await bench.takes(P, 5) == Turn_()
-
-
-async def test_partitions_that_are_gained_leave_the_others_under_suspicion(bench: Bench) -> None:
-    """A worker takes over those of one that was killed: what killed it would look innocent."""
     bench.quarantine.begin({P: SUSPICIOUS})
-    bench.quarantine.begin({Q: Committed(0, CommitNote())})
     assert await bench.takes(Q, 1) is None
-    assert await bench.takes(P, 5) == Turn_(alone=True)
+    bench.quarantine.begin({Q: Committed(0, CommitNote())})
+    assert await bench.takes(Q, 1) == Turn_()
 
 
 async def test_people_are_told_of_the_suspicion(

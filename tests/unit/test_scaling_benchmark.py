@@ -73,7 +73,7 @@ def test_growth_leaves_out_the_first_part() -> None:
 def test_rows_of_other_measures_stay(tmp_path: Path) -> None:
     """One part that is measured again would remove all others, or change their machine."""
     file = tmp_path / "rows.ndjson"
-    other = Measurement("pause eager; 1 to 2; moved", 4.0, "s", machine={"cpu": "another one"})
+    other = Measurement("pause usual; 1 to 2; moved", 4.0, "s", machine={"cpu": "another one"})
     write([other, Measurement("pause static; 1 to 2; moved", 9.0, "s")], file)
     again = Measurement("pause static; 1 to 2; moved", 1.0, "s", other.name)
     command._keep([again], file)

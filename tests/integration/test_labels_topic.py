@@ -206,8 +206,10 @@ async def forgotten(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None
     assert (await verify(settings)).ok
     records = await records_on(settings, Topics(settings.topics.prefix).audit)
     erasures = [record for each in records if (record := erasure_in(each)) is not None]
-    asked = [(each.tenant, each.by, each.rows, each.selection.id) for each in erasures]
-    assert asked == [("default", getpass.getuser(), 2, "t-1"), ("acme", "dana", 2, None)]
+    # The chains of two tenants may be on two partitions, which have no order.
+    asked = {(each.tenant, each.by, each.rows, each.selection.id) for each in erasures}
+    assert asked == {("default", getpass.getuser(), 2, "t-1"), ("acme", "dana", 2, None)}
+    assert len(erasures) == 2
 
 
 def erasure_in(record: Incoming) -> ErasureRecord | None:

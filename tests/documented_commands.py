@@ -43,8 +43,7 @@ def run_commands(
         for number, command in enumerate(commands):
             log = logs / f"{number}.log"
             if command.startswith("export "):
-                name, _, value = command.removeprefix("export ").partition("=")
-                environ[name] = value
+                environ |= _exported(command, cwd, environ)
                 continue
             with log.open("wb") as output:
                 if command.endswith(" &"):
@@ -75,6 +74,21 @@ def run_commands(
                 f"{command} exited {done.returncode}:\n{printed[command][-3000:]}"
             )
     return printed
+
+
+def _exported(command: str, cwd: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """What a command such as `export NAME="$PWD/x"` sets, as the shell expands it."""
+    name = command.removeprefix("export ").partition("=")[0]
+    shown = subprocess.run(
+        f'{command} && printf %s "${name}"',
+        shell=True,
+        cwd=cwd,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name: shown.stdout}
 
 
 def _wait_until_settled(

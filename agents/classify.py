@@ -14,6 +14,7 @@ from agents.outcomes import DeadLettered, Incoming, Outcome, Reviewed, Triaged
 from agents.revision import queue_of, timing
 from agents.spot_checks import NO_SPOT_CHECKS, SpotChecks
 from inference.acceptance.policy import Decision
+from inference.in_order import in_order
 from inference.rules.ruling import Rules, Ruling
 from inference.serving import Served
 from schemas.agreement import input_digest
@@ -49,10 +50,10 @@ async def classify(
     spot_checks: SpotChecks = NO_SPOT_CHECKS,
 ) -> list[Outcome]:
     """Triage a batch as `classify_each` does. Returns one outcome per event, in order."""
-    decided = classify_each(batch, classifier=classifier, rules=rules, spot_checks=spot_checks)
-    async with aclosing(decided):
-        outcomes = {row: outcome async for row, outcome in decided}
-    return [outcomes[row] for row in range(len(batch))]
+    return await in_order(
+        classify_each(batch, classifier=classifier, rules=rules, spot_checks=spot_checks),
+        len(batch),
+    )
 
 
 async def classify_each(

@@ -17,6 +17,7 @@ from inference.acceptance.options import Terms
 from inference.acceptance.policy import AcceptancePolicy, Decision, Tightening
 from inference.arrays import Vectors
 from inference.errors import ModelError
+from inference.in_order import in_order
 from inference.labels.file import NO_LABELS, LabelsFile
 from inference.labels.served import served_descriptions, unknown_labels_warning
 from inference.model.artifact import DEFAULT_MODEL, Artifact, load_artifact
@@ -259,9 +260,7 @@ class Classifier:
 
     async def classify(self, domain: Domain, events: Sequence[Event]) -> list[Decision]:
         """Decide each event, in the order of `events`; see `classify_each`."""
-        async with aclosing(self.classify_each(domain, events)) as decided:
-            decisions = {row: decision async for row, decision in decided}
-        return [decisions[row] for row in range(len(events))]
+        return await in_order(self.classify_each(domain, events), len(events))
 
     async def classify_each(
         self, domain: Domain, events: Sequence[Event]

@@ -10,6 +10,7 @@ from inference.acceptance.policy import Decision, Tightening
 from inference.arrays import Vectors
 from inference.classifier import Classifier
 from inference.errors import ModelError
+from inference.in_order import in_order
 from inference.labels.renames import Renames
 from schemas.event import DOMAINS, Domain, Event
 from schemas.triaged import CalibrationInfo, LabelSets, ModelInfo
@@ -126,9 +127,7 @@ class Serving:
 
     async def classify(self, domain: Domain, events: Sequence[Event]) -> list[Decision]:
         """As `Classifier.classify`."""
-        async with aclosing(self.classify_each(domain, events)) as decided:
-            decisions = {row: decision async for row, decision in decided}
-        return [decisions[row] for row in range(len(events))]
+        return await in_order(self.classify_each(domain, events), len(events))
 
     async def classify_each(
         self, domain: Domain, events: Sequence[Event]

@@ -102,6 +102,15 @@ class _WaitingTexts:
         return texts
 
 
+async def vectors_of(passes: AsyncGenerator[Pass, None], count: int, width: int) -> Vectors:
+    """What all passes of `count` texts give: float32 of shape (count, width), in their order."""
+    vectors = np.zeros((count, width), dtype=np.float32)
+    async with aclosing(passes):
+        async for done in passes:
+            vectors[done.rows] = done.vectors
+    return vectors
+
+
 class Engine:
     """Runs an encoder for many concurrent callers.
 
@@ -166,11 +175,7 @@ class Engine:
         Returns:
             float32 of shape (len(ids), width), in the order of `ids`.
         """
-        vectors = np.zeros((len(ids), self._encoder.width), dtype=np.float32)
-        async with aclosing(self.passes(ids)) as passes:
-            async for done in passes:
-                vectors[done.rows] = done.vectors
-        return vectors
+        return await vectors_of(self.passes(ids), len(ids), self._encoder.width)
 
     async def close(self) -> None:
         """Fail all waiting calls, wait for the running passes, and release the threads."""

@@ -16,7 +16,7 @@ from contextlib import aclosing, suppress
 import numpy as np
 
 from inference.arrays import Vectors
-from inference.model.engine import Engine, Pass
+from inference.model.engine import Engine, Pass, vectors_of
 
 DEFAULT_MAX_CACHED = 8_192
 """A text of 96 tokens takes about 2.3 kB, so so many take 19 MB in each domain."""
@@ -76,11 +76,7 @@ class CachedEngine:
 
     async def embed(self, ids: Sequence[Sequence[int]]) -> Vectors:
         """As `Engine.embed`."""
-        vectors = np.zeros((len(ids), self._engine.width), dtype=np.float32)
-        async with aclosing(self.passes(ids)) as passes:
-            async for done in passes:
-                vectors[done.rows] = done.vectors
-        return vectors
+        return await vectors_of(self.passes(ids), len(ids), self._engine.width)
 
     def _known(self, rows_of: dict[bytes, list[int]]) -> Pass:
         """The rows whose vectors are known."""

@@ -12,6 +12,7 @@ from schemas.event import Domain
 from schemas.triaged import TriagedEvent
 from streams.cases.entries import summary_of
 from streams.cases.query import CaseQuery, CaseSummary
+from streams.cases.rows import decided_labels
 from streams.console.access import needs
 from streams.console.claims import CaseKey
 from streams.console.requests import case_key, query_of
@@ -169,17 +170,12 @@ def proposed(revisions: Sequence[TriagedEvent]) -> TriagedEvent:
 
 def revision_document(triaged: TriagedEvent) -> dict[str, Any]:
     """One revision in the history of a case; of a person's, only the labels that they decided."""
-    is_human = triaged.decided_by == "human"
+    labels = {axis: label.value for axis, label in triaged.labels.items()}
     return {
         "revision": triaged.revision,
         "status": triaged.status,
         "decided_by": triaged.decided_by,
-        "labels": {
-            axis: label.value
-            for axis, label in triaged.labels.items()
-            # The other labels keep the confidence of the model.
-            if not is_human or label.confidence == 1.0
-        },
+        "labels": decided_labels(triaged) if triaged.decided_by == "human" else labels,
         "queue": triaged.queue,
         "reasons": triaged.reasons,
         "triaged_at": triaged.timing.triaged_at,

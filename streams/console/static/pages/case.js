@@ -266,9 +266,9 @@ function useNews(item, data, reload) {
   };
 }
 
-/** Only what the person has decided: other labels keep the confidence of the model. */
-const decidedByPerson = (labels) =>
-  valuesOf(Object.fromEntries(Object.entries(labels).filter(([, one]) => one.confidence === 1)));
+/** What the person has decided, without the labels of the model beside it. */
+const labelsDecided = ({ revisions, triaged }) =>
+  revisions.find((one) => one.revision === triaged.revision).labels;
 
 function Banners({ item, data, claim, news }) {
   const decided = news.decided;
@@ -293,7 +293,7 @@ function Banners({ item, data, claim, news }) {
       decided &&
       html`<p class="banner good">
       A person has decided this case at ${time(decided.timing.triaged_at)}:
-      <strong> ${sayLabels(decidedByPerson(decided.labels))}</strong>.
+      <strong> ${sayLabels(labelsDecided(data))}</strong>.
     </p>`
     }
   </div>`;

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from benchmarks.plots import svg_template
 from inference.evaluation.plots import PlotArea, Tick
 
 WIDTH, HEIGHT, TOP, LEFT = 640, 260, 40, 64
@@ -26,14 +25,6 @@ class Curve:
 def draw(curves: Sequence[Curve]) -> str:
     """The plot as SVG."""
     area = PlotArea(1.0, HEIGHT, width=WIDTH - LEFT - 30, left=LEFT, top=TOP)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["units"] = lambda value: f"{value:.1f}"
     lines = [
         {
             "style": f"{curve.side} p{curve.percent}",
@@ -43,7 +34,7 @@ def draw(curves: Sequence[Curve]) -> str:
         }
         for number, curve in enumerate(curves)
     ]
-    return environment.get_template("plot.svg.j2").render(
+    return svg_template(Path(__file__).parent).render(
         area=area,
         lines=lines,
         width=WIDTH,

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from benchmarks.learning.summary import DeskFigures
+from benchmarks.plots import svg_template
 from inference.evaluation.plots import PlotArea, Tick
 
 HEIGHT, GAP, TITLE, COLUMNS = 200, 84, 30, 2
@@ -19,16 +18,8 @@ def draw(figures: Sequence[DeskFigures]) -> str:
         _panel([row for row in figures if row.desk == name], place)
         for place, name in enumerate(names)
     ]
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["units"] = lambda value: f"{value:.1f}"
     rows = -(-len(panels) // COLUMNS)
-    return environment.get_template("plot.svg.j2").render(
+    return svg_template(Path(__file__).parent).render(
         panels=panels,
         width=PANEL_WIDTH * min(COLUMNS, len(panels)),
         height=rows * (HEIGHT + GAP) + TITLE,

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from benchmarks.plots import svg_template
 from benchmarks.scaling.curve import Rate
 from inference.evaluation.plots import PlotArea, Tick
 
@@ -31,16 +30,8 @@ def draw(rates: Sequence[Rate]) -> str:
             for rate in chosen
         ]
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["units"] = lambda value: f"{value:.1f}"
     workers = sorted({rate.workers for rate in rates})
-    return environment.get_template("plot.svg.j2").render(
+    return svg_template(Path(__file__).parent).render(
         area=area,
         width=WIDTH + 90,
         height=HEIGHT + TOP + 48,

@@ -6,7 +6,7 @@ Throughput is measured from a backlog, and memory over a long run.
 import asyncio
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -79,27 +79,35 @@ async def memory(
 
 
 async def send(
-    settings: Settings, events: Iterable[tuple[Domain, bytes]], *, rate: float | None = None
+    settings: Settings,
+    events: Iterable[tuple[Domain, bytes]],
+    *,
+    rate: float | None = None,
+    on_sent: Callable[[int], None] = lambda _: None,
 ) -> list[float]:
     """Produce events, at a rate in events per second or as fast as the broker accepts them.
 
-    The result is when each was sent, in seconds since the epoch.
+    `on_sent` is called with the number of each event when it is sent. The result is when each was
+    sent, in seconds since the epoch.
     """
     names, producer = Topics(settings.topics.prefix), Producer(settings.kafka)
     await producer.start()
     receipts, started_s = [], time.perf_counter()
     sent_s: list[float] = []
-    for number, (domain, value) in enumerate(events):
-        if rate:
-            await asyncio.sleep(max(0.0, started_s + number / rate - time.perf_counter()))
-        record = Record(names.input(domain), str(number).encode(), value)
-        sent_s.append(time.time())
-        receipts.append(await producer.send(record))
-        if len(receipts) >= WINDOW:
-            await producer.confirm(receipts)
-            receipts.clear()
-    await producer.confirm(receipts)
-    await producer.stop()
+    try:
+        for number, (domain, value) in enumerate(events):
+            if rate:
+                await asyncio.sleep(max(0.0, started_s + number / rate - time.perf_counter()))
+            record = Record(names.input(domain), str(number).encode(), value)
+            sent_s.append(time.time())
+            on_sent(number)
+            receipts.append(await producer.send(record))
+            if len(receipts) >= WINDOW:
+                await producer.confirm(receipts)
+                receipts.clear()
+        await producer.confirm(receipts)
+    finally:
+        await producer.stop()
     return sent_s
 
 

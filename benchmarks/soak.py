@@ -26,9 +26,7 @@ from schemas.codec import decode
 from schemas.event import DOMAINS
 from schemas.triaged import TriagedEvent
 from streams.config import Settings
-from streams.kafka.producer import Producer
 from streams.kafka.reader import reading
-from streams.kafka.record import Record
 from streams.local.brokers.kafka import KafkaCluster
 from streams.local.demo import worker
 from streams.topics import Topics
@@ -75,9 +73,9 @@ class Load:
     latencies_ms: list[float] = field(default_factory=list)
     all_out: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def note_sent(self, id_: str) -> None:
-        """An event is on its way."""
-        self.sent_at_s[id_] = time.monotonic()
+    def note_sent(self, number: int) -> None:
+        """An event of `mixed` is on its way."""
+        self.sent_at_s[f"bench-{number}"] = time.monotonic()
         self.sent += 1
         self.all_out.clear()
 
@@ -161,7 +159,9 @@ async def _loaded(settings: Settings, rate: float, load: Load) -> AsyncIterator[
     """A worker that gets events at a rate; yields its process id. All is read at the end."""
     async with worker(settings) as process:
         reader = asyncio.create_task(_read(settings, load))
-        sender = asyncio.create_task(_send(settings, rate, load))
+        sender = asyncio.create_task(
+            pipeline.send(settings, mixed(sys.maxsize), rate=rate, on_sent=load.note_sent)
+        )
         try:
             yield process.pid
             sender.cancel()
@@ -172,24 +172,6 @@ async def _loaded(settings: Settings, rate: float, load: Load) -> AsyncIterator[
             for task in (sender, reader):
                 task.cancel()
             await asyncio.gather(sender, reader, return_exceptions=True)
-
-
-async def _send(settings: Settings, rate: float, load: Load) -> None:
-    """Send at a steady rate until cancelled. A late event does not make the next ones wait."""
-    topics, producer = Topics(settings.topics.prefix), Producer(settings.kafka)
-    await producer.start()
-    receipts, started_s = [], time.monotonic()
-    try:
-        for number, (domain, value) in enumerate(mixed(sys.maxsize)):
-            await asyncio.sleep(max(0.0, started_s + number / rate - time.monotonic()))
-            id_ = f"bench-{number}"
-            load.note_sent(id_)
-            receipts.append(await producer.send(Record(topics.input(domain), id_.encode(), value)))
-            if len(receipts) >= pipeline.WINDOW:
-                await producer.confirm(receipts)
-                receipts.clear()
-    finally:
-        await producer.stop()
 
 
 async def _read(settings: Settings, load: Load) -> None:

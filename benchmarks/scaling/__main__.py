@@ -16,7 +16,7 @@ from pathlib import Path
 import orjson
 
 from benchmarks.rows import Measurement, machine, show, write
-from benchmarks.scaling import curve, pause, soak
+from benchmarks.scaling import backlog, curve, pause
 from benchmarks.scaling.plot import draw
 from benchmarks.scaling.workers import Workers, prepare, working
 from streams.local.brokers.kafka import KafkaCluster
@@ -26,7 +26,7 @@ RESULTS = ROOT / "benchmarks" / "scaling.ndjson"
 PLOT = ROOT / "docs" / "scaling.svg"
 WORKERS = (1, 2, 4, 8)
 PAUSE_COST_MS = 5.0
-MEASURED = ("pauses", "curve", "soak")
+MEASURED = ("pauses", "curve", "backlog")
 USUAL, STATIC = "usual", "static"
 WAYS = (USUAL, STATIC)
 """The kinds of membership. Restarts of the second are compared with those of the first."""
@@ -76,15 +76,15 @@ async def _run(servers: str, arguments: argparse.Namespace) -> None:
         ]
         _keep(_curve_rows(rates), arguments.out)
         arguments.plot.write_text(draw(rates), "utf-8")
-    if "soak" in chosen:
-        parts = await soak.measure(
+    if "backlog" in chosen:
+        parts = await backlog.measure(
             servers,
             arguments.events,
             arguments.part,
             cost_ms=arguments.cost_ms,
             limit_s=arguments.limit_s,
         )
-        _keep(_soak_rows(parts), arguments.out)
+        _keep(_backlog_rows(parts), arguments.out)
 
 
 def _keep(rows: Sequence[Measurement], file: Path) -> None:
@@ -155,7 +155,7 @@ def _evenness(rate: curve.Rate) -> str:
     return "uneven" if rate.uneven else "even"
 
 
-def _soak_rows(parts: Sequence[soak.Part]) -> list[Measurement]:
+def _backlog_rows(parts: Sequence[backlog.Part]) -> list[Measurement]:
     first = parts[0]
     rows = []
     for part in parts:
@@ -176,7 +176,7 @@ def _soak_rows(parts: Sequence[soak.Part]) -> list[Measurement]:
                 part.resident_mb / first.resident_mb,
             ),
         ]
-    growth = soak.growth_mb(list(parts))
+    growth = backlog.growth_mb(list(parts))
     return [*rows, Measurement("backlog; memory growth per 100,000 events", growth, "MB")]
 
 

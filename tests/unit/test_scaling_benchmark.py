@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.rows import Measurement, write
 from benchmarks.scaling import __main__ as command
-from benchmarks.scaling import curve, pause, soak
+from benchmarks.scaling import backlog, curve, pause
 from benchmarks.scaling.pause import Answer, Observer
 from benchmarks.scaling.plot import draw
 from benchmarks.scaling.stand_in import COST, StandIn
@@ -65,9 +65,9 @@ def test_a_rate_is_measured_between_shares_of_the_events() -> None:
 
 def test_growth_leaves_out_the_first_part() -> None:
     """What a worker loads once would look like a leak."""
-    parts = [soak.Part(100_000 * number, 1.0, 200.0 + number) for number in range(2, 6)]
-    assert soak.growth_mb([soak.Part(100_000, 1.0, 20.0), *parts]) == pytest.approx(1.0)
-    assert soak.growth_mb(parts[:2]) == 0.0
+    parts = [backlog.Part(100_000 * number, 1.0, 200.0 + number) for number in range(2, 6)]
+    assert backlog.growth_mb([backlog.Part(100_000, 1.0, 20.0), *parts]) == pytest.approx(1.0)
+    assert backlog.growth_mb(parts[:2]) == 0.0
 
 
 def test_rows_of_other_measures_stay(tmp_path: Path) -> None:

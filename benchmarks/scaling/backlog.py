@@ -34,7 +34,7 @@ async def measure(
 
     A part is over after `part` events. After `limit_s` seconds no further part is measured.
     """
-    settings = await prepare(servers, f"soak-{count}")
+    settings = await prepare(servers, f"backlog-{count}")
     await fill(settings, short_tickets(even(count)))
     found: list[Part] = []
     async with process(settings, cost_ms) as running:

@@ -22,6 +22,7 @@ from schemas.errors import InvalidEvent
 from schemas.event import Domain
 from schemas.label_record import LabelRecord
 from streams.config import Settings
+from streams.kafka.fetching import FOLLOW_PAUSE_S, pace
 from streams.kafka.reader import reading, until_end
 from streams.kafka.record import from_record
 from streams.labels_topic import belief_of
@@ -179,6 +180,7 @@ class PromiseWatch:
                 rows.note(incoming)
             await self._judge(rows.checks)
             self._caught_up.set()
+            pace(consumer, FOLLOW_PAUSE_S)
             while True:
                 batches = await consumer.getmany(timeout_ms=POLL_MS)
                 changes = [

@@ -6,11 +6,18 @@ garbage collections are such work, so they are made here, at quiet moments.
 
 import asyncio
 import gc
+import sys
 from collections.abc import Awaitable, Callable
 
 PERIOD_S = 0.05
 COLLECT_EVERY_S = 60.0
 COLLECT_AT_LATEST_S = 600.0
+
+SWITCH_INTERVAL_S = 0.001
+"""A thread that counts n-grams gives the interpreter back after so long. With Python's own 5 ms,
+the event loop waits up to 5 ms for each thread that computes, although it only has to pass an event
+on. On a busy machine that doubled the median latency.
+"""
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[object]]
@@ -54,3 +61,8 @@ def leave_full_collections_to_the_watchdog() -> None:
     gc.freeze()
     young, middle, _ = gc.get_threshold()
     gc.set_threshold(young, middle, 1_000_000)
+
+
+def let_the_loop_in_soon() -> None:
+    """Call it once in a worker: the event loop waits less for threads that compute."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)

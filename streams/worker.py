@@ -27,7 +27,11 @@ from streams.models.shadow import Shadow
 from streams.pipeline.consumer import GroupConsumer
 from streams.problems import Problem
 from streams.promise import PromiseWatch
-from streams.stalls import leave_full_collections_to_the_watchdog, watch_stalls
+from streams.stalls import (
+    leave_full_collections_to_the_watchdog,
+    let_the_loop_in_soon,
+    watch_stalls,
+)
 from streams.topics import Topics
 from streams.trust import Trust, unprotected
 from streams.wiring.model import open_rules, open_served, open_shadow, require_registry
@@ -220,6 +224,7 @@ class Worker:
     ) -> list[asyncio.Task[None]]:
         """Start what runs beside the pipeline. If one of these fails, the events go on."""
         leave_full_collections_to_the_watchdog()
+        let_the_loop_in_soon()
         is_idle = partial(_is_idle, consumer)
         work = [
             watch_stalls(metrics.loop_stall.observe, is_idle),

@@ -42,6 +42,8 @@ class KafkaLog:
         self.options: dict[str, Any] = {}
         self.opened = self.stopped = self.rewound = 0
         self._appended: dict[tuple[TopicPartition, int], Appended] = {}
+        # It fetches nothing, so its pace does not matter.
+        self._fetcher = SimpleNamespace(_proc_fetch_request=None)
 
     @classmethod
     def of(cls, topic: str, appended: Iterable[Appended]) -> "KafkaLog":

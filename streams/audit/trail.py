@@ -33,6 +33,7 @@ from streams.audit.spending import SpendingLimits
 from streams.config import Settings
 from streams.errors import DamagedBatch, DeliveryFailed
 from streams.kafka.admin import cluster_id
+from streams.kafka.fetching import FOLLOW_PAUSE_S, pace
 from streams.kafka.producer import Producer, Receipt
 from streams.kafka.reader import reading, seek_recent, until_end
 from streams.kafka.record import Record, from_record
@@ -240,6 +241,7 @@ class AuditTrail:
             self._broken = True
 
     async def _follow(self, consumer: AIOKafkaConsumer, on_spend: OnSpend) -> None:
+        pace(consumer, FOLLOW_PAUSE_S)
         while True:
             try:
                 batches = await consumer.getmany(timeout_ms=POLL_MS)

@@ -28,6 +28,7 @@ from streams.cases.store import CaseStore
 from streams.config import SECONDS_PER_DAY, Settings
 from streams.errors import BrokerUnreachable, StreamError, TopicReplaced, TopicsMissing
 from streams.kafka.admin import admin_client
+from streams.kafka.fetching import FOLLOW_PAUSE_S, pace
 from streams.kafka.offsets import Partition
 from streams.kafka.reader import reading, seek_recent
 from streams.kafka.record import from_record
@@ -40,8 +41,6 @@ T = TypeVar("T")
 
 BATCH_RECORDS = 200
 POLL_MS = 250
-PAUSE_S = 0.2
-"""So long the view collects records while nobody needs it."""
 RETRY_S = 2.0
 CONNECT_PATIENCE_S = 30.0
 """So long a question waits for a broker before it fails."""
@@ -233,6 +232,7 @@ class CaseView:
 
     async def _read(self) -> None:
         async with reading(self._settings.kafka, self._topics, from_beginning=True) as consumer:
+            pace(consumer, FOLLOW_PAUSE_S, wait=self._pause)
             assigned = consumer.assignment()
             self._read_to = await self._begin(consumer)
             async with self._moved:
@@ -285,7 +285,7 @@ class CaseView:
                 await self._pause(took_s)
             else:
                 # Many records at once cost much less than one after the other.
-                await self._pause(PAUSE_S)
+                await self._pause(FOLLOW_PAUSE_S)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, until somebody needs what has not been read yet."""

@@ -8,11 +8,13 @@ each partition is read on its own, and nothing is skipped without an error.
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import (
     CommitFailedError,
@@ -42,7 +44,7 @@ from streams.kafka.batches import CorruptBatch
 from streams.kafka.bootstrap import reachable_connection
 from streams.kafka.commit_note import CommitNote
 from streams.kafka.connection import member_options, unreachable
-from streams.kafka.fetching import paced
+from streams.kafka.fetching import BUSY_RESPONSES, FETCH_PAUSE_S, announce, pace
 from streams.kafka.offsets import Partition
 
 log = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ MAX_FETCH_BYTES = 16 * 1024 * 1024
 METADATA_MAX_AGE_MS = 30_000
 """New partitions, and topics that were deleted and made again, are noticed within this time."""
 NEVER_MS = 2**31 - 1
-READ_WAIT_MS = 1_000
+READ_WAIT_S = 1.0
 FIRST_OFFSET_WAIT_S = 5.0
 RETRY_S = 1.0
 PROBLEM_S = 5.0
@@ -100,6 +102,8 @@ class GroupMember:
         self._listener = _Listener(on_assigned, on_revoked)
         self._clock = clock
         self._waiting: dict[Partition, _Waiting] = {}
+        self._arrived: defaultdict[Partition, asyncio.Event] = defaultdict(asyncio.Event)
+        """Set when records of a partition have come since its reader last looked."""
         self._consumer: AIOKafkaConsumer | None = None
         self._problem_until_s = 0.0
         self.group_problem: str | None = None
@@ -130,8 +134,8 @@ class GroupMember:
             if isinstance(error, KafkaError | OSError):
                 raise unreachable(self._kafka, error) from None
             raise
-        fetcher = consumer._fetcher  # noqa: SLF001 - aiokafka has no option for it
-        fetcher._proc_fetch_request = paced(fetcher._proc_fetch_request)  # noqa: SLF001 - as above
+        pace(consumer, FETCH_PAUSE_S, after=BUSY_RESPONSES)
+        announce(consumer, self._note_arrival)
         self._consumer = consumer
         consumer.subscribe(self._topics, listener=self._listener)
 
@@ -160,10 +164,10 @@ class GroupMember:
                 `seek`.
         """
         try:
+            if wait:
+                await self._wait_for_records(partition)
             # One at a time: aiokafka would lose the records before a damaged one.
-            found = await self._open.getmany(
-                partition, timeout_ms=READ_WAIT_MS if wait else 0, max_records=1
-            )
+            found = await self._open.getmany(partition, timeout_ms=0, max_records=1)
         except OffsetOutOfRangeError:
             raise OutOfRange(f"{partition} does not have the offset to read next") from None
         except NoOffsetForPartitionError:
@@ -183,6 +187,16 @@ class GroupMember:
             raise self._damaged(partition, error) from error
         records = found.get(partition)
         return records[0] if records else None
+
+    async def _wait_for_records(self, partition: Partition) -> None:
+        arrived = self._arrived[partition]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READ_WAIT_S):
+                await arrived.wait()
+        arrived.clear()
+
+    def _note_arrival(self, partition: TopicPartition) -> None:
+        self._arrived[Partition(*partition)].set()
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Read on at this offset; what was fetched of the partition is dropped."""

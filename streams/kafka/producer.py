@@ -35,7 +35,7 @@ Receipt = asyncio.Future[RecordMetadata]
 """Resolves when the broker has acknowledged a record."""
 
 MAX_BATCH_BYTES = 128 * 1024
-BUSY_RECORDS, BUSY_S = 16, 0.1
+BUSY_RECORDS, BUSY_S = 32, 0.1
 """The producer is busy if it has sent so many records within so many seconds."""
 BUSY_LINGER_MS = 5
 """A busy producer waits so long to fill a batch. Each request costs the broker and the worker about

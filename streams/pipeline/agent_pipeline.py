@@ -47,6 +47,13 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+TRAIL_ROUND_S = 0.05
+"""The audit records of events whose outputs were acknowledged within so long are sent together.
+
+Nobody but the commit waits for them, and each request costs the broker and the worker about a
+quarter of a millisecond of processor time, however few records are in it.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
@@ -163,8 +170,10 @@ class AgentPipeline:
         on_ended: OnEnded = ignore,
         keys: WorkerKeys = UNSIGNED,
         traces: Traces = NO_TRACES,
+        trail_round_s: float = TRAIL_ROUND_S,
     ) -> None:
         self.name = name
+        self._trail_round_s = trail_round_s
         self._traces = traces
         self._process = traces.processing(name, process)
         self._read = traces.reading(read)
@@ -366,6 +375,11 @@ class AgentPipeline:
             self._on_ended(record.in_flight, invalid=record.invalid > 0)
 
     async def _append_to_trail(self, published: _Published) -> None:
+        if not published.decisions:
+            return
+        if self._trail_round_s:
+            now_s = asyncio.get_running_loop().time()
+            await asyncio.sleep(self._trail_round_s - now_s % self._trail_round_s)
         incoming = published.event.incoming
         receipts = [
             await self._audit.append(incoming, decision, self._producer)

@@ -73,6 +73,7 @@ class Run:
             audit=AuditTrail(Settings()),
             metrics=Metrics(),
             fail=self.failures.append,
+            trail_round_s=0.0,
         )
 
     async def process(self, batch: Sequence[Incoming]) -> list[Outcome]:

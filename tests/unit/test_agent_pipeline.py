@@ -43,6 +43,7 @@ class Bench:
         read: Read = unread,
         traces: Traces = NO_TRACES,
         name: str = "classify-alerts",
+        trail_round_s: float = 0.0,
         **pipeline: Any,
     ) -> None:
         self.failures: list[BaseException] = []
@@ -68,6 +69,7 @@ class Bench:
             fail=self.failures.append,
             on_ended=self.note_ended,
             traces=traces,
+            trail_round_s=trail_round_s,
         )
 
     def note_ended(self, in_flight: InFlight, /, *, invalid: bool) -> None:
@@ -746,6 +748,15 @@ async def test_an_event_is_settled_only_when_its_audit_record_is_acknowledged() 
         bench.producer.acknowledge(1)
         await settle_down()
         assert bench.position == 1
+
+
+async def test_audit_records_wait_for_their_round_and_outputs_do_not() -> None:
+    """Each record would cost a request of its own, or subscribers would wait for the round."""
+    async with Bench(producer=FakeProducer(prompt=True), trail_round_s=3_600.0) as bench:
+        await bench.accept(0, 1)
+        await settle_down()
+        assert [record.topic for record in bench.producer.sent] == [TOPICS.triaged("alerts")] * 2
+        assert bench.position == 0
 
 
 async def test_no_event_waits_for_a_slower_one_with_another_key() -> None:

@@ -178,7 +178,7 @@ async def test_a_question_is_answered_although_the_view_collects_records(
     view: CaseView, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A verdict would wait until the view has collected enough."""
-    monkeypatch.setattr(module, "PAUSE_S", 3_600.0)
+    monkeypatch.setattr(module, "FOLLOW_PAUSE_S", 3_600.0)
     broker.decide(triaged("a"))
     assert await asyncio.wait_for(find(view, "a"), PATIENCE_S) is not None
     broker.decide(triaged("b"))

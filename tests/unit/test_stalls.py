@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from streams.stalls import (
     COLLECT_EVERY_S,
     PERIOD_S,
     leave_full_collections_to_the_watchdog,
+    let_the_loop_in_soon,
     watch_stalls,
 )
 
@@ -62,6 +64,16 @@ async def test_full_collections_wait_for_a_quiet_moment() -> None:
     assert len(quiet) == pytest.approx(1000 / COLLECT_EVERY_S, abs=4)
     assert [COLLECT_AT_LATEST_S < at_s < COLLECT_AT_LATEST_S + 11 for at_s in busy] == [True]
     assert PERIOD_S < 0.1, "a stall of 100 ms would be missed"
+
+
+def test_the_event_loop_waits_a_millisecond_for_threads_that_compute() -> None:
+    """With Python's 5 ms, each hop of an event took up to 5 ms on a busy machine."""
+    before = sys.getswitchinterval()
+    try:
+        let_the_loop_in_soon()
+        assert sys.getswitchinterval() == pytest.approx(0.001, rel=0.01)
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_python_makes_no_full_collection_by_itself() -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import msgspec
 
@@ -145,6 +146,12 @@ def resident_mb(pid: int) -> float:
     """The resident memory of a process (VmRSS)."""
     with open(f"/proc/{pid}/status", encoding="utf-8") as status:  # noqa: PTH123 - a kernel file
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS"))
+
+
+def cpu_s(pid: int) -> float:
+    """The CPU seconds that a process has used: those of the program and of the kernel for it."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _received_s(triaged: TriagedEvent) -> float:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import statistics
 import time
@@ -130,14 +129,14 @@ async def _backlog(run: Running, settings: Settings, events: Events) -> Speed:
     await pipeline.send(settings, events)
     async with run(settings) as pid:
         arrivals = await _collect(settings, len(events), pid)
-        cpu_s = _cpu_s(pid) - arrivals.first_cpu_s
+        used_cpu_s = pipeline.cpu_s(pid) - arrivals.first_cpu_s
         resident_mb = pipeline.resident_mb(pid)
     times = arrivals.seen_s.values()
     # The first answers came together, so they say nothing about the rate.
     counted = len(times) - arrivals.first_count
     return Speed(
         events_per_s=counted / (max(times) - min(times)),
-        cpu_s_per_1000=cpu_s / counted * 1000,
+        cpu_s_per_1000=used_cpu_s / counted * 1000,
         resident_mb=resident_mb,
     )
 
@@ -167,7 +166,10 @@ async def _collect(settings: Settings, count: int, pid: int) -> _Arrivals:
                 number = int(record.key.decode().rsplit("-", 1)[1])
                 arrivals.seen_s.setdefault(number, seen_at_s)
             if first and arrivals.seen_s:
-                arrivals.first_count, arrivals.first_cpu_s = len(arrivals.seen_s), _cpu_s(pid)
+                arrivals.first_count, arrivals.first_cpu_s = (
+                    len(arrivals.seen_s),
+                    pipeline.cpu_s(pid),
+                )
     return arrivals
 
 
@@ -189,9 +191,3 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
-
-
-def _cpu_s(pid: int) -> float:
-    """The CPU seconds that a process has used: those of the program and of the kernel for it."""
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -169,6 +169,13 @@ def _backlog_rows(parts: Sequence[backlog.Part]) -> list[Measurement]:
                 _load(),
             ),
             Measurement(
+                f"backlog; processor time until {part.events:,} events",
+                part.cpu_ms,
+                "ms per event",
+                f"backlog; processor time until {first.events:,} events",
+                part.cpu_ms / first.cpu_ms,
+            ),
+            Measurement(
                 f"backlog; resident memory after {part.events:,} events",
                 part.resident_mb,
                 "MB",

@@ -4,7 +4,7 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from benchmarks.pipeline import resident_mb
+from benchmarks.pipeline import cpu_s, resident_mb
 from benchmarks.scaling.curve import even
 from benchmarks.scaling.workers import (
     fill,
@@ -20,10 +20,15 @@ PATIENCE_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """After so many events: the rate since the part before, and the worker's resident memory."""
+    """After so many events: the rate since the part before, and the worker's resident memory.
+
+    `cpu_ms` is the processor time of the worker for each event since the part before, in
+    milliseconds. Unlike the rate, it hardly depends on what else runs on the machine.
+    """
 
     events: int
     events_per_s: float
+    cpu_ms: float
     resident_mb: float
 
 
@@ -38,15 +43,16 @@ async def measure(
     await fill(settings, short_tickets(even(count)))
     found: list[Part] = []
     async with process(settings, cost_ms) as running:
-        last_s, last = time.monotonic(), 0
+        last_s, last, last_cpu_s = time.monotonic(), 0, cpu_s(running.pid)
         ends_s = last_s + limit_s
         async for at_s, seen in output_counts(settings, count, PATIENCE_S + limit_s):
             if not seen:
-                last_s = at_s  # the worker starts
+                last_s, last_cpu_s = at_s, cpu_s(running.pid)  # the worker starts
             if seen >= part * (len(found) + 1) or seen == count:
-                rate = (seen - last) / max(1e-9, at_s - last_s)
-                found.append(Part(seen, rate, resident_mb(running.pid)))
-                last_s, last = at_s, seen
+                rate, used_s = (seen - last) / max(1e-9, at_s - last_s), cpu_s(running.pid)
+                cpu_ms = (used_s - last_cpu_s) * 1000 / (seen - last)
+                found.append(Part(seen, rate, cpu_ms, resident_mb(running.pid)))
+                last_s, last, last_cpu_s = at_s, seen, used_s
             if at_s > ends_s:
                 break
     return found

@@ -9,7 +9,7 @@ has one processor for itself. `TRIAGE_STAND_IN_MS` is the cost of an event in mi
 import asyncio
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -65,7 +65,9 @@ class StandIn(Classifier):
     cost_s: float
     turn: asyncio.Lock
 
-    async def classify(self, domain: Domain, events: Sequence[Event]) -> list[Decision]:
+    async def classify_each(
+        self, domain: Domain, events: Sequence[Event]
+    ) -> AsyncGenerator[tuple[int, Decision], None]:
         """Wait for the turn, sleep, and accept."""
         started_s = time.perf_counter()
         if events and self.cost_s:
@@ -77,7 +79,8 @@ class StandIn(Classifier):
             axis: Label(value=values[len(values) // 2], confidence=1.0)
             for axis, values in self.labels(domain).items()
         }
-        return [Decision(labels, 0.0, 0.0, True, "stand-in", "", elapsed_s) for _ in events]
+        for row in range(len(events)):
+            yield row, Decision(labels, 0.0, 0.0, True, "stand-in", "", elapsed_s)
 
     async def close(self) -> None:
         """There is nothing to close."""

@@ -65,8 +65,8 @@ def test_a_rate_is_measured_between_shares_of_the_events() -> None:
 
 def test_growth_leaves_out_the_first_part() -> None:
     """What a worker loads once would look like a leak."""
-    parts = [backlog.Part(100_000 * number, 1.0, 200.0 + number) for number in range(2, 6)]
-    assert backlog.growth_mb([backlog.Part(100_000, 1.0, 20.0), *parts]) == pytest.approx(1.0)
+    parts = [backlog.Part(100_000 * number, 1.0, 2.0, 200.0 + number) for number in range(2, 6)]
+    assert backlog.growth_mb([backlog.Part(100_000, 1.0, 2.0, 20.0), *parts]) == pytest.approx(1.0)
     assert backlog.growth_mb(parts[:2]) == 0.0
 
 

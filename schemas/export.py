@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 import orjson
 
-from schemas.audit.record import AuditRecord, ErasureRecord
+from schemas.audit.record import AuditRecord, ErasureRecord, UnreadRecord
 from schemas.deadletter import HEADER_SCHEMAS
 from schemas.event import Event
 from schemas.label_record import LabelRecord
@@ -27,6 +27,7 @@ _TYPES: dict[str, type[msgspec.Struct]] = {
     "label_record": LabelRecord,
     "audit_record": AuditRecord,
     "erasure_record": ErasureRecord,
+    "unread_record": UnreadRecord,
 }
 
 
@@ -115,7 +116,7 @@ def export(directory: Path, *, prefix: str = "triage") -> list[Path]:
 def json_schema(name: str) -> dict[str, Any]:
     """The schema of one type, with the definitions of all types that it refers to.
 
-    `name` is `event`, `triaged_event`, `case`, `verdict`, `label_record` or `audit_record`.
+    `name` is `event`, `triaged_event`, `case`, `verdict` or another name that is exported.
     """
     type_ = _TYPES[name]
     return {

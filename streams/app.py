@@ -24,6 +24,7 @@ from functools import partial
 from agents.cases import Cases
 from agents.decided import Decided
 from inference.rules.ruling import Rules
+from schemas.audit.record import UnreadOffsets
 from schemas.event import KIND_OF_DOMAIN
 from streams.audit.trail import AuditTrail
 from streams.config import AgentName, Settings
@@ -57,7 +58,12 @@ def build(
 ) -> tuple[GroupConsumer, EnrichmentAgent]:
     """Connect topics and agents as the configuration asks; no connection is opened yet."""
     topics, trust = Topics(settings.topics.prefix), Trust.of(settings, metrics.note_refused)
-    consumer = GroupConsumer(settings, metrics=metrics, fail=fail)
+
+    async def on_expired(offsets: UnreadOffsets) -> None:
+        receipt = await audit.append_unread(offsets, cause="expired", producer=producer)
+        await producer.delivered([receipt])
+
+    consumer = GroupConsumer(settings, metrics=metrics, fail=fail, on_expired=on_expired)
     read_record = reader_of(settings, models.label_sets)
     waiting = partial(consumer.backlog, topics.enrichment)
     enrichment = EnrichmentAgent(settings, models.pinned(), rules, waiting, trust, traces)

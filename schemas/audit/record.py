@@ -1,6 +1,7 @@
 """The audit record (`triage.audit.v2`): one decision, sealed and chained to the record before it.
 
-An erasure of labelled rows has a record of its own kind on the same chains (`triage.erasure.v1`).
+Two things that are no decisions have records of their own kinds on the same chains: an erasure of
+labelled rows (`triage.erasure.v1`), and offsets that nobody has read (`triage.unread.v1`).
 
 The digest of a record covers every byte of its value in front of the digest. The digest of the
 previous record is among these bytes. So no record of a chain can be changed, removed or moved
@@ -37,10 +38,14 @@ from schemas.triaged import DecidedBy, Status
 SchemaName = Literal["triage.audit.v1", "triage.audit.v2"]
 SCHEMA_NAME: Final = "triage.audit.v2"
 ERASURE_SCHEMA_NAME: Final = "triage.erasure.v1"
+UNREAD_SCHEMA_NAME: Final = "triage.unread.v1"
 HEADERS: list[tuple[str, bytes | None]] = [("triage.schema", SCHEMA_NAME.encode())]
 
 Seal = Literal["sha256", "hmac-sha256"]
 SealFault = Literal["unreadable", "changed", "wrong seal"]
+UnreadCause = Literal["damaged", "expired"]
+"""`damaged`: a person has stepped over a batch that cannot be read. `expired`: retention deleted
+the records before they were read."""
 
 MAX_CHARS = 512
 MAX_LABELS = 32
@@ -138,6 +143,25 @@ class ErasureEntry(Link, frozen=True, kw_only=True, forbid_unknown_fields=True):
     selection: ErasedRows
 
 
+class UnreadOffsets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The offsets `first` to `last` of a partition."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+
+
+class UnreadEntry(Link, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Offsets that were not read, before it is sealed. `UnreadRecord` explains the fields."""
+
+    schema: Literal["triage.unread.v1"] = UNREAD_SCHEMA_NAME
+    offsets: UnreadOffsets
+    cause: UnreadCause
+    by: str | None = None
+    reason: str | None = None
+
+
 class AuditRecord(Entry, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One decision on the audit topic. The key of the record is the tenant.
 
@@ -177,7 +201,24 @@ class ErasureRecord(ErasureEntry, frozen=True, kw_only=True, forbid_unknown_fiel
     digest: str
 
 
-ChainRecord = AuditRecord | ErasureRecord
+class UnreadRecord(UnreadEntry, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Offsets of an input that the workers went over without reading them, on the audit topic.
+
+    The events at these offsets are lost. How many there were is not known: an offset may hold no
+    event, or several. `by` is the person who has stepped over them and `reason` what they say
+    about it; both are None if retention deleted the records. The record is written before the
+    group goes on, so it may be there twice, or although the group did not go on.
+
+    The events of an input topic with a fixed tenant are of that tenant. Otherwise nobody knows
+    whose they were, and the record is on the chain of the default tenant. The other fields are
+    those of `AuditRecord`, with the same meaning.
+    """
+
+    digest: str
+
+
+ChainRecord = AuditRecord | ErasureRecord | UnreadRecord
+NO_DECISIONS: tuple[type[ErasureRecord | UnreadRecord], ...] = (ErasureRecord, UnreadRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +266,7 @@ def bounded_labels(labels: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def headers_of(record: Entry | ErasureEntry) -> list[tuple[str, bytes | None]]:
+def headers_of(record: Link) -> list[tuple[str, bytes | None]]:
     """The headers that a record of this version has."""
     return [("triage.schema", record.schema.encode())]
 
@@ -246,7 +287,7 @@ def seal_of(key: bytes | None) -> Seal:
     return "sha256"
 
 
-def seal(entry: Entry | ErasureEntry, key: bytes | None = None) -> tuple[bytes, str]:
+def seal(entry: Link, key: bytes | None = None) -> tuple[bytes, str]:
     """The value of the sealed record, and its digest of 64 hexadecimal characters."""
     body = encode(entry)[:-1]
     digest = _digest(body, key)
@@ -301,9 +342,10 @@ def _decoded(value: bytes) -> ChainRecord | None:
         names_topic = record.cluster is not None and record.topic is not None
         names_none = record.cluster is None and record.topic is None
         return record if (names_topic if record.schema == SCHEMA_NAME else names_none) else None
-    with suppress(InvalidEvent):
-        erasure = decode(value, ErasureRecord)
-        return erasure if erasure.written_to is not None else None
+    for kind in NO_DECISIONS:
+        with suppress(InvalidEvent):
+            other = decode(value, kind)
+            return other if other.written_to is not None else None
     return None
 
 

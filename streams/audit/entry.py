@@ -1,9 +1,12 @@
-"""What an audit record says about a decision (`schemas/audit/record.py`)."""
+"""What audit records say about a decision, an erasure or a loss (`schemas/audit/record.py`)."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from agents.outcomes import Incoming
 from agents.revision import rfc3339
@@ -13,6 +16,9 @@ from schemas.audit.record import (
     ErasureEntry,
     LlmUse,
     Seal,
+    UnreadCause,
+    UnreadEntry,
+    UnreadOffsets,
     WrittenTo,
     bounded_labels,
     bounded_text,
@@ -35,30 +41,35 @@ class PublishedDecision:
     value: bytes
 
 
-def next_entry(
-    incoming: Incoming,
-    decision: PublishedDecision,
-    *,
-    tenant: str,
-    segment: Segment,
-    seal: Seal,
-    written_to: WrittenTo,
-) -> Entry:
-    """The next entry of `segment`: the decision about the event `incoming`.
+def next_link(
+    tenant: str, segment: Segment, *, seal: Seal, written_to: WrittenTo
+) -> dict[str, Any]:
+    """The fields that the next record of `segment` has, whatever it is about.
 
-    The entry names the ends of other segments that the segment has not named yet, and the segment
-    counts them as named. `tenant` is the tenant as it is written. The entry is sealed for the topic
+    They name the ends of other segments that the segment has not named yet, and the segment counts
+    them as named. `tenant` is the tenant as it is written. The record is sealed for the topic
     `written_to`.
     """
+    return {
+        "seal": seal,
+        "tenant": tenant,
+        "writer": segment.writer,
+        "sequence": segment.sequence,
+        "previous": segment.previous,
+        "heads": segment.name(),
+        "at": rfc3339(time.time()),
+        "cluster": written_to.cluster,
+        "topic": written_to.topic,
+    }
+
+
+def decision_entry(
+    incoming: Incoming, decision: PublishedDecision, link: Mapping[str, Any]
+) -> Entry:
+    """The entry of the decision about the event `incoming`; `link` is from `next_link`."""
     triaged, origin = decision.triaged, incoming.origin
     return Entry(
-        seal=seal,
-        tenant=tenant,
-        writer=segment.writer,
-        sequence=segment.sequence,
-        previous=segment.previous,
-        heads=segment.name(),
-        at=rfc3339(time.time()),
+        **link,
         id=bounded_text(triaged.id),
         domain=triaged.domain,
         revision=triaged.revision,
@@ -75,30 +86,15 @@ def next_entry(
         origin=Origin(
             topic=bounded_text(origin.topic), partition=origin.partition, offset=origin.offset
         ),
-        cluster=written_to.cluster,
-        topic=written_to.topic,
     )
 
 
-def next_erasure(
-    erased: ErasedRows,
-    *,
-    by: str,
-    rows: int,
-    tenant: str,
-    segment: Segment,
-    seal: Seal,
-    written_to: WrittenTo,
+def erasure_entry(
+    erased: ErasedRows, link: Mapping[str, Any], *, by: str, rows: int
 ) -> ErasureEntry:
-    """The next entry of `segment`: that `by` erases so many labelled rows of the tenant."""
+    """The entry of an erasure: `by` erases so many labelled rows of the tenant."""
     return ErasureEntry(
-        seal=seal,
-        tenant=tenant,
-        writer=segment.writer,
-        sequence=segment.sequence,
-        previous=segment.previous,
-        heads=segment.name(),
-        at=rfc3339(time.time()),
+        **link,
         by=bounded_text(by),
         rows=rows,
         selection=ErasedRows(
@@ -107,8 +103,24 @@ def next_erasure(
             tenant=erased.tenant and bounded_text(erased.tenant),
             decided_by=erased.decided_by and bounded_text(erased.decided_by),
         ),
-        cluster=written_to.cluster,
-        topic=written_to.topic,
+    )
+
+
+def unread_entry(
+    offsets: UnreadOffsets,
+    link: Mapping[str, Any],
+    *,
+    cause: UnreadCause,
+    by: str | None,
+    reason: str | None,
+) -> UnreadEntry:
+    """The entry of offsets that nobody reads; `UnreadRecord` explains the fields."""
+    return UnreadEntry(
+        **link,
+        offsets=replace(offsets, topic=bounded_text(offsets.topic)),
+        cause=cause,
+        by=by and bounded_text(by),
+        reason=reason and bounded_text(reason),
     )
 
 

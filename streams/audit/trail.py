@@ -1,4 +1,7 @@
-"""The audit trail of one worker: each of its decisions, appended to the chain of its tenant."""
+"""The audit trail of one worker: each of its decisions, appended to the chain of its tenant.
+
+What is erased and what is not read is appended, too.
+"""
 
 import asyncio
 import logging
@@ -7,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from math import inf
+from typing import Any
 from weakref import WeakValueDictionary
 
 from aiokafka import AIOKafkaConsumer
@@ -15,10 +19,11 @@ from agents.outcomes import Incoming
 from schemas.audit.record import (
     AuditRecord,
     ChainRecord,
-    Entry,
     ErasedRows,
-    ErasureEntry,
+    Link,
     SealFault,
+    UnreadCause,
+    UnreadOffsets,
     WrittenTo,
     bounded_text,
     headers_of,
@@ -27,8 +32,14 @@ from schemas.audit.record import (
     unseal,
 )
 from schemas.audit.segment import Segments
-from schemas.event import Domain
-from streams.audit.entry import PublishedDecision, next_entry, next_erasure
+from schemas.event import DEFAULT_TENANT, DOMAINS, Domain
+from streams.audit.entry import (
+    PublishedDecision,
+    decision_entry,
+    erasure_entry,
+    next_link,
+    unread_entry,
+)
 from streams.audit.spending import SpendingLimits
 from streams.config import Settings
 from streams.errors import DamagedBatch, DeliveryFailed
@@ -51,6 +62,9 @@ REFUSALS: dict[SealFault, str] = {
 
 OnSpend = Callable[[str, float, float, Domain], None]
 """Takes a tenant, US dollars, when they were spent in seconds since the epoch, and a domain."""
+
+EntryOf = Callable[[dict[str, Any]], Link]
+"""Makes an entry of the fields that `next_link` gives."""
 
 RECENT_RECORDS = 1_000
 DAY_S = 86_400
@@ -78,7 +92,8 @@ class AuditTrail:
     ) -> None:
         self._on_refused = on_refused
         self._settings = settings
-        self._topic = Topics(settings.topics.prefix).audit
+        self._topics = Topics(settings.topics.prefix)
+        self._topic = self._topics.audit
         self._key = settings.audit.read_key()
         self._segments = Segments(writer)
         self._spending = SpendingLimits()
@@ -133,10 +148,8 @@ class AuditTrail:
             DeliveryFailed: the producer does not take a record, or has lost an earlier one. A later
                 record would then leave a hole for ever.
         """
-        tenant = bounded_text(decision.triaged.tenant)
-        lock = self._locks.setdefault(tenant, asyncio.Lock())
-        async with lock:
-            return await self._send(self.record(incoming, decision), producer)
+        entry = partial(decision_entry, incoming, decision)
+        return await self._append(decision.triaged.tenant, entry, producer)
 
     async def append_erasure(
         self, erased: ErasedRows, *, tenant: str, by: str, rows: int, producer: Producer
@@ -146,11 +159,25 @@ class AuditTrail:
         Raises:
             DeliveryFailed: the producer does not take a record, or has lost an earlier one.
         """
-        tenant = bounded_text(tenant)
-        entry = partial(next_erasure, erased, by=by, rows=rows)
-        lock = self._locks.setdefault(tenant, asyncio.Lock())
-        async with lock:
-            return await self._send(self._next(tenant, entry), producer)
+        entry = partial(erasure_entry, erased, by=by, rows=rows)
+        return await self._append(tenant, entry, producer)
+
+    async def append_unread(
+        self,
+        offsets: UnreadOffsets,
+        *,
+        cause: UnreadCause,
+        by: str | None = None,
+        reason: str | None = None,
+        producer: Producer,
+    ) -> Receipt:
+        """Hand the record of offsets that nobody reads to the producer.
+
+        Raises:
+            DeliveryFailed: the producer does not take a record, or has lost an earlier one.
+        """
+        entry = partial(unread_entry, offsets, cause=cause, by=by, reason=reason)
+        return await self._append(self._tenant_of(offsets.topic), entry, producer)
 
     def record(self, incoming: Incoming, decision: PublishedDecision) -> Record:
         """The next record of the tenant's chain.
@@ -161,20 +188,29 @@ class AuditTrail:
             DeliveryFailed: an earlier record was lost.
         """
         tenant = bounded_text(decision.triaged.tenant)
-        return self._next(tenant, partial(next_entry, incoming, decision))
+        return self._next(tenant, partial(decision_entry, incoming, decision))
 
-    def _next(self, tenant: str, entry_of: Callable[..., Entry | ErasureEntry]) -> Record:
+    async def _append(self, tenant: str, entry_of: EntryOf, producer: Producer) -> Receipt:
+        tenant = bounded_text(tenant)
+        lock = self._locks.setdefault(tenant, asyncio.Lock())
+        async with lock:
+            return await self._send(self._next(tenant, entry_of), producer)
+
+    def _tenant_of(self, topic: str) -> str:
+        """Whose events an input topic carries, as far as the configuration says it."""
+        for domain in DOMAINS:
+            if topic == self._topics.input(domain):
+                return self._settings.topics.admission(domain).tenant or DEFAULT_TENANT
+        return DEFAULT_TENANT
+
+    def _next(self, tenant: str, entry_of: EntryOf) -> Record:
         if self._broken:
             raise DeliveryFailed(
                 "an audit record was not delivered; the chain goes on when the worker is restarted"
             )
         segment = self._segments.of(tenant)
-        entry = entry_of(
-            tenant=tenant,
-            segment=segment,
-            seal=seal_of(self._key),
-            written_to=WrittenTo(self._cluster, self._topic),
-        )
+        written_to = WrittenTo(self._cluster, self._topic)
+        entry = entry_of(next_link(tenant, segment, seal=seal_of(self._key), written_to=written_to))
         value, digest = seal(entry, self._key)
         segment.extend(digest)
         return Record(self._topic, tenant.encode(), value, headers_of(entry))

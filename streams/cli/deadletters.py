@@ -1,4 +1,4 @@
-"""`triage deadletters`, and its subcommands `list`, `show` and `replay`."""
+"""`triage deadletters`, and its subcommands `list`, `show`, `replay` and `skip`."""
 
 import asyncio
 from collections import Counter
@@ -9,15 +9,18 @@ import click
 
 from schemas.visible_text import printable, printable_lines
 from streams import deadletters as letters
-from streams.cli.options import as_json, config_file, configured, read_settings
+from streams.cli.options import as_json, config_file, configured, login, read_settings
 from streams.cli.output import echo, echo_json
 from streams.config import Settings
+from streams.kafka.stopped_group import Damage
 
 DEFAULT_RATE = 100.0
 """A worker triages more than this, and so the letters do not delay the events that come in."""
 MAX_REASONS = 30
 MAX_CELL_CHARS = 60
 VALUE_LINE_CHARS = 1_000
+MAX_REASON_CHARS = 500
+"""An audit record keeps a longer text only as its digest."""
 
 stage_option = click.option(
     "--stage", help="Only those that failed in this step (for instance decode)."
@@ -44,7 +47,7 @@ class Place(click.ParamType):
 @config_file
 @click.pass_context
 def deadletters(context: click.Context, config_path: Path | None, json_: bool) -> None:
-    """Count, list, show or replay what could not be processed.
+    """Count, list, show or replay what could not be processed, or step over a damaged batch.
 
     Without a subcommand, count the dead letters by reason.
     """
@@ -209,4 +212,66 @@ def _document(done: letters.Replay, *, dry_run: bool) -> dict[str, object]:
         "left": done.left,
         "internal": done.internal,
         "topics": dict(done.topics),
+    }
+
+
+@deadletters.command(
+    epilog="Example: triage deadletters skip 'triage.alerts.v1[0]@17' --reason 'a bad disk'"
+)
+@click.argument("place", type=Place())
+@click.option("--by", help="Who steps over it, for the audit topic (default: your login).")
+@click.option("--reason", required=True, help="Why; it is kept on the audit topic.")
+@click.option("--yes", is_flag=True, help="Do it. Without it, only say what would be done.")
+@as_json
+@configured
+def skip(
+    settings: Settings,
+    place: letters.PlaceOfRecord,
+    by: str | None,
+    reason: str,
+    yes: bool,
+    json_: bool,
+) -> None:
+    """Step over the damaged batch at PLACE, which /ready of a worker names. Its events are lost.
+
+    Stop all workers first, and use the configuration and the rights of one. PLACE is
+    TOPIC[PARTITION]@OFFSET, with the first offset of the batch. A dead letter and an audit record
+    say which offsets were left out, by whom and why.
+    """
+    if place.element is not None:
+        raise click.UsageError("a batch has no #ELEMENT; give TOPIC[PARTITION]@OFFSET")
+    reason = reason.strip()
+    if not 0 < len(reason) <= MAX_REASON_CHARS:
+        raise click.UsageError(f"give a --reason of 1 to {MAX_REASON_CHARS} characters")
+    who = by or login("say who steps over the batch with --by")
+    damage = asyncio.run(letters.skip(settings, place, by=who, reason=reason, dry_run=not yes))
+    if json_:
+        echo_json(_skip_document(damage, dry_run=not yes))
+        return
+    _print_skip(damage, dry_run=not yes)
+
+
+def _print_skip(damage: Damage, *, dry_run: bool) -> None:
+    offsets = f"offsets {damage.first} to {damage.last} of {damage.partition}"
+    echo(f"{offsets} cannot be read ({damage.what}); at most {damage.offsets} records are lost")
+    if damage.at_end:
+        echo(f"the log ends behind them; what is written next has offset {damage.next}")
+    else:
+        echo(f"the next batch begins at offset {damage.next}")
+    if dry_run:
+        echo("nothing was done; compare the broker's replicas first, then step over it with --yes")
+    else:
+        echo("it is stepped over, with a dead letter and an audit record; start the workers")
+
+
+def _skip_document(damage: Damage, *, dry_run: bool) -> dict[str, object]:
+    return {
+        "dry_run": dry_run,
+        "topic": damage.partition.topic,
+        "partition": damage.partition.partition,
+        "first": damage.first,
+        "last": damage.last,
+        "error": damage.what,
+        "next": damage.next,
+        "at_end": damage.at_end,
     }

@@ -1,4 +1,7 @@
-"""Find dead letters, count them by reason, and send them back to the topics they came from."""
+"""Find dead letters, count them by reason, and send them back to the topics they came from.
+
+A damaged batch that is stepped over becomes one, too.
+"""
 
 from streams.deadletters.letter import (
     MAX_HEADER_CHARS,
@@ -9,6 +12,7 @@ from streams.deadletters.letter import (
 )
 from streams.deadletters.replaying import Pace, Replay, Selection, replay
 from streams.deadletters.search import MAX_REASONS, OTHER_REASONS, count_reasons, find, find_at
+from streams.deadletters.skipping import skip
 
 __all__ = [
     "MAX_HEADER_CHARS",
@@ -25,4 +29,5 @@ __all__ = [
     "find",
     "find_at",
     "replay",
+    "skip",
 ]

@@ -306,12 +306,15 @@ class GroupMember:
         return self._consumer
 
     def _damaged(self, partition: Partition, error: Exception) -> DamagedBatch:
-        what, batch = type(error).__name__, "a batch"
-        if isinstance(error, CorruptBatch):
-            what, batch = error.what, f"the batch of offsets {error.first} to {error.last}"
+        if not isinstance(error, CorruptBatch):
+            return DamagedBatch(
+                f"{partition} cannot be read on ({type(error).__name__}): a batch is damaged; "
+                "compare the broker's replicas and restore it"
+            )
         return DamagedBatch(
-            f"{partition} cannot be read on ({what}): {batch} is damaged; "
-            "compare the broker's replicas and restore it"
+            f"{partition} cannot be read on ({error.what}): the batch of offsets {error.first} to "
+            f"{error.last} is damaged; compare the broker's replicas and restore it, or step over "
+            f"it with `triage deadletters skip '{partition}@{error.first}'`"
         )
 
     def _note_group_problem(self, error: KafkaError) -> None:

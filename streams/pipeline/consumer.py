@@ -14,6 +14,7 @@ from typing import Any
 import faust
 from aiokafka.errors import KafkaError
 
+from schemas.audit.record import UnreadOffsets
 from streams.config import Settings
 from streams.errors import BrokerUnreachable
 from streams.kafka.commit_note import CommitNote
@@ -22,7 +23,7 @@ from streams.kafka.member import Committed, GroupMember
 from streams.kafka.offsets import OffsetTracker, Partition
 from streams.metrics import Metrics
 from streams.pipeline.agent_pipeline import AgentPipeline, InFlight
-from streams.pipeline.partition_reader import PartitionReader
+from streams.pipeline.partition_reader import OnExpired, PartitionReader
 from streams.pipeline.quarantine import Quarantine
 from streams.pipeline.storms import Storms
 from streams.problems import Problem
@@ -40,7 +41,8 @@ CANCEL_AGAIN_S = 0.1
 class GroupConsumer:
     """The worker's member of the consumer group, with its agents, pipelines and commits.
 
-    `fail` is called with an error that must stop the worker.
+    `fail` is called with an error that must stop the worker, and `on_expired` with offsets that
+    retention took before they were read.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class GroupConsumer:
         *,
         metrics: Metrics,
         fail: Callable[[BaseException], None],
+        on_expired: OnExpired,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -56,6 +59,7 @@ class GroupConsumer:
         self._committed_at_s = clock()
         self._metrics = metrics
         self._fail = fail
+        self._on_expired = on_expired
         self._gaps = GapCheck(settings.kafka)
         self._commit_lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -230,6 +234,7 @@ class GroupConsumer:
             pipeline=self._settings.pipeline,
             metrics=self._metrics,
             hand_over=self._hand_over,
+            on_expired=self._record_expired,
         )
         self._spawn(self._assignment_tasks, reader.run())
 
@@ -258,6 +263,14 @@ class GroupConsumer:
         """Give a record to the agent of its topic; returns when its pipeline has taken it."""
         await self._channels[in_flight.incoming.origin.topic].put(in_flight)
         await in_flight.accepted.wait()
+
+    async def _record_expired(self, offsets: UnreadOffsets) -> None:
+        """Put a loss on record; returns when it is there.
+
+        In a task that ends also if the partition is taken away meanwhile: an audit record that is
+        not sent to its end breaks the chain of this worker.
+        """
+        await asyncio.shield(self._spawn(self._tasks, self._on_expired(offsets)))
 
     async def _accept(self, agent_pipeline: AgentPipeline, in_flight: InFlight) -> None:
         """Pass a record on to its pipeline, while others pass on those of other partitions."""
@@ -344,10 +357,13 @@ class GroupConsumer:
             raise BrokerUnreachable("the consumer is not running; the worker is stopping")
         return self._member
 
-    def _spawn(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(
+        self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]
+    ) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         tasks.add(task)
         task.add_done_callback(partial(self._on_task_ended, tasks))
+        return task
 
     def _on_task_ended(self, tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
         # Without its reader, a partition would not be read any more. Without commits, everything

@@ -7,12 +7,13 @@ says meanwhile what it waits for.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from aiokafka.errors import KafkaError
 
 from agents.outcomes import DeadLettered, Incoming
+from schemas.audit.record import UnreadOffsets
 from schemas.deadletter import NEVER_READ
 from schemas.event import Origin
 from streams.config import PipelineSection
@@ -34,12 +35,15 @@ MAX_UNSETTLED_BYTES = 8 * 1024 * 1024
 RETRY_S = 10.0
 
 HandOver = Callable[[InFlight], Awaitable[None]]
+OnExpired = Callable[[UnreadOffsets], Coroutine[Any, Any, None]]
+"""Returns when the loss of these offsets is on record."""
 
 
 class PartitionReader:
     """The reader of one partition in one assignment.
 
     `hand_over` gives a record to the agent of its topic, and waits while that is busy.
+    `on_expired` is called with the offsets that retention took, before the reader goes on.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class PartitionReader:
         pipeline: PipelineSection,
         metrics: Metrics,
         hand_over: HandOver,
+        on_expired: OnExpired,
     ) -> None:
         self.partition = partition
         self.problem: str | None = None
@@ -75,12 +80,14 @@ class PartitionReader:
         self._pipeline = pipeline
         self._metrics = metrics
         self._hand_over = hand_over
+        self._on_expired = on_expired
 
     async def run(self) -> None:
         """Read until it is cancelled.
 
         Raises:
             OffsetGap: records were jumped over although they exist.
+            DeliveryFailed: a loss could not be recorded.
         """
         self._seek()
         while True:
@@ -184,15 +191,23 @@ class PartitionReader:
             return
         is_unread = self._is_new and expected == self.start
         if expected < first and not is_unread:
-            self._metrics.expired.labels(topic=self.partition.topic).inc(first - expected)
-            log.error(
-                "offsets %d to %d of %s no longer exist: retention took them before they were "
-                "read; raise retention.ms or add workers",
-                expected,
-                first - 1,
-                self.partition,
-            )
+            await self._note_expired(expected, first - 1)
         self._begin_at(max(first, expected))
+
+    async def _note_expired(self, first: int, last: int) -> None:
+        topic, partition = self.partition
+        self._metrics.expired.labels(topic=topic).inc(last - first + 1)
+        log.error(
+            "offsets %d to %d of %s no longer exist: retention took them before they were "
+            "read; raise retention.ms or add workers",
+            first,
+            last,
+            self.partition,
+        )
+        # Before a commit goes over them: a worker that dies here leaves that to the next one.
+        await self._on_expired(
+            UnreadOffsets(topic=topic, partition=partition, first=first, last=last)
+        )
 
     async def _read_all_again(self, what: str) -> None:
         """The log is another one, or lost its end: no offset means what it meant."""

@@ -1,9 +1,13 @@
 """A log that lost its end, its beginning, or everything: nothing is skipped in silence."""
 
 import asyncio
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
@@ -11,15 +15,21 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewTopic, RecordsToDelete
 
-from streams.config import Settings
+from schemas.audit.record import UnreadOffsets, UnreadRecord, unseal
+from streams.audit.verify import verify
+from streams.config import Settings, as_environment
+from streams.deadletters import Letter, PlaceOfRecord, skip
+from streams.errors import StreamError
 from streams.kafka.admin import admin_client, create_topics
 from streams.kafka.connection import connection
 from streams.kafka.offsets import Partition
+from streams.kafka.reader import reading, until_end
 from streams.local.brokers import Broker
 from streams.local.brokers.kafka import KafkaCluster
 from streams.topics import Topics
 from tests.conftest import settings_for
 from tests.faults.account import committed_offsets
+from tests.faults.test_hostile_records import send_batch
 from tests.figures import tell
 from tests.outputs import Outputs
 from tests.processes import WorkerProcess
@@ -168,3 +178,102 @@ async def test_retention_that_overtakes_the_group(settings: Settings, tmp_path: 
             worker.kill()
     assert re.search(r"triage_expired_events_total{.*tickets.*} 50\.0", metrics)
     assert "offsets 100 to 149" in log
+    (unread,) = await unread_records(settings)
+    assert unread.offsets == UnreadOffsets(
+        topic=input_topic(settings), partition=0, first=100, last=149
+    )
+    assert (unread.cause, unread.by, unread.reason) == ("expired", None, None)
+
+
+async def unread_records(settings: Settings) -> list[UnreadRecord]:
+    """What the audit topic says of offsets that nobody has read; the topic must be whole."""
+    report = await verify(settings)
+    assert (report.ok, report.many) == (True, 0)
+    topic = Topics(settings.topics.prefix).audit
+    async with reading(settings.kafka, [topic], from_beginning=True) as consumer:
+        records = [unseal(each.value or b"").record async for each in until_end(consumer)]
+    return [record for record in records if isinstance(record, UnreadRecord)]
+
+
+@contextmanager
+def flipped(broker: Broker, topic: str, text: bytes) -> Iterator[None]:
+    """The log of the topic on the disk of the broker, with a bit changed in this text."""
+    assert isinstance(broker, KafkaCluster)
+    log = broker._nodes[0].directory / "data" / f"{topic}-0" / f"{0:020}.log"
+    at = log.read_bytes().index(text)
+    with log.open("r+b") as stream:
+        for bits in (1, 0):
+            stream.seek(at)
+            stream.write(bytes([text[0] ^ bits]))
+            stream.flush()
+            if bits:
+                yield
+
+
+def triage_skip(settings: Settings, *arguments: str) -> tuple[int, str]:
+    """The exit code of `triage deadletters skip`, and what it prints on both streams."""
+    done = subprocess.run(
+        [sys.executable, "-m", "streams.cli", "deadletters", "skip", *arguments],
+        env=os.environ | as_environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+async def test_a_damaged_batch_is_stepped_over_on_the_record(
+    broker: Broker, settings: Settings, tmp_path: Path
+) -> None:
+    """One flipped byte would stop a partition for ever, or events be lost without a word."""
+    topic = input_topic(settings)
+    place = PlaceOfRecord(topic, 0, 3)
+    for name in ("before", "bad", "after"):
+        ids = [f"{name}-{number}" for number in range(3)]
+        await send_batch(
+            settings, [orjson.dumps({"id": id_, "text": f"card {id_}"}) for id_ in ids]
+        )
+    with pytest.raises(StreamError, match=r"offset 0 .* can be read"):
+        await skip(settings, place, by="dana", reason="no reason")
+    worker, outputs = WorkerProcess(settings, tmp_path / "worker.log"), Outputs(settings)
+    with flipped(broker, topic, b"card bad-1"):
+        worker.start()
+        try:
+            await triaged(outputs, {f"before-{number}" for number in range(3)})
+            async with asyncio.timeout(60):
+                while f"skip '{place}'" not in (await asyncio.to_thread(worker.get, "/ready"))[1]:
+                    await asyncio.sleep(0.2)
+            with pytest.raises(StreamError, match=r"has members \(1\); stop all workers"):
+                await skip(settings, place, by="dana", reason="a worker still runs")
+            assert await asyncio.to_thread(worker.end) == 0
+        finally:
+            worker.kill()
+        with pytest.raises(StreamError, match=f"begins at 3 .* give {re.escape(str(place))}"):
+            await skip(settings, place._replace(offset=0), by="dana", reason="mistyped")
+        options = (str(place), "--by", "dana", "--reason", "disk 3, ticket 4711")
+        planned = await asyncio.to_thread(triage_skip, settings, *options)
+        assert planned[0] == 0
+        assert (
+            "at most 3 records are lost\nthe next batch begins at offset 6\nnothing was done"
+            in (planned[1])
+        )
+        assert await unread_records(settings) == []
+        done = await asyncio.to_thread(triage_skip, settings, *options, "--yes")
+        assert (done[0], "it is stepped over" in done[1]) == (0, True)
+        worker.start()
+        try:
+            await triaged(outputs, {f"after-{number}" for number in range(3)})
+            await asyncio.to_thread(worker.wait_until_ready)
+        finally:
+            worker.kill()
+    assert not any(triaged.id.startswith("bad") for triaged in outputs.triaged)
+    (letter,) = [Letter(record) for record in outputs.dead_letters]
+    headers = letter.headers
+    assert (letter.original_record, headers.stage, headers.poison) == (str(place), "fetch", True)
+    assert "offsets 3 to 5" in headers.message
+    assert headers.message.endswith("dana stepped over it: disk 3, ticket 4711")
+    (unread,) = await unread_records(settings)
+    assert unread.offsets == UnreadOffsets(topic=topic, partition=0, first=3, last=5)
+    assert (unread.cause, unread.by) == ("damaged", "dana")
+    assert unread.reason == "disk 3, ticket 4711"

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.audit.record import UnreadOffsets
 from streams.config import KafkaSection, PipelineSection, StormsSection
 from streams.errors import OffsetGap
 from streams.kafka import member as member_module
@@ -70,8 +71,12 @@ class Simulation:
             pipeline=PipelineSection(),
             metrics=Metrics(),
             hand_over=self._hand_over,
+            on_expired=self._on_expired,
         )
         self.task = asyncio.create_task(self.reader.run())
+
+    async def _on_expired(self, _: UnreadOffsets) -> None:
+        pass
 
     async def crash(self) -> None:
         """End without a commit; the log may change before the next worker begins."""

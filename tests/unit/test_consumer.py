@@ -8,6 +8,7 @@ import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, KafkaError
 
 from agents.outcomes import DeadLettered
+from schemas.audit.record import UnreadOffsets
 from streams.config import HttpSection, KafkaSection, Settings, StormsSection
 from streams.errors import BrokerUnreachable, OffsetGap, StreamError
 from streams.kafka.commit_note import CommitNote
@@ -20,6 +21,7 @@ from streams.pipeline.agent_pipeline import InFlight
 from streams.pipeline.consumer import GroupConsumer
 from streams.pipeline.quarantine import KILLED, SUSPICIOUS_STARTS
 from tests.kafka_group import Cluster, Log
+from tests.patience import run_ready_tasks
 
 FAST, SLOW = Partition("fast", 0), Partition("slow", 0)
 
@@ -76,6 +78,9 @@ class Bench:
         self.cluster = cluster
         self.now_s = 0.0
         self.failures: list[BaseException] = []
+        self.expired: list[UnreadOffsets] = []
+        self.recorded = asyncio.Event()
+        self.losses_on_record = 0
         self.metrics = Metrics()
         self.group = GroupConsumer(
             Settings(
@@ -85,6 +90,7 @@ class Bench:
             ),
             metrics=self.metrics,
             fail=self.failures.append,
+            on_expired=self._on_expired,
             clock=lambda: self.now_s,
         )
         self.fast, self.slow = FakePipeline("fast", self), FakePipeline("slow", self)
@@ -95,6 +101,11 @@ class Bench:
         """End a record, as its pipeline does."""
         self.group.offsets.settle([in_flight.pending_offset])
         self.group.on_ended(in_flight, invalid=invalid)
+
+    async def _on_expired(self, offsets: UnreadOffsets) -> None:
+        self.expired.append(offsets)
+        await self.recorded.wait()
+        self.losses_on_record += 1
 
     async def joined(self) -> "Bench":
         """Start, and get all partitions."""
@@ -270,6 +281,23 @@ async def test_after_a_rebalance_reading_goes_on_at_the_commit(
     await asyncio.sleep(0.02)
     offsets = [in_flight.incoming.origin.offset for in_flight in bench.fast.accepted]
     assert offsets == list(range(8))
+
+
+async def test_a_rebalance_does_not_cut_off_the_record_of_a_loss(
+    bench: Bench, cluster: Cluster
+) -> None:
+    """An audit record that is not sent to its end stops the worker, or the loss has no record."""
+    cluster.commit(FAST, 2)
+    cluster.logs[FAST].fill(9)
+    cluster.logs[FAST].expire(6)
+    await bench.joined()
+    await bench.until(lambda: bench.expired)
+    await cluster.member.assign_all(SLOW)
+    await run_ready_tasks()
+    bench.recorded.set()
+    await bench.until(lambda: bench.losses_on_record)
+    assert bench.expired == [UnreadOffsets(topic="fast", partition=0, first=2, last=5)]
+    assert bench.fast.accepted == []
 
 
 async def test_a_rebalance_while_readers_begin_leaves_none_behind(

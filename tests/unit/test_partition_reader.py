@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import LeaderNotAvailableError
 
+from schemas.audit.record import UnreadOffsets
 from streams.config import KafkaSection, PipelineSection, StormsSection
 from streams.errors import OffsetGap
 from streams.kafka import member as member_module
@@ -22,6 +23,7 @@ from streams.pipeline.partition_reader import MAX_UNSETTLED_BYTES, PartitionRead
 from streams.pipeline.quarantine import KILLED, SUSPICIOUS_STARTS, Quarantine
 from streams.pipeline.storms import Storms
 from tests.kafka_group import Cluster
+from tests.patience import run_ready_tasks
 
 P = Partition("t", 0)
 
@@ -39,6 +41,9 @@ class Bench:
         self.gaps = GapCheck(KafkaSection())
         self.ends_at_once = True
         self.events: list[InFlight] = []
+        self.expired: list[UnreadOffsets] = []
+        self.recorded = asyncio.Event()
+        self.recorded.set()
         self.member = GroupMember(
             KafkaSection(), ["t"], on_assigned=self._on_rebalance, on_revoked=self._on_rebalance
         )
@@ -68,6 +73,7 @@ class Bench:
             pipeline=PipelineSection(**pipeline),
             metrics=self.metrics,
             hand_over=self._hand_over,
+            on_expired=self._on_expired,
         )
         self.task = asyncio.create_task(self.reader.run())
 
@@ -78,6 +84,10 @@ class Bench:
         self.offsets = OffsetTracker(lambda _: self.reader.start)
         self.events = []
         await self.start(committed)
+
+    async def _on_expired(self, offsets: UnreadOffsets) -> None:
+        self.expired.append(offsets)
+        await self.recorded.wait()
 
     async def _hand_over(self, in_flight: InFlight) -> None:
         self.events.append(in_flight)
@@ -261,6 +271,21 @@ async def test_retention_that_overtakes_a_stopped_group_is_counted(
     assert message.startswith("offsets 2 to 5 of t[0] no longer exist: retention took them")
 
 
+async def test_a_loss_is_on_record_before_the_reader_goes_on(bench: Bench) -> None:
+    """A worker that dies in between would leave a commit behind the loss, and no record of it."""
+    bench.log.expire(6)
+    bench.recorded.clear()
+    await bench.start(Committed(2, CommitNote()))
+    await bench.until(lambda: bench.expired)
+    await run_ready_tasks()
+    assert bench.expired == [UnreadOffsets(topic="t", partition=0, first=2, last=5)]
+    assert (bench.events, bench.committable().offset) == ([], 2)
+    bench.recorded.set()
+    await bench.caught_up()
+    assert (bench.offsets_read(), bench.committable().offset) == ([6, 7, 8, 9], 10)
+    assert len(bench.expired) == 1
+
+
 async def test_retention_that_took_only_the_last_record_read_took_nothing(bench: Bench) -> None:
     """A group that is up to date would count a loss, or read everything again."""
     await bench.start()
@@ -271,6 +296,7 @@ async def test_retention_that_took_only_the_last_record_read_took_nothing(bench:
     await bench.caught_up()
     assert bench.offsets_read() == [10, 11]
     assert bench.counted("expired_events") == bench.counted("rewound_partitions") == 0
+    assert bench.expired == []
 
 
 async def test_a_new_group_on_a_log_that_begins_later_has_lost_nothing(bench: Bench) -> None:

@@ -18,7 +18,8 @@ from streams.audit.verify import verify
 from streams.cases.query import CaseQuery
 from streams.cases.view import open_view
 from streams.config import ConsoleSection, Settings
-from streams.deadletters import Selection, find, replay
+from streams.deadletters import PlaceOfRecord, Selection, find, replay, skip
+from streams.errors import StreamError
 from streams.kafka.acl import ROLES, Grant, Role, grants
 from streams.kafka.admin import check_topics, create_topics
 from streams.kafka.producer import Producer
@@ -105,6 +106,9 @@ async def test_each_role_can_do_its_work(
     finally:
         if worker.alive:
             worker.kill()
+    place = PlaceOfRecord(names.input("alerts"), 0, 0)
+    with pytest.raises(StreamError, match="to its end; nothing is damaged"):
+        await skip(of["worker"], place, by="dana", reason="nothing is damaged", dry_run=True)
     letters = [letter async for letter in find(of["operator"])]
     assert sorted(letter.headers.topic for letter in letters) == sorted(
         [names.input("alerts"), names.feedback]

@@ -22,6 +22,8 @@ from schemas.audit.record import (
     AuditRecord,
     ErasedRows,
     ErasureRecord,
+    UnreadOffsets,
+    UnreadRecord,
     bounded_text,
     sha256,
 )
@@ -37,7 +39,7 @@ from streams.audit.trail import AuditTrail
 from streams.audit.verify import MAX_FAULTS, AuditReport
 from streams.cli import audit as command
 from streams.cli import main
-from streams.config import AuditSection, Settings
+from streams.config import AuditSection, InputSection, Settings, TopicsSection
 from streams.errors import DeliveryFailed
 from streams.kafka import admin, reader
 from streams.kafka.producer import Receipt
@@ -143,6 +145,34 @@ async def test_an_erasure_is_a_record_on_the_chain_of_its_tenant() -> None:
     value = (records[1].value or b"").replace(b'"rows":7', b'"rows":6')
     changed = dataclasses.replace(topic(records)[1], value=value)
     assert {fault.what for fault in check([topic(records)[0], changed])[0]} == {"changed"}
+
+
+@pytest.mark.parametrize(
+    ("name", "tenant"),
+    [("alerts", "acme"), ("tickets", "default"), ("feedback", "default")],
+)
+async def test_what_nobody_has_read_is_on_the_chain_of_its_tenant(name: str, tenant: str) -> None:
+    """A loss would leave no trace, or break the chain, or an auditor look for it in vain."""
+    settings = Settings(topics=TopicsSection(inputs={"alerts": InputSection(tenant="acme")}))
+    ours, producer = AuditTrail(settings, writer="w1"), FakeProducer()
+    records = [decide(ours, tenant)]
+    offsets = UnreadOffsets(topic=f"triage.{name}.v1", partition=2, first=7, last=9)
+    await ours.append_unread(offsets, cause="expired", producer=producer)
+    await ours.append_unread(
+        offsets, cause="damaged", by="d" * 600, reason="disk 3", producer=producer
+    )
+    records += [*producer.audited, decide(ours, tenant, 1)]
+    faults, verification = check(topic(records))
+    assert (faults, verification.chains[tenant].records) == ([], 4)
+    expired, damaged = (decode(each.value or b"", UnreadRecord) for each in producer.audited)
+    assert (expired.offsets, expired.cause, expired.by) == (offsets, "expired", None)
+    assert (damaged.by, damaged.reason) == (bounded_text("d" * 600), "disk 3")
+    value = (producer.audited[1].value or b"").replace(b'"last":9', b'"last":7')
+    changed = dataclasses.replace(topic(records)[2], value=value)
+    assert {fault.what for fault in check([*topic(records)[:2], changed])[0]} == {"changed"}
+    usd: list[float] = []
+    trail("w2").learn(read(producer.audited[0].value), lambda _, spent, *__: usd.append(spent))
+    assert usd == []
 
 
 def test_a_restarted_worker_continues_the_chain() -> None:

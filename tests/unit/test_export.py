@@ -7,7 +7,13 @@ import msgspec
 import orjson
 import pytest
 
-from schemas.audit.record import AuditRecord, ErasedRows, ErasureRecord
+from schemas.audit.record import (
+    AuditRecord,
+    ErasedRows,
+    ErasureRecord,
+    UnreadOffsets,
+    UnreadRecord,
+)
 from schemas.export import export
 from schemas.label_record import LabelRecord
 from schemas.triaged import Verdict
@@ -63,6 +69,19 @@ SAMPLES: dict[str, msgspec.Struct] = {
         by="kim",
         rows=3,
         selection=ErasedRows(id="e-1"),
+        cluster="",
+        topic="triage.audit.v1",
+        digest="e",
+    ),
+    "unread_record": UnreadRecord(
+        seal="sha256",
+        tenant="default",
+        writer="w",
+        sequence=0,
+        previous="",
+        at="2026-01-01T00:00:00.000Z",
+        offsets=UnreadOffsets(topic="triage.alerts.v1", partition=0, first=7, last=9),
+        cause="expired",
         cluster="",
         topic="triage.audit.v1",
         digest="e",

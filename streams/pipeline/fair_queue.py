@@ -32,7 +32,9 @@ class FairQueue(Generic[T]):
 
     async def get(self) -> T:
         """Take the next item; waits until there is one."""
-        await self._filled.wait()
+        # Again, because the queue may be emptied before this is woken: in a rebalance it is.
+        while not self._lines:
+            await self._filled.wait()
         return self.get_nowait()
 
     def get_nowait(self) -> T:

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from streams.pipeline.fair_queue import FairQueue
+from tests.patience import run_ready_tasks
 
 
 async def test_a_flood_takes_half_of_what_is_processed() -> None:
@@ -70,3 +71,16 @@ async def test_invented_tenants_take_no_memory_when_their_events_are_gone() -> N
         await queue.put(number, f"t{number}")
         assert await queue.get() == number
     assert not queue._lines
+
+
+async def test_whoever_waits_for_an_item_goes_on_waiting_if_it_is_taken_away() -> None:
+    """A rebalance that comes just when a record arrives would end the worker."""
+    queue: FairQueue[int] = FairQueue(2)
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    await queue.put(1, "a")
+    assert queue.get_nowait() == 1, "as a pipeline drops what it has not begun"
+    await run_ready_tasks()
+    assert not waiting.done()
+    await queue.put(2, "a")
+    assert await asyncio.wait_for(waiting, 5) == 2

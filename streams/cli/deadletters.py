@@ -253,7 +253,7 @@ def skip(
 
 def _print_skip(damage: Damage, *, dry_run: bool) -> None:
     offsets = f"offsets {damage.first} to {damage.last} of {damage.partition}"
-    echo(f"{offsets} cannot be read ({damage.what}); at most {damage.offsets} records are lost")
+    echo(f"{offsets} cannot be read ({damage.what}); at most {damage.count} records are lost")
     if damage.at_end:
         echo(f"the log ends behind them; what is written next has offset {damage.next}")
     else:

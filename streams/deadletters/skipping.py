@@ -81,6 +81,6 @@ async def _record(settings: Settings, topics: Topics, damage: Damage, by: str, r
 def _message(damage: Damage, by: str, reason: str) -> str:
     return (
         f"the batch of offsets {damage.first} to {damage.last} of {damage.partition} is damaged "
-        f"({damage.what}), and at most {damage.offsets} records are lost; have them sent again. "
+        f"({damage.what}), and at most {damage.count} records are lost; have them sent again. "
         f"{by} stepped over it: {reason}"
     )

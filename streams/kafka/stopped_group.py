@@ -46,7 +46,7 @@ class Damage:
     at_end: bool
 
     @property
-    def offsets(self) -> int:
+    def count(self) -> int:
         """How many offsets these are: the batch has at most as many records."""
         return self.last - self.first + 1
 

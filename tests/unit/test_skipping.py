@@ -161,7 +161,7 @@ async def test_a_batch_is_stepped_over_once_that_is_on_record(log: StoppedLog) -
 async def test_a_dry_run_only_looks(log: StoppedLog) -> None:
     """Whoever only wants to see what would be lost would lose it."""
     damage = await skip(Settings(), PLACE, by="dana", reason="disk 3", dry_run=True)
-    assert damage.offsets == 3
+    assert damage.count == 3
     assert (log.calls, log.producer.sent, log.producer.audited) == (["present"], [], [])
 
 

@@ -11,7 +11,7 @@
     (a person or the LLM decided)    ──▶ labels                a labelled row, to learn from
     (labels)        ─▶ learn                                   a candidate model, on the disk
     (any of them)                    ──▶ deadletter            what could not be processed
-    (every decision)                 ──▶ audit                 one record on its tenant's chain
+    (every decision, every loss)     ──▶ audit                 one record on its tenant's chain
 
 A record may hold several events. Every event ends in exactly one of these outcomes. The offset of
 a record is committed only after the broker has acknowledged all outputs of all of its events
@@ -24,7 +24,6 @@ from functools import partial
 from agents.cases import Cases
 from agents.decided import Decided
 from inference.rules.ruling import Rules
-from schemas.audit.record import UnreadOffsets
 from schemas.event import KIND_OF_DOMAIN
 from streams.audit.trail import AuditTrail
 from streams.config import AgentName, Settings
@@ -58,11 +57,7 @@ def build(
 ) -> tuple[GroupConsumer, EnrichmentAgent]:
     """Connect topics and agents as the configuration asks; no connection is opened yet."""
     topics, trust = Topics(settings.topics.prefix), Trust.of(settings, metrics.note_refused)
-
-    async def on_expired(offsets: UnreadOffsets) -> None:
-        receipt = await audit.append_unread(offsets, cause="expired", producer=producer)
-        await producer.delivered([receipt])
-
+    on_expired = partial(audit.record_expired, producer=producer)
     consumer = GroupConsumer(settings, metrics=metrics, fail=fail, on_expired=on_expired)
     read_record = reader_of(settings, models.label_sets)
     waiting = partial(consumer.backlog, topics.enrichment)

@@ -179,6 +179,15 @@ class AuditTrail:
         entry = partial(unread_entry, offsets, cause=cause, by=by, reason=reason)
         return await self._append(self._tenant_of(offsets.topic), entry, producer)
 
+    async def record_expired(self, offsets: UnreadOffsets, *, producer: Producer) -> None:
+        """Put on record what retention deleted before it was read; returns when that is there.
+
+        Raises:
+            DeliveryFailed: the broker will never take the record.
+        """
+        receipt = await self.append_unread(offsets, cause="expired", producer=producer)
+        await producer.delivered([receipt])
+
     def record(self, incoming: Incoming, decision: PublishedDecision) -> Record:
         """The next record of the tenant's chain.
 

@@ -157,7 +157,7 @@ async def test_what_nobody_has_read_is_on_the_chain_of_its_tenant(name: str, ten
     ours, producer = AuditTrail(settings, writer="w1"), FakeProducer()
     records = [decide(ours, tenant)]
     offsets = UnreadOffsets(topic=f"triage.{name}.v1", partition=2, first=7, last=9)
-    await ours.append_unread(offsets, cause="expired", producer=producer)
+    await ours.record_expired(offsets, producer=producer)
     await ours.append_unread(
         offsets, cause="damaged", by="d" * 600, reason="disk 3", producer=producer
     )

@@ -118,6 +118,8 @@ class Cluster:
         for module in (member, gaps):
             monkeypatch.setattr(module, "AIOKafkaConsumer", self.open)
             monkeypatch.setattr(module, "reachable_connection", answering)
+        # These consumers announce no records, so a reader looks for them itself.
+        monkeypatch.setattr(member, "READ_WAIT_S", WAIT_S)
 
     def open(self, **options: Any) -> "Consumer":
         """One more consumer, as `AIOKafkaConsumer` makes it."""

@@ -2,9 +2,11 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.cases import Reading, reading_of
+from agents.label_rows import changed_by_people
 from agents.outcomes import Incoming
 from agents.revision import MAX_REVISION
 from schemas.agreement import check_case
@@ -141,8 +143,13 @@ def stated_of(stated: Stated | None, domain: str) -> str | None:
     return next((word for word in words if word), None)
 
 
-def summary_of(triaged: TriagedEvent, case: Case | None) -> CaseSummary:
-    """What a list shows of a decision, and of its case if it has one."""
+def summary_of(
+    triaged: TriagedEvent, case: Case | None, revisions: Sequence[TriagedEvent] = ()
+) -> CaseSummary:
+    """What a list shows of a decision, and of its case if it has one.
+
+    `revisions` are those that are known of the event, in any order.
+    """
     severity, priority = (triaged.labels.get(axis) for axis in ("severity", "priority"))
     return CaseSummary(
         id=triaged.id,
@@ -160,6 +167,7 @@ def summary_of(triaged: TriagedEvent, case: Case | None) -> CaseSummary:
         revision=triaged.revision,
         status=triaged.status,
         decided_by=triaged.decided_by,
+        disagreement=bool(changed_by_people(revisions)),
         link=triaged.link,
     )
 

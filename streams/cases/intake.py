@@ -9,6 +9,7 @@ from agents.cases import Reading
 from agents.label_rows import SPOT_CHECK
 from schemas.instants import seconds_of
 from schemas.limits import Limits
+from schemas.triaged import Case, TriagedEvent
 from streams.cases.current import (
     Current,
     hashed,
@@ -26,6 +27,7 @@ from streams.cases.entries import (
     summary_of,
 )
 from streams.cases.near import keep_bands
+from streams.cases.query import CaseSummary
 from streams.cases.stored import (
     FAST,
     StoredRecords,
@@ -134,7 +136,7 @@ class Intake:
         if case is not None:
             ended = current.human if case.escalation == SPOT_CHECK else current.final
             state = DECIDED if ended else OPEN
-        summary, fingerprint = summary_of(triaged, case), fingerprint_of(triaged)
+        summary, fingerprint = self._summary(db, triaged, case, num), fingerprint_of(triaged)
         rank = RANKS.get(summary.stated or "", 0)
         db.execute(
             "UPDATE cases SET state = ?, facet = ?, calm = ?, minus_risk = ?, minus_rank = ?, "
@@ -158,11 +160,19 @@ class Intake:
     def _announce(self, db: sqlite3.Connection, entry: Entry, num: int | None) -> None:
         """Add a decision to the feed."""
         case = None if num is None else self.stored.case(db, num)
-        summary = summary_of(entry.triaged, case)
+        summary = self._summary(db, entry.triaged, case, num)
         db.execute(
             "INSERT INTO arrivals (facet, summary) VALUES (?, ?)",
             (facet_of(db, summary), msgspec.msgpack.encode(summary)),
         )
+
+    def _summary(
+        self, db: sqlite3.Connection, triaged: TriagedEvent, case: Case | None, num: int | None
+    ) -> CaseSummary:
+        revisions: list[TriagedEvent] = []
+        if num is not None and triaged.decided_by == "human":
+            revisions = self.stored.revisions(db, num, triaged.revision)
+        return summary_of(triaged, case, revisions)
 
     def _scope(self, db: sqlite3.Connection, domain: str, tenant: str) -> int:
         scope = self._scopes.get((domain, tenant))

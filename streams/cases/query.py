@@ -21,8 +21,10 @@ MAX_LIMIT = 1_000
 MAX_WORDS = 16
 """So many words of a text are looked for; the rest is left out."""
 WORD = re.compile(r"\w+")
-DIMENSIONS = ("domain", "queue", "severity", "tenant", "source", "escalation")
+DIMENSIONS = ("domain", "queue", "severity", "tenant", "source", "escalation", "disagreement")
 """By these a query filters, and by these cases are counted."""
+DISAGREEMENT = "yes"
+"""The value of the dimension of that name; a case without a disagreement has none."""
 
 
 class CaseSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,8 +33,9 @@ class CaseSummary(msgspec.Struct, frozen=True, kw_only=True):
     `severity` and `priority` are our labels, `stated` is the severity or priority that the sender
     states. `risk` is the small model's estimate in [0, 1], and `escalation` the reason why a person
     is asked; both are None for a decision about an event that never was a case. `revision`,
-    `status` and `decided_by` are those of the current decision. `received_at` is an RFC 3339
-    instant. Everything that the sender chose (`id`, `title`, `source`, `link`) is plain text.
+    `status` and `decided_by` are those of the current decision. `disagreement` is whether one
+    person has changed what another one had decided. `received_at` is an RFC 3339 instant.
+    Everything that the sender chose (`id`, `title`, `source`, `link`) is plain text.
     """
 
     id: str
@@ -50,6 +53,7 @@ class CaseSummary(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     status: Status
     decided_by: DecidedBy
+    disagreement: bool
     link: str | None
 
 
@@ -58,7 +62,8 @@ class CaseQuery:
     """Which cases, and in which order.
 
     A filter that is None lets everything pass. `tenants` is what the asker may see; None is
-    everything. `text` holds words that the title or the text must have. The orders: ``urgency`` is
+    everything. `disagreement` is `DISAGREEMENT` or None. `text` holds words that the title or the
+    text must have. The orders: ``urgency`` is
     what is stated as critical or urgent first, then the riskiest, then the oldest; ``risk`` and
     ``age`` the riskiest and the oldest first; ``stated`` by what the sender states, then by risk;
     ``queue`` by the name of the queue, then by urgency. `after` is the `next` of the page before.
@@ -71,6 +76,7 @@ class CaseQuery:
     tenant: str | None = None
     source: str | None = None
     escalation: str | None = None
+    disagreement: str | None = None
     tenants: Collection[str] | None = None
     text: str | None = None
     order: Order = "urgency"

@@ -191,7 +191,7 @@ class CaseStore:
         return Page([_summary.decode(row[0]) for row in rows[:limit]], following, total)
 
     def counts(self, query: CaseQuery) -> dict[str, dict[str, int]]:
-        """How many cases there are by domain, queue, severity, tenant, source and escalation.
+        """How many cases there are by each of `DIMENSIONS`.
 
         Those of a dimension are counted without the query's own filter on it: whoever looks at one
         queue sees how many wait in the others. A case without a value is not counted there. The

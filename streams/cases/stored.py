@@ -9,13 +9,13 @@ from schemas.limits import Limits
 from schemas.triaged import Case, TriagedEvent
 from streams.cases.entries import text_of
 from streams.cases.near import keep_bands
-from streams.cases.query import DIMENSIONS, CaseSummary
+from streams.cases.query import DIMENSIONS, DISAGREEMENT, CaseSummary
 
 THE_CASE = -1
 """The revision under which the record of a case is stored."""
 FAST = 1
 """The level of compression: a case becomes a third of its size."""
-_NAMES = ", ".join(DIMENSIONS)
+_NAMES, _PLACES = ", ".join(DIMENSIONS), ", ".join("?" * len(DIMENSIONS))
 
 
 class StoredRecords:
@@ -33,6 +33,16 @@ class StoredRecords:
         """One revision of an event; None if it is not stored."""
         value = _record(db, num, revision)
         return None if value is None else decode(value, TriagedEvent, self._limits)
+
+    def revisions(self, db: sqlite3.Connection, num: int, last: int) -> list[TriagedEvent]:
+        """The revisions of an event that are stored, up to `last`, the oldest first."""
+        rows = db.execute(
+            "SELECT value FROM records WHERE num = ? AND revision BETWEEN 0 AND ? "
+            "ORDER BY revision",
+            (num, last),
+        ).fetchall()
+        values = (zlib.decompress(value) for (value,) in rows)
+        return [decode(value, TriagedEvent, self._limits) for value in values]
 
     def keep_case(self, db: sqlite3.Connection, num: int, case: Case, value: bytes) -> None:
         """Store a case, whose JSON is `value`, unless a later one of the event is stored."""
@@ -122,16 +132,22 @@ def forget_waiting(db: sqlite3.Connection, id_hash: int, scope: int) -> None:
 
 def facet_of(db: sqlite3.Connection, summary: CaseSummary) -> int:
     """The row of `facets` for these values, which is made if it is missing."""
-    values = [getattr(summary, dimension) or "" for dimension in DIMENSIONS]
-    find = f"SELECT facet FROM facets WHERE ({_NAMES}) = (?, ?, ?, ?, ?, ?)"  # noqa: S608
+    values = [_facet_text(getattr(summary, dimension)) for dimension in DIMENSIONS]
+    find = f"SELECT facet FROM facets WHERE ({_NAMES}) = ({_PLACES})"  # noqa: S608
     row = db.execute(find, values).fetchone()
     if row is None:
         db.execute(
-            f"INSERT INTO facets ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
+            f"INSERT INTO facets ({_NAMES}) VALUES ({_PLACES})",  # noqa: S608
             values,
         )
         row = db.execute(find, values).fetchone()
     return int(row[0])
+
+
+def _facet_text(value: str | bool | None) -> str:
+    if isinstance(value, bool):
+        return DISAGREEMENT if value else ""
+    return value or ""
 
 
 def _record(db: sqlite3.Connection, num: int, revision: int) -> bytes | None:

@@ -1,6 +1,6 @@
 """The tables of the view of cases, in SQLite."""
 
-VERSION = 3
+VERSION = 4
 """Of these tables. A file of another version is made again from the topics."""
 
 TABLES = """
@@ -41,9 +41,9 @@ CREATE TABLE waiting (
 CREATE TABLE facets (
     facet INTEGER PRIMARY KEY,
     domain TEXT NOT NULL, queue TEXT NOT NULL, severity TEXT NOT NULL, tenant TEXT NOT NULL,
-    source TEXT NOT NULL, escalation TEXT NOT NULL,         -- '' if there is none
+    source TEXT NOT NULL, escalation TEXT NOT NULL, disagreement TEXT NOT NULL,  -- '' if none
     open INTEGER NOT NULL DEFAULT 0, decided INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (domain, queue, severity, tenant, source, escalation)
+    UNIQUE (domain, queue, severity, tenant, source, escalation, disagreement)
 );
 
 -- The events that are stored: cases, and those that a person decided without being asked.

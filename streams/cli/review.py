@@ -17,7 +17,7 @@ from schemas.event import Domain
 from schemas.triaged import Verdict
 from streams.cases.decide import Refused, check_verdict_labels, served_labels
 from streams.cases.decide import decide as send_and_wait
-from streams.cases.query import MAX_LIMIT, CaseQuery, Order, State
+from streams.cases.query import DIMENSIONS, DISAGREEMENT, MAX_LIMIT, CaseQuery, Order, State
 from streams.cases.rows import labelled_rows
 from streams.cases.view import open_view
 from streams.cli.options import as_json, configured, domain, login
@@ -61,7 +61,7 @@ def filters(command: Command) -> Command:
     return run
 
 
-FILTERS = ("domain", "queue", "severity", "tenant", "source", "escalation", "text")
+FILTERS = (*DIMENSIONS, "text")
 FILTER_OPTIONS = (
     domain,
     click.option("--queue", help="Only those that the present decision sends to this queue."),
@@ -69,6 +69,11 @@ FILTER_OPTIONS = (
     tenant_option,
     click.option("--source", help="Only those of this product or team."),
     click.option("--escalation", help="Only those with this reason, for instance risk or rule."),
+    click.option(
+        "--disagreement",
+        flag_value=DISAGREEMENT,
+        help="Only those that one person has decided otherwise than another one.",
+    ),
     click.option("--text", help="Only those with these words in the title or the text."),
 )
 
@@ -86,9 +91,8 @@ def review() -> None:
 @click.option(
     "--state",
     type=click.Choice(["open", "decided", "all"]),
-    default="open",
-    show_default=True,
-    help="Those that wait for a person, or those that were decided.",
+    help="Those that wait for a person (the default), or those that were decided. With "
+    "--disagreement the default is all: what people disagree about is decided.",
 )
 @filters
 @click.option(
@@ -111,13 +115,14 @@ def review() -> None:
 def list_(
     settings: Settings,
     query: CaseQuery,
-    state: str,
+    state: str | None,
     order: str,
     limit: int,
     after: str | None,
     json_: bool,
 ) -> None:
     """Print the cases that wait for a person, the most urgent first."""
+    state = state or ("all" if query.disagreement else "open")
     query = _changed(
         query, state=cast("State", state), order=cast("Order", order), limit=limit, after=after
     )

@@ -63,6 +63,9 @@ def print_case(known: Known) -> None:
 def _cells(summary: CaseSummary) -> Sequence[str]:
     level = summary.severity if summary.domain == "alerts" else summary.priority
     risk = "" if summary.risk is None else f"{summary.risk:.2f}"
+    why = [printable(summary.escalation or "", MAX_CELL_CHARS)]
+    if summary.disagreement:
+        why.append("people disagree")
     return (
         printable(summary.id, MAX_ID_CHARS),
         summary.domain,
@@ -71,7 +74,7 @@ def _cells(summary: CaseSummary) -> Sequence[str]:
         printable(level or "", MAX_CELL_CHARS),
         printable(summary.stated or "", MAX_CELL_CHARS),
         risk,
-        printable(summary.escalation or "", MAX_CELL_CHARS),
+        ", ".join(filter(None, why)),
         _age(summary.received_at),
         printable(summary.title or "", MAX_TITLE_CHARS),
     )

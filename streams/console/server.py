@@ -225,7 +225,7 @@ class Console:
             _, summary = self._without_case.popleft()
             known = await self._cases.find_stored(summary.id, summary.domain, summary.tenant)
             if known is not None and known.case is not None:
-                await self._announce(summary_of(known.current, known.case))
+                await self._announce(summary_of(known.current, known.case, known.revisions))
 
     async def _announce(self, summary: CaseSummary) -> None:
         key = (summary.domain, summary.tenant, summary.id)

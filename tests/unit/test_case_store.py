@@ -22,7 +22,7 @@ from schemas.triaged import Case, Label, TriagedEvent
 from streams.cases import file, tables
 from streams.cases import store as module
 from streams.cases.file import statements_of
-from streams.cases.query import Order
+from streams.cases.query import DISAGREEMENT, Order
 from streams.cases.store import CaseQuery, CaseStore
 from streams.cases.tables import TABLES
 from streams.errors import StreamError, TopicReplaced
@@ -284,6 +284,7 @@ def test_the_filters_and_counts(store: CaseStore, log: Log) -> None:
         "tenant": {"acme": 1},
         "source": {"x": 1},
         "escalation": {"risk": 1},
+        "disagreement": {},
     }
     assert store.counts(CaseQuery(text="alert"))["queue"] == {"cloud": 2, "email": 1}
     assert store.list(CaseQuery(text="alert b")).total == 1
@@ -291,6 +292,25 @@ def test_the_filters_and_counts(store: CaseStore, log: Log) -> None:
     assert store.counts(CaseQuery())["queue"] == {"cloud": 2}
     assert store.counts(CaseQuery(state="decided"))["queue"] == {"saas": 1}
     assert store.counts(CaseQuery(state="all"))["tenant"] == {"acme": 2, "globex": 1}
+
+
+def test_where_two_people_disagree_is_marked_and_found(store: CaseStore, log: Log) -> None:
+    """Nobody would see that a colleague's decision was changed; who confirms does not disagree."""
+    for id_, second in (("changed", "a.lindt"), ("own", "r.okafor")):
+        asked = waiting(id_)
+        first = by_person(asked.triaged, labels={"queue": Label(value="email", confidence=1.0)})
+        later = by_person(first, by=second, labels={"queue": Label(value="saas", confidence=1.0)})
+        store.apply(*log.both(asked), log.decided(first), log.decided(later))
+    asked = waiting("confirmed")
+    first = by_person(asked.triaged)
+    store.apply(*log.both(asked), log.decided(first), log.decided(by_person(first, by="a.lindt")))
+    (found,) = store.list(CaseQuery(state="all", disagreement=DISAGREEMENT)).cases
+    assert (found.id, found.disagreement) == ("changed", True)
+    marks = {each.id: each.disagreement for each in store.list(CaseQuery(state="all")).cases}
+    assert marks == {"changed": True, "own": False, "confirmed": False}
+    assert store.counts(CaseQuery(state="all"))["disagreement"] == {DISAGREEMENT: 1}
+    recent = store.recent(CaseQuery(disagreement=DISAGREEMENT))
+    assert [(each.summary.id, each.summary.revision) for each in recent] == [("changed", 2)]
 
 
 @pytest.mark.parametrize(

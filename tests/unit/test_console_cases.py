@@ -77,6 +77,19 @@ async def test_a_list_is_filtered_and_searched(world: World) -> None:
         assert counts["domain"] == {"alerts": 2, "tickets": 1}
 
 
+async def test_where_two_people_disagree_can_be_asked_for(world: World) -> None:
+    """The console would not know what `triage review list` marks."""
+    for id_, second in (("a-1", "bo"), ("a-2", "ana")):
+        first = world.decide(world.add(id_).triaged, "ana", {"queue": "email"})
+        world.decide(first, second, {"queue": "cloud"})
+    async with serving(world, None) as (browser,):
+        page = (await browser.get("cases", state="all", disagreement="yes"))[1]
+        marks = [(case["id"], case["disagreement"]) for case in page["cases"]]
+        assert marks == [("a-1", True)]
+        whole = (await browser.get("cases/alerts/acme/a-1"))[1]
+        assert whole["case"]["disagreement"] is True
+
+
 async def test_a_case_says_what_a_reviewer_has_to_know(
     tmp_path: Path, classifier: Classifier
 ) -> None:

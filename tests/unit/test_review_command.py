@@ -172,6 +172,25 @@ def test_a_disagreement_of_two_people_is_shown(triage: Triage, store: CaseStore,
     assert (found["earlier_by"], found["later_by"]) == ("r.okafor", "a.lindt")
 
 
+def test_the_list_marks_where_people_disagree(triage: Triage, store: CaseStore, log: Log) -> None:
+    """Whoever looks through the cases would have to open each to see that two people disagree."""
+    asked = a_case()
+    first = by_person(asked.triaged, labels=queue_label("email"))
+    second = by_person(first, by="a.lindt", labels=queue_label("identity"))
+    store.apply(*log.both(asked), log.decided(first), log.decided(second))
+    store.apply(*log.both(waiting("e-2")))
+    lines = triage("review", "list", "--state", "all")[1].splitlines()
+    (disagreed,) = (line for line in lines if "e-1" in line)
+    (undecided,) = (line for line in lines if "e-2" in line)
+    assert "risk, people disagree" in disagreed
+    assert "disagree" not in undecided
+    # What people disagree about is decided, so the default state cannot be open here.
+    document = json.loads(triage("review", "list", "--disagreement", "--json")[1])
+    assert [(each["id"], each["disagreement"]) for each in document["cases"]] == [("e-1", True)]
+    assert document["counts"]["disagreement"] == {"yes": 1}
+    assert triage("review", "list", "--disagreement", "--state", "open")[1] == "no open cases\n"
+
+
 def test_an_id_that_is_unknown_or_shared_is_said(
     triage: Triage, store: CaseStore, log: Log
 ) -> None:

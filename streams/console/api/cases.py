@@ -34,6 +34,7 @@ class CasesQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     tenant: str | None = None
     source: str | None = None
     escalation: str | None = None
+    disagreement: Literal["yes"] | None = None
     text: str | None = None
     order: Literal["urgency", "risk", "age", "stated", "queue"] = "urgency"
     limit: int = 50
@@ -142,7 +143,7 @@ async def _whole(request: web.Request, known: Known) -> dict[str, Any]:
     found = await services.cases.alike(person, current.id, current.domain, current.tenant)
     enrichment = current.enrichment
     return {
-        "case": listing(services, summary_of(current, case_)),
+        "case": listing(services, summary_of(current, case_, revisions)),
         "event": case_.event if case_ else None,
         "triaged": current,
         "revisions": [revision_document(each) for each in revisions],

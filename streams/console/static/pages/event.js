@@ -61,6 +61,7 @@ function OneEvent({ data }) {
           <p class="line">
             <span>${word(triaged.decided_by)}, revision ${triaged.revision}</span>
             <${Tag} kind=${triaged.status === "final" ? "good" : "warn"}>${word(triaged.status)}<//>
+            ${data.case.disagreement && html`<${Tag} kind="warn">people disagree<//>`}
           </p>
           <dl class="facts-table short">
             ${Object.entries(triaged.labels).map(

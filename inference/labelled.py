@@ -15,6 +15,7 @@ from inference.errors import DataError
 from inference.labelled_lines import PLAIN_ROWS, Line, RowFormat, read_labelled_lines
 from inference.labels.renames import Renames
 from schemas.event import DOMAINS, Domain, Event
+from schemas.plural import plural
 
 Part = Literal["train", "tuning", "testing", "test", "both"]
 """What a row is for. A row of ``both`` teaches and calibrates: its calibration is cross-fitted."""
@@ -155,9 +156,10 @@ def labels_of(rows: Sequence[LabelledRow]) -> dict[str, dict[str, tuple[str, ...
     for domain, axes in labels.items():
         for axis, names in axes.items():
             if not MIN_LABELS <= len(names) <= MAX_LABELS:
+                counted = plural(len(names), "label", "labels")
                 raise DataError(
-                    f"the training rows of {domain} have {len(names)} labels on {axis}; give "
-                    f"{MIN_LABELS} to {MAX_LABELS}, or name the axes to train with --axis"
+                    f"the training rows of {domain} have {counted} on {axis}; give {MIN_LABELS} to "
+                    f"{MAX_LABELS:,}, or name the axes to train with --axis"
                 )
     return {
         domain: {axis: tuple(sorted(axes[axis])) for axis in ordered_axes(axes)}

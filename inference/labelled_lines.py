@@ -25,6 +25,7 @@ from schemas.formats.envelope import Envelope
 from schemas.formats.lists import list_of_events
 from schemas.formats.paths import find, forget_opened, without
 from schemas.limits import LIMITS
+from schemas.plural import plural
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +126,7 @@ def read_labelled_lines(file: Path, row_format: RowFormat) -> Iterator[Line]:
         DataError: the file cannot be read, or a line of it is no labelled row.
     """
     empty: list[_Place] = []
+    unlabelled = 0
     with open_records(str(file)) as records:
         for number, record in records.numbered:
             place_of_record = _Place(file, number, records.is_table)
@@ -132,10 +134,14 @@ def read_labelled_lines(file: Path, row_format: RowFormat) -> Iterator[Line]:
                 line = _read_line(document, place, row_format, empty)
                 if line is not None:
                     yield line
+                unlabelled += line is None
+    unlabelled -= len(empty)
+    if unlabelled:
+        log.warning("%s of %s without a label: left out", plural(unlabelled, "row", "rows"), file)
     if empty:
         log.warning(
-            "%d labelled rows of %s have nothing to read and are left out; the first is %s",
-            len(empty),
+            "%s of %s with nothing to read: left out; the first is %s",
+            plural(len(empty), "labelled row", "labelled rows"),
             file,
             empty[0],
         )

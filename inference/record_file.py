@@ -1,7 +1,8 @@
 """Files as people have them, and the records in them.
 
 A file may hold one event per line (NDJSON, CEF, syslog), CSV with a header, an array, one document
-or several of them, a mail or Windows events, and all of these compressed with gzip.
+or several of them, a mail or Windows events, and all of these compressed with gzip. Office programs
+save text in UTF-8, UTF-16 or Windows-1252.
 """
 
 import csv
@@ -26,6 +27,7 @@ STDIN = "-"
 
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 # A mail begins with header fields; some mail boxes put a line that begins with "From " before them.
 _MAIL = re.compile(
     rb"(?:From [^\r\n]*\r?\n)?(?:[!-9;-~]{1,60}:[^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*){2}"
@@ -98,7 +100,10 @@ def _open(file: str, opened: ExitStack) -> io.BufferedReader:
     else:
         stream = opened.enter_context(Path(file).open("rb"))  # noqa: SIM115 - the stack closes it
     if stream.peek(len(_GZIP)).startswith(_GZIP):
-        return _peekable(opened.enter_context(gzip.GzipFile(fileobj=stream)))
+        stream = _peekable(opened.enter_context(gzip.GzipFile(fileobj=stream)))
+    if stream.peek(len(_UTF_16[0])).startswith(_UTF_16):
+        text = stream.read().decode("utf-16", "replace")
+        return _peekable(io.BytesIO(text.encode()))
     return stream
 
 
@@ -109,6 +114,10 @@ def _peekable(stream: Any) -> io.BufferedReader:
 def _recognise(file: str, stream: io.BufferedReader) -> RecordFile:
     """What the file holds, by its first line and what is already buffered of the next ones."""
     first = stream.readline()
+    if b"\r" in first and not first.endswith(b"\n"):
+        # The line ends of old programs; the whole file is one line of ours.
+        stream = _peekable(io.BytesIO(first.replace(b"\r", b"\n")))
+        first = stream.readline()
     line = first.removeprefix(_BYTE_ORDER_MARK).strip()
     if line.startswith(b"{") and _is_json(line):
         return RecordFile("NDJSON, one event per line", _lines(chain([first], stream)), True)

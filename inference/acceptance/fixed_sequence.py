@@ -15,6 +15,7 @@ import numpy as np
 from inference.acceptance.binomial import binomial_tail, fewest_rows, max_errors
 from inference.acceptance.samples import UNLABELLED
 from inference.arrays import DECIMALS, Bools, Flags, Floats
+from schemas.plural import plural
 
 CAUTION = 1.5
 """To choose the start of the tests, risks are taken to be so many times as large.
@@ -197,10 +198,11 @@ def _no_threshold(group: Group) -> str:
             f"right, so nothing is accepted; {_remedy(group)}"
         )
     accepted = rows.risks < THRESHOLDS[_start([group])]
+    errors = plural(int(rows.wrong[accepted].sum()), "error", "errors")
     return (
         f"no threshold can promise at most {group.alpha:.3g} errors with confidence "
         f"{1 - group.delta:.3g}: of {len(rows.risks)} calibration rows the {int(accepted.sum())} "
-        f"surest hold {int(rows.wrong[accepted].sum())} errors, so nothing is accepted; "
+        f"surest hold {errors}, so nothing is accepted; "
         f"allow a larger alpha or delta, or {_remedy(group)}"
     )
 

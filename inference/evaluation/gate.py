@@ -13,7 +13,6 @@ A key without quotes (`queue.accuracy = 0.975`) means the same.
 
 import difflib
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import msgspec
 
 from inference.errors import GateError
 from inference.evaluation.figures import AxisFigures, DomainFigures, Evaluation, RankingScores
+from inference.toml_file import parse_toml
 
 LOWER_IS_BETTER = {"aurc", "ece", "escalated", "errors", "share", "p50_ms", "unlabelled", "unknown"}
 
@@ -126,13 +126,11 @@ def _metrics_of_scores(prefix: str, scores: RankingScores, suffix: str = "") -> 
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise GateError(
-            f"the gate {file} cannot be read: {error}; give a TOML file in UTF-8"
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise GateError(f"the gate {file} is not valid TOML: {error}; correct it") from None
+        return parse_toml(file.read_bytes())
+    except OSError as error:
+        raise GateError(f"the gate {file} cannot be read: {error}; give a TOML file") from None
+    except ValueError as error:
+        raise GateError(f"the gate {file} cannot be used: {error}") from None
 
 
 def _bars(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Bar]]:

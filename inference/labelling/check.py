@@ -9,6 +9,7 @@ from inference.labelling.likeness import AlikeLabels, alike_descriptions, alike_
 from inference.labels.file import LabelsFile, likeliest
 from inference.model.input_text import plain_text
 from schemas.event import DOMAINS, Domain
+from schemas.plural import plural
 from schemas.triaged import LabelSets
 
 SHOWN_IDS = 3
@@ -81,8 +82,8 @@ def _about_descriptions(file: LabelsFile, domain: Domain, axis: str) -> Iterator
             "no_description",
             domain,
             axis,
-            f"{len(without)} labels have no description, {without[0]} first; write one for each, "
-            "and an LLM will know what it means",
+            f"{plural(len(without), 'label has', 'labels have')} no description, {without[0]} "
+            "first; write one for each, and an LLM will know what it means",
             label=without[0],
         )
     for alike in alike_descriptions(list(described.items())):
@@ -148,8 +149,8 @@ def _unknown_label(
         "unknown_label",
         domain,
         axis,
-        f"{len(rows)} rows have the label {label}, which the file does not have "
-        f"({', '.join(ids)}); {remedy}",
+        f"{plural(len(rows), 'row has', 'rows have')} the label {label}, which the file does not "
+        f"have ({', '.join(ids)}); {remedy}",
         label=label,
         other=meant,
         rows=len(rows),

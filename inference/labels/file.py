@@ -11,7 +11,6 @@ those of the model: the file describes and renames labels, and adds none.
 
 import difflib
 import re
-import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +23,7 @@ from msgspec import Meta
 from inference.errors import ConfigError
 from inference.labels.renames import Renames
 from inference.options import Options
+from inference.toml_file import parse_toml
 from schemas.event import DOMAINS, Domain
 from schemas.folding import fold
 from schemas.formats.level_words import LEVELS
@@ -111,15 +111,15 @@ def read_labels(path: Path) -> LabelsFile:
             label and says what to do.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = parse_toml(path.read_bytes())
     except FileNotFoundError:
         raise ConfigError(
             f"{path} does not exist; make it with triage labels init, or correct labels.path"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} cannot be used: {error}") from None
     try:
         return to_labels(document)
     except ConfigError as error:

@@ -35,6 +35,7 @@ from inference.progress import Progress
 from inference.scratch import scratch_directory
 from inference.training.own_labels import train_own_labels
 from inference.training.recipe import TrainingOptions
+from inference.training.spellings import with_one_spelling
 from schemas.event import Domain
 
 NEWER = 0.3
@@ -99,6 +100,7 @@ def answer_history(
     """
     deciding = list(options.deciding)
     rows = [row for row in rows if all(axis in row.gold for axis in deciding)]
+    rows, _ = with_one_spelling(rows, labels)
     division = divide(rows)
     if len(division.newer) < MIN_ANSWERED:
         raise DataError(

@@ -142,7 +142,8 @@ def _fit(
     """The weights (labels, used buckets) and the bias (labels,) of one axis."""
     index, target, weight = lessons(rows, axis, names)
     present = sorted(set(target))
-    if len(present) < MIN_CLASSES:
+    # Few short rows may have no bucket in common.
+    if len(present) < MIN_CLASSES or not matrix.shape[1]:
         nothing = np.zeros((len(present), matrix.shape[1])), np.zeros(len(present))
         return with_absent_labels(*nothing, present, len(names))
     model = LogisticRegression(C=STRENGTH, max_iter=150, tol=1e-3, random_state=seed)

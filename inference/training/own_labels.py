@@ -26,7 +26,9 @@ from inference.model.artifact import DEFAULT_MODEL, Artifact
 from inference.progress import Progress
 from inference.training.label_texts import label_rows
 from inference.training.recipe import TrainingOptions, TrainingRows, train_on_rows
+from inference.training.spellings import with_one_spelling
 from schemas.event import DOMAINS, Domain
+from schemas.plural import plural
 
 GENERAL_ENCODER = DEFAULT_MODEL.parent / "general"
 """The encoder for labels of one's own: it was not fine-tuned for any business."""
@@ -83,8 +85,8 @@ def own_rows(rows: Sequence[LabelledRow], labels: LabelsFile) -> OwnRows:
     Raises:
         DataError: as `train_own_labels`.
     """
-    events = with_clusters(renamed_rows(rows, labels.renames))
-    notes: list[str] = []
+    spelled, spellings = with_one_spelling(renamed_rows(rows, labels.renames), labels)
+    events, notes = with_clusters(spelled), list(spellings)
     label_sets: dict[str, dict[str, tuple[str, ...]]] = {}
     training: list[LabelledRow] = []
     for domain in DOMAINS:
@@ -101,7 +103,8 @@ def own_rows(rows: Sequence[LabelledRow], labels: LabelsFile) -> OwnRows:
             training += [*of_domain, *label_rows(labels, domain, axes)]
     if not label_sets:
         raise DataError(
-            "there is nothing to train on; give labelled rows with --data, or labels with --labels"
+            "there is nothing to train on, neither a labelled row nor a label of a labels file; "
+            "give labelled rows with --data, or labels with --labels"
         )
     return OwnRows(TrainingRows(training, label_sets, []), tuple(notes))
 
@@ -111,9 +114,10 @@ def _with_parts(domain: Domain, rows: Sequence[LabelledRow], notes: list[str]) -
     calibrating = sum(row.part not in ("train", "test") for row in rows)
     if not 0 < calibrating < MIN_CALIBRATION_ROWS:
         return list(rows)
+    counted = plural(calibrating, "labelled row is", "labelled rows are")
     notes.append(
-        f"{domain}: {calibrating} labelled rows are too few to calibrate on, so they only teach, "
-        f"and nothing is accepted; label at least {MIN_CALIBRATION_ROWS}"
+        f"{domain}: {counted} too few to calibrate on, so nothing is accepted and rows only teach; "
+        f"label at least {MIN_CALIBRATION_ROWS}"
     )
     return [row if row.part == "test" else replace(row, part="train") for row in rows]
 
@@ -141,9 +145,10 @@ def _axes(
     for axis in ordered_axes(axes):
         names = {*axes[axis], *described.get(axis, ())}
         if not MIN_LABELS <= len(names) <= MAX_LABELS:
+            counted = plural(len(names), "label", "labels")
             raise DataError(
-                f"the training rows and the labels file have {len(names)} labels of {domain} on "
-                f"{axis}; give {MIN_LABELS} to {MAX_LABELS}, or name the axes to train with --axis"
+                f"the training rows and the labels file have {counted} of {domain} on {axis}; give "
+                f"{MIN_LABELS} to {MAX_LABELS:,}, or name the axes to train with --axis"
             )
         label_sets[axis] = tuple(sorted(names))
         notes += _notes(f"{domain} {axis}", axes[axis], described.get(axis, {}))
@@ -155,13 +160,13 @@ def _notes(place: str, counts: Counter[str], described: Collection[str]) -> Iter
     without = [label for label in described if label not in counts]
     if counts and without:
         yield (
-            f"{place}: {_named(without)} no labelled rows, and are taught by their names, "
-            "descriptions and examples"
+            f"{place}: {_named(without)} no labelled rows; the name, the description and the "
+            "examples teach instead"
         )
     single = [label for label in sorted(counts) if counts[label] == 1]
     if single:
         yield (
-            f"{place}: {_named(single)} one labelled row each: it teaches, but how often such an "
+            f"{place}: {_named(single)} only one labelled row, which teaches; how often such an "
             "answer is right is not known"
         )
     if described:
@@ -170,13 +175,15 @@ def _notes(place: str, counts: Counter[str], described: Collection[str]) -> Iter
             meant = likeliest(label, described)
             remedy = f"; is {meant} meant?" if meant is not None else ""
             yield (
-                f"{place}: {counts[label]} rows have the label {label}, which the labels file does "
-                f"not have{remedy}"
+                f"{place}: {plural(counts[label], 'row has', 'rows have')} the label {label}, "
+                f"which the labels file does not have{remedy}"
             )
 
 
 def _named(labels: Sequence[str]) -> str:
     """The first of these labels, and how many there are besides; with its verb."""
+    if len(labels) == 1:
+        return f"the label {labels[0]} has"
     names = ", ".join(labels[:SHOWN_LABELS])
     if len(labels) > SHOWN_LABELS:
         names += f" and {len(labels) - SHOWN_LABELS} more"

@@ -15,6 +15,7 @@ from inference.labels.file import LabelsFile
 from inference.model.artifact import DEFAULT_MODEL, load_manifest
 from inference.training.own_labels import GENERAL_ENCODER, own_rows
 from inference.training.recipe import TrainingOptions, TrainingRows, read_reference
+from inference.training.spellings import with_one_spelling
 from schemas.event import DOMAINS
 
 TRAINING_BYTES, TUNING_BYTES = 180, 218
@@ -57,14 +58,15 @@ def plan_training(
         rows = read_rows(files, options.axes, known=known, unsplit="both", row_format=row_format)
         rows = renamed_rows(rows, options.renames)
     rows = [row for row in rows if row.source not in options.leave_out]
+    rows, spellings = with_one_spelling(rows, labels)
     frozen = options.tuning is None and not options.keep_heads
     if own_labels or not files or (frozen and not are_shipped(rows)):
         own = own_rows([_for_both(row) for row in rows], labels)
-        return TrainingPlan(encoder or GENERAL_ENCODER, own.rows, own.notes)
+        return TrainingPlan(encoder or GENERAL_ENCODER, own.rows, (*spellings, *own.notes))
     events, notes = with_parts(rows, cross_fitted=frozen)
     label_sets = labels_of(events)
     training_rows = TrainingRows(events, label_sets, read_reference(options, label_sets))
-    return TrainingPlan(encoder or DEFAULT_MODEL, training_rows, notes)
+    return TrainingPlan(encoder or DEFAULT_MODEL, training_rows, (*spellings, *notes))
 
 
 def are_shipped(rows: Sequence[LabelledRow]) -> bool:

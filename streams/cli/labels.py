@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from inference.errors import ConfigError
 from inference.labelled import AXES, LabelledRow, read_rows, renamed_rows
 from inference.labelled_lines import RowFormat
 from inference.labelling.check import Finding, check_labels, model_labels
@@ -14,6 +15,7 @@ from inference.labelling.draft import Draft, draft_of_names, draft_of_rows, to_t
 from inference.labels.file import LabelsFile, read_labels
 from inference.model.artifact import load_manifest
 from schemas.event import Domain
+from schemas.plural import plural
 from streams.cli.options import (
     as_json,
     axes,
@@ -89,7 +91,7 @@ def init(
         raise click.ClickException(f"{out} cannot be written ({error.strerror})") from None
     for of_domain, of_axes in draft.items():
         for axis, of_axis in of_axes.items():
-            echo(f"{of_domain} {axis}: {len(of_axis)} labels")
+            echo(f"{of_domain} {axis}: {plural(len(of_axis), 'label', 'labels')}")
     echo(f"{out} is written; describe each label in it, and set path in [labels]")
 
 
@@ -130,6 +132,8 @@ def check(
     """
     path = labels_file or Path(settings.labels.path or DEFAULT_FILE)
     file = read_labels(path)
+    if not any(file.places()):
+        raise ConfigError(f"{path} names no label; make it with triage labels init --force")
     rows = _rows_of(file, files, axes, row_format(places, file)) if files else None
     directory = model or configured_directory(settings)
     manifest = load_manifest(directory, public_key=public_key(settings))
@@ -205,8 +209,8 @@ def _print(path: Path, file: LabelsFile, findings: Sequence[Finding], wrong: int
         if finding.wrong:
             mark = ""
         echo(f"{finding.domain} {finding.axis}: {mark}{finding.message}")
-    count = sum(1 for _ in file.places())
+    labels = plural(sum(1 for _ in file.places()), "label", "labels")
     if wrong:
-        echo(f"{path}: {count} labels, {wrong} things to correct")
+        echo(f"{path}: {labels}, {plural(wrong, 'thing', 'things')} to correct")
     else:
-        echo(f"{path}: {count} labels, nothing to correct")
+        echo(f"{path}: {labels}, nothing to correct")

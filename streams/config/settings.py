@@ -5,7 +5,6 @@ Every key can be overridden by a variable `TRIAGE_SECTION__KEY`; lists and table
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from inference.llm.options import CostOptions, LlmOptions, check_options
 from inference.options import Options
 from inference.retrieval.options import RetrievalOptions
 from inference.rules.options import ImpactOptions, Rule
+from inference.toml_file import parse_toml
 from schemas.event import DOMAINS, Domain
 from schemas.formats import Mapping as FormatMapping
 from schemas.limits import Limits
@@ -128,15 +128,15 @@ def _as_text(value: Any) -> str:
 
 def _read(path: Path, *, required: bool) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(path.read_bytes())
     except FileNotFoundError:
         if required:
             raise ConfigError(f"{path} does not exist; create it or leave out --config") from None
         return {}
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} cannot be used: {error}") from None
 
 
 def _overlay(document: dict[str, Any], environ: Mapping[str, str]) -> None:

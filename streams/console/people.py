@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import tomllib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -12,6 +11,7 @@ from msgspec import Meta, field
 
 from inference.errors import ConfigError
 from inference.options import Options
+from inference.toml_file import parse_toml
 from streams.config import ConsoleSection
 
 Role = Literal["viewer", "reviewer", "admin"]
@@ -110,9 +110,9 @@ def token_digest(token: str) -> bytes:
 def _entries(text: bytes) -> list[PersonEntry]:
     key = "console.tokens_file"
     try:
-        document = tomllib.loads(text.decode())
+        document = parse_toml(text)
         entries = msgspec.convert(document, _PeopleFile).people
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (ValueError, msgspec.ValidationError) as error:
         raise ConfigError(
             f"the file of people cannot be used ({error}); `triage console token` prints how an "
             "entry looks",

@@ -273,7 +273,7 @@ def test_triage_config_names_the_file(
         ("[http]\nssl_certfile = 'c.pem'\n", "belong together"),
         ("[http]\nssl_client_cafile = 'ca.pem'\n", "needs TLS"),
         ("[[mappings]]\nname = 'm'\nwhen = {}\nfields = {}\n", "empty `when`"),
-        ("\ufeff[kafka]\n", "not valid TOML"),
+        ("[kafka", "not valid TOML"),
     ],
 )
 def test_a_wrong_file_is_an_error_that_names_the_key(toml: Any, text: str, message: str) -> None:
@@ -281,6 +281,16 @@ def test_a_wrong_file_is_an_error_that_names_the_key(toml: Any, text: str, messa
     with pytest.raises(ConfigError, match=message) as caught:
         load(toml(text), {})
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_an_editor_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    """A file that was saved with Notepad would be called invalid at its first character."""
+    path = tmp_path / "triage.toml"
+    path.write_bytes(b"\xef\xbb\xbf[topics]\nprefix = 'desk'\n")
+    assert load(path, {}).topics.prefix == "desk"
+    path.write_bytes("[topics]".encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"triage\.toml .*it is not UTF-8; save it as UTF-8$"):
+        load(path, {})
 
 
 @pytest.mark.parametrize("secret", ["sk-live-0123", "hunter2", "a" * 300, "s3cr3t/+=", "\u00e4"])

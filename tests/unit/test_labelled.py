@@ -164,19 +164,19 @@ def test_the_axes_of_the_contract_come_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "number"),
+    ("lines", "counted"),
     [
-        ([ticket(queue="a"), ticket(queue="a")], 1),
-        ([ticket(queue=str(n)) for n in range(MAX_LABELS + 1)], MAX_LABELS + 1),
-        ([ticket(queue="a") | {"split": "val"}, ticket(queue="b") | {"split": "test"}], 0),
+        ([ticket(queue="a"), ticket(queue="a")], "1 label"),
+        ([ticket(queue=str(n)) for n in range(MAX_LABELS + 1)], "1,001 labels"),
+        ([ticket(queue="a") | {"split": "val"}, ticket(queue="b") | {"split": "test"}], "0 labels"),
     ],
     ids=["one", "too many", "none in training"],
 )
 def test_axes_with_too_few_or_too_many_labels_are_refused(
-    lines: list[dict[str, Any]], number: int
+    lines: list[dict[str, Any]], counted: str
 ) -> None:
     """A column of one value or of free text would end in a traceback or a useless model."""
-    message = rf"tickets have {number} labels on queue; .*--axis"
+    message = rf"tickets have {counted} on queue; .*--axis"
     with pytest.raises(DataError, match=message) as raised:
         labels_of(to_rows(lines))
     assert "\n" not in str(raised.value)

@@ -227,6 +227,20 @@ def test_labels_of_another_desk_are_no_fault(triage: Triage, tiny_model: Path) -
     assert (code, [f["kind"] for f in found]) == (0, ["no_description", "other_model"])
 
 
+def test_an_empty_file_is_no_good_file(triage: Triage, tmp_path: Path) -> None:
+    """Whoever has emptied the file by mistake would read that nothing is to be corrected."""
+    (tmp_path / "labels.toml").write_text("", "utf-8")
+    code, _, err = triage("labels", "check")
+    assert code == 2
+    assert "labels.toml names no label; make it with triage labels init --force" in err
+
+
+def test_one_label_is_counted_as_one(triage: Triage) -> None:
+    """The sentence about one label or one mistake would be wrong English."""
+    out = triage("labels", "init", "--domain", "tickets", "--axis", "queue", "billing")[1]
+    assert out.startswith("tickets queue: 1 label\n")
+
+
 def test_a_wrong_file_is_one_sentence(
     triage: Triage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

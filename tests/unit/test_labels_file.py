@@ -112,6 +112,16 @@ def test_what_cannot_be_meant_is_refused(text: str, says: str, tmp_path: Path) -
     assert "\n" not in sentence.partition("not valid TOML")[0]
 
 
+def test_a_byte_order_mark_is_left_out(tmp_path: Path) -> None:
+    """A file that was saved with Notepad would be called invalid at its first character."""
+    path = tmp_path / "labels.toml"
+    path.write_bytes(b"\xef\xbb\xbf[tickets.queue.billing]\n")
+    assert list(read_labels(path).axes("tickets")["queue"]) == ["billing"]
+    path.write_bytes("[tickets.queue.geb\xfchren]".encode("cp1252"))
+    with pytest.raises(ConfigError, match="it is not UTF-8; save it as UTF-8"):
+        read_labels(path)
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """A mistyped path would leave every label without a description."""
     with pytest.raises(ConfigError, match="does not exist; make it with triage labels init"):

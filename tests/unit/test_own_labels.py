@@ -16,7 +16,7 @@ from inference.errors import DataError
 from inference.evaluation.card import make_card
 from inference.evaluation.model_facts import model_facts
 from inference.labelled import LABELS_FILE, LabelledRow, lessons
-from inference.labels.file import NO_LABELS, LabelsFile, to_labels
+from inference.labels.file import NO_LABELS, LabelEntry, LabelsFile, to_labels
 from inference.model.artifact import DEFAULT_MODEL, Artifact, load_artifact
 from inference.model.threads import Threads
 from inference.training.label_texts import label_rows, label_words
@@ -188,8 +188,8 @@ def test_a_label_without_rows_is_one_of_the_model(tiny_model: Path, tmp_path: Pa
     assert artifact.manifest.domains["tickets"].axes["queue"].labels == sorted(QUEUES)
     (note,) = artifact.manifest.training["notes"]
     assert note == (
-        "tickets queue: the labels login have no labelled rows, and are taught by their names, "
-        "descriptions and examples"
+        "tickets queue: the label login has no labelled rows; the name, the description and the "
+        "examples teach instead"
     )
 
 
@@ -235,9 +235,32 @@ def test_a_label_with_one_row_is_trained_and_named(tiny_model: Path, tmp_path: P
     artifact = train_own_labels(rows, NO_LABELS, tmp_path, OPTIONS, no_progress, encoder=tiny_model)
     assert artifact.manifest.domains["tickets"].axes["queue"].labels == sorted(QUEUES)
     (note,) = artifact.manifest.training["notes"]
-    assert "the labels login have one labelled row each" in note
+    assert "the label login has only one labelled row" in note
     (decision,) = decide(tmp_path, "the courier left the parcel")
     assert decision.labels["queue"].value == "parcels"
+
+
+def test_one_label_in_several_spellings_is_one_label() -> None:
+    """A desk that writes `Login` and `login` would train two labels that are never told apart."""
+    of_desk = [*own(20, ["parcels", "login"]), *own(30, ["Login"]), *own(1, ["LOG-IN", "PARCELS"])]
+    made = own_rows(of_desk, NO_LABELS)
+    assert made.rows.labels["tickets"]["queue"] == ("LOG-IN", "Login", "parcels")
+    assert made.notes[:2] == (
+        "tickets queue: read as Login: 20 rows with login",
+        "tickets queue: read as parcels: 1 row with PARCELS",
+    )
+    assert len(made.rows.events) == len(of_desk)
+    made = own_rows(of_desk, labels_file())
+    assert made.rows.labels["tickets"]["queue"] == ("LOG-IN", "invoices", "login", "parcels")
+
+
+def test_names_without_a_word_in_common_make_a_model(tiny_model: Path, tmp_path: Path) -> None:
+    """A labels file of a few short names alone would end in an error of the solver."""
+    file = LabelsFile({"tickets": {"queue": {"null": LabelEntry(), "x": LabelEntry()}}})
+    train_own_labels([], file, tmp_path, OPTIONS, no_progress, encoder=tiny_model)
+    (decision,) = decide(tmp_path, "where is it?")
+    assert decision.labels["queue"].value in {"null", "x"}
+    assert not decision.accepted
 
 
 def test_a_label_that_the_file_lacks_is_named_with_what_is_meant() -> None:
@@ -277,8 +300,8 @@ def test_an_axis_without_rows_is_left_out_beside_one_with_rows() -> None:
     ("rows", "file", "message"),
     [
         ([], NO_LABELS, "there is nothing to train on"),
-        ([], labels_file(parcels={}), "have 1 labels of tickets on queue"),
-        (own(5, ["parcels"]), NO_LABELS, "have 1 labels of tickets on queue"),
+        ([], labels_file(parcels={}), "have 1 label of tickets on queue"),
+        (own(5, ["parcels"]), NO_LABELS, "have 1 label of tickets on queue"),
     ],
     ids=["nothing", "one name", "rows of one label"],
 )

@@ -66,6 +66,29 @@ def test_the_tables_of_office_programs_are_read(tmp_path: Path, content: str) ->
     assert "Bob" not in str(row.event)
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_a_table_in_utf_16_is_read(tmp_path: Path, encoding: str, compressed: bool) -> None:
+    """What an office program saves as Unicode text would be one column of unreadable letters."""
+    data = "id\ttext\tqueue\r\n7\tGebühr für was?\tfees\r\n".encode(encoding)
+    if encoding == "utf-16-be":
+        data = b"\xfe\xff" + data
+    if compressed:
+        data = gzip.compress(data)
+    (row,) = read(tmp_path / "t.csv", data)
+    assert (row.event.id, row.event.text, row.gold) == (
+        "7",
+        "Gebühr für was?",
+        {"queue": ("fees",)},
+    )
+
+
+def test_lines_may_end_as_those_of_old_programs(tmp_path: Path) -> None:
+    """A whole table with carriage returns alone would be its header, and hold no row."""
+    rows = read(tmp_path / "t.csv", b"id,text,queue\r1,Gone,cards\r2,Charged twice,fees\r")
+    assert [(row.event.id, *row.gold["queue"]) for row in rows] == [("1", "cards"), ("2", "fees")]
+
+
 def test_a_cell_may_have_several_lines_and_old_letters(tmp_path: Path) -> None:
     """A text of two lines would be two rows, and one from an old office program no row."""
     content = 'text,queue\n"Karte weg,\nbitte sperren",cards\nGeb\xfchr?,fees\n'.encode("cp1252")
@@ -104,7 +127,8 @@ def test_rows_without_a_label_or_a_text_are_left_out(
     """One empty ticket in an export would keep a desk from training."""
     rows = read(tmp_path / "t.csv", "id,text,queue\n1,,cards\n2,Gone,\n3,Lost,cards\n")
     assert [row.event.id for row in rows] == ["3"]
-    assert "1 labelled rows of" in caplog.text
+    assert "1 labelled row of" in caplog.text
+    assert "1 row of" in caplog.text
     assert "line 2 of" in caplog.text
 
 

@@ -1,9 +1,9 @@
 """What `triage review` prints for a person."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import orjson
+from rich.box import SIMPLE_HEAD
 
 from agents.cases import Known
 from agents.label_rows import changed_by_people
@@ -29,13 +29,15 @@ def print_cases(page: Page, query: CaseQuery) -> None:
     if not page.cases:
         echo("no cases" if query.state == "all" else f"no {query.state} cases")
         return
-    console = Console(soft_wrap=True, markup=False, emoji=False)
-    table = Table(
-        "id", "domain", "tenant", "queue", "level", "stated", "risk", "why", "age", "title"
-    )
-    for summary in page.cases:
-        table.add_row(*_cells(summary))
-    console.print(table)
+    rows = [_cells(summary) for summary in page.cases]
+    # A column in which no case has anything would take the room of the titles.
+    names = [name for name in rows[0] if name == "title" or any(row[name] for row in rows)]
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for name in names:
+        table.add_column(name, no_wrap=name != "title", overflow="fold")
+    for row in rows:
+        table.add_row(*(row[name] for name in names))
+    Console(soft_wrap=True, markup=False, emoji=False).print(table)
     if len(page.cases) < page.total:
         echo(f"{len(page.cases)} of {page.total:,}; --limit and the filters show others")
 
@@ -60,24 +62,26 @@ def print_case(known: Known) -> None:
         _print_field("disagreement", "\n".join(map(disagreement_text, found)))
 
 
-def _cells(summary: CaseSummary) -> Sequence[str]:
+def _cells(summary: CaseSummary) -> dict[str, str]:
+    """What a list shows of a case, by the name of the column."""
     level = summary.severity if summary.domain == "alerts" else summary.priority
     risk = "" if summary.risk is None else f"{summary.risk:.2f}"
-    why = [printable(summary.escalation or "", MAX_CELL_CHARS)]
+    people = ""
     if summary.disagreement:
-        why.append("people disagree")
-    return (
-        printable(summary.id, MAX_ID_CHARS),
-        summary.domain,
-        printable(summary.tenant, MAX_CELL_CHARS),
-        printable(summary.queue, MAX_CELL_CHARS),
-        printable(level or "", MAX_CELL_CHARS),
-        printable(summary.stated or "", MAX_CELL_CHARS),
-        risk,
-        ", ".join(filter(None, why)),
-        _age(summary.received_at),
-        printable(summary.title or "", MAX_TITLE_CHARS),
-    )
+        people = "disagree"
+    return {
+        "id": printable(summary.id, MAX_ID_CHARS),
+        "domain": summary.domain,
+        "tenant": printable(summary.tenant, MAX_CELL_CHARS),
+        "queue": printable(summary.queue, MAX_CELL_CHARS),
+        "level": printable(level or "", MAX_CELL_CHARS),
+        "stated": printable(summary.stated or "", MAX_CELL_CHARS),
+        "risk": risk,
+        "why": printable(summary.escalation or "", MAX_CELL_CHARS),
+        "people": people,
+        "age": _age(summary.received_at),
+        "title": printable(summary.title or "", MAX_TITLE_CHARS),
+    }
 
 
 def _facts(known: Known) -> dict[str, str | None]:

@@ -187,7 +187,7 @@ def forget(
         echo_json({"dry_run": dry_run, "erased": done.erased, "left": done.left})
         return
     verb = "would be erased" if dry_run else "erased"
-    echo(f"{done.erased:,} rows {verb}, {done.left:,} left")
+    echo(f"{plural(done.erased, 'row', 'rows')} {verb}, {done.left:,} left")
 
 
 def _rows_of(

@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from inference.errors import InferenceError
+from schemas.plural import plural
 from streams import logs
 from streams.cli.history_text import show_history
 from streams.cli.options import as_json, configured, domain, existing_file
@@ -174,7 +175,8 @@ def _watch(learner: "Learner", interval_s: float) -> NoReturn:
 
 
 def _line(report: "Report") -> str:
-    counts = f"{report.people} rows of people, {report.llm} of the LLM, {report.new} new"
+    people = plural(report.people, "row", "rows")
+    counts = f"{people} of people, {report.llm} of the LLM, {report.new} new"
     if report.disagreements:
         counts += f", {report.disagreements} in which one person changed what another had decided"
     return f"{report.domain}: {report.outcome} ({counts}): {report.sentence}"

@@ -14,6 +14,7 @@ from agents.cases import Known
 from agents.label_rows import changed_by_people
 from schemas.errors import InvalidEvent
 from schemas.event import Domain
+from schemas.plural import plural
 from schemas.triaged import Verdict
 from streams.cases.decide import Refused, check_verdict_labels, served_labels
 from streams.cases.decide import decide as send_and_wait
@@ -271,7 +272,7 @@ def export(settings: Settings, query: CaseQuery, out: Path | None) -> None:
         out.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     except OSError as error:
         raise click.ClickException(f"{out} cannot be written ({error.strerror})") from None
-    echo(f"{len(rows)} labelled rows in {out}")
+    echo(f"{plural(len(rows), 'labelled row', 'labelled rows')} in {out}")
 
 
 async def _decide(settings: Settings, verdict: Verdict, timeout_s: float) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from inference.believed_rows import Disagreement, ReviewerFigures
+from schemas.plural import plural
 from schemas.visible_text import printable
 from streams.cli.output import echo
 from streams.cli.tables import Console, Table
@@ -13,6 +14,9 @@ MAX_NAME_CHARS = 40
 
 def show_reviewers(reviewers: Sequence[ReviewerFigures], found: Sequence[Disagreement]) -> None:
     """Print what each person has decided, and the latest disagreements."""
+    if not reviewers:
+        echo("no row on the labels topic was decided by a person")
+        return
     console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
     table = Table("person", "rows", "share", "changed a proposal", "corrected", "was corrected")
     for each in reviewers:
@@ -35,9 +39,9 @@ def show_reviewers(reviewers: Sequence[ReviewerFigures], found: Sequence[Disagre
 def disagreements_sentence(found: Sequence[Disagreement], rows: int) -> str:
     """In how many rows one person has changed what another one had decided."""
     events = {(each.domain, each.tenant, each.id) for each in found}
+    of_people = plural(rows, "row", "rows")
     return (
-        f"in {len(events):,} of {rows:,} rows of people, one person changed what another had "
-        "decided"
+        f"in {len(events):,} of {of_people} of people, one person changed what another had decided"
     )
 
 

@@ -287,7 +287,7 @@ def test_exported_rows_teach_a_model(
     store.apply(*log.both(whole), log.decided(decided), *log.both(waiting("open")))
     file = tmp_path / "rows.ndjson"
     code, out, _ = triage("review", "export", "--out", file)
-    assert (code, "1 labelled rows in" in out) == (0, True)
+    assert (code, "1 labelled row in" in out) == (0, True)
     (row,) = read_rows([file])
     assert row.gold == {"queue": ("email",)}
     assert (row.event.text, row.event.event, row.source) == ("a login", event.event, "siem")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 import msgspec
+from rich.box import SIMPLE_HEAD
 
 from inference.evaluation.model_facts import model_facts
 from inference.model.artifact import load_artifact
@@ -72,7 +73,9 @@ def list_models(settings: Settings, json_: bool) -> None:
     if not listed:
         echo(f"{registry.directory} has no models yet; triage learn makes the first")
         return
-    table = Table("model", "role", "made", "rows of people", "of the LLM")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for name in ("model", "role", "made", "rows of people", "of the LLM"):
+        table.add_column(name, no_wrap=name in ("model", "role"))
     for each in listed:
         roles = ", ".join(f"{role} ({domain})" for domain, role in each.roles.items())
         facts = each.facts or Facts(made_at="not learned here", domains=[], rows={})

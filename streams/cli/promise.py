@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
+from rich.box import SIMPLE_HEAD
 
 from inference.acceptance.binomial import fewest_rows
 from inference.acceptance.live_checks import (
@@ -208,6 +209,9 @@ def show(lines: Iterable[PromiseLine], share: float) -> None:
         "risk",
         "state",
         "accepted below",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
     )
     for line in lines:
         live, report = line.live, line.live.report

@@ -34,7 +34,7 @@ def print_cases(page: Page, query: CaseQuery) -> None:
     names = [name for name in rows[0] if name == "title" or any(row[name] for row in rows)]
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for name in names:
-        table.add_column(name, no_wrap=name != "title", overflow="fold")
+        table.add_column(name, no_wrap=name != "title")
     for row in rows:
         table.add_row(*(row[name] for name in names))
     Console(soft_wrap=True, markup=False, emoji=False).print(table)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
+
 from inference.believed_rows import Disagreement, ReviewerFigures
 from schemas.plural import plural
 from schemas.visible_text import printable
@@ -18,7 +20,8 @@ def show_reviewers(reviewers: Sequence[ReviewerFigures], found: Sequence[Disagre
         echo("no row on the labels topic was decided by a person")
         return
     console = Console(soft_wrap=True, markup=False, emoji=False, highlight=False)
-    table = Table("person", "rows", "share", "changed a proposal", "corrected", "was corrected")
+    columns = ("person", "rows", "share", "changed a proposal", "corrected", "was corrected")
+    table = Table(*columns, box=SIMPLE_HEAD, padding=(0, 2, 0, 0), show_edge=False)
     for each in reviewers:
         table.add_row(
             printable(each.name, MAX_NAME_CHARS),

@@ -17,7 +17,15 @@ class Console(rich.console.Console):
 
 
 class Table(rich.table.Table):
-    """Rich's table, with one line in each cell that is a text."""
+    """Rich's table, with one line in each cell that is a text.
+
+    In a narrow window, a word that has no room goes on in the next line. Rich would cut it, and
+    nobody could type an id or the name of a model that is cut.
+    """
+
+    def add_column(self, *args: Any, **options: Any) -> None:
+        """Add a column."""
+        super().add_column(*args, **{"overflow": "fold"} | options)
 
     def add_row(self, *cells: Any, **options: Any) -> None:
         """Add a row."""

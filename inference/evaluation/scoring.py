@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -86,7 +86,11 @@ def domain_figures(
         cost=cost_figures(len(indexes), int((~accepted).sum()), llm_usd_per_event),
         latency=latency,
         axes=_figures_of_axes(rows, predictions, deciding, labels),
-        notes=[*promise_notes(promise, coverage, certainty, correct), *_notes(rows, labels)],
+        notes=[
+            *same_rows_notes(promise, len(indexes), split),
+            *promise_notes(promise, coverage, certainty, correct),
+            *_notes(rows, labels),
+        ],
     )
 
 
@@ -194,6 +198,16 @@ def promise_notes(
             "like the calibration rows, so it may not hold for them; calibrate on rows like these."
         )
     return notes
+
+
+def same_rows_notes(promise: Promise, rows: int, split: EvaluatedSplit) -> Iterator[str]:
+    """A model does not know its rows; their number is the only sign that these taught it."""
+    if split == "test" and rows == promise.n:
+        yield (
+            f"The model was calibrated on {rows} rows, and these are as many. If they are the "
+            "same, they taught it too, and these figures say nothing about other events: give rows "
+            "that it has never seen."
+        )
 
 
 def _notes(rows: Sequence[LabelledRow], labels: Mapping[str, Sequence[str]]) -> list[str]:

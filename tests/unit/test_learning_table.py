@@ -14,7 +14,7 @@ from inference.acceptance.forecast import (
 )
 from inference.acceptance.guarantee import calibrate
 from inference.acceptance.learning import AxisLearning, LabelLearning, LearningTable
-from inference.evaluation.scoring import promise_notes
+from inference.evaluation.scoring import promise_notes, same_rows_notes
 from streams.cli import learning_text
 from streams.cli.learning_text import rows_more
 from streams.cli.tables import Console
@@ -131,3 +131,12 @@ def test_rows_that_differ_from_the_calibration_rows_are_named() -> None:
     certainty, correct = -np.linspace(0, 1, 1_000), np.arange(1_000) % 2 == 0
     (note,) = promise_notes(promise, 0.1, certainty, correct)
     assert "it accepts 50%. Of these rows it accepts 10%" in note
+
+
+def test_rows_that_taught_the_model_are_suspected() -> None:
+    """A desk that evaluates its training rows would read 100 % and believe it."""
+    promise = calibrate(make_sample(128), ["queue"], 0.10, 0.10)
+    (note,) = same_rows_notes(promise, promise.n, "test")
+    assert "give rows that it has never seen" in note
+    assert not list(same_rows_notes(promise, promise.n - 1, "test"))
+    assert not list(same_rows_notes(promise, promise.n, "val")), "validation rows did not teach"

@@ -26,6 +26,7 @@ from schemas.formats.lists import list_of_events
 from schemas.formats.paths import find, forget_opened, without
 from schemas.limits import LIMITS
 from schemas.plural import plural
+from schemas.visible_text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ _NATIVE = frozenset(
 _TEXTS = ("text", "title", "body")
 LABEL = "label"
 """The column of the labels in a flat row, if no column has the name of the axis."""
+SHOWN_NAMES, MAX_NAME_CHARS = 20, 60
+"""So many names of fields a warning shows, and so much of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +129,24 @@ def read_labelled_lines(file: Path, row_format: RowFormat) -> Iterator[Line]:
         DataError: the file cannot be read, or a line of it is no labelled row.
     """
     empty: list[_Place] = []
-    unlabelled = 0
+    unlabelled = labelled = 0
+    names: dict[str, None] = {}
     with open_records(str(file)) as records:
         for number, record in records.numbered:
             place_of_record = _Place(file, number, records.is_table)
             for place, document in _documents(record, place_of_record):
                 line = _read_line(document, place, row_format, empty)
                 if line is not None:
+                    labelled += 1
                     yield line
-                unlabelled += line is None
-    unlabelled -= len(empty)
-    if unlabelled:
-        log.warning("%s of %s without a label: left out", plural(unlabelled, "row", "rows"), file)
+                    continue
+                unlabelled += 1
+                if len(names) < SHOWN_NAMES:
+                    names |= dict.fromkeys(document)
+    names_if_none: list[str] = []
+    if not labelled:
+        names_if_none = list(names)
+    _warn_of_unlabelled(file, unlabelled - len(empty), row_format, names_if_none)
     if empty:
         log.warning(
             "%s of %s with nothing to read: left out; the first is %s",
@@ -145,6 +154,21 @@ def read_labelled_lines(file: Path, row_format: RowFormat) -> Iterator[Line]:
             file,
             empty[0],
         )
+
+
+def _warn_of_unlabelled(file: Path, rows: int, row_format: RowFormat, names: Sequence[str]) -> None:
+    """Say how many rows have no label; if none has one, `names` are those that a row has."""
+    if not rows:
+        return
+    counted = plural(rows, "row", "rows")
+    places = " or ".join(row_format.places.values())
+    if places and names:
+        has = ", ".join(one_line(name, MAX_NAME_CHARS) for name in names[:SHOWN_NAMES])
+        log.warning(
+            "%s of %s, and none has a label at %s: they have %s", counted, file, places, has
+        )
+    else:
+        log.warning("%s of %s without a label: left out", counted, file)
 
 
 def _documents(record: bytes, place: _Place) -> Iterator[tuple[_Place, dict[str, Any]]]:

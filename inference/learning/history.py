@@ -37,6 +37,7 @@ from inference.training.own_labels import train_own_labels
 from inference.training.recipe import TrainingOptions
 from inference.training.spellings import with_one_spelling
 from schemas.event import Domain
+from schemas.plural import plural
 
 NEWER = 0.3
 """The share of the rows that is answered."""
@@ -104,7 +105,8 @@ def answer_history(
     division = divide(rows)
     if len(division.newer) < MIN_ANSWERED:
         raise DataError(
-            f"the history has {len(rows)} closed events with a label on {' and '.join(deciding)}; "
+            f"the history has {plural(len(rows), 'closed event', 'closed events')} with a label on "
+            f"{' and '.join(deciding)}; "
             f"give at least {math.ceil(MIN_ANSWERED / NEWER)}"
         )
     domain = division.newer[0].domain

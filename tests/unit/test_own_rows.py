@@ -132,6 +132,16 @@ def test_rows_without_a_label_or_a_text_are_left_out(
     assert "line 2 of" in caplog.text
 
 
+def test_a_place_without_any_label_is_named_with_what_is_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who mistypes a column would only read that there are no labels."""
+    with pytest.raises(DataError, match="no labelled row"):
+        read(tmp_path / "t.csv", "id,text,queue\n1,Gone,cards\n2,Lost,cards\n", queue="quee")
+    assert "2 rows of" in caplog.text
+    assert "none has a label at quee: they have id, text, queue" in caplog.text
+
+
 def test_a_flat_line_has_its_label_in_a_column(tmp_path: Path) -> None:
     """A line without the field `labels` would be refused, however plain it is."""
     lines = '{"id": 4, "text": "Gone", "queue": "cards", "split": "test", "source": "mail"}\n'

@@ -315,7 +315,7 @@ def test_an_axis_with_fewer_than_two_labels_is_refused(
     if not tactics:
         lines[0]["labels"] = lines[0]["labels"] | {"tactics": ["impact"]}
     data = write(tmp_path / "rows.jsonl", lines)
-    with pytest.raises(DataError, match="labels? on tactic"):
+    with pytest.raises(DataError, match=r"labels? on tactic"):
         train(tiny_model, [data], tmp_path / "out", OPTIONS, no_progress)
 
 

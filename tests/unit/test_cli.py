@@ -20,6 +20,7 @@ from schemas.codec import decode
 from schemas.triaged import TriagedEvent
 from streams import cli, logs, worker
 from streams.cli import COMMANDS, main
+from streams.cli.tables import Console, Table
 from streams.errors import DeliveryFailed
 from streams.local.brokers.loopback import free_ports
 from tests.unit.conftest import Triage
@@ -434,3 +435,15 @@ def test_a_pipe_that_is_closed_early_is_no_error() -> None:
         ["sh", "-c", shell], capture_output=True, text=True, timeout=60, check=False
     )
     assert (completed.returncode, completed.stderr) == (0, "")
+
+
+def test_a_narrow_table_cuts_no_word() -> None:
+    """Nobody could type the name of a model, or an id, of which a table shows the beginning."""
+    name = "learned-tickets-20261130T141500-0a1b2c3d"
+    table = Table("model", "role")
+    table.add_row(name, "current")
+    out = io.StringIO()
+    Console(file=out, width=30).print(table)
+    assert "…" not in out.getvalue()
+    column = "".join(line.split("│")[1].strip() for line in out.getvalue().splitlines()[3:-1])
+    assert column == name

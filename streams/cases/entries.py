@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agents.cases import Reading, reading_of
 from agents.label_rows import changed_by_people
@@ -34,6 +35,8 @@ RANKS = {
 URGENT = 5
 MAX_TEXT_CHARS = 8_000
 """So much of the text of a case is searched for words."""
+MAX_VALUES_CHARS = 4_000
+"""So much of the values of its document is searched, too."""
 MAX_VERDICT_CHARS = 400
 _DIGITS_OR_HEX = re.compile(r"\b(?=\w*\d)[\w:.-]+|\d+")
 
@@ -173,11 +176,36 @@ def summary_of(
 
 
 def text_of(case: Case) -> tuple[str, str]:
-    """The title and the text of a case, which are searched for words."""
+    """The title and the text of a case."""
     event = case.event
     texts = [text for text in (event.text, event.body) if text]
     title = " ".join(text for text in (case.triaged.title, event.title) if text)
     return title[:MAX_TEXT_CHARS], "\n".join(texts)[:MAX_TEXT_CHARS]
+
+
+def searched_of(case: Case) -> tuple[str, str]:
+    """What a case is found by: its title; its id, its source, its text and its document's values.
+
+    People look for what they have at hand: the id of a ticket, a host, an account, an address.
+    """
+    title, text = text_of(case)
+    return title, "\n".join([case.triaged.id, case.triaged.source or "", text, _values_of(case)])
+
+
+def _values_of(case: Case) -> str:
+    """The words and numbers of a document in its order, without the names of its fields."""
+    waiting: list[Any] = [case.event.attributes, case.event.event]
+    values, left = [], MAX_VALUES_CHARS
+    while waiting and left > 0:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            waiting += reversed(node.values())
+        elif isinstance(node, list):
+            waiting += reversed(node)
+        elif node is not None:
+            values.append(str(node)[:left])
+            left -= len(values[-1]) + 1
+    return "\n".join(values)
 
 
 def _verdict_of(record: Incoming) -> str | None:

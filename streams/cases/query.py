@@ -19,7 +19,7 @@ Order = Literal["urgency", "risk", "age", "stated", "queue"]
 
 MAX_LIMIT = 1_000
 MAX_WORDS = 16
-"""So many words of a text are looked for; the rest is left out."""
+"""So many words of a text are looked for, and so many parts of each; the rest is left out."""
 WORD = re.compile(r"\w+")
 DIMENSIONS = ("domain", "queue", "severity", "tenant", "source", "escalation", "disagreement")
 """By these a query filters, and by these cases are counted."""
@@ -62,11 +62,12 @@ class CaseQuery:
     """Which cases, and in which order.
 
     A filter that is None lets everything pass. `tenants` is what the asker may see; None is
-    everything. `disagreement` is `DISAGREEMENT` or None. `text` holds words that the title or the
-    text must have. The orders: ``urgency`` is
-    what is stated as critical or urgent first, then the riskiest, then the oldest; ``risk`` and
-    ``age`` the riskiest and the oldest first; ``stated`` by what the sender states, then by risk;
-    ``queue`` by the name of the queue, then by urgency. `after` is the `next` of the page before.
+    everything. `disagreement` is `DISAGREEMENT` or None. `text` holds words that the case must
+    have: in its title, its text, its id, its source or the values of its document. `after` is the `next` of the page before.
+
+    The orders: ``urgency`` is what is stated as critical or urgent first, then the riskiest, then
+    the oldest; ``risk`` and ``age`` the riskiest and the oldest first; ``stated`` by what the
+    sender states, then by risk; ``queue`` by the name of the queue, then by urgency.
     """
 
     state: State = "open"
@@ -108,9 +109,11 @@ class Arrival:
 def words_of(text: str) -> str:
     """A text that a person typed as a query of SQLite's full-text search; empty without words.
 
-    Each word is quoted, so none of them is an operator. The last one may go on.
+    Each word is quoted, so none of them is an operator. The last one may go on. Of a word such as
+    10.0.0.7, the parts have to stand in this order, with nothing between them.
     """
-    words = WORD.findall(text)[:MAX_WORDS]
+    parts = (WORD.findall(word)[:MAX_WORDS] for word in text.split())
+    words = [" ".join(found) for found in parts if found][:MAX_WORDS]
     return " ".join(f'"{word}"' for word in words) + "*" if words else ""
 
 

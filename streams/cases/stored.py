@@ -7,7 +7,7 @@ from agents.cases import Known
 from schemas.codec import decode
 from schemas.limits import Limits
 from schemas.triaged import Case, TriagedEvent
-from streams.cases.entries import text_of
+from streams.cases.entries import searched_of
 from streams.cases.near import keep_bands
 from streams.cases.query import DIMENSIONS, DISAGREEMENT, CaseSummary
 
@@ -52,7 +52,8 @@ class StoredRecords:
                 return
             _forget_words(db, num, earlier)
         keep_revision(db, num, THE_CASE, value, replace=True)
-        db.execute("INSERT INTO words (rowid, title, body) VALUES (?, ?, ?)", (num, *text_of(case)))
+        words = (num, *searched_of(case))
+        db.execute("INSERT INTO words (rowid, title, body) VALUES (?, ?, ?)", words)
 
     def forget(self, db: sqlite3.Connection, num: int) -> None:
         """Remove an event; where its current decision is stays known."""
@@ -161,5 +162,5 @@ def _forget_words(db: sqlite3.Connection, num: int, case: Case) -> None:
     # The index holds no texts, so it needs the same ones to remove their words.
     db.execute(
         "INSERT INTO words (words, rowid, title, body) VALUES ('delete', ?, ?, ?)",
-        (num, *text_of(case)),
+        (num, *searched_of(case)),
     )

@@ -75,7 +75,7 @@ FILTER_OPTIONS = (
         flag_value=DISAGREEMENT,
         help="Only those that one person has decided otherwise than another one.",
     ),
-    click.option("--text", help="Only those with these words in the title or the text."),
+    click.option("--text", help="Only those with these words: in title, text, document or id."),
 )
 
 

@@ -88,7 +88,7 @@ async def test_kafka_stops_and_comes_back(
             await page.sees("the console goes on by itself when Kafka is back")
             await page.sees("Decisions wait on the server until it is back")
             await decide(page)
-            await page.sees("1 of your decisions wait to be sent", limit_s=OUTAGE_S)
+            await page.sees("1 decision waits to be sent", limit_s=OUTAGE_S)
         finally:
             await asyncio.to_thread(broker.start_node, 0)
         back_s = time.monotonic()

@@ -21,6 +21,7 @@ from schemas.signing import WorkerKeys
 from schemas.triaged import Case, Label, TriagedEvent
 from streams.cases import file, tables
 from streams.cases import store as module
+from streams.cases.entries import MAX_VALUES_CHARS
 from streams.cases.file import statements_of
 from streams.cases.query import DISAGREEMENT, Order
 from streams.cases.store import CaseQuery, CaseStore
@@ -315,12 +316,57 @@ def test_where_two_people_disagree_is_marked_and_found(store: CaseStore, log: Lo
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("host-7", 1), ("HOST", 1), ('"', 0), ("x OR y", 0), ("*", 0), ("title:host", 0), ("", 0)],
+    [
+        *[
+            ("host-7", 1),
+            ("HOST", 1),
+            ('"', 0),
+            ("x OR y", 0),
+            ("*", 0),
+            ("title:host", 0),
+            ("", 0),
+        ],
+        *[('lo"gin', 0), ("login\0 on", 1), ("\udcff login", 1), ("- host", 1)],
+    ],
 )
 def test_a_text_is_no_query_language(store: CaseStore, log: Log, text: str, found: int) -> None:
     """A quote in the search box would be an error of the database."""
     store.apply(*log.both(waiting(title="login on host-7")))
     assert store.list(CaseQuery(text=text)).total == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("HV-02.corp", ["alert-7"]),
+        ("10.20.4.87", ["alert-7"]),
+        ("10.4.20.87", []),
+        ("4625 adm_kim", ["alert-7"]),
+        ("alert-7", ["alert-7"]),
+        ("ids", ["alert-7"]),
+        ("computer", []),
+        ("late", []),
+    ],
+)
+def test_a_case_is_found_by_what_people_have_at_hand(
+    store: CaseStore, log: Log, text: str, found: list[str]
+) -> None:
+    """Who looks for a host, an account, an address or an id would be told that nothing waits."""
+    record = {
+        "Computer": "HV-02.corp.example.com",
+        "EventID": 4625,
+        "data": [{"user": "adm_kim"}, {"ip": "10.20.4.87", "ok": True, "none": None}],
+        "filler": "x " * MAX_VALUES_CHARS,
+        "late": "late",
+    }
+    event = Event(id="alert-7", kind="alert", text="a login", source="ids", event=record)
+    first = waiting("alert-7", source="ids")
+    decision = msgspec.structs.replace(first.triaged, input_digest=input_digest(event))
+    case = Case(event=event, triaged=decision)
+    store.apply(*log.both(case))
+    assert ids(store, text=text) == found
+    store.apply(log.decided(by_person(case.triaged)))
+    assert ids(store, state="all", text=text) == found
 
 
 @pytest.mark.parametrize("after", ["x", "ImhlbGxvIg", "WyJyaXNrIl0", "é"])

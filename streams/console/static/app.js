@@ -1,6 +1,6 @@
 // The frame around every page: who is signed in, where one can go, and whether the server answers.
 
-import { sentence as asSentence } from "./format.js";
+import { sentence as asSentence, plural } from "./format.js";
 import {
   html,
   render,
@@ -199,7 +199,7 @@ function ConnectionBanner() {
   if (away) {
     return html`<div class="banner-top bad" role="status">
       ${asSentence(plain(sentence || "Kafka does not answer."))} What you see may be old; the console goes on by
-      itself when Kafka is back.${waiting > 0 ? ` ${waiting} of your decisions wait to be sent.` : ""}
+      itself when Kafka is back.${waiting > 0 ? ` ${plural(waiting, "decision waits", "decisions wait")} to be sent.` : ""}
     </div>`;
   }
   return null;

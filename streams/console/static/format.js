@@ -69,6 +69,7 @@ const WORDS = {
   risk: "Unsure",
   unfamiliar: "Unfamiliar",
   uncalibrated: "No promise",
+  promise_broken: "Promise broken",
   high_impact: "High impact",
   spot_check: "Spot check",
 };

@@ -1,7 +1,7 @@
 // What is known about a case: its words, its document, what is like it, what was decided so far.
 
 import { html } from "../html.js";
-import { count, dateTime, label, money, percent, seconds, sentence, word } from "../format.js";
+import { dateTime, label, money, percent, plural, seconds, sentence, word } from "../format.js";
 import { DocumentView, FoldedDocument } from "../document.js";
 import { hrefOf } from "../router.js";
 import { Inline, Passage, plain } from "../text.js";
@@ -98,7 +98,7 @@ function Neighbours({ data }) {
         : html`<ul class="neighbours">
           ${near.map(
             (one) => html`<li key=${one.id}>
-              <a href=${hrefOf("event", [one.id])}><${Inline} text=${one.title || one.id} /></a>
+              <a href=${hrefOf("event", [one.id], { domain: one.domain, tenant: one.tenant })}><${Inline} text=${one.title || one.id} /></a>
               <span class="facts small">
                 <strong>${Object.values(one.labels).map(label).join(", ")}</strong>
                 <span>${word(one.decided_by)}</span>
@@ -152,7 +152,7 @@ function Model({ data }) {
       "Promise",
       `with probability ${percent(1 - calibration.delta)}, at most ${percent(calibration.alpha)} of what it accepts is wrong`,
     ],
-    ["Tested on", `${count(calibration.n)} rows`],
+    ["Tested on", plural(calibration.n, "row", "rows")],
     ["Threshold", percent(calibration.threshold)],
     ["Calibration", html`<span class="mono soft">${plain(calibration.digest).slice(0, 12)}</span>`],
     ["Inference", seconds(triaged.timing.inference_s)],

@@ -99,7 +99,7 @@ function ListHead({ list, query, onChange }) {
       <span class="grow"></span>
       <${SearchField}
         value=${query.text ?? ""}
-        title="Words in title or text"
+        title="Words, host, address or id"
         focusRef=${search}
         onChange=${(text) => onChange({ ...query, text: text || undefined })}
       />

@@ -3,7 +3,7 @@
 import { html, useEffect, useRef, useState } from "../html.js";
 import { get } from "../api.js";
 import { ActiveFilters, Facets, passes, SearchField } from "../filters.js";
-import { count, dateTime, label, percent, seconds, time, word } from "../format.js";
+import { dateTime, label, percent, plural, seconds, time, word } from "../format.js";
 import { useKeys } from "../keys.js";
 import { on, onRecovery } from "../live.js";
 import { hrefOf, replaceQuery, route } from "../router.js";
@@ -46,7 +46,7 @@ export function StreamPage() {
       <details class="rail-fold" open=${wide}>
         <summary>Filters</summary>
         <${Facets} facets=${FACETS} counts=${feed.counts} query=${query} onChange=${change} />
-        <p class="note">The numbers count the last ${count(feed.seen)} decisions.</p>
+        <p class="note">The numbers count the last ${plural(feed.seen, "decision", "decisions")}.</p>
       </details>
     </aside>
     <section class="list-side">

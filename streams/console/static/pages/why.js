@@ -35,6 +35,7 @@ function sentence(why, deciding, data) {
     risk: `The ${axes} may be wrong with an estimated probability of ${risk}. The small model decides alone only below ${limit}.`,
     unfamiliar: "This event is unlike the ones that the small model has learned from.",
     uncalibrated: "The small model has no promise for events like this, so a person decides.",
+    promise_broken: `The promise is broken, so the small model now accepts less. It would have accepted this event before, with a risk of ${risk}.`,
     high_impact: "An event of this impact must end with a person, whatever the model says.",
     rule: `A rule sends events like this to a person${why.rule ? `: ${plain(why.rule)}` : ""}.`,
     spot_check:

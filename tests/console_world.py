@@ -165,9 +165,11 @@ class World:
         event = Event(
             id=id_,
             kind=KIND_OF_DOMAIN[domain],
-            text="x",
+            text=about.pop("text", "x"),
+            event=about.pop("document", None),
             title=about.get("title"),
             tenant=about.get("tenant", "acme"),
+            source=about.get("source"),
         )
         current = self.triaged(event, domain, **about)
         self._apply(self.topics.triaged(domain), current)
@@ -200,7 +202,13 @@ class World:
             title=event.title,
             origin=origin,
             input_digest=input_digest(event),
-            timing=replace(base.timing, received_at=now, triaged_at=now),
+            timing=replace(
+                base.timing,
+                received_at=now,
+                triaged_at=now,
+                inference_s=changes.pop("inference_s", base.timing.inference_s),
+                total_s=changes.pop("total_s", base.timing.total_s),
+            ),
             model=model,
             **{
                 name: value

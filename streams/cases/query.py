@@ -61,9 +61,10 @@ class CaseSummary(msgspec.Struct, frozen=True, kw_only=True):
 class CaseQuery:
     """Which cases, and in which order.
 
-    A filter that is None lets everything pass. `tenants` is what the asker may see; None is
-    everything. `disagreement` is `DISAGREEMENT` or None. `text` holds words that the case must
-    have: in its title, its text, its id, its source or the values of its document. `after` is the `next` of the page before.
+    A filter that is None lets everything pass. `severity` is that of an alert, or the priority of a
+    ticket. `tenants` is what the asker may see; None is everything. `disagreement` is
+    `DISAGREEMENT` or None. `text` holds words that the case must have: in its title, its text, its
+    id, its source or the values of its document. `after` is the `next` of the page before.
 
     The orders: ``urgency`` is what is stated as critical or urgent first, then the riskiest, then
     the oldest; ``risk`` and ``age`` the riskiest and the oldest first; ``stated`` by what the

@@ -133,7 +133,7 @@ def forget_waiting(db: sqlite3.Connection, id_hash: int, scope: int) -> None:
 
 def facet_of(db: sqlite3.Connection, summary: CaseSummary) -> int:
     """The row of `facets` for these values, which is made if it is missing."""
-    values = [_facet_text(getattr(summary, dimension)) for dimension in DIMENSIONS]
+    values = [_facet_text(summary, dimension) for dimension in DIMENSIONS]
     find = f"SELECT facet FROM facets WHERE ({_NAMES}) = ({_PLACES})"  # noqa: S608
     row = db.execute(find, values).fetchone()
     if row is None:
@@ -145,10 +145,12 @@ def facet_of(db: sqlite3.Connection, summary: CaseSummary) -> int:
     return int(row[0])
 
 
-def _facet_text(value: str | bool | None) -> str:
+def _facet_text(summary: CaseSummary, dimension: str) -> str:
+    """What a case is filtered and counted by; a ticket has a priority in place of a severity."""
+    value: str | bool | None = getattr(summary, dimension)
     if isinstance(value, bool):
         return DISAGREEMENT if value else ""
-    return value or ""
+    return value or (dimension == "severity" and summary.priority) or ""
 
 
 def _record(db: sqlite3.Connection, num: int, revision: int) -> bytes | None:

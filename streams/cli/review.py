@@ -66,7 +66,7 @@ FILTERS = (*DIMENSIONS, "text")
 FILTER_OPTIONS = (
     domain,
     click.option("--queue", help="Only those that the present decision sends to this queue."),
-    click.option("--severity", help="Only those that we give this severity."),
+    click.option("--severity", help="Only those that we give this severity or priority."),
     tenant_option,
     click.option("--source", help="Only those of this product or team."),
     click.option("--escalation", help="Only those with this reason, for instance risk or rule."),

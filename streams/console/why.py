@@ -13,6 +13,7 @@ from inference.serving import Served
 from schemas.event import Domain, Event
 from schemas.titles import plain_title
 from schemas.triaged import Case, TriagedEvent
+from streams.cases.rows import decided_labels
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +156,7 @@ def _neighbour(precedent: Precedent) -> dict[str, Any]:
         "tenant": triaged.tenant,
         "title": triaged.title or plain_title(precedent.event),
         "similarity": precedent.similarity,
-        "labels": {axis: label.value for axis, label in triaged.labels.items()},
+        "labels": decided_labels(triaged),
         "decided_by": triaged.decided_by,
         "triaged_at": triaged.timing.triaged_at,
     }

@@ -21,7 +21,7 @@ from streams.kafka.admin import create_topics
 from streams.kafka.reader import reading
 from streams.kafka.record import Record
 from streams.topics import Topics
-from tests.console_client import Browser
+from tests.console_client import Browser, write_people
 from tests.figures import tell
 from tests.integration.test_pipeline import send, working
 from tests.patience import PATIENCE_S
@@ -35,13 +35,13 @@ TICKETS = 12
 
 
 @asynccontextmanager
-async def console(settings: Settings) -> AsyncIterator[Browser]:
-    """A console in this process, and a browser for it."""
+async def console(settings: Settings, name: str | None = None) -> AsyncIterator[Browser]:
+    """A console in this process, and a browser of somebody for it."""
     running = Console(settings)
     await running.start()
     browser = Browser(f"http://127.0.0.1:{running.server.port}")
     try:
-        await browser.log_in()
+        await browser.log_in(name)
         yield browser
     finally:
         await browser.close()
@@ -168,3 +168,61 @@ async def test_a_case_is_decided_at_the_console_and_seen_in_the_feed(
             async with asyncio.timeout(2 * PATIENCE_S):  # until the worker has committed
                 while (await browser.get("figures"))[1]["lag"]["total"]:
                     await asyncio.sleep(0.5)
+
+
+async def until_decided(browser: Browser, path: str) -> dict[str, Any]:
+    """An event, when its console knows that a person has decided it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            document: dict[str, Any] = (await browser.get(path))[1]
+            if document["triaged"]["decided_by"] == "human":
+                return document
+            await asyncio.sleep(0.2)
+
+
+async def test_of_two_people_at_two_consoles_the_first_stands(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Neither console knows what the other one holds: both decisions would be final."""
+    settings = replace(settings, console=ConsoleSection(port=0, tokens_file=write_people(tmp_path)))
+    one, other = (
+        replace(settings, review=ReviewSection(state=str(tmp_path / f"{name}.sqlite")))
+        for name in ("one", "other")
+    )
+    await create_topics(settings)
+    ticket = {"kind": "ticket", "tenant": "acme"}
+    topic = Topics(settings.topics.prefix).input(DOMAIN)
+    tickets = [
+        Record(topic, b"t", orjson.dumps({**ticket, "id": f"t-{n}", "text": f"where {n}"}))
+        for n in range(TICKETS)
+    ]
+    chosen = {"abe": FIRST, "rae": SECOND}
+    async with console(one, "abe") as abe, console(other, "rae") as rae:
+        with working(settings, tmp_path):
+            await send(settings, tickets)
+            id_ = (await until_cases(abe, 1))[0]["id"]
+            await until_cases(rae, 1)
+        async with abe.request("GET", "stream") as to_abe, rae.request("GET", "stream") as to_rae:
+            told = {
+                asyncio.create_task(until_told(to_abe, "refused", id_, None)): "abe",
+                asyncio.create_task(until_told(to_rae, "refused", id_, None)): "rae",
+            }
+            # No worker answers yet, so both are on their way before there is a decision.
+            for browser, name in ((abe, "abe"), (rae, "rae")):
+                verdict = {"id": id_, "domain": DOMAIN, "tenant": "acme"}
+                verdict["labels"] = {"queue": chosen[name]}
+                status, said = await browser.post("verdicts", {"verdicts": [verdict], "hold_s": 0})
+                assert status == 200, said
+            with working(settings, tmp_path):
+                (refused,), waiting = await asyncio.wait(told, return_when=asyncio.FIRST_COMPLETED)
+                (first,) = chosen.keys() - {told[refused]}
+                assert first in refused.result()["reason"]
+                for browser in (abe, rae):
+                    known = await until_decided(browser, f"cases/{DOMAIN}/acme/{id_}")
+                    by_people = [r for r in known["revisions"] if r["decided_by"] == "human"]
+                    assert [each["queue"] for each in by_people] == [chosen[first]]
+            for task in waiting:
+                task.cancel()
+            assert [
+                type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)
+            ] == [asyncio.CancelledError], "who was first is not refused"

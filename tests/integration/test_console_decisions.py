@@ -1,7 +1,10 @@
 """Deciding in the console: a real Chromium, the real server, and a view of cases in memory."""
 
+import json
 import os
 import time
+from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -13,6 +16,10 @@ from tests.figures import FIGURES
 from tests.patience import until
 
 CI = os.environ.get("CI") == "true"
+ROOT = Path(__file__).parents[2]
+PAGES_OF_DOCS = (ROOT / "docs" / "console" / "README.md").read_text()
+MANIFEST = ROOT / "inference" / "models" / "default" / "manifest.json"
+INTENTS = json.loads(MANIFEST.read_text())["domains"]["tickets"]["axes"]["intent"]["labels"]
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -38,6 +45,11 @@ async def test_the_queue_shows_the_riskiest_case_first_and_filters(start: Start)
     assert "domain=tickets" in await page.ask("location.hash")
     await page.click("[data-facet=domain][data-value=tickets]")
     await page.sees("5 cases open")
+    await page.click("[data-facet=severity][data-value=low]")
+    await page.sees("1 case found")
+    assert await page.texts(".row-title a") == ["Card is lost"]
+    assert "not known" in (await page.texts(".row-risk"))[0]
+    await page.click("[data-facet=severity][data-value=low]")
     await page.press("/")
     await page.type("invoice")
     await page.sees("1 case found")
@@ -74,6 +86,60 @@ async def test_cases_are_decided_with_the_keyboard_alone(start: Start) -> None:
     queues = {id_: labels["queue"] for id_, labels in sent(console)}
     assert queues == {"one": "endpoint", "two": "cloud", "three": "network"}
     assert page.problems == []
+
+
+LETTERS = """(all => import(MODULE).then(({search}) =>
+  all.map(wanted => {
+    const words = wanted.value.toLowerCase().replaceAll('_', ' ');
+    for (let most = 1; most <= words.length; most += 1) {
+      for (let at = 0; at + most <= words.length; at += 1) {
+        if (at > 0 && words[at - 1] !== ' ') continue;
+        if (search(all, words.slice(at, at + most))[0] === wanted) return most;
+      }
+    }
+    return Infinity;
+  })))"""
+"""How many letters find each label, from the beginning of the best of its words."""
+
+
+async def test_the_keys_of_a_decision_are_as_many_as_the_docs_say(start: Start) -> None:
+    """People who choose a tool by its keys would be told too few."""
+    row = next(line for line in PAGES_OF_DOCS.splitlines() if line.startswith("| this console"))
+    accept, other, of_many = [int(cell.split()[0]) for cell in row.split("|")[2:5]]
+    console = await start(five_cases)
+    page = await console.page(where=PAGES["case"])
+    await page.sees("Accept proposal")
+    await page.ask("window.keys = 0; addEventListener('keydown', () => { keys += 1; }, true)")
+    await page.press("a")
+    await page.until("document.querySelector('.case h1')?.innerText.includes('host 18')")
+    assert await page.ask("keys") == accept
+    await page.press("1", "a")
+    await page.until("document.querySelector('.case h1')?.innerText.includes('host 19')")
+    assert await page.ask("keys") == accept + other
+    await page.press("l")
+    await page.until("document.activeElement?.getAttribute('role') === 'combobox'")
+    await page.press("n", "e")
+    await page.until("document.querySelectorAll('[role=option]')[0].innerText.includes('network')")
+    await page.press("Enter")
+    await page.until("document.querySelector('[data-value=network][aria-pressed=true]')")
+    await page.press("a")
+    await page.until("document.querySelector('.case h1')?.innerText.includes('Strange mail')")
+    around = await page.ask("keys") - accept - other - len("ne")
+    await until(lambda: len(console.world.sent) == 3)
+    assert [labels["queue"] for _, labels in sent(console)] == ["endpoint", "cloud", "network"]
+    (script,) = await page.ask(
+        "performance.getEntriesByType('resource').map(one => one.name)"
+        ".filter(name => name.endsWith('labelsearch.js'))"
+    )
+    labels = [{"axis": "intent", "value": value, "description": None} for value in INTENTS]
+    found = LETTERS.replace("MODULE", json.dumps(script))
+    letters = await page.ask(f"{found}({json.dumps(labels)})")
+    FIGURES.append(
+        f"console: letters that find one of {len(INTENTS)} labels: half {median(letters)} or "
+        f"fewer, at most {max(letters)}"
+    )
+    assert around + median(letters) == of_many
+    assert f"at most {max(letters)} letters" in PAGES_OF_DOCS
 
 
 async def test_keys_act_on_keyboards_of_other_scripts(start: Start) -> None:
@@ -247,6 +313,26 @@ async def test_a_decision_of_another_person_is_overruled_only_on_purpose(start: 
     await until(lambda: len(console.world.sent) == 2)
     correction = console.world.sent[-1]
     assert (correction.labels["queue"], correction.about, correction.by) == ("identity", 1, "abe")
+
+
+async def test_a_decision_of_long_ago_is_corrected_from_the_page_of_its_event(
+    start: Start,
+) -> None:
+    """The queue no longer has it, and who noticed the mistake late could not mend it."""
+    console = await start(five_cases, hold_s=0)
+    known = await console.world.find("one", domain="alerts", tenant="acme")
+    assert known is not None
+    console.world.decide(known.current, "rae", {"queue": "cloud"})
+    abe = await console.page("abe", PAGES["event"])
+    await abe.sees("by a person")
+    assert (await abe.texts(".history p:last-child"))[-1] == "decided by rae"
+    await abe.click(".deciding a")
+    await abe.sees("A person has decided this case")
+    await abe.press("e", "2", "a")
+    await until(lambda: len(console.world.sent) == 1)
+    assert console.world.sent[0].about == 1
+    viewer = await console.page("vic", PAGES["event"])
+    assert await viewer.texts(".deciding a") == ["Open it as a case"]
 
 
 async def test_what_a_person_decides_is_in_the_feed_at_once(start: Start) -> None:

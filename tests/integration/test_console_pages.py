@@ -1,11 +1,13 @@
 """The pages of the console in a real Chromium: what they withstand, and whom they serve."""
 
 import asyncio
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from schemas.event import Stated
 from tests.axe import barriers, fetch_axe
 from tests.chromium import DevTools, Page, find_chromium
 from tests.console_client import TOKENS
@@ -179,7 +181,12 @@ async def test_no_page_has_a_serious_barrier(start: Start, scheme: str) -> None:
 
 async def test_narrow_windows_and_great_zoom_lose_nothing(start: Start) -> None:
     """At 400 % zoom a window is 320 pixels wide: nothing may then be cut off at its side."""
-    console = await start(five_cases)
+
+    def fill(world: World) -> None:
+        five_cases(world)
+        world.add("six", title="Ransomware", stated=Stated(severity="critical"))
+
+    console = await start(fill)
     page = await console.page()
     for width in (320, 640):
         await page.resize(width, 700)
@@ -187,6 +194,59 @@ async def test_narrow_windows_and_great_zoom_lose_nothing(start: Start) -> None:
             await go_to(page, where)
             beyond = await page.ask("document.documentElement.scrollWidth - innerWidth")
             assert beyond <= 0, f"{name} is {beyond} pixels too wide at {width}"
+        await go_to(page, PAGES["queue"])
+        await page.sees("stated critical")
+
+
+STATES = [
+    ("#/queue", "cases", "No open cases"),
+    ("#/stream", "feed", "No decision yet"),
+    ("#/dead-letters", "deadletters", "No dead letters"),
+    ("#/figures", "figures", "How it is going"),
+    ("#/event/one", "events/one", "No such event"),
+    ("#/case/alerts/acme/one", "cases/alerts/acme/one", "This could not be loaded"),
+]
+EMPTY = {
+    "cases": {"cases": [], "next": None, "total": 0},
+    "feed": {"decisions": [], "next": None, "last": 0},
+    "deadletters": {"letters": [], "reasons": [], "total": 0, "truncated": False},
+    "figures": {"notes": {}, "as_of": "2026-01-01T00:00:00Z"},
+}
+HELD_BACK = """(path => {
+  const real = window.fetch; window.release = null;
+  window.fetch = (url, options = {}) => {
+    if (String(url).replace(/^api\\/v1\\//, '').split('?')[0] !== path) return real(url, options);
+    return new Promise(answer => {
+      window.release = (status, document) => answer(Response.json(document, {status}));
+    });
+  };
+})"""
+"""The answers of one path come when the test says so, and what it says."""
+
+
+@pytest.mark.parametrize(("where", "path", "empty"), STATES, ids=lambda part: part)
+async def test_every_page_says_that_it_loads_has_failed_or_is_empty(
+    start: Start, where: str, path: str, empty: str
+) -> None:
+    """A page that stays white looks like a page on which nothing waits."""
+    console = await start(lambda _: None)
+    page = await console.page(where="#/none")
+    await page.sees("There is no such page")
+    await page.ask(f"{HELD_BACK}({json.dumps(path)})")
+    await page.ask(f"location.hash = '{where}'")
+    await page.until("window.release && document.querySelector('main .loading')")
+    fault = {"error": "no Kafka broker answers; the console tries again"}
+    await page.ask(f"(r => {{ release = null; r(503, {json.dumps(fault)}); }})(release)")
+    await page.sees("o Kafka broker answers; the console tries again")
+    await page.until("document.querySelector('main .failure, main [role=alert]')")
+    await page.click("main .failure button, main [role=alert] button")
+    await page.until("window.release")
+    found = EMPTY.get(path)
+    status, document = (200, found) if found else (404, {"error": "it is not known"})
+    await page.ask(f"release({status}, {json.dumps(document)})")
+    await page.sees(empty)
+    await page.until("!document.querySelector('main .loading')")
+    assert page.problems == []
 
 
 async def test_the_first_page_needs_little(start: Start) -> None:

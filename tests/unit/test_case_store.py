@@ -314,6 +314,17 @@ def test_where_two_people_disagree_is_marked_and_found(store: CaseStore, log: Lo
     assert [(each.summary.id, each.summary.revision) for each in recent] == [("changed", 2)]
 
 
+def test_a_ticket_is_filtered_by_its_priority_as_an_alert_by_its_severity(
+    store: CaseStore, log: Log
+) -> None:
+    """A support desk, which has no severities, could not look at what is urgent first."""
+    urgent = {"priority": Label(value="urgent", confidence=0.5)}
+    severe = {"severity": Label(value="high", confidence=0.5)}
+    store.apply(*log.both(waiting("t", labels=urgent)), *log.both(waiting("a", labels=severe)))
+    assert ids(store, severity="urgent") == ["t"]
+    assert store.counts(CaseQuery())["severity"] == {"urgent": 1, "high": 1}
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from schemas.triaged import Case
+
 STATIC = Path(__file__).parents[2] / "streams" / "console" / "static"
 VENDOR = STATIC / "vendor"
 OURS = sorted(path for path in STATIC.rglob("*.js") if VENDOR not in path.parents)
@@ -40,6 +42,17 @@ def test_no_module_makes_markup_or_code_of_text(path: Path) -> None:
     assert len(source.splitlines()) <= MAX_LINES
     missing = [found for found in IMPORT.findall(source) if not (path.parent / found).is_file()]
     assert missing == []
+
+
+def test_every_reason_of_a_case_has_its_words() -> None:
+    """The queue would show a name of the program in place of a reason that people can read."""
+    named = re.findall(r"``(\w+)``", (Case.__doc__ or "").partition("`probability`")[0])
+    reasons = {name for name in named if name != "final"}
+    assert "promise_broken" in reasons
+    tags = (STATIC / "format.js").read_text()
+    sentences = (STATIC / "pages" / "why.js").read_text().partition("const sentences")[2]
+    assert set(re.findall(r"^  (\w+): ", tags, re.MULTILINE)) >= reasons
+    assert set(re.findall(r"^    (\w+):", sentences, re.MULTILINE)) >= reasons
 
 
 def test_the_first_page_has_no_inline_script_or_style() -> None:

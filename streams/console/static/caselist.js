@@ -2,6 +2,7 @@
 // can be asked for by their place, and pages that are far from what is seen are forgotten again.
 
 import { get } from "./api.js";
+import { facetOf } from "./format.js";
 import { createStore } from "./store.js";
 
 const PAGE = 250;
@@ -78,7 +79,8 @@ export class CaseList {
     for (const { row, goneAt } of this.done.values()) {
       if (goneAt !== null && goneAt < askedAt) continue;
       for (const [name, values] of Object.entries(left)) {
-        if (values[row[name]] > 0) values[row[name]] -= 1;
+        const value = facetOf(row, name);
+        if (values[value] > 0) values[value] -= 1;
       }
     }
     return left;

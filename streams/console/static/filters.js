@@ -1,7 +1,7 @@
 // What narrows a list: values with their counts, and words to look for.
 
 import { html, useEffect, useRef, useState } from "./html.js";
-import { count, label, plural, word } from "./format.js";
+import { count, facetOf, label, plural, word } from "./format.js";
 import { useKeys } from "./keys.js";
 import { plain } from "./text.js";
 import { Key } from "./ui.js";
@@ -156,12 +156,20 @@ export function ActiveFilters({ facets, query, onChange }) {
   </ul>`;
 }
 
-export const SEVERITY_ORDER = ["critical", "high", "medium", "low", "informational"];
+export const SEVERITY_ORDER = [
+  "critical",
+  "urgent",
+  "high",
+  "medium",
+  "normal",
+  "low",
+  "informational",
+];
 
 export const CASE_FACETS = {
   domain: { title: "Domain", say: word },
   queue: { title: "Queue", say: label },
-  severity: { title: "Severity", say: label, order: SEVERITY_ORDER },
+  severity: { title: "Severity, priority", say: label, order: SEVERITY_ORDER },
   escalation: { title: "Why it is here", say: word },
   tenant: { title: "Tenant" },
   source: { title: "Source" },
@@ -169,7 +177,7 @@ export const CASE_FACETS = {
 
 /** Whether these filters let a case or decision through, as far as the page can tell. */
 export const passes = (item, query, names) =>
-  names.every((name) => !query[name] || String(item[name] ?? "") === query[name]) &&
+  names.every((name) => !query[name] || String(facetOf(item, name) ?? "") === query[name]) &&
   (!query.text ||
     String(item.title ?? "")
       .toLowerCase()

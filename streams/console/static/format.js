@@ -81,6 +81,10 @@ export const word = (value) =>
 /** A label as people read it: "lateral_movement" is "lateral movement". */
 export const label = (value) => String(value ?? "–").replaceAll("_", " ");
 
+/** The value by which a case is filtered and counted: tickets have a priority for a severity. */
+export const facetOf = (item, name) =>
+  name === "severity" ? (item.severity ?? item.priority) : item[name];
+
 export const plural = (n, one, many) => `${count(n)} ${n === 1 ? one : many}`;
 
 /** {severity: "critical"} or "critical": the word that the sender used, or "". */

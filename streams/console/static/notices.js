@@ -2,6 +2,7 @@
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./html.js";
 import { post } from "./api.js";
+import { count } from "./format.js";
 import { useKeys } from "./keys.js";
 import { createStore, useStore } from "./store.js";
 import { announce, Key } from "./ui.js";
@@ -44,13 +45,14 @@ export function notifyDecision(text, { token, seconds, onUndone }) {
 
 async function takeBack(notice) {
   dismiss(notice.number);
+  let undone;
   try {
-    await post("undo", { undo: notice.undo.token });
+    ({ undone } = await post("undo", { undo: notice.undo.token }));
   } catch (error) {
     notify(error.message, { kind: "bad" });
     return;
   }
-  notify("Undone. The case is open again.");
+  notify(undone === 1 ? "Undone. The case is open again." : `Undone. ${count(undone)} cases are open again.`);
   notice.undo.onUndone?.();
 }
 

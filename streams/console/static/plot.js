@@ -57,7 +57,7 @@ function useTheme() {
 /**
  * `columns`: [x, ...series] as arrays of numbers. `series`: [{name, kind, tone}], with the kind
  * "line", "bars" or "steps".
- * `x`, `y`: {time, name, format, log, range}. `marks`: [{y|x, tone}] are drawn as lines.
+ * `x`, `y`: {time, name, format, log, range, whole}. `marks`: [{y|x, tone}] are drawn as lines.
  */
 export function Plot({ columns, series, x, y, marks = [], name, height = HEIGHT }) {
   const place = useRef(null);
@@ -85,6 +85,9 @@ export function Plot({ columns, series, x, y, marks = [], name, height = HEIGHT 
   return html`<div class="plot" ref=${place} role="img"
     aria-label=${`Plot: ${name}. The same numbers are in the table below.`}></div>`;
 }
+
+/** Steps of an axis that counts: there is no half decision. */
+const WHOLE = Array.from({ length: 10 }, (_, at) => [1, 2, 5].map((n) => n * 10 ** at)).flat();
 
 function options({ element, series, x, y, marks, height, colour }) {
   const font = `12px ${getComputedStyle(element).fontFamily}`;
@@ -120,6 +123,7 @@ function options({ element, series, x, y, marks, height, colour }) {
         ...axis,
         grid: { ...axis.grid, show: !y.log },
         size: 58,
+        ...(y.whole ? { incrs: WHOLE } : {}),
         values: (_, at) => at.map((value) => (value === null ? "" : y.format(value))),
       },
     ],

@@ -5,7 +5,7 @@ import { callCase, loadLabels, post, session } from "../api.js";
 import { caseKey, workList } from "../caselist.js";
 import { sayLabels, sendVerdicts } from "../decide.js";
 import { casesFound } from "../filters.js";
-import { label, percent, plural, sentence } from "../format.js";
+import { facetOf, label, percent, plural, sentence } from "../format.js";
 import { notify } from "../notices.js";
 import { Inline, plain } from "../text.js";
 import { Dialog, Failure, Loading, Severity } from "../ui.js";
@@ -162,7 +162,7 @@ function Preview({ cases, groups = [], labelsOf, comment, onClose, onDone }) {
         <thead>
           <tr>
             <th scope="col"><span class="unseen-text">Take it</span></th>
-            <th scope="col">Case</th><th scope="col">Severity</th><th scope="col">Tenant</th>
+            <th scope="col">Case</th><th scope="col">Severity, priority</th><th scope="col">Tenant</th>
             <th scope="col">Now</th><th scope="col">Then</th>
           </tr>
         </thead>
@@ -206,7 +206,7 @@ function Preview({ cases, groups = [], labelsOf, comment, onClose, onDone }) {
                 </div>
                 ${reason && html`<div class="small warn-text">${sentence(plain(reason))}</div>`}
               </td>
-              <td><${Severity} value=${item.severity ?? item.priority} /></td>
+              <td><${Severity} value=${facetOf(item, "severity")} /></td>
               <td><${Inline} text=${item.tenant} /></td>
               <td>${label(item.queue)}</td>
               <td><strong>${Object.values(labelsOf(item)).map(label).join(", ")}</strong></td>

@@ -197,7 +197,7 @@ function CaseHead({ item, data, steps }) {
       <span class="grow"></span>
       ${
         steps.at !== null &&
-        html`<span class="soft number small">${steps.at + 1} of ${steps.total} in the list</span>`
+        html`<span class="soft number small">${steps.at + 1} of ${steps.total}<span class="wide-only"> in the list</span></span>`
       }
       <${KeyButton} keyName="P" kind="quiet" onClick=${steps.previous}
         disabled=${!steps.at}>Previous<//>

@@ -1,6 +1,7 @@
 // One event by its id: what is known and what was decided, without deciding.
 
 import { html, useEffect } from "../html.js";
+import { may } from "../api.js";
 import { dateTime, label, word } from "../format.js";
 import { onRecovery } from "../live.js";
 import { hrefOf, route } from "../router.js";
@@ -39,7 +40,9 @@ export function EventPage({ parts: [id] }) {
 
 function OneEvent({ data }) {
   const { triaged, event } = data;
-  const waits = triaged.status === "needs_review" && triaged.decided_by !== "human";
+  const byPerson = triaged.decided_by === "human";
+  const decided = data.revisions.find((one) => one.revision === triaged.revision)?.labels ?? {};
+  const waits = triaged.status === "needs_review" && !byPerson;
   return html`<article class="case">
     <header class="case-head">
       <h1 tabindex="-1"><${Inline} text=${triaged.title || event?.title || triaged.id} /></h1>
@@ -67,18 +70,18 @@ function OneEvent({ data }) {
             ${Object.entries(triaged.labels).map(
               ([axis, one]) => html`<div key=${axis}>
                 <dt>${label(axis)}</dt>
-                <dd><strong>${label(one.value)}</strong> <${Confidence} value=${one.confidence}
-                  /></dd>
+                <dd><strong>${label(one.value)}</strong> ${
+                  byPerson && Object.hasOwn(decided, axis)
+                    ? html`<span class="soft small">by a person</span>`
+                    : html`<${Confidence} value=${one.confidence} />`
+                }</dd>
               </div>`,
             )}
           </dl>
-          ${
-            waits &&
-            html`<p>
-            <a href=${hrefOf("case", [triaged.domain, triaged.tenant, triaged.id])}>Open it as a
-              case</a>
-          </p>`
-          }
+          <p>
+            <a href=${hrefOf("case", [triaged.domain, triaged.tenant, triaged.id])}
+              >${waits || !may("reviewer") ? "Open it as a case" : "Open it as a case, to correct it"}</a>
+          </p>
         </section>
       </aside>
     </div>

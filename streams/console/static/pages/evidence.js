@@ -115,12 +115,18 @@ function Neighbours({ data }) {
 /** An answer that is not final is not said to be decided. */
 const DID = { final: "decided", provisional: "proposed", needs_review: "proposed" };
 
+/** A revision repeats the reasons of the one before it. */
+function newReasons({ reasons = [] }, before) {
+  const old = before?.reasons ?? [];
+  return old.every((reason, at) => reasons[at] === reason) ? reasons.slice(old.length) : reasons;
+}
+
 export function History({ data }) {
   return html`<section class="panel">
     <h2>History</h2>
     <ol class="history">
       ${(data.revisions ?? []).map(
-        (one) => html`<li key=${one.revision}>
+        (one, at, all) => html`<li key=${one.revision}>
           <span class="number soft">${one.revision}</span>
           <div>
             <p>
@@ -132,7 +138,7 @@ export function History({ data }) {
                 .map(([axis, value]) => `${label(axis)} ${label(value?.value ?? value)}`)
                 .join(" · ")}
             </p>
-            ${(one.reasons ?? []).map((reason) => html`<p class="small"><${Inline} text=${reason} /></p>`)}
+            ${newReasons(one, all[at - 1]).map((reason) => html`<p class="small"><${Inline} text=${reason} /></p>`)}
           </div>
         </li>`,
       )}

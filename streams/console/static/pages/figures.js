@@ -140,7 +140,7 @@ function Volume({ data, note }) {
       columns=${[at, ...shown.map((name) => data[name])]}
       series=${shown.map((name) => ({ name: word(name), tone: name === "human" ? "ink" : "accent" }))}
       x=${{ time: true, name: "From" }}
-      y=${{ format: short, range: fromZero }}
+      y=${{ format: short, range: fromZero, whole: true }}
     />
   <//>`;
 }

@@ -72,7 +72,8 @@ export function LabelSearch({ labels, axes, onChoose, onClose }) {
   <//>`;
 }
 
-function search(all, words) {
+/** The labels that fit some words, the best first: of those, Enter takes the first. */
+export function search(all, words) {
   const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
   if (wanted.length === 0) return all;
   const rank = (one) => {

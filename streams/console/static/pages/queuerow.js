@@ -3,7 +3,7 @@
 import { html, memo } from "../html.js";
 import { may, session } from "../api.js";
 import { caseKey, skipped } from "../caselist.js";
-import { age, dateTime, label, statedWord, word } from "../format.js";
+import { age, dateTime, facetOf, label, statedWord, word } from "../format.js";
 import { caseHref } from "../router.js";
 import { Inline, plain } from "../text.js";
 import { Confidence, Severity, Tag } from "../ui.js";
@@ -13,11 +13,12 @@ export const Row = memo(({ item, place: at, now, current, chosen, onChoose, onOp
     return html`<div class="case-row unknown" aria-hidden="true"><span></span><span
       class="bone"></span><span class="bone wide"></span></div>`;
   }
-  const severity = item.severity ?? item.priority;
+  const severity = facetOf(item, "severity");
   const classes = ["case-row"];
   if (item.gone || item.held_by) classes.push("gone");
   if (current) classes.push("current");
   if (chosen) classes.push("chosen");
+  const stated = statedWord(item.stated);
   const title = plain(item.title || item.id).slice(0, 200);
   return html`<div class=${classes.join(" ")}>
     <span class="row-choose">
@@ -32,7 +33,10 @@ export const Row = memo(({ item, place: at, now, current, chosen, onChoose, onOp
       />`
       }
     </span>
-    <span class="row-severity"><${Severity} value=${severity} /></span>
+    <span class="row-severity">
+      <${Severity} value=${severity} />
+      ${isUrgent(stated) && html`<span class="stated strong narrow-only">stated ${label(stated)}</span>`}
+    </span>
     <span class="row-title">
       <a href=${caseHref(item)} data-place=${at} onClick=${() => onOpen(at)}>
         <${Inline} text=${item.title || item.id} />
@@ -41,14 +45,21 @@ export const Row = memo(({ item, place: at, now, current, chosen, onChoose, onOp
     </span>
     <span class="row-proposal">
       <span>${label(item.queue)}</span>
-      <span class="row-risk"><span class="risk-word">risk </span><${Confidence} value=${item.risk}
-        kind="risk" /></span>
+      <span class="row-risk"><span class="risk-word">risk </span><${Risk} item=${item} /></span>
     </span>
     <span class="row-reason"><${Tag}>${word(item.escalation)}<//></span>
     <span class="row-age number"
       title=${dateTime(item.received_at)}>${age(item.received_at, now)}</span>
   </div>`;
 });
+
+/** An event unlike all that the model has learned from has no estimate; 100 % would look like one. */
+const Risk = ({ item }) =>
+  item.escalation === "unfamiliar"
+    ? html`<span>not known</span>`
+    : html`<${Confidence} value=${item.risk} kind="risk" />`;
+
+const isUrgent = (stated) => stated === "critical" || stated === "urgent";
 
 function RowMeta({ item }) {
   const stated = statedWord(item.stated);
@@ -64,7 +75,7 @@ function RowMeta({ item }) {
       html`<span class="claimed"><${Inline} text=${item.claimed_by} /> is looking at it</span>`
     }
     ${skipped.has(caseKey(item)) && html`<span>skipped</span>`}
-    ${stated && html`<span class=${stated === "critical" || stated === "urgent" ? "stated strong" : "stated"}>stated ${label(stated)}</span>`}
+    ${stated && html`<span class=${isUrgent(stated) ? "stated strong" : "stated"}>stated ${label(stated)}</span>`}
     ${item.source && html`<${Inline} text=${item.source} />`}
     <${Inline} text=${item.tenant} /><${Inline} text=${item.id} className="mono" />
   `;

@@ -55,6 +55,26 @@ def test_every_reason_of_a_case_has_its_words() -> None:
     assert set(re.findall(r"^    (\w+):", sentences, re.MULTILINE)) >= reasons
 
 
+KEYS_OF = re.compile(r"use(?:Held)?Keys\(\s*(\{.*?\})\s*(?:,|\))", re.DOTALL)
+NAMED = re.compile(r"""(?:[{,]|^)\s*"?([a-z0-9/?])"?: """, re.MULTILINE)
+
+
+def test_every_key_that_acts_is_in_the_list_of_keys_and_in_the_docs() -> None:
+    """Nobody finds a key that is not written down, and who presses it by accident is lost."""
+    blocks = [block for path in OURS for block in KEYS_OF.findall(path.read_text())]
+    acting = {key.upper() for block in blocks for key in NAMED.findall(block)}
+    assert {"A", "E", "P", "/", "0"} <= acting
+    acting -= {"O"}  # for those who know it from their mail; it does what Enter does
+    help_page = (STATIC / "pages" / "help.js").read_text()
+    listed = set(re.findall(r"""[^\s,]+""", " ".join(re.findall(r'\["([^"]+)", "', help_page))))
+    assert acting - listed == set()
+    docs = Path(__file__).parents[2] / "docs" / "console" / "README.md"
+    rows = re.findall(r"^\| ([^|]+) \|", docs.read_text(), re.MULTILINE)
+    documented = {key for row in rows for key in re.split(r"[\s,]+", row)}
+    # `?` lists them all, as the docs say before the tables.
+    assert acting - documented == {"?"}
+
+
 def test_the_first_page_has_no_inline_script_or_style() -> None:
     """The policy of the pages forbids both: the page would stay white."""
     page = (STATIC / "index.html").read_text()

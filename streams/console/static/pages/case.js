@@ -11,7 +11,7 @@ import { notify } from "../notices.js";
 import { caseHref, go, hrefOf } from "../router.js";
 import { useStore } from "../store.js";
 import { Inline, OutsideLink, plain } from "../text.js";
-import { announce, Failure, KeyButton, Loading, Severity, useNow } from "../ui.js";
+import { announce, Failure, KeyButton, Loading, Severity, Tag, useNow } from "../ui.js";
 import { initialChoice } from "./axes.js";
 import { DecidePanel, drafts, valuesOf } from "./decision.js";
 import { Evidence } from "./evidence.js";
@@ -207,6 +207,7 @@ function CaseHead({ item, data, steps }) {
     <div class="facts">
       <${Severity} value=${severity} />
       ${stated && html`<span class="stated">stated ${label(stated)}</span>`}
+      ${data.case?.disagreement && html`<${Tag} kind="warn">people disagree<//>`}
       <span>${word(item.domain)}</span>
       ${triaged.source && html`<${Inline} text=${triaged.source} />`}
       <span>tenant <${Inline} text=${item.tenant} /></span>

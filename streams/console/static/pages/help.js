@@ -11,7 +11,6 @@ const GROUPS = {
     ["Enter", "open the case"],
     ["X", "tick the case, to decide several together; again: no longer"],
     ["B", "decide the ticked cases together"],
-    ["/", "look for words"],
   ],
   "In a case": [
     ["A", "accept the proposal, or decide with your changes"],
@@ -24,11 +23,14 @@ const GROUPS = {
     ["S", "skip the case for now"],
     ["N, P", "the next case, the case before"],
     ["B", "decide all cases that are alike"],
+    ["E", "correct what a person has decided"],
     ["Q or Esc", "back to the queue, at this case"],
   ],
   "In the queue and the stream": [
     ["F", "go to the filters; ↓ and ↑ move, Enter filters, Esc leaves"],
+    ["/", "look for words"],
   ],
+  "In the stream": [["P", "pause, and go on"]],
   Everywhere: [
     ["U", "undo the last decision, while its message is shown"],
     ["?", "this list"],

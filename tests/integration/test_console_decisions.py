@@ -50,6 +50,7 @@ async def test_the_queue_shows_the_riskiest_case_first_and_filters(start: Start)
     assert await page.texts(".row-title a") == ["Card is lost"]
     assert "not known" in (await page.texts(".row-risk"))[0]
     await page.click("[data-facet=severity][data-value=low]")
+    await page.sees("5 cases open")
     await page.press("/")
     await page.type("invoice")
     await page.sees("1 case found")

@@ -332,6 +332,9 @@ async def test_a_decision_of_long_ago_is_corrected_from_the_page_of_its_event(
     await abe.press("e", "2", "a")
     await until(lambda: len(console.world.sent) == 1)
     assert console.world.sent[0].about == 1
+    await abe.until("document.querySelector('.case h1')?.innerText.includes('host 18')")
+    await abe.ask(f"location.hash = '{PAGES['case']}'")
+    await abe.sees("people disagree")
     viewer = await console.page("vic", PAGES["event"])
     assert await viewer.texts(".deciding a") == ["Open it as a case"]
 

@@ -83,6 +83,8 @@ class World:
         self.figures = Figures(self.settings.cost, dict, {}, self.clock)
         self.why = Why(self.classifier, RetrievalOptions())
         self._offset = 0
+        # The view of a real console reads these from their topic.
+        self._others: dict[tuple[Domain | None, str | None, str], Known] = {}
 
     @property
     def app(self) -> web.Application:
@@ -110,7 +112,8 @@ class World:
 
     async def find(self, id_: str, *, domain: Domain | None, tenant: str | None) -> Known | None:
         """What is known about an event."""
-        return self.store.find(id_, domain=domain, tenant=tenant)
+        stored = self.store.find(id_, domain=domain, tenant=tenant)
+        return stored or self._others.get((domain, tenant, id_))
 
     def add(
         self,
@@ -174,6 +177,7 @@ class World:
         current = self.triaged(event, domain, **about)
         self._apply(self.topics.triaged(domain), current)
         self._note(current, None)
+        self._others[domain, current.tenant, id_] = Known(current)
         return current
 
     def triaged(self, event: Event, domain: Domain, **changes: Any) -> TriagedEvent:

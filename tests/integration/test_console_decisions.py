@@ -336,7 +336,22 @@ async def test_a_decision_of_long_ago_is_corrected_from_the_page_of_its_event(
     await abe.ask(f"location.hash = '{PAGES['case']}'")
     await abe.sees("people disagree")
     viewer = await console.page("vic", PAGES["event"])
+    await viewer.sees("Open it as a case")
     assert await viewer.texts(".deciding a") == ["Open it as a case"]
+
+
+async def test_an_event_that_the_model_decided_can_be_corrected(start: Start) -> None:
+    """Its mistake would stay, and who opens it would believe that somebody has asked them to."""
+    console = await start(lambda world: world.accept("sure", title="A mistake"))
+    page = await console.page(where="#/stream")
+    await page.click(".feed-row a")
+    await page.sees("Open it as a case, to correct it")
+    await page.click(".deciding a")
+    await page.sees("It does not wait for a person. It was decided by: Small model.")
+    await page.press("1", "a")
+    await until(
+        lambda: sent(console) == [("sure", {"queue": "cloud", "severity": "informational"})]
+    )
 
 
 async def test_what_a_person_decides_is_in_the_feed_at_once(start: Start) -> None:

@@ -1,7 +1,7 @@
 // Why the case is here, and what made the proposal.
 
 import { html, useState } from "../html.js";
-import { label, percent, sentence as asSentence } from "../format.js";
+import { label, percent, sentence as asSentence, word } from "../format.js";
 import { Inline, plain } from "../text.js";
 
 /** For the other reasons, the risk did not decide. */
@@ -42,6 +42,8 @@ function sentence(why, deciding, data) {
       "The small model had accepted this event. It was drawn at random to check that its promise holds.",
   };
   if (data.triaged.decided_by === "human") return "A person has decided it already.";
+  if (!why.escalation && data.triaged.status === "final")
+    return `It does not wait for a person. It was decided by: ${word(data.triaged.decided_by)}. You can correct that.`;
   return sentences[why.escalation] ?? "It waits for a person.";
 }
 

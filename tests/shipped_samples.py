@@ -17,6 +17,7 @@ class Sample(NamedTuple):
     number: int
     record: Any
     expect: dict[str, Any]
+    topic: Kind | None = None
 
     @property
     def value(self) -> bytes:
@@ -27,8 +28,11 @@ class Sample(NamedTuple):
 
     @property
     def kind(self) -> Kind:
-        """The kind of the topic that the record is sent to."""
-        return self.format.kind or "alert"
+        """The kind of the topic that the record is sent to.
+
+        A mail or a chat message may be either, so its sample says which it is.
+        """
+        return self.topic or self.format.kind or "alert"
 
     @property
     def name(self) -> str:
@@ -40,4 +44,4 @@ def shipped_samples() -> Iterator[Sample]:
     """Every sample of every format that ships."""
     for mapping in shipped_formats().mappings:
         for number, sample in enumerate(orjson.loads(samples_of(mapping.name) or "[]")):
-            yield Sample(mapping, number, sample["record"], sample["expect"])
+            yield Sample(mapping, number, sample["record"], sample["expect"], sample.get("kind"))

@@ -5,6 +5,7 @@ from importlib.resources import files
 
 import pytest
 
+from inference.model.artifact import DEFAULT_MODEL, load_manifest
 from schemas.event import Event, Origin
 from schemas.formats import Mapping, Reading, read_record, shipped_formats
 from schemas.formats.shipped import samples_of, source_of
@@ -61,6 +62,16 @@ def test_a_sample_is_read_as_expected(sample: Sample) -> None:
     read = {name: getattr(event, name) for name in fields} | stated
     expected = {name: value for name, value in sample.expect.items() if name in read}
     assert {name: read[name] for name in expected} == expected
+
+
+def test_the_queue_of_a_sample_is_one_of_its_kind() -> None:
+    """A mail of a customer would be judged as an alert, and no queue could be right."""
+    domains = load_manifest(DEFAULT_MODEL).domains
+    for sample in SAMPLES:
+        event = readings_of(sample)[0].event
+        assert isinstance(event, Event)
+        queues = domains[event.domain].axes["queue"].labels
+        assert sample.expect.get("queue", queues[0]) in queues, sample.name
 
 
 @samples

@@ -56,7 +56,7 @@ TITLES = _ranked(
     "findingname issuetitle issuename casetitle tickettitle ticketsubject eventtitle",
     "alertdisplayname indicatorname malwarename virusname attackname attackfamily",
     "exploittechnique displayname activitydisplayname problem problemtitle check checkname",
-    "monitorname emailsubject mailsubject primarydescription",
+    "monitorname emailsubject mailsubject primarydescription shortmessage",
 )
 PHRASES = _ranked(
     "name detection rule alert event operationdetail reason message msg description desc"
@@ -80,7 +80,7 @@ BODIES = _ranked(
     "details detail message msg alertmessage eventmessage alertdescription eventdescription",
     "incidentdescription issuedescription findingdescription detectdescription threatdescription",
     "changedescription secondarydescription explanation reason summary output comment notes",
-    "firstmessage errormessage additionalinformation bodypreview fulllog rawmessage",
+    "firstmessage errormessage additionalinformation bodypreview fulllog rawmessage fullmessage",
 )
 
 _CLOCKS = "at time - datetime date timestamp on ts utc timeutc dateutc timestamputc"

@@ -308,3 +308,18 @@ def test_a_row_of_log_analytics_is_read_without_the_types_in_its_names() -> None
     assert event.occurred_at == "2026-03-24T14:42:35Z"
     assert event.stated is not None
     assert event.stated.severity == "critical"
+
+
+def test_the_short_message_of_gelf_is_a_title() -> None:
+    """A log that comes through Graylog would say nothing, and its document would be read alone."""
+    document = {
+        "version": "1.1",
+        "host": "dc-7",
+        "short_message": "Account locked after wrong passwords",
+        "full_message": "The account was locked after ten wrong passwords within a minute.",
+        "timestamp": 1774363355.31,
+        "_Category": "User Account Management",
+    }
+    event = event_of(document)
+    assert (event.title, event.body) == (document["short_message"], document["full_message"])
+    assert event.occurred_at == "2026-03-24T14:42:35.310000Z"

@@ -17,6 +17,7 @@ import msgspec
 
 from inference.errors import DataError
 from inference.record_file import open_records
+from schemas.codec import prepared
 from schemas.errors import InvalidEvent
 from schemas.event import KIND_OF_DOMAIN, Domain, Event, Kind, Origin
 from schemas.formats import read_document, read_event
@@ -209,9 +210,9 @@ def _read_line(
 
 
 def _read_native(document: dict[str, Any], place: _Place, row_format: RowFormat) -> Line:
-    facts = msgspec.convert(document, Facts)
+    facts = msgspec.convert(document, prepared(Facts))
     if "record" in document and document.keys() <= _BESIDE_RECORD:
-        return Line(_read_wrapped(msgspec.convert(document, _Wrapped), place), facts)
+        return Line(_read_wrapped(msgspec.convert(document, prepared(_Wrapped)), place), facts)
     unlabelled = {name: document[name] for name in document if name not in _FACTS}
     kind = KIND_OF_DOMAIN[row_format.domain] if row_format.domain else None
     return Line(read_document(unlabelled, Envelope(id=place.own_id, kind=kind)), facts)

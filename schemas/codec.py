@@ -3,6 +3,7 @@
 orjson reads and writes JSON, msgspec checks the types.
 """
 
+import threading
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,6 +13,24 @@ from schemas.errors import InvalidEvent
 from schemas.limits import LIMITS, Limits, refuse_oversized
 
 T = TypeVar("T")
+
+_PREPARING = threading.Lock()
+_PREPARED: set[Any] = set()
+
+
+def prepared(type_: type[T]) -> type[T]:
+    """The same type, which msgspec can now decode in any thread.
+
+    Every call of msgspec that decodes or converts to a struct must get its type from here. msgspec
+    inspects the fields of a type at its first use, and stores the result in the type before it is
+    complete. If a second thread uses the type at that moment, the process ends with SIGSEGV. So the
+    type, and all types inside it, are inspected here, by one thread at a time.
+    """
+    if type_ not in _PREPARED:
+        with _PREPARING:
+            msgspec.json.Decoder(type_)
+            _PREPARED.add(type_)
+    return type_
 
 
 def encode(value: msgspec.Struct) -> bytes:
@@ -52,7 +71,7 @@ def decode(data: bytes, type_: type[T], limits: Limits = LIMITS) -> T:
     """
     document = decode_json(data, limits.of_records())
     try:
-        return msgspec.convert(document, type_)
+        return msgspec.convert(document, prepared(type_))
     except msgspec.ValidationError as error:
         raise InvalidEvent(
             f"the record is not a {type_.__name__}: {error}; "

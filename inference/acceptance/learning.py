@@ -13,6 +13,7 @@ from inference.acceptance.guarantee import calibrate
 from inference.acceptance.options import Terms
 from inference.acceptance.samples import load_samples
 from inference.model.artifact import Artifact
+from schemas.codec import prepared
 
 TABLE_ALPHAS, TABLE_DELTA = (0.02, 0.05, 0.10), 0.10
 """The table has a line for each of these, with this delta."""
@@ -70,7 +71,9 @@ class LearningTable:
 
 def axis_learning(made_from: dict[str, Any], domain: str) -> dict[str, AxisLearning]:
     """What `made_from` of a calibration says of each axis; nothing if it is not cross-fitted."""
-    return msgspec.convert(made_from.get(LEARNING, {}).get(domain, {}), dict[str, AxisLearning])
+    return msgspec.convert(
+        made_from.get(LEARNING, {}).get(domain, {}), prepared(dict[str, AxisLearning])
+    )
 
 
 def learning_table(artifact: Artifact, domain: str, terms: Terms) -> LearningTable | None:

@@ -24,6 +24,7 @@ from inference.errors import ConfigError
 from inference.labels.renames import Renames
 from inference.options import Options
 from inference.toml_file import parse_toml
+from schemas.codec import prepared
 from schemas.event import DOMAINS, Domain
 from schemas.folding import fold
 from schemas.formats.level_words import LEVELS
@@ -183,7 +184,7 @@ def _read_entry(place: str, label: str, table: Any) -> LabelEntry:
             "spaces around them"
         )
     try:
-        return msgspec.convert(_table(place, table), LabelEntry)
+        return msgspec.convert(_table(place, table), prepared(LabelEntry))
     except msgspec.ValidationError as error:
         raise ConfigError(f"{place}: {error}; correct it or leave it out") from None
 

@@ -58,6 +58,7 @@ from inference.model.manifest import (
     Manifest,
 )
 from inference.model.signature import PublicKey
+from schemas.codec import prepared
 
 MANIFEST = "manifest.json"
 CALIBRATION = "calibration.json"
@@ -222,7 +223,7 @@ def _read_calibration(path: Path, public_key: PublicKey | None) -> Calibration:
     if public_key is not None:
         public_key.check(path / CALIBRATION, data)
     try:
-        return msgspec.json.decode(data, type=Calibration)
+        return msgspec.json.decode(data, type=prepared(Calibration))
     except (msgspec.DecodeError, RecursionError) as error:
         raise ModelError(
             f"the calibration of the model in {path} is damaged ({error}); {RECALIBRATE}"
@@ -246,13 +247,13 @@ def _read_manifest(
     if public_key is not None:
         public_key.check(path / MANIFEST, data)
     try:
-        format_number = msgspec.json.decode(data, type=_Format).format
+        format_number = msgspec.json.decode(data, type=prepared(_Format)).format
         if format_number != FORMAT:
             raise ModelError(
                 f"the model in {path} has format {format_number}, but this version reads format "
                 f"{FORMAT}; train the model again"
             )
-        manifest = msgspec.json.decode(data, type=Manifest)
+        manifest = msgspec.json.decode(data, type=prepared(Manifest))
     except (msgspec.DecodeError, RecursionError) as error:
         raise ModelError(
             f"the manifest of the model in {path} is damaged ({error}); {REMEDY}"

@@ -14,6 +14,7 @@ import numpy as np
 from inference.arrays import DECIMALS, Vectors
 from inference.model.input_text import render
 from inference.retrieval.options import RetrievalOptions
+from schemas.codec import prepared
 from schemas.event import Domain, Event
 from schemas.triaged import Case, TriagedEvent
 
@@ -127,5 +128,5 @@ def describe_precedent(precedent: Precedent) -> str:
 
 
 def _precedent(stored: _StoredCase, similarity: float) -> Precedent:
-    case = msgspec.json.decode(stored.case, type=Case)
+    case = msgspec.json.decode(stored.case, type=prepared(Case))
     return Precedent(case.event, case.triaged, similarity)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from inference.retrieval.options import RetrievalOptions
 from schemas.agreement import check_case
+from schemas.codec import prepared
 from schemas.triaged import Alternative, Case, Identity, Label, TriagedEvent
 
 _Records = OrderedDict[Identity, bytes]
@@ -67,11 +68,11 @@ class SettledCases:
         case = self._cases.get(key)
         if not is_kept or not case:
             return None
-        return _join(msgspec.json.decode(case, type=Case), triaged)
+        return _join(msgspec.json.decode(case, type=prepared(Case)), triaged)
 
     def _verdict(self, key: Identity) -> TriagedEvent | None:
         record = self._verdicts.get(key)
-        return msgspec.json.decode(record, type=TriagedEvent) if record else None
+        return msgspec.json.decode(record, type=prepared(TriagedEvent)) if record else None
 
     def _keep(self, records: _Records, key: Identity, record: bytes) -> bool:
         """Keep the record as the newest one, unless it is too large."""

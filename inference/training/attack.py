@@ -20,6 +20,7 @@ import yaml
 from rich.console import Console
 
 from inference.errors import DataError
+from schemas.codec import prepared
 
 ATTACK, ATOMICS = "MITRE ATT&CK", "Atomic Red Team"
 LICENCES = {ATTACK: "ATT&CK-terms", ATOMICS: "MIT"}
@@ -174,7 +175,7 @@ def _objects(path: Path) -> dict[str, _Object]:
 
 def _read_bundle(file: Path) -> list[tuple[str, _Object]]:
     try:
-        bundle = msgspec.json.decode(file.read_bytes(), type=_Bundle)
+        bundle = msgspec.json.decode(file.read_bytes(), type=prepared(_Bundle))
     except (OSError, msgspec.DecodeError) as error:
         raise DataError(
             f"{file} is no STIX bundle: {error}; give the STIX data of enterprise-attack"

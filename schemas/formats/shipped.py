@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from schemas.codec import prepared
 from schemas.formats.document import Document
 from schemas.formats.mapped import Mapping
 from schemas.formats.mapping_options import Condition
@@ -44,7 +45,7 @@ class _Block(NamedTuple):
     def mapping(self) -> Mapping:
         """The whole mapping."""
         try:
-            (mapping,) = msgspec.convert(_parse(self.file, self.text), _File).mappings
+            (mapping,) = msgspec.convert(_parse(self.file, self.text), prepared(_File)).mappings
         except (msgspec.ValidationError, ValueError) as error:
             raise _damaged(self.file, error) from None
         return mapping

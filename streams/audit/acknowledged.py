@@ -11,6 +11,7 @@ import msgspec
 
 from inference.errors import ConfigError
 from schemas.audit.verification import Fault
+from schemas.codec import prepared
 
 MAX_LINES = 100_000
 _HOW = "each line is a fault as `triage audit verify --json` prints it, with `by` and `reason`"
@@ -82,7 +83,7 @@ def read_acknowledgements(file: Path) -> Acknowledgements:
 
 def _read_line(file: Path, number: int, line: bytes) -> Acknowledgement:
     try:
-        acknowledged = msgspec.json.decode(line, type=Acknowledgement)
+        acknowledged = msgspec.json.decode(line, type=prepared(Acknowledgement))
     except msgspec.MsgspecError as error:
         raise ConfigError(f"line {number} of {file}: {error}; {_HOW}") from None
     if not (acknowledged.by.strip() and acknowledged.reason.strip()):

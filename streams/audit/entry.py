@@ -25,6 +25,7 @@ from schemas.audit.record import (
     sha256,
 )
 from schemas.audit.segment import Segment
+from schemas.codec import prepared
 from schemas.event import Origin
 from schemas.triaged import TriagedEvent
 
@@ -133,7 +134,7 @@ class _Author(msgspec.Struct, frozen=True):
 def _person(incoming: Incoming) -> str | None:
     """Who has decided, as the verdict says it: the agent has taken it, so it can be read."""
     try:
-        return bounded_text(msgspec.json.decode(incoming.value or b"", type=_Author).by)
+        return bounded_text(msgspec.json.decode(incoming.value or b"", type=prepared(_Author)).by)
     except msgspec.MsgspecError:
         return None
 

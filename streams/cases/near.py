@@ -15,6 +15,7 @@ from collections.abc import Callable
 import msgspec
 
 from inference.minhash import Bands, likeness, masked, shingles
+from schemas.codec import prepared
 from schemas.triaged import Case
 from streams.cases.entries import text_of
 from streams.cases.query import CaseSummary
@@ -31,7 +32,7 @@ MAX_COMPARED = 200
 """With so many cases a case is compared, those with the most bands in common first."""
 BYTES = 8
 
-_summary = msgspec.msgpack.Decoder(CaseSummary)
+_summary = msgspec.msgpack.Decoder(prepared(CaseSummary))
 
 
 class NearCase(msgspec.Struct, frozen=True):

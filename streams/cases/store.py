@@ -16,6 +16,7 @@ import msgspec
 
 from agents.cases import Known
 from agents.outcomes import Incoming
+from schemas.codec import prepared
 from schemas.event import DOMAINS, Domain, Origin
 from schemas.limits import LIMITS, Limits
 from streams.cases.current import locate
@@ -47,7 +48,7 @@ CLEARED = (
     "arrivals", "cases", "decisions", "facets", "near", "offsets", "records", "scopes", "waiting",
 )  # fmt: skip
 
-_summary = msgspec.msgpack.Decoder(CaseSummary)
+_summary = msgspec.msgpack.Decoder(prepared(CaseSummary))
 
 
 class _Read(msgspec.Struct, frozen=True, array_like=True):

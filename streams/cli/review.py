@@ -12,6 +12,7 @@ import orjson
 
 from agents.cases import Known
 from agents.label_rows import changed_by_people
+from schemas.codec import prepared
 from schemas.errors import InvalidEvent
 from schemas.event import Domain
 from schemas.plural import plural
@@ -235,7 +236,7 @@ def decide(
             domain=_domain(domain),
             tenant=tenant,
         )
-        msgspec.convert(msgspec.to_builtins(verdict), Verdict)
+        msgspec.convert(msgspec.to_builtins(verdict), prepared(Verdict))
     except msgspec.ValidationError as error:
         raise click.UsageError(f"this is no verdict: {error}") from None
     outcome = asyncio.run(_decide(settings, verdict, timeout_s))

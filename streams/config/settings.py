@@ -21,6 +21,7 @@ from inference.options import Options
 from inference.retrieval.options import RetrievalOptions
 from inference.rules.options import ImpactOptions, Rule
 from inference.toml_file import parse_toml
+from schemas.codec import prepared
 from schemas.event import DOMAINS, Domain
 from schemas.formats import Mapping as FormatMapping
 from schemas.limits import Limits
@@ -104,7 +105,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     document = _read(path or DEFAULT_PATH, required=path is not None)
     _overlay(document, environ)
     try:
-        settings = msgspec.convert(document, Settings, strict=False)
+        settings = msgspec.convert(document, prepared(Settings), strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"configuration: {error}; correct it or leave it out") from None
     _check(settings, environ)

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from inference.errors import ConfigError
+from schemas.codec import prepared
 from schemas.event import Domain
 from streams.disk import locked
 
@@ -139,6 +140,8 @@ class Journal:
         query = "SELECT number, undo, due_s, verdict FROM held ORDER BY number"
         with closing(self._connected.execute(query)) as rows:
             return [
-                HeldVerdict(number, undo, due_s, msgspec.json.decode(value, type=GivenVerdict))
+                HeldVerdict(
+                    number, undo, due_s, msgspec.json.decode(value, type=prepared(GivenVerdict))
+                )
                 for number, undo, due_s, value in rows
             ]

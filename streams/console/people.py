@@ -12,6 +12,7 @@ from msgspec import Meta, field
 from inference.errors import ConfigError
 from inference.options import Options
 from inference.toml_file import parse_toml
+from schemas.codec import prepared
 from streams.config import ConsoleSection
 
 Role = Literal["viewer", "reviewer", "admin"]
@@ -111,7 +112,7 @@ def _entries(text: bytes) -> list[PersonEntry]:
     key = "console.tokens_file"
     try:
         document = parse_toml(text)
-        entries = msgspec.convert(document, _PeopleFile).people
+        entries = msgspec.convert(document, prepared(_PeopleFile)).people
     except (ValueError, msgspec.ValidationError) as error:
         raise ConfigError(
             f"the file of people cannot be used ({error}); `triage console token` prints how an "

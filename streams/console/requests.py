@@ -6,6 +6,7 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
+from schemas.codec import prepared
 from schemas.event import DOMAINS, MAX_ID_CHARS, Domain
 from streams.console.claims import CaseKey
 from streams.errors import RequestRefused
@@ -24,7 +25,7 @@ async def body_of(request: web.Request, type_: type[Document]) -> Document:
     """
     body = await request.read()
     try:
-        return msgspec.json.decode(body or b"{}", type=type_)
+        return msgspec.json.decode(body or b"{}", type=prepared(type_))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RequestRefused(400, f"the request cannot be read: {error}") from None
 
@@ -44,7 +45,7 @@ def query_of(request: web.Request, type_: type[Document]) -> Document:
         if value:
             parameters[name] = value
     try:
-        return msgspec.convert(parameters, type_, strict=False)
+        return msgspec.convert(parameters, prepared(type_), strict=False)
     except msgspec.ValidationError as error:
         raise RequestRefused(400, f"the parameters cannot be used: {error}") from None
 

@@ -9,6 +9,8 @@ from typing import NamedTuple, Self
 
 import msgspec
 
+from schemas.codec import prepared
+
 
 class LastRecord(NamedTuple):
     """The last settled record of a partition, as the log had it."""
@@ -34,7 +36,7 @@ class CommitNote(msgspec.Struct, frozen=True, omit_defaults=True, rename={"last"
     def decode(cls, text: str | None) -> Self:
         """The note in a commit; an empty one if another program wrote the commit."""
         try:
-            return msgspec.json.decode(text or "", type=cls)
+            return msgspec.json.decode(text or "", type=prepared(cls))
         except msgspec.DecodeError:
             return cls()
 

@@ -16,6 +16,7 @@ import msgspec
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import AuthenticationFailedError
 
+from schemas.codec import prepared
 from streams.config import KafkaSection
 from streams.kafka.tls import endpoint_context
 
@@ -108,7 +109,7 @@ class ClientCredentials(AbstractTokenProvider):  # type: ignore[misc] # aiokafka
                 "check kafka.oauth_client_id, its secret and kafka.oauth_scope"
             )
         try:
-            return msgspec.json.decode(body, type=_Granted, strict=False)
+            return msgspec.json.decode(body, type=prepared(_Granted), strict=False)
         except msgspec.DecodeError:
             raise AuthenticationFailedError(
                 "kafka.oauth_token_url answers without a token; check the address"

@@ -11,6 +11,7 @@ import msgspec
 from inference.errors import ModelError
 from inference.learning.agreement import Agreement, together
 from inference.model.files import read_bounded
+from schemas.codec import prepared
 from schemas.event import Domain
 from streams.disk import write_atomically
 
@@ -61,7 +62,9 @@ def read(
         if not file.name.startswith(f"{candidate}."):
             continue
         try:
-            document = msgspec.json.decode(read_bounded(file, MAX_BYTES), type=AgreementFile)
+            document = msgspec.json.decode(
+                read_bounded(file, MAX_BYTES), type=prepared(AgreementFile)
+            )
         except (OSError, ModelError, msgspec.DecodeError, RecursionError):
             continue  # it is being replaced, or is none
         for domain, agreement in document.domains.items():

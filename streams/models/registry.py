@@ -29,6 +29,7 @@ from inference.model.artifact import CALIBRATION, MANIFEST, load_artifact
 from inference.model.files import is_plain_name, read_bounded
 from inference.model.manifest import Calibration, Manifest
 from inference.model.signature import PublicKey
+from schemas.codec import prepared
 from schemas.event import DOMAINS, Domain
 from streams.disk import flush, locked, write_atomically
 
@@ -131,7 +132,7 @@ class Registry:
         """
         file = self.directory / CURRENT
         try:
-            state = msgspec.json.decode(read_bounded(file, MAX_STATE_BYTES), type=State)
+            state = msgspec.json.decode(read_bounded(file, MAX_STATE_BYTES), type=prepared(State))
         except FileNotFoundError:
             return State()
         except (OSError, msgspec.DecodeError, RecursionError) as error:
@@ -155,7 +156,9 @@ class Registry:
     def facts(self, name: str) -> Facts | None:
         """How a model was learned; None for a model that was not learned here."""
         try:
-            return msgspec.json.decode(read_bounded(self.directory / name / FACTS), type=Facts)
+            return msgspec.json.decode(
+                read_bounded(self.directory / name / FACTS), type=prepared(Facts)
+            )
         except (OSError, ModelError, msgspec.DecodeError, RecursionError):
             return None
 
@@ -166,7 +169,9 @@ class Registry:
             ModelError: it cannot be read.
         """
         try:
-            return msgspec.json.decode(read_bounded(self.path(name) / MANIFEST), type=Manifest)
+            return msgspec.json.decode(
+                read_bounded(self.path(name) / MANIFEST), type=prepared(Manifest)
+            )
         except (OSError, msgspec.DecodeError, RecursionError) as error:
             raise ModelError(f"the manifest of {name} cannot be read ({error})") from None
 
@@ -178,7 +183,7 @@ class Registry:
         """
         try:
             return msgspec.json.decode(
-                read_bounded(self.path(name) / CALIBRATION), type=Calibration
+                read_bounded(self.path(name) / CALIBRATION), type=prepared(Calibration)
             )
         except (OSError, msgspec.DecodeError, RecursionError) as error:
             raise ModelError(f"the calibration of {name} cannot be read ({error})") from None

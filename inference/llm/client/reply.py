@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from inference.llm.client.failure import LlmFailure, Usage
+from schemas.codec import prepared
 from schemas.visible_text import one_line
 
 MAX_ANSWER_BYTES = 1 << 20
@@ -75,7 +76,7 @@ def read_reply(body: bytes) -> Reply:
         LlmFailure: there is none. Its usage is what was billed, as the body says.
     """
     try:
-        decoded = msgspec.json.decode(body, type=_Body)
+        decoded = msgspec.json.decode(body, type=prepared(_Body))
     except (msgspec.MsgspecError, RecursionError):
         raise _no_completion() from None
     if decoded.choices is None:

@@ -12,6 +12,7 @@ import msgspec
 
 from inference.llm.client.failure import LlmFailure
 from inference.llm.prompt.prompt import MAX_RATIONALE_CHARS, MAX_SUMMARY_CHARS, Answer, Prompt
+from schemas.codec import prepared
 from schemas.visible_text import one_line, without_formula
 
 MAX_ANSWER_CHARS = 32_768
@@ -62,7 +63,7 @@ def parse_answer(content: str, prompt: Prompt) -> Answer:
 def _replies(text: str) -> Iterator[_Reply]:
     for document in _objects(text):
         try:
-            yield msgspec.convert(document, _Reply)
+            yield msgspec.convert(document, prepared(_Reply))
         except msgspec.ValidationError:
             continue
 

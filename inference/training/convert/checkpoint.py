@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, deserialize
 
 from inference.errors import ModelError
+from schemas.codec import prepared
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -127,7 +128,9 @@ def read_config(source: Path) -> BertConfig:
 
 def _read_config_file(source: Path) -> _ConfigFile:
     try:
-        stored = msgspec.json.decode((source / "config.json").read_bytes(), type=_ConfigFile)
+        stored = msgspec.json.decode(
+            (source / "config.json").read_bytes(), type=prepared(_ConfigFile)
+        )
     except (OSError, msgspec.DecodeError) as error:
         raise ModelError(
             f"there is no usable config.json in {source}: {error}; give the directory of a Hugging "

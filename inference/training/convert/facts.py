@@ -11,6 +11,7 @@ from inference.model.encoder import MAX_POSITIONS
 from inference.training.convert.checkpoint import BertConfig, read_config
 from inference.training.convert.source_tokenizer import SourceTokenizer
 from inference.training.convert.vocabulary import find_tokenizers
+from schemas.codec import prepared
 
 FACTS = "encoder.json"
 """The file beside a converted encoder. A directory that has it counts as converted."""
@@ -99,6 +100,6 @@ def _facts_of_model(directory: Path) -> EncoderFacts:
 
 def _read_facts(file: Path) -> EncoderFacts:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=EncoderFacts)
+        return msgspec.json.decode(file.read_bytes(), type=prepared(EncoderFacts))
     except (OSError, msgspec.DecodeError) as error:
         raise ModelError(f"{file} cannot be read: {error}; convert the encoder again") from None

@@ -75,6 +75,7 @@ class GroupConsumer:
         self.agent_pipelines: list[AgentPipeline] = []
         self.offsets = OffsetTracker(self._start_offset)
         self.assigned = False
+        self._stopping = False
         # Faust never connects to this broker: its agents read channels that are filled here.
         self.app = faust.App(settings.kafka.group_id, web_enabled=False, store="memory://")
         self.app.conf.loghandlers = []
@@ -136,6 +137,7 @@ class GroupConsumer:
 
     async def stop(self) -> None:
         """Leave the group. What is not committed by now will be read again."""
+        self._stopping = True
         await _cancel(self._tasks)
         await _cancel(self._assignment_tasks)
         for agent_pipeline in self.agent_pipelines:
@@ -195,6 +197,8 @@ class GroupConsumer:
         return reader.start if reader else 0
 
     async def _on_assigned(self, partitions: set[Partition]) -> None:
+        if self._stopping:
+            return  # the group was just about to share its partitions out; nobody reads them here
         for call in self._on_assignment:
             call()
         # Not here, because the member sends no heartbeats before this returns.

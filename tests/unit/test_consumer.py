@@ -380,6 +380,19 @@ async def test_a_worker_that_is_stopped_while_it_starts_has_nothing_to_commit(
     assert bench.group.lag() == {}
 
 
+async def test_partitions_that_come_while_the_worker_stops_are_not_begun(
+    bench: Bench, cluster: Cluster
+) -> None:
+    """SIGTERM just before the first assignment would end with an error, and exit code 1."""
+    await bench.group.start()
+    await bench.group.stop()
+    await bench.group._on_assigned({FAST})
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert bench.failures == []
+    assert not bench.group.assigned
+
+
 async def test_a_broker_that_refuses_ends_the_start(bench: Bench, cluster: Cluster) -> None:
     """The worker would run without a consumer."""
     cluster.refusal = KafkaConnectionError("no")

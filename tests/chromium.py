@@ -79,28 +79,31 @@ class Page:
             raise BrowserError(thrown or str(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
-    async def until(self, condition: str, *, limit_s: float = PATIENCE_S) -> None:
-        """Wait until a condition in JavaScript holds.
+    async def until(self, condition: str, *, limit_s: float = PATIENCE_S) -> Any:
+        """Wait until a condition in JavaScript holds, and return its value.
 
         Raises:
             BrowserError: it does not hold after `limit_s` seconds; says what the page shows.
         """
         try:
             async with asyncio.timeout(limit_s):
-                while not await self._holds(condition):
+                while not (value := await self._value(condition)):
                     await asyncio.sleep(POLL_S)
+                return value
         except TimeoutError:
             shown = await self.ask("document.body.innerText.slice(0, 3000)")
             raise BrowserError(
                 f"it never became true: {condition}\n{self.problems}\n--- the page shows:\n{shown}"
             ) from None
 
-    async def _holds(self, condition: str) -> bool:
+    async def _value(self, condition: str) -> Any:
         try:
-            return bool(await self.ask(f"Boolean({condition})"))
+            # Only lists have a value here: an element is true in JavaScript.
+            value = "v => v && (Array.isArray(v) && v.length ? v : true)"
+            return await self.ask(f"({value})({condition})")
         except BrowserError:
             # The document is being replaced, or what the condition looks at is not there yet.
-            return False
+            return None
 
     async def sees(self, text: str, *, limit_s: float = PATIENCE_S) -> None:
         """Wait until the page shows a text."""
@@ -133,11 +136,12 @@ class Page:
 
     async def click(self, selector: str) -> None:
         """Click in the middle of the first element that fits, once there is one that can be."""
-        place = f"document.querySelector({json.dumps(selector)})"
-        await self.until(f"{place} && !{place}.disabled")
-        box = await self.ask(
-            f"(e => {{ e.scrollIntoView({{block: 'center'}}); const b = e.getBoundingClientRect();"
-            f" return [b.x + b.width / 2, b.y + b.height / 2]; }})({place})"
+        # In one expression: between two, a page that is drawn anew may have taken the element away.
+        box = await self.until(
+            "(e => { if (!e || e.disabled) return null; e.scrollIntoView({block: 'center'});"
+            " const b = e.getBoundingClientRect();"
+            " return [b.x + b.width / 2, b.y + b.height / 2]; })"
+            f"(document.querySelector({json.dumps(selector)}))"
         )
         where = {"x": box[0], "y": box[1], "button": "left", "clickCount": 1}
         await self.call("Input.dispatchMouseEvent", type="mousePressed", **where)

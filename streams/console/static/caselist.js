@@ -199,3 +199,25 @@ export function openList(query, { fresh = false } = {}) {
   list.want(0, PAGE - 1);
   return list;
 }
+
+/**
+ * Read the list of this query anew, and show what is there until the new one has its first page:
+ * rows that vanish for a moment take the click away that was meant for them.
+ */
+export function refreshList(query) {
+  const old = workList.get().list;
+  if (!old || old.total === null || JSON.stringify(workList.get().query) !== JSON.stringify(query)) {
+    openList(query, { fresh: true });
+    return;
+  }
+  const list = new CaseList(query, () => {
+    const now = workList.get();
+    if (now.list === list) workList.set({ ...now, version: now.version + 1 });
+    else if (now.list !== old || list.total === null) list.close();
+    else {
+      old.close();
+      workList.set({ list, version: 0, query });
+    }
+  });
+  list.want(0, PAGE - 1);
+}

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../html.js";
 import { may } from "../api.js";
-import { caseKey, lastSeen, openList, workList } from "../caselist.js";
+import { caseKey, lastSeen, openList, refreshList, workList } from "../caselist.js";
 import { ActiveFilters, CASE_FACETS, casesFound, Facets, passes, SearchField } from "../filters.js";
 import { useHeldKeys, useKeys } from "../keys.js";
 import { on, onRecovery } from "../live.js";
@@ -142,7 +142,7 @@ function useArrivals(query, key, reloadCounts) {
       on("claim", (claim) => workList.get().list?.note(claim, { claimed_by: claim.by })),
       on("held", (held) => workList.get().list?.note(held, { held_by: held.by })),
       onRecovery(() => {
-        openList(query, { fresh: true });
+        refreshList(query);
         reloadCounts();
       }),
     ];

@@ -99,6 +99,11 @@ async def test_the_page_comes_back_when_the_server_does(browser: DevTools, tmp_p
         await page.sees("5 cases open")
         await page.until("document.querySelector('[data-connection=live]')")
     await page.sees("server does not answer")
+    await page.ask(
+        "void new MutationObserver(() => { window.fewest = Math.min(window.fewest ?? 9,"
+        " document.querySelectorAll('.row-title a').length); })"
+        ".observe(document.body, {childList: true, subtree: true})"
+    )
     (folder := tmp_path / "again").mkdir()
     section = replace_options(section, port=int(url.rpartition(":")[2]))
     world = World(folder, section)
@@ -108,6 +113,7 @@ async def test_the_page_comes_back_when_the_server_does(browser: DevTools, tmp_p
         await page.sees("The connection is back")
         await page.sees("6 cases open")
         assert await page.count(".banner-top") == 0
+        assert await page.ask("window.fewest") == 5, "rows vanished, and clicks with them"
 
 
 async def test_a_broker_that_is_away_is_said_until_it_is_back(start: Start) -> None:

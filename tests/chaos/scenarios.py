@@ -40,7 +40,7 @@ SCENARIOS = (
     Scenario(
         "worker-frozen", "SIGSTOP of a worker for 15 s, then SIGCONT", freeze_worker, short=True
     ),
-    Scenario("workers-1-3-1", "from one worker to three and back", scale, workers=1, short=True),
+    Scenario("workers-1-4-1", "from one worker to four and back", scale, workers=1, short=True),
     Scenario("workers-restarted", "rolling restart of three workers", restart_workers, workers=3),
     Scenario("broker-killed", "kill -9 of one broker, back after 15 s", kill_broker, short=True),
     Scenario("brokers-restarted", "rolling restart of all three brokers", restart_brokers),

@@ -39,8 +39,8 @@ async def freeze_worker(run: Run) -> None:
 
 
 async def scale(run: Run) -> None:
-    """From one worker to three, and back to one."""
-    added = [run.add_worker(), run.add_worker()]
+    """From one worker to four, and back to one."""
+    added = [run.add_worker() for _ in range(3)]
     for worker in added:
         await run.ready(worker)
     await asyncio.sleep(5)

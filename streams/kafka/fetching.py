@@ -68,13 +68,14 @@ def paced(
 ) -> Fetch:
     """The same requests, the next one `pause_s` seconds after a response with records.
 
-    Only when `after` such responses of the same broker have come within `BUSY_S`; with 1, always.
+    Only when `after` such responses of the same broker have come within `BUSY_S`, or the pause if
+    that is longer. So with 1, after each.
     """
     answered_s: defaultdict[Any, deque[float]] = defaultdict(lambda: deque(maxlen=after))
 
     async def fetch_after_pause(assignment: Any, node: Any, request: Any) -> bool:
         answers, now_s = answered_s[node], clock()
-        is_busy = len(answers) == after and (after == 1 or now_s - answers[0] < BUSY_S)
+        is_busy = len(answers) == after and now_s - answers[0] < max(BUSY_S, pause_s)
         try:
             await wait(max(0.0, answers[-1] + pause_s - now_s) if is_busy else 0.0)
         except asyncio.CancelledError:

@@ -340,6 +340,31 @@ async def test_a_decision_of_long_ago_is_corrected_from_the_page_of_its_event(
     assert await viewer.texts(".deciding a") == ["Open it as a case"]
 
 
+async def test_the_next_case_comes_although_the_list_was_slow(start: Start) -> None:
+    """Who decides before the list is here would be told that no other case waits."""
+    console = await start(five_cases, hold_s=0)
+    page = await console.page(where=PAGES["stream"])
+    await page.ask(
+        """(() => {
+            const real = window.fetch;
+            const listOfCases = new Promise((resolve) => (window.letTheListCome = resolve));
+            window.fetch = async (address, ...rest) => {
+                if (/\\/cases[?]/.test(address)) await listOfCases;
+                return real(address, ...rest);
+            };
+        })()"""
+    )
+    await page.ask(f"location.hash = '{PAGES['case']}'")
+    await page.sees("Accept proposal")
+    await page.press("a")
+    await until(lambda: len(console.world.sent) == 1)
+    await page.sees("Decided: ")
+    assert await page.ask("location.hash") == PAGES["case"]
+    await page.ask("window.letTheListCome()")
+    await page.until("document.querySelector('.case h1')?.innerText.includes('host 18')")
+    assert not await page.ask("document.body.innerText.includes('That was the last case')")
+
+
 async def test_an_event_that_the_model_decided_can_be_corrected(start: Start) -> None:
     """Its mistake would stay, and who opens it would believe that somebody has asked them to."""
     console = await start(lambda world: world.accept("sure", title="A mistake"))

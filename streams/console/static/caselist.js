@@ -26,7 +26,7 @@ export class CaseList {
     this.done = new Map();
     this.changed = false;
     this.wanted = [0, 0];
-    this.loading = false;
+    this.loading = null;
     this.controller = new AbortController();
   }
 
@@ -89,27 +89,29 @@ export class CaseList {
   /** Load what is needed to show the places from `first` to `last`. */
   want(first, last) {
     this.wanted = [Math.floor(first / PAGE), Math.floor(Math.max(first, last) / PAGE)];
-    this.loadNext();
+    if (this.loading === null && this.missingPage() !== null) this.loading = this.loadWanted();
   }
 
-  async loadNext() {
-    if (this.loading) return;
-    const page = this.missingPage();
-    if (page === null) return;
-    this.loading = true;
-    try {
-      await this.load(page);
-      this.error = null;
-    } catch (error) {
+  /** Wait until what is wanted is here, or cannot be loaded. */
+  async settled() {
+    await this.loading;
+  }
+
+  async loadWanted() {
+    for (let page = this.missingPage(); page !== null; ) {
+      try {
+        await this.load(page);
+        this.error = null;
+      } catch (error) {
+        if (this.controller.signal.aborted) return;
+        if (error.status === 429) await pause(PAUSE_MS);
+        else this.error = error;
+      }
       if (this.controller.signal.aborted) return;
-      if (error.status === 429) await pause(PAUSE_MS);
-      else this.error = error;
-    } finally {
-      this.loading = false;
+      page = this.error ? null : this.missingPage();
+      if (page === null) this.loading = null;
+      this.onChange();
     }
-    if (this.controller.signal.aborted) return;
-    this.onChange();
-    if (!this.error) this.loadNext();
   }
 
   /** The page to load now: one that is wanted, or the next on the way to it. */

@@ -82,7 +82,6 @@ function useSteps(item) {
     if (!workList.get().list) openList({ order: "urgency" });
   }, []);
   const at = list?.placeOf(key) ?? null;
-  const nextPlace = list ? list.nextOpen(at ?? -1, skipped) : null;
   useEffect(() => {
     lastSeen.at = at ?? (lastSeen.key === key ? lastSeen.at : null);
     lastSeen.key = key;
@@ -91,23 +90,16 @@ function useSteps(item) {
   useEffect(() => {
     list?.want(near, near + 20);
   }, [list, near]);
-  const nextItem = nextPlace === null ? null : list.row(nextPlace);
-  const other = nextItem && caseKey(nextItem) !== key ? nextItem : firstOther(list, key);
   const toQueue = () => go(hrefOf("queue", [], queueAddress()));
   return {
     at,
     total: list?.total ?? null,
-    nextItem: other,
+    nextItem: caseAfter(list, key),
     toQueue,
-    next: () => {
-      if (other) {
-        if (nextPlace === null && at !== null && list.endsBehind(at))
-          notify("That was the end of the list. This is the first case that still waits.");
-        go(caseHref(other));
-      } else {
-        notify("That was the last case that waits in this list.");
-        toQueue();
-      }
+    next: async () => {
+      const here = location.hash;
+      await list?.settled();
+      if (location.hash === here) goToNext(key, toQueue);
     },
     previous: () => {
       const before = at > 0 ? list.row(at - 1) : null;
@@ -116,9 +108,24 @@ function useSteps(item) {
   };
 }
 
-/** At the end of the list: the first case that still waits, if there is one. */
-function firstOther(list, key) {
-  let place = list ? list.nextOpen(-1, skipped) : null;
+/** Go to the case after this one, in the list as it is now. */
+function goToNext(key, toQueue) {
+  const { list } = workList.get();
+  const item = caseAfter(list, key);
+  if (item) {
+    if (list.placeOf(caseKey(item)) < list.placeOf(key))
+      notify("That was the end of the list. This is the first case that still waits.");
+    go(caseHref(item));
+  } else {
+    if (list && !list.error) notify("That was the last case that waits in this list.");
+    toQueue();
+  }
+}
+
+/** The next case that waits, from the start of the list if none is known behind this one. */
+function caseAfter(list, key) {
+  let place = list?.nextOpen(list.placeOf(key) ?? -1, skipped) ?? null;
+  place ??= list?.nextOpen(-1, skipped) ?? null;
   while (place !== null && caseKey(list.row(place)) === key) place = list.nextOpen(place, skipped);
   return place === null ? null : list.row(place);
 }

@@ -215,7 +215,7 @@ function Cases({ list, query, onChange, onFresh }) {
     <${WindowedList}
       total=${list.total}
       name="Open cases"
-      busy=${list.loading}
+      busy=${list.loading !== null}
       reveal=${cursor}
       onRange=${(first, last) => {
         list.want(first, last);

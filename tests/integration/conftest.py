@@ -12,10 +12,17 @@ from tests.console_world import World
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[DevTools]:
+async def browser_of_module() -> AsyncIterator[DevTools]:
     """One Chromium for all tests of this module."""
     async with chromium() as devtools:
         yield devtools
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(browser_of_module: DevTools) -> AsyncIterator[DevTools]:
+    """The Chromium of this module, without a page."""
+    yield browser_of_module
+    await browser_of_module.close_pages()
 
 
 @pytest_asyncio.fixture(loop_scope="module")

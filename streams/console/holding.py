@@ -209,22 +209,37 @@ class HeldVerdicts:
         if not due:
             return False
         self._sending.update(held.number for held in due)
+        standing: list[HeldVerdict] = []
         try:
-            standing = [held for held in due if await self._still_stands(held)]
-            # Before the sending: the decision may be seen before the broker's answer is.
-            until_s = self._clock() + SETTLE_S
-            self._sent |= {held.verdict.key: (held.verdict.by, until_s) for held in standing}
+            standing += [held for held in due if await self._still_stands(held)]
+            self._await_decisions(standing)
             await self._send([held.verdict for held in standing])
         except (StreamError, InferenceError, SchemaError) as error:
             if self.failure is None:
                 log.warning("%d verdicts wait: %s", len(due), error)
             self.failure = str(error)
+            for held in standing:
+                self._sent.pop(held.verdict.key, None)
+                self._by_case[held.verdict.key] = held.verdict.by
             return False
         finally:
             self._sending.difference_update(held.number for held in due)
         self.failure = None
-        await self._forget(standing)
+        settled_s = self._clock() + SETTLE_S
+        for held in standing:
+            if known := self._sent.get(held.verdict.key):
+                self._sent[held.verdict.key] = (known[0], settled_s)
+        await self._remove(standing)
         return True
+
+    def _await_decisions(self, standing: Sequence[HeldVerdict]) -> None:
+        """Note that these are sent now: their decisions may be seen before the broker's answer is.
+
+        From then on the case may be decided again, so nothing but `_sent` says that it may not.
+        """
+        for held in standing:
+            self._sent[held.verdict.key] = (held.verdict.by, float("inf"))
+            self._by_case.pop(held.verdict.key, None)
 
     async def _still_stands(self, held: HeldVerdict) -> bool:
         reason = await self._standing(held.verdict)
@@ -237,16 +252,21 @@ class HeldVerdicts:
         return False
 
     async def _forget(self, held: Sequence[HeldVerdict]) -> None:
+        """Drop verdicts that are not sent: their cases wait for a decision again."""
+        for each in held:
+            self._by_case.pop(each.verdict.key, None)
+        await self._remove(held)
+        for each in held:
+            if self.held_by(each.verdict.key) is None:
+                self._tell(each.verdict.key, None)
+
+    async def _remove(self, held: Sequence[HeldVerdict]) -> None:
         for each in held:
             # At once, and then in the file: nobody may undo it in between.
             self._held.pop(each.number, None)
         # Whoever ends the console must not leave in the file what the broker has.
         removing = self._in_thread(partial(self._journal.remove, [each.number for each in held]))
         await asyncio.shield(removing)
-        for each in held:
-            self._by_case.pop(each.verdict.key, None)
-            if each.verdict.key not in self._sent:
-                self._tell(each.verdict.key, None)
 
     def _tell(self, key: CaseKey, by: str | None) -> None:
         domain, tenant, id_ = key

@@ -218,6 +218,32 @@ async def test_a_verdict_is_sent_when_its_time_is_over_and_not_before(tmp_path: 
     await held.stop()
 
 
+async def test_a_decision_that_is_seen_may_be_corrected_before_the_broker_has_answered(
+    tmp_path: Path,
+) -> None:
+    """Who sees a wrong decision at once would be told that its author was faster."""
+    clock, sending = Clock(), Sending()
+    sending.gate.clear()
+    held = holding(tmp_path / "held.sqlite", sending, clock)
+    await held.start()
+    key = given().key
+    await held.hold([given()], 0)
+    await until(lambda: held._sending)
+    clock.now_s += 60
+    held.expire()
+    assert held.held_by(key) == "rae"
+    held.seen(key)
+    assert held.held_by(key) is None
+    await held.hold([given(by="abe")], 10)
+    sending.gate.set()
+    await until(lambda: len(sending.sent) == 1)
+    await run_ready_tasks()
+    held.settle(key)
+    assert (held.held_by(key), len(held)) == ("abe", 1)
+    await held.stop()
+    assert [each.by for each in sending.sent] == ["rae", "abe"]
+
+
 async def test_a_verdict_that_is_being_sent_cannot_be_undone(tmp_path: Path) -> None:
     """Its author would be told that it was undone, and it would be a decision nevertheless."""
     clock, sending = Clock(), Sending()

@@ -1,4 +1,4 @@
-"""Worker processes for tests: they can be started, stopped and killed."""
+"""Our program as a process of its own: a command, and workers that can be stopped and killed."""
 
 import os
 import signal
@@ -15,6 +15,19 @@ from streams.local.brokers.loopback import free_ports
 
 READY_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 20.0
+COMMAND_TIMEOUT_S = 120.0
+
+
+def run_triage(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with these settings as a user would, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "streams.cli", *arguments],
+        env=os.environ | as_environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_TIMEOUT_S,
+        check=False,
+    )
 
 
 @dataclass

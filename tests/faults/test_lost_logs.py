@@ -1,11 +1,8 @@
 """A log that lost its end, its beginning, or everything: nothing is skipped in silence."""
 
 import asyncio
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +14,7 @@ from aiokafka.admin import NewTopic, RecordsToDelete
 
 from schemas.audit.record import UnreadOffsets, UnreadRecord, unseal
 from streams.audit.verify import verify
-from streams.config import Settings, as_environment
+from streams.config import Settings
 from streams.deadletters import Letter, PlaceOfRecord, skip
 from streams.errors import StreamError
 from streams.kafka.admin import admin_client, create_topics
@@ -32,7 +29,7 @@ from tests.faults.account import committed_offsets
 from tests.faults.test_hostile_records import send_batch
 from tests.figures import tell
 from tests.outputs import Outputs
-from tests.processes import WorkerProcess
+from tests.processes import WorkerProcess, run_triage
 
 pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(240)]
 
@@ -212,14 +209,7 @@ def flipped(broker: Broker, topic: str, text: bytes) -> Iterator[None]:
 
 def triage_skip(settings: Settings, *arguments: str) -> tuple[int, str]:
     """The exit code of `triage deadletters skip`, and what it prints on both streams."""
-    done = subprocess.run(
-        [sys.executable, "-m", "streams.cli", "deadletters", "skip", *arguments],
-        env=os.environ | as_environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    done = run_triage(settings, "deadletters", "skip", *arguments)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -1,9 +1,7 @@
 """The audit topic on a real broker: several workers write it, and the command verifies it."""
 
 import asyncio
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +15,7 @@ from schemas.codec import encode
 from streams.audit.entry import PublishedDecision
 from streams.audit.trail import AuditTrail
 from streams.audit.verify import verify
-from streams.config import Settings, TopicsSection, as_environment
+from streams.config import Settings, TopicsSection
 from streams.errors import DamagedBatch
 from streams.kafka.admin import cluster_id, create_topics
 from streams.kafka.producer import Producer
@@ -27,6 +25,7 @@ from streams.local.brokers import Broker
 from streams.local.brokers.kafka import KafkaCluster
 from streams.topics import Topics
 from tests.chains import ASKED
+from tests.processes import run_triage
 from tests.records import record as read
 from tests.records import triaged
 
@@ -69,15 +68,8 @@ async def records(settings: Settings) -> list[Incoming]:
 
 
 def run(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `triage audit verify` as a user would."""
-    return subprocess.run(
-        [sys.executable, "-m", "streams.cli", "audit", "verify", *arguments],
-        env=os.environ | as_environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    """Run `triage audit verify`."""
+    return run_triage(settings, "audit", "verify", *arguments)
 
 
 async def test_several_workers_and_a_restart_leave_whole_chains(prepared: Settings) -> None:

@@ -1,14 +1,10 @@
 """Dead letters on a real broker: counted, shown and replayed as a person does it."""
 
-import os
-import subprocess
-import sys
-
 import orjson
 import pytest
 
 from agents.outcomes import DeadLettered
-from streams.config import Settings, as_environment
+from streams.config import Settings
 from streams.kafka.admin import create_topics
 from streams.kafka.producer import Producer
 from streams.kafka.reader import reading, until_quiet
@@ -16,20 +12,14 @@ from streams.kafka.record import Record
 from streams.pipeline.records import dead_letter
 from streams.topics import Topics
 from tests.doubles import incoming
+from tests.processes import run_triage
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(180)]
 
 
 def run(settings: Settings, *arguments: str) -> str:
     """What `triage deadletters` prints; it must end with exit code 0."""
-    done = subprocess.run(
-        [sys.executable, "-m", "streams.cli", "deadletters", *arguments],
-        env=os.environ | as_environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    done = run_triage(settings, "deadletters", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

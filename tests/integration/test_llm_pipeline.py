@@ -3,11 +3,8 @@
 import asyncio
 import contextlib
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +19,7 @@ from aiohttp import web
 from schemas.codec import decode
 from schemas.event import Event
 from schemas.triaged import Case, TriagedEvent
-from streams.config import Settings, as_environment
+from streams.config import Settings
 from streams.kafka.admin import create_topics
 from streams.kafka.record import Record
 from streams.topics import Topics
@@ -31,7 +28,7 @@ from tests.integration.test_pipeline import send, working
 from tests.llm_server import Behaviour, LlmServer, Request, ok, slow
 from tests.llm_tier import configured, endpoint, escalated
 from tests.outputs import Outputs
-from tests.processes import WorkerProcess
+from tests.processes import WorkerProcess, run_triage
 from tests.tiny_model import sample_events
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
@@ -86,16 +83,8 @@ async def produce(settings: Settings, cases: list[Case]) -> None:
 
 def run(settings: Settings, *arguments: str) -> tuple[int, str]:
     """Run a command with these settings. It returns the exit code and the output."""
-    command = [sys.executable, "-m", "streams.cli", *arguments]
-    ended = subprocess.run(
-        command,
-        env=os.environ | as_environment(settings),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return ended.returncode, ended.stdout or ended.stderr
+    done = run_triage(settings, *arguments)
+    return done.returncode, done.stdout or done.stderr
 
 
 async def test_an_event_goes_all_the_way_round(settings: Settings, tmp_path: Path) -> None:

@@ -1,9 +1,6 @@
 """Short verdicts on a real broker: two persons, a worker that is killed, and the view of cases."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -15,14 +12,14 @@ import pytest
 from schemas.triaged import TriagedEvent
 from streams.cases.query import CaseQuery
 from streams.cases.view import open_view
-from streams.config import ReviewSection, Settings, as_environment
+from streams.config import ReviewSection, Settings
 from streams.kafka.admin import create_topics
 from streams.kafka.producer import Producer
 from streams.kafka.record import Record
 from streams.topics import Topics
 from tests.integration.test_pipeline import send, working
 from tests.outputs import Outputs
-from tests.processes import WorkerProcess
+from tests.processes import WorkerProcess, run_triage
 from tests.tiny_model import LABELS
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
@@ -173,15 +170,9 @@ async def test_the_commands_review_a_case(settings: Settings, tmp_path: Path) ->
         settings, domains=msgspec.structs.replace(settings.domains, tickets=strict)
     )
 
-    async def triage(*arguments: str) -> tuple[int | None, str, str]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "streams.cli", "review", *arguments),
-            env=os.environ | as_environment(settings),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        return process.returncode, out.decode(), err.decode()
+    async def triage(*arguments: str) -> tuple[int, str, str]:
+        done = await asyncio.to_thread(run_triage, settings, "review", *arguments)
+        return done.returncode, done.stdout, done.stderr
 
     with working(settings, tmp_path):
         await send(settings, [ticket(names, f"t-{number}") for number in range(3)])

@@ -62,14 +62,15 @@ class KafkaLog:
 
     def install(self, monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
         """Let this module open this consumer."""
-        monkeypatch.setattr(module, "AIOKafkaConsumer", self._open)
+        monkeypatch.setattr(module, "AIOKafkaConsumer", self.open)
         for asks in (trail, verify):
             monkeypatch.setattr(asks, "cluster_id", self._cluster_id)
 
     async def _cluster_id(self, _: Settings) -> str:
         return self.cluster
 
-    def _open(self, *_: str, **options: Any) -> "KafkaLog":
+    def open(self, *_: str, **options: Any) -> "KafkaLog":
+        """One more consumer, as `AIOKafkaConsumer` makes it."""
         self.opened += 1
         self.options = options
         self.positions = dict.fromkeys(self.ends, 0)

@@ -6,6 +6,7 @@ Nothing here commits an offset; with a `group_id` the caller may.
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaError
@@ -25,6 +26,32 @@ SILENCE_S = 30.0
 
 
 @asynccontextmanager
+async def open_consumer(
+    kafka: KafkaSection, *topics: str, **options: Any
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """Open a consumer that commits nothing by itself; `options` are those of aiokafka.
+
+    Raises:
+        BrokerUnreachable: no broker answers there.
+    """
+    consumer = AIOKafkaConsumer(
+        *topics,
+        **await reachable_connection(kafka),
+        **consumer_options(kafka),
+        enable_auto_commit=False,
+        **options,
+    )
+    try:
+        try:
+            await consumer.start()
+        except (KafkaError, OSError) as error:
+            raise unreachable(kafka, error) from None
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
 async def reading(
     kafka: KafkaSection,
     topics: Sequence[str],
@@ -40,25 +67,15 @@ async def reading(
     Raises:
         BrokerUnreachable: no broker answers there.
     """
-    consumer = AIOKafkaConsumer(
+    async with open_consumer(
+        kafka,
         *topics,
-        **await reachable_connection(kafka),
-        **consumer_options(kafka),
         group_id=group_id,
-        enable_auto_commit=False,
         auto_offset_reset="earliest" if from_beginning else "latest",
         max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
         check_crcs=check_crcs,
-    )
-    try:
-        await consumer.start()
-    except (KafkaError, OSError) as error:
-        await consumer.stop()
-        raise unreachable(kafka, error) from None
-    try:
+    ) as consumer:
         yield consumer
-    finally:
-        await consumer.stop()
 
 
 async def committed_offsets(
@@ -69,20 +86,12 @@ async def committed_offsets(
     Raises:
         BrokerUnreachable: no broker answers there, or it does not tell.
     """
-    consumer = AIOKafkaConsumer(
-        **await reachable_connection(kafka),
-        **consumer_options(kafka),
-        group_id=group_id,
-        enable_auto_commit=False,
-    )
-    try:
-        await consumer.start()
+    async with open_consumer(kafka, group_id=group_id) as consumer:
         consumer.assign(list(partitions))
-        return {each: await consumer.committed(each) or 0 for each in partitions}
-    except (KafkaError, OSError) as error:
-        raise unreachable(kafka, error) from None
-    finally:
-        await consumer.stop()
+        try:
+            return {each: await consumer.committed(each) or 0 for each in partitions}
+        except (KafkaError, OSError) as error:
+            raise unreachable(kafka, error) from None
 
 
 async def until_quiet(

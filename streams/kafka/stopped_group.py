@@ -18,11 +18,9 @@ from streams.config import KafkaSection, Settings
 from streams.errors import BatchTooLarge, DamagedBatch, StreamError
 from streams.kafka.admin import admin_client
 from streams.kafka.batches import CorruptBatch
-from streams.kafka.bootstrap import reachable_connection
 from streams.kafka.commit_note import CommitNote
-from streams.kafka.connection import consumer_options, unreachable
 from streams.kafka.offsets import Partition
-from streams.kafka.reader import until_end
+from streams.kafka.reader import open_consumer, until_end
 
 HEADER_BYTES = 8
 """A batch begins with its first offset, in so many bytes."""
@@ -90,32 +88,20 @@ async def stopped_group(kafka: KafkaSection, partition: Partition) -> AsyncItera
         BrokerUnreachable: no broker answers.
         StreamError: there is no such partition.
     """
-    consumer = AIOKafkaConsumer(
-        **await reachable_connection(kafka),
-        **consumer_options(kafka),
-        group_id=kafka.group_id,
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-    )
-    try:
-        await consumer.start()
-    except (KafkaError, OSError) as error:
-        await consumer.stop()
-        raise unreachable(kafka, error) from None
-    try:
-        # `partitions_for_topic` knows the topic only after it was asked for.
-        consumer.assign([partition])
-        await consumer._client.force_metadata_update()  # noqa: SLF001 - there is no public way
-        if partition.partition not in (consumer.partitions_for_topic(partition.topic) or ()):
-            raise StreamError(f"there is no partition {partition}; see what /ready names")
-        yield StoppedGroup(consumer, kafka.group_id, partition)
-    except KafkaError as error:
-        raise StreamError(
-            f"the broker does not say what the group has read of {partition} "
-            f"({type(error).__name__}); check its log"
-        ) from None
-    finally:
-        await consumer.stop()
+    group_id = kafka.group_id
+    async with open_consumer(kafka, group_id=group_id, auto_offset_reset="none") as consumer:
+        try:
+            # `partitions_for_topic` knows the topic only after it was asked for.
+            consumer.assign([partition])
+            await consumer._client.force_metadata_update()  # noqa: SLF001 - there is no public way
+            if partition.partition not in (consumer.partitions_for_topic(partition.topic) or ()):
+                raise StreamError(f"there is no partition {partition}; see what /ready names")
+            yield StoppedGroup(consumer, group_id, partition)
+        except KafkaError as error:
+            raise StreamError(
+                f"the broker does not say what the group has read of {partition} "
+                f"({type(error).__name__}); check its log"
+            ) from None
 
 
 class StoppedGroup:

@@ -127,12 +127,18 @@ def log(monkeypatch: pytest.MonkeyPatch) -> StoppedLog:
     async def present(*_: Any) -> None:
         made.calls.append("present")
 
-    made.install(monkeypatch, stopped_group)
     monkeypatch.setattr(stopped_group, "admin_client", admin)
     monkeypatch.setattr(skipping, "check_present", present)
     monkeypatch.setattr(skipping, "Producer", lambda _: made.producer)
     audit_topic = KafkaLog({TopicPartition(TOPICS.audit, 0): 0})
     audit_topic.install(monkeypatch, reader)
+
+    def opened(*topics: str, **options: Any) -> KafkaLog:
+        # Only the audit trail names its topic; a partition of the group is assigned.
+        log = audit_topic if topics else made
+        return log.open(*topics, **options)
+
+    monkeypatch.setattr(reader, "AIOKafkaConsumer", opened)
     return made
 
 

@@ -8,7 +8,7 @@ from statistics import median
 
 import pytest
 
-from tests.chromium import find_chromium
+from tests.chromium import Page, find_chromium
 from tests.console_client import TOKENS
 from tests.console_pages import PAGES, Start, five_cases, sent
 from tests.console_world import World
@@ -29,6 +29,24 @@ pytestmark = [
         reason="needs Chromium (Debian: apt-get install chromium)",
     ),
 ]
+
+
+async def sees_case(page: Page, title: str) -> None:
+    """Wait for the case whose title has these words."""
+    await page.until(f"document.querySelector('.case h1')?.innerText.includes({json.dumps(title)})")
+
+
+async def search_label(page: Page, letters: str) -> None:
+    """Open the search for a label, and press these letters."""
+    await page.press("l")
+    await page.until("document.activeElement?.getAttribute('role') === 'combobox'")
+    await page.press(*letters)
+
+
+async def choose_found(page: Page, label: str) -> None:
+    """Choose the first label that the search has found; it must be this one."""
+    await page.press("Enter")
+    await page.until(f"document.querySelector('[data-value={label}][aria-pressed=true]')")
 
 
 async def test_the_queue_shows_the_riskiest_case_first_and_filters(start: Start) -> None:
@@ -68,21 +86,18 @@ async def test_cases_are_decided_with_the_keyboard_alone(start: Start) -> None:
     page = await console.page()
     await page.sees("5 cases open")
     await page.press("j", "Enter")
-    await page.until("document.querySelector('.case h1')?.innerText.includes('host 17')")
+    await sees_case(page, "host 17")
     await page.press("a")
-    await page.until("document.querySelector('.case h1')?.innerText.includes('host 18')")
+    await sees_case(page, "host 18")
     await page.press("1", "a")
-    await page.until("document.querySelector('.case h1')?.innerText.includes('host 19')")
-    await page.press("l")
-    await page.until("document.activeElement?.getAttribute('role') === 'combobox'")
-    await page.type("netw")
+    await sees_case(page, "host 19")
+    await search_label(page, "netw")
     await page.until("document.querySelectorAll('[role=option]').length === 1")
-    await page.press("Enter")
-    await page.until("document.querySelector('[data-value=network][aria-pressed=true]')")
+    await choose_found(page, "network")
     await page.press("a")
-    await page.until("document.querySelector('.case h1')?.innerText.includes('Strange mail')")
+    await sees_case(page, "Strange mail")
     await page.press("s")
-    await page.until("document.querySelector('.case h1')?.innerText.includes('Card is lost')")
+    await sees_case(page, "Card is lost")
     await until(lambda: len(console.world.sent) == 3)
     queues = {id_: labels["queue"] for id_, labels in sent(console)}
     assert queues == {"one": "endpoint", "two": "cloud", "three": "network"}
@@ -112,19 +127,16 @@ async def test_the_keys_of_a_decision_are_as_many_as_the_docs_say(start: Start) 
     await page.sees("Accept proposal")
     await page.ask("window.keys = 0; addEventListener('keydown', () => { keys += 1; }, true)")
     await page.press("a")
-    await page.until("document.querySelector('.case h1')?.innerText.includes('host 18')")
+    await sees_case(page, "host 18")
     assert await page.ask("keys") == accept
     await page.press("1", "a")
-    await page.until("document.querySelector('.case h1')?.innerText.includes('host 19')")
+    await sees_case(page, "host 19")
     assert await page.ask("keys") == accept + other
-    await page.press("l")
-    await page.until("document.activeElement?.getAttribute('role') === 'combobox'")
-    await page.press("n", "e")
+    await search_label(page, "ne")
     await page.until("document.querySelectorAll('[role=option]')[0].innerText.includes('network')")
-    await page.press("Enter")
-    await page.until("document.querySelector('[data-value=network][aria-pressed=true]')")
+    await choose_found(page, "network")
     await page.press("a")
-    await page.until("document.querySelector('.case h1')?.innerText.includes('Strange mail')")
+    await sees_case(page, "Strange mail")
     around = await page.ask("keys") - accept - other - len("ne")
     await until(lambda: len(console.world.sent) == 3)
     assert [labels["queue"] for _, labels in sent(console)] == ["endpoint", "cloud", "network"]
@@ -175,7 +187,7 @@ async def test_a_decision_is_undone_within_ten_seconds(start: Start) -> None:
         await page.until(f"!({COVERED})")
     await page.press("u")
     await page.sees("Undone")
-    await page.until("document.querySelector('.case h1')?.innerText.includes('host 17')")
+    await sees_case(page, "host 17")
     await page.press("q")
     await page.sees("5 cases open")
     assert console.world.sent == []
@@ -289,7 +301,7 @@ async def test_two_people_on_one_case_are_told_of_each_other(start: Start) -> No
     await queue.sees("rae is looking at it")
     await abe.press("1")
     await rae.press("a")
-    await rae.until("document.querySelector('.case h1')?.innerText.includes('host 18')")
+    await sees_case(rae, "host 18")
     await abe.sees("rae has just decided this case")
     await abe.press("a")
     await abe.sees("was a little faster")
@@ -332,7 +344,7 @@ async def test_a_decision_of_long_ago_is_corrected_from_the_page_of_its_event(
     await abe.press("e", "2", "a")
     await until(lambda: len(console.world.sent) == 1)
     assert console.world.sent[0].about == 1
-    await abe.until("document.querySelector('.case h1')?.innerText.includes('host 18')")
+    await sees_case(abe, "host 18")
     await abe.ask(f"location.hash = '{PAGES['case']}'")
     await abe.sees("people disagree")
     viewer = await console.page("vic", PAGES["event"])
@@ -512,7 +524,7 @@ async def test_a_comment_is_kept_by_escape_and_sent_by_control_and_enter(start: 
     await page.press("c")
     enter = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "modifiers": 2}
     await page.call("Input.dispatchKeyEvent", type="keyDown", **enter)
-    await page.until("document.querySelector('.case h1')?.innerText.includes('host 18')")
+    await sees_case(page, "host 18")
     await until(lambda: len(console.world.sent) == 1)
     assert (console.world.sent[0].id, console.world.sent[0].comment) == ("one", "seen before")
 

@@ -23,21 +23,21 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from agents.outcomes import DeadLettered, Incoming, Outcome
-from schemas.event import Event
 from schemas.signing import WorkerKeys
 from streams.audit.entry import PublishedDecision
 from streams.audit.trail import AuditTrail
 from streams.config import PipelineSection
 from streams.errors import RecordTooLarge
-from streams.kafka.offsets import OffsetTracker, Partition, PendingOffset
+from streams.kafka.offsets import OffsetTracker
 from streams.kafka.producer import Producer, Receipt
 from streams.metrics import Metrics
 from streams.pipeline.failures import FailureIsolation, ProcessEach, Read
 from streams.pipeline.fair_queue import FairQueue
+from streams.pipeline.in_flight import EventInFlight, InFlight, RecordProgress
 from streams.pipeline.order import KeyedOrder, Turn
 from streams.pipeline.records import UNSIGNED, outputs_of, shrinking_dead_letters
 from streams.topics import Topics
@@ -56,73 +56,10 @@ quarter of a millisecond of processor time, however few records are in it.
 
 
 @dataclass(frozen=True, slots=True)
-class InFlight:
-    """A record that was read, and its offset.
-
-    An `outcome` is given if the record was never to reach the agent. `accepted` is set when the
-    pipeline has taken all of its events; until then, its partition hands over no other record.
-    """
-
-    incoming: Incoming
-    pending_offset: PendingOffset
-    outcome: DeadLettered | None = None
-    accepted: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@dataclass(slots=True, eq=False)
-class _Record:
-    """A record in flight, and how many of its events have not ended."""
-
-    in_flight: InFlight
-    unended: int
-    invalid: int = 0
-    """How many of its events minus the others were invalid: above 0, most of them were."""
-
-    def end(self, outcome: Outcome) -> bool:
-        """Note how one of the events has ended. Returns whether it was the last one."""
-        poison = isinstance(outcome, DeadLettered) and outcome.disposition == "poison"
-        self.invalid += 1 if poison else -1
-        self.unended -= 1
-        return self.unended == 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Event:
-    """One event of a record in flight; `size` is its share of the bytes of the record."""
-
-    incoming: Incoming
-    record: _Record
-    size: int
-
-    @property
-    def key(self) -> tuple[Partition, bytes | None]:
-        """Events whose records have the same key are published in the order they were read in."""
-        return self.record.in_flight.pending_offset.partition, self.incoming.key
-
-    @property
-    def tenant(self) -> str:
-        """The tenant; empty if the record is not an event, or could not be read."""
-        element = self.incoming.element
-        if element is not None and isinstance(element.content, Event):
-            return element.content.tenant
-        return ""
-
-    @property
-    def outcome(self) -> DeadLettered | None:
-        """What has become of it before it reached the agent, if anything has."""
-        if self.record.in_flight.outcome is not None:
-            return self.record.in_flight.outcome
-        element = self.incoming.element
-        if element is not None and isinstance(element.content, DeadLettered):
-            return element.content
-        return None
-
-
-@dataclass(frozen=True, slots=True)
 class _Published:
     """An event whose outputs were handed to the producer."""
 
-    event: _Event
+    event: EventInFlight
     outcome: Outcome
     decisions: list[PublishedDecision]
     receipts: list[Receipt]
@@ -188,7 +125,7 @@ class AgentPipeline:
         self._keys = keys
         self._isolation = FailureIsolation(name)
         self._order = KeyedOrder()
-        self._queue: FairQueue[_Event] = FairQueue(pipeline.max_batch_events)
+        self._queue: FairQueue[EventInFlight] = FairQueue(pipeline.max_batch_events)
         self._slots = asyncio.Semaphore(pipeline.batches_in_flight)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._accepting = True
@@ -268,18 +205,18 @@ class AgentPipeline:
             return False
         return True
 
-    async def _events_of(self, in_flight: InFlight) -> deque[_Event]:
+    async def _events_of(self, in_flight: InFlight) -> deque[EventInFlight]:
         incoming, pending_offset = in_flight.incoming, in_flight.pending_offset
         events = [incoming]
         if in_flight.outcome is None:
             events = await self._isolation.read(self._read, incoming)
         self._metrics.record_events.labels(lane=self.name).observe(len(events))
         self._offsets.note_events(pending_offset, len(events))
-        record, size = _Record(in_flight, len(events)), pending_offset.size // len(events)
-        return deque(_Event(event, record, size) for event in events)
+        record, size = RecordProgress(in_flight, len(events)), pending_offset.size // len(events)
+        return deque(EventInFlight(event, record, size) for event in events)
 
     async def _collect(self) -> None:
-        following: _Event | None = None
+        following: EventInFlight | None = None
         while True:
             first = following or await self._queue.get()
             await self._slots.acquire()
@@ -298,7 +235,7 @@ class AgentPipeline:
         """Whether the next batch is the last one that may be processed beside others."""
         return 0 < self._pipeline.batches_in_flight - 1 <= self._batches
 
-    def _batch_from(self, first: _Event) -> tuple[list[_Event], _Event | None]:
+    def _batch_from(self, first: EventInFlight) -> tuple[list[EventInFlight], EventInFlight | None]:
         """The next batch, and the event after it if that did not fit into the batch's bytes."""
         batch, size = [first], first.size
         while len(batch) < self._pipeline.max_batch_events and not self._queue.empty():
@@ -309,7 +246,7 @@ class AgentPipeline:
             batch.append(following)
         return batch, None
 
-    def _begin(self, batch: list[_Event]) -> None:
+    def _begin(self, batch: list[EventInFlight]) -> None:
         self._unended += len(batch)
         self._batches += 1
         self._idle.clear()
@@ -317,7 +254,7 @@ class AgentPipeline:
         self._metrics.batch_events.labels(lane=self.name).observe(len(batch))
         self._spawn(self._process_batch([(event, self._order.take(event.key)) for event in batch]))
 
-    async def _process_batch(self, batch: list[tuple[_Event, Turn]]) -> None:
+    async def _process_batch(self, batch: list[tuple[EventInFlight, Turn]]) -> None:
         try:
             async with aclosing(self._outcomes([event for event, _ in batch])) as outcomes:
                 async for place, outcome in outcomes:
@@ -327,7 +264,9 @@ class AgentPipeline:
             self._batches -= 1
             self._slots.release()
 
-    async def _outcomes(self, batch: Sequence[_Event]) -> AsyncGenerator[tuple[int, Outcome], None]:
+    async def _outcomes(
+        self, batch: Sequence[EventInFlight]
+    ) -> AsyncGenerator[tuple[int, Outcome], None]:
         """What becomes of each event; the agent gets those that nothing was decided about."""
         undecided: list[int] = []
         for place, event in enumerate(batch):
@@ -340,7 +279,7 @@ class AgentPipeline:
             async for place, outcome in processed:
                 yield undecided[place], outcome
 
-    async def _end(self, event: _Event, outcome: Outcome, turn: Turn) -> None:
+    async def _end(self, event: EventInFlight, outcome: Outcome, turn: Turn) -> None:
         async with turn.use():
             published = None
             if self._offsets.still_assigned(event.record.in_flight.pending_offset):
@@ -351,7 +290,7 @@ class AgentPipeline:
         if not self._unended:
             self._idle.set()
 
-    async def _send(self, event: _Event, outcome: Outcome) -> _Published:
+    async def _send(self, event: EventInFlight, outcome: Outcome) -> _Published:
         outputs = outputs_of(outcome, event.incoming, self._topics, self._keys)
         records = self._traces.sending(event.incoming, outcome, outputs.records)
         receipts = [await self._producer.hand_over(record) for record in records]

@@ -22,7 +22,8 @@ from streams.kafka.gaps import GapCheck
 from streams.kafka.member import Committed, GroupMember
 from streams.kafka.offsets import OffsetTracker, Partition
 from streams.metrics import Metrics
-from streams.pipeline.agent_pipeline import AgentPipeline, InFlight
+from streams.pipeline.agent_pipeline import AgentPipeline
+from streams.pipeline.in_flight import InFlight
 from streams.pipeline.partition_reader import OnExpired, PartitionReader
 from streams.pipeline.quarantine import Quarantine
 from streams.pipeline.storms import Storms

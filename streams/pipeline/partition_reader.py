@@ -24,7 +24,7 @@ from streams.kafka.member import Committed, GroupMember
 from streams.kafka.offsets import OffsetTracker, Partition
 from streams.kafka.record import from_record
 from streams.metrics import Metrics
-from streams.pipeline.agent_pipeline import InFlight
+from streams.pipeline.in_flight import InFlight
 from streams.pipeline.quarantine import Quarantine
 from streams.pipeline.storms import Storms
 

@@ -19,8 +19,9 @@ from streams.config import PipelineSection, Settings
 from streams.kafka.offsets import OffsetTracker, PendingOffset
 from streams.kafka.record import Record
 from streams.metrics import Metrics
-from streams.pipeline.agent_pipeline import AgentPipeline, InFlight
+from streams.pipeline.agent_pipeline import AgentPipeline
 from streams.pipeline.failures import AtOnce
+from streams.pipeline.in_flight import InFlight
 from tests.doubles import INPUT_PARTITION, TOPICS, FakeProducer, incoming
 from tests.records import case, triaged
 

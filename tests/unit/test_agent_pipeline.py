@@ -19,8 +19,9 @@ from streams.kafka.offsets import OffsetTracker, Partition
 from streams.kafka.producer import Receipt
 from streams.kafka.record import Record
 from streams.metrics import Metrics
-from streams.pipeline.agent_pipeline import AgentPipeline, InFlight, unread
+from streams.pipeline.agent_pipeline import AgentPipeline, unread
 from streams.pipeline.failures import MAX_FAILURES_IN_A_ROW, AtOnce, Process, Read
+from streams.pipeline.in_flight import InFlight
 from streams.traces import NO_TRACES, Traces
 from tests.doubles import INPUT_PARTITION, TOPICS, FakeProducer, header_texts, incoming
 from tests.patience import PATIENCE_S, until

@@ -17,8 +17,8 @@ from streams.kafka.offsets import Partition
 from streams.metrics import Metrics
 from streams.pipeline import consumer as module
 from streams.pipeline import partition_reader
-from streams.pipeline.agent_pipeline import InFlight
 from streams.pipeline.consumer import GroupConsumer
+from streams.pipeline.in_flight import InFlight
 from streams.pipeline.quarantine import KILLED, SUSPICIOUS_STARTS
 from tests.kafka_group import Cluster, Log
 from tests.patience import run_ready_tasks

@@ -12,8 +12,8 @@ from agents.outcomes import DeadLettered, Element, Incoming, Outcome, Triaged
 from schemas.audit.record import sha256
 from schemas.event import Event
 from streams.kafka.offsets import Partition
-from streams.pipeline.agent_pipeline import InFlight
 from streams.pipeline.failures import MAX_FAILURES_IN_A_ROW, Process
+from streams.pipeline.in_flight import InFlight
 from tests.doubles import INPUT_PARTITION, TOPICS, FakeProducer, header_texts, incoming
 from tests.patience import PATIENCE_S, until
 from tests.records import triaged

@@ -18,7 +18,7 @@ from streams.kafka.member import Committed, GroupMember
 from streams.kafka.offsets import OffsetTracker, Partition
 from streams.metrics import Metrics
 from streams.pipeline import partition_reader as module
-from streams.pipeline.agent_pipeline import InFlight
+from streams.pipeline.in_flight import InFlight
 from streams.pipeline.partition_reader import MAX_UNSETTLED_BYTES, PartitionReader
 from streams.pipeline.quarantine import KILLED, SUSPICIOUS_STARTS, Quarantine
 from streams.pipeline.storms import Storms

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.patience import PATIENCE_S
 
@@ -41,6 +42,13 @@ def find_chromium() -> str | None:
     """The path of a Chromium on this machine, or None."""
     found = (shutil.which(name) for name in NAMES)
     return next((path for path in found if path), None)
+
+
+NEEDS_CHROMIUM = pytest.mark.skipif(
+    find_chromium() is None and os.environ.get("CI") != "true",
+    reason="needs Chromium (Debian: apt-get install chromium)",
+)
+"""Skips a test on a machine without Chromium. In CI it fails there."""
 
 
 class BrowserError(AssertionError):

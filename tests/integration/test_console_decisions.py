@@ -1,21 +1,19 @@
 """Deciding in the console: a real Chromium, the real server, and a view of cases in memory."""
 
 import json
-import os
 import time
 from pathlib import Path
 from statistics import median
 
 import pytest
 
-from tests.chromium import Page, find_chromium
+from tests.chromium import NEEDS_CHROMIUM, Page
 from tests.console_client import TOKENS
 from tests.console_pages import PAGES, Start, five_cases, sent
 from tests.console_world import World
 from tests.figures import FIGURES
 from tests.patience import until
 
-CI = os.environ.get("CI") == "true"
 ROOT = Path(__file__).parents[2]
 PAGES_OF_DOCS = (ROOT / "docs" / "console" / "README.md").read_text()
 MANIFEST = ROOT / "inference" / "models" / "default" / "manifest.json"
@@ -24,10 +22,7 @@ INTENTS = json.loads(MANIFEST.read_text())["domains"]["tickets"]["axes"]["intent
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(300),
-    pytest.mark.skipif(
-        find_chromium() is None and not CI,
-        reason="needs Chromium (Debian: apt-get install chromium)",
-    ),
+    NEEDS_CHROMIUM,
 ]
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import time
 from pathlib import Path
 
@@ -18,21 +17,16 @@ from streams.kafka.record import Record
 from streams.local.brokers import Broker
 from streams.local.brokers.kafka import KafkaCluster
 from streams.topics import Topics
-from tests.chromium import DevTools, Page, find_chromium
+from tests.chromium import NEEDS_CHROMIUM, DevTools, Page
 from tests.figures import tell
 from tests.integration.test_pipeline import send, working
-
-CI = os.environ.get("CI") == "true"
 
 pytestmark = [
     pytest.mark.broker,
     pytest.mark.kafka,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(300),
-    pytest.mark.skipif(
-        find_chromium() is None and not CI,
-        reason="needs Chromium (Debian: apt-get install chromium)",
-    ),
+    NEEDS_CHROMIUM,
 ]
 
 DOMAIN: Domain = "tickets"

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from schemas.event import Stated
 from tests.axe import barriers, fetch_axe
-from tests.chromium import DevTools, Page, find_chromium
+from tests.chromium import NEEDS_CHROMIUM, DevTools, Page
 from tests.console_client import TOKENS
 from tests.console_pages import (
     PAGES,
@@ -29,15 +28,10 @@ from tests.console_world import World
 from tests.figures import FIGURES
 from tests.patience import until
 
-CI = os.environ.get("CI") == "true"
-
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(300),
-    pytest.mark.skipif(
-        find_chromium() is None and not CI,
-        reason="needs Chromium (Debian: apt-get install chromium)",
-    ),
+    NEEDS_CHROMIUM,
 ]
 
 MANY = 100_000

@@ -1,6 +1,8 @@
 """Create the topics, and check that they are configured as the pipeline needs them."""
 
+import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,6 +28,9 @@ log = logging.getLogger(__name__)
 
 REFUSED_RIGHTS = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
 
+GROUP_TIMEOUT_S = 15.0
+GROUP_RETRY_S = 0.2
+
 ConfigValues = dict[tuple[str, str], str]
 """Configuration values by topic and key."""
 
@@ -47,6 +52,27 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
         raise unreachable(settings.kafka, error) from None
     finally:
         await client.close()
+
+
+async def group_members(client: AIOKafkaAdminClient, group_id: str) -> list[dict[str, Any]]:
+    """The members of a consumer group, as the broker describes them; none if nobody knows it.
+
+    Raises:
+        KafkaError: the broker refuses to say. What passes, such as a broker that has just started
+            and still reads the group, is waited for, at most `GROUP_TIMEOUT_S`.
+    """
+    give_up_s = time.monotonic() + GROUP_TIMEOUT_S
+    while True:
+        try:
+            (answer,) = await client.describe_consumer_groups([group_id])
+            (group,) = answer.to_object()["groups"]
+            if group["error_code"]:
+                raise for_code(group["error_code"])
+            return list(group["members"])
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > give_up_s:
+                raise
+        await asyncio.sleep(GROUP_RETRY_S)
 
 
 async def cluster_id(settings: Settings) -> str:

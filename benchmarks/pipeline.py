@@ -7,6 +7,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -150,7 +151,26 @@ def resident_mb(pid: int) -> float:
 
 def cpu_s(pid: int) -> float:
     """The CPU seconds that a process has used: those of the program and of the kernel for it."""
-    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()
+    return _cpu_s(_stat(Path(f"/proc/{pid}")))
+
+
+def group_cpu_s(group: int | None) -> float:
+    """The CPU seconds that the processes of a process group have used which still run."""
+    total_s = 0.0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            fields = _stat(folder)
+            if int(fields[2]) == group:
+                total_s += _cpu_s(fields)
+    return total_s
+
+
+def _stat(folder: Path) -> list[str]:
+    """The fields of a process after its name, which may hold spaces."""
+    return (folder / "stat").read_text("ascii", "replace").rsplit(")", 1)[1].split()
+
+
+def _cpu_s(fields: list[str]) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

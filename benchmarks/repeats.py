@@ -4,7 +4,8 @@ A rule that fires again sends the same alert with other ids, times and addresses
 another person and computer. Each shipped alert of a vendor stands for such a rule: copies of it get
 other values in these places. The first figures say how many copies have the same input text as
 their sample. Then `triage classify` reads such copies in random order, with and without the cache,
-in turns. It is counted in seconds of the processor, because other programs may use it too.
+in turns, and with `--before` also as it was at an earlier commit. It is counted in seconds of the
+processor, because other programs may use it too.
 
 Tickets are left out: people do not write the same words again.
 """
@@ -24,6 +25,7 @@ from typing import Any
 
 import orjson
 
+from benchmarks.earlier import variables
 from benchmarks.rows import Measurement, show, write
 from inference.model.artifact import DEFAULT_MODEL, load_artifact
 from inference.model.encoder import open_tokenizer
@@ -35,7 +37,8 @@ from tests.shipped_samples import Sample, shipped_samples
 RESULTS = Path(__file__).parent / "repeats.ndjson"
 RECEIVED_AT = 1_930_000_000.0
 COPIES = 5
-NO_CACHE, CACHE = "0", "8192"
+NO_CACHE, CACHE, BEFORE = "no cache", "cache", "before"
+CACHED_TEXTS = {NO_CACHE: "0", CACHE: "8192", BEFORE: "0"}
 SMALL_NUMBER = 99_999
 """A number above is an id, a port or a time."""
 
@@ -112,6 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.repeats", description=main.__doc__)
     parser.add_argument("--rules", type=int, default=60, help="rules that fire")
     parser.add_argument("--times", type=int, default=15, help="how often each does, on average")
+    parser.add_argument("--before", type=Path, help="a work tree of the commit to compare with")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the file for the rows")
     arguments = parser.parse_args()
     samples = list(alerts())
@@ -119,7 +123,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         for change in CHANGES:
             rules = Random(0).sample(samples, arguments.rules)
-            rows += classify_rows(change, rules, arguments.times, Path(directory))
+            rows += classify_rows(change, rules, arguments.times, Path(directory), arguments.before)
     show(rows)
     write(rows, arguments.out)
 
@@ -159,42 +163,61 @@ def _events(sample: Sample, record: Any) -> list[Event]:
 
 
 def classify_rows(
-    change: str, rules: Sequence[Sample], times: int, directory: Path
+    change: str, rules: Sequence[Sample], times: int, directory: Path, before: Path | None = None
 ) -> list[Measurement]:
-    """Alerts per second of the processor of `triage classify`, without and with the cache."""
+    """Alerts per second of the processor of `triage classify`, without and with the cache.
+
+    With `before`, the work tree of an earlier commit, also as it was there.
+    """
     random, file, count = Random(0), directory / "alerts.ndjson", times * len(rules)
     drawn = (random.choice(rules).record for _ in range(count))
     lines = [orjson.dumps(copy(record, CHANGES[change], random)) for record in drawn]
     file.write_bytes(b"\n".join(lines) + b"\n")
-    start_s = _processor_s(Path(os.devnull), NO_CACHE)
-    spent_s = {NO_CACHE: 0.0, CACHE: 0.0}
-    for cached in (NO_CACHE, CACHE, CACHE, NO_CACHE):
-        spent_s[cached] += _processor_s(file, cached) - start_s
-    without, with_cache = (2 * count / spent for spent in spent_s.values())
+    ways = [NO_CACHE, CACHE, *([BEFORE] if before else [])]
+    spent_s = {way: -2 * _processor_s(Path(os.devnull), way, before) for way in ways}
+    for way in [*ways, *reversed(ways)]:
+        spent_s[way] += _processor_s(file, way, before)
+    rates = {way: 2 * count / spent for way, spent in spent_s.items()}
     name, unit = f"triage classify, {change}", "alerts/processor-s"
     note = f"{count} alerts of {len(rules)} rules, twice"
-    baseline = f"{name}, no cache"
-    return [
-        Measurement(baseline, without, unit, note=note),
-        Measurement(f"{name}, cache", with_cache, unit, baseline, with_cache / without, note),
+    baselines = [NO_CACHE, *([BEFORE] if before else [])]
+    rows = [Measurement(f"{name}, {way}", rates[way], unit, note=note) for way in baselines]
+    return rows + [
+        Measurement(
+            f"{name}, cache to {way}",
+            rates[CACHE],
+            unit,
+            f"{name}, {way}",
+            rates[CACHE] / rates[way],
+            note,
+        )
+        for way in baselines
     ]
 
 
-def _processor_s(file: Path, cached: str) -> float:
+def _processor_s(file: Path, way: str, before: Path | None) -> float:
     command = [sys.executable, "-m", "streams.cli", "classify", "--domain", "alerts", str(file)]
     environment = os.environ | {
-        "TRIAGE_MODEL__CACHED_TEXTS": cached,
+        "TRIAGE_MODEL__CACHED_TEXTS": CACHED_TEXTS[way],
         # The self-test would count as well, and could choose other instructions in each run.
         "TRIAGE_MODEL__INSTRUCTION_SET": "default",
         "TRIAGE_MODEL__REPLICAS": "1",
         "TRIAGE_MODEL__THREADS_PER_REPLICA": "1",
     }
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    source = before if way == BEFORE else None
+    if source is not None:
+        environment = variables(source, environment)
+    started = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True
+        command,
+        env=environment,
+        cwd=source,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
     )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ended.ru_utime - started.ru_utime + ended.ru_stime - started.ru_stime
 
 
 if __name__ == "__main__":

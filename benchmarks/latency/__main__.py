@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import os
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,18 +30,22 @@ RESULTS = ROOT / "benchmarks" / "latency.ndjson"
 PLOT = ROOT / "docs" / "latency.svg"
 BARE_SINGLE, BARE_BATCH = 60, 600
 AFTER, BEFORE = "after", "before"
+PROFILE = "processor time of an event, "
+BARE = "the bare model, which is most of the worker"
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One session of a side, and the bare model just before it.
 
-    `single_ms` is the call with one event in milliseconds, `batch_per_s` the rate of many events.
+    `single_ms` is the call with one event in milliseconds, `batch_per_s` the rate of many events,
+    and `batch_cpu_ms` the processor time of each of these in milliseconds.
     """
 
     side: str
     single_ms: float
     batch_per_s: float
+    batch_cpu_ms: float
     session: Session
 
 
@@ -59,9 +64,7 @@ def main() -> None:
     fix_threads()
     plan = Plan(backlog=arguments.backlog, seconds=arguments.seconds)
     with KafkaCluster() as broker:
-        turns = asyncio.run(
-            take_turns(broker.bootstrap_servers, plan, arguments.rounds, arguments.before)
-        )
+        turns = asyncio.run(take_turns(broker, plan, arguments.rounds, arguments.before))
     rows = rows_of(turns)
     show(rows)
     write(rows, arguments.out)
@@ -73,7 +76,7 @@ def _directory(path: str) -> Path:
 
 
 async def take_turns(
-    servers: str, plan: Plan, rounds: int, before: Path | None = None
+    broker: KafkaCluster, plan: Plan, rounds: int, before: Path | None = None
 ) -> list[Turn]:
     """Measure each side `rounds` times, one after the other.
 
@@ -88,16 +91,18 @@ async def take_turns(
         for side, source in sides.items():
             await bare.single_ms(events[:10], classifier)
             single_ms = await bare.single_ms(events[:BARE_SINGLE], classifier)
+            used_s = time.process_time()
             batch_per_s = await bare.batched_rate(events, classifier)
+            batch_cpu_ms = (time.process_time() - used_s) * 1000 / len(events)
             session = await measure(
-                servers,
+                broker,
                 f"latency-{side}-{os.getpid()}-{number}",
                 plan,
                 source=source,
                 capacity=capacity,
             )
             capacity = capacity or session.drained_per_s
-            turns.append(Turn(side, single_ms, batch_per_s, session))
+            turns.append(Turn(side, single_ms, batch_per_s, batch_cpu_ms, session))
             _tell(turns[-1])
     await classifier.close()
     return turns
@@ -124,11 +129,27 @@ def rows_of(turns: Sequence[Turn]) -> list[Measurement]:
                 statistics.median(turn.session.drained_per_s / turn.batch_per_s for turn in ours),
             ),
         ]
+        rows += _profile(prefix, ours)
         for place in range(len(ours[0].session.points)):
             points = [turn.session.points[place] for turn in ours]
             singles_ms = [turn.single_ms for turn in ours]
             rows += [_row(prefix, percent, points, singles_ms) for percent in (50, 99)]
+            rows.append(_rate_row(prefix, points))
     return rows
+
+
+def _profile(prefix: str, turns: Sequence[Turn]) -> list[Measurement]:
+    """Where the processor time of an event of the backlog goes: the reason for the drain rate."""
+    parts_ms = {
+        name: statistics.median(turn.session.cpu_ms[name] for turn in turns)
+        for name in turns[0].session.cpu_ms
+    }
+    total_ms = sum(parts_ms.values())
+    parts_ms[BARE] = statistics.median(turn.batch_cpu_ms for turn in turns)
+    return [
+        Measurement(f"{prefix}{PROFILE}{name}", ms, "ms", "all of it", ms / total_ms)
+        for name, ms in parts_ms.items()
+    ]
 
 
 def _row(
@@ -137,9 +158,8 @@ def _row(
     values_ms = [point.p50_ms if percent == 50 else point.p99_ms for point in points]
     ratios = [value / single for value, single in zip(values_ms, singles_ms, strict=True)]
     sustained = sum(point.is_sustained for point in points)
-    where = "alone" if not points[0].share else f"at {points[0].share:.0%} of the drain rate"
     return Measurement(
-        f"{prefix}{where}, p{percent}",
+        f"{prefix}{_where(points[0])}, p{percent}",
         statistics.median(values_ms),
         "ms",
         "bare model, one event",
@@ -147,6 +167,21 @@ def _row(
         f"{statistics.median(point.rate for point in points):.0f} events/s, sustained in "
         f"{sustained} of {len(points)}",
     )
+
+
+def _rate_row(prefix: str, points: Sequence[Point]) -> Measurement:
+    """How many events come out of those that come in."""
+    return Measurement(
+        f"{prefix}{_where(points[0])}, out",
+        statistics.median(point.out_rate for point in points),
+        "events/s",
+        "events/s in",
+        statistics.median(point.out_rate / point.rate for point in points),
+    )
+
+
+def _where(point: Point) -> str:
+    return "alone" if not point.share else f"at {point.share:.0%} of the drain rate"
 
 
 def curves_of(turns: Sequence[Turn]) -> list[Curve]:

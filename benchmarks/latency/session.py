@@ -1,11 +1,10 @@
 """One worker on a real broker: first a backlog, then steady arrivals at several rates."""
 
 import asyncio
-import os
 import statistics
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,14 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer
 
+from benchmarks.earlier import workers_of
 from benchmarks.load import mixed
-from benchmarks.pipeline import Arrival, arrival_of, prepare, send
+from benchmarks.pipeline import Arrival, arrival_of, cpu_s, group_cpu_s, prepare, send
 from schemas.event import DOMAINS, Domain
 from streams.config import Settings
 from streams.errors import StreamError
 from streams.kafka.reader import reading
+from streams.local.brokers.kafka import KafkaCluster
 from streams.local.demo import worker
 from streams.topics import Topics
 
@@ -55,10 +56,15 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What was measured of one worker: the rate from a backlog, and the points."""
+    """What was measured of one worker: the rate from a backlog, and the points.
+
+    `cpu_ms` is the processor time in milliseconds that an event of the backlog takes in each of the
+    processes: the worker, the broker, and this one, which is producer and subscriber.
+    """
 
     drained_per_s: float
     points: list[Point]
+    cpu_ms: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class Plan:
 
 
 async def measure(
-    servers: str, name: str, plan: Plan, *, source: Path | None, capacity: float | None
+    broker: KafkaCluster, name: str, plan: Plan, *, source: Path | None, capacity: float | None
 ) -> Session:
     """Run a session under the topic prefix `name`.
 
@@ -80,12 +86,17 @@ async def measure(
     without it, that of this one. The shares are those of `capacity` in events per second; without
     it, of the rate that was just measured.
     """
-    settings = await prepare(servers, name)
-    with _worker_of(source):
-        async with worker(settings), _subscriber(settings) as subscriber:
+    settings = await prepare(broker.bootstrap_servers, name)
+    with workers_of(source):
+        async with worker(settings) as process, _subscriber(settings) as subscriber:
             subscription = _Subscription(settings, subscriber)
             await subscription.arrivals(WARM_UP, rate=30.0)
+            before_s = _processor_s(process.pid, broker)
             arrivals = await subscription.arrivals(plan.backlog, rate=None)
+            after_s = _processor_s(process.pid, broker)
+            cpu_ms = {
+                name: (after_s[name] - before_s[name]) * 1000 / plan.backlog for name in after_s
+            }
             drained = _rate(arrivals)
             points = [
                 _point(0.0, ALONE_PER_S, await subscription.arrivals(plan.alone, ALONE_PER_S))
@@ -94,7 +105,17 @@ async def measure(
                 rate = share * (capacity or drained)
                 count = max(60, int(rate * plan.seconds))
                 points.append(_point(share, rate, await subscription.arrivals(count, rate)))
-    return Session(drained, points)
+    return Session(drained, points, cpu_ms)
+
+
+def _processor_s(worker_pid: int, broker: KafkaCluster) -> dict[str, float]:
+    """The processor time in seconds that everyone has used until now."""
+    (server,) = broker._servers  # noqa: SLF001 - only a benchmark asks
+    return {
+        "worker": cpu_s(worker_pid),
+        "broker": group_cpu_s(server.process_group),
+        "producer and subscriber": time.process_time(),
+    }
 
 
 class _Subscription:
@@ -142,33 +163,6 @@ async def _subscriber(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     names = [Topics(settings.topics.prefix).triaged(domain) for domain in DOMAINS]
     async with reading(settings.kafka, names, from_beginning=True) as consumer:
         yield consumer
-
-
-@contextmanager
-def _worker_of(source: Path | None) -> Iterator[None]:
-    """Start workers from another directory, within the block."""
-    earlier = os.environ.get("PYTHONPATH")
-    if source is not None:
-        os.environ["PYTHONPATH"] = str(source)
-    try:
-        with _in_directory(source or Path.cwd()):
-            yield
-    finally:
-        if earlier is None:
-            os.environ.pop("PYTHONPATH", None)
-        else:
-            os.environ["PYTHONPATH"] = earlier
-
-
-@contextmanager
-def _in_directory(directory: Path) -> Iterator[None]:
-    """Python looks for modules in the working directory first."""
-    earlier = Path.cwd()
-    os.chdir(directory)
-    try:
-        yield
-    finally:
-        os.chdir(earlier)
 
 
 def _named(count: int, run: str) -> Iterator[tuple[Domain, bytes]]:

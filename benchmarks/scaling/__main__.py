@@ -42,6 +42,12 @@ def main() -> None:
         "--way", choices=WAYS, action="append", help="only the pauses of this membership"
     )
     parser.add_argument(
+        "--most", type=int, default=max(WORKERS), help="number of workers at the end of the curve"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=curve.SECONDS, help="of each number of workers"
+    )
+    parser.add_argument(
         "--events", type=int, default=1_000_000, help="number of events of the long backlog"
     )
     parser.add_argument(
@@ -70,8 +76,9 @@ async def _run(servers: str, arguments: argparse.Namespace) -> None:
             _keep(await _pause_rows(servers, way), arguments.out)
     if "curve" in chosen:
         rates = [
-            await curve.measure(servers, workers, is_uneven=is_uneven)
+            await curve.measure(servers, workers, arguments.seconds, is_uneven=is_uneven)
             for workers in WORKERS
+            if workers <= arguments.most
             for is_uneven in (False, True)
         ]
         _keep(_curve_rows(rates), arguments.out)

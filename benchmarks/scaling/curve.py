@@ -17,7 +17,7 @@ from benchmarks.scaling.workers import (
 
 COST_MS = 40.0
 """A stand-in of this cost does 25 events a second, so eight of them fit on two cores."""
-SECONDS = 12
+SECONDS = 12.0
 FROM, TO = 0.1, 0.8
 """The rate is measured between these shares of the events: before, not all workers have begun, and
 after, some of them have nothing left. With uneven partitions just that is the question: there it is
@@ -59,9 +59,9 @@ def possible_per_s(workers: int, *, is_uneven: bool) -> float:
     return 1000 / COST_MS / share
 
 
-async def measure(servers: str, workers: int, *, is_uneven: bool = False) -> Rate:
-    """The rate of so many workers."""
-    count = int(1000 / COST_MS * workers * SECONDS)
+async def measure(servers: str, workers: int, seconds: float, *, is_uneven: bool = False) -> Rate:
+    """The rate of so many workers, who have work for so many seconds if it is even."""
+    count = int(1000 / COST_MS * workers * seconds)
     partitions = list(uneven(count) if is_uneven else even(count))
     name = f"curve-{workers}-{'uneven' if is_uneven else 'even'}"
     settings = await prepare(servers, name)

@@ -1,11 +1,13 @@
 """The benchmark of latency against load: its figures are those of the sessions, and it is drawn."""
 
+from dataclasses import asdict
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
 
-from benchmarks.latency.__main__ import AFTER, BEFORE, Turn, curves_of, rows_of
+from benchmarks.latency.__main__ import AFTER, BARE, BEFORE, PROFILE, Turn, curves_of, rows_of
 from benchmarks.latency.plot import draw
 from benchmarks.latency.session import Point, Session, _point
 from benchmarks.pipeline import Arrival
@@ -19,7 +21,16 @@ def turn(side: str, slower: float) -> Turn:
         Point(0.0, 4.0, 4.0, 20.0 * slower, 50.0 * slower, 9.0, 40),
         Point(0.8, 160.0, 160.0 / slower, 90.0 * slower, 400.0 * slower, 9.0, 900),
     ]
-    return Turn(side, 10.0, 250.0, Session(200.0 / slower, points))
+    cpu_ms = {"worker": 6.0 * slower, "broker": 2.0 * slower}
+    return Turn(side, 10.0, 250.0, 4.0, Session(200.0 / slower, points, cpu_ms))
+
+
+def latency_rows() -> list[dict[str, Any]]:
+    """The rows of a run at the shares that we aim at, as they are written to the file."""
+    shares = (0.0, 0.4, 0.8, 0.85)
+    points = [Point(share, 100.0, 99.0, 20.0, 50.0, 9.0, 40) for share in shares]
+    session = Session(200.0, points, {"worker": 6.0})
+    return [asdict(row) for row in rows_of([Turn(AFTER, 10.0, 250.0, 4.0, session)])]
 
 
 def test_a_row_is_the_median_of_the_turns_of_its_side() -> None:
@@ -32,6 +43,13 @@ def test_a_row_is_the_median_of_the_turns_of_its_side() -> None:
     assert (rows["alone, p50"].value, rows["alone, p50"].ratio) == (20.0, 2.0)
     assert rows["at 80% of the drain rate, p99"].value == 400.0
     assert rows["at 80% of the drain rate, p50"].note == "160 events/s, sustained in 2 of 3"
+    assert rows["at 80% of the drain rate, out"].ratio == 1.0
+    profile = {name: row.ratio for name, row in rows.items() if name.startswith(PROFILE)}
+    assert profile == {
+        f"{PROFILE}worker": 0.75,
+        f"{PROFILE}broker": 0.25,
+        f"{PROFILE}{BARE}": 0.5,
+    }, "the model runs in the worker, so its time is not counted again"
     assert len([name for name in rows if name.startswith("before: ")]) * 2 == len(rows)
 
 

@@ -57,15 +57,17 @@ def main() -> None:
 def run_parts(chosen: Sequence[Part], folder: Path, arguments: argparse.Namespace) -> set[Part]:
     """Run the parts, and return those that failed."""
     before = _before(arguments.before) if any(part.has_before for part in chosen) else None
+    minutes = "a few" if arguments.quick else f"about {sum(part.minutes for part in chosen):g}"
+    _tell(f"{len(chosen)} parts, {minutes} minutes")
     failed = set()
     for number, part in enumerate(chosen, start=1):
-        minutes = "quick" if arguments.quick else f"about {part.minutes:g} minutes"
-        _tell(f"part {number} of {len(chosen)}, {part.name}: {part.measures} ({minutes})")
+        length = "quick" if arguments.quick else f"about {part.minutes:g} minutes"
+        _tell(f"part {number} of {len(chosen)}, {part.name}: {part.measures} ({length})")
         where = ("--data", str(arguments.data), "--encoder", str(arguments.encoder))
         options = where if part.name == "peers" else ()
         command = part.command(folder, quick=arguments.quick, before=before, options=options)
         if not run(command):
-            _tell(f"{part.name} failed, see above; repeat it with: {' '.join(command[1:])}")
+            _tell(f"{part.name} failed, see above; repeat it with PARTS={part.name}")
             failed.add(part)
     return failed
 
@@ -92,4 +94,7 @@ def _tell(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

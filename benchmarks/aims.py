@@ -20,9 +20,9 @@ OF_THE_MOMENT = ("load", "at")
 class Aim:
     """A figure that some rows have, and its limit.
 
-    `row` is a regular expression of the row's name; the last row that fits has the figure, which is
-    its ratio, or with `is_value` its value. `limit` is the least it should be, or with `at_most`
-    the most; None if it is only shown.
+    `row` is a regular expression of the row's name; the last row that fits has the figure, or with
+    `is_worst` the one with the largest. The figure is its ratio, or with `is_value` its value.
+    `limit` is the least it should be, or with `at_most` the most; None if it is only shown.
     """
 
     part: str
@@ -31,12 +31,15 @@ class Aim:
     limit: float | None = None
     at_most: bool = False
     is_value: bool = False
+    is_worst: bool = False
 
     def measured(self, rows: Iterable[Row]) -> float | None:
         """The figure; None if no row has it."""
-        named = [row for row in rows if re.fullmatch(self.row, name(row))]
-        figure = named[-1]["value" if self.is_value else "ratio"] if named else None
-        return None if figure is None else float(figure)
+        fitting = [row for row in rows if re.fullmatch(self.row, name(row))]
+        figures = [row["value" if self.is_value else "ratio"] for row in fitting]
+        if not figures or figures[-1] is None:
+            return None
+        return float(max(figures) if self.is_worst else figures[-1])
 
     def verdict(self, figure: float) -> str:
         """Whether the figure, as it is printed, reaches the limit; empty if there is none."""
@@ -75,10 +78,11 @@ AIMS = (
     Aim(
         "pauses",
         "longest pause in a rolling restart of 2, seconds",
-        "pause usual; rolling restart of 2; untouched",
+        "pause usual; rolling restart of 2; .*",
         1.0,
         at_most=True,
         is_value=True,
+        is_worst=True,
     ),
     Aim("curve", "most workers to one, even partitions", r"curve; \d+ workers, even partitions"),
     Aim("backlog", "rate of the last part to the first", "backlog; rate until .*", 0.95),

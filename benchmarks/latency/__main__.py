@@ -31,7 +31,7 @@ PLOT = ROOT / "docs" / "latency.svg"
 BARE_SINGLE, BARE_BATCH = 60, 600
 AFTER, BEFORE = "after", "before"
 PROFILE = "processor time of an event, "
-BARE = "the bare model, which is most of the worker"
+BARE = "the model by itself, a part of the worker"
 
 
 @dataclass(frozen=True, slots=True)

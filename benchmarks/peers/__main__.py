@@ -47,6 +47,7 @@ COLUMNS = (
     "worker", "events/s", "ratio", "p50 / p99 ms", "MB", "CPU s per 1,000", "accuracy", "coverage",
     "note",
 )  # fmt: skip
+NOT_RUN = "not run: "
 MISSING = "peers have no calibration, promise, revisions, audit chain or other axes than the queue"
 
 
@@ -112,7 +113,7 @@ def compare(
         try:
             models[peer.name] = _prepare(peer, rows, encoder, threads.replicas)
         except NotRunError as error:
-            results[peer.name].note = f"not run: {error}"
+            results[peer.name].note = f"{NOT_RUN}{error}"
     results[OURS].quality = asyncio.run(our_quality(rows, threads))
     for name, directory in models.items():
         results[name].quality = peer_quality(directory, rows, results[OURS].quality)
@@ -161,7 +162,7 @@ async def _measure_all(
         try:
             result.speed = await measure(run, servers, f"peer-{number}", events, rates, seconds)
         except NotRunError as error:
-            result.note = f"not run: {error}"
+            result.note = f"{NOT_RUN}{error}"
             continue
         result.ratio = result.speed.events_per_s / our_speed.events_per_s
 
@@ -175,6 +176,9 @@ def show(results: list[Result]) -> None:
         table.add_row(*_cells(result))
     console.print(table)
     console.print(f"ratio to {OURS}; {MISSING}.")
+    for result in results:
+        if result.note.startswith(NOT_RUN):
+            console.print(f"{result.worker} was {result.note}")
 
 
 def write(results: list[Result], file: Path) -> None:

@@ -65,15 +65,17 @@ def main() -> None:
     # A time limit from outside ends the workers too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with KafkaCluster() as broker:
-        asyncio.run(_run(broker.bootstrap_servers, arguments))
-    show(_known(arguments.out))
+        measured = asyncio.run(_run(broker.bootstrap_servers, arguments))
+    show([row for row in _known(arguments.out) if row.name in measured])
 
 
-async def _run(servers: str, arguments: argparse.Namespace) -> None:
+async def _run(servers: str, arguments: argparse.Namespace) -> set[str]:
+    """Keep the rows in the file as they are measured; returns their names."""
     chosen = arguments.only or MEASURED
+    names: set[str] = set()
     if "pauses" in chosen:
         for way in arguments.way or WAYS:
-            _keep(await _pause_rows(servers, way), arguments.out)
+            names |= _keep(await _pause_rows(servers, way), arguments.out)
     if "curve" in chosen:
         rates = [
             await curve.measure(servers, workers, arguments.seconds, is_uneven=is_uneven)
@@ -81,7 +83,7 @@ async def _run(servers: str, arguments: argparse.Namespace) -> None:
             if workers <= arguments.most
             for is_uneven in (False, True)
         ]
-        _keep(_curve_rows(rates), arguments.out)
+        names |= _keep(_curve_rows(rates), arguments.out)
         arguments.plot.write_text(draw(rates), "utf-8")
     if "backlog" in chosen:
         parts = await backlog.measure(
@@ -91,11 +93,15 @@ async def _run(servers: str, arguments: argparse.Namespace) -> None:
             cost_ms=arguments.cost_ms,
             limit_s=arguments.limit_s,
         )
-        _keep(_backlog_rows(parts), arguments.out)
+        names |= _keep(_backlog_rows(parts), arguments.out)
+    return names
 
 
-def _keep(rows: Sequence[Measurement], file: Path) -> None:
-    """Replace the rows of the same measures in the file, and compare all ways with the first."""
+def _keep(rows: Sequence[Measurement], file: Path) -> set[str]:
+    """Replace the rows of the same measures in the file, and compare all ways with the first.
+
+    Returns the names of these rows.
+    """
     measured = {_measure_of(row) for row in rows}
     all_rows = [*(row for row in _known(file) if _measure_of(row) not in measured), *rows]
     values = {row.name: row.value for row in all_rows}
@@ -106,6 +112,7 @@ def _keep(rows: Sequence[Measurement], file: Path) -> None:
         for row in all_rows
     ]
     write(compared, file)
+    return {row.name for row in rows}
 
 
 def _known(file: Path) -> list[Measurement]:

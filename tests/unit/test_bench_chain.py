@@ -103,6 +103,8 @@ def test_the_last_row_that_fits_is_the_figure() -> None:
     (aim,) = (aim for aim in AIMS if aim.row == "backlog; rate until .*")
     assert aim.measured(rows) == 0.4
     assert aim.verdict(0.4) == "missed"
+    pauses = [row("pause; untouched", 1.0, value=3.0), row("pause; moved", 1.0, value=2.0)]
+    assert Aim("p", "w", "pause; .*", is_value=True, is_worst=True).measured(pauses) == 3.0
     assert Aim("p", "w", "alone", is_value=True).measured([row("alone", None)]) == 7.0
     assert Aim("p", "w", "alone").measured([row("alone", None), row("alone, p99", 3.0)]) is None
 

@@ -68,9 +68,10 @@ PARTS = (
     Part(
         "vendors",
         "`triage classify` on documents of vendors, before and after, without and with the cache",
-        6,
+        4,
         "repeats",
         "repeats.ndjson",
+        arguments=("--rules", "25", "--times", "16"),
         quick=("--rules", "10", "--times", "2"),
         has_before=True,
     ),

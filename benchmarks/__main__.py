@@ -39,8 +39,10 @@ def main() -> None:
     )
     peers.add_arguments(parser)
     arguments = parser.parse_args()
-    # A time limit from outside ends what the parts started, too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A time limit from outside ends what the parts started, too. Started in the background by a
+    # shell, this process and its parts would ignore SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     chosen = [part for part in PARTS if part.name in arguments.parts]
     folder = QUICK_RESULTS if arguments.quick else RESULTS
     folder.mkdir(parents=True, exist_ok=True)

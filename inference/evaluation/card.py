@@ -48,8 +48,6 @@ ATTRIBUTIONS = {
     "Atomic Red Team": "Tests of Atomic Red Team by Red Canary, "
     "https://github.com/redcanaryco/atomic-red-team.",
     "authored": AUTHORED,
-    "authored, documents": f"{AUTHORED} Documents in the shapes in which products send them; some "
-    "were written for the kinds of which a shipped sample was in a wrong queue.",
     "authored, held out": f"{AUTHORED} Of products that the model was not trained on, "
     "for the calibration.",
 }

@@ -19,7 +19,7 @@ from inference.training.centre_fit import fit_centres
 from inference.training.crossfit import crossfit
 from inference.training.head_fit import blend_heads, fit_heads, fit_heads_of_axis
 from inference.training.learning_curve import learning_of
-from inference.training.ngram_fit import fit_ngram_head, kept
+from inference.training.ngram_fit import fit_ngram_head, fit_other_columns, kept
 from inference.training.row_features import RowFeatures, embed_rows
 
 MIN_NGRAM_SHARE = NGRAM_SHARES[1]
@@ -106,11 +106,13 @@ def train_domain(
     *,
     seed: int,
     relearned: Collection[str] = (),
+    unchanged_ngrams: NgramHead | None = None,
 ) -> TrainedDomain:
     """Fit the n-gram head, the centres and the calibration of one domain.
 
     `heads` are the heads of a fine-tuned encoder. If they are None, heads are fitted on the
-    encoder in `out`. Those of the axes that are `relearned` learn from the rows, too. Rows of the
+    encoder in `out`. Those of the axes that are `relearned` learn from the rows, too. The
+    columns of `unchanged_ngrams` stay as they are, and so do the n-gram features. Rows of the
     split ``test`` are ignored. If heads are fitted and there are rows of the part ``both``, the
     calibration is cross-fitted.
 
@@ -125,7 +127,10 @@ def train_domain(
     training_rows = [rows[i] for i in training]
     stage = f"n-grams of {domain}"
     progress(stage, 0, 1)
-    ngram_head = fit_ngram_head(training_rows, labels, seed=seed)
+    if unchanged_ngrams is None:
+        ngram_head = fit_ngram_head(training_rows, labels, seed=seed)
+    else:
+        ngram_head = fit_other_columns(unchanged_ngrams, training_rows, labels, seed=seed)
     progress(stage, 1, 1)
     vectors, inputs = embed_rows(rows, out, spec, progress, f"reading {domain}")
     heads = dict(heads or fit_heads(rows, vectors, labels, progress, seed=seed))

@@ -45,16 +45,18 @@ def fit_ngram_head(
     *,
     seed: int,
     max_work: float = math.inf,
+    idf: npt.NDArray[np.float32] | None = None,
 ) -> NgramHead:
     """The n-gram head of one domain, fitted on `rows`, which are its training rows.
 
     It has columns for every axis that has at most `MAX_LABELS` labels, and at most `max_work` rows
-    times labels.
+    times labels. `idf` (buckets,) is that of another head; without it, the rows give it.
     """
-    counts = _bucket_counts(rows)
-    # A bucket that no row uses gets the largest idf, but its weights are zero. An event full of
-    # such buckets gets logits near the bias.
-    idf = (np.log((1 + len(rows)) / (1 + counts)) + 1).astype(np.float32)
+    counts = _bucket_counts(rows, None if idf is None else len(idf))
+    if idf is None:
+        # A bucket that no row uses gets the largest idf, but its weights are zero. An event full
+        # of such buckets gets logits near the bias.
+        idf = (np.log((1 + len(rows)) / (1 + counts)) + 1).astype(np.float32)
     reader = _without_columns(idf)
     labels = {
         axis: names
@@ -71,6 +73,33 @@ def fit_ngram_head(
     weights = np.zeros((len(idf), len(bias)), np.float32)
     weights[used] = np.concatenate([weight for weight, _ in fitted]).T
     return quantized(idf, weights, bias, labels)
+
+
+def fit_other_columns(
+    unchanged: NgramHead,
+    rows: Sequence[LabelledRow],
+    labels: Mapping[str, Sequence[str]],
+    *,
+    seed: int,
+) -> NgramHead:
+    """An n-gram head with the columns of `unchanged`; those of the other axes are fitted on `rows`.
+
+    `labels` names all axes in the order of the columns. The features stay those of `unchanged`, so
+    its axes get the same logits as before.
+    """
+    others = {axis: names for axis, names in labels.items() if axis not in unchanged.columns}
+    fitted = fit_ngram_head(rows, others, seed=seed, idf=unchanged.idf)
+    sources = {
+        axis: head for axis in labels for head in (unchanged, fitted) if axis in head.columns
+    }
+    columns = [(head, head.columns[axis]) for axis, head in sources.items()]
+    return NgramHead(
+        unchanged.idf,
+        np.concatenate([head.weights[:, place] for head, place in columns], axis=1),
+        np.concatenate([head.scales[place] for head, place in columns]),
+        np.concatenate([head.bias[place] for head, place in columns]),
+        columns_of({axis: labels[axis] for axis in sources}),
+    )
 
 
 def has_columns(rows: int, labels: int, max_work: float = math.inf) -> bool:
@@ -110,11 +139,11 @@ def kept(ngram_head: NgramHead, axes: Sequence[str]) -> NgramHead:
     )
 
 
-def _bucket_counts(rows: Sequence[LabelledRow]) -> Floats:
+def _bucket_counts(rows: Sequence[LabelledRow], buckets: int | None = None) -> Floats:
     """How many rows use each bucket; shape (buckets,)."""
-    buckets = TEXT_BUCKETS
-    if any(read_content(row.event).leaves for row in rows):
-        buckets = BUCKETS
+    if buckets is None:
+        has_documents = any(read_content(row.event).leaves for row in rows)
+        buckets = BUCKETS if has_documents else TEXT_BUCKETS
     reader = _without_columns(np.ones(buckets, np.float32))
     counts = np.zeros(buckets)
     for row in rows:

@@ -28,6 +28,7 @@ from inference.model.files import read_tensors
 from inference.model.heads import Head, Heads
 from inference.model.input_text import INPUT_TEXT_FORMAT
 from inference.model.manifest import EncoderSpec
+from inference.model.ngrams import NgramHead
 from inference.progress import Progress
 from inference.training.blas_threads import threads_for
 from inference.training.calibration_fit import CALIBRATING_PARTS, seal_calibration
@@ -35,6 +36,7 @@ from inference.training.convert import convert, describe
 from inference.training.convert.facts import FACTS, is_converted
 from inference.training.domain_fit import TrainedDomain, train_domain
 from inference.training.head_fit import as_shipped
+from inference.training.ngram_fit import kept
 from inference.training.uncalibrated import train_uncalibrated
 from schemas.event import DEFAULT_TENANT
 
@@ -62,6 +64,8 @@ class TrainingOptions:
             centres and calibration are fitted.
         relearn: the heads that are kept and learn from the rows all the same, like
             ``tickets.queue``.
+        keep_ngrams: the axes like ``alerts.tactic`` whose n-grams are kept with the heads; those of
+            the other axes are fitted with the same features.
         axes: the axes to train, and the keys of `labels` that they are read from.
         ignore_tenants: whether no tenant gets a threshold of its own, because those of the rows
             are invented.
@@ -80,6 +84,7 @@ class TrainingOptions:
     tuning: "Tuning | None" = None
     keep_heads: bool = False
     relearn: tuple[str, ...] = ()
+    keep_ngrams: tuple[str, ...] = ()
     axes: Mapping[str, str] | None = None
     ignore_tenants: bool = False
     leave_out: tuple[str, ...] = ()
@@ -210,6 +215,7 @@ def _train_domain(
         progress,
         seed=options.seed,
         relearned=[axis for axis in labels if f"{domain}.{axis}" in options.relearn],
+        unchanged_ngrams=_kept_ngrams(encoder_directory, domain, options),
     )
 
 
@@ -317,6 +323,26 @@ def _kept_heads(
     return of_model
 
 
+def _kept_ngrams(source: Path, domain: str, options: TrainingOptions) -> NgramHead | None:
+    """The n-gram columns of the model in `source` that stay; None if none of the domain does.
+
+    Raises:
+        ModelError: the model has no such columns.
+    """
+    axes = [axis for axis in options.keep_ngrams if axis.startswith(f"{domain}.")]
+    if not axes or not options.keep_heads:
+        return None
+    manifest = load_manifest(source, as_source=True)
+    ngram_head = Heads.of(source, manifest, domain).ngram_head
+    names = [axis.partition(".")[2] for axis in axes]
+    if unknown := [axis for axis in names if axis not in ngram_head.columns]:
+        raise ModelError(
+            f"the n-grams of {', '.join(unknown)} cannot be kept: {source} has none for {domain}; "
+            f"keep some of {', '.join(ngram_head.columns)}"
+        )
+    return kept(ngram_head, [axis for axis in ngram_head.columns if axis in names])
+
+
 def _provenance(
     encoder_directory: Path,
     rows: Sequence[LabelledRow],
@@ -353,6 +379,7 @@ def _provenance(
         training = before | training | {"recipe": before.get("recipe", "quick")}
         training["encoder"] = before.get("encoder", encoder_directory.name)
         training["relearned"] = sorted(options.relearn)
+        training["kept_ngrams"] = sorted(options.keep_ngrams)
     return training
 
 

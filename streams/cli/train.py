@@ -50,6 +50,12 @@ EXTRA = "pip install 'triage-stream[{extra}]'"
     "give it once for each head.",
 )
 @click.option(
+    "--keep-ngrams",
+    multiple=True,
+    help="With --keep-heads: an axis like alerts.tactic whose n-grams stay as well; give it once "
+    "for each axis.",
+)
+@click.option(
     "--ignore-tenants",
     is_flag=True,
     help="Calibrate no tenant by itself: for rows whose tenants are invented.",
@@ -136,6 +142,7 @@ def train(
     quick: bool,
     keep_heads: bool,
     relearn: tuple[str, ...],
+    keep_ngrams: tuple[str, ...],
     ignore_tenants: bool,
     encoder: Path | None,
     files: tuple[Path, ...],
@@ -193,6 +200,7 @@ def train(
         reference=reference,
         keep_heads=keep_heads,
         relearn=relearn,
+        keep_ngrams=keep_ngrams,
         ignore_tenants=ignore_tenants,
         tuning=_tuning(seed, quick=quick or labels_file is not None, options=tuning),
         renames=labels.renames,

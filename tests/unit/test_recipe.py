@@ -27,6 +27,7 @@ from inference.model.artifact import (
     load_artifact,
     load_manifest,
 )
+from inference.model.heads import Heads
 from inference.model.input_text import INPUT_TEXT_FORMAT
 from inference.model.ngrams import BUCKETS, TEXT_BUCKETS
 from inference.model.out_of_distribution import is_out_of_distribution
@@ -155,6 +156,29 @@ def test_kept_heads_are_those_of_the_model(model: Artifact, data: Path, tmp_path
     # What was relearned starts from the same head again, however often it is done.
     again = train(first.directory, [data], tmp_path / "again", options, no_progress)
     assert again.digest == first.digest
+
+
+def test_kept_ngrams_decide_as_before(model: Artifact, tmp_path: Path) -> None:
+    """Rows without a label on an axis would change how the axis is decided."""
+    options = replace(OPTIONS, keep_heads=True, keep_ngrams=("alerts.tactic",))
+    rows = write(tmp_path / "rows.jsonl.gz", split([*alerts(), *tickets()])[9:])
+    again = train(model.directory, [rows], tmp_path / "again", options, no_progress)
+    before, after = (
+        Heads.of(each.directory, each.manifest, "alerts").ngram_head for each in (model, again)
+    )
+    assert np.array_equal(before.idf, after.idf)
+    weights = [head.weights[:, head.columns["tactic"]] for head in (before, after)]
+    assert np.array_equal(*weights)
+    assert again.manifest.training["kept_ngrams"] == ["alerts.tactic"]
+
+
+def test_ngrams_that_the_model_lacks_are_not_kept(
+    model: Artifact, data: Path, tmp_path: Path
+) -> None:
+    """A misspelt axis would be fitted anew, and nobody would notice."""
+    options = replace(OPTIONS, keep_heads=True, keep_ngrams=("alerts.sevrity",))
+    with pytest.raises(ModelError, match="keep some of"):
+        train(model.directory, [data], tmp_path / "again", options, no_progress)
 
 
 def test_heads_of_other_labels_are_not_kept(tiny_model: Path, data: Path, tmp_path: Path) -> None:

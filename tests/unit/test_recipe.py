@@ -167,8 +167,8 @@ def test_kept_ngrams_decide_as_before(model: Artifact, tmp_path: Path) -> None:
         Heads.of(each.directory, each.manifest, "alerts").ngram_head for each in (model, again)
     )
     assert np.array_equal(before.idf, after.idf)
-    weights = [head.weights[:, head.columns["tactic"]] for head in (before, after)]
-    assert np.array_equal(*weights)
+    old, new = (head.weights[:, head.columns["tactic"]] for head in (before, after))
+    assert np.array_equal(old, new)
     assert again.manifest.training["kept_ngrams"] == ["alerts.tactic"]
 
 

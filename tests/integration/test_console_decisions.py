@@ -9,7 +9,7 @@ import pytest
 
 from tests.chromium import NEEDS_CHROMIUM, Page
 from tests.console_client import TOKENS
-from tests.console_pages import PAGES, Start, five_cases, sent
+from tests.console_pages import PAGES, Start, five_cases, report_status, sent
 from tests.console_world import World
 from tests.figures import FIGURES
 from tests.patience import until
@@ -347,29 +347,70 @@ async def test_a_decision_of_long_ago_is_corrected_from_the_page_of_its_event(
     assert await viewer.texts(".deciding a") == ["Open it as a case"]
 
 
+# Answers to these questions of the page wait until the test lets them come.
+HOLD_ANSWERS = """((asked) => {
+    const real = window.fetch;
+    const until = new Promise((resolve) => (window.letThemCome = resolve));
+    window.fetch = async (address, ...rest) => {
+        const answer = await real(address, ...rest);
+        if (asked.test(address)) {
+            window.answered = true;
+            await until;
+        }
+        return answer;
+    };
+})"""
+
+
 async def test_the_next_case_comes_although_the_list_was_slow(start: Start) -> None:
     """Who decides before the list is here would be told that no other case waits."""
     console = await start(five_cases, hold_s=0)
     page = await console.page(where=PAGES["stream"])
-    await page.ask(
-        """(() => {
-            const real = window.fetch;
-            const listOfCases = new Promise((resolve) => (window.letTheListCome = resolve));
-            window.fetch = async (address, ...rest) => {
-                if (/\\/cases[?]/.test(address)) await listOfCases;
-                return real(address, ...rest);
-            };
-        })()"""
-    )
+    await page.ask(HOLD_ANSWERS + "(/[/]cases[?]/)")
     await page.ask(f"location.hash = '{PAGES['case']}'")
     await page.sees("Accept proposal")
     await page.press("a")
     await until(lambda: len(console.world.sent) == 1)
     await page.sees("Decided: ")
     assert await page.ask("location.hash") == PAGES["case"]
-    await page.ask("window.letTheListCome()")
-    await page.until("document.querySelector('.case h1')?.innerText.includes('host 18')")
+    await page.ask("window.letThemCome()")
+    await sees_case(page, "host 18")
     assert not await page.ask("document.body.innerText.includes('That was the last case')")
+
+
+@pytest.mark.parametrize("ahead", [False, True], ids=["asked for now", "loaded ahead"])
+async def test_what_is_decided_while_a_case_is_loaded_is_shown(start: Start, ahead: bool) -> None:
+    """People would work on a case that somebody else has decided already."""
+    console = await start(five_cases, hold_s=0)
+    page = await console.page(where=PAGES["stream"])
+    await page.ask(HOLD_ANSWERS + "(/[/]cases[/]alerts[/]acme[/]two$/)")
+    if ahead:
+        await page.ask("window.letThemCome()")
+    await page.ask(f"location.hash = '#/case/alerts/acme/{'one' if ahead else 'two'}'")
+    await page.until("window.answered")
+    known = await console.world.find("two", domain="alerts", tenant="acme")
+    assert known is not None
+    console.world.decide(known.current, "rae", {"queue": "cloud"})
+    # What comes after the decision is here, so the decision is here, too.
+    report_status(console.world, "away")
+    await page.until("document.querySelector('[data-connection=lost]')")
+    if ahead:
+        await page.press("n")
+    else:
+        await page.ask("window.letThemCome()")
+    await page.until("location.hash.endsWith('two')")
+    await page.sees("A person has decided this case")
+
+
+async def test_the_page_of_an_event_shows_what_is_decided_meanwhile(start: Start) -> None:
+    """Who looks at it would take an old proposal for what stands."""
+    console = await start(five_cases, hold_s=0)
+    page = await console.page(where=PAGES["event"])
+    await page.sees("Proposal")
+    known = await console.world.find("one", domain="alerts", tenant="acme")
+    assert known is not None
+    console.world.decide(known.current, "rae", {"queue": "cloud"})
+    await page.sees("decided by rae")
 
 
 async def test_an_event_that_the_model_decided_can_be_corrected(start: Start) -> None:

@@ -36,7 +36,9 @@ export async function call(method, path, { query, body, signal, keepalive = fals
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (method !== "GET") headers["X-CSRF-Token"] = session.get()?.csrf ?? "";
   const limit = AbortSignal.timeout(TIMEOUT_MS);
+  const ends = signal ? AbortSignal.any([signal, limit]) : limit;
   let response;
+  let answer;
   try {
     response = await fetch(`api/v1/${path}${queryString(query)}`, {
       method,
@@ -46,8 +48,9 @@ export async function call(method, path, { query, body, signal, keepalive = fals
       cache: "no-store",
       redirect: "manual",
       keepalive,
-      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      signal: ends,
     });
+    answer = await readJson(response, ends);
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(0, FALLBACKS[0]);
@@ -56,7 +59,6 @@ export async function call(method, path, { query, body, signal, keepalive = fals
     // A proxy in front sends people to its own sign-in page, which a program cannot follow.
     throw new ApiError(401, "Your sign-in has ended. Load the page again to go on.");
   }
-  const answer = await readJson(response);
   if (response.ok) return answer;
   if (response.status === 403 && answer?.code === "csrf" && !again) {
     // The server was started again and has forgotten the token of this page.
@@ -75,11 +77,13 @@ export async function call(method, path, { query, body, signal, keepalive = fals
   );
 }
 
-async function readJson(response) {
+async function readJson(response, ends) {
   if (response.status === 204) return null;
   try {
     return await response.json();
-  } catch {
+  } catch (error) {
+    // What breaks off, or comes from something else, is not an answer without a body.
+    if (ends.aborted || response.ok) throw error;
     return null;
   }
 }

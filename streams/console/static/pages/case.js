@@ -21,6 +21,11 @@ const CLAIM_EVERY_MS = 60_000;
 const FRESH_MS = 20_000;
 
 let ahead = null;
+for (const kind of ["decision", "held"]) {
+  on(kind, (one) => {
+    if (ahead?.key === caseKey(one)) ahead = null;
+  });
+}
 
 /** Load a case, from what was loaded ahead if that is fresh. */
 function loadCase(item, signal) {
@@ -59,6 +64,15 @@ export function CasePage({ parts }) {
     setRound((n) => n + 1);
   };
   useEffect(() => onRecovery(reload), []);
+  const shown = state.key === key && state.data ? state.data.triaged.revision : -1;
+  useEffect(() => {
+    // Also while the answer is on its way: it may not have what happens now.
+    const ends = [
+      on("decision", (one) => caseKey(one) === key && one.revision > shown && reload()),
+      on("held", (one) => caseKey(one) === key && shown < 0 && reload()),
+    ];
+    return () => ends.forEach((end) => end());
+  }, [key, shown]);
   const steps = useSteps(item);
   useKeys({ n: steps.next, p: steps.previous, q: steps.toQueue, Escape: steps.toQueue });
 
@@ -145,7 +159,7 @@ function CaseView({ item, data, labels, steps, reload }) {
   );
   const [active, setActive] = useState(axes[0]);
   const claim = useClaim(item, data);
-  const news = useNews(item, data, reload);
+  const news = useNews(item, data);
   useEffect(() => {
     const title = plain(triaged.title ?? triaged.id).slice(0, 200);
     document.title = `${title.slice(0, 80)} – triage`;
@@ -254,18 +268,10 @@ function useClaim(item, data) {
 }
 
 /** What others do to this case while it is open. */
-function useNews(item, data, reload) {
+function useNews(item, data) {
   const [held, setHeld] = useState(data.held_by ?? null);
   const key = caseKey(item);
-  useEffect(() => {
-    const ends = [
-      on("held", (one) => caseKey(one) === key && setHeld(one.by)),
-      on("decision", (one) => {
-        if (caseKey(one) === key && one.revision > data.triaged.revision) reload();
-      }),
-    ];
-    return () => ends.forEach((end) => end());
-  }, []);
+  useEffect(() => on("held", (one) => caseKey(one) === key && setHeld(one.by)), []);
   const me = session.get()?.name;
   return {
     heldBy: held && held !== me ? held : null,

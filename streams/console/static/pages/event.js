@@ -3,7 +3,7 @@
 import { html, useEffect } from "../html.js";
 import { may } from "../api.js";
 import { dateTime, label, word } from "../format.js";
-import { onRecovery } from "../live.js";
+import { on, onRecovery } from "../live.js";
 import { hrefOf, route } from "../router.js";
 import { useStore } from "../store.js";
 import { Inline, OutsideLink, plain } from "../text.js";
@@ -15,6 +15,7 @@ export function EventPage({ parts: [id] }) {
   const path = `events/${encodeURIComponent(id ?? "")}`;
   const asked = useAsked(path, { query: { domain, tenant }, enabled: Boolean(id) });
   useEffect(() => onRecovery(asked.reload), []);
+  useEffect(() => on("decision", (one) => one.id === id && asked.reload()), [id]);
   useEffect(() => {
     announce(`Event ${plain(id).slice(0, 200)}`);
     document.title = `${plain(id).slice(0, 80)} – triage`;

@@ -31,7 +31,9 @@ RANKS = {
     "critical": 5,
     "urgent": 5,
 }
-"""How serious a stated severity or priority is; 0 if nothing is stated."""
+"""How serious a severity or priority is; a word that is not here is 0."""
+STATED_WEIGHT = 10
+"""A rank that is stated counts this many times as much as one that the model proposes."""
 URGENT = 5
 MAX_TEXT_CHARS = 8_000
 """So much of the text of a case is searched for words."""
@@ -144,6 +146,12 @@ def stated_of(stated: Stated | None, domain: str) -> str | None:
     if domain == "tickets":
         words.reverse()
     return next((word for word in words if word), None)
+
+
+def rank_of(summary: CaseSummary) -> int:
+    """How serious a case is: as its sender states it, else, and far below that, as proposed."""
+    stated = RANKS.get(summary.stated or "", 0)
+    return STATED_WEIGHT * stated or RANKS.get(summary.severity or summary.priority or "", 0)
 
 
 def summary_of(

@@ -24,6 +24,7 @@ from streams.cases.entries import (
     URGENT,
     Entry,
     fingerprint_of,
+    rank_of,
     summary_of,
 )
 from streams.cases.near import keep_bands
@@ -137,16 +138,15 @@ class Intake:
             ended = current.human if case.escalation == SPOT_CHECK else current.final
             state = DECIDED if ended else OPEN
         summary, fingerprint = self._summary(db, triaged, case, num), fingerprint_of(triaged)
-        rank = RANKS.get(summary.stated or "", 0)
         db.execute(
             "UPDATE cases SET state = ?, facet = ?, calm = ?, minus_risk = ?, minus_rank = ?, "
             "received_s = ?, queue = ?, decided_s = ?, fingerprint = ?, summary = ? WHERE num = ?",
             (
                 state,
                 facet_of(db, summary),
-                -int(rank == URGENT),
+                -int(RANKS.get(summary.stated or "") == URGENT),
                 -(summary.risk or 0.0),
-                -rank,
+                -rank_of(summary),
                 entry.reading.received_s,
                 summary.queue,
                 seconds_of(triaged.timing.triaged_at, entry.reading.received_s),

@@ -1,6 +1,6 @@
 """The tables of the view of cases, in SQLite."""
 
-VERSION = 5
+VERSION = 6
 """Of these tables. A file of another version is made again from the topics."""
 
 TABLES = """

@@ -262,6 +262,22 @@ def test_the_orders(store: CaseStore, log: Log) -> None:
     assert ids(store, state="all", order="age") == ids(store, order="age")
 
 
+def test_what_nobody_ranks_is_ordered_by_what_the_model_proposes(
+    store: CaseStore, log: Log
+) -> None:
+    """A stolen card would be the last of a hundred cases, because its sender states nothing."""
+    for id_, severity, stated in (
+        ("a", "low", None),
+        ("b", "critical", None),
+        ("c", "critical", "low"),
+        ("d", "low", "informational"),
+    ):
+        labels = {"severity": Label(value=severity, confidence=0.5)}
+        case = waiting(id_, labels=labels, stated=Stated(severity=stated) if stated else None)
+        store.apply(*log.both(case))
+    assert ids(store, order="stated") == ["c", "d", "b", "a"]
+
+
 def test_the_filters_and_counts(store: CaseStore, log: Log) -> None:
     """A team would be shown the cases of another one."""
     severity = {"severity": Label(value="high", confidence=0.5)}

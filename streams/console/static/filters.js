@@ -169,7 +169,7 @@ export const SEVERITY_ORDER = [
 export const CASE_FACETS = {
   domain: { title: "Domain", say: word },
   queue: { title: "Queue", say: label },
-  severity: { title: "Severity, priority", say: label, order: SEVERITY_ORDER },
+  severity: { title: "Severity, priority: proposed", say: label, order: SEVERITY_ORDER },
   escalation: { title: "Why it is here", say: word },
   tenant: { title: "Tenant" },
   source: { title: "Source" },

@@ -36,6 +36,9 @@ export function hrefOf(page, parts = [], query = {}) {
   return `#/${[page, ...parts].map(encodeURIComponent).join("/")}${text ? `?${text}` : ""}`;
 }
 
+/** The filters of the stream when it was seen last, for the way back to it. */
+export const streamPlace = { query: {} };
+
 export const caseHref = (item) => hrefOf("case", [item.domain, item.tenant, item.id]);
 
 export function go(href) {

@@ -1,6 +1,6 @@
 // Small parts that several pages use.
 
-import { html, useEffect, useRef, useState } from "./html.js";
+import { html, useEffect, useMemo, useRef, useState } from "./html.js";
 import { call } from "./api.js";
 import { count, label, percent } from "./format.js";
 import { useShortcutsOn } from "./keys.js";
@@ -120,6 +120,18 @@ export function useAsked(path, { query, key = "", enabled = true } = {}) {
     return () => controller.abort();
   }, [asked, round, enabled]);
   return { ...state, reload: () => setRound((n) => n + 1), setState };
+}
+
+/** Whether the window has room for a column beside the list; follows its width. */
+export function useWide() {
+  const media = useMemo(() => matchMedia("(min-width: 60rem)"), []);
+  const [wide, setWide] = useState(media.matches);
+  useEffect(() => {
+    const note = () => setWide(media.matches);
+    media.addEventListener("change", note);
+    return () => media.removeEventListener("change", note);
+  }, []);
+  return wide;
 }
 
 /** What has come since the list was read: above the list, so that nothing moves below a finger. */

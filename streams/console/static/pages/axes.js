@@ -91,7 +91,7 @@ function Axis({
   ];
   if (!options.some((one) => one.value === chosen.value)) {
     const other = listed.find((one) => one.value === chosen.value);
-    options.push({ value: chosen.value, confidence: other?.confidence ?? 0, key: "" });
+    options.push({ value: chosen.value, confidence: other?.confidence ?? null, key: "" });
   }
   return html`<fieldset class="axis open" data-axis=${axis}>
     <legend>
@@ -120,7 +120,11 @@ function Axis({
         <span class="option-key">${one.key && !readOnly && html`<${Key} name=${one.key} />`}</span>
         <span class="option-name">${label(one.value)}
           ${at === 0 && html` <span class="soft small">proposed</span>`}</span>
-        <${Confidence} value=${one.confidence} />
+        ${
+          one.confidence === null
+            ? html`<span class="soft small">not among the likeliest</span>`
+            : html`<${Confidence} value=${one.confidence} />`
+        }
       </button>`,
     )}
     ${

@@ -2,12 +2,13 @@
 
 import { html, useEffect } from "../html.js";
 import { may } from "../api.js";
-import { dateTime, label, word } from "../format.js";
+import { dateTime, label, statedWord, word } from "../format.js";
+import { useKeys } from "../keys.js";
 import { on, onRecovery } from "../live.js";
-import { hrefOf, route } from "../router.js";
+import { go, hrefOf, route, streamPlace } from "../router.js";
 import { useStore } from "../store.js";
 import { Inline, OutsideLink, plain } from "../text.js";
-import { announce, Confidence, Empty, Failure, Loading, Severity, Tag, useAsked } from "../ui.js";
+import { announce, Confidence, Empty, Failure, KeyButton, Loading, Severity, Tag, useAsked } from "../ui.js";
 import { Evidence } from "./evidence.js";
 
 export function EventPage({ parts: [id] }) {
@@ -20,6 +21,8 @@ export function EventPage({ parts: [id] }) {
     announce(`Event ${plain(id).slice(0, 200)}`);
     document.title = `${plain(id).slice(0, 80)} – triage`;
   }, [id]);
+  const toStream = () => go(hrefOf("stream", [], streamPlace.query));
+  useKeys({ q: toStream, Escape: toStream });
   if (asked.error?.status === 404) {
     return html`<${Empty} title="No such event">
       No event with the id <bdi class="mono">${plain(id).slice(0, 200)}</bdi> is known here, or it
@@ -30,6 +33,7 @@ export function EventPage({ parts: [id] }) {
   if (!asked.data) return html`<${Loading} what="Loading the event" />`;
   const { events } = asked.data;
   return html`
+    <${KeyButton} keyName="Q" kind="quiet" onClick=${toStream}>Back to the stream<//>
     ${
       events.length > 1 &&
       html`<p class="banner">${events.length} events have this id, in different domains or
@@ -43,12 +47,14 @@ function OneEvent({ data }) {
   const { triaged, event } = data;
   const byPerson = triaged.decided_by === "human";
   const decided = data.revisions.find((one) => one.revision === triaged.revision)?.labels ?? {};
+  const stated = statedWord(triaged.stated ?? event?.stated);
   const waits = triaged.status === "needs_review" && !byPerson;
   return html`<article class="case">
     <header class="case-head">
       <h1 tabindex="-1"><${Inline} text=${triaged.title || event?.title || triaged.id} /></h1>
       <div class="facts">
         <${Severity} value=${triaged.labels.severity?.value ?? triaged.labels.priority?.value} />
+        ${stated && html`<span class="stated">stated ${label(stated)}</span>`}
         <span>${word(triaged.domain)}</span>
         ${triaged.source && html`<${Inline} text=${triaged.source} />`}
         <span>tenant <${Inline} text=${triaged.tenant} /></span>
@@ -71,7 +77,11 @@ function OneEvent({ data }) {
             ${Object.entries(triaged.labels).map(
               ([axis, one]) => html`<div key=${axis}>
                 <dt>${label(axis)}</dt>
-                <dd><strong>${label(one.value)}</strong> ${
+                <dd>${
+                  byPerson && !Object.hasOwn(decided, axis)
+                    ? html`${label(one.value)} <span class="soft small">proposed, not decided</span>`
+                    : html`<strong>${label(one.value)}</strong>`
+                } ${
                   byPerson && Object.hasOwn(decided, axis)
                     ? html`<span class="soft small">by a person</span>`
                     : html`<${Confidence} value=${one.confidence} />`

@@ -253,7 +253,7 @@ function RiskCoverage({ data, note }) {
   const alpha = domains[0]?.[1].alpha;
   return html`<${Figure}
     title="Risk and coverage"
-    meaning="If the small model decided this share of the events alone, this share of them would be wrong. The dashed line is α, what is promised."
+    meaning="If the small model decided this share of the events alone, this share of them would be wrong. The red line is α, what is promised; the grey ones are where the model decides today."
     note=${note ?? (domains.length === 0 ? "There are too few decisions by people for this plot yet." : null)}
     heads=${["Coverage", ...domains.map(([domain]) => `Wrong, ${word(domain)}`)]}
     rows=${(columns[0] ?? []).map((cover, i) => [
@@ -274,7 +274,7 @@ function RiskCoverage({ data, note }) {
     />
     ${domains.map(
       ([domain, one]) => html`<p class="small" key=${domain}>
-        ${`${word(domain)}: today ${percent(one.threshold_coverage)} of the events are decided alone (grey line).`}
+        ${`${word(domain)}: today ${percent(one.threshold_coverage)} of the events are decided alone.`}
       </p>`,
     )}
     ${domains[0]?.[1].note && html`<p class="note">${sentence(plain(domains[0][1].note))}</p>`}
@@ -394,9 +394,9 @@ function sayLearning(domain, { line }) {
   const now = `${word(domain)}: ${percent(line.accepted)} of the events are decided alone now, with at most ${percent(line.alpha)} wrong.`;
   const { fewest, most } = line.until_half;
   if (fewest === 0) return now;
-  if (fewest === null) return `${now} How many more decisions half of them need cannot be foreseen.`;
+  if (fewest === null) return `${now} How many more decisions it takes until half of the events are cannot be foreseen.`;
   const upTo = most === null ? "or many more" : `to ${count(rounded(most))}`;
-  return `${now} Half of them need about ${count(rounded(fewest))} ${upTo} decisions more.`;
+  return `${now} Until half of the events are, it takes about ${count(rounded(fewest))} ${upTo} decisions more.`;
 }
 
 /** Two digits: a forecast knows no more. */

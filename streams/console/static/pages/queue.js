@@ -8,7 +8,7 @@ import { useHeldKeys, useKeys } from "../keys.js";
 import { on, onRecovery } from "../live.js";
 import { caseHref, go, replaceQuery, route } from "../router.js";
 import { useStore } from "../store.js";
-import { announce, Arrivals, Empty, Failure, KeyButton, Loading, useAsked, useNow } from "../ui.js";
+import { announce, Arrivals, Empty, Failure, KeyButton, Loading, useAsked, useNow, useWide } from "../ui.js";
 import { WindowedList } from "../window.js";
 import { BulkDialog } from "./bulk.js";
 import { Row } from "./queuerow.js";
@@ -17,7 +17,7 @@ const ORDERS = {
   urgency: "Stated critical first, then the most unsure",
   risk: "The most unsure first",
   age: "The oldest first",
-  stated: "The highest stated first, then the most unsure",
+  stated: "The highest stated first, then the highest proposed",
   queue: "By the name of the queue, then stated critical",
 };
 
@@ -69,7 +69,7 @@ export function QueuePage() {
 }
 
 function Rail({ counts, query, onChange }) {
-  const wide = matchMedia("(min-width: 60rem)").matches;
+  const wide = useWide();
   return html`<details class="rail-fold" open=${wide}>
     <summary>Filters</summary>
     ${
@@ -209,7 +209,7 @@ function Cases({ list, query, onChange, onFresh }) {
     </p>`
     }
     <div class="columns" aria-hidden="true">
-      <span></span><span>Severity, priority</span><span>Case</span><span>Proposal, risk of error</span>
+      <span></span><span>Proposed severity, priority</span><span>Case</span><span>Proposal, risk of error</span>
       <span>Why it is here</span><span class="end">Waits</span>
     </div>
     <${WindowedList}

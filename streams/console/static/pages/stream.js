@@ -6,10 +6,10 @@ import { ActiveFilters, Facets, passes, SearchField } from "../filters.js";
 import { dateTime, label, percent, plural, seconds, time, word } from "../format.js";
 import { useKeys } from "../keys.js";
 import { on, onRecovery } from "../live.js";
-import { hrefOf, replaceQuery, route } from "../router.js";
+import { hrefOf, replaceQuery, route, streamPlace } from "../router.js";
 import { useStore } from "../store.js";
 import { Inline } from "../text.js";
-import { Arrivals, Empty, Failure, KeyButton, Loading, Tag } from "../ui.js";
+import { Arrivals, Empty, Failure, KeyButton, Loading, Tag, useWide } from "../ui.js";
 
 const MOST_ROWS = 500;
 const FIRST_ROWS = 200;
@@ -35,12 +35,13 @@ function queryOf(address) {
 
 export function StreamPage() {
   const query = queryOf(useStore(route).query);
+  streamPlace.query = query;
   const feed = useFeed(query);
   const search = useRef(null);
   useKeys({ "/": () => search.current?.focus(), p: feed.togglePause });
   const change = (next) => replaceQuery("stream", next);
   const rows = feed.rows.filter((one) => passes(one, query, FILTERS));
-  const wide = matchMedia("(min-width: 60rem)").matches;
+  const wide = useWide();
   return html`<div class="with-rail">
     <aside class="rail" aria-label="Filters">
       <details class="rail-fold" open=${wide}>

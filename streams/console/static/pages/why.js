@@ -15,14 +15,14 @@ export function Why({ data, deciding, active }) {
     ${WITH_SCALE.has(why.escalation) && html`<${RiskScale} risk=${why.risk} threshold=${why.threshold} />`}
     ${
       (why.reasons ?? []).length > 0 &&
-      html`<details class="fold small">
+      html`<details class="fold small" open=${why.escalation === "unfamiliar"}>
       <summary>As the pipeline says it</summary>
       <ul class="reasons">
         ${why.reasons.map((reason) => html`<li><${Inline} text=${reason} /></li>`)}
       </ul>
     </details>`
     }
-    <h3>What weighed most for the proposal</h3>
+    <h3>What weighed most, for (+) and against (−) the proposal</h3>
     <${Weights} why=${why} active=${active} />
   </section>`;
 }
@@ -33,7 +33,7 @@ function sentence(why, deciding, data) {
   const limit = percent(why.threshold);
   const sentences = {
     risk: `The ${axes} may be wrong with an estimated probability of ${risk}. The small model decides alone only below ${limit}.`,
-    unfamiliar: "This event is unlike the ones that the small model has learned from.",
+    unfamiliar: "This event is unlike the ones that the small model has learned from, so the percentages of its proposal say little.",
     uncalibrated: "The small model has no promise for events like this, so a person decides.",
     promise_broken: `The promise is broken, so the small model now accepts less. It would have accepted this event before, with a risk of ${risk}.`,
     high_impact: "An event of this impact must end with a person, whatever the model says.",

@@ -248,9 +248,11 @@ async def stream(page: Page) -> None:
 async def event(page: Page) -> None:
     """An event that a person has decided."""
     await page.ask("location.hash = '#/stream?decided_by=human'")
-    first = "document.querySelector('.feed-row')"
-    await page.until(f"{first}?.innerText.includes('Person')")
-    await page.ask(f"{first}.querySelector('a').click()")
+    await page.until(
+        "(rows => rows.length && rows.every(each => each.innerText.includes('Person')))"
+        "([...document.querySelectorAll('.feed-row')])"
+    )
+    await page.click(".feed-row a")
     await page.until("document.querySelector('.page-event .history')")
 
 

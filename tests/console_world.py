@@ -18,6 +18,7 @@ from schemas.agreement import input_digest
 from schemas.codec import encode
 from schemas.errors import InvalidEvent
 from schemas.event import DOMAINS, KIND_OF_DOMAIN, Domain, Event, Origin
+from schemas.instants import seconds_of
 from schemas.triaged import Alternative, Case, Label, TriagedEvent
 from streams.cases.entries import summary_of
 from streams.cases.store import CaseStore
@@ -156,7 +157,11 @@ class World:
             labels={**known.labels, **chosen},
             queue=labels.get("queue", known.queue),
             reasons=[*known.reasons, f"decided by {by}"],
-            timing=replace(known.timing, triaged_at=now),
+            timing=replace(
+                known.timing,
+                triaged_at=now,
+                total_s=max(0.0, self.clock() - seconds_of(known.timing.received_at, 0.0)),
+            ),
         )
         self._apply(self.topics.triaged(known.domain), decided)
         found = self.store.find(known.id, domain=known.domain, tenant=known.tenant)

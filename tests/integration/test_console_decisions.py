@@ -411,6 +411,19 @@ async def test_the_page_of_an_event_shows_what_is_decided_meanwhile(start: Start
     assert known is not None
     console.world.decide(known.current, "rae", {"queue": "cloud"})
     await page.sees("decided by rae")
+    # What the person has not decided is not said to be decided.
+    said = [text.split("\n") for text in await page.texts(".deciding .facts-table dd")]
+    assert said == [["cloud", "by a person"], ["informational", "only proposed"]]
+
+
+async def test_q_leads_from_an_event_back_to_the_stream_as_it_was(start: Start) -> None:
+    """Who looks at one event after the other would filter anew each time."""
+    console = await start(five_cases)
+    page = await console.page(where="#/stream?domain=tickets")
+    await page.click(".feed-row a")
+    await page.sees("Back to the stream")
+    await page.press("q")
+    await page.until("location.hash === '#/stream?domain=tickets'")
 
 
 async def test_an_event_that_the_model_decided_can_be_corrected(start: Start) -> None:

@@ -77,15 +77,7 @@ function OneEvent({ data }) {
             ${Object.entries(triaged.labels).map(
               ([axis, one]) => html`<div key=${axis}>
                 <dt>${label(axis)}</dt>
-                <dd>${
-                  byPerson && !Object.hasOwn(decided, axis)
-                    ? html`${label(one.value)} <span class="soft small">proposed, not decided</span>`
-                    : html`<strong>${label(one.value)}</strong>`
-                } ${
-                  byPerson && Object.hasOwn(decided, axis)
-                    ? html`<span class="soft small">by a person</span>`
-                    : html`<${Confidence} value=${one.confidence} />`
-                }</dd>
+                <dd><${Standing} label=${one} byPerson=${byPerson} decided=${Object.hasOwn(decided, axis)} /></dd>
               </div>`,
             )}
           </dl>
@@ -97,4 +89,13 @@ function OneEvent({ data }) {
       </aside>
     </div>
   </article>`;
+}
+
+/** One label: a person's, the model's with its confidence, or what a person has left as it was. */
+function Standing({ label: one, byPerson, decided }) {
+  if (!byPerson)
+    return html`<strong>${label(one.value)}</strong> <${Confidence} value=${one.confidence} />`;
+  return decided
+    ? html`<strong>${label(one.value)}</strong> <span class="soft small">by a person</span>`
+    : html`<span>${label(one.value)}</span> <span class="soft small">only proposed</span>`;
 }

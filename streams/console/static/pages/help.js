@@ -30,7 +30,10 @@ const GROUPS = {
     ["F", "go to the filters; ↓ and ↑ move, Enter filters, Esc leaves"],
     ["/", "look for words"],
   ],
-  "In the stream": [["P", "pause, and go on"]],
+  "In the stream": [
+    ["P", "pause, and go on"],
+    ["Q or Esc", "from an event back to the stream"],
+  ],
   Everywhere: [
     ["U", "undo the last decision, while its message is shown"],
     ["?", "this list"],

@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 REFUSED_RIGHTS = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
 
-GROUP_TIMEOUT_S = 15.0
 GROUP_RETRY_S = 0.2
 
 ConfigValues = dict[tuple[str, str], str]
@@ -54,14 +53,16 @@ async def admin_client(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]
         await client.close()
 
 
-async def group_members(client: AIOKafkaAdminClient, group_id: str) -> list[dict[str, Any]]:
+async def group_members(
+    client: AIOKafkaAdminClient, group_id: str, *, patience_s: float = 0.0
+) -> list[dict[str, Any]]:
     """The members of a consumer group, as the broker describes them; none if nobody knows it.
 
     Raises:
         KafkaError: the broker refuses to say. What passes, such as a broker that has just started
-            and still reads the group, is waited for, at most `GROUP_TIMEOUT_S`.
+            and still reads the group, is waited for, at most `patience_s` seconds.
     """
-    give_up_s = time.monotonic() + GROUP_TIMEOUT_S
+    give_up_s = time.monotonic() + patience_s
     while True:
         try:
             (answer,) = await client.describe_consumer_groups([group_id])
@@ -70,7 +71,7 @@ async def group_members(client: AIOKafkaAdminClient, group_id: str) -> list[dict
                 raise for_code(group["error_code"])
             return list(group["members"])
         except KafkaError as error:
-            if not error.retriable or time.monotonic() > give_up_s:
+            if not error.retriable or time.monotonic() >= give_up_s:
                 raise
         await asyncio.sleep(GROUP_RETRY_S)
 

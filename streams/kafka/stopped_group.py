@@ -28,6 +28,7 @@ MAX_BYTES = 1024 * 1024
 """A broker sends one whole batch also if it is larger."""
 WAIT_MS = 500
 READ_UNCOMMITTED = 0
+GROUP_PATIENCE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ async def check_stopped(settings: Settings) -> None:
     kafka = settings.kafka
     async with admin_client(settings) as client:
         try:
-            members = await group_members(client, kafka.group_id)
+            members = await group_members(client, kafka.group_id, patience_s=GROUP_PATIENCE_S)
         except KafkaError as error:
             todo = "check its log, and run this once more"
             if not error.retriable:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.chromium import NEEDS_CHROMIUM, Page
 from tests.console_client import TOKENS
-from tests.console_pages import PAGES, Start, five_cases, report_status, sent
+from tests.console_pages import PAGES, Console, Start, five_cases, report_status, sent
 from tests.console_world import World
 from tests.figures import FIGURES
 from tests.patience import until
@@ -323,14 +323,19 @@ async def test_a_decision_of_another_person_is_overruled_only_on_purpose(start: 
     assert (correction.labels["queue"], correction.about, correction.by) == ("identity", 1, "abe")
 
 
+async def rae_decides(console: Console, id_: str) -> None:
+    """Somebody decides an alert elsewhere."""
+    known = await console.world.find(id_, domain="alerts", tenant="acme")
+    assert known is not None
+    console.world.decide(known.current, "rae", {"queue": "cloud"})
+
+
 async def test_a_decision_of_long_ago_is_corrected_from_the_page_of_its_event(
     start: Start,
 ) -> None:
     """The queue no longer has it, and who noticed the mistake late could not mend it."""
     console = await start(five_cases, hold_s=0)
-    known = await console.world.find("one", domain="alerts", tenant="acme")
-    assert known is not None
-    console.world.decide(known.current, "rae", {"queue": "cloud"})
+    await rae_decides(console, "one")
     abe = await console.page("abe", PAGES["event"])
     await abe.sees("by a person")
     assert (await abe.texts(".history p:last-child"))[-1] == "decided by rae"
@@ -388,9 +393,7 @@ async def test_what_is_decided_while_a_case_is_loaded_is_shown(start: Start, ahe
         await page.ask("window.letThemCome()")
     await page.ask(f"location.hash = '#/case/alerts/acme/{'one' if ahead else 'two'}'")
     await page.until("window.answered")
-    known = await console.world.find("two", domain="alerts", tenant="acme")
-    assert known is not None
-    console.world.decide(known.current, "rae", {"queue": "cloud"})
+    await rae_decides(console, "two")
     # What comes after the decision is here, so the decision is here, too.
     report_status(console.world, "away")
     await page.until("document.querySelector('[data-connection=lost]')")
@@ -407,9 +410,7 @@ async def test_the_page_of_an_event_shows_what_is_decided_meanwhile(start: Start
     console = await start(five_cases, hold_s=0)
     page = await console.page(where=PAGES["event"])
     await page.sees("Proposal")
-    known = await console.world.find("one", domain="alerts", tenant="acme")
-    assert known is not None
-    console.world.decide(known.current, "rae", {"queue": "cloud"})
+    await rae_decides(console, "one")
     await page.sees("decided by rae")
     # What the person has not decided is not said to be decided.
     said = [text.split("\n") for text in await page.texts(".deciding .facts-table dd")]

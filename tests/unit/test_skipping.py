@@ -134,7 +134,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> StoppedLog:
         made.calls.append("present")
 
     monkeypatch.setattr(stopped_group, "admin_client", admin)
-    monkeypatch.setattr(kafka_admin, "GROUP_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(stopped_group, "GROUP_PATIENCE_S", 0.5)
     monkeypatch.setattr(kafka_admin, "GROUP_RETRY_S", 0.01)
     monkeypatch.setattr(skipping, "check_present", present)
     monkeypatch.setattr(skipping, "Producer", lambda _: made.producer)

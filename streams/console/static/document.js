@@ -4,7 +4,7 @@ import { html, useMemo, useState } from "./html.js";
 import { count, plural } from "./format.js";
 import { useKeys } from "./keys.js";
 import { Inline, Passage, plain } from "./text.js";
-import { Key } from "./ui.js";
+import { isWide, Key } from "./ui.js";
 
 const MOST_LEAVES = 20_000;
 const MOST_FOUND = 200;
@@ -13,8 +13,6 @@ const DEEPEST = 60;
 
 const FEW_FIELDS = 12;
 const MOST_UNFOLDED = 500;
-
-const isWide = () => matchMedia("(min-width: 60rem)").matches;
 
 /**
  * The document in a fold of its own; the key D opens all of it, or closes it. Of a very large one,

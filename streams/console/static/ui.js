@@ -122,9 +122,14 @@ export function useAsked(path, { query, key = "", enabled = true } = {}) {
   return { ...state, reload: () => setRound((n) => n + 1), setState };
 }
 
-/** Whether the window has room for a column beside the list; follows its width. */
+const WIDE = "(min-width: 60rem)";
+
+/** Whether the window has room for a column beside the list, at this moment. */
+export const isWide = () => matchMedia(WIDE).matches;
+
+/** Whether it has; follows its width. */
 export function useWide() {
-  const media = useMemo(() => matchMedia("(min-width: 60rem)"), []);
+  const media = useMemo(() => matchMedia(WIDE), []);
   const [wide, setWide] = useState(media.matches);
   useEffect(() => {
     const note = () => setWide(media.matches);
